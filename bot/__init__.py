@@ -1,0 +1,1 @@
+"""The way in: Slack's events and the command line."""

@@ -1,0 +1,170 @@
+"""`mlflow-ops`: the bot, its workers and the scheduler as processes; any command without Slack; the sandbox.
+
+Exit codes: 0 well; 1 the answer is bad (a failed check, a failed operation); 2 wrong words or wrong settings.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Literal
+
+import click
+
+from workers import logging as logs
+from workers import settings
+from workers.operation import OperatorError, Status
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from workers.settings import Settings
+
+FAILED, USAGE = 1, 2
+
+
+class _Main(click.Group):
+    """Loads the sandbox's commands only when they are asked for: they need the extra of that name."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted([*super().list_commands(ctx), "sandbox"])
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name != "sandbox":
+            return super().get_command(ctx, cmd_name)
+        try:
+            from deploy.sandbox.cli import sandbox
+        except ModuleNotFoundError as error:
+            _stop(f"The sandbox needs {error.name}: install it with pip install 'mlflow-ops[sandbox]'.")
+        return sandbox
+
+
+@click.group(cls=_Main, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="mlflow-ops")
+@click.option("--log-format", type=click.Choice(["console", "json"]), default="console", show_default=True)
+def main(log_format: Literal["console", "json"]) -> None:
+    """Operate MLflow on Kubernetes from Slack, and from here when Slack is down."""
+    logs.configure(log_format)
+
+
+@main.command()
+@click.option("--http", is_flag=True, help="Serve Slack's HTTP requests instead of Socket Mode.")
+@click.option("--host", default="0.0.0.0", show_default=True, help="With --http: the address to listen on.")  # noqa: S104
+@click.option("--port", default=3000, show_default=True, type=click.IntRange(0, 65535), help="With --http.")
+def bot(*, http: bool, host: str, port: int) -> None:
+    """Serve Slack: acknowledge commands, check who may, and queue them."""
+    from bot import app
+
+    with _settings() as loaded, _until_stopped(loaded) as (stop, ready):
+        if http:
+            app.serve_http(loaded, host, port, stop, ready)
+        else:
+            app.serve_socket_mode(loaded, stop, ready)
+
+
+@main.command()
+@click.option("--queue", type=click.Choice(["quick", "ops"]), required=True, help="quick: reads; ops: changes.")
+def worker(queue: str) -> None:
+    """Run the commands of one queue."""
+    from workers import engine
+
+    with _settings() as loaded:
+        engine.work(queue, _readiness(loaded))
+
+
+@main.command()
+def scheduler() -> None:
+    """Do what falls due; one of those started works, the others stand by."""
+    from bot import schedule
+
+    with _settings() as loaded, _until_stopped(loaded) as (stop, ready):
+        schedule.serve(loaded, stop, ready)
+
+
+@main.command()
+@click.argument("words")
+@click.option("--json", "as_json", is_flag=True, help="Print the report as data.")
+@click.option("--details", is_flag=True, help="Print what is behind every check, not only the bad ones.")
+def run(words: str, *, as_json: bool, details: bool) -> None:
+    """Run a command here, as it would be typed after /mlflow: mlflow-ops run "health".
+
+    Exits with 0 where the report is ok or a warning, 1 where it failed, 2 where WORDS are not a command.
+    """
+    from commands import grammar
+    from workers import engine, render
+    from workers.systems import Systems
+
+    try:
+        request = grammar.parse(words, program="mlflow-ops run")
+    except grammar.UsageError as error:
+        _stop(f"{error}\n{error.usage}")
+    if isinstance(request, grammar.Help):
+        click.echo(request.text)
+        return
+    with _settings() as loaded:
+        try:
+            report = engine.perform(request, Systems(loaded), _TerminalProgress())
+        except OperatorError as error:
+            click.echo(str(error), err=True)
+            sys.exit(FAILED)
+    if as_json:
+        click.echo(report.model_dump_json(indent=2))
+    else:
+        from rich.console import Console
+
+        render.to_terminal(report, Console(highlight=False), details=details)
+    sys.stdout.flush()
+    sys.exit(FAILED if report.status is Status.FAIL else 0)
+
+
+class _TerminalProgress:
+    """Progress on standard error, where a person watches; nothing where nobody does."""
+
+    def step(self, name: str) -> None:
+        self._show(f"{name} …")
+
+    def advance(self, done: int, total: int, unit: str) -> None:
+        self._show(f"{done:,} of {total:,} {unit}")
+
+    def checkpoint(self) -> None:
+        return
+
+    def _show(self, text: str) -> None:
+        if sys.stderr.isatty():
+            click.echo(f"\r\x1b[2K{text}\r", nl=False, err=True)
+
+
+@contextmanager
+def _settings() -> Iterator[Settings]:
+    try:
+        yield settings.load()
+    except settings.SettingsError as error:
+        _stop(str(error))
+
+
+@contextmanager
+def _until_stopped(loaded: Settings) -> Iterator[tuple[threading.Event, Callable[[], None]]]:
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    try:
+        yield stop, _readiness(loaded)
+    finally:
+        if loaded.environment.ready_file:
+            loaded.environment.ready_file.unlink(missing_ok=True)
+
+
+def _readiness(loaded: Settings) -> Callable[[], None]:
+    def ready() -> None:
+        if loaded.environment.ready_file:
+            loaded.environment.ready_file.touch()
+
+    return ready
+
+
+def _stop(sentence: str) -> None:
+    click.echo(sentence, err=True)
+    sys.exit(USAGE)

@@ -1,0 +1,69 @@
+"""`/mlflow …`: parse, authorise, record, acknowledge. Nothing here waits for anything but Redis.
+
+The order matters: the command is recorded before it is acknowledged, so whatever Slack was told is accepted exists,
+and whatever could not be recorded is refused with a sentence within Slack's three seconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import structlog
+from redis.exceptions import RedisError
+from slack_bolt import Ack
+
+from commands import grammar, policy
+from workers import render
+from workers.settings import Ops
+from workers.state import Record, Records
+
+COMMAND = "/mlflow"
+
+_log = structlog.get_logger(__name__)
+
+
+def listener(ops: Ops, records: Records, members: policy.Members) -> Callable[[Ack, dict[str, Any]], None]:
+    """The Bolt listener for the slash command."""
+
+    def on_command(ack: Ack, command: dict[str, Any]) -> None:
+        ack(text=answer(command, ops, records, members))
+
+    return on_command
+
+
+def answer(command: dict[str, Any], ops: Ops, records: Records, members: policy.Members) -> str:
+    """Accept a command, or say why not: the text that only its sender sees, empty where it was accepted.
+
+    command: Slack's payload (https://docs.slack.dev/interactivity/implementing-slash-commands).
+    """
+    user, channel, words = command["user_id"], command["channel_id"], command.get("text", "").strip()
+    refusal = policy.refusal_here(user, channel, ops, members)
+    if refusal:
+        return refusal.sentence
+    try:
+        request = grammar.parse(words, program=COMMAND)
+    except grammar.UsageError as error:
+        return f"{render.plain(str(error))}\n{render.code(error.usage)}"
+    if isinstance(request, grammar.Help):
+        return f"```\n{render.escape(request.text)}\n```"
+    refusal = policy.refusal(user, channel, request, ops, members)
+    if refusal:
+        return refusal.sentence
+    record = Record(
+        operation=request.name,
+        arguments=request.model_dump(mode="json"),
+        words=words,
+        requester=user,
+        channel=channel,
+    )
+    try:
+        accepted = records.accept(record, delivery=command["trigger_id"])
+    except RedisError as error:
+        _log.error("not accepted: Redis is away", error=str(error))
+        return "Nothing was done: my queue (Redis) cannot be reached. Try again in a minute; then tell whoever runs me."
+    if accepted:
+        _log.info("accepted", operation_id=record.id, operation=record.operation, requester=user, channel=channel)
+    else:
+        _log.info("dropped: delivered before", operation=record.operation, requester=user)
+    return ""

@@ -1,0 +1,209 @@
+"""Text → a request: one grammar for Slack and for the terminal, on click.
+
+A command is a click command made with `command(...)` below, in any module of this package, whose function returns an
+Operation. It is found by `load`; help, suggestions and the nearest word for a typing mistake come from what is found,
+so they cannot drift from what exists. Nothing here prints or exits: what click would print is returned or raised.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import pkgutil
+import re
+import shlex
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import click
+
+import commands
+from workers.operation import Operation
+
+MAX_CHARACTERS = 3000
+"""Longer than any command of ours; a pasted log or script is told so instead of being parsed."""
+
+_CONTEXT = {"terminal_width": 78}
+"""Help must not depend on the window of whoever started the bot."""
+
+_QUOTES = str.maketrans({"“": '"', "”": '"', "„": '"', "‘": "'", "’": "'", "\u00a0": " "})  # noqa: RUF001
+_DASHES = re.compile("(?<!\\S)[\u2013\u2014](?=\\w)")
+"""Phones turn two hyphens into a dash."""
+
+
+@dataclass(frozen=True)
+class Help:
+    """An answer for the person who asked, not an operation: text in Slack's mrkdwn-free plain form."""
+
+    text: str
+
+
+class UsageError(Exception):
+    """The text is not a command; `str()` says what is wrong, `usage` what would be right."""
+
+    def __init__(self, message: str, usage: str) -> None:
+        super().__init__(message)
+        self.usage = usage
+
+
+class _Shown(Exception):  # noqa: N818 - control flow, never seen outside
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.text = text
+
+
+class _Command(click.Command):
+    """A click command whose --help is raised instead of printed and which knows its examples."""
+
+    examples: tuple[str, ...] = ()
+
+    def get_help_option(self, ctx: click.Context) -> click.Option:  # noqa: ARG002 - click's
+        def show(context: click.Context, _parameter: click.Parameter, value: bool) -> None:  # noqa: FBT001 - click's
+            if value and not context.resilient_parsing:
+                raise _Shown(context.get_help())
+
+        return click.Option(
+            ["--help", "-h"],
+            is_flag=True,
+            expose_value=False,
+            is_eager=True,
+            callback=show,
+            help="Show this text.",
+        )
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        if self.examples:
+            root = ctx.find_root().info_name
+            with formatter.section("Examples"):
+                formatter.write("".join(f"  {root} {example}\n" for example in self.examples))
+
+
+class OneOf(click.Choice[str]):
+    """A word out of a list; a typing mistake gets the nearest one instead of the whole list."""
+
+    name = "word"
+
+    def get_invalid_choice_message(self, value: Any, ctx: click.Context | None) -> str:  # noqa: ARG002 - click's
+        """What click says about a word that is not in the list."""
+        known = [str(choice) for choice in self.choices]
+        near = difflib.get_close_matches(str(value).lower(), known, n=1, cutoff=0.5)
+        right = f"Did you mean “{near[0]}”?" if near else f"It must be one of {', '.join(known)}."
+        return f"“{_short(str(value))}” is not known here. {right}"
+
+
+class _Group(_Command, click.Group):
+    """A group that answers an unknown word with the nearest one."""
+
+    command_class = _Command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        word = args[0]
+        if self.get_command(ctx, word) is None and not word.startswith("-"):
+            near = difflib.get_close_matches(word.lower(), self.list_commands(ctx), n=1, cutoff=0.5)
+            if not near:
+                message = f"There is no command “{_short(word)}”."
+                raise UsageError(message, f"{ctx.command_path} help lists the commands.")
+            known = self.get_command(ctx, near[0])
+            assert known is not None
+            with click.Context(known, info_name=near[0], parent=ctx) as nearest:
+                usage = known.get_usage(nearest)
+            raise UsageError(f"There is no command “{_short(word)}”. Did you mean “{near[0]}”?", usage)
+        return super().resolve_command(ctx, args)
+
+
+def command(
+    name: str, *, examples: tuple[str, ...] = (), **attributes: Any
+) -> Callable[[Callable[..., Operation]], click.Command]:
+    """Make a function that returns an Operation into a command; its docstring is the command's help.
+
+    name: the word after /mlflow. examples: lines as they would be typed after /mlflow.
+    """
+
+    def make(function: Callable[..., Operation]) -> click.Command:
+        made = click.command(name, cls=_Command, context_settings=_CONTEXT, **attributes)(function)
+        made.examples = examples
+        return made
+
+    return make
+
+
+def parse(text: str, program: str = "/mlflow") -> Operation | Help:
+    """The operation that `text` asks for, or the help that it asks for.
+
+    text: what was typed after the program's name. Raises UsageError with one sentence and the right usage.
+    """
+    if len(text) > MAX_CHARACTERS:
+        message = f"That command is {len(text):,} characters long; the limit is {MAX_CHARACTERS:,}."
+        raise UsageError(message, f"{program} help lists the commands.")
+    try:
+        words = shlex.split(_DASHES.sub("--", text.translate(_QUOTES)))
+    except ValueError:
+        message = "A quote is opened and not closed: put a second one at the end of the quoted words."
+        raise UsageError(message, f'For example: {program} COMMAND "two words"') from None
+    if not words:
+        words = ["help"]
+    if words[0] == "help":
+        words = [*words[1:], "--help"]
+    try:
+        with load().make_context(program, words) as context:
+            operation = context.command.invoke(context)
+    except _Shown as shown:
+        return Help(shown.text)
+    except click.UsageError as error:
+        usage = error.ctx.get_usage() if error.ctx else f"{program} help"
+        raise UsageError(_sentence(error), usage) from None
+    assert isinstance(operation, Operation)
+    return operation
+
+
+@cache
+def load() -> click.Group:
+    """The root of the grammar, with every command that the modules of this package define."""
+    root = _Group(
+        "mlflow",
+        help="Operate MLflow: type a command and, where it needs one, a name.",
+        subcommand_metavar="COMMAND …",
+        context_settings=_CONTEXT,
+        no_args_is_help=False,
+        options_metavar="",
+    )
+    for module in sorted(pkgutil.iter_modules(commands.__path__), key=lambda found: found.name):
+        members = vars(importlib.import_module(f"{commands.__name__}.{module.name}")).values()
+        for member in members:
+            if isinstance(member, click.Command) and member is not root and member.name:
+                root.add_command(member)
+    return root
+
+
+def suggestions() -> list[tuple[str, str]]:
+    """What can be typed after /mlflow, with one line on each: for Slack's popup, the App Home and completion."""
+    context = click.Context(load(), info_name="/mlflow")
+    found = [(path, each.get_short_help_str(limit=90)) for path, each in _leaves(load(), context, "")]
+    return [*found, ("help", "The commands, or with a command's name how to use it.")]
+
+
+def _leaves(group: click.Group, context: click.Context, path: str) -> Iterator[tuple[str, click.Command]]:
+    for name in group.list_commands(context):
+        each = group.get_command(context, name)
+        assert each is not None
+        if isinstance(each, click.Group):
+            yield from _leaves(each, context, f"{path}{name} ")
+        else:
+            yield path + name, each
+
+
+def _sentence(error: click.UsageError) -> str:
+    message = error.format_message().strip()
+    if isinstance(error, click.BadParameter) and not isinstance(error, click.MissingParameter) and error.param:
+        message = error.message
+        if isinstance(error.param, click.Option):
+            message = f"{error.param.opts[0]}: {message}"
+    return message if message.endswith((".", "?", "!")) else f"{message}."
+
+
+def _short(word: str) -> str:
+    return word if len(word) <= 40 else f"{word[:39]}…"  # noqa: PLR2004 - as much as a sentence bears

@@ -1,0 +1,71 @@
+"""Every command gets its own clear words: accepted, refused, or not understood."""
+
+import pytest
+
+from bot import slash
+from workers.settings import Ops
+from workers.state import Accepted, Records, connect
+from workers.settings import load
+
+OPS = Ops.model_validate({"channels": ["C0OPS"], "roles": {"viewer": {"users": ["U0VERA"]}}})
+
+
+@pytest.fixture
+def ask(redis):
+    records = Records(redis)
+
+    def ask(text, user="U0VERA", channel="C0OPS", trigger="1.2.3"):
+        command = {"user_id": user, "channel_id": channel, "text": text, "trigger_id": trigger}
+        return slash.answer(command, OPS, records, lambda _group: frozenset())
+
+    return ask
+
+
+def accepted(redis):
+    return [Records(redis).get(record_id) for _, record_id in Accepted(redis, "bot").take(wait_seconds=0.01)]
+
+
+def test_an_accepted_command_is_recorded_and_answers_nothing(ask, redis):
+    assert ask("health pods --deadline 2") == ""
+    (record,) = accepted(redis)
+    assert record.operation == "health"
+    assert record.arguments == {"checks": ["pods"], "deadline_seconds": 2.0}
+    assert (record.words, record.requester, record.channel) == ("health pods --deadline 2", "U0VERA", "C0OPS")
+
+
+def test_the_same_delivery_twice_is_one_command(ask, redis):
+    assert ask("health") == ""
+    assert ask("health") == ""
+    assert ask("health", trigger="4.5.6") == ""
+    assert len(accepted(redis)) == 2
+
+
+@pytest.mark.parametrize(
+    ("case", "words"),
+    [
+        ({"text": "health", "user": "U0EVE"}, "You have no role in ops.yaml"),
+        ({"text": "health", "channel": "C0RANDOM"}, "use it in <#C0OPS>"),
+        ({"text": "x" * 10_000}, "10,000 characters long; the limit is 3,000"),
+        ({"text": 'health "pods'}, "A quote is opened and not closed"),
+        ({"text": "helth"}, "Did you mean “health”?"),
+        ({"text": "xyzzy"}, "There is no command “xyzzy”."),
+        ({"text": "<!channel>"}, "There is no command “&lt;!channel&gt;”."),
+        ({"text": ""}, "Commands:"),
+        ({"text": "help health"}, "Usage: /mlflow health"),
+    ],
+)
+def test_each_refusal_has_its_own_words_and_records_nothing(ask, redis, case, words):
+    assert words in ask(**case)
+    assert accepted(redis) == []
+
+
+def test_somebody_without_a_role_learns_nothing_of_the_commands(ask):
+    assert "Commands:" not in ask("help", user="U0EVE")
+
+
+def test_with_redis_away_the_sender_is_told_at_once(free_port):
+    away = connect(load({"REDIS_URL": f"redis://127.0.0.1:{free_port}/0"}), answer_within_seconds=1.0)
+    command = {"user_id": "U0VERA", "channel_id": "C0OPS", "text": "health", "trigger_id": "1"}
+    assert "my queue (Redis) cannot be reached" in slash.answer(
+        command, OPS, Records(away), lambda _group: frozenset()
+    )

@@ -1,0 +1,91 @@
+"""What is typed after /mlflow becomes an operation, or one sentence with the right usage."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from commands import grammar
+from workers.health import CHECKS, Health
+from workers.operation import Operation
+
+
+def test_health_alone_asks_everything():
+    assert grammar.parse("health") == Health()
+
+
+def test_health_takes_checks_and_a_deadline():
+    assert grammar.parse("health pods postgres --deadline 2.5") == Health(
+        checks=("pods", "postgres"), deadline_seconds=2.5
+    )
+
+
+@pytest.mark.parametrize("text", ["", "help", "  ", "--help", "-h"])
+def test_help_lists_every_command(text):
+    answer = grammar.parse(text)
+    assert isinstance(answer, grammar.Help)
+    for path, _ in grammar.suggestions():
+        if path != "help":
+            assert path.split()[0] in answer.text
+
+
+@pytest.mark.parametrize("text", ["help health", "health --help", "health -h"])
+def test_help_of_a_command_shows_usage_and_examples(text):
+    answer = grammar.parse(text)
+    assert isinstance(answer, grammar.Help)
+    assert "Usage: /mlflow health" in answer.text
+    assert "/mlflow health postgres mlflow" in answer.text
+
+
+def test_help_names_the_program_that_was_used():
+    answer = grammar.parse("help health", program="mlflow-ops run")
+    assert isinstance(answer, grammar.Help)
+    assert "Usage: mlflow-ops run health" in answer.text
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence", "usage"),
+    [
+        ("helth", "Did you mean “health”?", "/mlflow health"),
+        ("HEALTH", "Did you mean “health”?", "/mlflow health"),
+        ("xyzzy", "There is no command “xyzzy”.", "/mlflow help"),
+        ("help xyzzy", "There is no command “xyzzy”.", "/mlflow help"),
+        ('health "pods', "A quote is opened and not closed", '"two words"'),
+        ("health podz", "Did you mean “pods”?", "/mlflow health"),
+        ("health wxyz", "It must be one of", "/mlflow health"),
+        ("health --dedline 3", "Did you mean '--deadline'?", "/mlflow health"),
+        ("health --deadline soon", "--deadline: 'soon' is not a valid float range.", "/mlflow health"),
+        ("health --deadline 0", "--deadline: 0.0 is not in the range", "/mlflow health"),
+        ("x" * 10_000, "That command is 10,000 characters long; the limit is 3,000.", "/mlflow help"),
+    ],
+)
+def test_wrong_words_get_one_sentence_and_the_right_usage(text, sentence, usage):
+    with pytest.raises(grammar.UsageError) as caught:
+        grammar.parse(text)
+    assert sentence in str(caught.value)
+    assert usage in caught.value.usage
+    assert len(str(caught.value)) < 300
+
+
+def test_quotes_and_dashes_as_a_phone_types_them():
+    assert grammar.parse("health “pods” \u2014deadline 2") == Health(checks=("pods",), deadline_seconds=2)
+
+
+@given(st.text(max_size=200))
+def test_no_text_whatever_escapes_as_another_exception(text):
+    try:
+        answer = grammar.parse(text)
+    except grammar.UsageError as error:
+        assert str(error)  # noqa: PT017 - either outcome is right, a third is not
+        assert error.usage
+    else:
+        assert isinstance(answer, Operation | grammar.Help)
+
+
+def test_every_check_can_be_named():
+    assert grammar.parse("health " + " ".join(CHECKS)) == Health(checks=CHECKS)
+
+
+def test_suggestions_are_commands_that_parse_to_help_or_an_operation():
+    for path, description in grammar.suggestions():
+        assert description
+        assert isinstance(grammar.parse(f"{path} --help"), grammar.Help)

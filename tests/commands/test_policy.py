@@ -1,0 +1,89 @@
+"""Roles: deny by default, and each refusal says who may."""
+
+import pytest
+
+from commands import policy
+from workers.operation import Operation, Risk
+from workers.settings import Ops
+
+OPS = Ops.model_validate(
+    {
+        "channels": ["C0OPS"],
+        "roles": {
+            "viewer": {"users": ["U0VERA"]},
+            "operator": {"users": ["U0OLA"]},
+            "approver": {"groups": ["S0APPROVERS"]},
+            "admin": {"users": ["U0ADA"]},
+        },
+    }
+)
+
+
+class Look(Operation):
+    name = "test-look"
+    risk = Risk.READ
+
+
+class Turn(Operation):
+    name = "test-turn"
+    risk = Risk.CHANGE
+
+
+class Destroy(Operation):
+    name = "test-destroy"
+    risk = Risk.DESTRUCTIVE
+
+
+def members(group):
+    return frozenset({"U0ANN", "U0BEN"}) if group == "S0APPROVERS" else frozenset()
+
+
+def refused(user, operation, channel="C0OPS", ops=OPS):
+    answer = policy.refusal(user, channel, operation, ops, members)
+    return answer.sentence if answer else None
+
+
+@pytest.mark.parametrize(
+    ("user", "role"),
+    [("U0VERA", "viewer"), ("U0OLA", "operator"), ("U0ANN", "approver"), ("U0ADA", "admin"), ("U0EVE", None)],
+)
+def test_the_highest_role_counts(user, role):
+    assert policy.role_of(user, OPS, members) == role
+
+
+@pytest.mark.parametrize("user", ["U0VERA", "U0OLA", "U0ANN", "U0ADA"])
+def test_every_role_may_read(user):
+    assert refused(user, Look()) is None
+
+
+def test_a_viewer_may_not_change_and_is_told_who_may():
+    assert refused("U0VERA", Turn()) == (
+        "Test turn needs the role operator; you are viewer. "
+        "Those who may: <@U0OLA>, <!subteam^S0APPROVERS>, <@U0ADA>."
+    )
+
+
+def test_an_operator_may_change_but_not_destroy():
+    assert refused("U0OLA", Turn()) is None
+    assert "needs the role approver" in refused("U0OLA", Destroy())
+
+
+def test_an_unknown_user_is_told_the_id_to_add():
+    sentence = refused("U0EVE", Look())
+    assert "You have no role" in sentence
+    assert "U0EVE" in sentence
+
+
+def test_another_channel_is_refused_and_the_right_one_named():
+    sentence = refused("U0ADA", Look(), channel="C0RANDOM")
+    assert sentence == "/mlflow is not allowed in this channel; use it in <#C0OPS>."
+
+
+def test_without_settings_nobody_may_do_anything_anywhere():
+    assert "not allowed in any channel" in refused("U0ADA", Look(), ops=Ops())
+
+
+def test_everybody_may_view_where_ops_yaml_says_so():
+    ops = Ops.model_validate({"channels": ["C0OPS"], "roles": {"viewer": {"users": ["*"]}}})
+    assert refused("U0EVE", Look(), ops=ops) is None
+    assert "nobody yet" in refused("U0EVE", Turn(), ops=ops)

@@ -1,0 +1,160 @@
+"""What RQ runs: our function and nothing else, each record once, and a death that is told."""
+
+import json
+import os
+import signal
+import socket
+
+import psutil
+import pytest
+from rq import Queue
+from slack_sdk import WebClient
+
+from deploy.sandbox.slack.client import wait_for, words
+from workers import engine
+from workers.state import Phase, Record, Records
+
+
+@pytest.fixture
+def slack(local_slack):
+    with local_slack() as slack:
+        yield slack
+
+
+@pytest.fixture
+def blackhole():
+    """An address that accepts and never answers."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield f"postgresql://mlflow:hunter2@127.0.0.1:{server.getsockname()[1]}/mlflow"
+
+
+@pytest.fixture
+def worker(slack, environment, started, blackhole):
+    env = {**environment(slack), "MLFLOW_OPS_DATABASE_URL": blackhole}
+    with started("worker", "--queue", "quick", env=env) as running:
+        yield running
+
+
+@pytest.fixture
+def ask(slack, redis):
+    """Put an announced command on its queue, as the bot does."""
+    client = WebClient(token=slack.workspace.tokens.bot, base_url=slack.api)
+
+    def ask(*checks, **arguments):
+        posted = client.chat_postMessage(channel="C0OPS", text="asked")
+        record = Record(
+            operation="health",
+            arguments={"checks": list(checks), **arguments},
+            words="health " + " ".join(checks),
+            requester="U0VERA",
+            channel="C0OPS",
+            root_ts=posted["ts"],
+        )
+        Records(redis).accept(record, delivery=record.id)
+        engine.enqueue(record, redis)
+        return record.id
+
+    return ask
+
+
+def ended(redis, record_id, deadline=20):
+    def look():
+        record = Records(redis).get(record_id)
+        return record if record and record.phase.ended else None
+
+    return wait_for(look, deadline)
+
+
+def test_a_record_runs_and_its_end_is_kept(worker, ask, redis):
+    record = ended(redis, ask("queues"))
+    assert record.phase is Phase.DONE
+    assert record.worker
+    assert record.started_at <= record.ended_at
+
+
+def test_a_record_that_is_queued_twice_runs_once(worker, ask, redis, slack):
+    record_id = ask("queues")
+    ended(redis, record_id)
+    first = engine.queue("quick", redis).fetch_job(record_id)
+    wait_for(lambda: first.get_status(refresh=True) == "finished" or None, 20)
+    job = engine.queue("quick", redis).enqueue("workers.engine.run", record_id, job_id="again")
+    wait_for(lambda: job.get_status(refresh=True) == "finished" or None, 20)
+    assert job.return_value() == "claimed before"
+    root = Records(redis).get(record_id).root_ts
+    assert len(slack.person("vera").thread("C0OPS", root)) == 2
+
+
+def test_a_wrong_argument_in_redis_fails_the_record_with_a_sentence(worker, ask, redis, slack):
+    record_id = ask("queues")
+    ended(redis, record_id)
+    forged = Record(
+        operation="health",
+        arguments={"checks": "os.system"},
+        words="health",
+        requester="U0VERA",
+        channel="C0OPS",
+        root_ts=Records(redis).get(record_id).root_ts,
+    )
+    Records(redis).accept(forged, delivery=forged.id)
+    engine.queue("quick", redis).enqueue("workers.engine.run", forged.id, job_id=forged.id)
+    assert "is not valid" in ended(redis, forged.id).outcome
+
+
+@pytest.mark.parametrize("name", ["os.system", "builtins.eval", "subprocess.call", "workers.engine.work"])
+def test_a_job_that_names_another_function_is_refused_and_does_nothing(worker, redis, tmp_path, name):
+    witness = tmp_path / "witness"
+    job = Queue("quick", connection=redis, serializer="json").enqueue(name, f"touch {witness}")
+    wait_for(lambda: job.get_status(refresh=True) == "failed" or None, 20)
+    assert "not a job of ours" in job.latest_result().exc_string
+    assert not witness.exists()
+
+
+def test_a_callback_smuggled_into_a_job_is_not_called(worker, ask, redis, tmp_path):
+    witness = tmp_path / "witness"
+    job = engine.queue("quick", redis).enqueue("workers.engine.run", "nothing", job_id="smuggler")
+    redis.hset(f"mlflow-ops:rq:job:{job.id}", "success_callback_name", "os.mkdir")
+    redis.hset(f"mlflow-ops:rq:job:{job.id}", "failure_callback_name", "os.mkdir")
+    wait_for(lambda: job.get_status(refresh=True) in {"finished", "failed"} or None, 20)
+    assert ended(redis, ask("queues")).phase is Phase.DONE
+    assert not witness.exists()
+
+
+def test_a_pickled_job_is_refused_and_does_nothing(worker, ask, redis, tmp_path):
+    witness = tmp_path / "witness"
+    job = Queue("quick", connection=redis, serializer="pickle").enqueue(os.system, f"touch {witness}")
+    wait_for(lambda: job.get_status(refresh=True) == "failed" or None, 20)
+    assert not witness.exists()
+    assert ended(redis, ask("queues")).phase is Phase.DONE
+
+
+def test_a_killed_work_horse_is_told_in_the_thread(worker, ask, redis, slack):
+    record_id = ask("postgres", deadline_seconds=25)
+    wait_for(lambda: Records(redis).get(record_id).phase is Phase.RUNNING or None, 20)
+    (horse,) = wait_for(lambda: psutil.Process(worker.pid).children() or None)
+    os.kill(horse.pid, signal.SIGKILL)
+    assert ended(redis, record_id).phase is Phase.FAILED
+    vera = slack.person("vera")
+    root = vera.wait_for(lambda: vera.find("C0OPS", "The worker lost this command"), deadline=10)
+    assert "Ask again" in words(root)
+
+
+def test_sigterm_lets_a_running_command_end(worker, ask, redis):
+    record_id = ask("postgres", deadline_seconds=3)
+    wait_for(lambda: Records(redis).get(record_id).phase is Phase.RUNNING or None, 20)
+    worker.send_signal(signal.SIGTERM)
+    assert worker.wait(20) == 0
+    assert Records(redis).get(record_id).phase is Phase.DONE
+
+
+def test_no_secret_of_the_environment_is_in_redis(worker, ask, redis, slack):
+    ended(redis, ask("postgres", deadline_seconds=1))
+    dump = json.dumps([repr(redis.dump(key)) for key in redis.keys("*")])
+    for secret in ("hunter2", slack.workspace.tokens.bot, slack.workspace.tokens.signing_secret):
+        assert secret not in dump
+
+
+def test_the_queues_are_named_for_what_runs_there(redis):
+    assert [engine.queue(name, redis).key for name in engine.QUEUES] == [
+        "mlflow-ops:rq:queue:quick",
+        "mlflow-ops:rq:queue:ops",
+    ]

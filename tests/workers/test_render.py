@@ -1,0 +1,116 @@
+"""Reports fit Slack's limits whatever they hold, and nothing from outside pings or formats."""
+
+import io
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.console import Console
+from slack_sdk.models.blocks import Block
+
+from workers import render
+from workers.operation import Check, Facts, Report, Status, Table, Text
+
+texts = st.text(max_size=400) | st.sampled_from(
+    ["<!channel>", "<@U012AB3CD>", "`rm`", "*bold*", "```", "a" * 5000, "<https://x|y>", "é😀\u202e", "&lt;!here&gt;"]
+)
+names = st.text(min_size=1, max_size=40)
+tables = st.integers(1, 4).flatmap(
+    lambda width: st.builds(
+        Table,
+        title=texts,
+        columns=st.tuples(*[names] * width),
+        rows=st.lists(st.tuples(*[texts] * width), max_size=30).map(tuple),
+    )
+)
+sections = st.one_of(
+    st.builds(Facts, title=texts, items=st.lists(st.tuples(names, texts), max_size=8).map(tuple)),
+    tables,
+    st.builds(Text, title=texts, text=texts, literal=st.booleans()),
+)
+checks = st.builds(
+    Check,
+    name=names,
+    title=names,
+    status=st.sampled_from(Status),
+    figure=texts,
+    sentence=texts,
+    look_further=texts,
+    details=st.lists(sections, max_size=3).map(tuple),
+    figures=st.just({}),
+    took_seconds=st.just(0.1),
+)
+reports = st.builds(
+    Report,
+    title=names,
+    status=st.sampled_from(Status),
+    summary=texts,
+    checks=st.lists(checks, max_size=12).map(tuple),
+    sections=st.lists(sections, max_size=3).map(tuple),
+    hints=st.lists(names, max_size=3).map(tuple),
+    took_seconds=st.just(1.0),
+)
+
+
+@given(reports)
+def test_every_report_fits_slacks_limits_and_pings_nobody(report):
+    for message in [render.root(report, "health", "U0VERA"), *render.details(report)]:
+        assert 1 <= len(message.blocks) <= 50
+        assert message.text
+        for block in message.blocks:
+            Block.parse(block).validate_json()
+            texts_in_block = [block["text"]["text"]] if "text" in block else [e["text"] for e in block["elements"]]
+            for text in texts_in_block:
+                assert 0 < len(text) <= 3000
+                assert set(re.findall(r"<[^>]*>", text)) <= {"<@U0VERA>"}
+
+
+def report(**changes):
+    fine = Check(name="pods", title="Pods", status=Status.OK, figure="2/2 ready", sentence="Both pods are ready.")
+    bad = Check(
+        name="postgres",
+        title="PostgreSQL",
+        status=Status.FAIL,
+        sentence="127.0.0.1:5432 refuses connections.",
+        look_further="kubectl get pods -n data-platform -l app=postgres",
+        details=(Table(columns=("pod", "restarts"), rows=(("a", "1"), ("bbb", "100")), numeric=("restarts",)),),
+    )
+    return Report(title="MLflow health", status=Status.FAIL, summary="PostgreSQL fails.", checks=(bad, fine), **changes)
+
+
+def test_the_root_message_has_the_verdict_and_a_line_per_check_in_the_reports_order():
+    message = render.root(report(took_seconds=1.24), "health", "U0VERA")
+    lines = "\n".join(block["text"]["text"] for block in message.blocks[:-1]).splitlines()
+    assert lines[0] == ":x: *MLflow health*: PostgreSQL fails."
+    assert lines[1].startswith(":x: *PostgreSQL*")
+    assert lines[2] == ":white_check_mark: *Pods* 2/2 ready — Both pods are ready."
+    assert message.blocks[-1]["elements"][0]["text"] == (
+        "`/mlflow health` asked by <@U0VERA> · 1.2 s · details in the thread"
+    )
+
+
+def test_tables_are_aligned_and_say_where_to_look_further():
+    (message,) = render.details(report())
+    body = "\n".join(block["text"]["text"] for block in message.blocks)
+    assert "pod  restarts\na           1\nbbb       100" in body
+    assert "Look further: `kubectl get pods -n data-platform -l app=postgres`" in body
+
+
+@pytest.mark.parametrize("words", ["health <!channel>", "health `x` <@U1>", "health *b* & <http://x|y>"])
+def test_the_words_of_a_command_cannot_ping(words):
+    for message in (render.asked(words, "U0VERA"), render.failed(words, "U0VERA", words, words)):
+        text = message.blocks[0]["text"]["text"]
+        assert set(re.findall(r"<[^>]*>", text)) == {"<@U0VERA>"}
+
+
+def test_a_terminal_shows_what_is_behind_the_bad_checks_only_unless_asked():
+    def printed(**options):
+        console = Console(file=io.StringIO(), width=120)
+        render.to_terminal(report(), console, **options)
+        return console.file.getvalue()
+
+    short, full = printed(), printed(details=True)
+    assert "$ kubectl get pods -n data-platform -l app=postgres" in short
+    assert short.count("Both pods are ready.") == 1
+    assert full.count("Both pods are ready.") == 2

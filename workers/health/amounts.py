@@ -1,0 +1,60 @@
+"""Figures as people read them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+_MINUTE, _HOUR, _DAY = 60, 3600, 86400
+
+NOTHING = "\u2013"
+"""A dash in a table's cell for what there is not."""
+
+
+def count(number: int, word: str) -> str:
+    """1 pod, 2 pods."""
+    return f"{number:,} {word}" if number == 1 else f"{number:,} {word}s"
+
+
+def duration(seconds: float) -> str:
+    """The two largest units at most: 41 s, 12 min, 3 h 5 min, 2 d 4 h."""
+    whole = max(0, round(seconds))
+    if whole < 2 * _MINUTE:
+        return f"{whole} s"
+    if whole < _HOUR:
+        return f"{whole // _MINUTE} min"
+    if whole < _DAY:
+        return _two(whole, (_HOUR, "h"), (_MINUTE, "min"))
+    return _two(whole, (_DAY, "d"), (_HOUR, "h"))
+
+
+def milliseconds(seconds: float) -> str:
+    """0.8 ms, 12 ms, 1,240 ms."""
+    value = seconds * 1000
+    return f"{value:.1f} ms" if value < 10 else f"{value:,.0f} ms"  # noqa: PLR2004 - one decimal where it matters
+
+
+def size(number: float) -> str:
+    """Bytes in binary units, as Kubernetes counts memory: 512 B, 1.4 GiB."""
+    for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
+        if abs(number) < 1024:  # noqa: PLR2004
+            return f"{number:.0f} {unit}" if unit == "B" or abs(number) >= 100 else f"{number:.1f} {unit}"  # noqa: PLR2004
+        number /= 1024
+    return f"{number:,.1f} PiB"
+
+
+def share(part: float) -> str:
+    """0.123 → 12 %."""
+    return f"{part * 100:.0f} %"
+
+
+def listed(names: Iterable[str], *, most: int = 3) -> str:
+    """a, b and 4 more."""
+    every = list(names)
+    shown = ", ".join(every[:most])
+    return f"{shown} and {len(every) - most} more" if len(every) > most else shown
+
+
+def _two(whole: int, large: tuple[int, str], small: tuple[int, str]) -> str:
+    first, rest = divmod(whole, large[0])
+    second = rest // small[0]
+    return f"{first} {large[1]} {second} {small[1]}" if second else f"{first} {large[1]}"

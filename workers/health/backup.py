@@ -1,0 +1,111 @@
+"""The last good backup: how old is it.
+
+A set is good once its manifest stands in the bucket (it is written last); a set without one is unfinished or was
+interrupted, and does not count. Newest sets first, so a bucket with years of sets costs two or three requests.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Final
+
+from workers.health.amounts import count, duration
+from workers.health.asking import Answer, Question
+from workers.health.fields import Fields
+from workers.operation import Facts, Status, Text
+from workers.systems.errors import BucketMissing, Nonsense, ObjectMissing
+
+if TYPE_CHECKING:
+    from workers.health.asking import Asking
+    from workers.settings import Settings
+    from workers.systems.objects import Objects
+
+SETS: Final = "sets/"
+RECENT: Final = timedelta(days=2)
+MOST_TRIED: Final = 20
+"""Sets without a good manifest that are passed over before saying so."""
+MANIFEST_BYTES: Final = 1 << 20
+
+
+@dataclass(frozen=True)
+class Found:
+    """The newest good set, None where there is none; and the newer ones that are not good, with the reason."""
+
+    name: str | None
+    finished_at: datetime | None
+    passed_over: tuple[str, ...] = ()
+
+
+def ask(asking: Asking) -> Answer:
+    """The newest set with a manifest."""
+    bucket = asking.settings.ops.storage.backups_bucket
+    try:
+        found = newest(asking.systems.objects, bucket, asking.now)
+    except BucketMissing as error:
+        sentence = f"There are no backups: the bucket {bucket} does not exist."
+        return Answer(Status.WARN, sentence, figure="none", details=(Text(text=error.hint),))
+    return judge(found, asking.settings, asking.now)
+
+
+def judge(found: Found, settings: Settings, now: datetime) -> Answer:
+    """From the newest good set."""
+    bucket = settings.ops.storage.backups_bucket
+    facts = [("bucket", bucket), ("newest good set", found.name or "none")]
+    facts += [("not good", words) for words in found.passed_over[:5]]
+    details = (Facts(items=tuple(facts)),)
+    if found.finished_at is None:
+        unfinished = f"; {count(len(found.passed_over), 'set')} without a manifest" if found.passed_over else ""
+        return Answer(Status.WARN, f"There is no backup in {bucket} yet{unfinished}.", "none yet", details)
+    age = max(0.0, (now - found.finished_at).total_seconds())
+    allowed = settings.ops.health.thresholds.backup_age_fail_seconds
+    status, sentence = Status.OK, f"The last good backup is {duration(age)} old."
+    if age > allowed:
+        status, sentence = Status.FAIL, f"{sentence[:-1]}; {duration(allowed)} are allowed."
+    return Answer(status, sentence, f"{duration(age)} old", details, {"age_seconds": age}, own_fault=True)
+
+
+def newest(objects: Objects, bucket: str, now: datetime) -> Found:
+    """The newest set whose manifest can be read. Raises ObjectsError."""
+    passed_over: list[str] = []
+    for name in _names(objects, bucket, now):
+        try:
+            content = objects.read(bucket, f"{name}manifest.json", at_most=MANIFEST_BYTES)
+            return Found(name, finished_at(content), tuple(passed_over))
+        except ObjectMissing:
+            passed_over.append(f"{name} has no manifest")
+        except Nonsense:
+            passed_over.append(f"{name} has a manifest that cannot be read")
+        if len(passed_over) >= MOST_TRIED:
+            break
+    return Found(None, None, tuple(passed_over))
+
+
+def finished_at(manifest: bytes) -> datetime:
+    """When the set was finished. Raises Nonsense where that is not a manifest."""
+    try:
+        document = json.loads(manifest)
+    except ValueError:
+        raise Nonsense("The manifest is not JSON.") from None
+    moment = Fields(document, "manifest").moment("finished_at")
+    if moment is None:
+        raise Nonsense("The manifest does not say when the set was finished.")
+    return moment
+
+
+def _names(objects: Objects, bucket: str, now: datetime) -> Iterator[str]:
+    """Set names, newest first: the recent ones, then the older ones where no recent one is good."""
+    since = f"{SETS}{now.astimezone(UTC) - RECENT:%Y%m%dT%H%M%SZ}"
+    recent = list(objects.folders(bucket, SETS, after=since))
+    yield from reversed(recent)
+    known = set(recent)
+    yield from (name for name in reversed(list(objects.folders(bucket, SETS))) if name not in known)
+
+
+def _look(settings: Settings) -> str:
+    return f"aws s3 ls s3://{settings.ops.storage.backups_bucket}/{SETS}"
+
+
+QUESTION = Question("backup", "Backup", "The object store", ask, _look, spokesman="storage")

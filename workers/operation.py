@@ -1,0 +1,171 @@
+"""The words that everything else is written in: Operation, Report, Check, Progress.
+
+An operation is a request as data; a report is its result as data. Neither knows of Slack, of RQ or of a
+terminal, so the same operation runs behind a button, from the clock and from a shell, and tests read the
+result without parsing text. Rendering is `workers.render`'s; running is `workers.engine`'s.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
+
+from pydantic import BaseModel, ConfigDict, Field
+
+if TYPE_CHECKING:
+    from workers.systems import Systems
+
+
+class OperatorError(Exception):
+    """Something went wrong that a person can act on.
+
+    message: one sentence, what is wrong. hint: one sentence, what to do now. Both reach Slack and the terminal
+    as they are, so neither holds a secret or a traceback.
+    """
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message} {self.hint}".strip()
+
+
+class Risk(StrEnum):
+    """How much an operation can hurt: decides who may ask, and which queue and approvals it takes."""
+
+    READ = "read"
+    CHANGE = "change"
+    DESTRUCTIVE = "destructive"
+
+
+class Status(StrEnum):
+    """The answer to one health question, and the verdict over several."""
+
+    OK = "ok"
+    WARN = "warn"
+    FAIL = "fail"
+    UNKNOWN = "unknown"
+
+    @property
+    def severity(self) -> int:
+        """0 for ok, rising to 3 for fail; reports show the highest first."""
+        return _SEVERITY[self]
+
+
+_SEVERITY = {Status.OK: 0, Status.UNKNOWN: 1, Status.WARN: 2, Status.FAIL: 3}
+
+
+class _Data(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Facts(_Data):
+    """Names and values, in the order in which they are to be read."""
+
+    kind: Literal["facts"] = "facts"
+    title: str = ""
+    items: tuple[tuple[str, str], ...]
+
+
+class Table(_Data):
+    """Rows of equal length under their columns. `numeric` names the columns to align right."""
+
+    kind: Literal["table"] = "table"
+    title: str = ""
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    numeric: tuple[str, ...] = ()
+
+
+class Text(_Data):
+    """A paragraph, or with `literal` a block of output that keeps its line breaks (a log, a traceback)."""
+
+    kind: Literal["text"] = "text"
+    title: str = ""
+    text: str
+    literal: bool = False
+
+
+Section = Facts | Table | Text
+
+
+class Check(_Data):
+    """One health question and its answer.
+
+    figure: the number that matters, ready to read ("2/2 ready"). sentence: what it means. look_further: the
+    command that a person would type next. figures: the same numbers for machines, base units (seconds, bytes).
+    """
+
+    name: str
+    title: str
+    status: Status
+    figure: str = ""
+    sentence: str
+    look_further: str = ""
+    details: tuple[Section, ...] = ()
+    figures: dict[str, float] = Field(default_factory=dict)
+    took_seconds: float = 0.0
+
+
+class Report(_Data):
+    """The result of an operation as data.
+
+    status: the verdict. summary: the one sentence that stands alone. checks and sections: what it rests on.
+    hints: commands that make sense next, as they would be typed after `/mlflow`.
+    """
+
+    title: str
+    status: Status
+    summary: str
+    checks: tuple[Check, ...] = ()
+    sections: tuple[Section, ...] = ()
+    hints: tuple[str, ...] = ()
+    took_seconds: float = 0.0
+
+
+def verdict(checks: tuple[Check, ...]) -> Status:
+    """The most severe status among checks; unknown where there are none."""
+    return max((check.status for check in checks), key=lambda s: s.severity, default=Status.UNKNOWN)
+
+
+class Cancelled(Exception):  # noqa: N818 - the outcome's name, as in concurrent.futures
+    """Raised by `Progress.checkpoint` where somebody asked the operation to stop."""
+
+
+class Progress(Protocol):
+    """How a running operation speaks, and where it hears that it was cancelled."""
+
+    def step(self, name: str) -> None:
+        """A new step begins; `name` says what is being done ("Asking eleven systems")."""
+
+    def advance(self, done: int, total: int, unit: str) -> None:
+        """So much of the current step is done. Called as often as convenient; shown at a bearable rate."""
+
+    def checkpoint(self) -> None:
+        """A point at which stopping is safe. Raises Cancelled where a stop was asked for."""
+
+
+class Operation(BaseModel):
+    """One request, frozen and JSON-serialisable: class attributes say what kind, fields say with what.
+
+    A subclass sets `name` (unique; what the record in Redis and the audit trail call it) and `risk`, and
+    implements `run`. `timeout_seconds` bounds its run in the worker.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: ClassVar[str]
+    risk: ClassVar[Risk]
+    touches: ClassVar[tuple[str, ...]] = ()
+    timeout_seconds: ClassVar[int] = 60
+
+    @property
+    def title(self) -> str:
+        """What people call it in a headline."""
+        return self.name.replace("-", " ").capitalize()
+
+    def run(self, systems: Systems, progress: Progress) -> Report:
+        """Do it. Raises OperatorError for what a person can act on, Cancelled at a checkpoint."""
+        raise NotImplementedError

@@ -1,0 +1,58 @@
+"""Finds the operations: every subclass of Operation with a name, in any module of this package.
+
+A job in Redis holds an operation's name and its arguments, never the path of something to import; so what a job can
+start is what stands in this package, and arguments are validated by the operation's own model.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from functools import cache
+from typing import Any
+
+from pydantic import ValidationError
+
+import workers
+from workers.operation import Operation, OperatorError
+
+
+def operations() -> dict[str, type[Operation]]:
+    """Every operation by its name. Raises ValueError where two bear the same one."""
+    _import_all()
+    found: dict[str, type[Operation]] = {}
+    for kind in _subclasses(Operation):
+        name = getattr(kind, "name", None)
+        if name is None:
+            continue
+        if name in found:
+            msg = f"two operations are called {name!r}: {found[name].__qualname__} and {kind.__qualname__}"
+            raise ValueError(msg)
+        found[name] = kind
+    return found
+
+
+def build(name: str, arguments: dict[str, Any]) -> Operation:
+    """The operation of that name with those arguments. Raises OperatorError where either is not valid."""
+    kind = operations().get(name)
+    if kind is None:
+        raise OperatorError(
+            f"There is no operation called {name!r} in this version.",
+            "Bot and workers may run different versions: deploy the same image for both.",
+        )
+    try:
+        return kind.model_validate(arguments)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False)[0]
+        key = ".".join(str(part) for part in first["loc"])
+        raise OperatorError(f"{name}: {key} is not valid: {first['msg']}.", "Ask again.") from None
+
+
+@cache
+def _import_all() -> None:
+    for module in pkgutil.walk_packages(workers.__path__, workers.__name__ + "."):
+        importlib.import_module(module.name)
+
+
+def _subclasses(kind: type[Operation]) -> list[type[Operation]]:
+    return [each for child in kind.__subclasses__() for each in (child, *_subclasses(child))]

@@ -1,0 +1,243 @@
+"""Report → Block Kit, and → a terminal. The only module that knows either.
+
+Slack refuses what is too long instead of shortening it, so every text is cut or split to Slack's limits here:
+3,000 characters in a section, 150 in a header, 50 blocks in a message (docs.slack.dev/reference/block-kit/blocks).
+Whatever comes from outside (a pod's name, a log line) goes through `escape`: it can neither mention anybody nor end
+a code span.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from workers.operation import Check, Facts, Report, Section, Status, Table, Text
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+Block = dict[str, Any]
+
+SECTION_TEXT = 3000
+BLOCKS = 50
+MESSAGE_TEXT = 12_000
+"""Kept below what Slack answers msg_blocks_too_long to; its documentation names no figure."""
+
+_EMOJI = {
+    Status.OK: ":white_check_mark:",
+    Status.WARN: ":warning:",
+    Status.FAIL: ":x:",
+    Status.UNKNOWN: ":grey_question:",
+}
+_CELL = 60
+
+
+@dataclass(frozen=True)
+class Message:
+    """What one call to Slack posts: `text` is what notifications and screen readers get."""
+
+    text: str
+    blocks: list[Block]
+
+
+def escape(text: str) -> str:
+    """Text from outside, harmless in mrkdwn (https://docs.slack.dev/messaging/formatting-message-text/#escaping)."""
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("\x00", "")
+
+
+def code(text: str) -> str:
+    """Text from outside as a code span on one line; a backtick in it becomes an apostrophe."""
+    flat = " ".join(text.split()).replace("`", "'")
+    return f"`{escape(flat)}`" if flat else ""
+
+
+def plain(text: str) -> str:
+    """Text from outside among formatted text: a mark that would open bold, italic, strike or code is defused.
+
+    Marks inside a word (snake_case) format nothing and stay as they are, so that names can be copied.
+    """
+    return re.sub(r"(?<!\w)([*_~`]+)(?=\w)", "\\1\u2060", escape(text))
+
+
+def asked(words: str, requester: str) -> Message:
+    """The root message of a command that has just been accepted."""
+    text = f":hourglass_flowing_sand: {code('/mlflow ' + words)} asked by <@{requester}>"
+    return Message(text=f"/mlflow {words}"[:300], blocks=[_section(text)])
+
+
+def under_way(words: str, requester: str, step: str, figure: str) -> Message:
+    """The root message while the command runs."""
+    text = f":hourglass_flowing_sand: {code('/mlflow ' + words)} asked by <@{requester}>\n{plain(step)}"
+    return Message(text=f"/mlflow {words}: {step}"[:300], blocks=[_section(f"{text} {plain(figure)}".rstrip())])
+
+
+def failed(words: str, requester: str, message: str, hint: str) -> Message:
+    """The root message of a command that did not do what was asked: why, and what now."""
+    lines = [f":x: {code('/mlflow ' + words)} failed: {plain(message)}"]
+    if hint:
+        lines.append(plain(hint))
+    lines.append(f"_asked by <@{requester}>_")
+    return Message(text=f"/mlflow {words} failed: {message}"[:300], blocks=_paragraphs("\n".join(lines)))
+
+
+def root(report: Report, words: str, requester: str) -> Message:
+    """A finished report in the channel: the verdict, then one line per check, worst first."""
+    headline = f"{_EMOJI[report.status]} *{plain(report.title)}*: {plain(report.summary)}"
+    lines = [_check_line(check) for check in report.checks]
+    blocks = [*_paragraphs(headline), *_paragraphs("\n".join(lines))] if lines else _paragraphs(headline)
+    foot = [f"{code('/mlflow ' + words)} asked by <@{requester}>", f"{report.took_seconds:.1f} s"]
+    if report.checks or report.sections:
+        foot.append("details in the thread")
+    blocks = blocks[: BLOCKS - 1]
+    blocks.append({"type": "context", "elements": [{"type": "mrkdwn", "text": " · ".join(foot)[:2000]}]})
+    return Message(text=f"{report.title}: {report.summary}"[:300], blocks=blocks)
+
+
+def details(report: Report) -> list[Message]:
+    """The rest of a report, for its thread, in as few messages as Slack's limits allow."""
+    blocks: list[Block] = []
+    for check in report.checks:
+        blocks.extend(_check_blocks(check))
+    for section in report.sections:
+        blocks.extend(_section_blocks(section))
+    if report.hints:
+        blocks.append(_section("Next: " + " · ".join(code("/mlflow " + hint) for hint in report.hints)))
+    return [Message(text=f"{report.title}: details", blocks=group) for group in _messages(blocks)]
+
+
+def _check_line(check: Check) -> str:
+    figure = f" {plain(check.figure)}" if check.figure else ""
+    return f"{_EMOJI[check.status]} *{plain(check.title)}*{figure} — {plain(check.sentence)}"
+
+
+def _check_blocks(check: Check) -> Iterator[Block]:
+    look = f"\nLook further: {code(check.look_further)}" if check.look_further else ""
+    yield from _paragraphs(_check_line(check) + look)
+    for section in check.details:
+        yield from _section_blocks(section)
+
+
+def _section_blocks(section: Section) -> Iterator[Block]:
+    if section.title:
+        yield _section(f"*{plain(section.title)}*")
+    match section:
+        case Facts(items=items):
+            yield from _paragraphs("\n".join(f"{plain(name)}: {plain(value)}" for name, value in items))
+        case Table():
+            yield from _literal(_columns(section))
+        case Text(text=text, literal=True):
+            yield from _literal(text.splitlines())
+        case Text(text=text):
+            yield from _paragraphs(plain(text))
+
+
+def _columns(table: Table) -> list[str]:
+    """A table in fixed width: a row per line, numbers to the right, long cells cut with an ellipsis."""
+    rows = [[_clip(cell) for cell in row] for row in (table.columns, *table.rows)]
+    widths = [max(len(row[i]) for row in rows) for i in range(len(table.columns))]
+    right = {i for i, column in enumerate(table.columns) if column in table.numeric}
+    lines = []
+    for row in rows:
+        cells = (cell.rjust(widths[i]) if i in right else cell.ljust(widths[i]) for i, cell in enumerate(row))
+        lines.append("  ".join(cells).rstrip())
+    return lines
+
+
+def _clip(cell: str) -> str:
+    flat = " ".join(cell.split())
+    return flat if len(flat) <= _CELL else flat[: _CELL - 1] + "…"
+
+
+def _literal(lines: Iterable[str]) -> Iterator[Block]:
+    """Lines as code blocks; a block ends between two lines."""
+    safe = (escape(line).replace("```", "'''") for line in lines)
+    for text in _split(safe, SECTION_TEXT - 8):
+        yield _section(f"```\n{text}\n```")
+
+
+def _paragraphs(text: str) -> list[Block]:
+    return [_section(part) for part in _split(text.split("\n"), SECTION_TEXT) if part.strip()]
+
+
+def _split(lines: Iterable[str], limit: int) -> Iterator[str]:
+    """Lines joined to texts of at most `limit` characters; a longer line is cut through."""
+    held: list[str] = []
+    size = 0
+    for line in lines:
+        for start in range(0, max(len(line), 1), limit):
+            part = line[start : start + limit]
+            if held and size + len(part) + 1 > limit:
+                yield "\n".join(held)
+                held, size = [], 0
+            held.append(part)
+            size += len(part) + 1
+    if held:
+        yield "\n".join(held)
+
+
+def _messages(blocks: Iterable[Block]) -> Iterator[list[Block]]:
+    held: list[Block] = []
+    size = 0
+    for block in blocks:
+        length = len(block["text"]["text"])
+        if held and (len(held) == BLOCKS or size + length > MESSAGE_TEXT):
+            yield held
+            held, size = [], 0
+        held.append(block)
+        size += length
+    if held:
+        yield held
+
+
+def _section(text: str) -> Block:
+    return {"type": "section", "text": {"type": "mrkdwn", "text": text[:SECTION_TEXT]}}
+
+
+_STYLE = {Status.OK: ("ok", "green"), Status.WARN: ("warn", "yellow"), Status.FAIL: ("FAIL", "bold red")}
+
+
+def to_terminal(report: Report, console: Console, *, details: bool = False) -> None:
+    """Print a report: the verdict, a line per check, and what is behind those that are not ok (or all of it)."""
+    from rich.table import Table as Grid
+    from rich.text import Text as Line
+
+    grid = Grid.grid(padding=(0, 2))
+    for check in report.checks:
+        word, style = _STYLE.get(check.status, ("unknown", "dim"))
+        grid.add_row(Line(word, style=style), Line(check.title, style="bold"), Line(check.figure), Line(check.sentence))
+    word, style = _STYLE.get(report.status, ("unknown", "dim"))
+    console.print(Line.assemble((report.title, "bold"), "  ", (word, style), "  ", report.summary))
+    console.print(grid)
+    for check in report.checks:
+        if details or check.status is not Status.OK:
+            console.print(Line.assemble("\n", (check.title, "bold"), f": {check.sentence}"))
+            _sections_to_terminal(check.details, console)
+            if check.look_further:
+                console.print(Line(f"  $ {check.look_further}", style="cyan"))
+    _sections_to_terminal(report.sections, console)
+    console.print(Line(f"\n{report.took_seconds:.1f} s", style="dim"))
+
+
+def _sections_to_terminal(sections: Iterable[Section], console: Console) -> None:
+    from rich.table import Table as Grid
+    from rich.text import Text as Line
+
+    for section in sections:
+        if section.title:
+            console.print(Line(f"  {section.title}", style="italic"))
+        match section:
+            case Facts(items=items):
+                for name, value in items:
+                    console.print(Line(f"  {name}: {value}"))
+            case Table():
+                grid = Grid(box=None, padding=(0, 2), header_style="dim")
+                for column in section.columns:
+                    grid.add_column(column, justify="right" if column in section.numeric else "left")
+                for row in section.rows:
+                    grid.add_row(*(Line(cell) for cell in row))
+                console.print(grid)
+            case Text(text=text):
+                for line in text.splitlines():
+                    console.print(Line(f"  {line}"))

@@ -1,0 +1,296 @@
+"""Settings: the environment and `ops.yaml`, read and validated once, before anything else starts.
+
+Secrets come from the environment only; `ops.yaml` holds what may be read by everybody: channels, roles, names in
+the cluster, buckets, thresholds. Every default is the runbook's. A wrong value stops the program with one sentence
+that names the key, says what is wrong and what would be right (`SettingsError`; exit code 2 in `bot.cli`).
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo, available_timezones
+
+import yaml
+from pydantic import (
+    AfterValidator,
+    AnyUrl,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    UrlConstraints,
+    ValidationError,
+    model_validator,
+)
+
+RoleName = Literal["viewer", "operator", "approver", "admin"]
+ROLES: tuple[RoleName, ...] = ("viewer", "operator", "approver", "admin")
+
+
+class SettingsError(Exception):
+    """A setting is wrong or missing; the message is one sentence for the person who starts the program."""
+
+
+def _time_zone(name: str) -> str:
+    if name not in available_timezones():
+        near = difflib.get_close_matches(name, available_timezones(), n=1)
+        suggestion = f"; did you mean {near[0]}?" if near else ""
+        msg = f"{name!r} is not an IANA time zone such as Europe/Berlin{suggestion}"
+        raise ValueError(msg)
+    return name
+
+
+Seconds = Annotated[float, Field(gt=0, le=3600)]
+Fraction = Annotated[float, Field(gt=0, le=1)]
+Days = Annotated[int, Field(ge=0, le=3650)]
+ChannelId = Annotated[str, Field(pattern=r"^[CDG][A-Z0-9]{2,}$")]
+UserId = Annotated[str, Field(pattern=r"^([UW][A-Z0-9]{2,}|\*)$")]
+GroupId = Annotated[str, Field(pattern=r"^S[A-Z0-9]{2,}$")]
+KubernetesName = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", max_length=253)]
+BucketName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")]
+HttpUrl = Annotated[AnyUrl, UrlConstraints(allowed_schemes=["http", "https"])]
+
+
+def _starting_with(*prefixes: str) -> AfterValidator:
+    """A secret is checked by how it begins, so that the message need not show the rest."""
+
+    def check(value: SecretStr) -> SecretStr:
+        if not value.get_secret_value().startswith(prefixes):
+            msg = f"it must start with {' or '.join(prefixes)}"
+            raise ValueError(msg)
+        return value
+
+    return AfterValidator(check)
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Role(_Section):
+    """Who has a role: Slack user ids and user-group ids. `*` among the users of `viewer` means everybody."""
+
+    users: tuple[UserId, ...] = Field((), description="Slack user ids, such as U012AB3CD")
+    groups: tuple[GroupId, ...] = Field((), description="Slack user-group ids, such as S012AB3CD")
+
+
+class Roles(_Section):
+    """The four roles; each may do what those before it may."""
+
+    viewer: Role = Role()
+    operator: Role = Role()
+    approver: Role = Role()
+    admin: Role = Role()
+
+    @model_validator(mode="after")
+    def _only_viewers_may_be_everybody(self) -> Roles:
+        for name in ROLES[1:]:
+            if "*" in getattr(self, name).users:
+                msg = f"'*' (everybody) is allowed for viewer only, not for {name}; list user or group ids"
+                raise ValueError(msg)
+        return self
+
+
+class KubernetesNames(_Section):
+    """The names that MLflow's objects bear in the cluster."""
+
+    namespace: KubernetesName = "data-platform"
+    deployment: KubernetesName = "mlflow"
+    container: KubernetesName = "mlflow"
+    service: KubernetesName = "mlflow"
+    ingress: KubernetesName = "mlflow-ingress"
+    configmap: KubernetesName = "mlflow-config"
+    secret: KubernetesName = "mlflow-backend-secret"  # noqa: S105 - a name, not a secret
+    tls_secret: KubernetesName = "mlflow-tls"  # noqa: S105 - a name, not a secret
+    selector: str = Field("app=mlflow", description="label selector of MLflow's pods")
+    postgres_selector: str = Field("app=postgres", description="label selector of PostgreSQL's pods")
+    storage_selector: str = Field("app=minio", description="label selector of the object store's pods")
+
+
+class Storage(_Section):
+    """The buckets."""
+
+    artifacts_bucket: BucketName = "mlflow-artifacts"
+    backups_bucket: BucketName = "mlflow-backups"
+
+
+class Thresholds(_Section):
+    """When a figure becomes a warning or a failure."""
+
+    pod_restarts_warn: Annotated[int, Field(ge=1)] = Field(3, description="restarts within the last day")
+    resource_warn: Fraction = Field(0.8, description="share of a CPU or memory limit in use")
+    resource_fail: Fraction = Field(0.95, description="share of a memory limit in use")
+    certificate_warn_days: Days = Field(21, description="days until the certificate ends")
+    certificate_fail_days: Days = Field(7, description="days until the certificate ends")
+    connections_warn: Fraction = Field(0.8, description="share of PostgreSQL's max_connections in use")
+    connections_fail: Fraction = Field(0.95, description="share of PostgreSQL's max_connections in use")
+    query_warn_seconds: Seconds = Field(300, description="age of the longest running query")
+    postgres_latency_warn_seconds: Seconds = Field(0.5, description="one round trip")
+    storage_latency_warn_seconds: Seconds = Field(1.0, description="one HeadBucket")
+    tracking_p95_warn_seconds: Seconds = Field(1.0, description="p95 of a short burst against MLflow")
+    errors_warn: Annotated[int, Field(ge=1)] = Field(1, description="error lines in the window")
+    errors_fail: Annotated[int, Field(ge=1)] = Field(100, description="error lines in the window")
+    queue_age_warn_seconds: Seconds = Field(60, description="age of the oldest waiting job")
+    backup_age_fail_seconds: Annotated[int, Field(gt=0)] = Field(3600, description="the runbook's RPO: one hour")
+
+    @model_validator(mode="after")
+    def _warn_comes_before_fail(self) -> Thresholds:
+        pairs = (
+            ("resource", self.resource_warn, self.resource_fail),
+            ("connections", self.connections_warn, self.connections_fail),
+            ("errors", self.errors_warn, self.errors_fail),
+        )
+        for name, warn, fail in pairs:
+            if warn > fail:
+                msg = f"{name}_warn ({warn}) must not be above {name}_fail ({fail})"
+                raise ValueError(msg)
+        if self.certificate_warn_days < self.certificate_fail_days:
+            msg = "certificate_warn_days must not be below certificate_fail_days"
+            raise ValueError(msg)
+        return self
+
+
+class Health(_Section):
+    """How the health check asks and judges."""
+
+    deadline_seconds: Annotated[float, Field(gt=0, le=30)] = Field(5.0, description="for each check")
+    log_window_seconds: Annotated[int, Field(ge=60, le=86400)] = Field(3600, description="how far back errors count")
+    log_tail_lines: Annotated[int, Field(ge=10, le=100_000)] = Field(2000, description="lines read per container")
+    burst_requests: Annotated[int, Field(ge=5, le=200)] = Field(20, description="requests in the latency burst")
+    thresholds: Thresholds = Thresholds()
+
+
+class Ops(_Section):
+    """`ops.yaml`."""
+
+    channels: tuple[ChannelId, ...] = Field((), description="where /mlflow may be used; empty: nowhere")
+    roles: Roles = Roles()
+    kubernetes: KubernetesNames = KubernetesNames()
+    storage: Storage = Storage()
+    health: Health = Health()
+    time_zone: Annotated[str, AfterValidator(_time_zone)] = "UTC"
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """The team's time zone."""
+        return ZoneInfo(self.time_zone)
+
+
+class Environment(BaseModel):
+    """The variables that are read. Standard names where they exist."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    slack_bot_token: Annotated[SecretStr, _starting_with("xoxb-")] | None = Field(None, alias="SLACK_BOT_TOKEN")
+    slack_app_token: Annotated[SecretStr, _starting_with("xapp-")] | None = Field(None, alias="SLACK_APP_TOKEN")
+    slack_signing_secret: SecretStr | None = Field(None, alias="SLACK_SIGNING_SECRET")
+    slack_api_url: HttpUrl = Field(HttpUrl("https://slack.com/api/"), alias="SLACK_API_URL")
+    redis_url: Annotated[SecretStr, _starting_with("redis://", "rediss://", "unix://")] | None = Field(
+        None, alias="REDIS_URL"
+    )
+    kubeconfig: str | None = Field(None, alias="KUBECONFIG")
+    mlflow_tracking_uri: HttpUrl | None = Field(None, alias="MLFLOW_TRACKING_URI")
+    mlflow_tracking_username: str | None = Field(None, alias="MLFLOW_TRACKING_USERNAME")
+    mlflow_tracking_password: SecretStr | None = Field(None, alias="MLFLOW_TRACKING_PASSWORD")
+    s3_endpoint_url: HttpUrl | None = Field(None, alias="AWS_ENDPOINT_URL_S3")
+    database_url: Annotated[SecretStr, _starting_with("postgresql://", "postgres://")] | None = Field(
+        None, alias="MLFLOW_OPS_DATABASE_URL"
+    )
+    database_admin_url: Annotated[SecretStr, _starting_with("postgresql://", "postgres://")] | None = Field(
+        None, alias="MLFLOW_OPS_DATABASE_ADMIN_URL"
+    )
+    ready_file: Path | None = Field(
+        None, alias="MLFLOW_OPS_READY_FILE", description="written once the process can serve; removed at its end"
+    )
+
+    def require(self, *fields: str) -> None:
+        """Raises SettingsError, naming the variable, for the first of `fields` that is not set."""
+        for field in fields:
+            if getattr(self, field) is None:
+                alias = type(self).model_fields[field].alias
+                msg = f"{alias} is not set: it must hold {_MEANING[field]}."
+                raise SettingsError(msg)
+
+
+_MEANING = {
+    "slack_bot_token": "the Slack app's bot token (xoxb-…)",
+    "slack_app_token": "the Slack app's app-level token with connections:write (xapp-…)",
+    "slack_signing_secret": "the Slack app's signing secret",
+    "redis_url": "the address of Redis, such as redis://:password@host:6379/0",
+    "mlflow_tracking_uri": "the address of MLflow, such as http://mlflow.data-platform.svc.cluster.local:5000",
+    "database_url": "the address of MLflow's database, such as postgresql://user:password@host:5432/mlflow",
+}
+
+
+class Settings(BaseModel):
+    """Everything that a process was told: `environment` and `ops`."""
+
+    model_config = ConfigDict(frozen=True)
+
+    environment: Environment
+    ops: Ops
+
+
+def load(environ: Mapping[str, str] = os.environ) -> Settings:
+    """Read the environment and the `ops.yaml` that MLFLOW_OPS_CONFIG names (all defaults where it is not set).
+
+    Raises SettingsError with one sentence about the first thing that is wrong.
+    """
+    present = {key: value for key, value in environ.items() if value}
+    try:
+        environment = Environment.model_validate(present)
+    except ValidationError as error:
+        raise SettingsError(_sentence(error, where="", model=Environment)) from None
+    return Settings(environment=environment, ops=_read_ops(present.get("MLFLOW_OPS_CONFIG")))
+
+
+def _read_ops(path: str | None) -> Ops:
+    if path is None:
+        return Ops()
+    try:
+        document: Any = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        msg = f"MLFLOW_OPS_CONFIG names {path}, which cannot be read ({error.strerror}): give the path of an ops.yaml."
+        raise SettingsError(msg) from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f" at line {mark.line + 1}" if mark else ""
+        msg = f"{path} is not valid YAML{line}: {getattr(error, 'problem', None) or 'it is not UTF-8 text'}."
+        raise SettingsError(msg) from None
+    if document is None:
+        return Ops()
+    if not isinstance(document, dict):
+        msg = f"{path} must hold keys such as 'channels:' at its top, not a {type(document).__name__}."
+        raise SettingsError(msg)
+    try:
+        return Ops.model_validate(document)
+    except ValidationError as error:
+        raise SettingsError(_sentence(error, where=f"{path}: ", model=Ops)) from None
+
+
+def _sentence(error: ValidationError, where: str, model: type[BaseModel]) -> str:
+    first = error.errors(include_url=False, include_context=False)[0]
+    key = ".".join(str(part) for part in first["loc"]) or "the file"
+    if first["type"] == "extra_forbidden":
+        known = _keys_at(model, first["loc"][:-1])
+        near = difflib.get_close_matches(str(first["loc"][-1]), known, n=1)
+        right = f"did you mean {near[0]}?" if near else f"known here: {', '.join(known)}."
+        return f"{where}{key} is not a setting; {right}"
+    problem = first["msg"].removeprefix("Value error, ")
+    value = first["input"]
+    shown = "" if isinstance(value, dict | BaseModel) or model is Environment else f" (it is {value!r})"
+    return f"{where}{key} is wrong{shown}: {problem[0].lower()}{problem[1:]}."
+
+
+def _keys_at(model: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
+    for part in location:
+        field = model.model_fields.get(str(part))
+        inner = field.annotation if field else None
+        if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
+            return []
+        model = inner
+    return list(model.model_fields)

@@ -1,0 +1,71 @@
+"""The gateways to the outside world, made from Settings, once per process and when first used.
+
+A gateway offers what operations need in the domain's words, holds no policy, and gives every call a timeout. The
+heavy client libraries are imported when a gateway is first used; `preload` does that ahead of a worker's fork.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from workers.settings import Settings
+
+if TYPE_CHECKING:
+    from redis import Redis
+
+    from workers.systems.cluster import Cluster
+    from workers.systems.database import Database
+    from workers.systems.objects import Objects
+    from workers.systems.tracking import Tracking
+
+
+@dataclass(frozen=True)
+class Systems:
+    """Kubernetes, PostgreSQL, the object store, MLflow and Redis, as one operation sees them."""
+
+    settings: Settings
+
+    @cached_property
+    def cluster(self) -> Cluster:
+        """Kubernetes, from KUBECONFIG or the pod's own service account."""
+        from workers.systems.cluster import Cluster
+
+        return Cluster.connect(self.settings)
+
+    @cached_property
+    def database(self) -> Database:
+        """MLflow's PostgreSQL database."""
+        from workers.systems.database import Database
+
+        return Database.connect(self.settings)
+
+    @cached_property
+    def objects(self) -> Objects:
+        """The S3 object store."""
+        from workers.systems.objects import Objects
+
+        return Objects.connect(self.settings)
+
+    @cached_property
+    def tracking(self) -> Tracking:
+        """The MLflow server."""
+        from workers.systems.tracking import Tracking
+
+        return Tracking.connect(self.settings)
+
+    @cached_property
+    def redis(self) -> Redis:
+        """Our own Redis: records and queues."""
+        from workers.state import connect
+
+        return connect(self.settings)
+
+
+def preload() -> None:
+    """Import what operations will need, so that work-horses fork with it in memory."""
+    import workers.systems.cluster
+    import workers.systems.database
+    import workers.systems.objects
+    import workers.systems.tracking  # noqa: F401

@@ -1,0 +1,241 @@
+"""Kubernetes, through the official client's connection and credentials, but with plain JSON.
+
+Traps this avoids: the client has no timeout of its own and repeats a timed-out GET three times (retries are off);
+its typed models take ten times as long to parse and refuse answers that are merely unusual, so paths and
+dictionaries are used instead; urllib3's exceptions come through unwrapped and are translated here.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, urlsplit
+
+import urllib3
+import yaml
+from kubernetes.client import ApiClient, Configuration
+from kubernetes.client.exceptions import ApiException
+from kubernetes.config import ConfigException, load_incluster_config, load_kube_config
+
+from workers.settings import SettingsError
+from workers.systems import connections
+from workers.systems.errors import (
+    ClusterError,
+    ClusterForbidden,
+    ClusterNotFound,
+    ClusterNotReady,
+    ClusterUnavailable,
+    ClusterUnreachable,
+    Nonsense,
+)
+
+if TYPE_CHECKING:
+    from workers.settings import Settings
+
+PAGE = 500
+"""Objects per page of a list, as kubectl asks for them."""
+CONNECT_SECONDS = 3.0
+LONGEST_LINE = 16_384
+"""Characters of one log line that are kept; the rest of the line is skipped."""
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """One namespace of a cluster. Safe for threads. Methods raise ClusterError or Nonsense.
+
+    answer_within_seconds: how long one call may be silent.
+    """
+
+    api: ApiClient
+    namespace: str
+    answer_within_seconds: float = 10.0
+
+    @classmethod
+    def connect(cls, settings: Settings) -> Cluster:
+        """From KUBECONFIG, else the pod's service account. Raises SettingsError where there is neither."""
+        configuration = Configuration()
+        kubeconfig = settings.environment.kubeconfig
+        try:
+            if kubeconfig:
+                load_kube_config(config_file=kubeconfig, client_configuration=configuration)  # type: ignore[no-untyped-call]
+            elif os.environ.get("KUBERNETES_SERVICE_HOST"):
+                load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
+            else:
+                msg = (
+                    "KUBECONFIG is not set and this is not a pod: set it to the path of a kubeconfig, "
+                    "or run with a service account."
+                )
+                raise SettingsError(msg)
+        except (ConfigException, OSError, yaml.YAMLError) as error:
+            source = f"KUBECONFIG {kubeconfig}" if kubeconfig else "the pod's service account"
+            reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+            msg = f"{source} cannot be used: {reason.rstrip('.')}."
+            raise ClusterError(msg, "Check the file and its current context.") from None
+        configuration.retries = False
+        configuration.connection_pool_maxsize = 16
+        return cls(ApiClient(configuration), settings.ops.kubernetes.namespace)
+
+    def within(self, seconds: float) -> Cluster:
+        """The same cluster with another patience."""
+        return replace(self, answer_within_seconds=seconds)
+
+    @property
+    def address(self) -> str:
+        """host:port of the API server."""
+        return urlsplit(str(self.api.configuration.host)).netloc
+
+    def deployment(self, name: str) -> Json:
+        """One Deployment."""
+        return self.get(self._path("deployments", name, group="apis/apps/v1"))
+
+    def pods(self, selector: str) -> list[Json]:
+        """The pods with these labels."""
+        return self.list(self._path("pods"), labelSelector=selector)
+
+    def services(self) -> list[Json]:
+        """All Services of the namespace."""
+        return self.list(self._path("services"))
+
+    def endpoint_slices(self) -> list[Json]:
+        """All EndpointSlices of the namespace."""
+        return self.list(self._path("endpointslices", group="apis/discovery.k8s.io/v1"))
+
+    def ingress(self, name: str) -> Json:
+        """One Ingress."""
+        return self.get(self._path("ingresses", name, group="apis/networking.k8s.io/v1"))
+
+    def secret(self, name: str) -> Json:
+        """One Secret, its values in base64 as Kubernetes holds them."""
+        return self.get(self._path("secrets", name))
+
+    def warnings(self) -> list[Json]:
+        """The events of type Warning that the namespace still remembers (an hour, by default)."""
+        return self.list(self._path("events"), fieldSelector="type=Warning")
+
+    def pod_usage(self, selector: str) -> list[Json]:
+        """What pods use now, as metrics-server last measured. ClusterNotFound where it is not installed."""
+        return self.list(self._path("pods", group="apis/metrics.k8s.io/v1beta1"), labelSelector=selector)
+
+    def log_lines(self, pod: str, container: str, *, since_seconds: int, tail_lines: int) -> Iterator[str]:
+        """A container's log, oldest line first, each begun by its RFC 3339 time; read as it arrives."""
+        path = self._path("pods", pod) + "/log"
+        response = self._open(
+            path, container=container, sinceSeconds=since_seconds, tailLines=tail_lines, timestamps="true"
+        )
+        try:
+            yield from _lines(response)
+        except urllib3.exceptions.HTTPError as error:
+            raise self._unreachable(error) from None
+        finally:
+            response.release_conn()
+
+    def get(self, path: str, **query: object) -> Json:
+        """GET a path of the API; the answer must be a JSON object."""
+        response = self._open(path, **query)
+        try:
+            body = response.data
+        except urllib3.exceptions.HTTPError as error:
+            raise self._unreachable(error) from None
+        try:
+            answer = json.loads(body)
+        except ValueError:
+            answer = None
+        if not isinstance(answer, dict):
+            msg = f"Kubernetes at {self.address} answered something that is not JSON."
+            raise Nonsense(msg, "Check that the address is an API server's and not a proxy's.")
+        return answer
+
+    def list(self, path: str, **query: object) -> list[Json]:
+        """All items of a list, page by page."""
+        items: list[Json] = []
+        onward: str = ""
+        while True:
+            page = self.get(path, limit=PAGE, **query, **({"continue": onward} if onward else {}))
+            found, metadata = page.get("items"), page.get("metadata")
+            # A Go server writes an empty list as null.
+            if not isinstance(found, list | None) or not isinstance(metadata, dict | None):
+                msg = f"Kubernetes at {self.address} answered a list without items."
+                raise Nonsense(msg)
+            items.extend(found or [])
+            onward = str((metadata or {}).get("continue") or "")
+            if not onward:
+                return items
+
+    def _path(self, kind: str, name: str = "", group: str = "api/v1") -> str:
+        tail = f"/{quote(name, safe='')}" if name else ""
+        return f"/{group}/namespaces/{quote(self.namespace, safe='')}/{kind}{tail}"
+
+    def _open(self, path: str, **query: object) -> urllib3.BaseHTTPResponse:
+        """A response with status 2xx whose body has not been read."""
+        try:
+            method, url, headers, *_ = self.api.param_serialize(
+                "GET",
+                path,
+                query_params=list(query.items()),
+                header_params={"Accept": "application/json, */*"},
+                auth_settings=["BearerToken"],
+            )
+            patience = (min(CONNECT_SECONDS, self.answer_within_seconds), self.answer_within_seconds)
+            answer = self.api.call_api(method, url, header_params=headers, _request_timeout=patience)
+            response: urllib3.BaseHTTPResponse = answer.response
+            if response.status < 300:  # noqa: PLR2004 - HTTP's first status that is no success
+                return response
+            raise self._refusal(response.status, response.data)
+        except urllib3.exceptions.HTTPError as error:
+            raise self._unreachable(error) from None
+        except ApiException:  # what the client makes of urllib3's SSLError, and of nothing else here
+            raise self._unreachable(urllib3.exceptions.SSLError()) from None
+
+    def _refusal(self, status: int, body: bytes) -> ClusterError:
+        try:
+            answer = json.loads(body)
+        except ValueError:
+            answer = {}
+        said = answer.get("message") if isinstance(answer, dict) else None
+        words = str(said or f"HTTP {status}").splitlines()[0][:300]
+        if status == 401:  # noqa: PLR2004
+            return ClusterError(
+                f"Kubernetes at {self.address} does not accept our credentials.",
+                "Renew the kubeconfig or the service account's token.",
+            )
+        if status == 403:  # noqa: PLR2004
+            _, _, lacks = words.partition(" cannot ")
+            return ClusterForbidden(
+                f"Our account may not {lacks or 'do this'}." if lacks else f"Kubernetes refuses: {words}.",
+                "Give its Role that verb (deploy/kubernetes has the Role).",
+            )
+        if status == 404:  # noqa: PLR2004
+            return ClusterNotFound(f"Kubernetes: {words}.")
+        if status == 400:  # noqa: PLR2004
+            return ClusterNotReady(f"Kubernetes: {words}.")
+        kind = ClusterUnavailable if status == 503 else ClusterError  # noqa: PLR2004
+        return kind(f"Kubernetes at {self.address} answers {status}: {words}.")
+
+    def _unreachable(self, error: urllib3.exceptions.HTTPError) -> ClusterError:
+        return ClusterUnreachable(
+            f"Kubernetes at {self.address} {connections.words(error, self.answer_within_seconds)}.",
+            "Check the API server and the network to it.",
+        )
+
+
+def _lines(response: urllib3.BaseHTTPResponse) -> Iterator[str]:
+    """Decoded lines; of a longer one only the beginning, so that memory is bounded whatever is logged."""
+    held = b""
+    skipping = False
+    for chunk in response.stream(65_536, decode_content=True):
+        *whole, held = (held + chunk).split(b"\n")
+        for line in whole:
+            if not skipping:
+                yield line[:LONGEST_LINE].decode("utf-8", "replace")
+            skipping = False
+        if len(held) > LONGEST_LINE:
+            if not skipping:
+                yield held[:LONGEST_LINE].decode("utf-8", "replace")
+            skipping, held = True, b""
+    if held and not skipping:
+        yield held.decode("utf-8", "replace")

@@ -1,0 +1,107 @@
+"""What can go wrong with the outside world, as sentences for people.
+
+The gateways translate their libraries' exceptions into these, so that whoever judges an answer needs no client
+library to tell "refused" from "forbidden". Every message names the system and its address; none holds a secret.
+"""
+
+# ruff: noqa: N818 - they are named after what happened, and all end in a sentence for people
+
+from __future__ import annotations
+
+from workers.operation import OperatorError
+
+
+class GatewayError(OperatorError):
+    """A system refused, did not answer, or answered what makes no sense."""
+
+
+class Unreachable(GatewayError):
+    """Nobody answers at a system's address, or not in time: whatever else was to be asked there stays unknown."""
+
+
+class Nonsense(GatewayError):
+    """An answer that is not what the protocol promises: HTML for JSON, half a document, a list for a number."""
+
+
+class ClusterError(GatewayError):
+    """Kubernetes did not do what it was asked."""
+
+
+class ClusterUnreachable(ClusterError, Unreachable):
+    """Nobody answers at the API server's address, or not in time."""
+
+
+class ClusterForbidden(ClusterError):
+    """The account may not do this; the message says which verb on which resource it lacks."""
+
+
+class ClusterNotFound(ClusterError):
+    """The object, or the whole kind of object, does not exist."""
+
+
+class ClusterUnavailable(ClusterError):
+    """The API server answers, but what stands behind this part of the API does not (503)."""
+
+
+class ClusterNotReady(ClusterError):
+    """The container has not started, so it has no log yet (HTTP 400 from the log endpoint)."""
+
+
+class DatabaseError(GatewayError):
+    """PostgreSQL did not do what it was asked."""
+
+
+class DatabaseUnreachable(DatabaseError, Unreachable):
+    """Nobody answers at PostgreSQL's address, or not in time."""
+
+
+class DatabaseRefused(DatabaseError):
+    """PostgreSQL answers and does not let us in: password, role, pg_hba.conf, no connection left, starting up."""
+
+
+class DatabaseMissing(DatabaseError):
+    """PostgreSQL answers; the database does not exist."""
+
+
+class ObjectsError(GatewayError):
+    """The object store did not do what it was asked."""
+
+
+class ObjectsUnreachable(ObjectsError, Unreachable):
+    """Nobody answers at the object store's address, or not in time."""
+
+
+class AccessDenied(ObjectsError):
+    """The credentials are wrong or may not do this."""
+
+
+class BucketMissing(ObjectsError):
+    """The bucket does not exist."""
+
+
+class ObjectMissing(ObjectsError):
+    """The object does not exist."""
+
+
+class TrackingError(GatewayError):
+    """MLflow did not do what it was asked."""
+
+
+class TrackingUnreachable(TrackingError, Unreachable):
+    """Nobody listens at MLflow's address."""
+
+
+class TrackingTimeout(TrackingError, Unreachable):
+    """MLflow's address accepts connections and does not answer in time."""
+
+
+class TrackingHostRefused(TrackingError):
+    """MLflow's own host check turned us away (403, DNS-rebinding protection)."""
+
+
+class TrackingUnauthorized(TrackingError):
+    """MLflow asks for a user and password, or does not accept ours."""
+
+
+class TrackingUnavailable(TrackingError):
+    """MLflow answered with a server error (5xx): it cannot do its work, most often for want of its database."""

@@ -1,0 +1,178 @@
+"""The object store, over S3.
+
+Traps this avoids: boto3 waits 60 s and tries three times by default (here: seconds, once); it adds checksum trailers
+to uploads that older S3 servers refuse (only where required); HEAD answers carry no error code, only a status.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+from urllib.parse import urlsplit
+
+import boto3
+import botocore.session
+from botocore import exceptions as boto
+from botocore.config import Config
+
+from workers.settings import SettingsError
+from workers.systems.errors import (
+    AccessDenied,
+    BucketMissing,
+    Nonsense,
+    ObjectMissing,
+    ObjectsError,
+    ObjectsUnreachable,
+)
+
+if TYPE_CHECKING:
+    from workers.settings import Settings
+
+CONNECT_SECONDS: Final = 3.0
+DEFAULT_REGION: Final = "us-east-1"
+"""For stores that have no regions (MinIO) where AWS_REGION and AWS_DEFAULT_REGION are not set."""
+
+_DENIED: Final = {"403", "AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "Forbidden"}
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Objects:
+    """The object store. Safe for threads. Methods raise ObjectsError or Nonsense.
+
+    answer_within_seconds: how long one call may be silent.
+    """
+
+    client: Any
+    answer_within_seconds: float
+
+    @classmethod
+    def connect(cls, settings: Settings) -> Objects:
+        """From AWS_* and AWS_ENDPOINT_URL_S3. Asks nothing yet, save where credentials are to be fetched."""
+        # Ahead of a health check's deadline, so that the sentence says what is wrong.
+        patience = 0.8 * settings.ops.health.deadline_seconds
+        endpoint = settings.environment.s3_endpoint_url
+        session = _session()
+        client = session.client(
+            "s3",
+            endpoint_url=str(endpoint) if endpoint else None,
+            region_name=session.region_name or DEFAULT_REGION,
+            config=Config(
+                connect_timeout=min(CONNECT_SECONDS, patience),
+                read_timeout=patience,
+                retries={"total_max_attempts": 1},
+                request_checksum_calculation="when_required",
+                response_checksum_validation="when_required",
+                max_pool_connections=16,
+            ),
+        )
+        return cls(client, patience)
+
+    @property
+    def address(self) -> str:
+        """host:port of the endpoint."""
+        return urlsplit(str(self.client.meta.endpoint_url)).netloc
+
+    def head_bucket(self, bucket: str) -> None:
+        """Returns where the bucket exists and may be used."""
+        self._ask(lambda: self.client.head_bucket(Bucket=bucket), bucket)
+
+    def versioning(self, bucket: str) -> str:
+        """Enabled, Suspended, or Off where it was never switched on."""
+        answer = self._ask(lambda: self.client.get_bucket_versioning(Bucket=bucket), bucket)
+        return str(answer.get("Status") or "Off")
+
+    def folders(self, bucket: str, prefix: str, *, after: str = "") -> Iterator[str]:
+        """The names directly under `prefix`, with it and a slash at their ends, in key order from `after` on."""
+        query: dict[str, Any] = {"Bucket": bucket, "Prefix": prefix, "Delimiter": "/"}
+        if after:
+            query["StartAfter"] = after
+        while True:
+            page = self._ask(lambda: self.client.list_objects_v2(**query), bucket)
+            for found in page.get("CommonPrefixes") or ():
+                yield str(found.get("Prefix", ""))
+            if not page.get("IsTruncated"):
+                return
+            query["ContinuationToken"] = page.get("NextContinuationToken", "")
+
+    def read(self, bucket: str, key: str, *, at_most: int) -> bytes:
+        """The first `at_most` bytes of an object."""
+
+        def fetch() -> bytes:
+            body = self.client.get_object(Bucket=bucket, Key=key)["Body"]
+            with body:
+                content: bytes = body.read(at_most)
+            return content
+
+        return self._ask(fetch, bucket)
+
+    def _ask(self, call: Callable[[], T], bucket: str) -> T:
+        try:
+            return call()
+        except boto.ClientError as error:
+            raise self._refusal(error, bucket) from None
+        except (boto.NoCredentialsError, boto.PartialCredentialsError):
+            msg = "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are not set: they must hold credentials of the store."
+            raise SettingsError(msg) from None
+        except (boto.ConnectTimeoutError, boto.ReadTimeoutError):
+            raise self._unreachable(f"does not answer within {self.answer_within_seconds:g} s") from None
+        except (boto.ResponseParserError, boto.IncompleteReadError, KeyError):
+            msg = f"The object store at {self.address} answered something that is not S3."
+            raise Nonsense(msg, "Check AWS_ENDPOINT_URL_S3: it may be the console's port, or a proxy's.") from None
+        except boto.SSLError:
+            raise self._unreachable("does not present a certificate that we trust") from None
+        except boto.EndpointConnectionError as error:
+            raise self._unreachable(_why(str(error.kwargs.get("error", "")))) from None
+        except boto.HTTPClientError:
+            raise self._unreachable("broke off in the middle of its answer") from None
+        except boto.BotoCoreError as error:
+            msg = f"The object store at {self.address}: {str(error).splitlines()[0][:200].rstrip('.')}."
+            raise ObjectsError(msg) from None
+
+    def _refusal(self, error: boto.ClientError, bucket: str) -> ObjectsError | Nonsense:
+        code = str(error.response.get("Error", {}).get("Code", ""))
+        status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+        at = f"The object store at {self.address}"
+        if code == "NoSuchKey":
+            return ObjectMissing(f"{at} has no such object in {bucket}.")
+        if code == "NoSuchBucket" or (code == "404" and error.operation_name == "HeadBucket"):
+            return BucketMissing(f"{at} has no bucket {bucket}.", f"Make it: aws s3 mb s3://{bucket}")
+        if code in _DENIED or status == 403:  # noqa: PLR2004
+            known = f" ({code})" if not code.isdigit() else ""
+            return AccessDenied(
+                f"{at} denies us access to {bucket}{known}.", "Check AWS_ACCESS_KEY_ID, its secret and its policy."
+            )
+        if status in {301, 307, 400} and code in {"301", "PermanentRedirect", "AuthorizationHeaderMalformed"}:
+            return ObjectsError(f"{at} keeps {bucket} in another region.", "Set AWS_REGION to the bucket's.")
+        return ObjectsError(f"{at} answers {status} {code} for {bucket}.")
+
+    def _unreachable(self, words: str) -> ObjectsUnreachable:
+        return ObjectsUnreachable(f"The object store at {self.address} {words}.", "Check its pods and the address.")
+
+
+def _why(text: str) -> str:
+    if "refused" in text:
+        return "refuses connections"
+    if "resolve" in text or "Name or service" in text:
+        return "cannot be found: its name does not resolve"
+    return "cannot be reached"
+
+
+@cache
+def _descriptions() -> Any:
+    """One for the process: S3's description takes longer to read than all of a health check."""
+    return botocore.session.Session().get_component("data_loader")
+
+
+def _session() -> boto3.session.Session:
+    session = botocore.session.Session()
+    session.register_component("data_loader", _descriptions())
+    return boto3.session.Session(botocore_session=session)
+
+
+def preload() -> None:
+    """Read what a client is made from, so that processes forked later have it."""
+    _session().client("s3", region_name=DEFAULT_REGION, aws_access_key_id="-", aws_secret_access_key="-")  # noqa: S106 - none

@@ -1,0 +1,151 @@
+"""The MLflow server, over plain HTTP.
+
+Traps this avoids: MlflowClient tries a refused connection for 246 s and takes a second to import; `/health` says OK
+also without a database, so whoever wants to know asks `search_experiments`; MLflow answers 403 to a Host that it was
+not told to accept, which looks like missing rights and is not.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import unquote, urlsplit, urlunsplit
+
+import urllib3
+
+from workers.systems import connections
+from workers.systems.errors import (
+    Nonsense,
+    TrackingError,
+    TrackingHostRefused,
+    TrackingTimeout,
+    TrackingUnauthorized,
+    TrackingUnavailable,
+    TrackingUnreachable,
+)
+
+if TYPE_CHECKING:
+    from workers.settings import Settings
+
+CONNECT_SECONDS: Final = 3.0
+SEARCH: Final = "/api/2.0/mlflow/experiments/search?max_results=1"
+_SERVER_ERROR: Final = 500
+
+
+@dataclass(frozen=True)
+class Tracking:
+    """One MLflow server. Safe for threads. Methods raise TrackingError or Nonsense.
+
+    answer_within_seconds: how long one call may be silent.
+    """
+
+    pool: urllib3.PoolManager
+    base: str
+    headers: dict[str, str]
+    answer_within_seconds: float = 10.0
+
+    @classmethod
+    def connect(cls, settings: Settings) -> Tracking:
+        """From MLFLOW_TRACKING_URI, _USERNAME and _PASSWORD. Raises SettingsError where the first is not set."""
+        environment = settings.environment
+        environment.require("mlflow_tracking_uri")
+        password = environment.mlflow_tracking_password
+        parts = urlsplit(str(environment.mlflow_tracking_uri))
+        headers = {"User-Agent": "mlflow-ops", "Accept": "application/json"}
+        if environment.mlflow_tracking_username:
+            pair = f"{environment.mlflow_tracking_username}:{password.get_secret_value() if password else ''}"
+            headers |= urllib3.make_headers(basic_auth=pair)
+        elif parts.username:
+            headers |= urllib3.make_headers(basic_auth=f"{unquote(parts.username)}:{unquote(parts.password or '')}")
+        pool = urllib3.PoolManager(maxsize=16, retries=False)
+        # A user and password in the address stay out of what is shown.
+        bare = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2])).rstrip("/")
+        return cls(pool, bare, headers)
+
+    def __repr__(self) -> str:
+        return f"Tracking({self.address})"
+
+    def within(self, seconds: float) -> Tracking:
+        """The same server with another patience."""
+        return replace(self, answer_within_seconds=seconds)
+
+    @property
+    def address(self) -> str:
+        """host:port."""
+        parts = urlsplit(self.base)
+        return f"{parts.hostname}:{parts.port or (443 if parts.scheme == 'https' else 80)}"
+
+    def health(self) -> str:
+        """What /health says: "OK" whenever the server's process answers at all."""
+        return self._get("/health").decode("utf-8", "replace").strip()
+
+    def version(self) -> str:
+        """The server's version."""
+        text = self._get("/version").decode("utf-8", "replace").strip()
+        if not text or len(text) > 40 or "<" in text:  # noqa: PLR2004
+            raise self._nonsense()
+        return text
+
+    def search_experiments(self) -> list[dict[str, Any]]:
+        """At most one experiment: the cheapest question that needs the database."""
+        try:
+            answer = json.loads(self._get(SEARCH))
+        except ValueError:
+            answer = None
+        found = answer.get("experiments", []) if isinstance(answer, dict) else None
+        if not isinstance(found, list):
+            raise self._nonsense()
+        return found
+
+    def _get(self, path: str) -> bytes:
+        patience = urllib3.Timeout(
+            connect=min(CONNECT_SECONDS, self.answer_within_seconds), read=self.answer_within_seconds
+        )
+        try:
+            response = self.pool.request(
+                "GET", self.base + path, headers=self.headers, timeout=patience, redirect=False
+            )
+        except urllib3.exceptions.HTTPError as error:
+            refused = isinstance(error, urllib3.exceptions.NewConnectionError)
+            late = isinstance(error, urllib3.exceptions.TimeoutError) and not refused
+            kind = TrackingTimeout if late else TrackingUnreachable
+            raise kind(
+                f"MLflow at {self.address} {connections.words(error, self.answer_within_seconds)}.",
+                "Check the Service, its endpoints and MLFLOW_TRACKING_URI.",
+            ) from None
+        if response.status == 200:  # noqa: PLR2004
+            return response.data
+        raise self._refusal(response.status, response.data[:2000].decode("utf-8", "replace"))
+
+    def _refusal(self, status: int, body: str) -> TrackingError:
+        at = f"MLflow at {self.address}"
+        if status == 403 and "host" in body.lower():  # noqa: PLR2004
+            host = urlsplit(self.base).hostname
+            return TrackingHostRefused(
+                f"{at} turns away requests for the host {host}.",
+                f"Start the server with --allowed-hosts '{host},{host}:*' added.",
+            )
+        if status in {401, 403}:
+            return TrackingUnauthorized(
+                f"{at} does not accept our user and password.",
+                "Set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD to a user of its basic auth.",
+            )
+        if status >= _SERVER_ERROR:
+            return TrackingUnavailable(f"{at} answers {status}: {_code(body)}.")
+        return TrackingError(f"{at} answers {status} to a question that every MLflow knows.", "Check the address.")
+
+    def _nonsense(self) -> Nonsense:
+        return Nonsense(
+            f"MLflow at {self.address} answered something that is not MLflow's.",
+            "Check MLFLOW_TRACKING_URI: a proxy or another program may answer there.",
+        )
+
+
+def _code(body: str) -> str:
+    """MLflow's error code, or that there is none. The message may hold addresses and is left out."""
+    try:
+        code = json.loads(body)["error_code"]
+    except (ValueError, KeyError, TypeError):
+        return "an error page"
+    return str(code)[:60]
