@@ -1,0 +1,46 @@
+"""`python -m deploy.sandbox.slack`: serve the local Slack until told to stop (SIGTERM, Ctrl-C)."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from pathlib import Path
+
+from aiohttp import web
+
+from . import Workspace, WorkspaceError, create_app
+from .server import INSTALLATION
+
+HOST = "127.0.0.1"
+GRACE = 2.0
+
+
+def main() -> int:
+    """Read the command line and serve; return the exit status."""
+    parser = argparse.ArgumentParser(prog="deploy.sandbox.slack", description="A Slack on this machine.")
+    parser.add_argument("--port", type=int, required=True, help="port on 127.0.0.1")
+    parser.add_argument("--data", type=Path, required=True, help="directory for messages and files")
+    parser.add_argument("--workspace", type=Path, required=True, help="JSON: people, channels, tokens")
+    args = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    try:
+        workspace = Workspace.load(args.workspace)
+    except WorkspaceError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    app = create_app(workspace, args.data)
+    app[INSTALLATION].base_url = f"http://{HOST}:{args.port}"
+    web.run_app(
+        app,
+        host=HOST,
+        port=args.port,
+        access_log=None,
+        print=None,
+        shutdown_timeout=GRACE,
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,50 @@
+"""Trigger ids: the right to open a modal, for 3 seconds, once, after a person did something."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from .errors import SlackError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+@dataclass(slots=True)
+class _Trigger:
+    user: str
+    made: float
+    used: bool = False
+
+
+class Triggers:
+    """The trigger ids that were handed out."""
+
+    def __init__(self, clock: Callable[[], float], lifetime: float) -> None:
+        """Let each trigger live for `lifetime` seconds."""
+        self._clock = clock
+        self._lifetime = lifetime
+        self._made: dict[str, _Trigger] = {}
+
+    def make(self, user: str) -> str:
+        """Return a trigger id for something that `user` did just now."""
+        now = self._clock()
+        for key in [k for k, t in self._made.items() if now - t.made > 60 * self._lifetime]:
+            del self._made[key]
+        key = f"{int(now * 1000)}.{secrets.randbelow(10**10)}.{secrets.token_hex(16)}"
+        self._made[key] = _Trigger(user, now)
+        return key
+
+    def exchange(self, key: str) -> str:
+        """Use a trigger id up and return whose it was; raise SlackError where that is not possible."""
+        trigger = self._made.get(key)
+        if trigger is None:
+            raise SlackError("invalid_trigger_id")
+        if trigger.used:
+            raise SlackError("exchanged_trigger_id")
+        if self._clock() - trigger.made > self._lifetime:
+            raise SlackError("expired_trigger_id")
+        trigger.used = True
+        return trigger.user
