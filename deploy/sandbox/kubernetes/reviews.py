@@ -1,0 +1,85 @@
+"""Questions about access: ``kubectl auth can-i``, ``auth can-i --list``, ``auth whoami``, and token reviews.
+
+These are objects that are created and answered, never stored.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from deploy.sandbox.kubernetes.access import Attributes, Authorizer
+from deploy.sandbox.kubernetes.identity import Identities, User
+from deploy.sandbox.kubernetes.objects import Object
+from deploy.sandbox.kubernetes.requests import Target
+from deploy.sandbox.kubernetes.status import bad_request
+
+
+@dataclass(frozen=True, slots=True)
+class Reviews:
+    """Answers reviews of every kind."""
+
+    authorizer: Authorizer
+    identities: Identities
+
+    def answer(self, target: Target, user: User, body: Object) -> Object:
+        """Return the review with its status. Raises ApiError 400."""
+        spec = body.get("spec") or {}
+        if not isinstance(spec, dict):
+            message = "the object provided is unrecognized (must be of type " + target.resource.kind + ")"
+            raise bad_request(message)
+        review: Object = {
+            "kind": target.resource.kind,
+            "apiVersion": target.resource.api_version,
+            "metadata": {"creationTimestamp": None} if "TokenReview" in target.resource.kind else {},
+        }
+        kind = target.resource.kind
+        if kind == "SelfSubjectReview":
+            return review | {"status": {"userInfo": {"username": user.name, "groups": list(user.groups)}}}
+        if kind == "TokenReview":
+            return review | {"spec": spec, "status": self._token(str(spec.get("token", "")))}
+        if kind == "SelfSubjectRulesReview":
+            return review | {"spec": {}, "status": self._rules(user, str(spec.get("namespace", "")))}
+        asked = user if kind == "SelfSubjectAccessReview" else _other(spec)
+        return review | {"spec": _without_empty(spec), "status": self._access(asked, spec)}
+
+    def _access(self, user: User, spec: Object) -> Object:
+        resource, path = spec.get("resourceAttributes"), spec.get("nonResourceAttributes")
+        if bool(resource) == bool(path):
+            message = "exactly one of nonResourceAttributes or resourceAttributes must be specified"
+            raise bad_request(message)
+        if resource:
+            fields = ("group", "resource", "subresource", "namespace", "name")
+            wanted = Attributes(str(resource.get("verb", "")), **{key: str(resource.get(key, "")) for key in fields})
+        else:
+            wanted = Attributes(str((path or {}).get("verb", "")), path=str((path or {}).get("path", "")))
+        decision = self.authorizer.decide(user, wanted)
+        status: Object = {"allowed": decision.allowed}
+        return {**status, "reason": decision.reason} if decision.reason else status
+
+    def _rules(self, user: User, namespace: str) -> Object:
+        rules = self.authorizer.rules_for(user, namespace)
+        return {
+            "resourceRules": [rule for rule in rules if rule.get("resources")],
+            "nonResourceRules": [rule for rule in rules if rule.get("nonResourceURLs")],
+            "incomplete": False,
+        }
+
+    def _token(self, token: str) -> Object:
+        user = self.identities.user_of(token)
+        if user is None:
+            return {"authenticated": False, "error": "invalid bearer token"}
+        return {"authenticated": True, "user": {"username": user.name, "groups": list(user.groups)}}
+
+
+def _other(spec: Object) -> User:
+    return User(str(spec.get("user", "")), tuple(spec.get("groups") or ()))
+
+
+def _without_empty(value: Object) -> Object:
+    kept: Object = {}
+    for key, entry in value.items():
+        if isinstance(entry, dict):
+            kept[key] = _without_empty(entry)
+        elif entry not in ("", None):
+            kept[key] = entry
+    return kept

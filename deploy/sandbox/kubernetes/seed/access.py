@@ -1,0 +1,93 @@
+"""Who may do what on the first day: the built-in roles, and the restricted account of the workers."""
+
+from __future__ import annotations
+
+from deploy.sandbox.kubernetes.objects import Object
+
+WORKER_ACCOUNT = "mlflow-ops-worker"
+_RBAC = "rbac.authorization.k8s.io"
+
+
+def _rule(group: str, resources: list[str], verbs: list[str]) -> Object:
+    return {"apiGroups": [group], "resources": resources, "verbs": verbs}
+
+
+def cluster_roles() -> list[Object]:
+    """Return the built-in cluster roles that matter here."""
+    discovery = ["/api", "/api/*", "/apis", "/apis/*", "/healthz", "/livez", "/openapi", "/openapi/*", "/readyz",
+                 "/version", "/version/"]  # fmt: skip
+    public = ["/healthz", "/livez", "/readyz", "/version", "/version/"]
+    every = {"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}
+    reviews = ["selfsubjectaccessreviews", "selfsubjectrulesreviews"]
+    return [
+        _role("cluster-admin", [every, {"nonResourceURLs": ["*"], "verbs": ["*"]}]),
+        _role("system:discovery", [{"nonResourceURLs": discovery, "verbs": ["get"]}]),
+        _role("system:public-info-viewer", [{"nonResourceURLs": public, "verbs": ["get"]}]),
+        _role(
+            "system:basic-user",
+            [
+                _rule("authorization.k8s.io", reviews, ["create"]),
+                _rule("authentication.k8s.io", ["selfsubjectreviews"], ["create"]),
+            ],
+        ),
+    ]
+
+
+def cluster_role_bindings() -> list[Object]:
+    """Return their bindings."""
+    return [
+        _binding("cluster-admin", "cluster-admin", ["system:masters"]),
+        _binding("system:discovery", "system:discovery", ["system:authenticated"]),
+        _binding("system:basic-user", "system:basic-user", ["system:authenticated"]),
+        _binding(
+            "system:public-info-viewer",
+            "system:public-info-viewer",
+            ["system:authenticated", "system:unauthenticated"],
+        ),
+    ]
+
+
+def worker_role(namespace: str) -> Object:
+    """Return what the workers need for the runbook, and no more."""
+    read = ["get", "list", "watch"]
+    change = [*read, "create", "update", "patch"]
+    return {
+        "metadata": {"name": WORKER_ACCOUNT, "namespace": namespace},
+        "rules": [
+            _rule("", ["pods", "services", "endpoints", "events", "persistentvolumeclaims"], read),
+            _rule("", ["pods"], ["delete"]),
+            _rule("", ["pods/log"], ["get"]),
+            _rule("", ["pods/exec"], ["create", "get"]),
+            _rule("", ["configmaps", "secrets", "services"], change),
+            _rule("apps", ["deployments", "deployments/scale"], change),
+            _rule("apps", ["replicasets", "statefulsets"], read),
+            _rule("batch", ["jobs", "cronjobs"], [*change, "delete"]),
+            _rule("networking.k8s.io", ["ingresses"], change),
+            _rule("discovery.k8s.io", ["endpointslices"], read),
+            _rule("autoscaling", ["horizontalpodautoscalers"], read),
+            _rule("policy", ["poddisruptionbudgets"], read),
+            _rule("metrics.k8s.io", ["pods"], ["get", "list"]),
+        ],
+    }
+
+
+def worker_role_binding(namespace: str) -> Object:
+    """Return the binding of that role to the workers' account."""
+    return {
+        "metadata": {"name": WORKER_ACCOUNT, "namespace": namespace},
+        "subjects": [{"kind": "ServiceAccount", "name": WORKER_ACCOUNT, "namespace": namespace}],
+        "roleRef": {"apiGroup": _RBAC, "kind": "Role", "name": WORKER_ACCOUNT},
+    }
+
+
+def _role(name: str, rules: list[Object]) -> Object:
+    labels = {"kubernetes.io/bootstrapping": "rbac-defaults"}
+    return {"metadata": {"name": name, "labels": labels}, "rules": rules}
+
+
+def _binding(name: str, role: str, groups: list[str]) -> Object:
+    return {
+        "metadata": {"name": name, "labels": {"kubernetes.io/bootstrapping": "rbac-defaults"}},
+        "subjects": [{"kind": "Group", "apiGroup": _RBAC, "name": group} for group in groups],
+        "roleRef": {"apiGroup": _RBAC, "kind": "ClusterRole", "name": role},
+    }

@@ -1,0 +1,167 @@
+"""The way of one request: trouble on purpose, who sends it, what it asks for, whether that is allowed, the answer.
+
+Every refusal is an ApiError, turned into a Status in one place. Verbs that write end in ``_write``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from deploy.sandbox.kubernetes import discovery, protobuf
+from deploy.sandbox.kubernetes.access import Attributes, Authorizer, attributes_of
+from deploy.sandbox.kubernetes.answers import error_answer, json_answer, page_not_found, standard_headers
+from deploy.sandbox.kubernetes.disturbances import Disturbances
+from deploy.sandbox.kubernetes.features import Features
+from deploy.sandbox.kubernetes.identity import Identities, User
+from deploy.sandbox.kubernetes.label_selectors import parse_label_selector
+from deploy.sandbox.kubernetes.log_requests import LogReader
+from deploy.sandbox.kubernetes.metrics import Metrics
+from deploy.sandbox.kubernetes.negotiation import negotiate
+from deploy.sandbox.kubernetes.objects import Object
+from deploy.sandbox.kubernetes.reading import LIST_SHAPES, Reader
+from deploy.sandbox.kubernetes.requests import Target, parse_target
+from deploy.sandbox.kubernetes.resources import METRICS_GROUP, POD_METRICS, REVIEWS
+from deploy.sandbox.kubernetes.reviews import Reviews
+from deploy.sandbox.kubernetes.scale import scale_of
+from deploy.sandbox.kubernetes.status import ApiError, bad_request, method_not_allowed
+from deploy.sandbox.kubernetes.watching import Watcher
+
+_HEALTH = frozenset({"healthz", "livez", "readyz"})
+
+
+@dataclass(frozen=True, slots=True)
+class ApiServer:
+    """Answers the API's requests."""
+
+    address: str
+    identities: Identities
+    authorizer: Authorizer
+    reader: Reader
+    watcher: Watcher
+    log_reader: LogReader
+    metrics: Metrics
+    reviews: Reviews
+    disturbances: Disturbances
+    features: Features
+
+    def application(self) -> web.Application:
+        """Return what listens."""
+        application = web.Application(client_max_size=3 * 1024 * 1024)
+        application.router.add_route("*", "/{path:.*}", self.handle)
+        return application
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        """Answer one request."""
+        disturbed = await self.disturbances.apply(request)
+        if disturbed is not None:
+            return disturbed
+        try:
+            user = self.identities.authenticate(request.headers)
+            return await self._route(request, user)
+        except ApiError as error:
+            return error_answer(error)
+        except ConnectionResetError:
+            # The client of a stream has gone while we wrote to it; nobody reads an answer.
+            raise asyncio.CancelledError from None
+
+    async def _route(self, request: web.Request, user: User) -> web.StreamResponse:
+        path = request.path
+        target = parse_target(request.method, path, request.query)
+        if target is None:
+            self.authorizer.require(user, Attributes(request.method.lower(), path=path))
+            return self._about_itself(request, [part for part in path.split("/") if part])
+        if target.resource.group == METRICS_GROUP and not self.features.metrics:
+            return page_not_found()
+        self.authorizer.require(user, attributes_of(target))
+        if target.verb not in {"get", "list", "watch"}:
+            return await self._write(request, target, user)
+        if target.subresource:
+            return await self._read_subresource(request, target)
+        return await self._read(request, target)
+
+    async def _read(self, request: web.Request, target: Target) -> web.StreamResponse:
+        if target.verb not in target.resource.verbs:
+            raise method_not_allowed()
+        if target.resource.group == METRICS_GROUP:
+            return json_answer(self._measured(request, target))
+        if target.verb == "watch":
+            return await self.watcher.stream(request, target)
+        accept = request.headers.get("Accept", "")
+        if target.verb == "list":
+            return json_answer(self.reader.page(target, request.query, accept))
+        return json_answer(self.reader.get(target, request.query, accept))
+
+    async def _read_subresource(self, request: web.Request, target: Target) -> web.StreamResponse:
+        if target.subresource == "log":
+            return await self.log_reader.stream(request, target)
+        if target.subresource == "scale":
+            return json_answer(scale_of(self.reader.store.get(target.resource, target.namespace, target.name)))
+        if target.subresource in {"exec", "attach", "portforward"}:
+            self.reader.store.get(target.resource, target.namespace, target.name)
+            message = "Upgrade request required"
+            raise bad_request(message)
+        if target.subresource == "status":
+            return json_answer(self.reader.get(target, request.query, request.headers.get("Accept", "")))
+        raise method_not_allowed()
+
+    async def _write(self, request: web.Request, target: Target, user: User) -> web.StreamResponse:
+        if target.resource in REVIEWS and target.verb == "create":
+            body = await _body(request)
+            return json_answer(self.reviews.answer(target, user, body), code=201)
+        raise method_not_allowed()
+
+    def _measured(self, request: web.Request, target: Target) -> Object:
+        negotiate(request.headers.get("Accept", ""), LIST_SHAPES)
+        selector = parse_label_selector(request.query.get("labelSelector", ""))
+        kind: Object = {"kind": target.resource.kind, "apiVersion": target.resource.api_version}
+        if target.resource == POD_METRICS:
+            if target.name:
+                return kind | self.metrics.pod(target.namespace, target.name)
+            items = self.metrics.pods(target.namespace, selector)
+        else:
+            if target.name:
+                return kind | self.metrics.node(target.name)
+            items = self.metrics.nodes(selector)
+        return {**kind, "kind": target.resource.list_kind, "metadata": {}, "items": items}
+
+    def _about_itself(self, request: web.Request, parts: list[str]) -> web.Response:
+        metrics = self.features.metrics
+        if len(parts) >= 1 and parts[0] in _HEALTH:
+            return web.Response(text="ok", headers=standard_headers())
+        wants_all = discovery.wants_aggregated(request.headers.get("Accept", ""))
+        body: Object | None = None
+        match parts:
+            case ["version"]:
+                body = discovery.VERSION
+            case ["api" | "apis" as root] if wants_all:
+                body = discovery.aggregated(core=root == "api", metrics=metrics)
+                return json_answer(body, content_type=discovery.AGGREGATED)
+            case ["api"]:
+                body = discovery.api_versions(self.address)
+            case ["apis"]:
+                body = discovery.group_list(metrics=metrics)
+            case ["api", version]:
+                body = discovery.resource_list("", version, metrics=metrics)
+            case ["apis", group]:
+                body = discovery.group(group, metrics=metrics)
+            case ["apis", group, version]:
+                body = discovery.resource_list(group, version, metrics=metrics)
+        return json_answer(body) if body is not None else page_not_found()
+
+
+async def _body(request: web.Request) -> Object:
+    if request.content_type == protobuf.MEDIA_TYPE:
+        return protobuf.decode(await request.read())
+    try:
+        body = json.loads(await request.read())
+    except ValueError:
+        message = "the object provided is unrecognized (must be of type JSON)"
+        raise bad_request(message) from None
+    if not isinstance(body, dict):
+        message = "the object provided is unrecognized (must be an object)"
+        raise bad_request(message)
+    return body

@@ -1,0 +1,92 @@
+"""A cluster within another program, for tests of whatever talks to Kubernetes.
+
+It runs in a thread with its own event loop, on free ports, and at a quick pace::
+
+    with running_cluster(Options(data=tmp_path, wiring=wiring)) as cluster:
+        config.load_kube_config(str(cluster.kubeconfig))
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+from deploy.sandbox.kubernetes.cluster import Cluster, Options
+from deploy.sandbox.kubernetes.pod_runner import Pace
+
+QUICK = Pace(probe_period=0.05, start=0.0, crash_after=0.05, back_off=0.2)
+_START_SECONDS = 30.0
+_Result = TypeVar("_Result")
+
+
+class EmbeddedCluster:
+    """A cluster that runs in a thread."""
+
+    def __init__(self, cluster: Cluster, loop: asyncio.AbstractEventLoop) -> None:
+        self._cluster = cluster
+        self._loop = loop
+
+    @property
+    def cluster(self) -> Cluster:
+        """Return the cluster itself; it belongs to the thread, so use ``call`` for more than a glance."""
+        return self._cluster
+
+    @property
+    def kubeconfig(self) -> Path:
+        """Return the admin's kubeconfig; the worker's stands beside it."""
+        return self._cluster.kubeconfig
+
+    @property
+    def control(self) -> str:
+        """Return the address of the control endpoint."""
+        return f"http://127.0.0.1:{self._cluster.control_port}"
+
+    def service(self, name: str) -> str:
+        """Return the address of a Service's port."""
+        return f"http://127.0.0.1:{self._cluster.service_ports[name]}"
+
+    def call(self, work: Coroutine[Any, Any, _Result]) -> _Result:
+        """Do something within the cluster's thread."""
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(_START_SECONDS)
+
+
+@contextmanager
+def running_cluster(options: Options) -> Iterator[EmbeddedCluster]:
+    """Run a cluster for the length of a with block. A pace that was not chosen is quick."""
+    if options.pace == Pace():
+        options = replace(options, pace=QUICK, metrics_period=0.5)
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+    cluster = asyncio.run_coroutine_threadsafe(_start(options), loop).result(_START_SECONDS)
+    embedded = EmbeddedCluster(cluster, loop)
+    try:
+        yield embedded
+    finally:
+        embedded.call(cluster.stop())
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(_START_SECONDS)
+        loop.close()
+
+
+async def _start(options: Options) -> Cluster:
+    cluster = Cluster(options)
+    await cluster.start()
+    return cluster
+
+
+def until(look: Callable[[], _Result], seconds: float = 15.0) -> _Result:
+    """Look again and again until there is something (true), and return it. Raises TimeoutError."""
+    end = time.monotonic() + seconds
+    while not (found := look()):
+        if time.monotonic() > end:
+            message = f"it did not come to be within {seconds:.0f} s"
+            raise TimeoutError(message)
+        time.sleep(0.02)
+    return found
