@@ -15,7 +15,7 @@ from redis.exceptions import RedisError
 from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError
 
-from workers import engine, render
+from workers import queues, render
 from workers.operation import OperatorError
 from workers.state import Accepted, Phase, Record, Records
 
@@ -58,7 +58,7 @@ def announce(record_id: str, redis: Redis, client: WebClient) -> None:
             records.finish(record.id, Phase.FAILED, f"Slack refused the message: {reason}")
             return
     try:
-        engine.enqueue(record, redis)
+        queues.enqueue(record, redis)
     except OperatorError as error:
         records.finish(record.id, Phase.FAILED, error.message)
         message = render.failed(record.words, record.requester, error.message, error.hint)

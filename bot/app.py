@@ -7,11 +7,13 @@ HTTP mode only, where a timestamp that is no number would raise, so that is refu
 
 from __future__ import annotations
 
+import logging
 import secrets
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -42,12 +44,13 @@ class Bot:
         self._announcing_redis = connect(settings)
         self._directory = Directory(self._client, groups_of(settings.ops))
         signing_secret = settings.environment.slack_signing_secret
-        self.app = App(
-            client=self._client,
-            signing_secret=signing_secret.get_secret_value() if signing_secret else None,
-            token_verification_enabled=False,
-            listener_executor=ThreadPoolExecutor(LISTENER_THREADS, thread_name_prefix="listener"),
-        )
+        with _without_bolts_advice():
+            self.app = App(
+                client=self._client,
+                signing_secret=signing_secret.get_secret_value() if signing_secret else None,
+                token_verification_enabled=False,
+                listener_executor=ThreadPoolExecutor(LISTENER_THREADS, thread_name_prefix="listener"),
+            )
         records = Records(connect(settings, answer_within_seconds=1.0))
         self.app.command(slash.COMMAND)(slash.listener(settings.ops, records, self._directory.members))
 
@@ -67,6 +70,18 @@ class Bot:
         """Finish what is in hand."""
         self._stop.set()
         self._announcer.join(timeout=10)
+
+
+@contextmanager
+def _without_bolts_advice() -> Iterator[None]:
+    """Bolt warns that SLACK_BOT_TOKEN is ignored where a client is given; ours has that token."""
+    bolt = logging.getLogger("slack_bolt.App")
+    before = bolt.level
+    bolt.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        bolt.setLevel(before)
 
 
 def serve_socket_mode(settings: Settings, stop: threading.Event, ready: Callable[[], None]) -> None:

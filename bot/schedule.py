@@ -15,7 +15,7 @@ import structlog
 from redis.exceptions import LockError, RedisError
 from rq.registry import FailedJobRegistry, clean_registries
 
-from workers import engine
+from workers import engine, queues
 from workers.settings import Settings
 from workers.state import PREFIX, Records, connect
 from workers.systems import Systems
@@ -54,8 +54,8 @@ def serve(settings: Settings, stop: threading.Event, ready: Callable[[], None]) 
 def sweep(systems: Systems) -> None:
     """End every record whose worker is gone, and say so in its thread."""
     records = Records(systems.redis)
-    for name in engine.QUEUES:
-        queue = engine.queue(name, systems.redis)
+    for name in queues.QUEUES:
+        queue = queues.queue(name, systems.redis)
         clean_registries(queue)
         for job_id in FailedJobRegistry(queue=queue).get_job_ids(0, 99):
             record = records.get(job_id)

@@ -1,11 +1,6 @@
 """What RQ runs, and the workers that run it.
 
-Two queues, each with worker processes of its own: `quick` for what reads, `ops` for what changes. (A worker on two
-queues takes jobs with BLPOP and loses the one in its hands when it dies; on one queue Redis moves it to a list where
-it is found again.) A job holds one argument, a record's id; it speaks JSON, and the only function that it can name is
-`run` below: anything else in Redis is refused when it is loaded.
-
-Nothing is retried by RQ. A record is claimed before it runs, so a job that Redis hands out twice runs once.
+A record is claimed before it runs, so a job that Redis hands out twice runs once.
 """
 
 from __future__ import annotations
@@ -14,17 +9,17 @@ import os
 import time
 import uuid
 from functools import cache
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING
 
 import structlog
 from redis import Redis
-from rq import Queue, Worker
-from rq.exceptions import DuplicateJobError
+from rq import Worker
 from rq.job import Job
 from rq.timeouts import JobTimeoutException
 
 from workers import registry, settings
-from workers.operation import Operation, OperatorError, Report, Risk
+from workers.operation import Operation, OperatorError, Report
+from workers.queues import SealedJob, queue
 from workers.state import Phase, Record, Records
 from workers.systems import Systems, preload
 from workers.thread import SlackThread, web_client
@@ -34,58 +29,7 @@ if TYPE_CHECKING:
 
     from workers.operation import Progress
 
-QUICK, OPS = "quick", "ops"
-QUEUES = (QUICK, OPS)
-RESULT_SECONDS = 600
-FAILURE_SECONDS = 7 * 24 * 3600
-
 _log = structlog.get_logger(__name__)
-_RUN = "workers.engine.run"
-
-
-class SealedJob(Job):
-    """A job that runs `workers.engine.run` and nothing else, whatever its record in Redis names."""
-
-    @property
-    def func(self) -> Callable[..., Any]:
-        """`run`. Raises PermissionError where the job names another function."""
-        if self.func_name != _RUN or self._instance is not None:
-            msg = f"job {self.id} names {self.func_name!r}, which is not a job of ours"
-            raise PermissionError(msg)
-        return run
-
-    success_callback: ClassVar[None] = None
-    failure_callback: ClassVar[None] = None
-    stopped_callback: ClassVar[None] = None
-
-
-def queue(name: str, redis: Redis) -> Queue:
-    """The queue of that name, JSON only."""
-    return Queue(name, connection=redis, job_class=SealedJob, serializer="json")
-
-
-def queue_for(operation: Operation) -> str:
-    """Reads are quick; whatever changes something waits for an `ops` worker."""
-    return QUICK if operation.risk is Risk.READ else OPS
-
-
-def enqueue(record: Record, redis: Redis) -> None:
-    """Put an accepted and announced record on its queue; a second time is without effect."""
-    operation = registry.build(record.operation, record.arguments)
-    Records(redis).update(record.id, phase=Phase.QUEUED)
-    try:
-        queue(queue_for(operation), redis).enqueue(
-            _RUN,
-            record.id,
-            job_id=record.id,
-            unique=True,
-            job_timeout=operation.timeout_seconds,
-            result_ttl=RESULT_SECONDS,
-            failure_ttl=FAILURE_SECONDS,
-            description=f"{record.operation} {record.id}",
-        )
-    except DuplicateJobError:
-        _log.info("already enqueued", operation_id=record.id)
 
 
 def run(record_id: str) -> str:

@@ -48,10 +48,15 @@ def build(name: str, arguments: dict[str, Any]) -> Operation:
         raise OperatorError(f"{name}: {key} is not valid: {first['msg']}.", "Ask again.") from None
 
 
+_NO_OPERATIONS = ("workers.systems", "workers.engine")
+"""The gateways with their heavy libraries, and the engine that runs operations: the bot needs neither."""
+
+
 @cache
 def _import_all() -> None:
     for module in pkgutil.walk_packages(workers.__path__, workers.__name__ + "."):
-        importlib.import_module(module.name)
+        if not module.name.startswith(_NO_OPERATIONS):
+            importlib.import_module(module.name)
 
 
 def _subclasses(kind: type[Operation]) -> list[type[Operation]]:

@@ -2,11 +2,13 @@
 
 import time
 
-import requests
 import pytest
+import requests
 from slack_sdk.signature import SignatureVerifier
 
 from deploy.sandbox.slack.client import words
+
+
 @pytest.fixture(params=["socket", "http"])
 def slack(request, local_slack, environment, started, free_port):
     """A local Slack with our bot and one quick worker."""

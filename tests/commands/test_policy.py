@@ -58,8 +58,7 @@ def test_every_role_may_read(user):
 
 def test_a_viewer_may_not_change_and_is_told_who_may():
     assert refused("U0VERA", Turn()) == (
-        "Test turn needs the role operator; you are viewer. "
-        "Those who may: <@U0OLA>, <!subteam^S0APPROVERS>, <@U0ADA>."
+        "Test turn needs the role operator; you are viewer. Those who may: <@U0OLA>, <!subteam^S0APPROVERS>, <@U0ADA>."
     )
 
 

@@ -11,7 +11,7 @@ from rq import Queue
 from slack_sdk import WebClient
 
 from deploy.sandbox.slack.client import wait_for, words
-from workers import engine
+from workers import queues
 from workers.state import Phase, Record, Records
 
 
@@ -51,7 +51,7 @@ def ask(slack, redis):
             root_ts=posted["ts"],
         )
         Records(redis).accept(record, delivery=record.id)
-        engine.enqueue(record, redis)
+        queues.enqueue(record, redis)
         return record.id
 
     return ask
@@ -75,9 +75,9 @@ def test_a_record_runs_and_its_end_is_kept(worker, ask, redis):
 def test_a_record_that_is_queued_twice_runs_once(worker, ask, redis, slack):
     record_id = ask("queues")
     ended(redis, record_id)
-    first = engine.queue("quick", redis).fetch_job(record_id)
+    first = queues.queue("quick", redis).fetch_job(record_id)
     wait_for(lambda: first.get_status(refresh=True) == "finished" or None, 20)
-    job = engine.queue("quick", redis).enqueue("workers.engine.run", record_id, job_id="again")
+    job = queues.queue("quick", redis).enqueue("workers.engine.run", record_id, job_id="again")
     wait_for(lambda: job.get_status(refresh=True) == "finished" or None, 20)
     assert job.return_value() == "claimed before"
     root = Records(redis).get(record_id).root_ts
@@ -96,7 +96,7 @@ def test_a_wrong_argument_in_redis_fails_the_record_with_a_sentence(worker, ask,
         root_ts=Records(redis).get(record_id).root_ts,
     )
     Records(redis).accept(forged, delivery=forged.id)
-    engine.queue("quick", redis).enqueue("workers.engine.run", forged.id, job_id=forged.id)
+    queues.queue("quick", redis).enqueue("workers.engine.run", forged.id, job_id=forged.id)
     assert "is not valid" in ended(redis, forged.id).outcome
 
 
@@ -111,7 +111,7 @@ def test_a_job_that_names_another_function_is_refused_and_does_nothing(worker, r
 
 def test_a_callback_smuggled_into_a_job_is_not_called(worker, ask, redis, tmp_path):
     witness = tmp_path / "witness"
-    job = engine.queue("quick", redis).enqueue("workers.engine.run", "nothing", job_id="smuggler")
+    job = queues.queue("quick", redis).enqueue("workers.engine.run", "nothing", job_id="smuggler")
     redis.hset(f"mlflow-ops:rq:job:{job.id}", "success_callback_name", "os.mkdir")
     redis.hset(f"mlflow-ops:rq:job:{job.id}", "failure_callback_name", "os.mkdir")
     wait_for(lambda: job.get_status(refresh=True) in {"finished", "failed"} or None, 20)
@@ -154,7 +154,7 @@ def test_no_secret_of_the_environment_is_in_redis(worker, ask, redis, slack):
 
 
 def test_the_queues_are_named_for_what_runs_there(redis):
-    assert [engine.queue(name, redis).key for name in engine.QUEUES] == [
+    assert [queues.queue(name, redis).key for name in queues.QUEUES] == [
         "mlflow-ops:rq:queue:quick",
         "mlflow-ops:rq:queue:ops",
     ]

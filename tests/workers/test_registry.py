@@ -8,11 +8,11 @@ import pytest
 import commands
 import workers
 from commands import grammar
-from workers import engine, registry
+from workers import engine, queues, registry
 from workers.operation import OperatorError, Report, Risk, Status
 from workers.systems import Systems
 
-OPERATION = '''
+OPERATION = """
 from workers.operation import Operation, Report, Risk, Status
 
 
@@ -23,7 +23,7 @@ class Greet(Operation):
 
     def run(self, systems, progress):
         return Report(title="Greeting", status=Status.OK, summary=f"Hello {self.who}.")
-'''
+"""
 COMMAND = '''
 import click
 
@@ -65,7 +65,7 @@ def test_a_command_is_added_by_one_module_and_one_operation(a_new_command, setti
     operation = grammar.parse("greet Vera")
     again = registry.build(operation.name, operation.model_dump(mode="json"))
     assert again == operation
-    assert engine.queue_for(again) == engine.QUICK
+    assert queues.queue_for(again) == queues.QUICK
     report = engine.perform(again, Systems(settings_of_nothing), progress=None)
     assert report.summary == "Hello Vera."
     assert report.status is Status.OK
@@ -87,7 +87,7 @@ def test_every_operation_is_named_and_says_its_risk():
 def test_an_unknown_operation_and_a_wrong_argument_are_sentences():
     with pytest.raises(OperatorError, match="There is no operation called 'nope'"):
         registry.build("nope", {})
-    with pytest.raises(OperatorError, match="health: .* is not valid"):
+    with pytest.raises(OperatorError, match=r"health: .* is not valid"):
         registry.build("health", {"deadline_seconds": "soon"})
 
 
