@@ -161,6 +161,9 @@ class Health(_Section):
     log_window_seconds: Annotated[int, Field(ge=60, le=86400)] = Field(3600, description="how far back errors count")
     log_tail_lines: Annotated[int, Field(ge=10, le=100_000)] = Field(2000, description="lines read per container")
     burst_requests: Annotated[int, Field(ge=5, le=200)] = Field(20, description="requests in the latency burst")
+    burst_seconds: Annotated[float, Field(gt=0, le=10)] = Field(
+        0.025, description="after which the latency burst asks no more, however few requests that were"
+    )
     thresholds: Thresholds = Thresholds()
 
 

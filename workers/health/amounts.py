@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-_MINUTE, _HOUR, _DAY = 60, 3600, 86400
+MINUTE, HOUR, DAY = 60, 3600, 86400
 
 NOTHING = "\u2013"
 """A dash in a table's cell for what there is not."""
@@ -18,13 +18,13 @@ def count(number: int, word: str) -> str:
 def duration(seconds: float) -> str:
     """The two largest units at most: 41 s, 12 min, 3 h 5 min, 2 d 4 h."""
     whole = max(0, round(seconds))
-    if whole < 2 * _MINUTE:
+    if whole < 2 * MINUTE:
         return f"{whole} s"
-    if whole < _HOUR:
-        return f"{whole // _MINUTE} min"
-    if whole < _DAY:
-        return _two(whole, (_HOUR, "h"), (_MINUTE, "min"))
-    return _two(whole, (_DAY, "d"), (_HOUR, "h"))
+    if whole < HOUR:
+        return f"{whole // MINUTE} min"
+    if whole < DAY:
+        return _two(whole, (HOUR, "h"), (MINUTE, "min"))
+    return _two(whole, (DAY, "d"), (HOUR, "h"))
 
 
 def milliseconds(seconds: float) -> str:

@@ -9,6 +9,7 @@ thread only, which catches nothing.
 
 from __future__ import annotations
 
+import contextvars
 import queue
 import threading
 import time
@@ -59,7 +60,7 @@ class Question:
     """One check. name: stable, as it is typed. title: what people call it. subject: whom it asks.
 
     look_further: the command that a person would type next. spokesman: the check that is to be red when `subject`
-    is unreachable. rests_on: the checks whose failure explains a failure of this one.
+    is unreachable. asked_first: it takes longest. rests_on: the checks whose failure explains a failure of this one.
     """
 
     name: str
@@ -68,6 +69,7 @@ class Question:
     ask: Callable[[Asking], Answer]
     look_further: Callable[[Settings], str]
     spokesman: str = ""
+    asked_first: bool = False
     rests_on: tuple[str, ...] = ()
 
     def check(self, answer: Answer, settings: Settings) -> Check:
@@ -152,8 +154,11 @@ def ask_all(questions: Sequence[Question], asking: Asking) -> Iterator[tuple[Que
     """Ask all at once; yields each answer as it comes, and at the deadline those that did not."""
     came: queue.SimpleQueue[tuple[Question, Answer]] = queue.SimpleQueue()
     began = time.monotonic()
-    for question in questions:
-        threading.Thread(target=_ask, args=(question, asking, came), name=f"check {question.name}", daemon=True).start()
+    for question in sorted(questions, key=lambda each: not each.asked_first):
+        # With what this thread's log lines bear: the operation's id.
+        told = contextvars.copy_context()
+        arguments = (_ask, question, asking, came)
+        threading.Thread(target=told.run, args=arguments, name=f"check {question.name}", daemon=True).start()
     missing = {question.name: question for question in questions}
     while missing:
         left = began + asking.deadline_seconds - time.monotonic()

@@ -86,6 +86,9 @@ def _verdict(  # noqa: PLR0911 - one line per finding, worst first
         return Status.WARN, f"The rollout got stuck{ago} ({reason}); {available} of {wanted} pods still serve."
     if fields.number("status", "observedGeneration") < fields.number("metadata", "generation") or updated < wanted:
         return Status.WARN, f"A rollout is under way: {updated} of {wanted} pods are new."
+    if fields.number("status", "replicas") > updated:
+        old = fields.number("status", "replicas") - updated
+        return Status.WARN, f"A rollout is under way: {updated} of {wanted} pods are new, {old} old left."
     if ready < wanted:
         return Status.WARN, f"Only {ready} of {wanted} pods are ready; the pods check says why."
     if groups:

@@ -11,14 +11,17 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Final
 
 from workers.health.redaction import redacted
 
 MOST_GROUPS: Final = 200
 MESSAGE_CHARACTERS: Final = 240
+READ_CHARACTERS: Final = 1000
+"""Of a longer message the rest is not looked at: neither compared nor shown."""
 OTHERS: Final = "(more kinds of errors)"
 
 _LEVELS: Final = {
@@ -41,14 +44,20 @@ _EXCEPTION: Final = re.compile(r"^(?:[A-Za-z_]\w*\.)*[A-Z]\w*(?:Error|Exception|
 _FRAMING: Final = re.compile(r"^[\s|+-]*")
 """An exception group's tracebacks are framed with bars."""
 
+_HINTS: Final = (
+    *("err", "exc", "trace", "fatal", "crit", "panic", "severe", "alert", "emerg", "exit", "interrupt", "timeout"),
+    '" 5',
+)
+"""In lower case; every line that is an error or belongs to one holds one of them, or begins with E."""
+
 _LEADING_TIME: Final = re.compile(
     r"^\[?\d{4}[-/]\d\d[-/]\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d+)?(?: ?(?:Z|UTC|[+-]\d\d:?\d\d))?\]?\s*"
 )
 _VARYING: Final = (
     (re.compile(r"\d{4}[-/]\d\d[-/]\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:[.,]\d+)?)?(?:Z|[+-]\d\d:?\d\d)?)?"), "<time>"),
     (re.compile(r"\b[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}\b"), "<id>"),
-    (re.compile(r"\b0x[0-9a-fA-F]+\b"), "<hex>"),
-    (re.compile(r"\b(?=[0-9a-fA-F]*\d)[0-9a-fA-F]{12,}\b"), "<id>"),
+    (re.compile(r"\b0x[0-9a-fA-F]+\b"), "#"),
+    (re.compile(r"\b(?=[0-9a-fA-F]*\d)[0-9a-fA-F]{12,}\b"), "#"),
     (re.compile(r"\d+(?:[.,]\d+)*"), "#"),
 )
 
@@ -83,11 +92,11 @@ class Groups:
         found = _Reader()
         number = 0
         for number, line in enumerate(lines, start=1):  # noqa: B007 - the number of the last line
-            at, text = _split(line)
-            for when, message in found.feed(text, at):
-                self._add(message, when, pod)
-        for when, message in found.end():
-            self._add(message, when, pod)
+            stamp, text = _split(line)
+            if error := found.feed(text, stamp):
+                self._add(error, pod)
+        if error := found.end():
+            self._add(error, pod)
         return number
 
     def merge(self, other: Groups) -> None:
@@ -107,18 +116,21 @@ class Groups:
         """How many errors."""
         return sum(group.count for group in self._groups.values())
 
-    def _add(self, message: str, at: datetime | None, pod: str) -> None:
-        self._group(normalised(message), message).add(at, pod)
+    def _add(self, error: tuple[str, str], pod: str) -> None:
+        stamp, message = error
+        self._group(normalised(message), message).add(_moment(stamp), pod)
 
     def _group(self, key: str, message: str) -> Group:
         if key not in self._groups and len(self._groups) >= MOST_GROUPS:
             key = message = OTHERS
-        return self._groups.setdefault(key, Group(_shown(message)))
+        if key not in self._groups:
+            self._groups[key] = Group(_shown(message))
+        return self._groups[key]
 
 
 def normalised(message: str) -> str:
     """A message without what differs from one time to the next: numbers, ids, hexadecimal, times."""
-    flat = " ".join(message.split())
+    flat = " ".join(message[:READ_CHARACTERS].split())
     for pattern, word in _VARYING:
         flat = pattern.sub(word, flat)
     return flat[:MESSAGE_CHARACTERS]
@@ -146,43 +158,57 @@ def is_error(text: str) -> bool:
 
 
 class _Reader:
-    """Lines in, errors out: holds back an error line until the next one shows whether a traceback follows it."""
+    """Lines in, errors out: holds back an error until the next line shows whether a traceback belongs to it."""
 
     def __init__(self) -> None:
-        self._held: tuple[datetime | None, str] | None = None
+        self._held: tuple[str, str] | None = None
         self._in_frames = False
-        self._chain = False
+        self._raised = False
+        """True where what is held is the last line of a traceback."""
+        self._chained = False
 
-    def feed(self, text: str, at: datetime | None) -> list[tuple[datetime | None, str]]:
-        bare = _FRAMING.sub("", text)
-        if bare.startswith(_TRACEBACK) or text.endswith(_TRACEBACK):
-            # An announcing ERROR line, or the exception that this one was raised from, is part of it.
-            self._in_frames, self._chain = True, False
-            before = self._held
-            self._held = (before[0] if before else at, before[1] if before else _TRACEBACK)
-            return []
+    def feed(self, text: str, stamp: str) -> tuple[str, str] | None:
+        """The error that is complete now that this line came, with its time."""
         if self._in_frames:
-            if not bare or (text[:1] in " \t|+" and not _EXCEPTION.match(bare)):
-                return []
-            self._in_frames = False
-            self._held = (self._held[0] if self._held else at, bare)
-            return []
-        if not text.strip():
-            return []
+            self._frame(text, stamp)
+            return None
+        if not _suspicious(text):
+            return self.end() if self._held and text.strip() else None
+        bare = _FRAMING.sub("", text)
         if bare.startswith(_CHAINED):
-            self._chain = True
-            return []
-        return self._single(text, at)
-
-    def end(self) -> list[tuple[datetime | None, str]]:
-        held, self._held = self._held, None
-        return [held] if held else []
-
-    def _single(self, text: str, at: datetime | None) -> list[tuple[datetime | None, str]]:
+            self._chained = True
+            return None
+        if bare.startswith(_TRACEBACK) or text.endswith(_TRACEBACK):
+            # The ERROR line that announced it, or the exception that it was raised from, is part of it.
+            done = self.end() if self._raised and not self._chained else None
+            self._held = (self._held[0] if self._held else stamp, _TRACEBACK)
+            self._in_frames, self._raised, self._chained = True, False, False
+            return done
         done = self.end()
         if is_error(text):
-            self._held = (at, text)
+            self._held = (stamp, text)
         return done
+
+    def end(self) -> tuple[str, str] | None:
+        """What is still held."""
+        held, self._held = self._held, None
+        self._raised = self._chained = False
+        return held
+
+    def _frame(self, text: str, stamp: str) -> None:
+        bare = _FRAMING.sub("", text)
+        if not bare or (text[:1] in " \t|+" and not _EXCEPTION.match(bare)):
+            return
+        self._in_frames, self._raised = False, True
+        self._held = (self._held[0] if self._held else stamp, bare)
+
+
+def _suspicious(text: str) -> bool:
+    """False for the many lines that cannot matter, cheaply: it decides what reading a log costs."""
+    if text[:1] == "E":
+        return True
+    lower = text.lower()
+    return any(hint in lower for hint in _HINTS)
 
 
 def _json_level(text: str) -> bool | None:
@@ -199,27 +225,32 @@ def _json_level(text: str) -> bool | None:
     return None
 
 
-def _split(line: str) -> tuple[datetime | None, str]:
-    """Kubernetes' time and the rest; nanoseconds are cut to what Python's clock holds."""
-    stamp, space, text = line.partition(" ")
-    if len(stamp) < 20 or stamp[4:5] != "-" or "T" not in stamp:  # noqa: PLR2004 - 2026-11-23T15:24:49Z
-        return None, line
+def _split(line: str) -> tuple[str, str]:
+    """Kubernetes' time, empty where there is none, and the rest."""
+    stamp, _, text = line.partition(" ")
+    if len(stamp) >= 20 and stamp[10] == "T" and stamp[4] == "-":  # noqa: PLR2004 - 2026-11-23T15:24:49Z
+        return stamp, text
+    return "", line
+
+
+def _moment(stamp: str) -> datetime | None:
+    """Nanoseconds are cut to what Python's clock holds."""
     try:
-        return datetime.fromisoformat(re.sub(r"(\.\d{6})\d+", r"\1", stamp)), text if space else ""
+        found = datetime.fromisoformat(re.sub(r"(\.\d{6})\d+", r"\1", stamp))
     except ValueError:
-        return None, line
+        return None
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 def _shown(message: str) -> str:
+    if message.lstrip().startswith("{"):
+        with suppress(ValueError, AttributeError):
+            document = json.loads(message)
+            message = str(document.get("message") or document.get("msg") or document.get("event") or message)
+    message = message[:READ_CHARACTERS]
     access = _ACCESS.search(message)
     if access:
         method = _METHOD.search(message)
         path = access[1].split("?", 1)[0]
         return redacted(f"{method[1] if method else ''} {path} → {access[2]}")[:MESSAGE_CHARACTERS]
-    if message.lstrip().startswith("{"):
-        try:
-            document = json.loads(message)
-            message = str(document.get("message") or document.get("msg") or document.get("event") or message)
-        except (ValueError, AttributeError):
-            pass
     return redacted(" ".join(_LEADING_TIME.sub("", message).split()))[:MESSAGE_CHARACTERS]

@@ -10,7 +10,7 @@ from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING
 
-from workers.health.amounts import NOTHING, count, duration, listed
+from workers.health.amounts import HOUR, NOTHING, count, duration, listed
 from workers.health.asking import Answer, Question
 from workers.health.fields import Fields
 from workers.health.log_errors import Groups
@@ -59,7 +59,8 @@ def judge(reading: Reading, settings: Settings, now: datetime) -> Answer:
     """From the grouped errors of all containers."""
     health = settings.ops.health
     total, ranked = reading.groups.total(), reading.groups.ranked()
-    window = f"the last {duration(health.log_window_seconds)}"
+    seconds = health.log_window_seconds
+    window = "the last hour" if seconds == HOUR else f"the last {duration(seconds)}"
     status = Status.OK
     if total >= health.thresholds.errors_fail:
         status = Status.FAIL
@@ -129,5 +130,5 @@ def _look(settings: Settings) -> str:
 
 
 QUESTION = Question(
-    "logs", "Logs", "Kubernetes", ask, _look, spokesman="pods", rests_on=("postgres", "storage", "mlflow", "pods")
+    "logs", "Logs", "Kubernetes", ask, _look, spokesman="pods", rests_on=("postgres", "storage", "pods")
 )

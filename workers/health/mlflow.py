@@ -10,6 +10,7 @@ import itertools
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from workers.health.amounts import count, milliseconds
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
     from workers.systems.tracking import Tracking
 
 CONCURRENCY: Final = 4
-BURST_SHARE: Final = 0.5
-"""The share of the remaining time that the burst may take: a slow MLflow is measured with fewer requests."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +31,7 @@ class Burst:
     """What a short burst of requests met."""
 
     seconds: tuple[float, ...]
-    refused: tuple[str, ...]
+    refused: tuple[OperatorError, ...]
 
     def percentile(self, percent: int) -> float:
         """The smallest time that so many percent of the requests did not exceed (nearest rank)."""
@@ -41,32 +40,33 @@ class Burst:
 
 
 def ask(asking: Asking) -> Answer:
-    """One question that needs the database; then, where it was answered, a burst of them."""
+    """A burst of questions that need the database, and the version beside it."""
     tracking = asking.systems.tracking.within(round(asking.patience * 0.75, 1))
-    try:
-        tracking.search_experiments()
-    except (TrackingTimeout, TrackingUnavailable) as error:
-        return _behind(asking, error)
-    version = asking.aside(lambda: _version(tracking))
+    version = asking.aside(partial(_version, tracking))
     burst = _burst(asking, tracking)
+    if not burst.seconds:
+        if isinstance(burst.refused[0], TrackingTimeout | TrackingUnavailable):
+            return _behind(asking, burst.refused[0])
+        raise burst.refused[0]
     return judge(burst, version.result(timeout=asking.left), asking.settings, tracking.address)
 
 
 def judge(burst: Burst, version: str, settings: Settings, address: str) -> Answer:
-    """From the burst's times; `version` is "unknown" where MLflow does not tell it."""
+    """From a burst that was answered at least once; `version` is "unknown" where MLflow does not tell it."""
     asked = len(burst.seconds) + len(burst.refused)
     facts = [
         ("address", address),
         ("version", version),
         ("burst", f"{count(asked, 'request')}, {CONCURRENCY} at a time"),
     ]
-    if not burst.seconds:
-        return Answer(Status.FAIL, burst.refused[0], f"0/{asked} answered", (Facts(items=tuple(facts)),))
     p50, p95, p99 = (burst.percentile(percent) for percent in (50, 95, 99))
     facts += [("p50", milliseconds(p50)), ("p95", milliseconds(p95)), ("p99", milliseconds(p99))]
     status, sentence = Status.OK, f"MLflow {version} answers; p95 is {milliseconds(p95)}."
     if burst.refused:
-        status, sentence = Status.WARN, f"MLflow failed {len(burst.refused)} of {asked} requests: {burst.refused[0]}"
+        status, sentence = (
+            Status.WARN,
+            f"MLflow failed {len(burst.refused)} of {asked} requests: {burst.refused[0].message}",
+        )
     elif p95 >= settings.ops.health.thresholds.tracking_p95_warn_seconds:
         status, sentence = Status.WARN, f"MLflow is slow: p95 is {milliseconds(p95)}."
     return Answer(
@@ -106,29 +106,31 @@ def _version(tracking: Tracking) -> str:
 
 
 def _burst(asking: Asking, tracking: Tracking) -> Burst:
-    ends = time.monotonic() + asking.patience * BURST_SHARE
+    ends = time.monotonic() + asking.health.burst_seconds
     tickets = itertools.count()
     wanted = asking.health.burst_requests
 
-    def keep_asking() -> tuple[list[float], list[str]]:
+    def keep_asking() -> tuple[list[float], list[OperatorError]]:
         times: list[float] = []
-        refused: list[str] = []
+        refused: list[OperatorError] = []
         # Each thread asks at least once, so that there is a figure however slow MLflow is.
         while next(tickets) < wanted and (time.monotonic() < ends or not (times or refused)):
             began = time.perf_counter()
             try:
                 tracking.search_experiments()
             except OperatorError as error:
-                refused.append(error.message)
+                refused.append(error)
             else:
                 times.append(time.perf_counter() - began)
         return times, refused
 
     futures = [asking.aside(keep_asking) for _ in range(CONCURRENCY)]
-    results: Sequence[tuple[list[float], list[str]]] = [future.result(timeout=asking.left) for future in futures]
+    results: Sequence[tuple[list[float], list[OperatorError]]] = [
+        future.result(timeout=asking.left) for future in futures
+    ]
     return Burst(
         seconds=tuple(second for times, _ in results for second in times),
-        refused=tuple(words for _, refused in results for words in refused),
+        refused=tuple(error for _, refused in results for error in refused),
     )
 
 
@@ -138,4 +140,4 @@ def _look(settings: Settings) -> str:
     return f'curl -sS -w " %{{http_code}} %{{time_total}} s" "{base}/api/2.0/mlflow/experiments/search?max_results=1"'
 
 
-QUESTION = Question("mlflow", "MLflow", "MLflow", ask, _look, rests_on=("postgres",))
+QUESTION = Question("mlflow", "MLflow", "MLflow", ask, _look, asked_first=True, rests_on=("postgres",))

@@ -8,7 +8,7 @@ from typing import Final
 _ADDRESS: Final = re.compile(r"://[^\s/@:]*:[^\s/]*@")
 _NAMED: Final = re.compile(
     r"""(?ix)
-    ( (?:\w*(?:password|passwd|pwd|secret|token|api[_-]?key|access[_-]?key|credential)\w*|authorization)
+    ( (?:(?:password|passwd|pwd|secret|token|api[_-]?key|access[_-]?key|credential)\w*|authorization)
       ["']? \s* [=:] \s* (?:(?:bearer|basic)\s+)? ["']? )
     [^\s"',;&}]+
     """

@@ -6,6 +6,7 @@ no failure of MLflow's.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -101,9 +102,12 @@ def quantity(text: str) -> float:
     from kubernetes.utils.quantity import parse_quantity
 
     try:
-        return float(parse_quantity(text))  # type: ignore[no-untyped-call]
+        number = float(parse_quantity(text))  # type: ignore[no-untyped-call]
     except ValueError:
-        raise Nonsense(f"Kubernetes answered {text[:40]!r} where an amount of CPU or memory was expected.") from None
+        number = math.nan
+    if not math.isfinite(number):
+        raise Nonsense(f"Kubernetes answered {text[:40]!r} where an amount of CPU or memory was expected.")
+    return number
 
 
 def _verdict(uses: Sequence[Use], settings: Settings) -> tuple[Status, str]:

@@ -9,11 +9,12 @@ from workers.health import beside
 from workers.health.amounts import milliseconds
 from workers.health.asking import Answer, Question
 from workers.operation import Facts, OperatorError, Section, Status, Text
-from workers.systems.errors import ObjectsError, Unreachable
+from workers.systems.errors import BucketMissing, ObjectsError, Unreachable
 
 if TYPE_CHECKING:
     from workers.health.asking import Asking
     from workers.settings import Settings
+    from workers.systems.objects import Objects
 
 
 def ask(asking: Asking) -> Answer:
@@ -23,7 +24,7 @@ def ask(asking: Asking) -> Answer:
     pods = beside.look(asking, asking.names.storage_selector)
     try:
         # The first call opens the connection; what a client feels is the second one.
-        objects.head_bucket(bucket)
+        versioning = _versioning(objects, bucket)
         began = time.perf_counter()
         objects.head_bucket(bucket)
         latency = time.perf_counter() - began
@@ -33,11 +34,17 @@ def ask(asking: Asking) -> Answer:
         hint = (Text(text=error.hint),) if error.hint else ()
         unreachable = isinstance(error, Unreachable)
         return Answer(Status.FAIL, sentence, details=(*hint, *table), own_fault=True, unreachable=unreachable)
-    try:
-        versioning = objects.versioning(bucket)
-    except OperatorError as error:
-        versioning = f"unknown: {error.message}"
     return judge(latency, versioning, asking.settings, pods()[0])
+
+
+def _versioning(objects: Objects, bucket: str) -> str:
+    """What the bucket says, or why it does not; that it may not be asked is no failure of the store's."""
+    try:
+        return objects.versioning(bucket)
+    except (BucketMissing, Unreachable):
+        raise
+    except OperatorError as error:
+        return f"unknown: {error.message}"
 
 
 def judge(latency: float, versioning: str, settings: Settings, pods: tuple[Section, ...] = ()) -> Answer:

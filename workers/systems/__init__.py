@@ -67,5 +67,7 @@ def preload() -> None:
     """Import what operations will need, so that work-horses fork with it in memory."""
     import workers.systems.cluster
     import workers.systems.database
-    import workers.systems.objects
     import workers.systems.tracking  # noqa: F401
+    from workers.systems import objects
+
+    objects.preload()

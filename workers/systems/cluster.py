@@ -71,10 +71,10 @@ class Cluster:
                     "or run with a service account."
                 )
                 raise SettingsError(msg)
-        except (ConfigException, OSError, yaml.YAMLError) as error:
-            source = f"KUBECONFIG {kubeconfig}" if kubeconfig else "the pod's service account"
-            reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
-            msg = f"{source} cannot be used: {reason.rstrip('.')}."
+        # The client trips over YAML that is no kubeconfig with the last two.
+        except (ConfigException, OSError, yaml.YAMLError, TypeError, AttributeError) as error:
+            source = f"KUBECONFIG {kubeconfig}" if kubeconfig else "The pod's service account"
+            msg = f"{source} cannot be used: {_why(error)}."
             raise ClusterError(msg, "Check the file and its current context.") from None
         configuration.retries = False
         configuration.connection_pool_maxsize = 16
@@ -162,9 +162,12 @@ class Cluster:
                 msg = f"Kubernetes at {self.address} answered a list without items."
                 raise Nonsense(msg)
             items.extend(found or [])
-            onward = str((metadata or {}).get("continue") or "")
+            before, onward = onward, str((metadata or {}).get("continue") or "")
             if not onward:
                 return items
+            if onward == before:
+                msg = f"Kubernetes at {self.address} answered the same page twice."
+                raise Nonsense(msg)
 
     def _path(self, kind: str, name: str = "", group: str = "api/v1") -> str:
         tail = f"/{quote(name, safe='')}" if name else ""
@@ -221,6 +224,16 @@ class Cluster:
             f"Kubernetes at {self.address} {connections.words(error, self.answer_within_seconds)}.",
             "Check the API server and the network to it.",
         )
+
+
+def _why(error: Exception) -> str:
+    match error:
+        case OSError(strerror=str() as words):
+            return words
+        case ConfigException():
+            return str(error).splitlines()[0].rstrip(".")
+        case _:
+            return "it is not a kubeconfig"
 
 
 def _lines(response: urllib3.BaseHTTPResponse) -> Iterator[str]:

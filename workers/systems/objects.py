@@ -16,6 +16,7 @@ import boto3
 import botocore.session
 from botocore import exceptions as boto
 from botocore.config import Config
+from botocore.parsers import ResponseParserError
 
 from workers.settings import SettingsError
 from workers.systems.errors import (
@@ -119,7 +120,7 @@ class Objects:
             raise SettingsError(msg) from None
         except (boto.ConnectTimeoutError, boto.ReadTimeoutError):
             raise self._unreachable(f"does not answer within {self.answer_within_seconds:g} s") from None
-        except (boto.ResponseParserError, boto.IncompleteReadError, KeyError):
+        except (ResponseParserError, boto.IncompleteReadError, KeyError):
             msg = f"The object store at {self.address} answered something that is not S3."
             raise Nonsense(msg, "Check AWS_ENDPOINT_URL_S3: it may be the console's port, or a proxy's.") from None
         except boto.SSLError:

@@ -1,0 +1,172 @@
+"""Break one thing for real: the report comes in time, its culprit is red and named, and nothing else is."""
+
+import socket
+import time
+from contextlib import contextmanager
+
+import psutil
+import pytest
+
+from workers import settings
+from workers.health import CHECKS, Health
+from workers.operation import Status
+from workers.systems import Systems
+
+DEADLINE = 5.0
+
+
+class Silent:
+    """A progress that nobody follows."""
+
+    def step(self, name):
+        pass
+
+    def advance(self, done, total, unit):
+        pass
+
+    def checkpoint(self):
+        pass
+
+
+@pytest.fixture
+def report(sandbox, monkeypatch):
+    """A health report on the sandbox as it is now, with other variables where wanted; and the seconds it took."""
+
+    def report(*checks, **changed):
+        environ = sandbox.process_env | changed
+        for name, value in environ.items():
+            if name.startswith("AWS_"):
+                monkeypatch.setenv(name, value)
+        for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"):
+            monkeypatch.delenv(name, raising=False)
+        systems = Systems(settings.load(environ))
+        began = time.monotonic()
+        found = Health(checks=checks).run(systems, Silent())
+        assert time.monotonic() - began < DEADLINE + 1
+        assert {check.name for check in found.checks} == set(checks or CHECKS)
+        return {check.name: check for check in found.checks}, found
+
+    return report
+
+
+@pytest.fixture
+def paused(sandbox):
+    @contextmanager
+    def paused(part):
+        sandbox.pause(part)
+        try:
+            yield
+        finally:
+            sandbox.resume(part)
+
+    return paused
+
+
+def red(checks):
+    return {name for name, check in checks.items() if check.status is Status.FAIL}
+
+
+def test_all_is_well_to_begin_with(report):
+    checks, found = report()
+    assert red(checks) == set(), found.summary
+    assert all(check.look_further for check in checks.values())
+    assert checks["mlflow"].figures["p95_seconds"] > 0
+    assert checks["postgres"].figures["size_bytes"] > 0
+
+
+def test_postgres_hangs(report, paused):
+    with paused("postgres"):
+        checks, found = report()
+    assert red(checks) == {"postgres"}
+    assert "PostgreSQL" in found.summary
+    assert "does not answer" in checks["postgres"].sentence
+    assert "PostgreSQL" in checks["mlflow"].sentence
+
+
+def test_postgres_is_killed(report, sandbox):
+    before, supervisor = sandbox.process("postgres"), psutil.Process(sandbox.supervisor.pid)
+    # Paused, the supervisor cannot start another one in the middle of the question.
+    supervisor.suspend()
+    try:
+        sandbox.kill("postgres")
+        checks, found = report()
+    finally:
+        supervisor.resume()
+        sandbox.wait_until_ready("postgres", other_than=before)
+    assert red(checks) == {"postgres"}
+    assert "refuses connections" in checks["postgres"].sentence
+    assert "PostgreSQL" in found.summary
+
+
+def test_the_object_store_hangs(report, paused):
+    with paused("objects"):
+        checks, found = report()
+    assert red(checks) == {"storage"}
+    assert "object store" in found.summary
+    assert checks["backup"].status is Status.UNKNOWN
+
+
+def test_a_pod_crashes_again_and_again(report, sandbox):
+    sandbox.kubernetes_control({"pod": "mlflow/0", "state": "CrashLoopBackOff"})
+    try:
+        checks, _ = _until(report, lambda checks: checks["pods"].status is Status.FAIL)
+    finally:
+        sandbox.kubernetes_control({"clear": True})
+    assert red(checks) == {"pods"}
+    assert "CrashLoopBackOff" in checks["pods"].sentence
+    assert "mlflow-" in checks["pods"].sentence
+    assert checks["deployment"].status is Status.WARN
+
+
+def test_metrics_are_missing(report, sandbox):
+    sandbox.kubernetes_control({"metrics": "absent"})
+    try:
+        checks, _ = report()
+    finally:
+        sandbox.kubernetes_control({"metrics": "present"})
+    assert red(checks) == set()
+    assert checks["resources"].status is Status.UNKNOWN
+    assert "metrics-server" in checks["resources"].sentence
+
+
+def test_mlflow_is_a_black_hole(report):
+    with socket.create_server(("127.0.0.1", 0), backlog=64) as hole:
+        port = hole.getsockname()[1]
+        checks, found = report(MLFLOW_TRACKING_URI=f"http://127.0.0.1:{port}")
+    assert red(checks) == {"mlflow"}
+    assert f"MLflow at 127.0.0.1:{port} does not answer" in found.summary
+
+
+def test_kubernetes_is_a_black_hole(report, paused):
+    with paused("kubernetes"):
+        checks, found = report("pods", "deployment", "service", "ingress", "resources", "logs", "postgres", "storage")
+    assert red(checks) == {"pods"}
+    assert found.summary.startswith("Kubernetes at ")
+    said = {checks[name].sentence for name in ("pods", "deployment", "service", "ingress", "resources", "logs")}
+    assert len(said) == 1
+
+
+def test_nothing_is_configured(tmp_path, monkeypatch):
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
+    found = Health().run(Systems(settings.load({})), Silent())
+    said = {check.name: check.sentence for check in found.checks}
+    assert {check.status for check in found.checks} == {Status.UNKNOWN}
+    assert "KUBECONFIG" in said["pods"]
+    assert "MLFLOW_OPS_DATABASE_URL" in said["postgres"]
+    assert "AWS_ACCESS_KEY_ID" in said["storage"]
+    assert "MLFLOW_TRACKING_URI" in said["mlflow"]
+    assert "REDIS_URL" in said["queues"]
+
+
+def _until(report, good, seconds=30):
+    """The first report that is good, or the last within the time: the cluster's status follows a fault in a moment."""
+    end = time.monotonic() + seconds
+    while True:
+        checks, found = report()
+        if good(checks) or time.monotonic() > end:
+            return checks, found

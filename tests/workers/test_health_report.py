@@ -1,0 +1,455 @@
+"""The report: deadlines, one culprit, the order, the summary, and the judgements on systems outside the cluster."""
+
+import json
+import subprocess
+import sys
+import threading
+import time
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+
+import pytest
+from pydantic import ValidationError
+from rq.timeouts import JobTimeoutException, UnixSignalDeathPenalty
+from structlog.contextvars import bound_contextvars, merge_contextvars
+from structlog.testing import capture_logs
+
+from workers import health, settings
+from workers.health import Health, backup, blame, mlflow, postgres, queues, storage
+from workers.health.amounts import duration, size
+from workers.health.asking import Answer, Asking, Question, ask_all
+from workers.health.mlflow import Burst
+from workers.health.queues import QueueState, RedisState
+from workers.operation import OperatorError, Status
+from workers.settings import SettingsError
+from workers.systems import Systems
+from workers.systems.database import RunningQuery, Vitals
+from workers.systems.errors import DatabaseUnreachable, Nonsense, ObjectMissing, TrackingUnavailable
+
+NOW = datetime(2026, 11, 23, 15, 30, tzinfo=UTC)
+TOLD = settings.load({})
+
+
+class Listener:
+    def __init__(self):
+        self.steps, self.counts = [], []
+
+    def step(self, name):
+        self.steps.append(name)
+
+    def advance(self, done, total, unit):
+        self.counts.append((done, total, unit))
+
+    def checkpoint(self):
+        pass
+
+
+def question(name, ask, **more):
+    return Question(name, name.title(), more.pop("subject", name.title()), ask, lambda _: f"look at {name}", **more)
+
+
+def ok(_):
+    return Answer(Status.OK, "Fine.")
+
+
+def raising(error):
+    def ask(_):
+        raise error
+
+    return ask
+
+
+@pytest.fixture
+def run(monkeypatch):
+    def run(*questions, seconds=0.3):
+        monkeypatch.setattr(health, "QUESTIONS", questions)
+        listener = Listener()
+        report = Health(deadline_seconds=seconds).run(Systems(TOLD), listener)
+        return report, listener
+
+    return run
+
+
+def test_one_that_hangs_is_named_and_costs_no_other(run):
+    gate = threading.Event()
+    began = time.monotonic()
+    report, listener = run(
+        question("a", ok), question("b", lambda _: (gate.wait(30), ok(_))[1], subject="PostgreSQL"), question("c", ok)
+    )
+    assert time.monotonic() - began < 1.0
+    gate.set()
+    assert [(check.name, check.status) for check in report.checks] == [
+        ("b", Status.FAIL),
+        ("a", Status.OK),
+        ("c", Status.OK),
+    ]
+    assert report.checks[0].sentence == "PostgreSQL did not answer within 0.3 s."
+    assert report.summary == "PostgreSQL did not answer within 0.3 s."
+    assert listener.counts[-1] == (3, 3, "checks")
+    assert listener.steps == ["Asking 3 questions at once"]
+
+
+def test_a_bug_is_unknown_and_its_id_is_in_the_log(run):
+    with capture_logs() as logged:
+        report, _ = run(question("a", raising(RuntimeError("s3cret"))), question("b", ok))
+    (check,) = (check for check in report.checks if check.name == "a")
+    assert check.status is Status.UNKNOWN
+    assert "s3cret" not in check.sentence
+    assert logged[0]["incident"] in check.sentence
+    assert logged[0]["exc_info"]
+
+
+def test_what_is_not_configured_is_unknown_and_what_people_can_mend_fails(run):
+    report, _ = run(
+        question("a", raising(SettingsError("REDIS_URL is not set."))),
+        question("b", raising(OperatorError("It is closed.", "Open it."))),
+        question("c", raising(Nonsense("It answered HTML."))),
+        question("d", raising(TimeoutError())),
+    )
+    said = {check.name: (check.status, check.sentence) for check in report.checks}
+    assert said == {
+        "a": (Status.UNKNOWN, "REDIS_URL is not set."),
+        "b": (Status.FAIL, "It is closed."),
+        "c": (Status.FAIL, "It answered HTML."),
+        "d": (Status.FAIL, "D did not answer within 0.3 s."),
+    }
+    assert next(check for check in report.checks if check.name == "b").details[0].text == "Open it."
+
+
+def test_all_is_asked_at_once():
+    barrier = threading.Barrier(5)
+    questions = [question(str(number), lambda _: (barrier.wait(2), ok(_))[1]) for number in range(5)]
+    answers = list(ask_all(questions, Asking(Systems(TOLD), 3.0)))
+    assert {answer.status for _, answer in answers} == {Status.OK}
+
+
+def test_a_jobs_time_limit_ends_the_report(run):
+    gate = threading.Event()
+    with pytest.raises(JobTimeoutException), UnixSignalDeathPenalty(1, JobTimeoutException):
+        run(question("a", lambda _: (gate.wait(30), ok(_))[1]), seconds=20)
+    gate.set()
+
+
+def test_a_crash_is_logged_with_the_operations_id(run):
+    with capture_logs(processors=[merge_contextvars]) as logged, bound_contextvars(operation_id="ab12"):
+        run(question("a", raising(RuntimeError())))
+    assert logged[0]["operation_id"] == "ab12"
+
+
+def test_importing_it_loads_no_client_library():
+    code = "import sys, workers.health; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert not {"kubernetes", "boto3", "botocore", "psycopg", "rq", "redis", "cryptography", "urllib3"} & set(loaded)
+
+
+def test_pods_are_fetched_once_for_all(monkeypatch):
+    class Counting:
+        asked = 0
+
+        def within(self, _):
+            return self
+
+        def pods(self, _):
+            Counting.asked += 1
+            time.sleep(0.05)
+            return []
+
+    systems = Systems(TOLD)
+    systems.__dict__["cluster"] = Counting()
+    questions = [question(str(number), lambda asking: (asking.pods(), ok(asking))[1]) for number in range(4)]
+    assert len(list(ask_all(questions, Asking(systems, 3.0)))) == 4
+    assert Counting.asked == 1
+
+
+def test_an_unknown_check_is_refused_with_the_nearest():
+    with pytest.raises(ValidationError, match="did you mean postgres"):
+        Health(checks=("postgress",))
+    assert Health(checks=("pods", "pods")).checks == ("pods",)
+    assert json.loads(Health(checks=("pods",)).model_dump_json()) == {"checks": ["pods"], "deadline_seconds": None}
+
+
+class TestBlame:
+    def settle(self, *pairs):
+        return {q.name: a for q, a in blame.settle({q.name: (q, a) for q, a in pairs})}
+
+    def test_what_the_database_explains_is_a_warning_that_points_to_it(self):
+        down = Answer(Status.FAIL, "PostgreSQL refuses connections.")
+        settled = self.settle(
+            (question("postgres", ok), down),
+            (question("mlflow", ok, rests_on=("postgres",)), Answer(Status.FAIL, "MLflow cannot reach its database.")),
+        )
+        assert settled["postgres"].status is Status.FAIL
+        assert settled["mlflow"].status is Status.WARN
+        assert settled["mlflow"].sentence == "MLflow cannot reach its database; see the Postgres check."
+
+    @pytest.mark.parametrize("other", [Answer(Status.OK, "Fine."), Answer(Status.UNKNOWN, "Not configured.")])
+    def test_without_that_explanation_it_stays_red(self, other):
+        failed = Answer(Status.FAIL, "MLflow cannot reach its database.")
+        settled = self.settle(
+            (question("postgres", ok), other), (question("mlflow", ok, rests_on=("postgres",)), failed)
+        )
+        assert settled["mlflow"] == failed
+
+    def test_an_own_fault_is_not_excused(self):
+        settled = self.settle(
+            (question("postgres", ok), Answer(Status.FAIL, "Down.")),
+            (question("mlflow", ok, rests_on=("postgres",)), Answer(Status.FAIL, "Wrong host.", own_fault=True)),
+        )
+        assert settled["mlflow"].status is Status.FAIL
+
+    def test_what_nobody_can_be_asked_about_is_unknown_behind_one_red_check(self):
+        silent = Answer(Status.FAIL, "Kubernetes does not answer.", unreachable=True)
+        settled = self.settle(
+            (question("pods", ok), silent),
+            (question("logs", ok, spokesman="pods"), silent),
+            (question("ingress", ok, spokesman="pods"), Answer(Status.FAIL, "Expired.")),
+        )
+        assert [settled[name].status for name in ("pods", "logs", "ingress")] == [
+            Status.FAIL,
+            Status.UNKNOWN,
+            Status.FAIL,
+        ]
+        assert settled["logs"].sentence == silent.sentence
+
+    def test_worst_come_first_and_equals_keep_their_order(self):
+        statuses = [Status.OK, Status.WARN, Status.FAIL, Status.UNKNOWN, Status.OK]
+        given = {str(i): (question(str(i), ok), Answer(s, "x.")) for i, s in enumerate(statuses)}
+        order = [(a.status.severity, int(q.name)) for q, a in blame.settle(given)]
+        assert order == sorted(order, key=lambda pair: (-pair[0], pair[1]))
+
+    @pytest.mark.parametrize(
+        ("statuses", "words"),
+        [
+            ("ok ok", "All 2 checks are ok."),
+            ("ok", "The check is ok."),
+            ("fail warn ok", "Fail 0; 1 warning."),
+            ("fail fail fail fail", "Fail 0; Fail 1; Fail 2; 1 more failure."),
+            ("warn ok ok", "Warn 0; 2 ok."),
+            ("warn warn unknown ok", "2 warnings; 1 unknown; 1 ok."),
+            ("unknown", "1 unknown."),
+        ],
+    )
+    def test_the_summary_stands_alone(self, statuses, words):
+        checks = tuple(
+            question(str(i), ok).check(Answer(Status(s), f"{s.title()} {i}."), TOLD)
+            for i, s in enumerate(statuses.split())
+        )
+        assert blame.summary(checks) == words
+
+
+def vitals(**changed):
+    values = {
+        "version": "18.4",
+        "connect_seconds": 0.01,
+        "round_trip_seconds": 0.001,
+        "connections": 10,
+        "max_connections": 100,
+        "size_bytes": 12_345_678,
+        "longest": None,
+    }
+    return Vitals(**(values | changed))
+
+
+@pytest.mark.parametrize(
+    ("changed", "status", "words"),
+    [
+        ({}, Status.OK, "10 of 100 connections"),
+        ({"connections": 80}, Status.WARN, "fills up"),
+        ({"connections": 95}, Status.FAIL, "nearly full"),
+        ({"round_trip_seconds": 0.6}, Status.WARN, "600 ms"),
+        (
+            {"longest": RunningQuery(42, "trainer", "mlflow", "idle in transaction", 3700.0, "UPDATE runs")},
+            Status.WARN,
+            "trainer (pid 42) is idle in transaction for 1 h 1 min already",
+        ),
+    ],
+)
+def test_postgres(changed, status, words):
+    answer = postgres.judge(vitals(**changed), TOLD)
+    assert answer.status is status
+    assert words in answer.sentence
+
+
+@pytest.mark.parametrize(
+    ("latency", "versioning", "status", "words"),
+    [
+        (0.01, "Enabled", Status.OK, "versioning is on"),
+        (0.01, "Off", Status.WARN, "gone for good"),
+        (0.01, "Suspended", Status.WARN, "suspended"),
+        (1.5, "Enabled", Status.WARN, "1,500 ms"),
+        (0.01, "unknown: The object store denies us access.", Status.OK, "could not be read"),
+    ],
+)
+def test_storage(latency, versioning, status, words):
+    answer = storage.judge(latency, versioning, TOLD)
+    assert answer.status is status
+    assert words in answer.sentence
+
+
+def test_mlflow_percentiles_and_speed():
+    burst = Burst(tuple(n / 1000 for n in range(1, 101)), ())
+    assert [burst.percentile(p) for p in (50, 95, 99, 100)] == [0.05, 0.095, 0.099, 0.1]
+    assert mlflow.judge(burst, "3.17.2", TOLD, "mlflow:5000").status is Status.OK
+    slow = mlflow.judge(Burst((1.2,), ()), "3.17.2", TOLD, "mlflow:5000")
+    assert (slow.status, slow.sentence) == (Status.WARN, "MLflow is slow: p95 is 1,200 ms.")
+    partly = mlflow.judge(Burst((0.1,), (TrackingUnavailable("MLflow at x answers 503."),)), "unknown", TOLD, "x")
+    assert (partly.status, partly.sentence) == (Status.WARN, "MLflow failed 1 of 2 requests: MLflow at x answers 503.")
+
+
+class Pretending:
+    """MLflow as its gateway shows it, up or down, with and without its database."""
+
+    address = "mlflow:5000"
+
+    def __init__(self, search=None, alive="OK"):
+        self.search, self.alive = search, alive
+
+    def within(self, _):
+        return self
+
+    def search_experiments(self):
+        if self.search:
+            raise self.search
+        return []
+
+    def health(self):
+        if isinstance(self.alive, Exception):
+            raise self.alive
+        return self.alive
+
+    def version(self):
+        raise Nonsense("no")
+
+
+@pytest.mark.parametrize(
+    ("tracking", "status", "words"),
+    [
+        (Pretending(), Status.OK, "MLflow unknown answers"),
+        (Pretending(TrackingUnavailable("MLflow answers 503.")), Status.FAIL, "is up but cannot reach its database"),
+        (
+            Pretending(TrackingUnavailable("MLflow answers 503."), TrackingUnavailable("x")),
+            Status.FAIL,
+            "MLflow answers 503.",
+        ),
+    ],
+)
+def test_mlflow_that_is_up_is_told_from_mlflow_that_works(tracking, status, words):
+    systems = Systems(TOLD)
+    systems.__dict__["tracking"] = tracking
+    answer = mlflow.ask(Asking(systems, 2.0))
+    assert answer.status is status
+    assert words in answer.sentence
+
+
+REDIS = RedisState("redis:6379", 0.001, 1e6, append_only=True, last_write_ok=True)
+
+
+def a_queue(name="quick", **changed):
+    values = {"waiting": 0, "oldest_seconds": None, "workers": 1, "failed_today": 0}
+    return QueueState(name=name, **(values | changed))
+
+
+@pytest.mark.parametrize(
+    ("state", "changed", "status", "words"),
+    [
+        (REDIS, {}, Status.OK, "2 workers on 2 queues"),
+        (REDIS, {"workers": 0}, Status.WARN, "No worker serves quick"),
+        (REDIS, {"workers": 0, "waiting": 3, "oldest_seconds": 5.0}, Status.FAIL, "3 jobs wait on quick and no worker"),
+        (REDIS, {"waiting": 1, "oldest_seconds": 61.0}, Status.WARN, "has waited for 61 s"),
+        (REDIS, {"failed_today": 2}, Status.WARN, "2 jobs failed"),
+        (RedisState("r", 0.1, 1.0, append_only=False, last_write_ok=True), {}, Status.WARN, "append-only"),
+        (RedisState("r", 0.1, 1.0, append_only=True, last_write_ok=False), {}, Status.FAIL, "cannot write"),
+        (RedisState("r", 0.1, 1.0, append_only=None, last_write_ok=True), {}, Status.OK, "workers"),
+    ],
+)
+def test_queues(state, changed, status, words):
+    answer = queues.judge(state, [a_queue(**changed), a_queue("ops")], TOLD)
+    assert answer.status is status
+    assert words in answer.sentence
+
+
+class Bucket:
+    """A backups bucket in memory, through the same two methods."""
+
+    def __init__(self, **sets):
+        self.sets = {name.replace("_", "/"): content for name, content in sets.items()}
+        self.read_names = []
+
+    def folders(self, _bucket, prefix, *, after=""):
+        return iter(sorted(name for name in self.sets if name >= after and name.startswith(prefix)))
+
+    def read(self, _bucket, key, *, at_most):
+        self.read_names.append(key)
+        content = self.sets[key.removesuffix("manifest.json")]
+        if content is None:
+            raise ObjectMissing("no")
+        return content[:at_most]
+
+
+def a_set(moment, short="abc123"):
+    return f"sets/{moment:%Y%m%dT%H%M%SZ}-{short}/"
+
+
+def manifest(moment):
+    return json.dumps({"finished_at": moment.isoformat()}).encode()
+
+
+def found_in(**sets):
+    bucket = Bucket()
+    bucket.sets = sets
+    return backup.newest(bucket, "mlflow-backups", NOW), bucket
+
+
+@pytest.mark.parametrize(("minutes", "status"), [(10, Status.OK), (59, Status.OK), (61, Status.FAIL)])
+def test_the_age_of_the_last_backup(minutes, status):
+    at = NOW - timedelta(minutes=minutes)
+    found, _ = found_in(**{a_set(at): manifest(at), a_set(at - timedelta(days=1)): manifest(at - timedelta(days=1))})
+    answer = backup.judge(found, TOLD, NOW)
+    assert answer.status is status
+    assert answer.figures["age_seconds"] == minutes * 60
+
+
+def test_sets_without_a_good_manifest_are_passed_over_and_old_ones_are_found():
+    old, newer, newest = (NOW - timedelta(days=days) for days in (30, 1, 0.1))
+    sets = {a_set(old): manifest(old), a_set(newer): b'{"finished', a_set(newest): None}
+    found, bucket = found_in(**sets)
+    assert found.name == a_set(old)
+    assert len(found.passed_over) == 2
+    assert all(later > earlier for later, earlier in pairwise(bucket.read_names))
+
+
+@pytest.mark.parametrize("sets", [{}, {a_set(NOW): None}, {a_set(NOW): b"[]"}, {a_set(NOW): b'{"finished_at": 3}'}])
+def test_no_good_backup_is_a_warning(sets):
+    found, _ = found_in(**sets)
+    answer = backup.judge(found, TOLD, NOW)
+    assert (answer.status, answer.figure) == (Status.WARN, "none yet")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(0, "0 s"), (119, "119 s"), (120, "2 min"), (3600, "1 h"), (3660, "1 h 1 min"), (90000, "1 d 1 h"), (-5, "0 s")],
+)
+def test_durations(seconds, words):
+    assert duration(seconds) == words
+
+
+@pytest.mark.parametrize(
+    ("number", "words"), [(0, "0 B"), (1023, "1023 B"), (1536, "1.5 KiB"), (300 * 2**20, "300 MiB")]
+)
+def test_sizes(number, words):
+    assert size(number) == words
+
+
+def test_a_database_that_is_away_is_told_once_with_its_address():
+    class Away:
+        def within(self, _):
+            return self
+
+        def vitals(self):
+            raise DatabaseUnreachable("PostgreSQL at db:5432 refuses connections.", "Check its pod.")
+
+    systems = Systems(TOLD)
+    systems.__dict__["database"] = Away()
+    answer = postgres.ask(Asking(systems, 1.0))
+    assert (answer.status, answer.sentence) == (Status.FAIL, "PostgreSQL at db:5432 refuses connections.")
+    assert answer.unreachable
