@@ -1,0 +1,57 @@
+"""The health report against the runbook's own script: its kubectl calls, one after the other."""
+
+import os
+import shutil
+import statistics
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from commands import grammar
+from workers import engine, settings
+from workers.operation import Status
+from workers.systems import Systems
+
+SCRIPT = Path(__file__).with_name("runbook_health.sh")
+ROUNDS = 7
+
+
+class Silent:
+    def step(self, name): ...
+
+    def advance(self, done, total, unit): ...
+
+    def checkpoint(self): ...
+
+
+@pytest.mark.bench
+def test_the_report_is_at_least_five_times_as_fast_as_the_runbooks_script(sandbox, say):
+    kubectl = shutil.which("kubectl")
+    if kubectl is None:
+        pytest.skip("kubectl is not on PATH: nothing to compare with")
+    env = {**os.environ, "KUBECONFIG": sandbox.env["KUBECONFIG"], "MLFLOW_OPS_KUBECTL": kubectl}
+    systems = Systems(settings.load(sandbox.env))
+
+    def ours():
+        return engine.perform(grammar.parse("health"), systems, Silent())
+
+    def runbooks():
+        return subprocess.run(["/bin/bash", str(SCRIPT)], env=env, capture_output=True, text=True, check=True).stdout
+
+    assert ours().status is not Status.FAIL
+    assert "Health Check Complete" in runbooks()
+    took = {ours: [], runbooks: []}
+    for _ in range(ROUNDS):
+        for run in (ours, runbooks):
+            began = time.perf_counter()
+            run()
+            took[run].append(time.perf_counter() - began)
+    mine, theirs = (statistics.median(took[run]) for run in (ours, runbooks))
+    say("\n| health report | median of 7 |")
+    say("| --- | --- |")
+    say(f"| mlflow-ops, 11 checks | {mine * 1000:.0f} ms |")
+    say(f"| the runbook's script, 7 sections | {theirs * 1000:.0f} ms |")
+    say(f"| ratio | {theirs / mine:.1f} |")
+    assert theirs / mine >= 5
