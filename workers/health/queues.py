@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any, Final
 from workers.health.amounts import NOTHING, count, duration, milliseconds, size
 from workers.health.asking import Answer, Question
 from workers.operation import Facts, Status, Table
-from workers.queues import FAILURE_SECONDS, QUEUES, queue
 from workers.systems.errors import GatewayError, Unreachable
 
 if TYPE_CHECKING:
@@ -147,6 +146,8 @@ def _verdict(  # noqa: PLR0911 - one line per finding, worst first
 
 
 def _read(client: Redis, address: str, now: datetime) -> tuple[RedisState, list[QueueState]]:
+    from workers.queues import QUEUES, queue
+
     client.ping()
     began = time.perf_counter()
     client.ping()
@@ -165,6 +166,8 @@ def _read(client: Redis, address: str, now: datetime) -> tuple[RedisState, list[
 def _queue(queue: Queue, client: Redis, now: datetime) -> QueueState:
     from rq.registry import FailedJobRegistry
     from rq.worker_registration import get_keys
+
+    from workers.queues import FAILURE_SECONDS
 
     # Jobs are taken from the left; a failed one is remembered until FAILURE_SECONDS after it failed.
     first = client.lindex(queue.key, 0)
