@@ -13,6 +13,7 @@ from workers.health import CHECKS
 
 expect = pytest.importorskip("playwright.sync_api", reason="playwright is not installed").expect
 
+SECONDS = 20
 VERA, OMAR = "U07VERA0001", "U07OMAR0002"
 PICTURES = os.environ.get("MLFLOW_OPS_PICTURES")
 """A folder for screenshots, where somebody wants to look at them."""
@@ -23,7 +24,8 @@ def visit(open_page, sandbox):
     """Open the sandbox's page at #ops."""
 
     def visit(person, theme):
-        return open_page(sandbox.slack_url, f"?person={person}&theme={theme}", OPS_CHANNEL)
+        size = {"width": 1440, "height": 900}
+        return open_page(sandbox.slack_url, f"?person={person}&theme={theme}", OPS_CHANNEL, viewport=size)
 
     return visit
 
@@ -47,7 +49,6 @@ def in_terminal(sandbox):
 
 def send(page, text):
     page.fill("#composer", text)
-    page.keyboard.press("Escape")
     page.keyboard.press("Enter")
 
 
@@ -56,13 +57,14 @@ def test_typed_on_the_page_it_is_answered_as_in_the_terminal(visit, in_terminal,
     page = visit(VERA, theme)
     before = page.locator("#main .message").count()
     send(page, "/mlflow health")
-    expect(page.locator("#main .message")).to_have_count(before + 1, timeout=10_000)
+    expect(page.locator("#main .message")).to_have_count(before + 1, timeout=SECONDS * 1000)
     root = page.locator("#main .message").last
-    expect(root).to_contain_text("MLflow health", timeout=20_000)
+    expect(root).to_contain_text("MLflow health", timeout=SECONDS * 1000)
     root.locator(".replies").click()
     thread = page.get_by_label("Thread", exact=True)
     expect(thread).to_contain_text("Look further")
     if PICTURES:
+        thread.locator(".message").first.scroll_into_view_if_needed()
         page.wait_for_timeout(500)
         page.screenshot(path=Path(PICTURES) / f"health-{theme}.png")
     report = in_terminal("health")
@@ -83,11 +85,11 @@ def test_what_cannot_be_done_is_said_to_its_sender_only(visit):
     }
     for text, said in cases.items():
         send(page, text)
-        expect(page.locator(".message.ephemeral").last).to_contain_text(said)
+        expect(page.locator(".message.ephemeral").last).to_contain_text(said, timeout=SECONDS * 1000)
     expect(other.locator(".message.ephemeral")).to_have_count(0)
 
 
 def test_help_lists_what_can_be_typed(visit):
     page = visit(VERA, "light")
     send(page, "/mlflow help")
-    expect(page.locator(".message.ephemeral").last).to_contain_text("/mlflow health")
+    expect(page.locator(".message.ephemeral").last).to_contain_text("/mlflow health", timeout=SECONDS * 1000)
