@@ -1,4 +1,4 @@
-"""The words that everything else is written in: Operation, Report, Check, Progress.
+"""The words that everything else is written in: Operation, Plan, Report, Check, Progress.
 
 An operation is a request as data; a report is its result as data. Neither knows of Slack, of RQ or of a
 terminal, so the same operation runs behind a button, from the clock and from a shell, and tests read the
@@ -7,10 +7,12 @@ result without parsing text. Rendering is `workers.render`'s; running is `worker
 
 from __future__ import annotations
 
+import hashlib
+import json
 from enum import StrEnum
 from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 if TYPE_CHECKING:
     from workers.systems import Systems
@@ -91,6 +93,39 @@ class Text(_Data):
 Section = Facts | Table | Text
 
 
+class Change(_Data):
+    """One thing that would be different afterwards ("replicas of deployment/mlflow": "2" → "4")."""
+
+    what: str
+    before: str
+    after: str
+
+
+class Plan(_Data):
+    """What would happen, from facts read now; what is approved, and what is made again before it runs.
+
+    steps: what is done, in order. changes: before → after. warnings: what whoever approves should know.
+    undo: how to go back, as a sentence or a command. facts: what the plan rests on, such as resourceVersions and
+    image names; a figure that moves by itself (a latency, a clock) does not belong there. sections: more to look at.
+    """
+
+    title: str
+    summary: str
+    steps: tuple[str, ...]
+    changes: tuple[Change, ...] = ()
+    warnings: tuple[str, ...] = ()
+    undo: str = ""
+    estimate_seconds: float | None = None
+    sections: tuple[Section, ...] = ()
+    facts: dict[str, JsonValue] = Field(default_factory=dict)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over the steps, the changes and the facts, in hexadecimal: equal where the same would happen."""
+        rests_on = [self.steps, [change.model_dump() for change in self.changes], self.facts]
+        return hashlib.sha256(json.dumps(rests_on, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+
+
 class Check(_Data):
     """One health question and its answer.
 
@@ -151,7 +186,8 @@ class Operation(BaseModel):
     """One request, frozen and JSON-serialisable: class attributes say what kind, fields say with what.
 
     A subclass sets `name` (unique; what the record in Redis and the audit trail call it) and `risk`, and
-    implements `run`. `timeout_seconds` bounds its run in the worker.
+    implements `run`; one that changes something also implements `plan`. `touches` are the locks that it takes, and
+    `timeout_seconds` bounds its run in the worker.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -165,6 +201,10 @@ class Operation(BaseModel):
     def title(self) -> str:
         """What people call it in a headline."""
         return self.name.replace("-", " ").capitalize()
+
+    def plan(self, systems: Systems) -> Plan:
+        """What it would do, changing nothing. Raises OperatorError where it cannot be done at all."""
+        raise NotImplementedError
 
     def run(self, systems: Systems, progress: Progress) -> Report:
         """Do it. Raises OperatorError for what a person can act on, Cancelled at a checkpoint."""
