@@ -2,35 +2,28 @@
 
 Traps: Bolt's five listener threads also serve acknowledgements, so there are more here and none of them waits;
 SocketModeHandler.start() does not hear SIGTERM, so it is connected and closed by hand; Bolt verifies signatures in
-HTTP mode only, where a timestamp that is no number would raise, so that is refused first.
+HTTP mode only (see bot.http).
 """
 
 from __future__ import annotations
 
 import logging
-import secrets
-import socket
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
 
 import structlog
 from slack_bolt import App
 
-from bot import announcer, slash
+from bot import sender, slash
+from bot.client import TIMEOUT_SECONDS, web_client
 from bot.directory import Directory, groups_of
+from bot.http import BODY_BYTES, Delivered, wsgi
 from workers.settings import Settings
 from workers.state import Records, connect
-from workers.thread import web_client
-
-if TYPE_CHECKING:
-    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 LISTENER_THREADS = 20
-BODY_BYTES = 1 << 20
-"""Slack's payloads are far smaller; more is refused before it is read."""
 
 _log = structlog.get_logger(__name__)
 
@@ -41,7 +34,8 @@ class Bot:
     def __init__(self, settings: Settings) -> None:
         self._client = web_client(settings)
         self._stop = threading.Event()
-        self._announcing_redis = connect(settings)
+        self._settings = settings
+        self._senders: list[threading.Thread] = []
         self._directory = Directory(self._client, groups_of(settings.ops))
         signing_secret = settings.environment.slack_signing_secret
         with _without_bolts_advice():
@@ -55,21 +49,17 @@ class Bot:
         self.app.command(slash.COMMAND)(slash.listener(settings.ops, records, self._directory.members))
 
     def start(self) -> None:
-        """Read the user groups and begin to announce. Raises nothing where Slack or Redis is away: it retries."""
+        """Read the user groups and begin to send. Raises nothing where Slack or Redis is away: it tries again."""
         self._directory.refresh()
         self._directory.keep_fresh(self._stop)
-        consumer = f"{socket.gethostname()}-{secrets.token_hex(3)}"
-        self._announcer = threading.Thread(
-            target=announcer.keep_announcing,
-            args=(self._announcing_redis, self._client, consumer, self._stop),
-            name="announcer",
-        )
-        self._announcer.start()
+        clients = (web_client(self._settings, patient=False) for _ in range(sender.THREADS))
+        self._senders = sender.start(clients, connect(self._settings), self._stop)
 
     def close(self) -> None:
         """Finish what is in hand."""
         self._stop.set()
-        self._announcer.join(timeout=10)
+        for each in self._senders:
+            each.join(timeout=sender.IDLE_SECONDS + TIMEOUT_SECONDS)
 
 
 @contextmanager
@@ -110,10 +100,17 @@ def serve_http(settings: Settings, host: str, port: int, stop: threading.Event, 
     from waitress.server import create_server
 
     settings.environment.require("slack_bot_token", "slack_signing_secret", "redis_url")
+    assert settings.environment.slack_signing_secret is not None
+    signing_secret = settings.environment.slack_signing_secret.get_secret_value()
     bot = Bot(settings)
     bot.start()
     server = create_server(
-        wsgi(bot.app), host=host, port=port, threads=LISTENER_THREADS, max_request_body_size=BODY_BYTES, ident=None
+        wsgi(bot.app, Delivered(connect(settings, answer_within_seconds=1.0), signing_secret)),
+        host=host,
+        port=port,
+        threads=LISTENER_THREADS,
+        max_request_body_size=BODY_BYTES,
+        ident=None,
     )
     serving = threading.Thread(target=server.run, name="http", daemon=True)
     try:
@@ -123,22 +120,3 @@ def serve_http(settings: Settings, host: str, port: int, stop: threading.Event, 
     finally:
         server.close()
         bot.close()
-
-
-def wsgi(app: App) -> WSGIApplication:
-    """Bolt behind a guard: /healthz, and nothing malformed reaches the signature check."""
-    from slack_bolt.adapter.wsgi import SlackRequestHandler
-
-    bolt: Any = SlackRequestHandler(app)
-
-    def application(environ: WSGIEnvironment, start_response: StartResponse) -> Any:
-        if environ.get("PATH_INFO") == "/healthz":
-            start_response("200 OK", [("Content-Type", "text/plain")])
-            return [b"ok\n"]
-        timestamp = environ.get("HTTP_X_SLACK_REQUEST_TIMESTAMP", "")
-        if not (timestamp.isascii() and timestamp.isdigit()):
-            start_response("401 Unauthorized", [("Content-Type", "text/plain")])
-            return [b"not a request from Slack\n"]
-        return bolt(environ, start_response)
-
-    return application

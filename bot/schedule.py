@@ -12,13 +12,14 @@ import threading
 from collections.abc import Callable
 
 import structlog
+from redis import Redis
 from redis.exceptions import LockError, RedisError
-from rq.registry import FailedJobRegistry, clean_registries
+from rq.registry import clean_registries
 
 from workers import engine, queues
+from workers.outbox import PREFIX
 from workers.settings import Settings
-from workers.state import PREFIX, Records, connect
-from workers.systems import Systems
+from workers.state import connect
 
 LOCK_SECONDS = 20.0
 EVERY_SECONDS = 5.0
@@ -28,8 +29,6 @@ _log = structlog.get_logger(__name__)
 
 def serve(settings: Settings, stop: threading.Event, ready: Callable[[], None]) -> None:
     """Hold the seat, or wait for it, until `stop` is set. Raises SettingsError."""
-    settings.environment.require("redis_url", "slack_bot_token")
-    systems = Systems(settings)
     redis = connect(settings)
     lock = redis.lock(PREFIX + "scheduler", timeout=LOCK_SECONDS, blocking=False)
     ready()
@@ -40,7 +39,7 @@ def serve(settings: Settings, stop: threading.Event, ready: Callable[[], None]) 
             elif not lock.acquire():
                 stop.wait(EVERY_SECONDS)
                 continue
-            sweep(systems)
+            sweep(redis)
         except (RedisError, LockError, OSError) as error:
             _log.warning("the scheduler pauses", error=type(error).__name__, detail=str(error))
         stop.wait(EVERY_SECONDS)
@@ -51,13 +50,8 @@ def serve(settings: Settings, stop: threading.Event, ready: Callable[[], None]) 
         _log.warning("the seat could not be given back; it lapses by itself")
 
 
-def sweep(systems: Systems) -> None:
-    """End every record whose worker is gone, and say so in its thread."""
-    records = Records(systems.redis)
+def sweep(redis: Redis) -> None:
+    """Let RQ find the jobs that died, then end or rescue their records."""
     for name in queues.QUEUES:
-        queue = queues.queue(name, systems.redis)
-        clean_registries(queue)
-        for job_id in FailedJobRegistry(queue=queue).get_job_ids(0, 99):
-            record = records.get(job_id)
-            if record is not None and not record.phase.ended:
-                engine.tell_lost(systems, record, "its worker is gone")
+        clean_registries(queues.queue(name, redis))
+    engine.rescue(redis)

@@ -58,7 +58,7 @@ def answer(command: dict[str, Any], ops: Ops, records: Records, members: policy.
         channel=channel,
     )
     try:
-        accepted = records.accept(record, delivery=command["trigger_id"])
+        accepted = records.accept(record, command["trigger_id"], render.asked(words, user))
     except RedisError as error:
         _log.error("not accepted: Redis is away", error=str(error))
         return "Nothing was done: my queue (Redis) cannot be reached. Try again in a minute; then tell whoever runs me."

@@ -1,6 +1,8 @@
 """What RQ runs, and the workers that run it.
 
-A record is claimed before it runs, so a job that Redis hands out twice runs once.
+A record is claimed before it runs, so a job that Redis hands out twice runs once; and it ends together with the words
+about it, so whatever kills a process, its thread is told: by itself, by its worker where the work-horse dies, by the
+scheduler's sweep where both do. Nothing is retried: only what nobody has begun is queued again.
 """
 
 from __future__ import annotations
@@ -15,56 +17,70 @@ import structlog
 from redis import Redis
 from rq import Worker
 from rq.job import Job
-from rq.timeouts import JobTimeoutException
 
-from workers import registry, settings
+from workers import queues, registry, settings, thread, timeouts
+from workers.lease import alive
 from workers.operation import Operation, OperatorError, Report
+from workers.outbox import Outbox
 from workers.queues import SealedJob, queue
-from workers.state import Phase, Record, Records
+from workers.state import Phase, Record, Records, connect
 from workers.systems import Systems, preload
-from workers.thread import SlackThread, web_client
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from workers.operation import Progress
+    from workers.outbox import Kind
+
+PATIENCE_SECONDS = 600.0
+"""How long the end of a command waits for Redis."""
 
 _log = structlog.get_logger(__name__)
 
 
 def run(record_id: str) -> str:
-    """RQ calls this in the work-horse: claim the record, do it, tell its thread. Returns the phase it ended in."""
-    systems = _systems()
-    records = Records(systems.redis)
+    """RQ calls this in the work-horse: claim the record, do it, end it. Returns the phase it ended in."""
+    records = Records(_redis())
     record = records.start(record_id, worker=_worker_name())
     if record is None:
         _log.warning("not run again: claimed before", operation_id=record_id)
         return "claimed before"
-    with structlog.contextvars.bound_contextvars(operation_id=record.id, operation=record.operation):
-        thread = SlackThread(web_client(systems.settings), record)
-        try:
-            report = perform(registry.build(record.operation, record.arguments), systems, thread)
-        except OperatorError as error:
-            _log.info("failed", reason=str(error))
-            return tell_failure(records, thread, record, error.message, error.hint)
-        except JobTimeoutException:
-            _log.warning("timed out")
-            return tell_failure(
-                records, thread, record, "It took longer than allowed and was stopped.", "Check /mlflow health."
-            )
-        except Exception:  # noqa: BLE001 - the one place where anything else is caught, logged and told
-            incident = uuid.uuid4().hex[:8]
-            _log.exception("unexpected error", incident=incident)
-            return tell_failure(
-                records,
-                thread,
-                record,
-                f"Something unexpected happened (id {incident}).",
-                f"The workers' log has the details under {incident}.",
-            )
-        if records.finish(record.id, Phase.DONE, report.summary):
-            thread.finish(report)
-        return Phase.DONE.value
+    with (
+        structlog.contextvars.bound_contextvars(operation_id=record.id, operation=record.operation),
+        alive(records, record.id),
+    ):
+        phase, outcome, words = _attempt(record)
+        if not records.finish(record.id, phase, outcome, *words):
+            _log.warning("ended by somebody else", phase=phase, outcome=outcome)
+        return phase.value
+
+
+def _attempt(record: Record) -> tuple[Phase, str, list[tuple[Kind, str]]]:
+    systems = _systems()
+    progress = thread.SlackThread(Outbox(systems.redis), record)
+    try:
+        operation = registry.build(record.operation, record.arguments)
+        with timeouts.limit(operation.timeout_seconds):
+            report = perform(operation, systems, progress)
+    except OperatorError as error:
+        _log.info("failed", reason=str(error))
+        return _failed(record, error.message, error.hint)
+    except timeouts.TimedOut:
+        _log.warning("timed out")
+        return _failed(record, "It took longer than allowed and was stopped.", "Check /mlflow health.")
+    except (Exception, SystemExit):  # noqa: BLE001 - the one place where anything else is caught, logged and told
+        incident = uuid.uuid4().hex[:8]
+        _log.exception("unexpected error", incident=incident)
+        return _failed(
+            record,
+            f"Something unexpected happened (id {incident}).",
+            f"The workers' log has the details under {incident}.",
+        )
+    return Phase.DONE, report.summary, thread.success(record, report)
+
+
+def _failed(record: Record, message: str, hint: str) -> tuple[Phase, str, list[tuple[Kind, str]]]:
+    return Phase.FAILED, message, thread.failure(record, message, hint)
 
 
 def perform(operation: Operation, systems: Systems, progress: Progress) -> Report:
@@ -74,18 +90,11 @@ def perform(operation: Operation, systems: Systems, progress: Progress) -> Repor
     return report.model_copy(update={"took_seconds": time.monotonic() - began})
 
 
-def tell_failure(records: Records, thread: SlackThread, record: Record, message: str, hint: str) -> str:
-    """End a record as failed and say so in its thread, once. Returns the phase."""
-    if records.finish(record.id, Phase.FAILED, message):
-        thread.fail(message, hint)
-    return Phase.FAILED.value
-
-
 class OperationsWorker(Worker):
     """A worker of one queue that notices and tells when a job's process dies.
 
-    RQ's three detection times are lowered from minutes to seconds (a dead worker is noticed within 90 s), and a
-    work-horse that was killed, for which RQ calls no callback, ends its record and tells the thread.
+    RQ's three detection times are lowered from minutes to seconds, and a work-horse that was killed, for which RQ
+    calls no callback, ends its record with a message in its thread.
     """
 
     job_class = SealedJob
@@ -105,35 +114,54 @@ class OperationsWorker(Worker):
 
 def work(queue_name: str, ready: Callable[[], None]) -> None:
     """Serve a queue until SIGTERM; `ready` is called once jobs can be taken. Raises SettingsError."""
-    systems = _systems()
-    systems.settings.environment.require("slack_bot_token")
+    loaded = _systems().settings
     registry.operations()
     preload()
-    worker = OperationsWorker(queue_name, systems.redis)
-    systems.redis.ping()
+    redis = connect(loaded, patience_seconds=60)
+    worker = OperationsWorker(queue_name, redis)
+    redis.ping()
     ready()
     worker.work(logging_level="WARNING")
 
 
 def _tell_killed(job: Job, _pid: int, status: int, _usage: object) -> None:
-    systems = _systems()
-    record = Records(systems.redis).get(job.id)
-    if record is None:
-        return
-    tell_lost(systems, record, f"its process was killed (wait status {status})")
+    record = Records(_redis()).get(job.id)
+    if record is not None and record.phase is Phase.RUNNING:
+        tell_lost(record, _redis(), f"its process was killed (wait status {status})")
 
 
-def tell_lost(systems: Systems, record: Record, why: str) -> None:
+def rescue(redis: Redis) -> None:
+    """End every record whose worker is gone, and queue again what a dying worker took and nobody began."""
+    records = Records(redis)
+    for record_id in records.open():
+        record = records.get(record_id)
+        if record is None:
+            continue
+        if record.phase is Phase.RUNNING and not records.alive(record_id):
+            tell_lost(record, redis, "its worker is gone")
+        elif record.phase is Phase.QUEUED and queues.is_lost(record, redis):
+            if record.queued_times >= queues.ATTEMPTS:
+                tell_lost(record, redis, f"its process died {record.queued_times} times before it could begin")
+            else:
+                queues.enqueue_again(record, redis)
+
+
+def tell_lost(record: Record, redis: Redis, why: str) -> None:
     """End a record whose process is gone, and say so in its thread."""
     _log.error("lost", operation_id=record.id, why=why)
-    thread = SlackThread(web_client(systems.settings), record)
     message = f"The worker lost this command: {why}."
-    tell_failure(Records(systems.redis), thread, record, message, "Ask again; if it repeats, see the workers' log.")
+    phase, outcome, words = _failed(record, message, "Ask again; if it repeats, see the workers' log.")
+    Records(redis).finish(record.id, phase, outcome, *words)
 
 
 @cache
 def _systems() -> Systems:
     return Systems(settings.load())
+
+
+@cache
+def _redis() -> Redis:
+    return connect(_systems().settings, patience_seconds=PATIENCE_SECONDS)
 
 
 def _worker_name() -> str:

@@ -1,18 +1,24 @@
 """Log lines: structured, one event a line, on standard error; the operation's id on every line of its work.
 
 Standard library loggers (RQ, Slack, urllib3) are rendered by the same chain, so that one format serves a person
-(`console`) and a log store (`json`).
+(`console`) and a log store (`json`). Every line passes the filter of workers.redaction, tracebacks too.
 """
 
 from __future__ import annotations
 
 import logging
 import sys
-from typing import Literal
+from typing import Any, Literal
 
 import structlog
 
+from workers.redaction import redacted
+
 Format = Literal["console", "json"]
+
+
+def _without_secrets(_logger: object, _method: str, line: Any) -> Any:
+    return redacted(line) if isinstance(line, str) else line
 
 
 def configure(log_format: Format, level: str = "INFO") -> None:
@@ -37,7 +43,8 @@ def configure(log_format: Format, level: str = "INFO") -> None:
     if log_format == "json":
         chain.append(structlog.processors.format_exc_info)
     handler = logging.StreamHandler()
-    handler.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=[*chain, last]))
+    chain = [*chain, last, _without_secrets]
+    handler.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=chain))
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)

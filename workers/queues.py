@@ -8,12 +8,14 @@ again.) A job holds one argument, a record's id; it speaks JSON, and the only fu
 
 from __future__ import annotations
 
+import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import structlog
 from redis import Redis
 from rq import Queue
-from rq.exceptions import DuplicateJobError
+from rq.exceptions import DuplicateJobError, NoSuchJobError
 from rq.job import Job
 
 from workers import registry
@@ -27,6 +29,12 @@ QUICK, OPS = "quick", "ops"
 QUEUES = (QUICK, OPS)
 RESULT_SECONDS = 600
 FAILURE_SECONDS = 7 * 24 * 3600
+GRACE_SECONDS = 120
+"""RQ's limit comes so long after the operation's own, which tells the thread."""
+STUCK_SECONDS = 30.0
+"""From queued to begun takes milliseconds; a job that is nowhere for so long was lost."""
+ATTEMPTS = 3
+
 
 RUN = "workers.engine.run"
 """The only function that a job may name."""
@@ -65,17 +73,38 @@ def queue_for(operation: Operation) -> str:
 def enqueue(record: Record, redis: Redis) -> None:
     """Put an accepted and announced record on its queue; a second time is without effect."""
     operation = registry.build(record.operation, record.arguments)
-    Records(redis).update(record.id, phase=Phase.QUEUED)
+    name = queue_for(operation)
+    if record.phase is Phase.ACCEPTED:
+        now = time.time()
+        Records(redis).update(record.id, phase=Phase.QUEUED, queue=name, queued_at=now, queued_times=1)
     try:
-        queue(queue_for(operation), redis).enqueue(
+        queue(name, redis).enqueue(
             RUN,
             record.id,
             job_id=record.id,
             unique=True,
-            job_timeout=operation.timeout_seconds,
+            job_timeout=operation.timeout_seconds + GRACE_SECONDS,
             result_ttl=RESULT_SECONDS,
             failure_ttl=FAILURE_SECONDS,
             description=f"{record.operation} {record.id}",
         )
     except DuplicateJobError:
         _log.info("already enqueued", operation_id=record.id)
+
+
+def is_lost(record: Record, redis: Redis) -> bool:
+    """Whether a queued record is on no queue although nobody has begun it: its worker died with it in its hands."""
+    if record.queue is None or time.time() - (record.queued_at or 0) < STUCK_SECONDS:
+        return False
+    waits = redis.lpos(queue(record.queue, redis).key, record.id) is not None
+    return not waits and not Records(redis).claimed(record.id)
+
+
+def enqueue_again(record: Record, redis: Redis) -> None:
+    """Queue a lost record once more. It is claimed before it runs, so that it cannot run twice."""
+    _log.warning("queued again", operation_id=record.id, times=record.queued_times + 1)
+    Records(redis).update(record.id, queued_at=time.time(), queued_times=record.queued_times + 1)
+    assert record.queue is not None
+    with suppress(NoSuchJobError):
+        SealedJob.fetch(record.id, connection=redis, serializer="json").delete()
+    enqueue(record, redis)

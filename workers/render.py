@@ -25,6 +25,9 @@ BLOCKS = 50
 MESSAGE_TEXT = 12_000
 """Kept below what Slack answers msg_blocks_too_long to; its documentation names no figure."""
 
+DETAIL_MESSAGES = 4
+"""What needs more messages than these becomes a file."""
+
 _EMOJI = {
     Status.OK: ":white_check_mark:",
     Status.WARN: ":warning:",
@@ -36,10 +39,15 @@ _CELL = 60
 
 @dataclass(frozen=True)
 class Message:
-    """What one call to Slack posts: `text` is what notifications and screen readers get."""
+    """What one call to Slack posts: `text` is what notifications and screen readers get.
+
+    With a `filename` it is a file with that `content`, and `text` stands beside it.
+    """
 
     text: str
     blocks: list[Block]
+    filename: str = ""
+    content: str = ""
 
 
 def escape(text: str) -> str:
@@ -61,16 +69,21 @@ def plain(text: str) -> str:
     return re.sub(r"(?<!\w)([*_~`]+)(?=\w)", "\\1\u2060", escape(text))
 
 
+def _short(text: str) -> str:
+    """What notifications show, and Slack where it refuses the blocks: harmless there too."""
+    return escape(" ".join(text.split())[:250])
+
+
 def asked(words: str, requester: str) -> Message:
     """The root message of a command that has just been accepted."""
     text = f":hourglass_flowing_sand: {code('/mlflow ' + words)} asked by <@{requester}>"
-    return Message(text=f"/mlflow {words}"[:300], blocks=[_section(text)])
+    return Message(text=_short(f"/mlflow {words}"), blocks=[_section(text)])
 
 
 def under_way(words: str, requester: str, step: str, figure: str) -> Message:
     """The root message while the command runs."""
     text = f":hourglass_flowing_sand: {code('/mlflow ' + words)} asked by <@{requester}>\n{plain(step)}"
-    return Message(text=f"/mlflow {words}: {step}"[:300], blocks=[_section(f"{text} {plain(figure)}".rstrip())])
+    return Message(text=_short(f"/mlflow {words}: {step}"), blocks=[_section(f"{text} {plain(figure)}".rstrip())])
 
 
 def failed(words: str, requester: str, message: str, hint: str) -> Message:
@@ -79,7 +92,7 @@ def failed(words: str, requester: str, message: str, hint: str) -> Message:
     if hint:
         lines.append(plain(hint))
     lines.append(f"_asked by <@{requester}>_")
-    return Message(text=f"/mlflow {words} failed: {message}"[:300], blocks=_paragraphs("\n".join(lines)))
+    return Message(text=_short(f"/mlflow {words} failed: {message}"), blocks=_paragraphs("\n".join(lines)))
 
 
 def root(report: Report, words: str, requester: str) -> Message:
@@ -92,11 +105,11 @@ def root(report: Report, words: str, requester: str) -> Message:
         foot.append("details in the thread")
     blocks = blocks[: BLOCKS - 1]
     blocks.append({"type": "context", "elements": [{"type": "mrkdwn", "text": " · ".join(foot)[:2000]}]})
-    return Message(text=f"{report.title}: {report.summary}"[:300], blocks=blocks)
+    return Message(text=_short(f"{report.title}: {report.summary}"), blocks=blocks)
 
 
 def details(report: Report) -> list[Message]:
-    """The rest of a report, for its thread, in as few messages as Slack's limits allow."""
+    """The rest of a report, for its thread, in as few messages as Slack's limits allow; as a file where it is long."""
     blocks: list[Block] = []
     for check in report.checks:
         blocks.extend(_check_blocks(check))
@@ -104,7 +117,19 @@ def details(report: Report) -> list[Message]:
         blocks.extend(_section_blocks(section))
     if report.hints:
         blocks.append(_section("Next: " + " · ".join(code("/mlflow " + hint) for hint in report.hints)))
-    return [Message(text=f"{report.title}: details", blocks=group) for group in _messages(blocks)]
+    messages = [Message(text=_short(f"{report.title}: details"), blocks=group) for group in _messages(blocks)]
+    return messages if len(messages) <= DETAIL_MESSAGES else [_as_file(report)]
+
+
+def _as_file(report: Report) -> Message:
+    from io import StringIO
+
+    from rich.console import Console
+
+    page = Console(file=StringIO(), width=160, highlight=False, color_system=None)
+    to_terminal(report, page, details=True)
+    name = re.sub(r"\W+", "-", report.title).strip("-").lower()
+    return Message(_short(f"{report.title}: the details"), [], f"{name}.txt", page.file.getvalue())  # type: ignore[attr-defined]
 
 
 def _check_line(check: Check) -> str:

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import unquote, urlsplit
 from zoneinfo import ZoneInfo, available_timezones
 
 import yaml
@@ -26,6 +28,8 @@ from pydantic import (
     ValidationError,
     model_validator,
 )
+
+from workers import redaction
 
 RoleName = Literal["viewer", "operator", "approver", "admin"]
 ROLES: tuple[RoleName, ...] = ("viewer", "operator", "approver", "admin")
@@ -244,11 +248,24 @@ def load(environ: Mapping[str, str] = os.environ) -> Settings:
     Raises SettingsError with one sentence about the first thing that is wrong.
     """
     present = {key: value for key, value in environ.items() if value}
+    redaction.remember(_secrets(present))
     try:
         environment = Environment.model_validate(present)
     except ValidationError as error:
         raise SettingsError(_sentence(error, where="", model=Environment)) from None
     return Settings(environment=environment, ops=_read_ops(present.get("MLFLOW_OPS_CONFIG")))
+
+
+def _secrets(environ: Mapping[str, str]) -> Iterator[str]:
+    """What the environment holds that nobody may read: by the variable's name, or as a password in an address."""
+    for name, value in environ.items():
+        if name.endswith(("_TOKEN", "_PASSWORD", "_SECRET", "_KEY")):
+            yield value
+        with suppress(ValueError):
+            password = urlsplit(value).password if "://" in value else None
+            if password:
+                yield password
+                yield unquote(password)
 
 
 def _read_ops(path: str | None) -> Ops:

@@ -1,12 +1,16 @@
-"""The records in Redis: one per accepted command, and the stream through which the bot announces them.
+"""The records in Redis: one per accepted command, from its acknowledgement to its end.
 
-    mlflow-ops:record:<id>      hash, one JSON value per field; kept for 30 days
-    mlflow-ops:seen:<delivery>  a delivery that was accepted already (Slack delivers again when in doubt)
-    mlflow-ops:accepted         stream of record ids, from acknowledgement to the message in the channel
-    mlflow-ops:rq:…             RQ's own keys
+    mlflow-ops:record:<id>        hash, one JSON value per field; kept for 30 days
+    mlflow-ops:record:<id>:claim  hash: which worker runs it, how it ended; each written once
+    mlflow-ops:record:<id>:alive  there while its worker lives
+    mlflow-ops:open               sorted set: the ids of those that have not ended → when they were accepted
+    mlflow-ops:seen:<delivery>    a delivery that was accepted already (Slack delivers again when in doubt)
+    mlflow-ops:outbox:…           what is to be said (see workers.outbox)
+    mlflow-ops:rq:…               RQ's own keys
 
-Accepting is one Lua script: a command is either recorded and on the stream, or neither; so what Slack was told is
-accepted cannot be lost between two writes, and a delivery that comes twice is accepted once.
+Accepting is one Lua script, and so is ending: a command is recorded together with its first message and ends together
+with its last, so nothing that was accepted is lost between two writes, and what happens twice has no effect. (A call
+whose answer is lost is made again by the client: each script knows its own first attempt.)
 """
 
 from __future__ import annotations
@@ -14,42 +18,84 @@ from __future__ import annotations
 import json
 import secrets
 import time
-from collections.abc import Iterator
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 from redis import Redis
 from redis.backoff import ExponentialBackoff
-from redis.exceptions import ResponseError
 from redis.retry import Retry
 
+from workers.outbox import PREFIX, PUSH, draft
+from workers.redaction import cleaned, without_secrets
+
 if TYPE_CHECKING:
+    from workers.outbox import Kind
+    from workers.render import Message
     from workers.settings import Settings
 
-PREFIX = "mlflow-ops:"
 RECORD_SECONDS = 30 * 24 * 3600
 SEEN_SECONDS = 3600
 """Slack retries a delivery three times within an hour (https://docs.slack.dev/apis/events-api/#retries)."""
+ALIVE_SECONDS = 15.0
+"""A worker that says nothing for so long is gone."""
 
-_STREAM = PREFIX + "accepted"
-_GROUP = "announcers"
+_OPEN = PREFIX + "open"
 
-_ACCEPT = """
-if not redis.call('SET', KEYS[1], ARGV[1], 'NX', 'EX', ARGV[2]) then return 0 end
-for i = 4, #ARGV, 2 do redis.call('HSET', KEYS[2], ARGV[i], ARGV[i + 1]) end
+_ACCEPT = (
+    PUSH
+    + """
+if not redis.call('SET', KEYS[1], ARGV[1], 'NX', 'EX', ARGV[2]) then
+  return redis.call('GET', KEYS[1]) == ARGV[1] and 1 or 0
+end
+for i = 6, #ARGV, 2 do redis.call('HSET', KEYS[2], ARGV[i], ARGV[i + 1]) end
 redis.call('EXPIRE', KEYS[2], ARGV[3])
-redis.call('XADD', KEYS[3], '*', 'id', ARGV[1])
+redis.call('ZADD', KEYS[3], ARGV[4], ARGV[1])
+push(ARGV[1], 'root', ARGV[5], ARGV[4])
+return 1
+"""
+)
+
+_START = """
+if redis.call('HEXISTS', KEYS[2], 'ended') == 1 then return 0 end
+if redis.call('HSETNX', KEYS[2], 'claim', ARGV[1]) == 0 and redis.call('HGET', KEYS[2], 'claim') ~= ARGV[1] then
+  return 0
+end
+redis.call('EXPIRE', KEYS[2], ARGV[2])
+redis.call('SET', KEYS[3], ARGV[1], 'PX', ARGV[3])
+for i = 4, #ARGV, 2 do redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1]) end
 return 1
 """
 
+_RENEW = """
+if redis.call('HEXISTS', KEYS[1], 'ended') == 1 then return 0 end
+redis.call('SET', KEYS[2], '1', 'PX', ARGV[1])
+return 1
+"""
 
-def connect(settings: Settings, *, answer_within_seconds: float = 10.0) -> Redis:
+_FINISH = (
+    PUSH
+    + """
+if redis.call('HSETNX', KEYS[2], 'ended', ARGV[3]) == 0 then return 0 end
+redis.call('EXPIRE', KEYS[2], keep)
+for i = 5, 5 + 2 * ARGV[4] - 1, 2 do redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1]) end
+redis.call('ZREM', KEYS[3], ARGV[1])
+redis.call('DEL', KEYS[4])
+for i = 5 + 2 * ARGV[4], #ARGV, 2 do push(ARGV[1], ARGV[i], ARGV[i + 1], ARGV[2]) end
+return 1
+"""
+)
+
+
+def connect(settings: Settings, *, answer_within_seconds: float = 10.0, patience_seconds: float = 0.0) -> Redis:
     """A client for the Redis at REDIS_URL. Raises SettingsError where that is not set.
 
     answer_within_seconds: how long one call may take before redis.exceptions.TimeoutError; keep it under Slack's
-    three seconds where somebody waits for an acknowledgement. A lost connection is tried once more.
+    three seconds where somebody waits for an acknowledgement. A lost connection is tried once more, or for about
+    patience_seconds where what is to be written must not be lost.
     """
+    every = 2.0
+    backoff = ExponentialBackoff(cap=every if patience_seconds else 0.2, base=0.02)
     settings.environment.require("redis_url")
     url = settings.environment.redis_url
     assert url is not None
@@ -57,7 +103,7 @@ def connect(settings: Settings, *, answer_within_seconds: float = 10.0) -> Redis
         url.get_secret_value(),
         socket_timeout=answer_within_seconds,
         socket_connect_timeout=min(answer_within_seconds, 3.0),
-        retry=Retry(ExponentialBackoff(cap=0.2, base=0.02), 1),
+        retry=Retry(backoff, 1 + int(patience_seconds / every)),
         health_check_interval=30,
     )
 
@@ -96,6 +142,9 @@ class Record(BaseModel):
     phase: Phase = Phase.ACCEPTED
     root_ts: str | None = None
     accepted_at: float = Field(default_factory=time.time)
+    queue: str | None = None
+    queued_at: float | None = None
+    queued_times: int = 0
     started_at: float | None = None
     ended_at: float | None = None
     worker: str | None = None
@@ -108,12 +157,17 @@ class Records:
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
         self._accept = redis.register_script(_ACCEPT)
+        self._start = redis.register_script(_START)
+        self._renew = redis.register_script(_RENEW)
+        self._finish = redis.register_script(_FINISH)
 
-    def accept(self, record: Record, delivery: str) -> bool:
-        """Record a command and put it on the stream; False where this delivery was accepted before."""
+    def accept(self, record: Record, delivery: str, root: Message, *, remember_seconds: int = SEEN_SECONDS) -> bool:
+        """Record a command together with its first message; False where this delivery was accepted before."""
+        _, body = draft("root", root)
         fields = [part for pair in _encode(record.model_dump(mode="json")).items() for part in pair]
-        keys = [f"{PREFIX}seen:{delivery}", _key(record.id), _STREAM]
-        return bool(self._accept(keys=keys, args=[record.id, SEEN_SECONDS, RECORD_SECONDS, *fields]))
+        keys = [f"{PREFIX}seen:{delivery}", _key(record.id), _OPEN]
+        about: list[Any] = [record.id, remember_seconds, RECORD_SECONDS, record.accepted_at, body]
+        return bool(self._accept(keys=keys, args=[*about, *fields]))
 
     def get(self, record_id: str) -> Record | None:
         """The record, or None where there is none (any more)."""
@@ -126,64 +180,49 @@ class Records:
         """Set fields of a record."""
         self._redis.hset(_key(record_id), mapping=_encode(fields))
 
+    def open(self) -> list[str]:
+        """The ids of those that have not ended, oldest first."""
+        ids: Any = self._redis.zrange(_OPEN, 0, -1)
+        return [member.decode() for member in ids]
+
     def start(self, record_id: str, worker: str) -> Record | None:
         """Claim a record for running: exactly one caller gets it, all others None."""
-        if not self._redis.hsetnx(_key(record_id) + ":claim", "worker", worker):
+        fields = _encode({"phase": Phase.RUNNING, "started_at": time.time(), "worker": worker})
+        claim = f"{worker}/{secrets.token_hex(4)}"
+        told = [claim, RECORD_SECONDS, int(ALIVE_SECONDS * 1000), *(part for pair in fields.items() for part in pair)]
+        if not self._start(keys=[_key(record_id), _key(record_id) + ":claim", _alive(record_id)], args=told):
             return None
-        self._redis.expire(_key(record_id) + ":claim", RECORD_SECONDS)
-        self.update(record_id, phase=Phase.RUNNING, started_at=time.time(), worker=worker)
         return self.get(record_id)
 
-    def finish(self, record_id: str, phase: Phase, outcome: str) -> bool:
-        """Write the end of a record, once; False where it had ended before."""
-        if not self._redis.hsetnx(_key(record_id) + ":claim", "ended", phase):
-            return False
-        self.update(record_id, phase=phase, ended_at=time.time(), outcome=outcome)
-        return True
+    def renew(self, record_id: str) -> bool:
+        """Say that its worker lives; False where somebody has ended it meanwhile."""
+        keys = [_key(record_id) + ":claim", _alive(record_id)]
+        return bool(self._renew(keys=keys, args=[int(ALIVE_SECONDS * 1000)]))
 
+    def alive(self, record_id: str) -> bool:
+        """Whether its worker has said so within ALIVE_SECONDS."""
+        return bool(self._redis.exists(_alive(record_id)))
 
-class Accepted:
-    """The stream of accepted commands, read by any number of bots, each command by one of them.
+    def claimed(self, record_id: str) -> bool:
+        """Whether a worker has begun it."""
+        return bool(self._redis.hexists(_key(record_id) + ":claim", "claim"))
 
-    A bot that dies with a command in its hands leaves it pending; another one takes it over after
-    `stale_seconds` (XAUTOCLAIM), and the dead one's successor takes it up at once where it bears the same name.
-    """
-
-    def __init__(self, redis: Redis, consumer: str, *, stale_seconds: float = 15.0) -> None:
-        self._redis = redis
-        self._consumer = consumer
-        self._stale_ms = int(stale_seconds * 1000)
-        try:
-            redis.xgroup_create(_STREAM, _GROUP, id="0", mkstream=True)
-        except ResponseError as error:
-            if "BUSYGROUP" not in str(error):
-                raise
-
-    def take(self, *, wait_seconds: float) -> Iterator[tuple[bytes, str]]:
-        """Stale entries of others, then new ones: pairs of entry and record id. Waits so long for the first."""
-        answer = self._redis.xautoclaim(_STREAM, _GROUP, self._consumer, self._stale_ms, count=50)
-        yield from _entries(answer[1])
-        fresh: Any = self._redis.xreadgroup(
-            _GROUP, self._consumer, {_STREAM: ">"}, count=50, block=max(1, int(wait_seconds * 1000))
-        )
-        for _, entries in fresh or ():
-            yield from _entries(entries)
-
-    def done(self, entry: bytes) -> None:
-        """The entry was dealt with; nobody gets it again."""
-        pipe = self._redis.pipeline()
-        pipe.xack(_STREAM, _GROUP, entry)
-        pipe.xdel(_STREAM, entry)
-        pipe.execute()
-
-
-def _entries(raw: Any) -> Iterator[tuple[bytes, str]]:
-    return ((entry, fields[b"id"].decode()) for entry, fields in raw if fields)
+    def finish(self, record_id: str, phase: Phase, outcome: str, *drafts: tuple[Kind, str]) -> bool:
+        """Write the end of a record together with the words about it, once; False where it had ended before."""
+        now = time.time()
+        fields = _encode({"phase": phase, "ended_at": now, "outcome": without_secrets(outcome)})
+        keys = [_key(record_id), _key(record_id) + ":claim", _OPEN, _alive(record_id)]
+        told = [record_id, now, phase, len(fields), *(part for pair in fields.items() for part in pair)]
+        return bool(self._finish(keys=keys, args=[*told, *(part for each in drafts for part in each)]))
 
 
 def _key(record_id: str) -> str:
     return f"{PREFIX}record:{record_id}"
 
 
+def _alive(record_id: str) -> str:
+    return _key(record_id) + ":alive"
+
+
 def _encode(fields: dict[str, Any]) -> dict[Any, Any]:
-    return {name: json.dumps(value) for name, value in fields.items()}
+    return {name: json.dumps(cleaned(value)) for name, value in fields.items()}

@@ -4,7 +4,7 @@ import pytest
 
 from bot import slash
 from workers.settings import Ops, load
-from workers.state import Accepted, Records, connect
+from workers.state import Records, connect
 
 OPS = Ops.model_validate({"channels": ["C0OPS"], "roles": {"viewer": {"users": ["U0VERA"]}}})
 
@@ -21,7 +21,8 @@ def ask(redis):
 
 
 def accepted(redis):
-    return [Records(redis).get(record_id) for _, record_id in Accepted(redis, "bot").take(wait_seconds=0.01)]
+    records = Records(redis)
+    return [records.get(record_id) for record_id in records.open()]
 
 
 def test_an_accepted_command_is_recorded_and_answers_nothing(ask, redis):

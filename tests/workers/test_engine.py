@@ -4,14 +4,18 @@ import json
 import os
 import signal
 import socket
+import threading
 
 import psutil
 import pytest
 from rq import Queue
 from slack_sdk import WebClient
 
+from bot import sender
 from deploy.sandbox.slack.client import wait_for, words
-from workers import queues
+from workers import queues, render
+from workers.outbox import Outbox
+from workers.render import Message
 from workers.state import Phase, Record, Records
 
 
@@ -37,24 +41,26 @@ def worker(slack, environment, started, blackhole):
 
 @pytest.fixture
 def ask(slack, redis):
-    """Put an announced command on its queue, as the bot does."""
-    client = WebClient(token=slack.workspace.tokens.bot, base_url=slack.api)
+    """Accept a command, as the bot does; a sender announces it, queues it, and delivers what is said about it."""
+    client = WebClient(token=slack.workspace.tokens.bot, base_url=slack.api, retry_handlers=[])
+    stop = threading.Event()
+    senders = sender.start([client], redis, stop)
 
     def ask(*checks, **arguments):
-        posted = client.chat_postMessage(channel="C0OPS", text="asked")
         record = Record(
             operation="health",
             arguments={"checks": list(checks), **arguments},
             words="health " + " ".join(checks),
             requester="U0VERA",
             channel="C0OPS",
-            root_ts=posted["ts"],
         )
-        Records(redis).accept(record, delivery=record.id)
-        queues.enqueue(record, redis)
+        Records(redis).accept(record, record.id, render.asked(record.words, record.requester))
         return record.id
 
-    return ask
+    yield ask
+    stop.set()
+    for each in senders:
+        each.join(10)
 
 
 def ended(redis, record_id, deadline=20):
@@ -80,23 +86,20 @@ def test_a_record_that_is_queued_twice_runs_once(worker, ask, redis, slack):
     job = queues.queue("quick", redis).enqueue("workers.engine.run", record_id, job_id="again")
     wait_for(lambda: job.get_status(refresh=True) == "finished" or None, 20)
     assert job.return_value() == "claimed before"
-    root = Records(redis).get(record_id).root_ts
-    assert len(slack.person("vera").thread("C0OPS", root)) == 2
+    root = wait_for(lambda: Records(redis).get(record_id).root_ts)
+    wait_for(lambda: len(slack.person("vera").thread("C0OPS", root)) == 2 or None)
+    assert Outbox(redis).length() == 0
 
 
 def test_a_wrong_argument_in_redis_fails_the_record_with_a_sentence(worker, ask, redis, slack):
-    record_id = ask("queues")
-    ended(redis, record_id)
     forged = Record(
         operation="health",
         arguments={"checks": "os.system"},
         words="health",
         requester="U0VERA",
         channel="C0OPS",
-        root_ts=Records(redis).get(record_id).root_ts,
     )
-    Records(redis).accept(forged, delivery=forged.id)
-    queues.queue("quick", redis).enqueue("workers.engine.run", forged.id, job_id=forged.id)
+    Records(redis).accept(forged, forged.id, Message("asked", []))
     assert "is not valid" in ended(redis, forged.id).outcome
 
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from workers import settings
 from workers.health import logs
 from workers.health.log_errors import MOST_GROUPS, OTHERS, Groups, is_error, normalised
-from workers.health.redaction import redacted
 from workers.operation import Status
+from workers.redaction import redacted
 
 NOW = datetime(2026, 11, 23, 15, 30, tzinfo=UTC)
 

@@ -4,7 +4,7 @@ import io
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 from slack_sdk.models.blocks import Block
@@ -53,11 +53,13 @@ reports = st.builds(
 )
 
 
+@settings(phases=[Phase.explicit, Phase.reuse, Phase.generate], deadline=None)  # shrinking takes minutes
 @given(reports)
 def test_every_report_fits_slacks_limits_and_pings_nobody(report):
     for message in [render.root(report, "health", "U0VERA"), *render.details(report)]:
-        assert 1 <= len(message.blocks) <= 50
         assert message.text
+        assert not re.findall(r"<[^>]*>", message.text)
+        assert (1 <= len(message.blocks) <= 50) is not bool(message.filename)
         for block in message.blocks:
             Block.parse(block).validate_json()
             texts_in_block = [block["text"]["text"]] if "text" in block else [e["text"] for e in block["elements"]]
@@ -88,6 +90,14 @@ def test_the_root_message_has_the_verdict_and_a_line_per_check_in_the_reports_or
     assert message.blocks[-1]["elements"][0]["text"] == (
         "`/mlflow health` asked by <@U0VERA> · 1.2 s · details in the thread"
     )
+
+
+def test_details_that_need_many_messages_become_one_file():
+    long = Text(title="Log", text="\n".join(f"line {number} <!channel>" for number in range(5000)), literal=True)
+    (message,) = render.details(report(sections=(long,)))
+    assert message.filename == "mlflow-health.txt"
+    assert "line 4999 <!channel>" in message.content
+    assert message.text == "MLflow health: the details"
 
 
 def test_tables_are_aligned_and_say_where_to_look_further():

@@ -4,7 +4,11 @@ import threading
 
 import pytest
 
-from workers.state import Accepted, Phase, Record, Records
+from workers.outbox import Outbox
+from workers.render import Message
+from workers.state import Phase, Record, Records
+
+ROOT = Message("asked", [])
 
 
 @pytest.fixture
@@ -19,53 +23,31 @@ def a_record(**changes):
 
 def test_a_record_comes_back_as_it_was(records):
     record = a_record()
-    assert records.accept(record, delivery="1")
+    assert records.accept(record, "1", ROOT)
     assert records.get(record.id) == record
 
 
 def test_a_delivery_that_comes_again_is_accepted_once(records, redis):
     first, again = a_record(), a_record()
-    assert records.accept(first, delivery="1")
-    assert not records.accept(again, delivery="1")
+    assert records.accept(first, "1", ROOT)
+    assert not records.accept(again, "1", ROOT)
     assert records.get(again.id) is None
-    assert [record_id for _, record_id in Accepted(redis, "bot").take(wait_seconds=0.01)] == [first.id]
+    assert records.open() == [first.id]
+    assert Outbox(redis).take()[0].record_id == first.id
+    assert Outbox(redis).length() == 1
 
 
 def test_everything_in_redis_stands_under_one_prefix_and_is_json(records, redis):
     record = a_record()
-    records.accept(record, delivery="1")
+    records.accept(record, "1", ROOT)
     records.start(record.id, worker="w")
     assert all(key.startswith(b"mlflow-ops:") for key in redis.keys("*"))
     assert redis.hget(f"mlflow-ops:record:{record.id}", "arguments") == b'{"checks": ["pods"]}'
 
 
-def test_each_accepted_command_goes_to_one_bot(records, redis):
-    wanted = {a_record().id for _ in range(20)}
-    for record_id in wanted:
-        records.accept(a_record(id=record_id), delivery=record_id)
-    one, two = Accepted(redis, "one"), Accepted(redis, "two")
-    taken = []
-    for bot in (one, two):
-        for entry, record_id in bot.take(wait_seconds=0.01):
-            taken.append(record_id)
-            bot.done(entry)
-    assert sorted(taken) == sorted(wanted)
-
-
-def test_a_dead_bots_commands_are_taken_over(records, redis):
-    record = a_record()
-    records.accept(record, delivery="1")
-    assert list(Accepted(redis, "dead").take(wait_seconds=0.01))
-    heir = Accepted(redis, "heir", stale_seconds=0)
-    ((entry, record_id),) = heir.take(wait_seconds=0.01)
-    assert record_id == record.id
-    heir.done(entry)
-    assert not list(heir.take(wait_seconds=0.01))
-
-
 def test_one_of_many_gets_to_run_a_record(records):
     record = a_record()
-    records.accept(record, delivery="1")
+    records.accept(record, "1", ROOT)
     gate, won = threading.Barrier(8), []
 
     def race(name):
@@ -86,7 +68,25 @@ def test_one_of_many_gets_to_run_a_record(records):
 
 def test_a_record_ends_once(records):
     record = a_record()
-    records.accept(record, delivery="1")
+    records.accept(record, "1", ROOT)
     assert records.finish(record.id, Phase.FAILED, "the worker was killed")
     assert not records.finish(record.id, Phase.DONE, "fine")
     assert records.get(record.id).outcome == "the worker was killed"
+    assert records.open() == []
+
+
+def test_what_has_ended_is_not_begun(records):
+    record = a_record()
+    records.accept(record, "1", ROOT)
+    records.finish(record.id, Phase.FAILED, "nobody came")
+    assert records.start(record.id, worker="late") is None
+    assert not records.renew(record.id)
+
+
+def test_a_worker_that_says_nothing_is_not_alive(records, redis):
+    record = a_record()
+    records.accept(record, "1", ROOT)
+    assert not records.alive(record.id)
+    records.start(record.id, worker="w")
+    assert records.alive(record.id)
+    assert redis.pttl(f"mlflow-ops:record:{record.id}:alive") <= 15_000

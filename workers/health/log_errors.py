@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final
 
-from workers.health.redaction import redacted
+from workers.redaction import redacted
 
 MOST_GROUPS: Final = 200
 MESSAGE_CHARACTERS: Final = 240

@@ -1,0 +1,226 @@
+"""Takes messages out of the outbox and gives them to Slack: in order, once, at the rate that Slack bears.
+
+Any number of senders, in any number of bots, may work at once. What is to be posted is marked before Slack is asked;
+where no clear answer comes (a reset, a 500, a time-out, a sender that died), the next attempt looks first whether
+Slack has it: every message carries its number as metadata
+(https://docs.slack.dev/messaging/message-metadata). Edits may be made twice, so they are not looked for.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable
+from dataclasses import dataclass
+from http.client import HTTPException
+
+import structlog
+from redis import Redis
+from redis.exceptions import RedisError
+from slack_sdk import WebClient
+from slack_sdk.errors import SlackClientError
+
+from bot import files, history
+from bot.answers import UNREADABLE, Again, Refused, meaning
+from workers import queues, render, thread
+from workers.operation import OperatorError
+from workers.outbox import Entry, Limit, Outbox
+from workers.state import Phase, Record, Records
+
+THREADS = 4
+IDLE_SECONDS = 1.0
+REDIS_PAUSE_SECONDS = 1.0
+METADATA = "mlflow_ops_message"
+PLAIN_CHARACTERS = 3000
+
+# https://docs.slack.dev/apis/web-api/rate-limits: one message a second in a channel, with short bursts; tier 3.
+_UPDATES = Limit("chat.update", every=1.2, burst=25)
+
+_log = structlog.get_logger(__name__)
+
+
+def _posts(channel: str) -> Limit:
+    return Limit(f"chat.postMessage:{channel}", every=1.0, burst=3)
+
+
+@dataclass(frozen=True)
+class Patience:
+    """Seconds from one attempt to the next, doubled each time from `first` to `longest`."""
+
+    first: float = 0.5
+    longest: float = 20.0
+
+    def after(self, tried: int) -> float:
+        """How long to wait after so many attempts."""
+        return float(min(self.longest, self.first * 2 ** min(tried, 10)))
+
+
+class Sender:
+    """One that takes a message at a time. client: without retries of its own."""
+
+    def __init__(self, client: WebClient, redis: Redis, outbox: Outbox, patience: Patience | None = None) -> None:
+        self._client = client
+        self._redis = redis
+        self._records = Records(redis)
+        self._outbox = outbox
+        self._patience = patience or Patience()
+
+    def serve(self, stop: threading.Event) -> None:
+        """Send until `stop` is set; while Redis is away, look again each second."""
+        while not stop.is_set():
+            try:
+                wait = self.step()
+                if wait:
+                    self._outbox.wait(min(wait, IDLE_SECONDS))
+            except RedisError as error:
+                _log.warning("sending pauses: Redis is away", error=type(error).__name__)
+                stop.wait(REDIS_PAUSE_SECONDS)
+            except Exception:  # noqa: BLE001 - a sender outlives whatever one message does to it
+                _log.exception("a message could not be handled; its thread is tried again when its lease ends")
+                stop.wait(REDIS_PAUSE_SECONDS)
+
+    def step(self) -> float:
+        """Handle one message if one is due: 0, or the seconds until one is. Raises RedisError."""
+        entry, wait = self._outbox.take()
+        if entry is None:
+            return wait
+        record = self._records.get(entry.record_id)
+        if record is None:
+            self._outbox.done(entry)
+            return 0
+        with structlog.contextvars.bound_contextvars(operation_id=record.id):
+            self._handle(entry, record)
+        return 0
+
+    def _handle(self, entry: Entry, record: Record) -> None:
+        wait = self._outbox.allowance(self._limits(entry, record))
+        if wait:
+            self._outbox.later(entry, wait)
+            return
+        self._outbox.tried(entry, min(entry.tried + 1, 99))
+        try:
+            self._deliver(entry, record)
+        except (SlackClientError, HTTPException, OSError, *UNREADABLE) as error:
+            self._after(meaning(error), entry, record)
+            return
+        self._outbox.done(entry)
+
+    def _after(self, answer: Again | Refused, entry: Entry, record: Record) -> None:
+        if isinstance(answer, Again):
+            wait = answer.after_seconds or self._patience.after(entry.tried)
+            _log.warning("not sent, tried again", why=answer.why, kind=entry.kind, seconds=round(wait, 1))
+            if answer.limited:
+                self._outbox.used_up(self._limits(entry, record)[-1], wait)
+                self._outbox.tried(entry, entry.tried)
+            self._outbox.later(entry, wait)
+            return
+        _log.error("Slack refused a message", why=answer.why, kind=entry.kind)
+        try:
+            self._instead(answer, entry, record)
+        except (SlackClientError, HTTPException, OSError, *UNREADABLE) as error:
+            again = meaning(error)
+            if isinstance(again, Again):
+                self._outbox.later(entry, again.after_seconds or self._patience.after(entry.tried))
+                return
+            _log.error("given up: Slack takes it in no form", why=again.why, text=entry.text)
+        self._outbox.done(entry)
+
+    def _limits(self, entry: Entry, record: Record) -> list[Limit]:
+        if entry.kind == "edit":
+            return [Limit(f"edit:{entry.record_id}", every=1.0), _UPDATES]
+        return [_posts(record.requester if entry.kind == "direct" else record.channel)]
+
+    # What is delivered.
+
+    def _deliver(self, entry: Entry, record: Record) -> None:
+        match entry.kind:
+            case "root":
+                self._announce(entry, record)
+            case "edit" if record.root_ts:
+                self._client.chat_update(
+                    channel=record.channel, ts=record.root_ts, text=entry.text, blocks=entry.blocks
+                )
+            case "file" if record.root_ts:
+                files.upload(self._client, self._outbox, entry, record)
+            case "direct":
+                self._client.chat_postMessage(channel=record.requester, text=entry.text)
+            case _:
+                self._post(entry, record, thread_ts=record.root_ts)
+
+    def _announce(self, entry: Entry, record: Record) -> None:
+        if record.root_ts is None:
+            record = record.model_copy(update={"root_ts": self._post(entry, record)})
+            self._records.update(record.id, root_ts=record.root_ts)
+        try:
+            if record.phase in {Phase.ACCEPTED, Phase.QUEUED}:
+                queues.enqueue(record, self._redis)
+        except OperatorError as error:
+            words = thread.failure(record, error.message, error.hint)
+            self._records.finish(record.id, Phase.FAILED, error.message, *words)
+
+    def _post(self, entry: Entry, record: Record, thread_ts: str | None = None) -> str:
+        """Post it unless Slack has it already; its ts."""
+        if entry.tried:
+            there = self._find(entry, record, thread_ts)
+            if there:
+                return there
+        posted = self._client.chat_postMessage(
+            channel=record.channel,
+            text=entry.text,
+            blocks=entry.blocks,
+            thread_ts=thread_ts,
+            metadata={"event_type": METADATA, "event_payload": {"id": record.id, "number": entry.number}},
+            unfurl_links=False,
+            unfurl_media=False,
+        )
+        return str(posted["ts"])
+
+    def _find(self, entry: Entry, record: Record, thread_ts: str | None) -> str | None:
+        for message in history.messages(self._client, record, thread_ts):
+            payload = message.get("metadata", {}).get("event_payload", {})
+            if payload.get("number") == entry.number and payload.get("id") == record.id:
+                return str(message["ts"])
+        return None
+
+    # What Slack does not take.
+
+    def _instead(self, answer: Refused, entry: Entry, record: Record) -> None:
+        if answer.channel_closed:
+            self._tell_privately(answer, entry, record)
+        elif answer.message_gone and entry.kind == "edit":
+            ts = self._post(entry, record)
+            self._records.update(record.id, root_ts=ts)
+        else:
+            ts = str(
+                self._client.chat_postMessage(
+                    channel=record.channel, thread_ts=record.root_ts, text=entry.text[:PLAIN_CHARACTERS]
+                )["ts"]
+            )
+            if entry.kind == "root":
+                self._announce(entry, record.model_copy(update={"root_ts": ts}))
+                self._records.update(record.id, root_ts=ts)
+
+    def _tell_privately(self, answer: Refused, entry: Entry, record: Record) -> None:
+        """A command whose channel is closed to the bot is answered in a direct message."""
+        if entry.kind == "root":
+            said = f"I cannot post in <#{record.channel}> ({answer.why})"
+            self._records.finish(record.id, Phase.FAILED, f"Slack refused the message: {answer.why}")
+            text = (
+                f"Nothing was done for {render.code('/mlflow ' + record.words)}: {said}. "
+                "Invite me there with /invite and ask again."
+            )
+        elif entry.kind == "edit":
+            text = entry.text
+        else:
+            return
+        self._client.chat_postMessage(channel=record.requester, text=text)
+
+
+def start(clients: Iterable[WebClient], redis: Redis, stop: threading.Event) -> list[threading.Thread]:
+    """Start a sender per client."""
+    started = []
+    for number, client in enumerate(clients):
+        sender = Sender(client, redis, Outbox(redis))
+        thread_ = threading.Thread(target=sender.serve, args=(stop,), name=f"sender-{number}", daemon=True)
+        thread_.start()
+        started.append(thread_)
+    return started

@@ -1,0 +1,218 @@
+"""What is to be said in Slack, kept in Redis until Slack has it.
+
+    mlflow-ops:outbox:thread:<record id>   list: the messages of one command, oldest first
+    mlflow-ops:outbox:due                  sorted set: record id → when its first message may be tried, epoch seconds
+    mlflow-ops:outbox:pace:<what>          how far the allowance of one of Slack's limits is used up
+    mlflow-ops:outbox:wake                 a token while there is something new
+
+Only the first message of a thread is ever tried, so a thread is told in order, whatever Slack answers. An edit that
+nobody has tried yet is replaced by a newer one: progress never piles up. Whoever takes a thread holds it for
+`LEASE_SECONDS`; where he dies, another goes on and finds by the mark `tried` that Slack may have the message already.
+Pushing is a function in Lua (`PUSH`), so that a record's change and the words about it are written together.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from workers.redaction import cleaned
+
+if TYPE_CHECKING:
+    from redis import Redis
+
+    from workers.render import Message
+
+PREFIX: Final = "mlflow-ops:"
+LEASE_SECONDS: Final = 60.0
+KEEP_SECONDS: Final = 30 * 24 * 3600
+
+Kind = Literal["root", "edit", "reply", "file", "direct"]
+"""root: the first message; edit: its new content; reply and file: in its thread; direct: to the requester alone."""
+
+_OUTBOX: Final = PREFIX + "outbox:"
+
+PUSH: Final = (
+    f"local box = '{_OUTBOX}'\nlocal keep = {KEEP_SECONDS}\n"
+    """
+local function push(id, kind, body, now)
+  local thread = box .. 'thread:' .. id
+  local last = redis.call('LINDEX', thread, -1)
+  local of, tried, number = string.match(last or '', '^(%a+):(%d+):(%d+):')
+  if kind == 'edit' and tried == '0' and (of == 'edit' or of == 'root') then
+    redis.call('LSET', thread, -1, of .. ':0:' .. number .. ':' .. body)
+  else
+    redis.call('RPUSH', thread, kind .. ':0:' .. redis.call('INCR', box .. 'number') .. ':' .. body)
+    redis.call('EXPIRE', thread, keep)
+  end
+  redis.call('ZADD', box .. 'due', 'NX', now, id)
+  redis.call('LPUSH', box .. 'wake', '1')
+  redis.call('LTRIM', box .. 'wake', 0, 7)
+end
+"""
+)
+
+_PUSH_ALL = (
+    PUSH
+    + """
+for i = 3, #ARGV, 2 do push(ARGV[1], ARGV[i], ARGV[i + 1], ARGV[2]) end
+"""
+)
+
+_TAKE = """
+local due, now = KEYS[1], tonumber(ARGV[1])
+local first = redis.call('ZRANGE', due, 0, 0, 'WITHSCORES')
+if #first == 0 then return {} end
+local id, at = first[1], tonumber(first[2])
+if at > now then return {first[2]} end
+local raw = redis.call('LINDEX', ARGV[3] .. id, 0)
+if not raw then redis.call('ZREM', due, id) return {ARGV[1]} end
+redis.call('ZADD', due, now + tonumber(ARGV[2]), id)
+return {ARGV[1], id, raw}
+"""
+
+_MARK = """
+local raw = redis.call('LINDEX', KEYS[1], 0)
+local of, tried, number, body = string.match(raw or '', '^(%a+):(%d+):(%d+):(.*)$')
+if number ~= ARGV[1] then return 0 end
+redis.call('LSET', KEYS[1], 0, of .. ':' .. ARGV[2] .. ':' .. number .. ':' .. body)
+return 1
+"""
+
+_DONE = """
+local number = string.match(redis.call('LINDEX', KEYS[1], 0) or '', '^%a+:%d+:(%d+):')
+if number == ARGV[1] then redis.call('LPOP', KEYS[1]) end
+if redis.call('LLEN', KEYS[1]) == 0 then redis.call('ZREM', KEYS[2], ARGV[2])
+else redis.call('ZADD', KEYS[2], ARGV[3], ARGV[2]) end
+"""
+
+_PACE = """
+local now, wait = tonumber(ARGV[1]), 0
+for i = 1, #KEYS do
+  local every, burst = tonumber(ARGV[2 * i]), tonumber(ARGV[2 * i + 1])
+  local used = math.max(tonumber(redis.call('GET', KEYS[i]) or '0'), now)
+  wait = math.max(wait, used - now - every * (burst - 1))
+end
+if wait > 0 then return tostring(wait) end
+for i = 1, #KEYS do
+  local every = tonumber(ARGV[2 * i])
+  local used = math.max(tonumber(redis.call('GET', KEYS[i]) or '0'), now)
+  redis.call('SET', KEYS[i], tostring(used + every), 'EX', 3600)
+end
+return '0'
+"""
+
+
+@dataclass(frozen=True)
+class Limit:
+    """One of Slack's limits: a call each `every` seconds, of which `burst` may come at once."""
+
+    name: str
+    every: float
+    burst: int = 1
+
+
+@dataclass(frozen=True)
+class Entry:
+    """The first message of a thread. `tried`: how often Slack was asked to take it without a clear answer."""
+
+    record_id: str
+    number: int
+    kind: Kind
+    tried: int
+    text: str
+    blocks: list[dict[str, Any]]
+    filename: str = ""
+    content: str = ""
+
+
+def draft(kind: Kind, message: Message) -> tuple[Kind, str]:
+    """A message as it is kept, without any secret that we know of."""
+    body = {"text": message.text, "blocks": message.blocks}
+    if message.filename:
+        body |= {"filename": message.filename, "content": message.content}
+    return kind, json.dumps(cleaned(body), ensure_ascii=False)
+
+
+class Outbox:
+    """Every method raises redis.exceptions.RedisError where Redis is away. clock: seconds since the epoch."""
+
+    def __init__(self, redis: Redis, *, clock: Callable[[], float] = time.time) -> None:
+        self._redis = redis
+        self._clock = clock
+        self._push = redis.register_script(_PUSH_ALL)
+        self._take = redis.register_script(_TAKE)
+        self._mark = redis.register_script(_MARK)
+        self._done = redis.register_script(_DONE)
+        self._pace = redis.register_script(_PACE)
+
+    def push(self, record_id: str, *drafts: tuple[Kind, str]) -> None:
+        """Put messages at the end of a thread."""
+        self._push(keys=[], args=[record_id, self._clock(), *(part for each in drafts for part in each)])
+
+    def take(self) -> tuple[Entry | None, float]:
+        """The first message of a thread that is due, held for LEASE_SECONDS; else None, and seconds until one is."""
+        answer: list[bytes] = self._take(
+            keys=[_OUTBOX + "due"], args=[self._clock(), LEASE_SECONDS, _OUTBOX + "thread:"]
+        )
+        if not answer:
+            return None, float("inf")
+        if len(answer) == 1:
+            return None, max(0.001, float(answer[0]) - self._clock())
+        return _entry(answer[1].decode(), answer[2].decode()), 0.0
+
+    def tried(self, entry: Entry, times: int) -> None:
+        """Note how often it was tried without a clear answer: to be called before Slack is."""
+        self._mark(keys=[_thread(entry.record_id)], args=[entry.number, times])
+
+    def done(self, entry: Entry) -> None:
+        """Slack has it: on to the next message of its thread."""
+        keys = [_thread(entry.record_id), _OUTBOX + "due"]
+        self._done(keys=keys, args=[entry.number, entry.record_id, self._clock()])
+
+    def later(self, entry: Entry, seconds: float) -> None:
+        """Try its thread again after so long."""
+        self._redis.zadd(_OUTBOX + "due", {entry.record_id: self._clock() + seconds}, xx=True)
+
+    def allowance(self, limits: Sequence[Limit]) -> float:
+        """0 where a call may be made now, which is then counted under each limit; else the seconds to wait."""
+        figures = [figure for limit in limits for figure in (limit.every, limit.burst)]
+        return float(self._pace(keys=[_pace(limit.name) for limit in limits], args=[self._clock(), *figures]))
+
+    def used_up(self, limit: Limit, seconds: float) -> None:
+        """Slack says that a limit is reached: nobody calls for so long."""
+        until = self._clock() + seconds + limit.every * (limit.burst - 1)
+        self._redis.set(_pace(limit.name), str(until), ex=3600)
+
+    def note(self, entry: Entry, value: str) -> None:
+        """Keep something about a message that is being delivered (a reserved file's id)."""
+        self._redis.set(f"{_OUTBOX}note:{entry.number}", value, ex=KEEP_SECONDS)
+
+    def noted(self, entry: Entry) -> str | None:
+        """What `note` kept."""
+        value = self._redis.get(f"{_OUTBOX}note:{entry.number}")
+        return value.decode() if isinstance(value, bytes) else None
+
+    def wait(self, seconds: float) -> None:
+        """Return after so long, or as soon as something is pushed."""
+        self._redis.blpop([_OUTBOX + "wake"], timeout=max(0.01, seconds))
+
+    def length(self) -> int:
+        """How many threads have something to say."""
+        return int(self._redis.zcard(_OUTBOX + "due"))
+
+
+def _entry(record_id: str, raw: str) -> Entry:
+    kind, tried, number, body = raw.split(":", 3)
+    return Entry(record_id=record_id, number=int(number), kind=kind, tried=int(tried), **json.loads(body))  # type: ignore[arg-type]
+
+
+def _thread(record_id: str) -> str:
+    return f"{_OUTBOX}thread:{record_id}"
+
+
+def _pace(name: str) -> str:
+    return f"{_OUTBOX}pace:{name}"

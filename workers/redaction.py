@@ -1,0 +1,67 @@
+"""One filter between what we know and what others may read: logs, Slack, exceptions and Redis all pass through it.
+
+Two kinds of secret: those that this process was given (`remember`), wherever they turn up; and what looks like one in
+text from outside, by its shape (a password in an address, a token's prefix) or by its name (`password=…`). Names are
+judged in log lines only: in our own sentences a "TLS secret: mlflow-tls" is a name and not a secret.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any, Final
+from urllib.parse import quote
+
+SHORTEST: Final = 6
+"""What is shorter is no secret: it would blot out ordinary words."""
+
+_ADDRESS: Final = re.compile(r"://[^\s/@:]*:[^\s/]*@")
+_NAMED: Final = re.compile(
+    r"""(?ix)
+    ( (?:(?:password|passwd|pwd|secret|token|api[_-]?key|access[_-]?key|credential)\w*|authorization)
+      ["']? \s* [=:] \s* (?:(?:bearer|basic)\s+)? ["']? )
+    [^\s"',;&}]+
+    """
+)
+_SHAPE: Final = re.compile(
+    r"\b(?:xox[abpsre]-[\w-]{8,}|xapp-[\w-]{8,}|(?:AKIA|ASIA)[0-9A-Z]{16}|eyJ[\w-]{10,}\.[\w-]+\.[\w-]*|gh[pousr]_\w{20,})"
+    r"|-----BEGIN [A-Z ]*PRIVATE KEY-----(?:.|\n)*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)"
+)
+
+_known: set[str] = set()
+_pattern: re.Pattern[str] | None = None
+
+
+def remember(secrets: Iterable[str]) -> None:
+    """Blot these out from now on, in this process; also as they stand in an address."""
+    global _pattern  # noqa: PLW0603 - one filter for the process
+    for secret in secrets:
+        if len(secret) >= SHORTEST:
+            _known.update({secret, quote(secret, safe="")})
+    # The longest first: one secret may begin with another.
+    longest_first = sorted(_known, key=len, reverse=True)
+    _pattern = re.compile("|".join(re.escape(secret) for secret in longest_first)) if longest_first else None
+
+
+def without_secrets(text: str) -> str:
+    """The text without the secrets that we know and what has a secret's shape."""
+    if _pattern is not None:
+        text = _pattern.sub("***", text)
+    return _SHAPE.sub("***", _ADDRESS.sub("://***@", text))
+
+
+def redacted(text: str) -> str:
+    """Also without what is called a password, a token or a secret: for log lines from outside."""
+    return _NAMED.sub(r"\1***", without_secrets(text))
+
+
+def cleaned(value: Any) -> Any:
+    """JSON data with every text in it passed through `without_secrets`; keys stay."""
+    match value:
+        case str():
+            return without_secrets(value)
+        case list() | tuple():
+            return [cleaned(each) for each in value]
+        case dict():
+            return {key: cleaned(each) for key, each in value.items()}
+    return value
