@@ -45,9 +45,13 @@ def bot_environment(folder: Folder, ports: Mapping[str, int], credentials: Crede
 
 
 def worker_environment(folder: Folder, ports: Mapping[str, int], credentials: Credentials) -> dict[str, str]:
-    """What a worker knows: everything, in the cluster as the workers' service account."""
+    """What a worker knows: everything but Slack, in the cluster as the workers' service account."""
     return {
-        **bot_environment(folder, ports, credentials),
+        **{
+            name: value
+            for name, value in bot_environment(folder, ports, credentials).items()
+            if not name.startswith("SLACK_")
+        },
         **objects.client_environment(ports["objects"], credentials),
         "KUBECONFIG": str(folder / "kubernetes" / "kubeconfig-worker"),
         "MLFLOW_TRACKING_URI": f"http://{HOST}:{ports['service']}",
@@ -62,6 +66,7 @@ def worker_environment(folder: Folder, ports: Mapping[str, int], credentials: Cr
 def user_environment(folder: Folder, ports: Mapping[str, int], credentials: Credentials) -> dict[str, str]:
     """What `sandbox env` prints: everything, in the cluster as its administrator."""
     return {
+        **bot_environment(folder, ports, credentials),
         **worker_environment(folder, ports, credentials),
         "KUBECONFIG": str(folder / "kubernetes" / "kubeconfig"),
         "MLFLOW_OPS_SANDBOX_PAGE": page(ports),
