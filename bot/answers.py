@@ -25,7 +25,7 @@ _FORM = frozenset(
     {
         "invalid_blocks", "invalid_blocks_format", "msg_too_long", "msg_blocks_too_long", "no_text",
         "too_many_attachments", "invalid_arguments", "invalid_arg_name", "invalid_metadata_format",
-        "invalid_metadata_schema", "metadata_too_large", "cannot_reply_to_message", "slack_connect_file_link_sharing_blocked",
+        "invalid_metadata_schema", "metadata_too_large", "cannot_reply_to_message",
     }
 )  # fmt: skip
 _OURS = frozenset({"invalid_auth", "not_authed", "account_inactive", "token_revoked", "token_expired", "missing_scope"})

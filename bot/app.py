@@ -53,7 +53,7 @@ class Bot:
         self._directory.refresh()
         self._directory.keep_fresh(self._stop)
         clients = (web_client(self._settings, patient=False) for _ in range(sender.THREADS))
-        self._senders = sender.start(clients, connect(self._settings), self._stop)
+        self._senders = sender.start(clients, connect(self._settings), self._settings.ops.slack, self._stop)
 
     def close(self) -> None:
         """Finish what is in hand."""

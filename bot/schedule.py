@@ -1,34 +1,43 @@
-"""The scheduler's seat: one process at a time does what nobody asked for by name.
+"""What runs by the clock, and the sweep that finds what was lost: the scheduler's seat.
 
-Any number may be started; the one that holds the lock in Redis works, and where it dies another follows when the
-lock lapses. For now its work is housekeeping: finding the commands whose worker is gone. RQ does that only between
-two jobs of another worker of the same queue, which may be hours; and it must be done on the main thread, because RQ
-times its callbacks with signals.
+Any number may be started; the one that holds the lock in Redis works, and where it dies another follows when the lock
+lapses. That two might work for a moment does no harm: a tick becomes a command through `Records.accept` with the tick
+as its delivery, so each happens once. What fell due while nobody worked is caught up once, late.
+
+The sweep runs here and on the main thread, because RQ times its callbacks with signals.
 """
 
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 
 import structlog
 from redis import Redis
 from redis.exceptions import LockError, RedisError
 from rq.registry import clean_registries
 
-from workers import engine, queues
+from bot import ticks
+from commands import grammar
+from workers import engine, queues, render
 from workers.outbox import PREFIX
-from workers.settings import Settings
-from workers.state import connect
+from workers.settings import Ops, ScheduleEntry, Settings, SettingsError
+from workers.state import RECORD_SECONDS, Record, Records, connect
 
-LOCK_SECONDS = 20.0
+LOCK_SECONDS = 15.0
 EVERY_SECONDS = 5.0
+LATE_SECONDS = 120.0
+
+_LAST = PREFIX + "schedule"
 
 _log = structlog.get_logger(__name__)
 
 
 def serve(settings: Settings, stop: threading.Event, ready: Callable[[], None]) -> None:
     """Hold the seat, or wait for it, until `stop` is set. Raises SettingsError."""
+    check(settings.ops)
     redis = connect(settings)
     lock = redis.lock(PREFIX + "scheduler", timeout=LOCK_SECONDS, blocking=False)
     ready()
@@ -39,6 +48,7 @@ def serve(settings: Settings, stop: threading.Event, ready: Callable[[], None]) 
             elif not lock.acquire():
                 stop.wait(EVERY_SECONDS)
                 continue
+            fire(settings.ops, redis, datetime.now(UTC))
             sweep(redis)
         except (RedisError, LockError, OSError) as error:
             _log.warning("the scheduler pauses", error=type(error).__name__, detail=str(error))
@@ -48,6 +58,61 @@ def serve(settings: Settings, stop: threading.Event, ready: Callable[[], None]) 
             lock.release()
     except (RedisError, LockError):
         _log.warning("the seat could not be given back; it lapses by itself")
+
+
+def check(ops: Ops) -> None:
+    """Raises SettingsError where an entry's command cannot run by the clock."""
+    for name, entry in ops.schedule.items():
+        try:
+            request = grammar.parse(entry.command, program="/mlflow")
+        except grammar.UsageError as error:
+            msg = f"schedule.{name}.command is wrong: {error}"
+            raise SettingsError(msg) from None
+        if isinstance(request, grammar.Help):
+            msg = f"schedule.{name}.command is wrong: {entry.command!r} only shows help."
+            raise SettingsError(msg)
+        if entry.channel is None and not ops.channels:
+            msg = f"schedule.{name} has no channel: give it one, or name channels."
+            raise SettingsError(msg)
+
+
+def fire(ops: Ops, redis: Redis, now: datetime) -> list[str]:
+    """Accept a command for each entry that has fallen due since it was last looked at; the names of those."""
+    fired = []
+    records = Records(redis)
+    for name, entry in ops.schedule.items():
+        known = redis.hget(_LAST, name)
+        if known is None:
+            # Met for the first time: it begins with the next tick.
+            redis.hsetnx(_LAST, name, now.timestamp())
+            continue
+        due = ticks.last(entry.cron, ops.zone, now)
+        if due.timestamp() <= float(known):
+            continue
+        if records.accept(*_command(name, entry, ops, due, now), remember_seconds=RECORD_SECONDS):
+            _log.info("fired", entry=name, due=due.isoformat())
+            fired.append(name)
+        redis.hset(_LAST, name, str(due.timestamp()))
+    return fired
+
+
+def _command(
+    name: str, entry: ScheduleEntry, ops: Ops, due: datetime, now: datetime
+) -> tuple[Record, str, render.Message]:
+    request = grammar.parse(entry.command, program="/mlflow")
+    assert not isinstance(request, grammar.Help)
+    requester = render.BY_CLOCK + name
+    late = (now - due).total_seconds() > LATE_SECONDS
+    words = f"{entry.command} (due {due.astimezone(ops.zone):%d %b %H:%M}, late)" if late else entry.command
+    record = Record(
+        operation=request.name,
+        arguments=request.model_dump(mode="json"),
+        words=words,
+        requester=requester,
+        channel=entry.channel or ops.channels[0],
+        accepted_at=time.time(),
+    )
+    return record, f"schedule:{name}:{int(due.timestamp())}", render.asked(words, requester)
 
 
 def sweep(redis: Redis) -> None:

@@ -24,6 +24,7 @@ from bot.answers import UNREADABLE, Again, Refused, meaning
 from workers import queues, render, thread
 from workers.operation import OperatorError
 from workers.outbox import Entry, Limit, Outbox
+from workers.settings import Slack
 from workers.state import Phase, Record, Records
 
 THREADS = 4
@@ -32,14 +33,7 @@ REDIS_PAUSE_SECONDS = 1.0
 METADATA = "mlflow_ops_message"
 PLAIN_CHARACTERS = 3000
 
-# https://docs.slack.dev/apis/web-api/rate-limits: one message a second in a channel, with short bursts; tier 3.
-_UPDATES = Limit("chat.update", every=1.2, burst=25)
-
 _log = structlog.get_logger(__name__)
-
-
-def _posts(channel: str) -> Limit:
-    return Limit(f"chat.postMessage:{channel}", every=1.0, burst=3)
 
 
 @dataclass(frozen=True)
@@ -57,11 +51,14 @@ class Patience:
 class Sender:
     """One that takes a message at a time. client: without retries of its own."""
 
-    def __init__(self, client: WebClient, redis: Redis, outbox: Outbox, patience: Patience | None = None) -> None:
+    def __init__(
+        self, client: WebClient, redis: Redis, outbox: Outbox, pace: Slack, patience: Patience | None = None
+    ) -> None:
         self._client = client
         self._redis = redis
         self._records = Records(redis)
         self._outbox = outbox
+        self._pace = pace
         self._patience = patience or Patience()
 
     def serve(self, stop: threading.Event) -> None:
@@ -125,9 +122,12 @@ class Sender:
         self._outbox.done(entry)
 
     def _limits(self, entry: Entry, record: Record) -> list[Limit]:
+        pace = self._pace
         if entry.kind == "edit":
-            return [Limit(f"edit:{entry.record_id}", every=1.0), _UPDATES]
-        return [_posts(record.requester if entry.kind == "direct" else record.channel)]
+            updates = Limit("chat.update", every=60 / pace.updates_per_minute, burst=25)
+            return [Limit(f"edit:{entry.record_id}", every=1 / pace.edits_per_second), updates]
+        place = record.requester if entry.kind == "direct" else record.channel
+        return [Limit(f"chat.postMessage:{place}", every=1 / pace.posts_per_second, burst=3)]
 
     # What is delivered.
 
@@ -215,11 +215,11 @@ class Sender:
         self._client.chat_postMessage(channel=record.requester, text=text)
 
 
-def start(clients: Iterable[WebClient], redis: Redis, stop: threading.Event) -> list[threading.Thread]:
+def start(clients: Iterable[WebClient], redis: Redis, pace: Slack, stop: threading.Event) -> list[threading.Thread]:
     """Start a sender per client."""
     started = []
     for number, client in enumerate(clients):
-        sender = Sender(client, redis, Outbox(redis))
+        sender = Sender(client, redis, Outbox(redis), pace)
         thread_ = threading.Thread(target=sender.serve, args=(stop,), name=f"sender-{number}", daemon=True)
         thread_.start()
         started.append(thread_)

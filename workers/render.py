@@ -37,6 +37,16 @@ _EMOJI = {
 _CELL = 60
 
 
+BY_CLOCK = "schedule:"
+"""What a requester that is no person begins with; then comes the schedule's entry."""
+
+
+def _whom(requester: str) -> str:
+    if requester.startswith(BY_CLOCK):
+        return f"the schedule {code(requester.removeprefix(BY_CLOCK))}"
+    return f"<@{requester}>"
+
+
 @dataclass(frozen=True)
 class Message:
     """What one call to Slack posts: `text` is what notifications and screen readers get.
@@ -76,13 +86,13 @@ def _short(text: str) -> str:
 
 def asked(words: str, requester: str) -> Message:
     """The root message of a command that has just been accepted."""
-    text = f":hourglass_flowing_sand: {code('/mlflow ' + words)} asked by <@{requester}>"
+    text = f":hourglass_flowing_sand: {code('/mlflow ' + words)} asked by {_whom(requester)}"
     return Message(text=_short(f"/mlflow {words}"), blocks=[_section(text)])
 
 
 def under_way(words: str, requester: str, step: str, figure: str) -> Message:
     """The root message while the command runs."""
-    text = f":hourglass_flowing_sand: {code('/mlflow ' + words)} asked by <@{requester}>\n{plain(step)}"
+    text = f":hourglass_flowing_sand: {code('/mlflow ' + words)} asked by {_whom(requester)}\n{plain(step)}"
     return Message(text=_short(f"/mlflow {words}: {step}"), blocks=[_section(f"{text} {plain(figure)}".rstrip())])
 
 
@@ -91,7 +101,7 @@ def failed(words: str, requester: str, message: str, hint: str) -> Message:
     lines = [f":x: {code('/mlflow ' + words)} failed: {plain(message)}"]
     if hint:
         lines.append(plain(hint))
-    lines.append(f"_asked by <@{requester}>_")
+    lines.append(f"_asked by {_whom(requester)}_")
     return Message(text=_short(f"/mlflow {words} failed: {message}"), blocks=_paragraphs("\n".join(lines)))
 
 
@@ -100,7 +110,7 @@ def root(report: Report, words: str, requester: str) -> Message:
     headline = f"{_EMOJI[report.status]} *{plain(report.title)}*: {plain(report.summary)}"
     lines = [_check_line(check) for check in report.checks]
     blocks = [*_paragraphs(headline), *_paragraphs("\n".join(lines))] if lines else _paragraphs(headline)
-    foot = [f"{code('/mlflow ' + words)} asked by <@{requester}>", f"{report.took_seconds:.1f} s"]
+    foot = [f"{code('/mlflow ' + words)} asked by {_whom(requester)}", f"{report.took_seconds:.1f} s"]
     if report.checks or report.sections:
         foot.append("details in the thread")
     blocks = blocks[: BLOCKS - 1]

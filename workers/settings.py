@@ -171,6 +171,31 @@ class Health(_Section):
     thresholds: Thresholds = Thresholds()
 
 
+class Slack(_Section):
+    """How fast Slack may be told (https://docs.slack.dev/apis/web-api/rate-limits): over all bots together."""
+
+    posts_per_second: Annotated[float, Field(gt=0, le=1000)] = Field(1.0, description="in one channel")
+    updates_per_minute: Annotated[float, Field(gt=0, le=100_000)] = Field(50, description="chat.update is of tier 3")
+    edits_per_second: Annotated[float, Field(gt=0, le=10)] = Field(1.0, description="of one message")
+
+
+def _cron(value: str) -> str:
+    from croniter import croniter
+
+    if len(value.split()) != 5 or not croniter.is_valid(value):  # noqa: PLR2004 - minute hour day month weekday
+        msg = "must be a cron expression of five fields, such as '0 8 * * 1-5'"
+        raise ValueError(msg)
+    return value
+
+
+class ScheduleEntry(_Section):
+    """A command that runs by the clock of `time_zone`."""
+
+    cron: Annotated[str, AfterValidator(_cron)] = Field(description="minute hour day month weekday")
+    command: str = Field(description="as it would be typed after /mlflow")
+    channel: ChannelId | None = Field(None, description="where it is told; by default the first of channels")
+
+
 class Ops(_Section):
     """`ops.yaml`."""
 
@@ -179,6 +204,8 @@ class Ops(_Section):
     kubernetes: KubernetesNames = KubernetesNames()
     storage: Storage = Storage()
     health: Health = Health()
+    slack: Slack = Slack()
+    schedule: dict[str, ScheduleEntry] = Field({}, description="by name")
     time_zone: Annotated[str, AfterValidator(_time_zone)] = "UTC"
 
     @property

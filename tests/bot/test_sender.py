@@ -11,6 +11,7 @@ from deploy.sandbox.slack.client import wait_for, words
 from workers import render
 from workers.outbox import Outbox, draft
 from workers.render import Message
+from workers.settings import Slack
 from workers.state import Phase, Record, Records
 
 OPS = "C0OPS"
@@ -45,7 +46,7 @@ def outbox(redis, clock):
 @pytest.fixture
 def sender(slack, redis, outbox):
     client = WebClient(token=slack.workspace.tokens.bot, base_url=slack.api, retry_handlers=[], timeout=2)
-    return Sender(client, redis, outbox, Patience(first=0.5, longest=20))
+    return Sender(client, redis, outbox, Slack(), Patience(first=0.5, longest=20))
 
 
 @pytest.fixture
@@ -181,7 +182,7 @@ def test_many_senders_share_one_outbox(slack, redis, outbox):
         records.append(record)
     stop, ten_times_as_fast = threading.Event(), Outbox(redis, clock=lambda: time.time() * 10)
     clients = [WebClient(token=slack.workspace.tokens.bot, base_url=slack.api, retry_handlers=[]) for _ in range(4)]
-    senders = [Sender(client, redis, ten_times_as_fast) for client in clients]
+    senders = [Sender(client, redis, ten_times_as_fast, Slack()) for client in clients]
     threads = [threading.Thread(target=each.serve, args=(stop,)) for each in senders]
     for thread in threads:
         thread.start()

@@ -16,6 +16,7 @@ from deploy.sandbox.slack.client import wait_for, words
 from workers import queues, render
 from workers.outbox import Outbox
 from workers.render import Message
+from workers.settings import Slack
 from workers.state import Phase, Record, Records
 
 
@@ -44,7 +45,7 @@ def ask(slack, redis):
     """Accept a command, as the bot does; a sender announces it, queues it, and delivers what is said about it."""
     client = WebClient(token=slack.workspace.tokens.bot, base_url=slack.api, retry_handlers=[])
     stop = threading.Event()
-    senders = sender.start([client], redis, stop)
+    senders = sender.start([client], redis, Slack(), stop)
 
     def ask(*checks, **arguments):
         record = Record(

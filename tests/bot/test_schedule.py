@@ -1,0 +1,139 @@
+"""What runs by the clock: each tick once, whatever dies, whatever the clocks on the walls do."""
+
+import os
+import random
+import signal
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from bot import schedule, ticks
+from deploy.sandbox.slack.client import wait_for
+from workers.settings import Ops, SettingsError
+from workers.state import Records
+
+BERLIN = ZoneInfo("Europe/Berlin")
+
+
+def ops(**entries):
+    found = {name: {"cron": cron, "command": "health queues"} for name, cron in entries.items()}
+    return Ops.model_validate({"channels": ["C0OPS"], "time_zone": "Europe/Berlin", "schedule": found})
+
+
+def all_ticks(cron, begin, end, step=timedelta(minutes=7)):
+    """Every tick that somebody who looks each `step` would see, in the team's time."""
+    seen, now = [], begin
+    while now < end:
+        tick = ticks.last(cron, BERLIN, now)
+        if not seen or tick != seen[-1]:
+            seen.append(tick)
+        now += step
+    return [tick.astimezone(BERLIN).strftime("%d %H:%M %Z") for tick in seen[1:]]
+
+
+def test_a_morning_is_at_eight_on_the_wall_when_clocks_change():
+    begin, end = datetime(2026, 3, 27, 12, tzinfo=UTC), datetime(2026, 3, 31, 12, tzinfo=UTC)
+    assert all_ticks("0 8 * * *", begin, end) == ["28 08:00 CET", "29 08:00 CEST", "30 08:00 CEST", "31 08:00 CEST"]
+
+
+def test_a_time_that_is_skipped_happens_once_and_one_that_comes_twice_too():
+    begin, end = datetime(2026, 3, 28, 12, tzinfo=UTC), datetime(2026, 3, 30, 12, tzinfo=UTC)
+    assert all_ticks("30 2 * * *", begin, end) == ["29 03:30 CEST", "30 02:30 CEST"]
+    begin, end = datetime(2026, 10, 24, 12, tzinfo=UTC), datetime(2026, 10, 26, 12, tzinfo=UTC)
+    assert all_ticks("30 2 * * *", begin, end) == ["25 02:30 CEST", "26 02:30 CET"]
+
+
+@pytest.mark.parametrize("month", [3, 10])
+def test_each_hour_is_an_hour_after_the_one_before(month):
+    day = 29 if month == 3 else 25
+    begin = datetime(2026, month, day - 1, 12, tzinfo=UTC)
+    seen = all_ticks("0 * * * *", begin, begin + timedelta(hours=36))
+    assert len(seen) == len(set(seen)) == 36 - 1
+
+
+def test_an_entry_begins_with_the_tick_after_it_was_met(redis):
+    told = ops(often="*/5 * * * *")
+    began = datetime(2026, 5, 4, 10, 2, tzinfo=UTC)
+    assert schedule.fire(told, redis, began) == []
+    assert schedule.fire(told, redis, began + timedelta(minutes=2)) == []
+    assert schedule.fire(told, redis, began + timedelta(minutes=3)) == ["often"]
+    assert schedule.fire(told, redis, began + timedelta(minutes=4)) == []
+
+
+def test_what_was_slept_through_is_caught_up_once_and_says_that_it_is_late(redis):
+    told = ops(morning="0 8 * * *")
+    schedule.fire(told, redis, datetime(2026, 5, 4, 10, tzinfo=UTC))
+    assert schedule.fire(told, redis, datetime(2026, 5, 8, 11, tzinfo=UTC)) == ["morning"]
+    assert schedule.fire(told, redis, datetime(2026, 5, 8, 12, tzinfo=UTC)) == []
+    (record_id,) = Records(redis).open()
+    record = Records(redis).get(record_id)
+    assert record.words == "health queues (due 08 May 08:00, late)"
+    assert record.requester == "schedule:morning"
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_two_schedulers_and_a_thousand_ticks(redis, monkeypatch, seed):
+    """Both fire at will, and die at random between accepting a tick and noting it."""
+    chance = random.Random(seed)
+    told = ops(often="*/10 * * * *", hourly="0 * * * *")
+    now = datetime(2026, 10, 20, tzinfo=UTC)
+    schedule.fire(told, redis, now)
+
+    class DiedError(Exception):
+        pass
+
+    hset = redis.hset
+
+    def dies(*arguments, **named):
+        if chance.random() < 0.2:
+            raise DiedError
+        return hset(*arguments, **named)
+
+    fired = Counter()
+    end = now + timedelta(minutes=10 * 1000)
+    while now < end:
+        now += timedelta(minutes=chance.choice([1, 2, 3, 5]))
+        for _ in range(2):
+            monkeypatch.setattr(redis, "hset", dies)
+            try:
+                schedule.fire(told, redis, now)
+            except DiedError:
+                pass
+            finally:
+                monkeypatch.setattr(redis, "hset", hset)
+    for key in redis.scan_iter("mlflow-ops:seen:schedule:*", count=1000):
+        fired[key.decode().split(":")[3]] += 1
+    accepted = Counter(Records(redis).get(each).requester for each in Records(redis).open())
+    assert accepted["schedule:often"] == fired["often"] == 1000
+    assert accepted["schedule:hourly"] == fired["hourly"] == 1000 // 6
+
+
+def test_a_dead_scheduler_is_replaced_within_thirty_seconds(redis, local_slack, environment, started):
+    with local_slack() as slack:
+        env = environment(slack)
+        with started("scheduler", env=env) as first:
+            held = wait_for(lambda: redis.get("mlflow-ops:scheduler"))
+            os.kill(first.pid, signal.SIGKILL)
+            first.wait()
+            with started("scheduler", env={**env, "MLFLOW_OPS_SECOND": "1"}):
+                wait_for(lambda: redis.get("mlflow-ops:scheduler") not in {held, None} or None, 30)
+
+
+@pytest.mark.parametrize(
+    ("entry", "sentence"),
+    [
+        ({"cron": "0 8 * * *", "command": "helth"}, "schedule.x.command is wrong: There is no command"),
+        ({"cron": "0 8 * * *", "command": "help"}, "only shows help"),
+    ],
+)
+def test_a_command_that_cannot_run_stops_the_scheduler_with_a_sentence(entry, sentence):
+    with pytest.raises(SettingsError, match=sentence):
+        schedule.check(Ops.model_validate({"channels": ["C0OPS"], "schedule": {"x": entry}}))
+
+
+@pytest.mark.parametrize("cron", ["often", "* * * *", "61 * * * *", "@daily"])
+def test_a_cron_expression_that_is_none_is_refused(cron):
+    with pytest.raises(ValueError, match="five fields"):
+        ops(x=cron)
