@@ -10,7 +10,7 @@ import sys
 import threading
 from collections.abc import Callable
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NoReturn
 
 import click
 
@@ -21,6 +21,7 @@ from workers.operation import OperatorError, Status
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from workers.operation import Report
     from workers.settings import Settings
 
 FAILED, USAGE = 1, 2
@@ -85,6 +86,24 @@ def scheduler() -> None:
 
 
 @main.command()
+@click.option("--json", "as_json", is_flag=True, help="Print the report as data.")
+@click.option("--details", is_flag=True, help="Print what is behind every check, not only the bad ones.")
+def check(*, as_json: bool, details: bool) -> None:
+    """Check the set-up: Slack, Redis, Kubernetes, PostgreSQL, S3 and MLflow, and what to do about each.
+
+    Exits with 0 where all that is configured here is well, 1 where something is to be done.
+    """
+    from bot import check as slack
+    from workers import engine
+    from workers.preflight import Preflight
+    from workers.systems import Systems
+
+    with _settings() as loaded:
+        report = engine.perform(Preflight(), Systems(loaded), _TerminalProgress())
+        _show(slack.added(report, loaded), as_json=as_json, details=details)
+
+
+@main.command()
 @click.argument("words")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as data.")
 @click.option("--details", is_flag=True, help="Print what is behind every check, not only the bad ones.")
@@ -94,7 +113,7 @@ def run(words: str, *, as_json: bool, details: bool) -> None:
     Exits with 0 where the report is ok or a warning, 1 where it failed, 2 where WORDS are not a command.
     """
     from commands import grammar
-    from workers import engine, render
+    from workers import engine
     from workers.systems import Systems
 
     try:
@@ -110,10 +129,16 @@ def run(words: str, *, as_json: bool, details: bool) -> None:
         except OperatorError as error:
             click.echo(str(error), err=True)
             sys.exit(FAILED)
+    _show(report, as_json=as_json, details=details)
+
+
+def _show(report: Report, *, as_json: bool, details: bool) -> NoReturn:
     if as_json:
         click.echo(report.model_dump_json(indent=2))
     else:
         from rich.console import Console
+
+        from workers import render
 
         render.to_terminal(report, Console(highlight=False), details=details)
     sys.stdout.flush()

@@ -257,6 +257,7 @@ _MEANING = {
     "redis_url": "the address of Redis, such as redis://:password@host:6379/0",
     "mlflow_tracking_uri": "the address of MLflow, such as http://mlflow.data-platform.svc.cluster.local:5000",
     "database_url": "the address of MLflow's database, such as postgresql://user:password@host:5432/mlflow",
+    "database_admin_url": "the address of its server for a role with CREATEDB, such as postgresql://admin:password@host/postgres",
 }
 
 

@@ -202,7 +202,8 @@ def test_every_command_ends_with_one_true_message(stage, seed, capsys):
     with capsys.disabled():
         refused = COMMANDS - len(records)
         sys.stdout.write(
-            f"\nseed {seed}: {len(records)} accepted, {refused} refused with a sentence, {dict(ends)}, killed {dict(deeds)}, "
+            f"\nseed {seed}: {len(records)} accepted, {refused} refused with a sentence, "
+            f"{ {str(phase): number for phase, number in ends.items()} }, killed {dict(deeds)}, "
             f"{time.monotonic() - began:.0f} s\n"
         )
     assert set(ends) <= {Phase.DONE, Phase.FAILED}

@@ -7,7 +7,8 @@ change what it looks at.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
@@ -59,24 +60,30 @@ class RedisState:
 
 def ask(asking: Asking) -> Answer:
     """Redis, then each queue."""
+    client = asking.systems.redis
+    with translated(client):
+        return judge(*_read(client, address_of(client), asking.now), asking.settings)
+
+
+@contextmanager
+def translated(client: Redis) -> Iterator[None]:
+    """Within, what the client raises becomes a sentence. Raises RedisError."""
     from redis import exceptions
 
-    client = asking.systems.redis
-    address = _address(client)
+    at = f"Redis at {address_of(client)}"
     try:
-        return judge(*_read(client, address, asking.now), asking.settings)
+        yield
     except exceptions.AuthenticationError:
-        hint = "Check the password in REDIS_URL."
-        raise RedisError(f"Redis at {address} does not accept our password.", hint) from None
+        raise RedisError(f"{at} does not accept our password.", "Check the password in REDIS_URL.") from None
     except exceptions.TimeoutError:
-        raise RedisUnreachable(f"Redis at {address} does not answer in time.", "Check its pod.") from None
+        raise RedisUnreachable(f"{at} does not answer in time.", "Check its pod.") from None
     except exceptions.BusyLoadingError:
-        raise RedisError(f"Redis at {address} is still loading its data.", "Wait a moment.") from None
+        raise RedisError(f"{at} is still loading its data.", "Wait a moment.") from None
     except exceptions.ConnectionError as error:
         words = "refuses connections" if "refused" in str(error).lower() else "cannot be reached"
-        raise RedisUnreachable(f"Redis at {address} {words}.", "Check its pod and REDIS_URL.") from None
+        raise RedisUnreachable(f"{at} {words}.", "Check its pod and REDIS_URL.") from None
     except (exceptions.ResponseError, exceptions.InvalidResponse) as error:
-        raise RedisError(f"Redis at {address} answers: {str(error)[:160].rstrip('.')}.") from None
+        raise RedisError(f"{at} answers: {str(error)[:160].rstrip('.')}.") from None
 
 
 def judge(redis: RedisState, queues: Sequence[QueueState], settings: Settings) -> Answer:
@@ -195,7 +202,8 @@ def as_text(raw: bytes | str) -> str:
     return raw if isinstance(raw, str) else raw.decode("utf-8", "replace")
 
 
-def _address(client: Redis) -> str:
+def address_of(client: Redis) -> str:
+    """host:port, or the path of its socket."""
     told = client.connection_pool.connection_kwargs
     return str(told.get("path") or f"{told.get('host', 'localhost')}:{told.get('port', 6379)}")
 

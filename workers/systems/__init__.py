@@ -42,6 +42,13 @@ class Systems:
         return Database.connect(self.settings)
 
     @cached_property
+    def admin_database(self) -> Database:
+        """The same server, as the role that may create and rename databases."""
+        from workers.systems.database import Database
+
+        return Database.connect(self.settings, admin=True)
+
+    @cached_property
     def objects(self) -> Objects:
         """The S3 object store."""
         from workers.systems.objects import Objects

@@ -134,9 +134,25 @@ class Cluster:
         finally:
             response.release_conn()
 
-    def get(self, path: str, **query: object) -> Json:
+    def may(self, verb: str, group: str, resource: str) -> bool:
+        """Whether our account may do this in the namespace; `resource` may name a subresource ("pods/log")."""
+        kind, _, subresource = resource.partition("/")
+        asked = {"namespace": self.namespace, "verb": verb, "group": group, "resource": kind}
+        if subresource:
+            asked["subresource"] = subresource
+        review = {
+            "apiVersion": "authorization.k8s.io/v1",
+            "kind": "SelfSubjectAccessReview",
+            "spec": {"resourceAttributes": asked},
+        }
+        answer = self._json(self._open("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", "POST", review))
+        return bool((answer.get("status") or {}).get("allowed"))
+
+    def get(self, path: str, **query: Any) -> Json:
         """GET a path of the API; the answer must be a JSON object."""
-        response = self._open(path, **query)
+        return self._json(self._open(path, **query))
+
+    def _json(self, response: urllib3.BaseHTTPResponse) -> Json:
         try:
             body = response.data
         except urllib3.exceptions.HTTPError as error:
@@ -150,7 +166,7 @@ class Cluster:
             raise Nonsense(msg, "Check that the address is an API server's and not a proxy's.")
         return answer
 
-    def list(self, path: str, **query: object) -> list[Json]:
+    def list(self, path: str, **query: Any) -> list[Json]:
         """All items of a list, page by page."""
         items: list[Json] = []
         onward: str = ""
@@ -173,18 +189,20 @@ class Cluster:
         tail = f"/{quote(name, safe='')}" if name else ""
         return f"/{group}/namespaces/{quote(self.namespace, safe='')}/{kind}{tail}"
 
-    def _open(self, path: str, **query: object) -> urllib3.BaseHTTPResponse:
+    def _open(self, path: str, method: str = "GET", sent: Json | None = None, **query: Any) -> urllib3.BaseHTTPResponse:
         """A response with status 2xx whose body has not been read."""
         try:
-            method, url, headers, *_ = self.api.param_serialize(
-                "GET",
+            accept = {"Accept": "application/json, */*"}
+            method, url, headers, body, *_ = self.api.param_serialize(
+                method,
                 path,
                 query_params=list(query.items()),
-                header_params={"Accept": "application/json, */*"},
+                header_params=accept | ({"Content-Type": "application/json"} if sent else {}),
+                body=sent,
                 auth_settings=["BearerToken"],
             )
             patience = (min(CONNECT_SECONDS, self.answer_within_seconds), self.answer_within_seconds)
-            answer = self.api.call_api(method, url, header_params=headers, _request_timeout=patience)
+            answer = self.api.call_api(method, url, header_params=headers, body=body, _request_timeout=patience)
             response: urllib3.BaseHTTPResponse = answer.response
             if response.status < 300:  # noqa: PLR2004 - HTTP's first status that is no success
                 return response

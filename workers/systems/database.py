@@ -41,6 +41,21 @@ ORDER BY coalesce(xact_start, query_start) LIMIT 1
 """  # noqa: S608 - the number is ours
 
 
+_ROLE: Final = """
+SELECT rolname::text, rolcreatedb OR rolsuper, rolsuper OR pg_has_role(current_user, 'pg_signal_backend', 'USAGE')
+FROM pg_roles WHERE rolname = current_user
+"""
+
+
+@dataclass(frozen=True)
+class Role:
+    """A role, and what it may on the whole server."""
+
+    name: str
+    creates_databases: bool
+    ends_sessions: bool
+
+
 @dataclass(frozen=True)
 class RunningQuery:
     """A statement (or an open transaction) of another session."""
@@ -77,15 +92,15 @@ class Database:
     answer_within_seconds: float = 10.0
 
     @classmethod
-    def connect(cls, settings: Settings) -> Database:
-        """From MLFLOW_OPS_DATABASE_URL. Opens nothing yet. Raises SettingsError where it is not set."""
-        settings.environment.require("database_url")
-        url = settings.environment.database_url
-        assert url is not None
+    def connect(cls, settings: Settings, *, admin: bool = False) -> Database:
+        """From MLFLOW_OPS_DATABASE_URL, or …_ADMIN_URL. Opens nothing yet. Raises SettingsError where it is not set."""
+        field = "database_admin_url" if admin else "database_url"
+        settings.environment.require(field)
+        url = getattr(settings.environment, field)
         try:
             conninfo_to_dict(url.get_secret_value())
         except psycopg.Error:
-            msg = "MLFLOW_OPS_DATABASE_URL is not an address that PostgreSQL understands."
+            msg = f"MLFLOW_OPS_{field.upper()} is not an address that PostgreSQL understands."
             raise DatabaseError(msg, "Write it as postgresql://user:password@host:5432/mlflow.") from None
         return cls(url.get_secret_value())
 
@@ -133,6 +148,18 @@ class Database:
             size_bytes=size,
             longest=RunningQuery(*longest) if longest else None,
         )
+
+    def role(self) -> Role:
+        """Who we are there."""
+        try:
+            with self._open() as connection:
+                row = connection.execute(_ROLE).fetchone()
+        except (psycopg.Error, UnicodeDecodeError) as error:
+            raise self._explained(error) from None
+        if row is None:
+            msg = f"PostgreSQL at {self.address} answered an empty row."
+            raise Nonsense(msg)
+        return Role(*row)
 
     def _open(self) -> psycopg.Connection[tuple[Any, ...]]:
         return psycopg.connect(

@@ -110,6 +110,14 @@ class Objects:
 
         return self._ask(fetch, bucket)
 
+    def write(self, bucket: str, key: str, body: bytes) -> None:
+        """Put a small object."""
+        self._ask(lambda: self.client.put_object(Bucket=bucket, Key=key, Body=body), bucket)
+
+    def delete(self, bucket: str, key: str) -> None:
+        """Delete an object, or hide it where the bucket keeps versions; that it is not there is no error."""
+        self._ask(lambda: self.client.delete_object(Bucket=bucket, Key=key), bucket)
+
     def _ask(self, call: Callable[[], T], bucket: str) -> T:
         try:
             return call()

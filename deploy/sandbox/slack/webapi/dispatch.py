@@ -34,6 +34,7 @@ SCOPES = (
     "commands",
     "files:read",
     "files:write",
+    "groups:history",
     "im:history",
     "im:write",
     "pins:read",

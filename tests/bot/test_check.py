@@ -1,0 +1,69 @@
+"""`mlflow-ops check` on the sandbox: all is well, and each thing that is not says what to do."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from workers.preflight import redis
+
+
+@pytest.fixture
+def check(sandbox):
+    def check(**changed):
+        env = {name: value for name, value in (sandbox.process_env | changed).items() if value is not None}
+        command = [sys.executable, "-m", "bot", "check", "--json"]
+        ended = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+        assert ended.stdout, ended.stderr
+        report = json.loads(ended.stdout)
+        return {each["name"]: each for each in report["checks"]}, ended.returncode
+
+    return check
+
+
+def test_the_sandbox_is_set_up_well(check):
+    checks, code = check()
+    assert {name: each["status"] for name, each in checks.items()} == dict.fromkeys(
+        ("slack", "redis", "kubernetes", "roles", "storage", "backups", "mlflow"), "ok"
+    )
+    assert code == 0
+
+
+def test_what_is_missing_is_named_with_what_to_do(check, sandbox):
+    checks, code = check(
+        SLACK_BOT_TOKEN="xoxb-wrong",
+        MLFLOW_OPS_DATABASE_ADMIN_URL=sandbox.env["MLFLOW_OPS_DATABASE_URL"],
+        MLFLOW_TRACKING_URI=None,
+        AWS_SECRET_ACCESS_KEY="wrong",
+    )
+    assert code == 1
+    assert "Slack refuses the token: invalid_auth" in checks["slack"]["sentence"]
+    assert "ALTER ROLE mlflow CREATEDB" in checks["roles"]["sentence"]
+    assert checks["mlflow"]["status"] == "unknown"
+    assert "MLFLOW_TRACKING_URI is not set" in checks["mlflow"]["sentence"]
+    assert checks["redis"]["status"] == "ok"
+
+
+def test_an_account_without_rights_is_told_which_it_lacks(check, sandbox, tmp_path):
+    worker = (sandbox.path / "kubernetes" / "kubeconfig-worker").read_text()
+    assert check(KUBECONFIG=str(sandbox.path / "kubernetes" / "kubeconfig-worker"))[0]["kubernetes"]["status"] == "ok"
+    elsewhere = tmp_path / "ops.yaml"
+    elsewhere.write_text("kubernetes: {namespace: kube-system}\n")
+    (tmp_path / "kubeconfig").write_text(worker)
+    checks, code = check(KUBECONFIG=str(tmp_path / "kubeconfig"), MLFLOW_OPS_CONFIG=str(elsewhere))
+    assert code == 1
+    assert "may not list pods, get pods/log" in checks["kubernetes"]["sentence"]
+
+
+@pytest.mark.parametrize(
+    ("changed", "sentence"),
+    [
+        ({"redis_version": "6.0.16"}, "too old"),
+        ({"aof_enabled": 0}, "appendonly yes"),
+        ({"maxmemory_policy": "allkeys-lru"}, "noeviction, not allkeys-lru"),
+    ],
+)
+def test_a_redis_that_forgets_is_found(changed, sentence):
+    told = {"redis_version": "7.2.4", "aof_enabled": 1, "maxmemory_policy": "noeviction", **changed}
+    assert sentence in redis.judge(told).sentence

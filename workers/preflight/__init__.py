@@ -1,0 +1,54 @@
+"""Before anything is relied on: is every system there, and may we do what we will have to do.
+
+Asked as the health check asks, at once and each within its own time; what this process was given no address of is
+`unknown`, because bot and workers hold different credentials.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from workers.health import blame, mlflow, storage
+from workers.health.asking import Answer, Asking, Question, ask_all
+from workers.operation import Operation, Progress, Report, Risk, verdict
+from workers.preflight import backups, kubernetes, redis, roles
+
+if TYPE_CHECKING:
+    from workers.systems import Systems
+
+DEADLINE_SECONDS = 15.0
+QUESTIONS: tuple[Question, ...] = (
+    redis.QUESTION,
+    kubernetes.QUESTION,
+    roles.QUESTION,
+    storage.QUESTION,
+    backups.QUESTION,
+    mlflow.QUESTION,
+)
+
+
+class Preflight(Operation):
+    """Ask every system whether it is as we need it."""
+
+    name: ClassVar[str] = "check"
+    risk: ClassVar[Risk] = Risk.READ
+
+    @property
+    def title(self) -> str:
+        """The report's headline."""
+        return "Set-up"
+
+    def run(self, systems: Systems, progress: Progress) -> Report:
+        """Ask, and report what to do."""
+        asking = Asking(systems, DEADLINE_SECONDS)
+        progress.step("Asking every system")
+        answers: dict[str, tuple[Question, Answer]] = {}
+        try:
+            for question, answer in ask_all(QUESTIONS, asking):
+                answers[question.name] = (question, answer)
+                progress.advance(len(answers), len(QUESTIONS), "systems")
+        finally:
+            asking.close()
+        in_order = {question.name: answers[question.name] for question in QUESTIONS}
+        checks = tuple(question.check(answer, systems.settings) for question, answer in blame.settle(in_order))
+        return Report(title=self.title, status=verdict(checks), summary=blame.summary(checks), checks=checks)

@@ -1,0 +1,45 @@
+"""The backup bucket: can we write, read back and delete there."""
+
+from __future__ import annotations
+
+import secrets
+from typing import TYPE_CHECKING
+
+from workers.health.asking import Answer, Question
+from workers.operation import Facts, OperatorError, Status
+
+if TYPE_CHECKING:
+    from workers.health.asking import Asking
+    from workers.settings import Settings
+
+
+def ask(asking: Asking) -> Answer:
+    """One small object there and back."""
+    bucket = asking.settings.ops.storage.backups_bucket
+    objects = asking.systems.objects
+    key, body = f"check/{secrets.token_hex(8)}", secrets.token_bytes(64)
+    objects.write(bucket, key, body)
+    try:
+        same = objects.read(bucket, key, at_most=len(body) + 1) == body
+    finally:
+        objects.delete(bucket, key)
+    try:
+        versioning = objects.versioning(bucket)
+    except OperatorError as error:
+        versioning = f"unknown: {error.message}"
+    facts = Facts(items=(("bucket", bucket), ("write, read, delete", "yes"), ("versioning", versioning)))
+    if not same:
+        sentence = f"What was written to {bucket} came back changed."
+        return Answer(Status.FAIL, sentence, details=(facts,), own_fault=True)
+    if bucket == asking.settings.ops.storage.artifacts_bucket:
+        sentence = f"Backups go into the artifacts' own bucket {bucket}: give them one of their own."
+        return Answer(Status.WARN, sentence, details=(facts,), own_fault=True)
+    sentence = f"{bucket} can be written, read and deleted from."
+    return Answer(Status.OK, sentence, f"versioning {versioning.lower()}", (facts,), own_fault=True)
+
+
+def _look(settings: Settings) -> str:
+    return f"aws s3 ls s3://{settings.ops.storage.backups_bucket}/"
+
+
+QUESTION = Question("backups", "Backup bucket", "The object store", ask, _look)
