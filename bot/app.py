@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 
 import structlog
 from slack_bolt import App
@@ -38,13 +37,13 @@ class Bot:
         self._senders: list[threading.Thread] = []
         self._directory = Directory(self._client, groups_of(settings.ops))
         signing_secret = settings.environment.slack_signing_secret
-        with _without_bolts_advice():
-            self.app = App(
-                client=self._client,
-                signing_secret=signing_secret.get_secret_value() if signing_secret else None,
-                token_verification_enabled=False,
-                listener_executor=ThreadPoolExecutor(LISTENER_THREADS, thread_name_prefix="listener"),
-            )
+        logging.getLogger("slack_bolt.App").addFilter(_not_about_the_token)
+        self.app = App(
+            client=self._client,
+            signing_secret=signing_secret.get_secret_value() if signing_secret else None,
+            token_verification_enabled=False,
+            listener_executor=ThreadPoolExecutor(LISTENER_THREADS, thread_name_prefix="listener"),
+        )
         records = Records(connect(settings, answer_within_seconds=1.0))
         self.app.command(slash.COMMAND)(slash.listener(settings.ops, records, self._directory.members))
 
@@ -62,16 +61,9 @@ class Bot:
             each.join(timeout=sender.IDLE_SECONDS + TIMEOUT_SECONDS)
 
 
-@contextmanager
-def _without_bolts_advice() -> Iterator[None]:
+def _not_about_the_token(line: logging.LogRecord) -> bool:
     """Bolt warns that SLACK_BOT_TOKEN is ignored where a client is given; ours has that token."""
-    bolt = logging.getLogger("slack_bolt.App")
-    before = bolt.level
-    bolt.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        bolt.setLevel(before)
+    return "`token` will be unused" not in line.getMessage()
 
 
 def serve_socket_mode(settings: Settings, stop: threading.Event, ready: Callable[[], None]) -> None:

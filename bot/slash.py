@@ -6,6 +6,7 @@ and whatever could not be recorded is refused with a sentence within Slack's thr
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable
 from typing import Any
 
@@ -27,16 +28,26 @@ def listener(ops: Ops, records: Records, members: policy.Members) -> Callable[[A
     """The Bolt listener for the slash command."""
 
     def on_command(ack: Ack, command: dict[str, Any]) -> None:
-        ack(text=answer(command, ops, records, members))
+        try:
+            text = answer(command, ops, records, members)
+        except Exception:  # noqa: BLE001 - logged under an id that its sender is told
+            incident = uuid.uuid4().hex[:8]
+            _log.exception("unexpected error", incident=incident)
+            text = f"Nothing was done: something unexpected happened (id {incident}). The bot's log has the details."
+        ack(text=text)
 
     return on_command
 
 
-def answer(command: dict[str, Any], ops: Ops, records: Records, members: policy.Members) -> str:
+def answer(  # noqa: PLR0911 - each way out has its own words
+    command: dict[str, Any], ops: Ops, records: Records, members: policy.Members
+) -> str:
     """Accept a command, or say why not: the text that only its sender sees, empty where it was accepted.
 
     command: Slack's payload (https://docs.slack.dev/interactivity/implementing-slash-commands).
     """
+    if not all(command.get(field) for field in ("user_id", "channel_id", "trigger_id")):
+        return "Nothing was done: that was not a whole command of Slack's."
     user, channel, words = command["user_id"], command["channel_id"], command.get("text", "").strip()
     refusal = policy.refusal_here(user, channel, ops, members)
     if refusal:

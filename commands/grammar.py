@@ -18,9 +18,11 @@ from functools import cache
 from typing import Any
 
 import click
+from pydantic import ValidationError
 
 import commands
 from workers.operation import Operation
+from workers.render import UNSEEN
 
 MAX_CHARACTERS = 3000
 """Longer than any command of ours; a pasted log or script is told so instead of being parsed."""
@@ -140,7 +142,7 @@ def parse(text: str, program: str = "/mlflow") -> Operation | Help:
         message = f"That command is {len(text):,} characters long; the limit is {MAX_CHARACTERS:,}."
         raise UsageError(message, f"{program} help lists the commands.")
     try:
-        words = shlex.split(_DASHES.sub("--", text.translate(_QUOTES)))
+        words = shlex.split(_DASHES.sub("--", text.translate(_QUOTES | UNSEEN)))
     except ValueError:
         message = "A quote is opened and not closed: put a second one at the end of the quoted words."
         raise UsageError(message, f'For example: {program} COMMAND "two words"') from None
@@ -156,6 +158,11 @@ def parse(text: str, program: str = "/mlflow") -> Operation | Help:
     except click.UsageError as error:
         usage = error.ctx.get_usage() if error.ctx else f"{program} help"
         raise UsageError(_sentence(error), usage) from None
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False)[0]
+        field = " ".join(str(part) for part in first["loc"]).replace("_", " ")
+        problem = first["msg"].removeprefix("Value error, ")
+        raise UsageError(f"{field}: {problem[0].lower()}{problem[1:]}.", f"{program} help {words[0]}") from None
     assert isinstance(operation, Operation)
     return operation
 

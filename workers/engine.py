@@ -11,7 +11,7 @@ import os
 import time
 import uuid
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import structlog
 from redis import Redis
@@ -110,6 +110,15 @@ class OperationsWorker(Worker):
             job_monitoring_interval=5,
             work_horse_killed_handler=_tell_killed,
         )
+
+    def dequeue_job_and_maintain_ttl(self, *arguments: Any, **named: Any) -> Any:
+        """The next job; what is no job's id, and would end the worker, is thrown away."""
+        while True:
+            try:
+                return super().dequeue_job_and_maintain_ttl(*arguments, **named)
+            except UnicodeDecodeError:
+                for each in self.queues:
+                    queues.throw_away_garbage(each, self.connection)
 
 
 def work(queue_name: str, ready: Callable[[], None]) -> None:

@@ -70,6 +70,18 @@ def queue_for(operation: Operation) -> str:
     return QUICK if operation.risk is Risk.READ else OPS
 
 
+def throw_away_garbage(of: Queue, redis: Redis) -> None:
+    """Remove what somebody put on a queue that is not even text."""
+    for key in (of.key, of.intermediate_queue_key):
+        waiting: Any = redis.lrange(key, 0, -1)
+        for raw in waiting:
+            try:
+                raw.decode()
+            except UnicodeDecodeError:
+                _log.error("thrown away: no job's id", queue=of.name, beginning=raw[:40].hex())
+                redis.lrem(key, 0, raw)
+
+
 def enqueue(record: Record, redis: Redis) -> None:
     """Put an accepted and announced record on its queue; a second time is without effect."""
     operation = registry.build(record.operation, record.arguments)

@@ -35,6 +35,10 @@ _EMOJI = {
     Status.UNKNOWN: ":grey_question:",
 }
 _CELL = 60
+UNSEEN = dict.fromkeys(
+    [*range(9), *range(11, 32), 0x7F, 0x200B, 0xFEFF, *range(0x202A, 0x202F), *range(0x2066, 0x206A)]
+)
+"""Control characters, save for tab and line feed, and marks that turn the direction of what follows."""
 
 
 BY_CLOCK = "schedule:"
@@ -62,7 +66,7 @@ class Message:
 
 def escape(text: str) -> str:
     """Text from outside, harmless in mrkdwn (https://docs.slack.dev/messaging/formatting-message-text/#escaping)."""
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("\x00", "")
+    return text.translate(UNSEEN).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def code(text: str) -> str:
