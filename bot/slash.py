@@ -16,6 +16,7 @@ from slack_bolt import Ack
 
 from commands import grammar, policy
 from workers import render
+from workers.redaction import without_secrets
 from workers.settings import Ops
 from workers.state import Record, Records
 
@@ -34,7 +35,7 @@ def listener(ops: Ops, records: Records, members: policy.Members) -> Callable[[A
             incident = uuid.uuid4().hex[:8]
             _log.exception("unexpected error", incident=incident)
             text = f"Nothing was done: something unexpected happened (id {incident}). The bot's log has the details."
-        ack(text=text)
+        ack(text=without_secrets(text))
 
     return on_command
 
