@@ -16,6 +16,7 @@ import structlog
 from slack_bolt import App
 
 from bot import sender, slash
+from bot.buttons import Buttons
 from bot.client import TIMEOUT_SECONDS, web_client
 from bot.directory import Directory, groups_of
 from bot.http import BODY_BYTES, Delivered, wsgi
@@ -44,8 +45,10 @@ class Bot:
             token_verification_enabled=False,
             listener_executor=ThreadPoolExecutor(LISTENER_THREADS, thread_name_prefix="listener"),
         )
-        records = Records(connect(settings, answer_within_seconds=1.0))
+        redis = connect(settings, answer_within_seconds=1.0)
+        records = Records(redis)
         self.app.command(slash.COMMAND)(slash.listener(settings.ops, records, self._directory.members))
+        Buttons(settings.ops, redis, self._directory.members).listen(self.app)
 
     def start(self) -> None:
         """Read the user groups and begin to send. Raises nothing where Slack or Redis is away: it tries again."""

@@ -10,7 +10,6 @@ The sweep runs here and on the main thread, because RQ times its callbacks with 
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 
@@ -20,7 +19,7 @@ from redis.exceptions import LockError, RedisError
 from rq.registry import clean_registries
 
 from bot import ticks
-from commands import grammar
+from commands import grammar, policy
 from workers import engine, queues, render
 from workers.outbox import PREFIX
 from workers.settings import Ops, ScheduleEntry, Settings, SettingsError
@@ -104,14 +103,7 @@ def _command(
     requester = render.BY_CLOCK + name
     late = (now - due).total_seconds() > LATE_SECONDS
     words = f"{entry.command} (due {due.astimezone(ops.zone):%d %b %H:%M}, late)" if late else entry.command
-    record = Record(
-        operation=request.name,
-        arguments=request.model_dump(mode="json"),
-        words=words,
-        requester=requester,
-        channel=entry.channel or ops.channels[0],
-        accepted_at=time.time(),
-    )
+    record = policy.record_of(request, words, requester, entry.channel or ops.channels[0], ops)
     return record, f"schedule:{name}:{int(due.timestamp())}", render.asked(words, requester)
 
 

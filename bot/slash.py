@@ -18,7 +18,7 @@ from commands import grammar, policy
 from workers import render
 from workers.redaction import without_secrets
 from workers.settings import Ops
-from workers.state import Record, Records
+from workers.state import Records
 
 COMMAND = "/mlflow"
 
@@ -62,13 +62,7 @@ def answer(  # noqa: PLR0911 - each way out has its own words
     refusal = policy.refusal(user, channel, request, ops, members)
     if refusal:
         return refusal.sentence
-    record = Record(
-        operation=request.name,
-        arguments=request.model_dump(mode="json"),
-        words=words,
-        requester=user,
-        channel=channel,
-    )
+    record = policy.record_of(request, words, user, channel, ops)
     try:
         accepted = records.accept(record, command["trigger_id"], render.asked(words, user))
     except RedisError as error:

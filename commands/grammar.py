@@ -8,6 +8,7 @@ so they cannot drift from what exists. Nothing here prints or exits: what click 
 from __future__ import annotations
 
 import difflib
+import functools
 import importlib
 import pkgutil
 import re
@@ -22,6 +23,7 @@ from pydantic import ValidationError
 
 import commands
 from workers.operation import Operation
+from workers.planning import DryRun
 from workers.render import UNSEEN
 
 MAX_CHARACTERS = 3000
@@ -129,6 +131,25 @@ def command(
         made = click.command(name, cls=_Command, context_settings=_CONTEXT, **attributes)(function)
         made.examples = examples
         return made
+
+    return make
+
+
+def change(
+    name: str, *, examples: tuple[str, ...] = (), **attributes: Any
+) -> Callable[[Callable[..., Operation]], click.Command]:
+    """As `command`, for what changes something: it can be asked for its plan only."""
+
+    def make(function: Callable[..., Operation]) -> click.Command:
+        @functools.wraps(function)
+        def planned(*arguments: Any, dry_run: bool, **named: Any) -> Operation:
+            operation = function(*arguments, **named)
+            if not dry_run:
+                return operation
+            return DryRun(of=operation.name, arguments=operation.model_dump(mode="json"))
+
+        flag = click.option("--dry-run", is_flag=True, help="Show what it would do, and do nothing.")
+        return command(name, examples=examples, **attributes)(flag(planned))
 
     return make
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from workers.operation import Operation, Risk
-from workers.settings import ROLES, Ops, RoleName
+from workers.settings import ROLES, Approval, Ops, RoleName
+from workers.state import Record
 
 Members = Callable[[str], frozenset[str]]
 """User-group id → the ids of its members."""
@@ -14,8 +16,9 @@ Members = Callable[[str], frozenset[str]]
 NEEDED: dict[Risk, RoleName] = {
     Risk.READ: "viewer",
     Risk.CHANGE: "operator",
-    Risk.DESTRUCTIVE: "approver",
+    Risk.DESTRUCTIVE: "operator",
 }
+"""Who may ask. What is destructive needs approval besides."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +48,7 @@ def refusal_here(user: str, channel: str, ops: Ops, members: Members) -> Refusal
         admins = _names("admin", ops) or "whoever keeps ops.yaml"
         return Refusal(
             f"You have no role in ops.yaml, so /mlflow does nothing for you. Those who may read: "
-            f"{_who('viewer', ops)}. Ask {admins} to add your user id {user}."
+            f"{who_may('viewer', ops)}. Ask {admins} to add your user id {user}."
         )
     return None
 
@@ -59,12 +62,57 @@ def refusal(user: str, channel: str, operation: Operation, ops: Ops, members: Me
     needed = NEEDED[operation.risk]
     if role is None or ROLES.index(role) < ROLES.index(needed):
         return Refusal(
-            f"{operation.title} needs the role {needed}; you are {role}. Those who may: {_who(needed, ops)}."
+            f"{operation.title} needs the role {needed}; you are {role}. Those who may: {who_may(needed, ops)}."
         )
     return None
 
 
-def _who(needed: RoleName, ops: Ops) -> str:
+def approval(operation: Operation, ops: Ops) -> Approval:
+    """Whose approval it needs: as ops.yaml says, else one approver where the operation is gated."""
+    named = ops.approvals.get(operation.name)
+    if named is not None:
+        return named
+    return Approval() if operation.risk is not Risk.READ and operation.gated(ops) else Approval(approvers=0)
+
+
+def record_of(operation: Operation, words: str, requester: str, channel: str, ops: Ops) -> Record:
+    """A command as it is accepted, with the approval that it needs."""
+    needed = approval(operation, ops)
+    now = time.time()
+    return Record(
+        operation=operation.name,
+        arguments=operation.model_dump(mode="json"),
+        words=words,
+        requester=requester,
+        channel=channel,
+        accepted_at=now,
+        approvals=needed.approvers,
+        approvers=who_may(needed.role, ops) if needed.approvers else "",
+        expires_at=now + needed.expires_minutes * 60 if needed.approvers else None,
+    )
+
+
+def refusal_to_decide(user: str, record: Record, ops: Ops, members: Members) -> Refusal | None:
+    """Whether this person may approve or deny; None where they may. Nobody approves what they asked for."""
+    needed = ops.approvals.get(record.operation, Approval()).role
+    if user == record.requester:
+        return Refusal("You asked for it yourself: somebody else must approve it. You may withdraw it.")
+    role = role_of(user, ops, members)
+    if role is None or ROLES.index(role) < ROLES.index(needed):
+        return Refusal(f"Approving this needs the role {needed}. Those who may: {who_may(needed, ops)}.")
+    return None
+
+
+def refusal_to_cancel(user: str, record: Record, ops: Ops, members: Members) -> Refusal | None:
+    """Whether this person may stop it: who asked for it, and whoever may approve."""
+    role = role_of(user, ops, members)
+    if user == record.requester or (role is not None and ROLES.index(role) >= ROLES.index("approver")):
+        return None
+    return Refusal(f"Only <@{record.requester}> and approvers may stop it: {who_may('approver', ops)}.")
+
+
+def who_may(needed: RoleName, ops: Ops) -> str:
+    """Those who have this role or a higher one, as Slack shows them."""
     names = [_names(role, ops) for role in ROLES[ROLES.index(needed) :]]
     return ", ".join(name for name in names if name) or "nobody yet (see `roles` in ops.yaml)"
 

@@ -18,12 +18,12 @@ from redis import Redis
 from rq import Worker
 from rq.job import Job
 
-from workers import queues, registry, settings, thread, timeouts
-from workers.lease import alive
-from workers.operation import Operation, OperatorError, Report
-from workers.outbox import Outbox
+from workers import approvals, locks, proposals, queues, registry, settings, thread, timeouts
+from workers.lease import Signs, alive
+from workers.operation import Cancelled, Change, Operation, OperatorError, Plan, Report, Risk, Status
+from workers.outbox import Outbox, draft
 from workers.queues import SealedJob, queue
-from workers.state import Phase, Record, Records, connect
+from workers.state import Phase, Record, Records, Stage, connect
 from workers.systems import Systems, preload
 
 if TYPE_CHECKING:
@@ -39,32 +39,96 @@ _log = structlog.get_logger(__name__)
 
 
 def run(record_id: str) -> str:
-    """RQ calls this in the work-horse: claim the record, do it, end it. Returns the phase it ended in."""
+    """RQ calls this in the work-horse: claim a stage of the record, and do it. Returns the phase that it led to."""
     records = Records(_redis())
-    record = records.start(record_id, worker=_worker_name())
-    if record is None:
-        _log.warning("not run again: claimed before", operation_id=record_id)
+    known = records.get(record_id)
+    record = known and records.start(record_id, worker=_worker_name(), stage=known.stage)
+    if not record:
+        _log.warning("not run again: claimed or ended before", operation_id=record_id)
         return "claimed before"
     with (
         structlog.contextvars.bound_contextvars(operation_id=record.id, operation=record.operation),
-        alive(records, record.id),
+        alive(records, record.id) as signs,
     ):
-        phase, outcome, words = _attempt(record)
-        if not records.finish(record.id, phase, outcome, *words):
-            _log.warning("ended by somebody else", phase=phase, outcome=outcome)
-        return phase.value
+        if record.stage is Stage.PLAN:
+            return _plan(record, records).value
+        ended = _attempt(record, lambda operation: _carried_out(operation, record, signs))
+        return _end(record, records, ended).value
 
 
-def _attempt(record: Record) -> tuple[Phase, str, list[tuple[Kind, str]]]:
+def _plan(record: Record, records: Records) -> Phase:
+    """Make the plan; then it waits for its approvers, or, where it needs none, for an `ops` worker."""
+    made: list[Plan] = []
+
+    def plan(operation: Operation) -> Report:
+        made.append(operation.plan(_systems()))
+        return Report(title=operation.title, status=Status.OK, summary=made[0].summary)
+
+    ended = _attempt(record, plan)
+    if not made or ended[0] is not Phase.DONE:
+        return _end(record, records, ended)
+    phase = Phase.PENDING if record.approvals else Phase.QUEUED
+    waits = record.model_copy(update={"phase": phase})
+    fields: dict[str, Any] = {"phase": phase, "plan": made[0].model_dump(mode="json"), "digest": made[0].digest}
+    if phase is Phase.QUEUED:
+        fields |= queues.run_fields()
+    words = draft("edit", proposals.proposal(made[0], waits))
+    if records.move(record.id, words, before=Phase.RUNNING, **fields) and phase is Phase.QUEUED:
+        queues.enqueue_run(record.id, _redis())
+    return phase
+
+
+def _carried_out(operation: Operation, record: Record, signs: Signs) -> Report:
     systems = _systems()
-    progress = thread.SlackThread(Outbox(systems.redis), record)
+    progress = thread.SlackThread(Outbox(systems.redis), record, Records(systems.redis))
+    if operation.risk is Risk.READ:
+        return perform(operation, systems, progress)
+    with locks.held(_redis(), record, operation.touches) as taken:
+        signs.beside(taken.renew)
+        now = operation.plan(systems)
+        if now.digest != record.digest:
+            raise OperatorError(
+                f"Nothing was done: things have changed since this was planned. {difference(record, now)}",
+                "Ask again to see the new plan.",
+            )
+        return perform(operation, systems, progress)
+
+
+def difference(record: Record, now: Plan) -> str:
+    """What is another in the plan made now than in the one that was approved, in a sentence or two."""
+    before = Plan.model_validate(record.plan)
+    old = {change.what: change for change in before.changes}
+    new = {change.what: change for change in now.changes}
+    told = [
+        f"{what}: planned {_arrow(old.get(what))}, now {_arrow(new.get(what))}."
+        for what in {**old, **new}
+        if old.get(what) != new.get(what)
+    ]
+    told += [
+        f"{name} was {before.facts.get(name)}, now {now.facts.get(name)}."
+        for name in {**before.facts, **now.facts}
+        if before.facts.get(name) != now.facts.get(name)
+    ]
+    return " ".join(told[:5]) or "Its steps are others."
+
+
+def _arrow(change: Change | None) -> str:
+    return f"{change.before} → {change.after}" if change else "nothing"
+
+
+def _attempt(record: Record, do: Callable[[Operation], Report]) -> tuple[Phase, str, list[tuple[Kind, str]]]:
     try:
         operation = registry.build(record.operation, record.arguments)
         with timeouts.limit(operation.timeout_seconds):
-            report = perform(operation, systems, progress)
+            report = do(operation)
     except OperatorError as error:
         _log.info("failed", reason=str(error))
         return _failed(record, error.message, error.hint)
+    except Cancelled:
+        _log.info("cancelled")
+        by = Records(_redis()).asked_to_stop(record.id)
+        message = f"stopped at a safe point, as <@{by}> asked." if by else "stopped at a safe point."
+        return Phase.CANCELLED, message, thread.cancellation(record, message)
     except timeouts.TimedOut:
         _log.warning("timed out")
         return _failed(record, "It took longer than allowed and was stopped.", "Check /mlflow health.")
@@ -76,7 +140,16 @@ def _attempt(record: Record) -> tuple[Phase, str, list[tuple[Kind, str]]]:
             f"Something unexpected happened (id {incident}).",
             f"The workers' log has the details under {incident}.",
         )
-    return Phase.DONE, report.summary, thread.success(record, report)
+    # What could not be done, or was put back, is reported as a failure by its status.
+    phase = Phase.FAILED if operation.risk is not Risk.READ and report.status is Status.FAIL else Phase.DONE
+    return phase, report.summary, thread.success(record, report)
+
+
+def _end(record: Record, records: Records, ended: tuple[Phase, str, list[tuple[Kind, str]]]) -> Phase:
+    phase, outcome, words = ended
+    if not records.finish(record.id, phase, outcome, *words):
+        _log.warning("ended by somebody else", phase=phase, outcome=outcome)
+    return phase
 
 
 def _failed(record: Record, message: str, hint: str) -> tuple[Phase, str, list[tuple[Kind, str]]]:
@@ -134,13 +207,13 @@ def work(queue_name: str, ready: Callable[[], None]) -> None:
 
 
 def _tell_killed(job: Job, _pid: int, status: int, _usage: object) -> None:
-    record = Records(_redis()).get(job.id)
+    record = Records(_redis()).get(str(job.args[0]) if job.args else job.id)
     if record is not None and record.phase is Phase.RUNNING:
         tell_lost(record, _redis(), f"its process was killed (wait status {status})")
 
 
 def rescue(redis: Redis) -> None:
-    """End every record whose worker is gone, and queue again what a dying worker took and nobody began."""
+    """End every record whose worker is gone or whose time is over, and queue again what nobody began."""
     records = Records(redis)
     for record_id in records.open():
         record = records.get(record_id)
@@ -148,7 +221,9 @@ def rescue(redis: Redis) -> None:
             continue
         if record.phase is Phase.RUNNING and not records.alive(record_id):
             tell_lost(record, redis, "its worker is gone")
-        elif record.phase is Phase.QUEUED and queues.is_lost(record, redis):
+        elif record.phase is Phase.PENDING:
+            approvals.expire(redis, record, time.time())
+        elif record.phase in {Phase.QUEUED, Phase.APPROVED} and queues.is_lost(record, redis):
             if record.queued_times >= queues.ATTEMPTS:
                 tell_lost(record, redis, f"its process died {record.queued_times} times before it could begin")
             else:

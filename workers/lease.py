@@ -10,26 +10,47 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import structlog
 from redis.exceptions import RedisError
 
+from workers.operation import OperatorError
 from workers.state import ALIVE_SECONDS, Records
 
 _log = structlog.get_logger(__name__)
 
 
+class Signs:
+    """What else is to be done with each sign of life: renewing locks."""
+
+    def __init__(self) -> None:
+        self._besides: list[Callable[[], None]] = []
+
+    def beside(self, call: Callable[[], None]) -> None:
+        """Call this each time from now on. What it raises as an OperatorError means that it is lost."""
+        self._besides.append(call)
+
+    def give(self) -> None:
+        """Do it."""
+        for call in self._besides:
+            call()
+
+
 @contextmanager
-def alive(records: Records, record_id: str, *, every_seconds: float = ALIVE_SECONDS / 3) -> Iterator[None]:
+def alive(records: Records, record_id: str, *, every_seconds: float = ALIVE_SECONDS / 3) -> Iterator[Signs]:
     """Give signs of life within."""
     done = threading.Event()
+    signs = Signs()
 
     def renew() -> None:
         while not done.wait(every_seconds):
             try:
                 wanted = records.renew(record_id)
+                signs.give()
+            except OperatorError:
+                wanted = False
             except RedisError as error:
                 _log.warning("no sign of life could be given", error=type(error).__name__)
                 continue
@@ -39,7 +60,7 @@ def alive(records: Records, record_id: str, *, every_seconds: float = ALIVE_SECO
     thread = threading.Thread(target=renew, name="lease", daemon=True)
     thread.start()
     try:
-        yield
+        yield signs
     finally:
         done.set()
 

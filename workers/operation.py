@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 if TYPE_CHECKING:
+    from workers.settings import Ops
     from workers.systems import Systems
 
 
@@ -165,7 +166,7 @@ def verdict(checks: tuple[Check, ...]) -> Status:
     return max((check.status for check in checks), key=lambda s: s.severity, default=Status.UNKNOWN)
 
 
-class Cancelled(Exception):  # noqa: N818 - the outcome's name, as in concurrent.futures
+class Cancelled(BaseException):
     """Raised by `Progress.checkpoint` where somebody asked the operation to stop."""
 
 
@@ -201,6 +202,10 @@ class Operation(BaseModel):
     def title(self) -> str:
         """What people call it in a headline."""
         return self.name.replace("-", " ").capitalize()
+
+    def gated(self, ops: Ops) -> bool:  # noqa: ARG002 - for those that judge by ops.yaml
+        """Whether a second person must approve it, where ops.yaml says nothing of it."""
+        return self.risk is Risk.DESTRUCTIVE
 
     def plan(self, systems: Systems) -> Plan:
         """What it would do, changing nothing. Raises OperatorError where it cannot be done at all."""

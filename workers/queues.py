@@ -20,7 +20,7 @@ from rq.job import Job
 
 from workers import registry
 from workers.operation import Operation, Risk
-from workers.state import Phase, Record, Records
+from workers.state import Phase, Record, Records, Stage
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -65,11 +65,6 @@ def queue(name: str, redis: Redis) -> Queue:
     return Queue(name, connection=redis, job_class=SealedJob, serializer="json")
 
 
-def queue_for(operation: Operation) -> str:
-    """Reads are quick; whatever changes something waits for an `ops` worker."""
-    return QUICK if operation.risk is Risk.READ else OPS
-
-
 def throw_away_garbage(of: Queue, redis: Redis) -> None:
     """Remove what somebody put on a queue that is not even text."""
     for key in (of.key, of.intermediate_queue_key):
@@ -82,18 +77,39 @@ def throw_away_garbage(of: Queue, redis: Redis) -> None:
                 redis.lrem(key, 0, raw)
 
 
+def run_fields() -> dict[str, Any]:
+    """The fields of a record whose plan is made and which is to run."""
+    return {"stage": Stage.RUN, "queue": OPS, "queued_at": time.time(), "queued_times": 1}
+
+
 def enqueue(record: Record, redis: Redis) -> None:
-    """Put an accepted and announced record on its queue; a second time is without effect."""
+    """Put an accepted and announced record on its queue; a second time is without effect.
+
+    What reads is run; what changes something is planned first, on the quick queue.
+    """
     operation = registry.build(record.operation, record.arguments)
-    name = queue_for(operation)
     if record.phase is Phase.ACCEPTED:
-        now = time.time()
-        Records(redis).update(record.id, phase=Phase.QUEUED, queue=name, queued_at=now, queued_times=1)
+        stage = Stage.RUN if operation.risk is Risk.READ else Stage.PLAN
+        fields = {"phase": Phase.QUEUED, "stage": stage, "queue": QUICK, "queued_at": time.time(), "queued_times": 1}
+        Records(redis).update(record.id, **fields)
+        record = record.model_copy(update=fields)
+    _put(record, operation, redis)
+
+
+def enqueue_run(record_id: str, redis: Redis) -> None:
+    """Put a record that was planned, and approved where it must be, on its queue."""
+    record = Records(redis).get(record_id)
+    if record is not None:
+        _put(record, registry.build(record.operation, record.arguments), redis)
+
+
+def _put(record: Record, operation: Operation, redis: Redis) -> None:
+    assert record.queue is not None
     try:
-        queue(name, redis).enqueue(
+        queue(record.queue, redis).enqueue(
             RUN,
             record.id,
-            job_id=record.id,
+            job_id=job_id(record),
             unique=True,
             job_timeout=operation.timeout_seconds + GRACE_SECONDS,
             result_ttl=RESULT_SECONDS,
@@ -104,19 +120,23 @@ def enqueue(record: Record, redis: Redis) -> None:
         _log.info("already enqueued", operation_id=record.id)
 
 
+def job_id(record: Record) -> str:
+    """The id of the job that does a record's stage."""
+    return f"{record.id}-plan" if record.stage is Stage.PLAN else record.id
+
+
 def is_lost(record: Record, redis: Redis) -> bool:
     """Whether a queued record is on no queue although nobody has begun it: its worker died with it in its hands."""
     if record.queue is None or time.time() - (record.queued_at or 0) < STUCK_SECONDS:
         return False
-    waits = redis.lpos(queue(record.queue, redis).key, record.id) is not None
-    return not waits and not Records(redis).claimed(record.id)
+    waits = redis.lpos(queue(record.queue, redis).key, job_id(record)) is not None
+    return not waits and not Records(redis).claimed(record.id, record.stage)
 
 
 def enqueue_again(record: Record, redis: Redis) -> None:
     """Queue a lost record once more. It is claimed before it runs, so that it cannot run twice."""
     _log.warning("queued again", operation_id=record.id, times=record.queued_times + 1)
     Records(redis).update(record.id, queued_at=time.time(), queued_times=record.queued_times + 1)
-    assert record.queue is not None
     with suppress(NoSuchJobError):
-        SealedJob.fetch(record.id, connection=redis, serializer="json").delete()
-    enqueue(record, redis)
+        SealedJob.fetch(job_id(record), connection=redis, serializer="json").delete()
+    _put(record, registry.build(record.operation, record.arguments), redis)

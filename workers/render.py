@@ -45,7 +45,8 @@ BY_CLOCK = "schedule:"
 """What a requester that is no person begins with; then comes the schedule's entry."""
 
 
-def _whom(requester: str) -> str:
+def whom(requester: str) -> str:
+    """Who asked, as Slack shows it: a person, or the clock."""
     if requester.startswith(BY_CLOCK):
         return f"the schedule {code(requester.removeprefix(BY_CLOCK))}"
     return f"<@{requester}>"
@@ -83,21 +84,21 @@ def plain(text: str) -> str:
     return re.sub(r"(?<!\w)([*_~`]+)(?=\w)", "\\1\u2060", escape(text))
 
 
-def _short(text: str) -> str:
+def short(text: str) -> str:
     """What notifications show, and Slack where it refuses the blocks: harmless there too."""
     return escape(" ".join(text.split())[:250])
 
 
 def asked(words: str, requester: str) -> Message:
     """The root message of a command that has just been accepted."""
-    text = f":hourglass_flowing_sand: {code('/mlflow ' + words)} asked by {_whom(requester)}"
-    return Message(text=_short(f"/mlflow {words}"), blocks=[_section(text)])
+    text = f":hourglass_flowing_sand: {code('/mlflow ' + words)} asked by {whom(requester)}"
+    return Message(text=short(f"/mlflow {words}"), blocks=[section(text)])
 
 
 def under_way(words: str, requester: str, step: str, figure: str) -> Message:
     """The root message while the command runs."""
-    text = f":hourglass_flowing_sand: {code('/mlflow ' + words)} asked by {_whom(requester)}\n{plain(step)}"
-    return Message(text=_short(f"/mlflow {words}: {step}"), blocks=[_section(f"{text} {plain(figure)}".rstrip())])
+    text = f":hourglass_flowing_sand: {code('/mlflow ' + words)} asked by {whom(requester)}\n{plain(step)}"
+    return Message(text=short(f"/mlflow {words}: {step}"), blocks=[section(f"{text} {plain(figure)}".rstrip())])
 
 
 def failed(words: str, requester: str, message: str, hint: str) -> Message:
@@ -105,21 +106,27 @@ def failed(words: str, requester: str, message: str, hint: str) -> Message:
     lines = [f":x: {code('/mlflow ' + words)} failed: {plain(message)}"]
     if hint:
         lines.append(plain(hint))
-    lines.append(f"_asked by {_whom(requester)}_")
-    return Message(text=_short(f"/mlflow {words} failed: {message}"), blocks=_paragraphs("\n".join(lines)))
+    lines.append(f"_asked by {whom(requester)}_")
+    return Message(text=short(f"/mlflow {words} failed: {message}"), blocks=paragraphs("\n".join(lines)))
+
+
+def stopped(words: str, requester: str, message: str) -> Message:
+    """The root message of a command that was stopped. message: mrkdwn of our own."""
+    text = f":octagonal_sign: {code('/mlflow ' + words)} was {message}\n_asked by {whom(requester)}_"
+    return Message(text=short(f"/mlflow {words} was stopped"), blocks=paragraphs(text))
 
 
 def root(report: Report, words: str, requester: str) -> Message:
     """A finished report in the channel: the verdict, then one line per check, worst first."""
     headline = f"{_EMOJI[report.status]} *{plain(report.title)}*: {plain(report.summary)}"
     lines = [_check_line(check) for check in report.checks]
-    blocks = [*_paragraphs(headline), *_paragraphs("\n".join(lines))] if lines else _paragraphs(headline)
-    foot = [f"{code('/mlflow ' + words)} asked by {_whom(requester)}", f"{report.took_seconds:.1f} s"]
+    blocks = [*paragraphs(headline), *paragraphs("\n".join(lines))] if lines else paragraphs(headline)
+    foot = [f"{code('/mlflow ' + words)} asked by {whom(requester)}", f"{report.took_seconds:.1f} s"]
     if report.checks or report.sections:
         foot.append("details in the thread")
     blocks = blocks[: BLOCKS - 1]
     blocks.append({"type": "context", "elements": [{"type": "mrkdwn", "text": " · ".join(foot)[:2000]}]})
-    return Message(text=_short(f"{report.title}: {report.summary}"), blocks=blocks)
+    return Message(text=short(f"{report.title}: {report.summary}"), blocks=blocks)
 
 
 def details(report: Report) -> list[Message]:
@@ -127,11 +134,11 @@ def details(report: Report) -> list[Message]:
     blocks: list[Block] = []
     for check in report.checks:
         blocks.extend(_check_blocks(check))
-    for section in report.sections:
-        blocks.extend(_section_blocks(section))
+    for each in report.sections:
+        blocks.extend(_section_blocks(each))
     if report.hints:
-        blocks.append(_section("Next: " + " · ".join(code("/mlflow " + hint) for hint in report.hints)))
-    messages = [Message(text=_short(f"{report.title}: details"), blocks=group) for group in _messages(blocks)]
+        blocks.append(section("Next: " + " · ".join(code("/mlflow " + hint) for hint in report.hints)))
+    messages = [Message(text=short(f"{report.title}: details"), blocks=group) for group in _messages(blocks)]
     return messages if len(messages) <= DETAIL_MESSAGES else [_as_file(report)]
 
 
@@ -143,7 +150,7 @@ def _as_file(report: Report) -> Message:
     page = Console(file=StringIO(), width=160, highlight=False, color_system=None)
     to_terminal(report, page, details=True)
     name = re.sub(r"\W+", "-", report.title).strip("-").lower()
-    return Message(_short(f"{report.title}: the details"), [], f"{name}.txt", page.file.getvalue())  # type: ignore[attr-defined]
+    return Message(short(f"{report.title}: the details"), [], f"{name}.txt", page.file.getvalue())  # type: ignore[attr-defined]
 
 
 def _check_line(check: Check) -> str:
@@ -153,23 +160,23 @@ def _check_line(check: Check) -> str:
 
 def _check_blocks(check: Check) -> Iterator[Block]:
     look = f"\nLook further: {code(check.look_further)}" if check.look_further else ""
-    yield from _paragraphs(_check_line(check) + look)
-    for section in check.details:
-        yield from _section_blocks(section)
+    yield from paragraphs(_check_line(check) + look)
+    for each in check.details:
+        yield from _section_blocks(each)
 
 
-def _section_blocks(section: Section) -> Iterator[Block]:
-    if section.title:
-        yield _section(f"*{plain(section.title)}*")
-    match section:
+def _section_blocks(shown: Section) -> Iterator[Block]:
+    if shown.title:
+        yield section(f"*{plain(shown.title)}*")
+    match shown:
         case Facts(items=items):
-            yield from _paragraphs("\n".join(f"{plain(name)}: {plain(value)}" for name, value in items))
+            yield from paragraphs("\n".join(f"{plain(name)}: {plain(value)}" for name, value in items))
         case Table():
-            yield from _literal(_columns(section))
+            yield from _literal(_columns(shown))
         case Text(text=text, literal=True):
             yield from _literal(text.splitlines())
         case Text(text=text):
-            yield from _paragraphs(plain(text))
+            yield from paragraphs(plain(text))
 
 
 def _columns(table: Table) -> list[str]:
@@ -193,11 +200,12 @@ def _literal(lines: Iterable[str]) -> Iterator[Block]:
     """Lines as code blocks; a block ends between two lines."""
     safe = (escape(line).replace("```", "'''") for line in lines)
     for text in _split(safe, SECTION_TEXT - 8):
-        yield _section(f"```\n{text}\n```")
+        yield section(f"```\n{text}\n```")
 
 
-def _paragraphs(text: str) -> list[Block]:
-    return [_section(part) for part in _split(text.split("\n"), SECTION_TEXT) if part.strip()]
+def paragraphs(text: str) -> list[Block]:
+    """As many sections as the text needs."""
+    return [section(part) for part in _split(text.split("\n"), SECTION_TEXT) if part.strip()]
 
 
 def _split(lines: Iterable[str], limit: int) -> Iterator[str]:
@@ -230,7 +238,8 @@ def _messages(blocks: Iterable[Block]) -> Iterator[list[Block]]:
         yield held
 
 
-def _section(text: str) -> Block:
+def section(text: str) -> Block:
+    """A section of mrkdwn, cut to Slack's limit."""
     return {"type": "section", "text": {"type": "mrkdwn", "text": text[:SECTION_TEXT]}}
 
 

@@ -179,6 +179,20 @@ class Slack(_Section):
     edits_per_second: Annotated[float, Field(gt=0, le=10)] = Field(1.0, description="of one message")
 
 
+class Approval(_Section):
+    """Whose approval an operation needs."""
+
+    approvers: Annotated[int, Field(ge=0, le=5)] = Field(1, description="how many people must approve; 0: nobody")
+    role: RoleName = Field("approver", description="the role that they must have")
+    expires_minutes: Annotated[float, Field(gt=0, le=10_080)] = Field(30, description="after which nobody may")
+
+
+class Scaling(_Section):
+    """What an operator may do alone."""
+
+    free_up_to: Annotated[int, Field(ge=1, le=1000)] = Field(6, description="replicas; more, and 0, need approval")
+
+
 def _cron(value: str) -> str:
     from croniter import croniter
 
@@ -205,6 +219,8 @@ class Ops(_Section):
     storage: Storage = Storage()
     health: Health = Health()
     slack: Slack = Slack()
+    scaling: Scaling = Scaling()
+    approvals: dict[str, Approval] = Field({}, description="by the operation's name: scale, restart, …")
     schedule: dict[str, ScheduleEntry] = Field({}, description="by name")
     time_zone: Annotated[str, AfterValidator(_time_zone)] = "UTC"
 

@@ -58,12 +58,12 @@ return 1
 
 _START = """
 if redis.call('HEXISTS', KEYS[2], 'ended') == 1 then return 0 end
-if redis.call('HSETNX', KEYS[2], 'claim', ARGV[1]) == 0 and redis.call('HGET', KEYS[2], 'claim') ~= ARGV[1] then
+if redis.call('HSETNX', KEYS[2], ARGV[4], ARGV[1]) == 0 and redis.call('HGET', KEYS[2], ARGV[4]) ~= ARGV[1] then
   return 0
 end
 redis.call('EXPIRE', KEYS[2], ARGV[2])
 redis.call('SET', KEYS[3], ARGV[1], 'PX', ARGV[3])
-for i = 4, #ARGV, 2 do redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1]) end
+for i = 5, #ARGV, 2 do redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1]) end
 return 1
 """
 
@@ -73,15 +73,29 @@ redis.call('SET', KEYS[2], '1', 'PX', ARGV[1])
 return 1
 """
 
+_MOVE = (
+    PUSH
+    + """
+if redis.call('HEXISTS', KEYS[2], 'ended') == 1 then return 0 end
+if redis.call('HGET', KEYS[1], 'phase') ~= ARGV[3] then return 0 end
+for i = 5, 5 + 2 * ARGV[4] - 1, 2 do redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1]) end
+redis.call('DEL', KEYS[3])
+for i = 5 + 2 * ARGV[4], #ARGV, 2 do push(ARGV[1], ARGV[i], ARGV[i + 1], ARGV[2]) end
+return 1
+"""
+)
+
 _FINISH = (
     PUSH
     + """
+local now_in = redis.call('HGET', KEYS[1], 'phase')
+if ARGV[5] ~= '' and now_in ~= ARGV[5] then return 0 end
 if redis.call('HSETNX', KEYS[2], 'ended', ARGV[3]) == 0 then return 0 end
 redis.call('EXPIRE', KEYS[2], keep)
-for i = 5, 5 + 2 * ARGV[4] - 1, 2 do redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1]) end
+for i = 6, 6 + 2 * ARGV[4] - 1, 2 do redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1]) end
 redis.call('ZREM', KEYS[3], ARGV[1])
 redis.call('DEL', KEYS[4])
-for i = 5 + 2 * ARGV[4], #ARGV, 2 do push(ARGV[1], ARGV[i], ARGV[i + 1], ARGV[2]) end
+for i = 6 + 2 * ARGV[4], #ARGV, 2 do push(ARGV[1], ARGV[i], ARGV[i + 1], ARGV[2]) end
 return 1
 """
 )
@@ -109,18 +123,33 @@ def connect(settings: Settings, *, answer_within_seconds: float = 10.0, patience
 
 
 class Phase(StrEnum):
-    """Where a command is on its way. Everything from `done` on is an end."""
+    """Where a command is on its way: pending waits for approvers; everything from `done` on is an end."""
 
     ACCEPTED = "accepted"
     QUEUED = "queued"
+    PENDING = "pending"
+    APPROVED = "approved"
     RUNNING = "running"
     DONE = "done"
     FAILED = "failed"
+    DENIED = "denied"
+    EXPIRED = "expired"
+    CANCELLED = "cancelled"
 
     @property
     def ended(self) -> bool:
         """True where nothing more will happen."""
-        return self in {Phase.DONE, Phase.FAILED}
+        return self in _ENDS
+
+
+_ENDS = frozenset({Phase.DONE, Phase.FAILED, Phase.DENIED, Phase.EXPIRED, Phase.CANCELLED})
+
+
+class Stage(StrEnum):
+    """What a job does with a record. Each is begun once."""
+
+    PLAN = "plan"
+    RUN = "run"
 
 
 def new_id() -> str:
@@ -129,7 +158,11 @@ def new_id() -> str:
 
 
 class Record(BaseModel):
-    """One accepted command. Times are seconds since the epoch."""
+    """One accepted command. Times are seconds since the epoch.
+
+    approvals: how many people must approve it. approvers: those who may, as Slack shows them. expires_at: until when
+    they may. plan and digest: what they approve.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -142,7 +175,14 @@ class Record(BaseModel):
     phase: Phase = Phase.ACCEPTED
     root_ts: str | None = None
     accepted_at: float = Field(default_factory=time.time)
+    approvals: int = 0
+    expires_at: float | None = None
+    plan: dict[str, Any] | None = None
+    digest: str | None = None
+    approvers: str = ""
+    decided_by: tuple[str, ...] = ()
     queue: str | None = None
+    stage: Stage = Stage.RUN
     queued_at: float | None = None
     queued_times: int = 0
     started_at: float | None = None
@@ -159,6 +199,7 @@ class Records:
         self._accept = redis.register_script(_ACCEPT)
         self._start = redis.register_script(_START)
         self._renew = redis.register_script(_RENEW)
+        self._move = redis.register_script(_MOVE)
         self._finish = redis.register_script(_FINISH)
 
     def accept(self, record: Record, delivery: str, root: Message, *, remember_seconds: int = SEEN_SECONDS) -> bool:
@@ -185,11 +226,12 @@ class Records:
         ids: Any = self._redis.zrange(_OPEN, 0, -1)
         return [member.decode() for member in ids]
 
-    def start(self, record_id: str, worker: str) -> Record | None:
-        """Claim a record for running: exactly one caller gets it, all others None."""
+    def start(self, record_id: str, worker: str, stage: Stage = Stage.RUN) -> Record | None:
+        """Claim a stage of a record: exactly one caller gets it, all others None."""
         fields = _encode({"phase": Phase.RUNNING, "started_at": time.time(), "worker": worker})
         claim = f"{worker}/{secrets.token_hex(4)}"
-        told = [claim, RECORD_SECONDS, int(ALIVE_SECONDS * 1000), *(part for pair in fields.items() for part in pair)]
+        about: list[Any] = [claim, RECORD_SECONDS, int(ALIVE_SECONDS * 1000), stage]
+        told = [*about, *(part for pair in fields.items() for part in pair)]
         if not self._start(keys=[_key(record_id), _key(record_id) + ":claim", _alive(record_id)], args=told):
             return None
         return self.get(record_id)
@@ -203,16 +245,39 @@ class Records:
         """Whether its worker has said so within ALIVE_SECONDS."""
         return bool(self._redis.exists(_alive(record_id)))
 
-    def claimed(self, record_id: str) -> bool:
-        """Whether a worker has begun it."""
-        return bool(self._redis.hexists(_key(record_id) + ":claim", "claim"))
+    def claimed(self, record_id: str, stage: Stage) -> bool:
+        """Whether a worker has begun this stage of it."""
+        return bool(self._redis.hexists(_key(record_id) + ":claim", stage))
 
-    def finish(self, record_id: str, phase: Phase, outcome: str, *drafts: tuple[Kind, str]) -> bool:
-        """Write the end of a record together with the words about it, once; False where it had ended before."""
+    def ask_to_stop(self, record_id: str, user: str) -> None:
+        """Ask whoever runs it to stop at the next safe point."""
+        self._redis.hsetnx(_key(record_id) + ":claim", "stop", user)
+
+    def asked_to_stop(self, record_id: str) -> str | None:
+        """Who asked it to stop."""
+        user: Any = self._redis.hget(_key(record_id) + ":claim", "stop")
+        return user.decode() if user else None
+
+    def move(self, record_id: str, *drafts: tuple[Kind, str], before: Phase, **fields: Any) -> bool:
+        """Change fields (its phase, as a rule) together with words about it; False where it is not in `before`."""
+        encoded = _encode(fields)
+        keys = [_key(record_id), _key(record_id) + ":claim", _alive(record_id)]
+        told: list[Any] = [record_id, time.time(), json.dumps(before), len(encoded)]
+        pairs = [part for pair in encoded.items() for part in pair]
+        return bool(self._move(keys=keys, args=[*told, *pairs, *(part for each in drafts for part in each)]))
+
+    def finish(
+        self, record_id: str, phase: Phase, outcome: str, *drafts: tuple[Kind, str], before: Phase | None = None
+    ) -> bool:
+        """Write the end of a record together with the words about it, once; False where it had ended before.
+
+        before: only where it is in this phase.
+        """
         now = time.time()
         fields = _encode({"phase": phase, "ended_at": now, "outcome": without_secrets(outcome)})
         keys = [_key(record_id), _key(record_id) + ":claim", _OPEN, _alive(record_id)]
-        told = [record_id, now, phase, len(fields), *(part for pair in fields.items() for part in pair)]
+        only = json.dumps(before) if before else ""
+        told = [record_id, now, phase, len(fields), only, *(part for pair in fields.items() for part in pair)]
         return bool(self._finish(keys=keys, args=[*told, *(part for each in drafts for part in each)]))
 
 

@@ -14,14 +14,16 @@ import structlog
 from redis.exceptions import RedisError
 
 from workers import render
+from workers.operation import Cancelled
 from workers.outbox import Outbox, draft
 
 if TYPE_CHECKING:
     from workers.operation import Report
     from workers.outbox import Kind
-    from workers.state import Record
+    from workers.state import Record, Records
 
 EDIT_SECONDS = 1.0
+LOOK_SECONDS = 0.5
 
 _log = structlog.get_logger(__name__)
 
@@ -29,9 +31,18 @@ _log = structlog.get_logger(__name__)
 class SlackThread:
     """The progress of one record, in its thread."""
 
-    def __init__(self, outbox: Outbox, record: Record, *, monotonic: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        outbox: Outbox,
+        record: Record,
+        records: Records | None = None,
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._outbox = outbox
         self._record = record
+        self._records = records
+        self._looked = monotonic()
         self._monotonic = monotonic
         self._step = ""
         self._edited = monotonic()
@@ -46,7 +57,17 @@ class SlackThread:
         self._edit(f"{done:,} of {total:,} {unit}")
 
     def checkpoint(self) -> None:
-        """See Progress."""
+        """See Progress; Redis is asked at most once in LOOK_SECONDS."""
+        now = self._monotonic()
+        if self._records is None or now - self._looked < LOOK_SECONDS:
+            return
+        self._looked = now
+        try:
+            asked = self._records.asked_to_stop(self._record.id)
+        except RedisError:
+            return
+        if asked:
+            raise Cancelled
 
     def _edit(self, figure: str) -> None:
         now = self._monotonic()
@@ -69,3 +90,8 @@ def success(record: Record, report: Report) -> list[tuple[Kind, str]]:
 def failure(record: Record, message: str, hint: str) -> list[tuple[Kind, str]]:
     """The last words about a record that failed: why, and what now."""
     return [draft("edit", render.failed(record.words, record.requester, message, hint))]
+
+
+def cancellation(record: Record, message: str) -> list[tuple[Kind, str]]:
+    """The last words about a record that was stopped."""
+    return [draft("edit", render.stopped(record.words, record.requester, message))]

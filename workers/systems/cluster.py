@@ -23,8 +23,10 @@ from kubernetes.config import ConfigException, load_incluster_config, load_kube_
 from workers.settings import SettingsError
 from workers.systems import connections
 from workers.systems.errors import (
+    ClusterConflict,
     ClusterError,
     ClusterForbidden,
+    ClusterInvalid,
     ClusterNotFound,
     ClusterNotReady,
     ClusterUnavailable,
@@ -134,6 +136,23 @@ class Cluster:
         finally:
             response.release_conn()
 
+    def scale(self, name: str) -> Json:
+        """The scale subresource of a Deployment, with its resourceVersion."""
+        return self.get(self._path("deployments", name, group="apis/apps/v1") + "/scale")
+
+    def set_scale(self, name: str, scale: Json) -> Json:
+        """Write it. Raises ClusterConflict where the Deployment was changed since its resourceVersion."""
+        return self._json(self._open(self._path("deployments", name, group="apis/apps/v1") + "/scale", "PUT", scale))
+
+    def patch_deployment(self, name: str, patch: Json) -> Json:
+        """A strategic merge patch: lists such as containers are merged by name."""
+        path = self._path("deployments", name, group="apis/apps/v1")
+        return self._json(self._open(path, "PATCH", patch, content_type="application/strategic-merge-patch+json"))
+
+    def autoscalers(self) -> list[Json]:
+        """All HorizontalPodAutoscalers of the namespace."""
+        return self.list(self._path("horizontalpodautoscalers", group="apis/autoscaling/v2"))
+
     def may(self, verb: str, group: str, resource: str) -> bool:
         """Whether our account may do this in the namespace; `resource` may name a subresource ("pods/log")."""
         kind, _, subresource = resource.partition("/")
@@ -189,7 +208,14 @@ class Cluster:
         tail = f"/{quote(name, safe='')}" if name else ""
         return f"/{group}/namespaces/{quote(self.namespace, safe='')}/{kind}{tail}"
 
-    def _open(self, path: str, method: str = "GET", sent: Json | None = None, **query: Any) -> urllib3.BaseHTTPResponse:
+    def _open(
+        self,
+        path: str,
+        method: str = "GET",
+        sent: Json | None = None,
+        content_type: str = "application/json",
+        **query: Any,
+    ) -> urllib3.BaseHTTPResponse:
         """A response with status 2xx whose body has not been read."""
         try:
             accept = {"Accept": "application/json, */*"}
@@ -197,7 +223,7 @@ class Cluster:
                 method,
                 path,
                 query_params=list(query.items()),
-                header_params=accept | ({"Content-Type": "application/json"} if sent else {}),
+                header_params=accept | ({"Content-Type": content_type} if sent else {}),
                 body=sent,
                 auth_settings=["BearerToken"],
             )
@@ -212,7 +238,7 @@ class Cluster:
         except ApiException:  # what the client makes of urllib3's SSLError, and of nothing else here
             raise self._unreachable(urllib3.exceptions.SSLError()) from None
 
-    def _refusal(self, status: int, body: bytes) -> ClusterError:
+    def _refusal(self, status: int, body: bytes) -> ClusterError:  # noqa: PLR0911 - one line per status
         try:
             answer = json.loads(body)
         except ValueError:
@@ -232,6 +258,10 @@ class Cluster:
             )
         if status == 404:  # noqa: PLR2004
             return ClusterNotFound(f"Kubernetes: {words}.")
+        if status == 409:  # noqa: PLR2004
+            return ClusterConflict(f"Kubernetes: {words}.", "Ask again.")
+        if status == 422:  # noqa: PLR2004
+            return ClusterInvalid(f"Kubernetes does not take it: {words}.")
         if status == 400:  # noqa: PLR2004
             return ClusterNotReady(f"Kubernetes: {words}.")
         kind = ClusterUnavailable if status == 503 else ClusterError  # noqa: PLR2004

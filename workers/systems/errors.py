@@ -39,6 +39,14 @@ class ClusterNotFound(ClusterError):
     """The object, or the whole kind of object, does not exist."""
 
 
+class ClusterConflict(ClusterError):
+    """Somebody else has changed the object since it was read (409)."""
+
+
+class ClusterInvalid(ClusterError):
+    """The object would not be valid (422); the message is the API server's."""
+
+
 class ClusterUnavailable(ClusterError):
     """The API server answers, but what stands behind this part of the API does not (503)."""
 

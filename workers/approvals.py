@@ -1,0 +1,79 @@
+"""From a plan to a decision: approved by enough people, denied, withdrawn or expired; exactly one of these.
+
+A record that waits is in the phase `pending`, and each decision is one script in Redis that only a pending record
+takes: of twenty people who press at once, one decides. What is approved is looked up here by the record's id,
+whatever a button's payload holds.
+"""
+
+from __future__ import annotations
+
+import time
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+from workers import proposals, queues
+from workers.operation import Plan
+from workers.outbox import PREFIX, Outbox, draft
+from workers.state import RECORD_SECONDS, Phase, Record, Records
+
+if TYPE_CHECKING:
+    from redis import Redis
+
+
+class Answer(StrEnum):
+    """What became of a press."""
+
+    APPROVED = "approved"
+    COUNTED = "counted"
+    TOO_LATE = "too late"
+
+
+def approve(record: Record, user: str, redis: Redis) -> Answer:
+    """Count an approval; with the last one that is needed the record is queued for its run."""
+    records = Records(redis)
+    if record.phase is not Phase.PENDING or (record.expires_at or 0) <= time.time():
+        return Answer.TOO_LATE
+    key = f"{PREFIX}record:{record.id}:approvers"
+    redis.sadd(key, user)
+    redis.expire(key, RECORD_SECONDS)
+    members: Any = redis.smembers(key)
+    approvers = tuple(sorted(member.decode() for member in members))
+    plan = Plan.model_validate(record.plan)
+    if len(approvers) < record.approvals:
+        counted = record.model_copy(update={"decided_by": approvers})
+        Outbox(redis).push(record.id, draft("edit", proposals.proposal(plan, counted)))
+        return Answer.COUNTED
+    approved = record.model_copy(update={"phase": Phase.APPROVED, "decided_by": approvers})
+    moved = records.move(
+        record.id,
+        draft("edit", proposals.proposal(plan, approved)),
+        before=Phase.PENDING,
+        phase=Phase.APPROVED,
+        decided_by=approvers,
+        **queues.run_fields(),
+    )
+    if not moved:
+        return Answer.TOO_LATE
+    queues.enqueue_run(record.id, redis)
+    return Answer.APPROVED
+
+
+def refuse(record: Record, phase: Phase, user: str, redis: Redis) -> bool:
+    """Deny, withdraw (cancelled) or expire what waits; False where it had been decided. user: "" for the clock."""
+    decided = record.model_copy(update={"phase": phase, "decided_by": (user,) if user else ()})
+    plan = Plan.model_validate(record.plan)
+    words = draft("edit", proposals.proposal(plan, decided))
+    outcome = f"{phase} by {user}" if user else str(phase)
+    return Records(redis).finish(record.id, phase, outcome, words, before=Phase.PENDING)
+
+
+def expire(redis: Redis, record: Record, now: float) -> None:
+    """End what nobody decided in time; remind of it at half time. For the scheduler's sweep."""
+    if record.phase is not Phase.PENDING or record.expires_at is None:
+        return
+    if record.expires_at <= now:
+        refuse(record, Phase.EXPIRED, "", redis)
+        return
+    half = (record.accepted_at + record.expires_at) / 2
+    if now >= half and redis.set(f"{PREFIX}record:{record.id}:reminded", "1", nx=True, ex=RECORD_SECONDS):
+        Outbox(redis).push(record.id, draft("reply", proposals.reminder(record)))

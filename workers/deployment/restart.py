@@ -1,0 +1,60 @@
+"""A rolling restart, as `kubectl rollout restart` does it: a new annotation on the pods' template."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, ClassVar, Final
+
+from workers.deployment.rollout import Watched, watch
+from workers.health.fields import Fields
+from workers.operation import Operation, Plan, Progress, Report, Risk, Status
+
+if TYPE_CHECKING:
+    from workers.systems import Systems
+
+ANNOTATION: Final = "kubectl.kubernetes.io/restartedAt"
+READY_SECONDS: Final = 600.0
+
+
+class Restart(Operation):
+    """Replace every pod by a new one, a few at a time."""
+
+    name: ClassVar[str] = "restart"
+    risk: ClassVar[Risk] = Risk.CHANGE
+    touches: ClassVar[tuple[str, ...]] = ("deployment",)
+    timeout_seconds: ClassVar[int] = 1200
+
+    def plan(self, systems: Systems) -> Plan:
+        """How it rolls, from the Deployment's strategy."""
+        name = systems.settings.ops.kubernetes.deployment
+        fields = Fields(systems.cluster.deployment(name), "Deployment")
+        replicas = fields.number("spec", "replicas", default=1)
+        strategy = fields.text("spec", "strategy", "type", default="RollingUpdate")
+        gap = strategy == "Recreate" or replicas == 1
+        return Plan(
+            title=f"Restart {name}",
+            summary=f"{replicas} pods, one after the other" if not gap else f"{replicas} pods",
+            steps=(f"Annotate the template of deployment/{name}", "Wait until every pod is a new one and ready"),
+            warnings=(f"MLflow may not answer for a moment (strategy {strategy}, {replicas} replicas).",)
+            if gap
+            else (),
+            undo="none is needed: the pods are the same as before",
+            facts={"generation": fields.number("metadata", "generation"), "replicas": replicas},
+        )
+
+    def run(self, systems: Systems, progress: Progress) -> Report:
+        """Do it and watch it."""
+        names = systems.settings.ops.kubernetes
+        progress.step(f"Restarting {names.deployment}")
+        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        template = {"metadata": {"annotations": {ANNOTATION: now}}}
+        systems.cluster.patch_deployment(names.deployment, {"spec": {"template": template}})
+        outcome = watch(Watched.of(systems, READY_SECONDS), progress)
+        title = f"Restart {names.deployment}"
+        if not outcome.well:
+            summary = f"The restart does not come to its end: {outcome.why}. The old pods that are left still serve."
+            return Report(
+                title=title, status=Status.FAIL, summary=summary, sections=outcome.sections, hints=("health pods",)
+            )
+        summary = f"Every pod of {names.deployment} is a new one, and ready."
+        return Report(title=title, status=Status.OK, summary=summary, sections=outcome.sections)

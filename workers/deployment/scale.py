@@ -1,0 +1,122 @@
+"""More or fewer pods of MLflow, through the scale subresource with its resourceVersion: no change of others is lost."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final
+
+from pydantic import Field
+
+from workers.deployment.rollout import Outcome, Watched, watch
+from workers.health.amounts import count
+from workers.health.fields import Fields
+from workers.operation import Change, Operation, OperatorError, Plan, Progress, Report, Risk, Status
+from workers.systems.errors import ClusterConflict
+
+if TYPE_CHECKING:
+    from workers.settings import Ops
+    from workers.systems import Systems
+
+READY_SECONDS: Final = 300.0
+
+
+class Scale(Operation):
+    """Have this many replicas. 0 switches MLflow off."""
+
+    name: ClassVar[str] = "scale"
+    risk: ClassVar[Risk] = Risk.CHANGE
+    touches: ClassVar[tuple[str, ...]] = ("deployment",)
+    timeout_seconds: ClassVar[int] = 900
+
+    replicas: Annotated[int, Field(ge=0, le=1000)]
+
+    def gated(self, ops: Ops) -> bool:
+        """0, and more than an operator may do alone."""
+        return self.replicas == 0 or self.replicas > ops.scaling.free_up_to
+
+    def plan(self, systems: Systems) -> Plan:
+        """Before → after. Raises OperatorError where it is so already."""
+        names = systems.settings.ops.kubernetes
+        before = _replicas(systems.cluster.scale(names.deployment))
+        if before == self.replicas:
+            raise OperatorError(f"{names.deployment} has {count(before, 'replica')} already.", "Nothing is to be done.")
+        what = f"replicas of deployment/{names.deployment}"
+        return Plan(
+            title=f"Scale {names.deployment}",
+            summary=f"from {before} to {count(self.replicas, 'replica')}",
+            steps=(
+                f"Set the replicas of deployment/{names.deployment} to {self.replicas}",
+                "Wait until every pod is ready" if self.replicas else "Wait until no pod is left",
+            ),
+            changes=(Change(what=what, before=str(before), after=str(self.replicas)),),
+            warnings=(*self._off(), *_autoscaler(systems), *self._connections(systems)),
+            undo=f"/mlflow scale {before}",
+            facts={"replicas": before},
+        )
+
+    def run(self, systems: Systems, progress: Progress) -> Report:
+        """Do it and watch it. A failure leaves the wish as it is and says why the pods do not come."""
+        names = systems.settings.ops.kubernetes
+        cluster = systems.cluster
+        progress.step(f"Scaling {names.deployment} to {self.replicas}")
+        scale = cluster.scale(names.deployment)
+        before = _replicas(scale)
+        try:
+            cluster.set_scale(names.deployment, {**scale, "spec": {**scale.get("spec", {}), "replicas": self.replicas}})
+        except ClusterConflict:
+            raise OperatorError(
+                f"Nothing was done: somebody else changed {names.deployment} at the same moment.", "Ask again."
+            ) from None
+        outcome = watch(Watched.of(systems, READY_SECONDS), progress)
+        return self._report(names.deployment, before, outcome)
+
+    def _report(self, deployment: str, before: int, outcome: Outcome) -> Report:
+        back = f"scale {before}"
+        if not outcome.well:
+            return Report(
+                title=f"Scale {deployment}",
+                status=Status.FAIL,
+                summary=f"{deployment} wants {count(self.replicas, 'replica')} now, but {outcome.why}.",
+                sections=outcome.sections,
+                hints=(back, "health pods"),
+            )
+        now = "is switched off" if self.replicas == 0 else f"has {count(self.replicas, 'ready replica')}"
+        return Report(
+            title=f"Scale {deployment}",
+            status=Status.OK,
+            summary=f"{deployment} {now}; it had {before}.",
+            sections=outcome.sections,
+            hints=(back,),
+        )
+
+    def _off(self) -> tuple[str, ...]:
+        return ("MLflow is down for everybody until it is scaled up again.",) if self.replicas == 0 else ()
+
+    def _connections(self, systems: Systems) -> tuple[str, ...]:
+        """Each replica's workers hold a pool of connections; what the database bears is read where it can be."""
+        try:
+            vitals = systems.database.within(3).vitals()
+            before = max(1, _replicas(systems.cluster.scale(systems.settings.ops.kubernetes.deployment)))
+        except Exception:  # noqa: BLE001 - a warning that cannot be computed is no reason to refuse
+            return ()
+        expected = vitals.connections / before * self.replicas
+        if expected > vitals.max_connections * systems.settings.ops.health.thresholds.connections_warn:
+            told = f"About {expected:.0f} of {vitals.max_connections} database connections would be in use"
+            return (f"{told} ({vitals.connections} now).",)
+        return ()
+
+
+def _replicas(scale: dict[str, Any]) -> int:
+    return Fields(scale, "Scale").number("spec", "replicas")
+
+
+def _autoscaler(systems: Systems) -> tuple[str, ...]:
+    deployment = systems.settings.ops.kubernetes.deployment
+    try:
+        found = systems.cluster.autoscalers()
+    except OperatorError:
+        return ()
+    return tuple(
+        f"HorizontalPodAutoscaler {scaler['metadata']['name']} steers it and will change the number again."
+        for scaler in found
+        if scaler.get("spec", {}).get("scaleTargetRef", {}).get("name") == deployment
+    )

@@ -1,0 +1,94 @@
+"""One change per target at a time, over all workers: each lock has an owner and a lease, so that a dead one's lapses.
+
+mlflow-ops:lock:<target>   the record that holds it; it lapses unless its worker renews it
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from workers.operation import OperatorError
+from workers.outbox import PREFIX
+from workers.state import ALIVE_SECONDS, Record, Records
+
+if TYPE_CHECKING:
+    from redis import Redis
+
+LEASE_SECONDS = 2 * ALIVE_SECONDS
+"""Longer than a sign of life: a record is ended before its locks lapse."""
+
+_TAKE = """
+for i = 1, #KEYS do
+  local holder = redis.call('GET', KEYS[i])
+  if holder and holder ~= ARGV[1] then return {KEYS[i], holder} end
+end
+for i = 1, #KEYS do redis.call('SET', KEYS[i], ARGV[1], 'PX', ARGV[2]) end
+return {}
+"""
+
+_GIVE_BACK = """
+for i = 1, #KEYS do
+  if redis.call('GET', KEYS[i]) == ARGV[1] then redis.call('DEL', KEYS[i]) end
+end
+"""
+
+
+class Locks:
+    """The locks of one record. Every method raises redis.exceptions.RedisError where Redis is away."""
+
+    def __init__(self, redis: Redis, record_id: str, targets: Sequence[str]) -> None:
+        self._redis = redis
+        self._record_id = record_id
+        self._keys = [f"{PREFIX}lock:{target}" for target in targets]
+        self._mutex = threading.Lock()
+        self._given_back = False
+        self._take = redis.register_script(_TAKE)
+        self._give_back = redis.register_script(_GIVE_BACK)
+
+    def take(self) -> None:
+        """Take all of them or none. Raises OperatorError that says who holds one."""
+        if not self._keys:
+            return
+        answer: list[Any] = self._take(keys=self._keys, args=[self._record_id, int(LEASE_SECONDS * 1000)])
+        if answer:
+            target, holder = (part.decode() for part in answer)
+            raise _held(target.rsplit(":", 1)[-1], Records(self._redis).get(holder))
+
+    def renew(self) -> None:
+        """Take them again, from another thread; without effect once they were given back."""
+        with self._mutex:
+            if not self._given_back:
+                self.take()
+
+    def give_back(self) -> None:
+        """Let others have them."""
+        with self._mutex:
+            self._given_back = True
+            if self._keys:
+                self._give_back(keys=self._keys, args=[self._record_id])
+
+
+@contextmanager
+def held(redis: Redis, record: Record, targets: Sequence[str]) -> Iterator[Locks]:
+    """Hold locks within. Raises OperatorError where somebody else does."""
+    locks = Locks(redis, record.id, targets)
+    locks.take()
+    try:
+        yield locks
+    finally:
+        locks.give_back()
+
+
+def _held(target: str, holder: Record | None) -> OperatorError:
+    if holder is None:
+        return OperatorError(f"The {target} is being changed by somebody else.", "Ask again in a minute.")
+    since = datetime.fromtimestamp(holder.started_at or time.time(), UTC)
+    return OperatorError(
+        f"The {target} is being changed: “/mlflow {holder.words}” (id {holder.id}) runs since {since:%H:%M} UTC.",
+        f"Wait for it, or stop it: /mlflow cancel {holder.id}.",
+    )

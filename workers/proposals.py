@@ -1,0 +1,100 @@
+"""A plan in Slack: what would change, who may say yes until when, and the buttons; after the decision, who decided."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from workers.render import BLOCKS, Block, Message, code, paragraphs, plain, section, short, whom
+from workers.state import Phase
+
+if TYPE_CHECKING:
+    from workers.operation import Plan
+    from workers.state import Record
+
+APPROVE, DENY, WITHDRAW, CANCEL, AGAIN = "approve", "deny", "withdraw", "cancel", "again"
+"""The buttons' action ids. A button's value is the record's id and nothing else."""
+
+_HEAD = {
+    Phase.PENDING: ":hourglass: *Waits for approval*",
+    Phase.APPROVED: ":white_check_mark: *Approved*",
+    Phase.QUEUED: ":hourglass_flowing_sand: *Is about to run*",
+    Phase.DENIED: ":no_entry: *Denied*",
+    Phase.EXPIRED: ":alarm_clock: *Expired: nobody decided in time*",
+    Phase.CANCELLED: ":leftwards_arrow_with_hook: *Withdrawn*",
+}
+_SHOWN_CHANGES = 20
+
+
+def proposal(plan: Plan, record: Record) -> Message:
+    """The root message of a command whose plan is made. Nothing was changed yet."""
+    head = _HEAD.get(record.phase, "")
+    by = " and ".join(f"<@{user}>" for user in record.decided_by)
+    if by and record.phase is Phase.PENDING:
+        head += f": {len(record.decided_by)} of {record.approvals} so far, {by}"
+    elif by:
+        head += f" by {by}"
+    blocks = [
+        *paragraphs(f"{head}\n*{plain(plan.title)}*: {plain(plan.summary)}"),
+        *_changes(plan),
+        *paragraphs("\n".join(f":warning: {plain(warning)}" for warning in plan.warnings)),
+        *paragraphs("\n".join(f"{number}. {plain(step)}" for number, step in enumerate(plan.steps, 1))),
+    ][: BLOCKS - 3]
+    blocks.append({"type": "context", "elements": [{"type": "mrkdwn", "text": _foot(plan, record)[:2000]}]})
+    if record.phase is Phase.PENDING:
+        blocks.append(_buttons(record))
+    elif record.phase in {Phase.DENIED, Phase.EXPIRED}:
+        blocks.append(_row(record, (AGAIN, "Ask again", "")))
+    return Message(text=short(f"{plan.title}: {record.phase}: {plan.summary}"), blocks=blocks)
+
+
+def reminder(record: Record) -> Message:
+    """To the approvers, at half time."""
+    text = f"{record.approvers}: this still waits for approval, {_until(record)}."
+    return Message(text=text, blocks=[section(text)])
+
+
+def _changes(plan: Plan) -> list[Block]:
+    lines = [
+        f"{plain(change.what)}: {code(change.before)} → {code(change.after)}"
+        for change in plan.changes[:_SHOWN_CHANGES]
+    ]
+    if len(plan.changes) > _SHOWN_CHANGES:
+        lines.append(f"and {len(plan.changes) - _SHOWN_CHANGES} more")
+    return paragraphs("\n".join(lines))
+
+
+def _foot(plan: Plan, record: Record) -> str:
+    parts = [f"{code('/mlflow ' + record.words)} asked by {whom(record.requester)}", f"id {code(record.id)}"]
+    if record.phase is Phase.PENDING:
+        people = "one person" if record.approvals == 1 else f"{record.approvals} people"
+        parts.append(f"needs {people} of {record.approvers}, {_until(record)}")
+    if plan.estimate_seconds is not None:
+        parts.append(f"takes about {plan.estimate_seconds:.0f} s")
+    if plan.undo:
+        parts.append(f"to undo: {plain(plan.undo)}")
+    return " · ".join(parts)
+
+
+def _until(record: Record) -> str:
+    """Slack shows it in the reader's own time (docs.slack.dev/messaging/formatting-message-text#date-formatting)."""
+    at = int(record.expires_at or 0)
+    return f"until <!date^{at}^{{time}}|{datetime.fromtimestamp(at, UTC):%H:%M} UTC>"
+
+
+def _buttons(record: Record) -> Block:
+    return _row(record, (APPROVE, "Approve", "primary"), (DENY, "Deny", "danger"), (WITHDRAW, "Withdraw", ""))
+
+
+def _row(record: Record, *buttons: tuple[str, str, str]) -> Block:
+    elements = [
+        {
+            "type": "button",
+            "action_id": action,
+            "text": {"type": "plain_text", "text": text},
+            "value": record.id,
+            **({"style": style} if style else {}),
+        }
+        for action, text, style in buttons
+    ]
+    return {"type": "actions", "elements": elements}
