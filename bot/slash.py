@@ -15,10 +15,11 @@ from redis.exceptions import RedisError
 from slack_bolt import Ack
 
 from commands import grammar, policy
-from workers import render
+from workers import render, thread
+from workers.jobs import Cancel
 from workers.redaction import without_secrets
 from workers.settings import Ops
-from workers.state import Records
+from workers.state import Phase, Records
 
 COMMAND = "/mlflow"
 
@@ -62,6 +63,8 @@ def answer(  # noqa: PLR0911 - each way out has its own words
     refusal = policy.refusal(user, channel, request, ops, members)
     if refusal:
         return refusal.sentence
+    if isinstance(request, Cancel):
+        return cancel(request.id, user, ops, records, members)
     record = policy.record_of(request, words, user, channel, ops)
     try:
         accepted = records.accept(record, command["trigger_id"], render.asked(words, user))
@@ -73,3 +76,22 @@ def answer(  # noqa: PLR0911 - each way out has its own words
     else:
         _log.info("dropped: delivered before", operation=record.operation, requester=user)
     return ""
+
+
+def cancel(record_id: str, user: str, ops: Ops, records: Records, members: policy.Members) -> str:
+    """Stop a command if this person may; what to tell them. Raises RedisError."""
+    record = records.get(record_id)
+    if record is None:
+        return f"I know no command {render.code(record_id)}; /mlflow jobs lists them."
+    if record.phase.ended:
+        return f"{render.code('/mlflow ' + record.words)} has ended already: {record.phase}."
+    refusal = policy.refusal_to_cancel(user, record, ops, members)
+    if refusal:
+        return refusal.sentence
+    message = f"stopped by <@{user}> before anything was done."
+    words = thread.cancellation(record, message)
+    for waits in (Phase.ACCEPTED, Phase.PENDING, Phase.QUEUED, Phase.APPROVED):
+        if records.finish(record.id, Phase.CANCELLED, f"cancelled by {user}", *words, before=waits):
+            return "It is stopped; nothing was done."
+    records.ask_to_stop(record.id, user)
+    return "It runs; it will stop at its next safe point and say so in its thread."

@@ -18,7 +18,7 @@ from redis import Redis
 from rq import Worker
 from rq.job import Job
 
-from workers import approvals, locks, proposals, queues, registry, settings, thread, timeouts
+from workers import approvals, locks, planning, proposals, queues, registry, settings, thread, timeouts
 from workers.lease import Signs, alive
 from workers.operation import Cancelled, Change, Operation, OperatorError, Plan, Report, Risk, Status
 from workers.outbox import Outbox, draft
@@ -161,6 +161,27 @@ def perform(operation: Operation, systems: Systems, progress: Progress) -> Repor
     began = time.monotonic()
     report = operation.run(systems, progress)
     return report.model_copy(update={"took_seconds": time.monotonic() - began})
+
+
+def perform_here(operation: Operation, words: str, name: str | None, systems: Systems, progress: Progress) -> Report:
+    """Run an operation in this process, without Slack. What changes something is done in somebody's `name` only, else
+    its plan is reported; it takes its locks in Redis as any other. Raises OperatorError.
+    """
+    if operation.risk is Risk.READ:
+        return perform(operation, systems, progress)
+    plan = operation.plan(systems)
+    if name is None:
+        return planning.shown(plan).model_copy(update={"hints": (f"{words} --yes-by NAME",)})
+    record = Record(
+        operation=operation.name,
+        arguments=operation.model_dump(mode="json"),
+        words=words,
+        requester=f"terminal:{name}",
+        channel="terminal",
+    )
+    _log.info("carried out from a terminal", by=name, words=words)
+    with locks.held(systems.redis, record, operation.touches):
+        return perform(operation, systems, progress)
 
 
 class OperationsWorker(Worker):

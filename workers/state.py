@@ -4,6 +4,7 @@
     mlflow-ops:record:<id>:claim  hash: which worker runs it, how it ended; each written once
     mlflow-ops:record:<id>:alive  there while its worker lives
     mlflow-ops:open               sorted set: the ids of those that have not ended → when they were accepted
+    mlflow-ops:recent             sorted set: the latest thousand → when they were accepted
     mlflow-ops:seen:<delivery>    a delivery that was accepted already (Slack delivers again when in doubt)
     mlflow-ops:outbox:…           what is to be said (see workers.outbox)
     mlflow-ops:rq:…               RQ's own keys
@@ -41,6 +42,8 @@ ALIVE_SECONDS = 15.0
 """A worker that says nothing for so long is gone."""
 
 _OPEN = PREFIX + "open"
+_RECENT = PREFIX + "recent"
+_RECENT_KEPT = 1000
 
 _ACCEPT = (
     PUSH
@@ -48,9 +51,11 @@ _ACCEPT = (
 if not redis.call('SET', KEYS[1], ARGV[1], 'NX', 'EX', ARGV[2]) then
   return redis.call('GET', KEYS[1]) == ARGV[1] and 1 or 0
 end
-for i = 6, #ARGV, 2 do redis.call('HSET', KEYS[2], ARGV[i], ARGV[i + 1]) end
+for i = 7, #ARGV, 2 do redis.call('HSET', KEYS[2], ARGV[i], ARGV[i + 1]) end
 redis.call('EXPIRE', KEYS[2], ARGV[3])
 redis.call('ZADD', KEYS[3], ARGV[4], ARGV[1])
+redis.call('ZADD', KEYS[4], ARGV[4], ARGV[1])
+redis.call('ZREMRANGEBYRANK', KEYS[4], 0, -ARGV[6] - 1)
 push(ARGV[1], 'root', ARGV[5], ARGV[4])
 return 1
 """
@@ -206,8 +211,8 @@ class Records:
         """Record a command together with its first message; False where this delivery was accepted before."""
         _, body = draft("root", root)
         fields = [part for pair in _encode(record.model_dump(mode="json")).items() for part in pair]
-        keys = [f"{PREFIX}seen:{delivery}", _key(record.id), _OPEN]
-        about: list[Any] = [record.id, remember_seconds, RECORD_SECONDS, record.accepted_at, body]
+        keys = [f"{PREFIX}seen:{delivery}", _key(record.id), _OPEN, _RECENT]
+        about: list[Any] = [record.id, remember_seconds, RECORD_SECONDS, record.accepted_at, body, _RECENT_KEPT]
         return bool(self._accept(keys=keys, args=[*about, *fields]))
 
     def get(self, record_id: str) -> Record | None:
@@ -224,6 +229,11 @@ class Records:
     def open(self) -> list[str]:
         """The ids of those that have not ended, oldest first."""
         ids: Any = self._redis.zrange(_OPEN, 0, -1)
+        return [member.decode() for member in ids]
+
+    def recent(self, number: int) -> list[str]:
+        """The ids of the latest, newest first."""
+        ids: Any = self._redis.zrange(_RECENT, 0, max(0, number - 1), desc=True)
         return [member.decode() for member in ids]
 
     def start(self, record_id: str, worker: str, stage: Stage = Stage.RUN) -> Record | None:

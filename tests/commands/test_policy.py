@@ -64,7 +64,10 @@ def test_a_viewer_may_not_change_and_is_told_who_may():
 
 def test_an_operator_may_change_but_not_destroy():
     assert refused("U0OLA", Turn()) is None
-    assert "needs the role approver" in refused("U0OLA", Destroy())
+    # May be asked for, and needs somebody else's approval then.
+    assert refused("U0OLA", Destroy()) is None
+    assert policy.approval(Destroy(), OPS).approvers == 1
+    assert "needs the role operator" in refused("U0VERA", Destroy())
 
 
 def test_an_unknown_user_is_told_the_id_to_add():

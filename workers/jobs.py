@@ -1,0 +1,74 @@
+"""What runs, what waits and what was done lately; and stopping one of them."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+from pydantic import Field
+
+from workers.health.amounts import count, duration
+from workers.operation import Operation, OperatorError, Progress, Report, Risk, Status, Table
+from workers.state import Record, Records
+
+if TYPE_CHECKING:
+    from workers.systems import Systems
+
+_WORDS = 40
+
+
+class Jobs(Operation):
+    """List commands: those that have not ended, then the latest that have. last: how many of these."""
+
+    name: ClassVar[str] = "jobs"
+    risk: ClassVar[Risk] = Risk.READ
+
+    last: Annotated[int, Field(ge=0, le=100)] = 10
+
+    def run(self, systems: Systems, progress: Progress) -> Report:
+        """Read them from Redis."""
+        progress.step("Looking")
+        records = Records(systems.redis)
+        known = [record for record in map(records.get, records.recent(self.last + 100)) if record]
+        still = [record for record in known if not record.phase.ended]
+        ended = [record for record in known if record.phase.ended][: self.last]
+        now = time.time()
+        sections = tuple(
+            Table(title=title, columns=("id", "command", "who", "state", "since"), rows=rows)
+            for title, rows in (("Now", _rows(still, now)), ("Lately", _rows(ended, now)))
+            if rows
+        )
+        summary = f"{count(len(still), 'command')} under way or waiting."
+        return Report(title="Commands", status=Status.OK, summary=summary, sections=sections)
+
+
+class Cancel(Operation):
+    """Stop a command: one that waits at once, one that runs at its next safe point. id: as `jobs` shows it."""
+
+    name: ClassVar[str] = "cancel"
+    risk: ClassVar[Risk] = Risk.READ
+
+    id: Annotated[str, Field(pattern=r"^[0-9a-f]{10}$")]
+
+    def run(self, systems: Systems, progress: Progress) -> Report:
+        """From a terminal only: in Slack it is the bot that looks at who asks."""
+        progress.step("Asking it to stop")
+        records = Records(systems.redis)
+        record = records.get(self.id)
+        if record is None or record.phase.ended:
+            raise OperatorError(f"There is no command {self.id} that could be stopped.", "See mlflow-ops run jobs.")
+        records.ask_to_stop(record.id, "terminal")
+        return Report(title="Cancel", status=Status.OK, summary=f"{self.id} stops at its next safe point.")
+
+
+def _rows(records: list[Record], now: float) -> tuple[tuple[str, ...], ...]:
+    return tuple(
+        (
+            record.id,
+            record.words if len(record.words) <= _WORDS else f"{record.words[: _WORDS - 1]}…",
+            record.requester,
+            record.phase.value,
+            duration(max(0.0, now - (record.ended_at or record.started_at or record.accepted_at))),
+        )
+        for record in records
+    )
