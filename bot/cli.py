@@ -103,6 +103,38 @@ def check(*, as_json: bool, details: bool) -> None:
         _show(slack.added(report, loaded), as_json=as_json, details=details)
 
 
+@main.group()
+def audit() -> None:
+    """The audit record."""
+
+
+@audit.command()
+def verify() -> None:
+    """Make every seal of the record anew: exits with 1 and names the entry where one is broken."""
+    from workers import audit as recorded
+    from workers.state import connect
+
+    with _settings() as loaded:
+        found = recorded.verify(connect(loaded))
+    if found.broken:
+        click.echo(f"The audit record was tampered with: {found.broken}.", err=True)
+        sys.exit(FAILED)
+    click.echo(
+        f"{found.entries} entries, {found.sealed} sealed, unbroken. The last seal is {found.last_seal or 'none'}."
+    )
+
+
+@audit.command()
+def export() -> None:
+    """Print the record as JSON Lines."""
+    from workers import audit as recorded
+    from workers.state import connect
+
+    with _settings() as loaded:
+        for entry in recorded.entries(connect(loaded)):
+            click.echo(entry.text)
+
+
 @main.command()
 @click.argument("words")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as data.")

@@ -20,7 +20,7 @@ from rq.registry import clean_registries
 
 from bot import ticks
 from commands import grammar, policy
-from workers import engine, queues, render
+from workers import audit, engine, queues, render
 from workers.outbox import PREFIX
 from workers.settings import Ops, ScheduleEntry, Settings, SettingsError
 from workers.state import RECORD_SECONDS, Record, Records, connect
@@ -108,7 +108,8 @@ def _command(
 
 
 def sweep(redis: Redis) -> None:
-    """Let RQ find the jobs that died, then end or rescue their records."""
+    """Let RQ find the jobs that died, end or rescue their records, and seal the audit record."""
     for name in queues.QUEUES:
         clean_registries(queues.queue(name, redis))
     engine.rescue(redis)
+    audit.seal(redis)

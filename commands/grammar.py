@@ -33,6 +33,7 @@ _CONTEXT = {"terminal_width": 78}
 """Help must not depend on the window of whoever started the bot."""
 
 _QUOTES = str.maketrans({"“": '"', "”": '"', "„": '"', "‘": "'", "’": "'", "\u00a0": " "})  # noqa: RUF001
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _DASHES = re.compile("(?<!\\S)[\u2013\u2014](?=\\w)")
 """Phones turn two hyphens into a dash."""
 
@@ -95,6 +96,19 @@ class OneOf(click.Choice[str]):
         near = difflib.get_close_matches(str(value).lower(), known, n=1, cutoff=0.5)
         right = f"Did you mean “{near[0]}”?" if near else f"It must be one of {', '.join(known)}."
         return f"“{_short(str(value))}” is not known here. {right}"
+
+
+class Duration(click.ParamType[float]):
+    """A length of time such as 90s, 30m, 24h, 7d or 2w; in seconds."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """The seconds, or a usage error that says how it is written."""
+        found = re.fullmatch(r"(\d{1,6})\s*([smhdw])", str(value).strip().lower())
+        if found is None or int(found[1]) == 0:
+            self.fail(f"“{_short(str(value))}” is not a length of time; write 90s, 30m, 24h, 7d or 2w.", param, ctx)
+        return float(int(found[1]) * _SECONDS[found[2]])
 
 
 class _Group(_Command, click.Group):

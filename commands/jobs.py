@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import click
 
-from commands.grammar import command
+from commands.grammar import Duration, command
+from workers.auditing import Audit
 from workers.jobs import Cancel, Jobs
 
 
@@ -22,3 +23,12 @@ def cancel(id_: str) -> Cancel:
     it, and approvers.
     """
     return Cancel(id=id_)
+
+
+@command("audit", examples=("audit", "audit --since 24h --by U012AB3CD", "audit --command restore"))
+@click.option("--since", type=Duration(), default="7d", show_default=True, help="How far back: 30m, 24h, 7d.")
+@click.option("--by", metavar="USER", default="", help="Only what this person asked for or decided.")
+@click.option("--command", metavar="WORDS", default="", help="Only commands that begin so.")
+def audit(since: float, by: str, command: str) -> Audit:
+    """Who asked for what, who decided, and what came of it; and whether the record is as it was written."""
+    return Audit(since_seconds=since, by=by.strip("<@>").partition("|")[0], command=command)

@@ -29,7 +29,8 @@ class Jobs(Operation):
         """Read them from Redis."""
         progress.step("Looking")
         records = Records(systems.redis)
-        known = [record for record in map(records.get, records.recent(self.last + 100)) if record]
+        met = map(records.get, records.recent(self.last + 100))
+        known = [record for record in met if record and record.operation != self.name]
         still = [record for record in known if not record.phase.ended]
         ended = [record for record in known if record.phase.ended][: self.last]
         now = time.time()

@@ -27,6 +27,7 @@ from redis import Redis
 from redis.backoff import ExponentialBackoff
 from redis.retry import Retry
 
+from workers.audit import NOTE
 from workers.outbox import PREFIX, PUSH, draft
 from workers.redaction import cleaned, without_secrets
 
@@ -47,30 +48,36 @@ _RECENT_KEPT = 1000
 
 _ACCEPT = (
     PUSH
+    + NOTE
     + """
 if not redis.call('SET', KEYS[1], ARGV[1], 'NX', 'EX', ARGV[2]) then
   return redis.call('GET', KEYS[1]) == ARGV[1] and 1 or 0
 end
-for i = 7, #ARGV, 2 do redis.call('HSET', KEYS[2], ARGV[i], ARGV[i + 1]) end
+for i = 8, #ARGV, 2 do redis.call('HSET', KEYS[2], ARGV[i], ARGV[i + 1]) end
 redis.call('EXPIRE', KEYS[2], ARGV[3])
 redis.call('ZADD', KEYS[3], ARGV[4], ARGV[1])
 redis.call('ZADD', KEYS[4], ARGV[4], ARGV[1])
 redis.call('ZREMRANGEBYRANK', KEYS[4], 0, -ARGV[6] - 1)
 push(ARGV[1], 'root', ARGV[5], ARGV[4])
+note(ARGV[7])
 return 1
 """
 )
 
-_START = """
+_START = (
+    NOTE
+    + """
 if redis.call('HEXISTS', KEYS[2], 'ended') == 1 then return 0 end
 if redis.call('HSETNX', KEYS[2], ARGV[4], ARGV[1]) == 0 and redis.call('HGET', KEYS[2], ARGV[4]) ~= ARGV[1] then
   return 0
 end
 redis.call('EXPIRE', KEYS[2], ARGV[2])
 redis.call('SET', KEYS[3], ARGV[1], 'PX', ARGV[3])
-for i = 5, #ARGV, 2 do redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1]) end
+for i = 6, #ARGV, 2 do redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1]) end
+note(ARGV[5])
 return 1
 """
+)
 
 _RENEW = """
 if redis.call('HEXISTS', KEYS[1], 'ended') == 1 then return 0 end
@@ -80,27 +87,31 @@ return 1
 
 _MOVE = (
     PUSH
+    + NOTE
     + """
 if redis.call('HEXISTS', KEYS[2], 'ended') == 1 then return 0 end
 if redis.call('HGET', KEYS[1], 'phase') ~= ARGV[3] then return 0 end
-for i = 5, 5 + 2 * ARGV[4] - 1, 2 do redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1]) end
+for i = 6, 6 + 2 * ARGV[4] - 1, 2 do redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1]) end
 redis.call('DEL', KEYS[3])
-for i = 5 + 2 * ARGV[4], #ARGV, 2 do push(ARGV[1], ARGV[i], ARGV[i + 1], ARGV[2]) end
+note(ARGV[5])
+for i = 6 + 2 * ARGV[4], #ARGV, 2 do push(ARGV[1], ARGV[i], ARGV[i + 1], ARGV[2]) end
 return 1
 """
 )
 
 _FINISH = (
     PUSH
+    + NOTE
     + """
 local now_in = redis.call('HGET', KEYS[1], 'phase')
 if ARGV[5] ~= '' and now_in ~= ARGV[5] then return 0 end
 if redis.call('HSETNX', KEYS[2], 'ended', ARGV[3]) == 0 then return 0 end
 redis.call('EXPIRE', KEYS[2], keep)
-for i = 6, 6 + 2 * ARGV[4] - 1, 2 do redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1]) end
+for i = 7, 7 + 2 * ARGV[4] - 1, 2 do redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1]) end
 redis.call('ZREM', KEYS[3], ARGV[1])
 redis.call('DEL', KEYS[4])
-for i = 6 + 2 * ARGV[4], #ARGV, 2 do push(ARGV[1], ARGV[i], ARGV[i + 1], ARGV[2]) end
+note(ARGV[6])
+for i = 7 + 2 * ARGV[4], #ARGV, 2 do push(ARGV[1], ARGV[i], ARGV[i + 1], ARGV[2]) end
 return 1
 """
 )
@@ -213,6 +224,7 @@ class Records:
         fields = [part for pair in _encode(record.model_dump(mode="json")).items() for part in pair]
         keys = [f"{PREFIX}seen:{delivery}", _key(record.id), _OPEN, _RECENT]
         about: list[Any] = [record.id, remember_seconds, RECORD_SECONDS, record.accepted_at, body, _RECENT_KEPT]
+        about.append(_moment("asked", record, words=record.words, requester=record.requester, channel=record.channel))
         return bool(self._accept(keys=keys, args=[*about, *fields]))
 
     def get(self, record_id: str) -> Record | None:
@@ -240,7 +252,8 @@ class Records:
         """Claim a stage of a record: exactly one caller gets it, all others None."""
         fields = _encode({"phase": Phase.RUNNING, "started_at": time.time(), "worker": worker})
         claim = f"{worker}/{secrets.token_hex(4)}"
-        about: list[Any] = [claim, RECORD_SECONDS, int(ALIVE_SECONDS * 1000), stage]
+        moment = _moment("planning" if stage is Stage.PLAN else "started", record_id, worker=worker)
+        about: list[Any] = [claim, RECORD_SECONDS, int(ALIVE_SECONDS * 1000), stage, moment]
         told = [*about, *(part for pair in fields.items() for part in pair)]
         if not self._start(keys=[_key(record_id), _key(record_id) + ":claim", _alive(record_id)], args=told):
             return None
@@ -272,7 +285,8 @@ class Records:
         """Change fields (its phase, as a rule) together with words about it; False where it is not in `before`."""
         encoded = _encode(fields)
         keys = [_key(record_id), _key(record_id) + ":claim", _alive(record_id)]
-        told: list[Any] = [record_id, time.time(), json.dumps(before), len(encoded)]
+        moment = _moment(str(fields.get("phase", "changed")), record_id, **_told(fields))
+        told: list[Any] = [record_id, time.time(), json.dumps(before), len(encoded), moment]
         pairs = [part for pair in encoded.items() for part in pair]
         return bool(self._move(keys=keys, args=[*told, *pairs, *(part for each in drafts for part in each)]))
 
@@ -287,7 +301,8 @@ class Records:
         fields = _encode({"phase": phase, "ended_at": now, "outcome": without_secrets(outcome)})
         keys = [_key(record_id), _key(record_id) + ":claim", _OPEN, _alive(record_id)]
         only = json.dumps(before) if before else ""
-        told = [record_id, now, phase, len(fields), only, *(part for pair in fields.items() for part in pair)]
+        moment = _moment(phase, record_id, outcome=without_secrets(outcome))
+        told = [record_id, now, phase, len(fields), only, moment, *(part for pair in fields.items() for part in pair)]
         return bool(self._finish(keys=keys, args=[*told, *(part for each in drafts for part in each)]))
 
 
@@ -301,3 +316,15 @@ def _alive(record_id: str) -> str:
 
 def _encode(fields: dict[str, Any]) -> dict[Any, Any]:
     return {name: json.dumps(cleaned(value)) for name, value in fields.items()}
+
+
+def _moment(what: str, of: Record | str, **more: Any) -> str:
+    """A moment of a command for the audit record."""
+    record_id = of if isinstance(of, str) else of.id
+    return json.dumps(cleaned({"what": what, "id": record_id, **more}), ensure_ascii=False)
+
+
+def _told(fields: dict[str, Any]) -> dict[str, Any]:
+    """Of what changed, what the audit record keeps."""
+    kept = {name: fields[name] for name in ("digest", "decided_by") if name in fields}
+    return kept | ({"by": ", ".join(fields["decided_by"])} if fields.get("decided_by") else {})

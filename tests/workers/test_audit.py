@@ -1,0 +1,73 @@
+"""The audit record holds each moment, and an edit shows."""
+
+import json
+import random
+
+import pytest
+
+from workers import audit
+from workers.render import Message
+from workers.state import Phase, Record, Records
+
+ROOT = Message("asked", [])
+
+
+def some_commands(redis, number=5):
+    records = Records(redis)
+    for each in range(number):
+        record = Record(operation="health", arguments={}, words=f"health {each}", requester="U0VERA", channel="C0OPS")
+        records.accept(record, record.id, ROOT)
+        records.start(record.id, worker="w")
+        records.finish(record.id, Phase.DONE, "all is well")
+    audit.seal(redis)
+
+
+def test_each_moment_of_a_command_is_there(redis):
+    some_commands(redis, 1)
+    moments = [entry.event for entry in audit.entries(redis)]
+    assert [moment["what"] for moment in moments] == ["asked", "started", "done"]
+    assert moments[0]["words"] == "health 0"
+    assert moments[0]["requester"] == "U0VERA"
+    assert moments[2]["outcome"] == "all is well"
+    assert len({moment["id"] for moment in moments}) == 1
+
+
+def test_an_unbroken_record_is_unbroken_however_it_grows(redis):
+    for _ in range(3):
+        some_commands(redis, 200)
+    found = audit.verify(redis)
+    assert (found.entries, found.sealed, found.broken) == (1800, 1800, "")
+    assert audit.seal(redis) == 0
+
+
+@pytest.mark.parametrize("seed", range(10))
+@pytest.mark.parametrize("deed", ["edit", "remove", "remove the end", "seal anew"])
+def test_tampering_shows(redis, deed, seed):
+    some_commands(redis)
+    chance = random.Random(seed)
+    every = list(audit.entries(redis))
+    victim = every[-1] if deed == "remove the end" else chance.choice(every[:-1])
+    seals = {key.decode(): value.decode() for key, value in redis.hgetall(audit.SEALS).items()}
+    if deed in {"remove the end", "remove"}:
+        redis.xdel(audit.STREAM, victim.id)
+        redis.hdel(audit.SEALS, victim.id)
+    else:
+        changed = json.dumps({**victim.event, "requester": "U0MALLORY", "what": "nothing"})
+        entries = redis.xrange(audit.STREAM)
+        redis.delete(audit.STREAM)
+        for raw_id, fields in entries:
+            text = changed.encode() if raw_id.decode() == victim.id else fields[b"e"]
+            redis.xadd(audit.STREAM, {"e": text}, id=raw_id)
+        if deed == "seal anew":
+            before = seals.get(every[every.index(victim) - 1].id, "") if every.index(victim) else ""
+            redis.hset(audit.SEALS, victim.id, audit._over(before, audit.Entry(victim.id, changed, {})))
+    assert audit.verify(redis).broken
+
+
+def test_what_comes_after_the_last_seal_is_no_break(redis):
+    some_commands(redis)
+    record = Record(operation="health", arguments={}, words="health", requester="U0VERA", channel="C0OPS")
+    Records(redis).accept(record, record.id, ROOT)
+    found = audit.verify(redis)
+    assert not found.broken
+    assert found.entries == found.sealed + 1
