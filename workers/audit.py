@@ -84,11 +84,12 @@ def seal(redis: Redis) -> int:
 
 def verify(redis: Redis) -> Verdict:
     """Make every seal anew and compare."""
-    raw: Any = redis.hgetall(SEALS)
-    seals = {key.decode(): value.decode() for key, value in raw.items()}
+    # Read first: what is sealed meanwhile comes after it.
     known: Any = redis.get(_LAST)
     final = known.decode().partition(" ")[2] if known else ""
-    before, count, sealed = "", 0, 0
+    raw: Any = redis.hgetall(SEALS)
+    seals = {key.decode(): value.decode() for key, value in raw.items()}
+    before, count, sealed, met = "", 0, 0, not final
     for entry in entries(redis):
         count += 1
         told = seals.pop(entry.id, None)
@@ -99,10 +100,10 @@ def verify(redis: Redis) -> Verdict:
         expected = _over(before, entry)
         if told != expected:
             return Verdict(count, sealed, before, f"{entry.id} was changed, or one before it was removed")
-        before, sealed = expected, sealed + 1
+        before, sealed, met = expected, sealed + 1, met or expected == final
     if seals:
         return Verdict(count, sealed, before, f"{min(seals)} was removed")
-    if before != final:
+    if not met:
         return Verdict(count, sealed, before, "the last entries were removed together with their seals")
     return Verdict(count, sealed, before)
 

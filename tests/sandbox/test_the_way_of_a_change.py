@@ -1,0 +1,139 @@
+"""A change on a whole sandbox: planned, shown with buttons, decided by somebody else, and told."""
+
+import subprocess
+import sys
+
+import pytest
+
+from deploy.sandbox.slack.client import SlackPerson, words
+from deploy.sandbox.wiring import OPS_CHANNEL
+
+SECONDS = 20
+
+
+@pytest.fixture
+def people(sandbox):
+    names = {"vera": "U07VERA0001", "omar": "U07OMAR0002", "ada": "U07ADAO0003", "ben": "U07BENC0004"}
+    return {name: SlackPerson(sandbox.slack_url, user) for name, user in names.items()}
+
+
+@pytest.fixture
+def asked(people):
+    """A command of omar's that waits for approval: its root message."""
+
+    def asked(text):
+        omar = people["omar"]
+        before = {message["ts"] for message in omar.messages(OPS_CHANNEL)}
+        assert omar.command(OPS_CHANNEL, f"/mlflow {text}").ok
+
+        def waiting():
+            fresh = [message for message in omar.messages(OPS_CHANNEL) if message["ts"] not in before]
+            return next((message for message in fresh if "Waits for approval" in words(message)), None)
+
+        return omar.wait_for(waiting, deadline=SECONDS)
+
+    return asked
+
+
+def now(person, message):
+    return next(each for each in person.messages(OPS_CHANNEL) if each["ts"] == message["ts"])
+
+
+def becomes(person, message, said):
+    return person.wait_for(lambda: said in words(now(person, message)) or None, deadline=SECONDS)
+
+
+def actions(message):
+    return [
+        element["action_id"]
+        for block in message["blocks"]
+        for element in block.get("elements", ())
+        if "action_id" in element
+    ]
+
+
+def test_the_plan_says_what_would_change_and_who_may_approve(people, asked):
+    message = asked("scale 9")
+    said = words(message)
+    for part in ("from 2 to 9 replicas", "`2` → `9`", "Wait until every pod is ready", "/mlflow scale 2"):
+        assert part in said
+    assert "<!subteam^S07APPROVE1>" in said
+    assert actions(message) == ["approve", "deny", "withdraw"]
+    people["omar"].press(OPS_CHANNEL, message["ts"], "withdraw")
+    assert becomes(people["omar"], message, "Withdrawn")
+
+
+def test_whoever_asked_cannot_approve_and_neither_can_a_viewer(people, asked):
+    message = asked("scale 8")
+    omar, vera = people["omar"], people["vera"]
+    omar.press(OPS_CHANNEL, message["ts"], "approve")
+    omar.wait_for(lambda: omar.find_ephemeral(OPS_CHANNEL, "You asked for it yourself"), deadline=SECONDS)
+    vera.press(OPS_CHANNEL, message["ts"], "approve")
+    vera.wait_for(lambda: vera.find_ephemeral(OPS_CHANNEL, "needs the role approver"), deadline=SECONDS)
+    vera.press(OPS_CHANNEL, message["ts"], "withdraw")
+    vera.wait_for(lambda: vera.find_ephemeral(OPS_CHANNEL, "can withdraw it"), deadline=SECONDS)
+    assert "Waits for approval" in words(now(omar, message))
+    people["ben"].press(OPS_CHANNEL, message["ts"], "deny")
+    assert becomes(omar, message, "Denied")
+    denied = now(omar, message)
+    assert "<@U07BENC0004>" in words(denied)
+    assert actions(denied) == ["again"]
+
+
+def test_a_decision_is_final_and_can_be_asked_for_again(people, asked):
+    message = asked("scale 7")
+    ada, ben = people["ada"], people["ben"]
+    ada.press(OPS_CHANNEL, message["ts"], "deny")
+    assert becomes(ada, message, "Denied")
+    before = len(ben.messages(OPS_CHANNEL))
+    people["omar"].press(OPS_CHANNEL, message["ts"], "again")
+    ben.wait_for(lambda: len(ben.messages(OPS_CHANNEL)) > before or None, deadline=SECONDS)
+    fresh = ben.wait_for(
+        lambda: next((m for m in ben.messages(OPS_CHANNEL)[before:] if "Waits for approval" in words(m)), None),
+        deadline=SECONDS,
+    )
+    people["omar"].press(OPS_CHANNEL, fresh["ts"], "withdraw")
+    assert becomes(ben, fresh, "Withdrawn")
+
+
+def test_what_waits_is_listed_and_can_be_cancelled(people, asked):
+    message = asked("scale 0")
+    omar, vera = people["omar"], people["vera"]
+    assert "MLflow is down for everybody" in words(message)
+    (record_id,) = {
+        element["value"] for block in message["blocks"] for element in block.get("elements", ()) if "value" in element
+    }
+    assert vera.command(OPS_CHANNEL, "/mlflow jobs").ok
+    vera.wait_for(lambda: vera.find(OPS_CHANNEL, "under way or waiting"), deadline=SECONDS)
+    assert vera.command(OPS_CHANNEL, f"/mlflow cancel {record_id}").ok
+    vera.wait_for(lambda: vera.find_ephemeral(OPS_CHANNEL, "and approvers may stop it"), deadline=SECONDS)
+    assert omar.command(OPS_CHANNEL, f"/mlflow cancel {record_id}").ok
+    assert becomes(omar, message, "before anything was done")
+
+
+def test_a_dry_run_is_for_everybody_who_may_look(people):
+    vera = people["vera"]
+    assert vera.command(OPS_CHANNEL, "/mlflow scale 5").ok
+    vera.wait_for(lambda: vera.find_ephemeral(OPS_CHANNEL, "needs the role operator"), deadline=SECONDS)
+    assert vera.command(OPS_CHANNEL, "/mlflow scale 5 --dry-run").ok
+    vera.wait_for(lambda: vera.find(OPS_CHANNEL, "from 2 to 5 replicas. Nothing was changed."), deadline=SECONDS)
+
+
+def test_all_of_it_is_in_the_audit_record_which_is_unbroken(people, asked, sandbox):
+    message = asked("scale 11")
+    people["ada"].press(OPS_CHANNEL, message["ts"], "deny")
+    assert becomes(people["ada"], message, "Denied")
+    vera = people["vera"]
+    assert vera.command(OPS_CHANNEL, "/mlflow audit --since 1h --command scale").ok
+    root = vera.wait_for(lambda: vera.find(OPS_CHANNEL, "Audit"), deadline=SECONDS)
+    assert "the record is as it was written" in words(root)
+    details = vera.wait_for(lambda: vera.thread(OPS_CHANNEL, root["ts"])[1:] or None, deadline=SECONDS)
+    assert any("scale 11" in words(reply) for reply in details)
+    verified = subprocess.run(
+        [sys.executable, "-m", "bot", "audit", "verify"],
+        env=sandbox.process_env,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "unbroken" in verified.stdout
