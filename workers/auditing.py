@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 from pydantic import Field
 
 from workers import audit
+from workers.health.amounts import count
 from workers.operation import Operation, Progress, Report, Risk, Status, Table
 
 if TYPE_CHECKING:
@@ -42,9 +43,7 @@ class Audit(Operation):
         if verdict.broken:
             summary = f"The record was tampered with: {verdict.broken}."
             return Report(title="Audit", status=Status.FAIL, summary=summary, sections=(table,))
-        summary = (
-            f"{('1 entry' if len(found) == 1 else f'{len(found)} entries')}; all {verdict.sealed} seals are unbroken."
-        )
+        summary = f"{count(len(found), 'moment')}; the record is as it was written ({verdict.sealed} seals)."
         return Report(title="Audit", status=Status.OK, summary=summary, sections=(table,) if found else ())
 
     def _wanted(self, entry: Entry, oldest: float) -> bool:
