@@ -165,7 +165,7 @@ def test_can_i(cluster):
 
 
 def test_the_worker_is_kept_to_its_namespace(cluster):
-    assert "mlflow-tls" in kubectl(cluster, "get", "secrets", kubeconfig="kubeconfig-worker")
+    assert "mlflow-tls" in kubectl(cluster, "get", "secret", "mlflow-tls", kubeconfig="kubeconfig-worker")
     said = kubectl(cluster, "get", "secrets", "-n", "kube-system", kubeconfig="kubeconfig-worker", expected=1)
     assert (
         'secrets is forbidden: User "system:serviceaccount:data-platform:mlflow-ops-worker" cannot list resource '

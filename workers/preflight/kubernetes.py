@@ -5,6 +5,9 @@ https://kubernetes.io/docs/reference/kubernetes-api/authorization-resources/self
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from workers.health.amounts import count
@@ -13,44 +16,74 @@ from workers.operation import Status, Table
 
 if TYPE_CHECKING:
     from workers.health.asking import Asking
-    from workers.settings import Settings
+    from workers.settings import KubernetesNames, Settings
+
+
+@dataclass(frozen=True)
+class Permission:
+    """A verb on a resource (with its subresource), and the commands that need it. name: of one object only."""
+
+    verb: str
+    group: str
+    resource: str
+    needed_for: str
+    name: Callable[[KubernetesNames], str] = lambda _names: ""
+
+    @property
+    def kind(self) -> str:
+        """As kubectl writes it: deployments.apps."""
+        return f"{self.resource}.{self.group}" if self.group else self.resource
+
 
 NEEDED: Final = (
-    ("list", "", "pods", "health"),
-    ("get", "", "pods/log", "health"),
-    ("list", "", "services", "health"),
-    ("list", "discovery.k8s.io", "endpointslices", "health"),
-    ("get", "networking.k8s.io", "ingresses", "health"),
-    ("get", "", "secrets", "health: the TLS certificate"),
-    ("list", "", "events", "health"),
-    ("get", "apps", "deployments", "health"),
-    ("list", "metrics.k8s.io", "pods", "health: resource use"),
+    Permission("list", "", "pods", "health"),
+    Permission("get", "", "pods/log", "health"),
+    Permission("list", "", "services", "health"),
+    Permission("list", "discovery.k8s.io", "endpointslices", "health"),
+    Permission("get", "networking.k8s.io", "ingresses", "health"),
+    Permission("get", "", "secrets", "health: the TLS certificate", lambda names: names.tls_secret),
+    Permission("list", "", "events", "health"),
+    Permission("list", "metrics.k8s.io", "pods", "health: resource use"),
+    Permission("get", "apps", "deployments", "health, scale, restart"),
+    Permission("patch", "apps", "deployments", "restart"),
+    Permission("get", "apps", "deployments/scale", "scale"),
+    Permission("update", "apps", "deployments/scale", "scale"),
+    Permission("list", "autoscaling", "horizontalpodautoscalers", "scale: what else changes the number"),
 )
-"""verb, API group, resource (with its subresource), and the command that needs it."""
 
 
 def ask(asking: Asking) -> Answer:
     """All of them side by side."""
-    cluster, namespace = asking.cluster, asking.names.namespace
-    asked = [
-        (needed, asking.aside(lambda needed=needed: cluster.may(needed[0], needed[1], needed[2])))  # type: ignore[misc]
-        for needed in NEEDED
-    ]
-    answers = [(needed, bool(future.result(timeout=asking.left))) for needed, future in asked]
-    lacks = [(verb, resource) for (verb, _, resource, _), allowed in answers if not allowed]
+    namespace = asking.names.namespace
+    asked = [(permission, asking.aside(partial(_allowed, asking, permission))) for permission in NEEDED]
+    answers = [(permission, bool(future.result(timeout=asking.left))) for permission, future in asked]
+    lacks = [permission for permission, allowed in answers if not allowed]
     table = Table(
         columns=("verb", "resource", "for", "allowed"),
         rows=tuple(
-            (verb, f"{resource}.{group}" if group else resource, why, "yes" if allowed else "NO")
-            for (verb, group, resource, why), allowed in answers
+            (
+                each.verb,
+                each.kind,
+                each.needed_for,
+                _word(allowed),
+            )
+            for each, allowed in answers
         ),
     )
     if lacks:
-        named = ", ".join(f"{verb} {resource}" for verb, resource in lacks)
-        sentence = f"Our account may not {named} in {namespace}: give its Role these verbs."
+        named = ", ".join(f"{each.verb} {each.resource}" for each in lacks)
+        sentence = f"Our account may not {named} in {namespace}: apply deploy/kubernetes, or give its Role these verbs."
         return Answer(Status.FAIL, sentence, f"{len(lacks)} missing", (table,), own_fault=True)
     sentence = f"Our account has every permission that it needs in {namespace}."
     return Answer(Status.OK, sentence, count(len(NEEDED), "permission"), (table,), own_fault=True)
+
+
+def _allowed(asking: Asking, permission: Permission) -> bool:
+    return asking.cluster.may(permission.verb, permission.group, permission.resource, permission.name(asking.names))
+
+
+def _word(allowed: bool) -> str:  # noqa: FBT001 - it is what is shown
+    return "yes" if allowed else "NO"
 
 
 def _look(settings: Settings) -> str:

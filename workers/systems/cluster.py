@@ -153,12 +153,17 @@ class Cluster:
         """All HorizontalPodAutoscalers of the namespace."""
         return self.list(self._path("horizontalpodautoscalers", group="apis/autoscaling/v2"))
 
-    def may(self, verb: str, group: str, resource: str) -> bool:
-        """Whether our account may do this in the namespace; `resource` may name a subresource ("pods/log")."""
+    def may(self, verb: str, group: str, resource: str, name: str = "") -> bool:
+        """Whether our account may do this in the namespace.
+
+        resource: as in a Role, with its subresource ("pods/log"). name: of one object only.
+        """
         kind, _, subresource = resource.partition("/")
         asked = {"namespace": self.namespace, "verb": verb, "group": group, "resource": kind}
         if subresource:
             asked["subresource"] = subresource
+        if name:
+            asked["name"] = name
         review = {
             "apiVersion": "authorization.k8s.io/v1",
             "kind": "SelfSubjectAccessReview",

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import yaml
+
 from deploy.sandbox.kubernetes.objects import Object
 
 WORKER_ACCOUNT = "mlflow-ops-worker"
+_ROLE = Path(__file__).parents[3] / "kubernetes" / "role.yaml"
 _RBAC = "rbac.authorization.k8s.io"
 
 
@@ -48,27 +53,9 @@ def cluster_role_bindings() -> list[Object]:
 
 
 def worker_role(namespace: str) -> Object:
-    """Return what the workers need for the runbook, and no more."""
-    read = ["get", "list", "watch"]
-    change = [*read, "create", "update", "patch"]
-    return {
-        "metadata": {"name": WORKER_ACCOUNT, "namespace": namespace},
-        "rules": [
-            _rule("", ["pods", "services", "endpoints", "events", "persistentvolumeclaims"], read),
-            _rule("", ["pods"], ["delete"]),
-            _rule("", ["pods/log"], ["get"]),
-            _rule("", ["pods/exec"], ["create", "get"]),
-            _rule("", ["configmaps", "secrets", "services"], change),
-            _rule("apps", ["deployments", "deployments/scale"], change),
-            _rule("apps", ["replicasets", "statefulsets"], read),
-            _rule("batch", ["jobs", "cronjobs"], [*change, "delete"]),
-            _rule("networking.k8s.io", ["ingresses"], change),
-            _rule("discovery.k8s.io", ["endpointslices"], read),
-            _rule("autoscaling", ["horizontalpodautoscalers"], read),
-            _rule("policy", ["poddisruptionbudgets"], read),
-            _rule("metrics.k8s.io", ["pods"], ["get", "list"]),
-        ],
-    }
+    """Return what the workers may: the product's own Role, so that the sandbox refuses what a cluster would."""
+    role: Object = yaml.safe_load(_ROLE.read_text(encoding="utf-8"))
+    return {"metadata": {**role["metadata"], "namespace": namespace}, "rules": role["rules"]}
 
 
 def worker_role_binding(namespace: str) -> Object:

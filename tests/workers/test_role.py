@@ -1,0 +1,23 @@
+"""The Role in deploy/kubernetes grants exactly what the commands need, and `check` asks for exactly that."""
+
+from pathlib import Path
+
+import yaml
+
+from workers.preflight.kubernetes import NEEDED
+from workers.settings import KubernetesNames
+
+ROLE = Path(__file__).parents[2] / "deploy" / "kubernetes" / "role.yaml"
+
+
+def test_the_role_and_the_check_name_the_same_permissions():
+    granted = {
+        (verb, group, resource, name)
+        for rule in yaml.safe_load(ROLE.read_text())["rules"]
+        for verb in rule["verbs"]
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+        for name in rule.get("resourceNames", [""])
+    }
+    names = KubernetesNames()
+    assert granted == {(each.verb, each.group, each.resource, each.name(names)) for each in NEEDED}
