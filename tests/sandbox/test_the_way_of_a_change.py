@@ -2,11 +2,17 @@
 
 import subprocess
 import sys
+import threading
+import time
 
 import pytest
+import requests
 
-from deploy.sandbox.slack.client import SlackPerson, words
+from deploy.sandbox.slack.client import SlackPerson, wait_for, words
 from deploy.sandbox.wiring import OPS_CHANNEL
+from workers import settings
+from workers.locks import LEASE_SECONDS
+from workers.systems.cluster import Cluster
 
 SECONDS = 20
 
@@ -109,6 +115,96 @@ def test_what_waits_is_listed_and_can_be_cancelled(people, asked):
     vera.wait_for(lambda: vera.find_ephemeral(OPS_CHANNEL, "and approvers may stop it"), deadline=SECONDS)
     assert omar.command(OPS_CHANNEL, f"/mlflow cancel {record_id}").ok
     assert becomes(omar, message, "before anything was done")
+
+
+@pytest.fixture
+def cluster(sandbox):
+    """The cluster as its administrator sees it; two replicas afterwards."""
+    gateway = Cluster.connect(settings.load(sandbox.process_env))
+    yield gateway
+    set_replicas(gateway, 2)
+    wait_for(lambda: ready(gateway) == 2 or None, 60)
+
+
+def set_replicas(cluster, number):
+    scale = cluster.scale("mlflow")
+    cluster.set_scale("mlflow", {**scale, "spec": {"replicas": number}})
+
+
+def ready(cluster):
+    status = cluster.deployment("mlflow")["status"]
+    return status.get("readyReplicas", 0) if status.get("replicas") == status.get("updatedReplicas") else -1
+
+
+def test_what_an_operator_may_alone_is_done_and_watched_to_its_end(people, cluster):
+    omar = people["omar"]
+    assert omar.command(OPS_CHANNEL, "/mlflow scale 3").ok
+    done = omar.wait_for(lambda: omar.find(OPS_CHANNEL, "mlflow has 3 ready replicas; it had 2"), deadline=60)
+    assert ready(cluster) == 3
+    assert "Omar" not in words(done)
+    assert "<@U07OMAR0002>" in words(done)
+
+
+def test_what_was_approved_is_what_runs_or_nothing(people, asked, cluster):
+    message = asked("scale 9")
+    set_replicas(cluster, 3)
+    people["ada"].press(OPS_CHANNEL, message["ts"], "approve")
+    assert becomes(people["omar"], message, "things have changed since this was planned")
+    said = words(now(people["omar"], message))
+    assert "planned 2 → 9, now 3 → 9" in said
+    assert cluster.scale("mlflow")["spec"]["replicas"] == 3
+
+
+def test_an_approved_change_is_done_and_says_so(people, asked, cluster):
+    message = asked("scale 7")
+    people["ada"].press(OPS_CHANNEL, message["ts"], "approve")
+    people["omar"].wait_for(lambda: "has 7 ready replicas" in words(now(people["omar"], message)) or None, deadline=90)
+    assert ready(cluster) == 7
+
+
+def test_a_restart_drops_no_request(people, cluster, sandbox):
+    stop, failed, asked_times = threading.Event(), [], []
+
+    def client():
+        url = sandbox.env["MLFLOW_TRACKING_URI"] + "/api/2.0/mlflow/experiments/search?max_results=1"
+        while not stop.is_set():
+            try:
+                answer = requests.get(url, timeout=5, headers={"Connection": "close"})
+                answer.raise_for_status()
+                asked_times.append(time.monotonic())
+            except requests.RequestException as error:
+                failed.append(str(error))
+            time.sleep(0.05)
+
+    thread = threading.Thread(target=client)
+    thread.start()
+    try:
+        omar = people["omar"]
+        before = {pod["metadata"]["uid"] for pod in cluster.pods("app=mlflow")}
+        assert omar.command(OPS_CHANNEL, "/mlflow restart").ok
+        omar.wait_for(lambda: omar.find(OPS_CHANNEL, "Every pod of mlflow is a new one"), deadline=90)
+    finally:
+        stop.set()
+        thread.join()
+    after = {pod["metadata"]["uid"] for pod in cluster.pods("app=mlflow") if "deletionTimestamp" not in pod["metadata"]}
+    assert not before & after
+    assert len(asked_times) > 20
+    assert failed == []
+
+
+def test_a_worker_that_is_killed_leaves_no_lock_and_the_thread_says_so(people, cluster, sandbox):
+    omar = people["omar"]
+    assert omar.command(OPS_CHANNEL, "/mlflow scale 5").ok
+    wait_for(lambda: cluster.scale("mlflow")["spec"]["replicas"] == 5 or None, 30)
+    before = sandbox.process("worker-ops")
+    sandbox.kill("worker-ops")
+    lost = omar.wait_for(lambda: omar.find(OPS_CHANNEL, "/mlflow scale 5` failed"), deadline=60)
+    assert "The worker lost this command" in words(lost)
+    sandbox.wait_until_ready("worker-ops", other_than=before)
+    assert cluster.scale("mlflow")["spec"]["replicas"] == 5
+    time.sleep(LEASE_SECONDS / 2)
+    assert omar.command(OPS_CHANNEL, "/mlflow scale 4").ok
+    omar.wait_for(lambda: omar.find(OPS_CHANNEL, "mlflow has 4 ready replicas"), deadline=60)
 
 
 def test_a_dry_run_is_for_everybody_who_may_look(people):
