@@ -22,6 +22,9 @@ class Backing(Protocol):
     async def stop(self) -> None:
         """Cease to serve."""
 
+    async def drain(self, linger: float, grace: float) -> None:
+        """Still serve for ``linger`` seconds, and finish what was begun within ``grace``."""
+
     def address(self) -> tuple[str, int] | None:
         """Return where the pod can be reached in truth, None while it cannot."""
 
@@ -42,6 +45,10 @@ class MlflowBacking:
     async def stop(self) -> None:
         """Stop listening."""
         await self._gateway.stop()
+
+    async def drain(self, linger: float, grace: float) -> None:
+        """Let the gateway finish."""
+        await self._gateway.drain(linger, grace)
 
     def address(self) -> tuple[str, int] | None:
         """Return the gateway's address."""
@@ -82,6 +89,9 @@ class ProcessBacking:
     async def stop(self) -> None:
         """Do nothing: the supervisor stops it."""
 
+    async def drain(self, linger: float, grace: float) -> None:
+        """Do nothing: there is nothing of our own to finish."""
+
     def address(self) -> tuple[str, int] | None:
         """Return the process's address."""
         return ("127.0.0.1", self._process.port) if self._process.port else None
@@ -113,6 +123,9 @@ class NothingBacking:
 
     async def stop(self) -> None:
         """Do nothing."""
+
+    async def drain(self, linger: float, grace: float) -> None:
+        """Do nothing: there is nothing of our own to finish."""
 
     def address(self) -> tuple[str, int] | None:
         """Return None: nobody listens."""

@@ -19,18 +19,23 @@ from deploy.sandbox.kubernetes.access import Authorizer
 from deploy.sandbox.kubernetes.certificates import load_or_make_authority
 from deploy.sandbox.kubernetes.container_logs import LogDirectory
 from deploy.sandbox.kubernetes.control import Control
+from deploy.sandbox.kubernetes.controller_manager import ControllerManager
 from deploy.sandbox.kubernetes.disturbances import Disturbances
-from deploy.sandbox.kubernetes.endpoints import EndpointsController, pods_of
+from deploy.sandbox.kubernetes.endpoints import pods_of
 from deploy.sandbox.kubernetes.events import Recorder
+from deploy.sandbox.kubernetes.exec import Executor
 from deploy.sandbox.kubernetes.features import Features
 from deploy.sandbox.kubernetes.heartbeat import RENEW_SECONDS, Heartbeat
 from deploy.sandbox.kubernetes.identity import Identities, admin, service_account
+from deploy.sandbox.kubernetes.images import Images
 from deploy.sandbox.kubernetes.kubeconfig import Entry, write_kubeconfig
 from deploy.sandbox.kubernetes.kubelet import Kubelet
 from deploy.sandbox.kubernetes.log_requests import LogReader
 from deploy.sandbox.kubernetes.metrics import PERIOD_SECONDS, Metrics, Sampler
 from deploy.sandbox.kubernetes.objects import is_ready, is_terminating, uid_of
-from deploy.sandbox.kubernetes.pod_runner import Node, Pace
+from deploy.sandbox.kubernetes.pace import Pace
+from deploy.sandbox.kubernetes.pod_record import Node
+from deploy.sandbox.kubernetes.programs import Programs
 from deploy.sandbox.kubernetes.reading import Reader
 from deploy.sandbox.kubernetes.resources import SERVICES
 from deploy.sandbox.kubernetes.reviews import Reviews
@@ -43,7 +48,9 @@ from deploy.sandbox.kubernetes.store import HISTORY, Store
 from deploy.sandbox.kubernetes.times import Clock, system_clock
 from deploy.sandbox.kubernetes.watching import Watcher
 from deploy.sandbox.kubernetes.wiring import Wiring
-from deploy.sandbox.kubernetes.workloads import WorkloadStatus
+
+_TOGETHER_SECONDS = 0.01
+"""Writes that come within so short a time are looked at together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +82,9 @@ class Cluster:
             Planter(self.store, self.events, clock, self._authority.read_text()).plant(wiring)
         self.logs = LogDirectory(data / "logs", clock)
         self.node = Node(NODE_NAME, NODE_IP, self.store, self.logs, self.events, clock, options.pace)
-        self.kubelet = Kubelet(self.node, wiring)
+        self.programs = Programs(data / "programs", Images(wiring))
+        self.kubelet = Kubelet(self.node, wiring, self.programs)
+        self._controllers = ControllerManager(self.store, self.events, clock, options.pace)
         self._sampler = Sampler(wiring, clock, options.metrics_period)
         self._features = Features()
         self._disturbances = Disturbances()
@@ -139,6 +148,7 @@ class Cluster:
             reader=Reader(store, clock),
             watcher=Watcher(store, clock, self._closing),
             log_reader=LogReader(store, self.logs, clock),
+            executor=Executor(store, self.programs),
             metrics=Metrics(store, self._sampler),
             reviews=Reviews(authorizer, self._identities),
             disturbances=self._disturbances,
@@ -178,8 +188,7 @@ class Cluster:
         return [address for address in addresses if address is not None]
 
     async def _reconcile(self) -> None:
-        WorkloadStatus(self.store, self._options.clock).reconcile()
-        EndpointsController(self.store, self._options.clock).reconcile()
+        self._controllers.reconcile()
         for listener in self._services.values():
             await listener.refresh()
 
@@ -187,7 +196,10 @@ class Cluster:
         while True:
             revision = self.store.revision
             await self._reconcile()
-            await self.store.wait_beyond(revision)
+            await asyncio.sleep(_TOGETHER_SECONDS)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._options.pace.resync):
+                    await self.store.wait_beyond(revision)
 
     async def _keep_house(self) -> None:
         heartbeat = Heartbeat(self.store, self._options.clock, NODE_NAME)

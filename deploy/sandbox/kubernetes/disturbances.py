@@ -1,7 +1,8 @@
 """Trouble on purpose in the API itself: requests that are slow, refused, broken off or never answered.
 
-Chosen by a pattern over method and path ("GET /api/v1/.*pods"), a probability and a count. The seed makes a run
-repeatable.
+``cut`` breaks the connection before anything happened; ``cut-after`` when all is done and only the answer is missing,
+so that a client cannot know whether its write took place. Chosen by a pattern over method and path
+("GET /api/v1/.*pods"), a probability and a count. The seed makes a run repeatable.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from deploy.sandbox.kubernetes.answers import error_answer
 from deploy.sandbox.kubernetes.objects import Object
 from deploy.sandbox.kubernetes.status import internal_error, service_unavailable, too_many_requests
 
-KINDS = ("latency", "429", "500", "503", "cut", "hang")
+KINDS = ("latency", "429", "500", "503", "cut", "cut-after", "hang")
+_AFTER = "cut-after"
 _HANG_SECONDS = 3600.0
 
 
@@ -80,7 +82,7 @@ class Disturbances:
         """Disturb a request: returns an answer in place of the real one, or None to go on."""
         line = f"{request.method} {request.rel_url}"
         for disturbance in list(self.active):
-            if not disturbance.strikes(line):
+            if disturbance.kind == _AFTER or not disturbance.strikes(line):
                 continue
             if disturbance.kind in {"latency", "hang"}:
                 await asyncio.sleep(disturbance.seconds)
@@ -96,3 +98,13 @@ class Disturbances:
             }[disturbance.kind]
             return error_answer(error)
         return None
+
+    def cut_answer(self, request: web.Request) -> bool:
+        """Break the connection of a request that has been carried out, if that is asked for; says whether it was."""
+        line = f"{request.method} {request.rel_url}"
+        chosen = [entry for entry in self.active if entry.kind == _AFTER]
+        if not any(entry.strikes(line) for entry in chosen):
+            return False
+        if request.transport is not None:
+            request.transport.abort()
+        return True

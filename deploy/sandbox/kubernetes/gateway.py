@@ -1,13 +1,18 @@
 """The inside of a ready ``mlflow`` pod: a reverse proxy to the one real MLflow server.
 
+Only ``/version`` is its own: there it tells the version of the pod's image, as long as the server answers.
 Bodies are streamed in both directions, so size does not matter. An upstream that refuses is 502, one that hangs
 hangs, and one that breaks off in the middle has the client's connection cut as well: to end the body in order would
 make a truncated download look complete. Upstream connections are kept for less time than uvicorn keeps them (5 s),
 or a request would now and then meet one that is just being closed.
+
+A gateway that drains still answers, and asks each client to close its connection; idle ones are cut at the end.
 """
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from collections.abc import Callable, Iterable
 from http import HTTPStatus
 
@@ -33,12 +38,19 @@ NODE_ADDRESS = "10.244.0.1"
 class Gateway:
     """One listening pod."""
 
-    def __init__(self, upstream: str, write_line: Callable[[str], None], forwarded: Callable[[], None]) -> None:
+    def __init__(
+        self, upstream: str, write_line: Callable[[str], None], forwarded: Callable[[], None], version: str
+    ) -> None:
         self._upstream = upstream
+        self._version = version
         self._write_line = write_line
         self._forwarded = forwarded
         self._session: aiohttp.ClientSession | None = None
         self._runner: web.ServerRunner | None = None
+        self._draining = False
+        self._in_flight = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
         self.port = 0
 
     async def start(self) -> None:
@@ -55,6 +67,16 @@ class Gateway:
         await site.start()
         self.port = int(self._runner.addresses[0][1])
 
+    async def drain(self, linger: float, grace: float) -> None:
+        """Return once ``linger`` seconds have passed and no request is being answered; after ``grace`` in any case."""
+        self._draining = True
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        await asyncio.sleep(linger)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout_at(began + grace):
+                await self._idle.wait()
+
     async def stop(self) -> None:
         """Cut all connections and stop listening."""
         self.port = 0
@@ -66,15 +88,29 @@ class Gateway:
     async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
         if request.headers.get("Expect", "").lower() == "100-continue" and request.transport is not None:
             request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        self._in_flight += 1
+        self._idle.clear()
+        try:
+            return await self._answer(request)
+        finally:
+            self._in_flight -= 1
+            if not self._in_flight:
+                self._idle.set()
+
+    async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         answer: web.StreamResponse | None = None
         try:
             async with self._request(request) as reply:
                 if request.headers.get("User-Agent") != PROBE_AGENT:
                     self._forwarded()
-                answer = _head(request, reply)
-                await answer.prepare(request)
-                async for piece in reply.content.iter_chunked(_PIECE):
-                    await answer.write(piece)
+                if request.path == "/version" and reply.status < HTTPStatus.INTERNAL_SERVER_ERROR:
+                    answer = web.Response(text=self._version)
+                    await self._begin(request, answer)
+                else:
+                    answer = _head(request, reply)
+                    await self._begin(request, answer)
+                    async for piece in reply.content.iter_chunked(_PIECE):
+                        await answer.write(piece)
                 await answer.write_eof()
         except (aiohttp.ClientError, OSError, TimeoutError) as problem:
             if answer is not None and answer.prepared:
@@ -82,10 +118,15 @@ class Gateway:
                     request.transport.abort()
             else:
                 answer = web.Response(status=502, text=f"upstream: {problem.__class__.__name__}\n")
-                await answer.prepare(request)
+                await self._begin(request, answer)
                 await answer.write_eof()
         self._log(request, answer)
         return answer
+
+    async def _begin(self, request: web.BaseRequest, answer: web.StreamResponse) -> None:
+        if self._draining:
+            answer.force_close()
+        await answer.prepare(request)
 
     def _request(self, request: web.BaseRequest) -> aiohttp.client._RequestContextManager:
         if self._session is None:

@@ -9,18 +9,31 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import re
 from collections.abc import AsyncIterator, Iterator
 
 from deploy.sandbox.kubernetes.backing import Backing, MlflowBacking, NothingBacking, ProcessBacking
+from deploy.sandbox.kubernetes.container_process import runs_to_completion
 from deploy.sandbox.kubernetes.gateway import Gateway
-from deploy.sandbox.kubernetes.objects import Object, containers_of, is_terminating, labels_of, uid_of
+from deploy.sandbox.kubernetes.objects import (
+    Object,
+    containers_of,
+    is_terminating,
+    labels_of,
+    name_of,
+    namespace_of,
+    uid_of,
+)
 from deploy.sandbox.kubernetes.output import follow_output
-from deploy.sandbox.kubernetes.pod_runner import Node, PodRunner
+from deploy.sandbox.kubernetes.pod_record import Node
+from deploy.sandbox.kubernetes.pod_runner import PodRunner
+from deploy.sandbox.kubernetes.programs import Programs
 from deploy.sandbox.kubernetes.resources import PODS
 from deploy.sandbox.kubernetes.scheduler import schedule_pods
 from deploy.sandbox.kubernetes.wiring import Wiring
 
+_log = logging.getLogger(__name__)
 _ACCESS_LINE = re.compile(r'^INFO:\s+\S+:\d+ - "[A-Z]+ .* HTTP/[\d.]+" \d{3}')
 _SUBNET = "10.244.0."
 _FIRST_ADDRESS, _LAST_ADDRESS = 10, 250
@@ -29,9 +42,11 @@ _FIRST_ADDRESS, _LAST_ADDRESS = 10, 250
 class Kubelet:
     """All pods of the node."""
 
-    def __init__(self, node: Node, wiring: Wiring) -> None:
+    def __init__(self, node: Node, wiring: Wiring, programs: Programs) -> None:
         self._node = node
         self._wiring = wiring
+        self._programs = programs
+        self._endings: set[asyncio.Task[None]] = set()
         self._runners: dict[str, PodRunner] = {}
         self._last_forwarder = ""
         self._tasks: list[asyncio.Task[None]] = []
@@ -49,7 +64,7 @@ class Kubelet:
 
     async def stop(self) -> None:
         """Stop everything; the pods stay in the store as they are."""
-        for task in self._tasks:
+        for task in [*self._tasks, *self._endings]:
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await task
@@ -72,23 +87,41 @@ class Kubelet:
     async def _keep_up(self) -> None:
         while True:
             revision = self._node.store.revision
-            await self._reconcile()
+            try:
+                await self._reconcile()
+            except Exception:  # noqa: BLE001 - whatever it is, the rest of the cluster goes on
+                _log.exception("the node could not finish its round")
             await self._node.store.wait_beyond(revision)
 
     async def _reconcile(self) -> None:
         schedule_pods(self._node.store, self._node.events, lambda pod: uid_of(pod) in self._runners)
         wanted = {uid_of(pod): pod for pod in self._node.store.all(PODS) if self._is_mine(pod)}
         for uid in [uid for uid in self._runners if uid not in wanted]:
-            await self._runners.pop(uid).end()
+            gone = self._runners.pop(uid)
+            await gone.end()
+            gone.forget()
         for uid, pod in wanted.items():
-            if uid not in self._runners:
-                runner = PodRunner(self._node, pod, self._backing(uid, pod), self._pod_ip(pod))
+            if is_terminating(pod):
+                self._terminate(uid, pod)
+            elif uid not in self._runners:
+                runner = PodRunner(self._node, pod, self._backing(uid, pod), self._pod_ip(pod), self._programs)
                 self._runners[uid] = runner
                 await runner.begin()
 
+    def _terminate(self, uid: str, pod: Object) -> None:
+        runner = self._runners.get(uid)
+        if runner is None:
+            # Nothing of it runs: it had no node yet, or it was on its way out when the program ended.
+            self._node.store.delete(PODS, namespace_of(pod), name_of(pod))
+        elif not runner.is_ending:
+            runner.is_ending = True
+            ending = asyncio.create_task(runner.terminate(float(pod["metadata"].get("deletionGracePeriodSeconds", 30))))
+            self._endings.add(ending)
+            ending.add_done_callback(self._endings.discard)
+
     def _is_mine(self, pod: Object) -> bool:
         # A pod that was made unschedulable on purpose has lost its node, but keeps its runner until it is healed.
-        return not is_terminating(pod) and (bool(pod["spec"].get("nodeName")) or uid_of(pod) in self._runners)
+        return bool(pod["spec"].get("nodeName")) or uid_of(pod) in self._runners or is_terminating(pod)
 
     def _pod_ip(self, pod: Object) -> str:
         known = (pod.get("status") or {}).get("podIP")
@@ -101,10 +134,14 @@ class Kubelet:
 
     def _backing(self, uid: str, pod: Object) -> Backing:
         application = labels_of(pod).get("app", "")
+        if runs_to_completion(pod):
+            return NothingBacking()
         if application == "mlflow":
-            return MlflowBacking(
-                Gateway(self._wiring.upstream, lambda line: self._write_line(uid, line), lambda: self._forwarded(uid))
+            version = self._programs.images.version(str(containers_of(pod)[0]["image"]))
+            gateway = Gateway(
+                self._wiring.upstream, lambda line: self._write_line(uid, line), lambda: self._forwarded(uid), version
             )
+            return MlflowBacking(gateway)
         process = self._wiring.process_of(application)
         if process is None:
             return NothingBacking()

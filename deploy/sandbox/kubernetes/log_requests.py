@@ -31,7 +31,7 @@ class LogReader:
         """Answer one request. Raises ApiError before the first byte."""
         pod = self.store.get(PODS, target.namespace, target.name)
         options = self._options(request.query, name_of(pod))
-        container = _container_of(pod, request.query.get("container", ""))
+        container = container_of(pod, request.query.get("container", ""))
         headers = {**standard_headers(), "Content-Type": "text/plain"}
         answer = web.StreamResponse(headers=headers)
         found = self._file(pod, container, previous=is_true(request.query.get("previous")))
@@ -87,7 +87,11 @@ class LogReader:
         return LogOptions(tail, since, is_true(query.get("timestamps")), limit, follow)
 
 
-def _container_of(pod: Object, wanted: str) -> str:
+def container_of(pod: Object, wanted: str) -> str:
+    """Return the container that is meant: the one that was asked for, the only one, or the default.
+
+    Raises ApiError 400 where there is no such container, or a choice.
+    """
     names = [str(container["name"]) for container in containers_of(pod)]
     if wanted:
         if wanted not in names:

@@ -1,4 +1,4 @@
-"""The life of one pod on the node: start, probes, failure, restart.
+"""The life of one pod on the node: image, configuration, start, probes, failure, restart, end.
 
 What runs is one asyncio task per pod, and it is replaced when the pod is broken or healed on purpose. The pod's
 status in the store is the only record: after a restart of this program a pod goes on with its uid, age and restart
@@ -9,79 +9,51 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import secrets
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass, replace
 from typing import Any
 
-from deploy.sandbox.kubernetes import pod_faults
+from deploy.sandbox.kubernetes import images, pod_faults
 from deploy.sandbox.kubernetes.backing import Backing
-from deploy.sandbox.kubernetes.container_logs import LogDirectory
-from deploy.sandbox.kubernetes.events import Happening, Recorder
-from deploy.sandbox.kubernetes.objects import Object, containers_of, name_of, namespace_of, uid_of
-from deploy.sandbox.kubernetes.pod_status import (
-    ContainerState,
-    Placement,
-    running,
-    status_of,
-    terminated,
-    unschedulable_status,
-    waiting,
-)
+from deploy.sandbox.kubernetes.container_process import ContainerProcess, runs_to_completion
+from deploy.sandbox.kubernetes.container_start import ContainerStart
+from deploy.sandbox.kubernetes.objects import Object
+from deploy.sandbox.kubernetes.ownership import has_ended
+from deploy.sandbox.kubernetes.pod_record import Node, PodGoneError, PodRecord
+from deploy.sandbox.kubernetes.probing import probe_until_dead
+from deploy.sandbox.kubernetes.programs import ProgramNotFoundError, Programs
 from deploy.sandbox.kubernetes.resources import PODS
 from deploy.sandbox.kubernetes.scheduler import schedule
 from deploy.sandbox.kubernetes.status import ApiError
-from deploy.sandbox.kubernetes.store import Store
-from deploy.sandbox.kubernetes.times import Clock, to_rfc3339
 
-
-@dataclass(frozen=True, slots=True)
-class Pace:
-    """How fast things go on the node, in seconds; tests shorten them."""
-
-    probe_period: float | None = None
-    """Instead of the period that the pod's probe names."""
-    start: float = 0.3
-    """From creating a container to the first probe."""
-    crash_after: float = 1.5
-    back_off: float = pod_faults.BACK_OFF_SECONDS
-
-
-@dataclass(frozen=True, slots=True)
-class Node:
-    """What every pod on the node shares."""
-
-    name: str
-    ip: str
-    store: Store
-    logs: LogDirectory
-    events: Recorder
-    clock: Clock
-    pace: Pace
-
-
-class _PodGoneError(Exception):
-    """The pod was deleted under our hands; the kubelet is about to end its runner."""
+_STABLE_SECONDS = 600.0
+_ENDED_BY_TERM = 143
 
 
 class PodRunner:
     """Runs one pod."""
 
-    def __init__(self, node: Node, pod: Object, backing: Backing, pod_ip: str) -> None:
-        self._node = node
-        self._namespace, self._name, self.uid = namespace_of(pod), name_of(pod), uid_of(pod)
-        self._main = str(containers_of(pod)[0]["name"])
-        self._placement = Placement(node.ip, pod_ip)
+    def __init__(self, node: Node, pod: Object, backing: Backing, pod_ip: str, programs: Programs) -> None:
+        self.record = PodRecord(node, pod, pod_ip)
         self.backing = backing
         self.fault = "Running"
+        self.is_ending = False
+        self._pace = node.pace
+        self._programs = programs
+        self._start = ContainerStart(self.record, programs.images)
+        self._process = ContainerProcess(self.record, programs)
+        self._to_completion = runs_to_completion(pod)
         self._serving = False
-        self._states = _states_of(pod)
         self._task: asyncio.Task[None] | None = None
 
     @property
     def name(self) -> str:
         """Return the pod's name."""
-        return self._name
+        return self.record.name
+
+    @property
+    def uid(self) -> str:
+        """Return the pod's uid."""
+        return self.record.uid
 
     @property
     def address(self) -> tuple[str, int] | None:
@@ -91,22 +63,19 @@ class PodRunner:
     @property
     def pod_ip(self) -> str:
         """Return the address that the cluster believes in."""
-        return self._placement.pod_ip
-
-    @property
-    def restarts(self) -> int:
-        """Return how often the main container was started again."""
-        return self._states[self._main].restarts
+        return self.record.placement.pod_ip
 
     async def begin(self) -> None:
         """Start the pod as it should be; one that ran when the program ended serves again once this returns."""
-        if "running" in self._states[self._main].state:
+        if has_ended(self.record.pod()):
+            return
+        if "running" in self.record.state.state and not self._to_completion and not images.is_slow(self.record.image()):
             await self._serve()
         self._enter(self._live)
 
     async def set_fault(self, state: str) -> None:
         """Break the pod in one of ``pod_faults.STATES``, or heal it with ``Running``."""
-        if state == self.fault:
+        if state == self.fault or self.is_ending:
             return
         self.fault = state
         await self.end()
@@ -114,9 +83,10 @@ class PodRunner:
             crash = pod_faults.CRASHES[state]
             self._enter(lambda: self._crash_again_and_again(crash))
         elif state == "ImagePullBackOff":
-            self._enter(self._fail_to_pull)
+            failure = pod_faults.pull_failure(self.record.image())
+            self._enter(lambda: self._start.fail_to_pull(failure))
         elif state == "Pending":
-            self._enter(self._stay_pending)
+            self._enter(self._start.stay_pending)
         else:
             self._enter(self._recover)
 
@@ -129,11 +99,29 @@ class PodRunner:
             self._task = None
         await self._stop_serving()
 
+    async def terminate(self, grace: float) -> None:
+        """End the pod in order, within ``grace`` seconds: what is being answered is finished; then it is gone."""
+        self.is_ending = True
+        if "running" in self.record.state.state:
+            with contextlib.suppress(PodGoneError):
+                self.record.event("Killing", f"Stopping container {self.record.main}")
+        await self._process.stop(grace)
+        if self._serving:
+            await self.backing.drain(min(self._pace.drain, grace), grace)
+        await self.end()
+        with contextlib.suppress(ApiError, PodGoneError):
+            self.record.pod()
+            self.record.node.store.delete(PODS, self.record.namespace, self.record.name)
+
+    def forget(self) -> None:
+        """Remove what a pod that is gone has left on the node: its logs and its files."""
+        record = self.record
+        record.node.logs.forget({"metadata": {"namespace": record.namespace, "name": record.name, "uid": record.uid}})
+        self._programs.forget(record.name)
+
     def write(self, *lines: str) -> None:
         """Write lines to the log of the container that runs now."""
-        pod = self._node.store.find(PODS, self._namespace, self._name)
-        if pod is not None and uid_of(pod) == self.uid:
-            self._node.logs.append(pod, self._main, self.restarts, *lines)
+        self.record.write(*lines)
 
     def _enter(self, life: Callable[[], Coroutine[Any, Any, None]]) -> None:
         self._task = asyncio.create_task(_until_gone(life()))
@@ -141,84 +129,87 @@ class PodRunner:
     # The lives.
 
     async def _live(self) -> None:
-        state = self._states[self._main]
-        if "running" not in state.state:
-            again = bool(state.container_id)
-            await self._start_container(restart=again)
-        await self._probe_for_ever()
+        runs = "running" in self.record.state.state
+        if not runs:
+            await self._start.pull()
+        if self._to_completion:
+            if runs:
+                self.record.set_ended("ContainerStatusUnknown", 137, everything=True)
+            await self._run_to_completion()
+            return
+        back_off = 0.0
+        loop = asyncio.get_running_loop()
+        while True:
+            if not runs:
+                await self._start.await_config()
+                crash = self._start.inherent_crash()
+                if crash is not None:
+                    await self._crash_again_and_again(crash)
+                await self._start_container(serve=not images.is_slow(self.record.image()))
+            began = loop.time()
+            await probe_until_dead(self.record, self.backing)
+            await self._stop_serving()
+            self.record.set_ended("Error", _ENDED_BY_TERM)
+            back_off = await self._start.back_off(0.0 if loop.time() - began > _STABLE_SECONDS else back_off)
+            self._start.restart_image()
+            runs = False
 
     async def _recover(self) -> None:
-        pod = self._pod()
+        pod = self.record.pod()
         if not pod["spec"].get("nodeName"):
-            schedule(self._node.store, self._node.events, pod)
-        await self._start_container(restart=bool(self._states[self._main].container_id))
-        await self._probe_for_ever()
+            schedule(self.record.node.store, self.record.node.events, pod)
+        await self._live()
 
     async def _crash_again_and_again(self, crash: pod_faults.Crash) -> None:
-        back_off = self._node.pace.back_off
-        first = True
+        if "running" not in self.record.state.state:
+            await self._start_container(serve=False)
+            await asyncio.sleep(self._pace.crash_after)
+        back_off = 0.0
         while True:
-            self._die(crash)
-            if not first:
-                self._back_off(back_off)
-                await asyncio.sleep(back_off)
-                back_off = min(back_off * 2, pod_faults.LONGEST_BACK_OFF_SECONDS)
-            await self._start_container(restart=True, serve=False)
-            await asyncio.sleep(min(self._node.pace.crash_after, back_off) if not first else 0)
-            first = False
+            self.record.write(*crash.last_words)
+            self.record.set_ended(crash.reason, crash.exit_code)
+            back_off = await self._start.back_off(back_off)
+            self._start.restart_image()
+            await self._start_container(serve=False)
+            await asyncio.sleep(min(self._pace.crash_after, back_off) if back_off > self._pace.back_off else 0)
 
-    async def _fail_to_pull(self) -> None:
-        image = str(self._container()["image"])
-        failure = pod_faults.pull_failure(image)
-        self._set(ContainerState(waiting("ErrImagePull", failure), restarts=self.restarts))
-        back_off = self._node.pace.back_off
-        while True:
-            self._event("Pulling", f'Pulling image "{image}"')
-            self._event("Failed", f'Failed to pull image "{image}": {failure}', warning=True)
-            self._event("Failed", "Error: ErrImagePull", warning=True)
-            message = f'Back-off pulling image "{image}": ErrImagePull: {failure}'
-            self._set(ContainerState(waiting("ImagePullBackOff", message), restarts=self.restarts))
-            self._event("BackOff", f'Back-off pulling image "{image}"')
-            self._event("Failed", "Error: ImagePullBackOff", warning=True)
-            await asyncio.sleep(back_off)
-            back_off = min(back_off * 2, pod_faults.LONGEST_BACK_OFF_SECONDS)
+    async def _run_to_completion(self) -> None:
+        back_off = 0.0
+        while not has_ended(self.record.pod()):
+            await self._start.await_config()
+            reason, code = await self._run_once()
+            policy = self.record.pod()["spec"]["restartPolicy"]
+            self.record.set_ended(reason, code, everything=policy == "Never" or not code)
+            if policy == "OnFailure" and code:
+                back_off = await self._start.back_off(back_off)
+                self._start.restart_image()
 
-    async def _stay_pending(self) -> None:
-        def unschedule(item: Object) -> None:
-            item["spec"].pop("nodeName", None)
-            item["status"] = unschedulable_status(item, pod_faults.UNSCHEDULABLE, self._node.clock())
-
-        self._states = {name: ContainerState(waiting("ContainerCreating")) for name in self._states}
-        self._update(unschedule)
-        pod = self._pod()
-        self._node.events.scheduler(pod, Happening("FailedScheduling", pod_faults.UNSCHEDULABLE, warning=True))
-        await asyncio.Event().wait()
+    async def _run_once(self) -> tuple[str, int]:
+        """Run the program once; return the reason of its end and its exit code."""
+        crash = self._start.inherent_crash()
+        self._start.start()
+        if not self.record.container().get("readinessProbe"):
+            self.record.set_ready(ready=True)
+        if crash is not None:
+            await asyncio.sleep(self._pace.crash_after)
+            self.record.write(*crash.last_words)
+            return crash.reason, crash.exit_code
+        try:
+            code = await self._process.run()
+        except ProgramNotFoundError as problem:
+            start = "failed to create containerd task: failed to create shim task: OCI runtime create failed"
+            reason = f"runc create failed: unable to start container process: error during container init: {problem}"
+            self.record.event("Failed", f"Error: {start}: {reason}", warning=True)
+            return "StartError", 128
+        return ("Error" if code else "Completed"), code
 
     # Their parts.
 
-    async def _start_container(self, *, restart: bool, serve: bool = True) -> None:
-        image = str(self._container()["image"])
-        restarts = self.restarts + 1 if restart else self.restarts
-        before = self._states[self._main]
-        last = before.state if "terminated" in before.state else before.last_state
-        self._event("Pulled", f'Container image "{image}" already present on machine')
-        self._event("Created", f"Created container: {self._main}")
-        state = ContainerState(
-            running(self._node.clock()),
-            started=True,
-            restarts=restarts,
-            last_state=last,
-            container_id=f"containerd://{secrets.token_hex(32)}",
-            image_id=f"sha256:{_digest(image)}",
-        )
-        others = {name: replace(state, ready=True, container_id=f"containerd://{secrets.token_hex(32)}")
-                  for name, other in self._states.items() if name != self._main and not other.started}  # fmt: skip
-        self._states |= others
-        self._set(state)
-        self._event("Started", f"Started container {self._main}")
+    async def _start_container(self, *, serve: bool) -> None:
+        self._start.start()
         if serve:
             await self._serve()
-            await asyncio.sleep(self._node.pace.start)
+            await asyncio.sleep(self._pace.start)
 
     async def _serve(self) -> None:
         await self.backing.start()
@@ -228,91 +219,7 @@ class PodRunner:
         self._serving = False
         await self.backing.stop()
 
-    async def _probe_for_ever(self) -> None:
-        probe: Object = self._container().get("readinessProbe") or {}
-        period = self._node.pace.probe_period or float(probe.get("periodSeconds", 1))
-        failures = successes = 0
-        while True:
-            problem = await self.backing.probe(probe, self._placement.pod_ip) if probe else ""
-            if problem:
-                failures, successes = failures + 1, 0
-                self._event("Unhealthy", f"Readiness probe failed: {problem}", warning=True)
-                if failures >= probe.get("failureThreshold", 3):
-                    self._set_ready(ready=False)
-            else:
-                failures, successes = 0, successes + 1
-                if successes >= probe.get("successThreshold", 1):
-                    self._set_ready(ready=True)
-            await asyncio.sleep(period)
-
-    def _die(self, crash: pod_faults.Crash) -> None:
-        if crash.last_words:
-            self.write(*crash.last_words)
-        state = self._states[self._main]
-        began = (state.state.get("running") or {}).get("startedAt") or to_rfc3339(self._node.clock())
-        end = terminated(crash.reason, crash.exit_code, began, self._node.clock(), state.container_id)
-        self._set(replace(state, state=end, ready=False, started=False))
-
-    def _back_off(self, seconds: float) -> None:
-        state = self._states[self._main]
-        message = pod_faults.back_off_message(seconds, self._main, self._name, self._namespace, self.uid)
-        self._set(replace(state, state=waiting("CrashLoopBackOff", message), last_state=state.state))
-        pod = f"{self._name}_{self._namespace}({self.uid})"
-        self._event("BackOff", f"Back-off restarting failed container {self._main} in pod {pod}", warning=True)
-
-    def _set_ready(self, *, ready: bool) -> None:
-        state = self._states[self._main]
-        if state.ready is not ready:
-            self._set(replace(state, ready=ready))
-
-    def _set(self, state: ContainerState) -> None:
-        self._states[self._main] = state
-        now = self._node.clock()
-
-        def write(item: Object) -> None:
-            item["status"] = status_of(item, self._states, self._placement, now)
-
-        self._update(write)
-
-    def _event(self, reason: str, message: str, *, warning: bool = False) -> None:
-        self._node.events.kubelet(self._pod(), Happening(reason, message, warning, self._main))
-
-    def _update(self, change: Callable[[Object], None]) -> None:
-        try:
-            self._node.store.update(PODS, self._namespace, self._name, change, intent=False)
-        except ApiError:
-            raise _PodGoneError from None
-
-    def _pod(self) -> Object:
-        pod = self._node.store.find(PODS, self._namespace, self._name)
-        if pod is None or uid_of(pod) != self.uid:
-            raise _PodGoneError
-        return pod
-
-    def _container(self) -> Object:
-        return containers_of(self._pod())[0]
-
 
 async def _until_gone(life: Coroutine[Any, Any, None]) -> None:
-    with contextlib.suppress(_PodGoneError):
+    with contextlib.suppress(PodGoneError):
         await life
-
-
-def _states_of(pod: Object) -> dict[str, ContainerState]:
-    """Read the states back from a status that was written before."""
-    states = {str(container["name"]): ContainerState(waiting("ContainerCreating")) for container in containers_of(pod)}
-    for status in (pod.get("status") or {}).get("containerStatuses") or ():
-        states[status["name"]] = ContainerState(
-            status["state"],
-            ready=status["ready"],
-            started=status["started"],
-            restarts=status["restartCount"],
-            last_state=status["lastState"],
-            container_id=status.get("containerID", ""),
-            image_id=status["imageID"],
-        )
-    return states
-
-
-def _digest(image: str) -> str:
-    return (image.encode().hex() * 64)[:64]

@@ -1,55 +1,24 @@
-r"""Bodies in protobuf: kubectl sends reviews in it (``kubectl auth can-i``), whatever the server prefers.
+r"""Bodies in protobuf: ``kubectl create`` and ``kubectl auth can-i`` send them, whatever the server prefers.
 
 The envelope is ``k8s\0`` and a runtime.Unknown; within it are the field numbers of generated.proto. Only the
-messages that are listed in ``MESSAGES`` can be read; for everything else the answer is 415, and clients that can
-send JSON do so.
+messages in ``protobuf_messages`` can be read; for everything else the answer is 415, and clients that can send JSON
+do so.
 """
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import Any
 
 from deploy.sandbox.kubernetes.objects import Object
+from deploy.sandbox.kubernetes.protobuf_messages import INLINED, MESSAGES, Field
 from deploy.sandbox.kubernetes.status import ApiError, bad_request
 
 MEDIA_TYPE = "application/vnd.kubernetes.protobuf"
 _MAGIC = b"k8s\x00"
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
-
-
-@dataclass(frozen=True, slots=True)
-class Field:
-    """One field: its name in JSON, and the message within, if it is one."""
-
-    name: str
-    message: str = ""
-    repeated: bool = False
-
-
-_METADATA = Field("metadata", "ObjectMeta")
-_RESOURCE_ATTRIBUTES = Field("resourceAttributes", "ResourceAttributes")
-_PATH_ATTRIBUTES = Field("nonResourceAttributes", "NonResourceAttributes")
-MESSAGES: dict[str, dict[int, Field]] = {
-    "ObjectMeta": {1: Field("name"), 2: Field("generateName"), 3: Field("namespace")},
-    "ResourceAttributes": {
-        1: Field("namespace"), 2: Field("verb"), 3: Field("group"), 4: Field("version"), 5: Field("resource"),
-        6: Field("subresource"), 7: Field("name"),
-    },
-    "NonResourceAttributes": {1: Field("path"), 2: Field("verb")},
-    "SelfSubjectReview": {1: _METADATA},
-    "SelfSubjectAccessReview": {1: _METADATA, 2: Field("spec", "SelfSubjectAccessReviewSpec")},
-    "SelfSubjectAccessReviewSpec": {1: _RESOURCE_ATTRIBUTES, 2: _PATH_ATTRIBUTES},
-    "SelfSubjectRulesReview": {1: _METADATA, 2: Field("spec", "SelfSubjectRulesReviewSpec")},
-    "SelfSubjectRulesReviewSpec": {1: Field("namespace")},
-    "SubjectAccessReview": {1: _METADATA, 2: Field("spec", "SubjectAccessReviewSpec")},
-    "LocalSubjectAccessReview": {1: _METADATA, 2: Field("spec", "SubjectAccessReviewSpec")},
-    "SubjectAccessReviewSpec": {
-        1: _RESOURCE_ATTRIBUTES, 2: _PATH_ATTRIBUTES, 3: Field("user"), 4: Field("groups", repeated=True),
-    },
-    "TokenReview": {1: _METADATA, 2: Field("spec", "TokenReviewSpec")},
-    "TokenReviewSpec": {1: Field("token"), 2: Field("audiences", repeated=True)},
-}  # fmt: skip
+_SIGN = 1 << 63
 
 
 def decode(body: bytes) -> Object:
@@ -58,14 +27,14 @@ def decode(body: bytes) -> Object:
         raise bad_request("provided data does not appear to be a protobuf message")
     try:
         envelope = dict(_fields(body[len(_MAGIC) :]))
-        type_fields = dict(_fields(envelope.get(1, b"")))
-        kind = type_fields.get(2, b"").decode()
+        type_fields = dict(_fields(_bytes(envelope.get(1))))
+        kind = _bytes(type_fields.get(2)).decode()
         if kind not in MESSAGES:
             raise unsupported_media_type()
         return {
             "kind": kind,
-            "apiVersion": type_fields.get(1, b"").decode(),
-            **_message(kind, envelope.get(2, b"")),
+            "apiVersion": _bytes(type_fields.get(1)).decode(),
+            **_message(kind, _bytes(envelope.get(2))),
         }
     except (IndexError, UnicodeDecodeError):
         raise bad_request("provided data does not appear to be a protobuf message") from None
@@ -83,22 +52,49 @@ def _message(kind: str, data: bytes) -> Object:
         field = known.get(number)
         if field is None:
             continue
-        value = _message(field.message, content) if field.message else content.decode()
+        if field.mapped:
+            entry = dict(_fields(_bytes(content)))
+            value = entry.get(2, b"")
+            result.setdefault(field.name, {})[_bytes(entry.get(1)).decode()] = _value(Field("", field.kind), value)
+            continue
+        found = _value(field, content)
         if field.repeated:
-            result.setdefault(field.name, []).append(value)
-        else:
-            result[field.name] = value
+            result.setdefault(field.name, []).append(found)
+        elif field.name in INLINED:
+            result.update(found)
+        elif found not in ("", None):
+            # What is empty was not said: Go writes the zero of every field that is no pointer.
+            result[field.name] = found
     return result
 
 
-def _fields(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """Yield the fields that have bytes (strings, messages); numbers are passed over."""
+def _value(field: Field, content: bytes | int) -> Any:
+    if isinstance(content, int):
+        number = content - 2 * _SIGN if content >= _SIGN else content
+        return bool(content) if field.kind == "bool" else number
+    if field.kind == "bytes":
+        return base64.b64encode(content).decode()
+    if field.kind == "Quantity":
+        return _bytes(dict(_fields(content)).get(1)).decode()
+    if field.kind == "IntOrString":
+        parts = dict(_fields(content))
+        return _bytes(parts.get(3)).decode() if parts.get(1) else parts.get(2, 0)
+    return _message(field.kind, content) if field.kind in MESSAGES else content.decode()
+
+
+def _bytes(content: bytes | int | None) -> bytes:
+    return content if isinstance(content, bytes) else b""
+
+
+def _fields(data: bytes) -> Iterator[tuple[int, bytes | int]]:
+    """Yield the fields: bytes (strings, messages) and whole numbers; others are passed over."""
     position = 0
     while position < len(data):
         tag, position = _varint(data, position)
         number, wire = tag >> 3, tag & 7
         if wire == _VARINT:
-            _, position = _varint(data, position)
+            value, position = _varint(data, position)
+            yield number, value
         elif wire == _BYTES:
             length, position = _varint(data, position)
             if position + length > len(data):

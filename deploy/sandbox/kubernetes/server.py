@@ -6,15 +6,17 @@ Every refusal is an ApiError, turned into a Status in one place. Verbs that writ
 from __future__ import annotations
 
 import asyncio
-import json
-from dataclasses import dataclass
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
 
 from aiohttp import web
 
-from deploy.sandbox.kubernetes import discovery, protobuf
+from deploy.sandbox.kubernetes import discovery
 from deploy.sandbox.kubernetes.access import Attributes, Authorizer, attributes_of
 from deploy.sandbox.kubernetes.answers import error_answer, json_answer, page_not_found, standard_headers
 from deploy.sandbox.kubernetes.disturbances import Disturbances
+from deploy.sandbox.kubernetes.exec import Executor
 from deploy.sandbox.kubernetes.features import Features
 from deploy.sandbox.kubernetes.identity import Identities, User
 from deploy.sandbox.kubernetes.label_selectors import parse_label_selector
@@ -24,11 +26,13 @@ from deploy.sandbox.kubernetes.negotiation import negotiate
 from deploy.sandbox.kubernetes.objects import Object
 from deploy.sandbox.kubernetes.reading import LIST_SHAPES, Reader
 from deploy.sandbox.kubernetes.requests import Target, parse_target
-from deploy.sandbox.kubernetes.resources import METRICS_GROUP, POD_METRICS, REVIEWS
+from deploy.sandbox.kubernetes.resources import METRICS_GROUP, POD_METRICS
 from deploy.sandbox.kubernetes.reviews import Reviews
 from deploy.sandbox.kubernetes.scale import scale_of
+from deploy.sandbox.kubernetes.schema import openapi
 from deploy.sandbox.kubernetes.status import ApiError, bad_request, method_not_allowed
 from deploy.sandbox.kubernetes.watching import Watcher
+from deploy.sandbox.kubernetes.writing.handling import Writes, writes_of
 
 _HEALTH = frozenset({"healthz", "livez", "readyz"})
 
@@ -43,16 +47,30 @@ class ApiServer:
     reader: Reader
     watcher: Watcher
     log_reader: LogReader
+    executor: Executor
     metrics: Metrics
     reviews: Reviews
     disturbances: Disturbances
     features: Features
+    writes: Writes = field(init=False)
+
+    def __post_init__(self) -> None:
+        # The way around frozen: what writes is made of the parts above.
+        object.__setattr__(self, "writes", writes_of(self.reader, self.reviews, self.identities))
 
     def application(self) -> web.Application:
         """Return what listens."""
         application = web.Application(client_max_size=3 * 1024 * 1024)
         application.router.add_route("*", "/{path:.*}", self.handle)
+        application.cleanup_ctx.append(self._collect_garbage)
         return application
+
+    async def _collect_garbage(self, _application: web.Application) -> AsyncIterator[None]:
+        task = asyncio.create_task(self.writes.collector.run())
+        yield
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Answer one request."""
@@ -61,23 +79,28 @@ class ApiServer:
             return disturbed
         try:
             user = self.identities.authenticate(request.headers)
-            return await self._route(request, user)
+            answer = await self._route(request, user)
         except ApiError as error:
-            return error_answer(error)
+            answer = error_answer(error)
         except ConnectionResetError:
             # The client of a stream has gone while we wrote to it; nobody reads an answer.
             raise asyncio.CancelledError from None
+        return web.Response() if self.disturbances.cut_answer(request) else answer
 
     async def _route(self, request: web.Request, user: User) -> web.StreamResponse:
         path = request.path
         target = parse_target(request.method, path, request.query)
         if target is None:
             self.authorizer.require(user, Attributes(request.method.lower(), path=path))
-            return self._about_itself(request, [part for part in path.split("/") if part])
+            parts = [part for part in path.split("/") if part]
+            if parts[:2] == ["openapi", "v3"]:
+                document = openapi.answer(parts[2:])
+                return json_answer(document) if document is not None else page_not_found()
+            return self._about_itself(request, parts)
         if target.resource.group == METRICS_GROUP and not self.features.metrics:
             return page_not_found()
         self.authorizer.require(user, attributes_of(target))
-        if target.verb not in {"get", "list", "watch"}:
+        if target.verb not in {"get", "list", "watch"} or target.subresource == "exec":
             return await self._write(request, target, user)
         if target.subresource:
             return await self._read_subresource(request, target)
@@ -100,7 +123,7 @@ class ApiServer:
             return await self.log_reader.stream(request, target)
         if target.subresource == "scale":
             return json_answer(scale_of(self.reader.store.get(target.resource, target.namespace, target.name)))
-        if target.subresource in {"exec", "attach", "portforward"}:
+        if target.subresource in {"attach", "portforward"}:
             self.reader.store.get(target.resource, target.namespace, target.name)
             message = "Upgrade request required"
             raise bad_request(message)
@@ -109,10 +132,9 @@ class ApiServer:
         raise method_not_allowed()
 
     async def _write(self, request: web.Request, target: Target, user: User) -> web.StreamResponse:
-        if target.resource in REVIEWS and target.verb == "create":
-            body = await _body(request)
-            return json_answer(self.reviews.answer(target, user, body), code=201)
-        raise method_not_allowed()
+        if target.subresource == "exec":
+            return await self.executor.stream(request, target)
+        return await self.writes.answer(request, target, user)
 
     def _measured(self, request: web.Request, target: Target) -> Object:
         negotiate(request.headers.get("Accept", ""), LIST_SHAPES)
@@ -151,17 +173,3 @@ class ApiServer:
             case ["apis", group, version]:
                 body = discovery.resource_list(group, version, metrics=metrics)
         return json_answer(body) if body is not None else page_not_found()
-
-
-async def _body(request: web.Request) -> Object:
-    if request.content_type == protobuf.MEDIA_TYPE:
-        return protobuf.decode(await request.read())
-    try:
-        body = json.loads(await request.read())
-    except ValueError:
-        message = "the object provided is unrecognized (must be of type JSON)"
-        raise bad_request(message) from None
-    if not isinstance(body, dict):
-        message = "the object provided is unrecognized (must be an object)"
-        raise bad_request(message)
-    return body

@@ -59,11 +59,11 @@ class ServiceListener:
         if not addresses:
             return
         self._turn += 1
-        host, port = addresses[self._turn % len(addresses)]
-        try:
-            pod_reader, pod_writer = await asyncio.open_connection(host, port, limit=_PIECE)
-        except OSError:
+        turn = self._turn % len(addresses)
+        opened = await _open_first(addresses[turn:] + addresses[:turn])
+        if opened is None:
             return
+        pod_reader, pod_writer = opened
         try:
             async with asyncio.TaskGroup() as both:
                 both.create_task(_pump(reader, pod_writer))
@@ -72,6 +72,16 @@ class ServiceListener:
             pass  # one side has broken off: both are cut
         finally:
             pod_writer.transport.abort()
+
+
+async def _open_first(
+    addresses: list[tuple[str, int]],
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter] | None:
+    """Connect to the first that accepts; one may have gone since the list was made."""
+    for host, port in addresses:
+        with contextlib.suppress(OSError):
+            return await asyncio.open_connection(host, port, limit=_PIECE)
+    return None
 
 
 async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -101,7 +101,8 @@ def invalid(group: str, kind: str, name: str, causes: list[Cause]) -> ApiError:
     details: Object = {"name": name} if name else {}
     if group:
         details["group"] = group
-    details["kind"] = kind
+    if kind:
+        details["kind"] = kind
     details["causes"] = [cause.to_object() for cause in causes]
     return ApiError(422, "Invalid", f'{full} "{name}" is invalid: {listed}', details)
 

@@ -18,9 +18,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from deploy.sandbox.kubernetes.cluster import Cluster, Options
-from deploy.sandbox.kubernetes.pod_runner import Pace
+from deploy.sandbox.kubernetes.pace import Pace
 
-QUICK = Pace(probe_period=0.05, start=0.0, crash_after=0.05, back_off=0.2)
+QUICK = Pace(
+    probe_period=0.05, start=0.0, pull=0.05, crash_after=0.05, back_off=0.2, drain=0.3, job_back_off=0.1, resync=0.1
+)
 _START_SECONDS = 30.0
 _Result = TypeVar("_Result")
 

@@ -1,4 +1,4 @@
-"""The one node, with the real capacity of the computer it runs on."""
+"""The one node: with the capacity of the computer it runs on, or as much as the seeded pods ask for in an update."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from deploy.sandbox.kubernetes.times import to_rfc3339
 
 NODE_NAME = "sandbox"
 NODE_IP = "10.244.0.1"
+_LEAST_CORES = 4
+_LEAST_MEMORY_KIB = 16 * 1024 * 1024
 _CONDITIONS = (
     ("MemoryPressure", "False", "KubeletHasSufficientMemory", "kubelet has sufficient memory available"),
     ("DiskPressure", "False", "KubeletHasNoDiskPressure", "kubelet has no disk pressure"),
@@ -22,7 +24,8 @@ _CONDITIONS = (
 
 def node(now: datetime) -> Object:
     """Return the node."""
-    cores, memory = psutil.cpu_count() or 1, psutil.virtual_memory().total // 1024
+    cores = max(psutil.cpu_count() or 1, _LEAST_CORES)
+    memory = max(psutil.virtual_memory().total // 1024, _LEAST_MEMORY_KIB)
     capacity = {"cpu": str(cores), "ephemeral-storage": "102687672Ki", "memory": f"{memory}Ki", "pods": "110"}
     labels = {
         "beta.kubernetes.io/arch": "amd64",

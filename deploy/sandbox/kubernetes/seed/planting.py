@@ -5,15 +5,15 @@ Only for a store without namespaces; a second start finds its objects and change
 
 from __future__ import annotations
 
-import uuid
 from dataclasses import dataclass
 from datetime import timedelta
 
 from deploy.sandbox.kubernetes import defaulting
 from deploy.sandbox.kubernetes.certificates import self_signed
 from deploy.sandbox.kubernetes.events import Happening, Recorder
-from deploy.sandbox.kubernetes.identifiers import random_suffix, template_hash
-from deploy.sandbox.kubernetes.objects import Object, containers_of, name_of, namespace_of, owner_reference
+from deploy.sandbox.kubernetes.identifiers import template_hash
+from deploy.sandbox.kubernetes.objects import Object, name_of, namespace_of, owner_reference
+from deploy.sandbox.kubernetes.ownership import create_pod
 from deploy.sandbox.kubernetes.resources import (
     CLUSTER_ROLE_BINDINGS,
     CLUSTER_ROLES,
@@ -23,10 +23,7 @@ from deploy.sandbox.kubernetes.resources import (
     INGRESSES,
     NAMESPACES,
     NODES,
-    PERSISTENT_VOLUME_CLAIMS,
-    PERSISTENT_VOLUMES,
     POD_DISRUPTION_BUDGETS,
-    PODS,
     REPLICA_SETS,
     ROLE_BINDINGS,
     ROLES,
@@ -40,6 +37,7 @@ from deploy.sandbox.kubernetes.seed import access, manifests
 from deploy.sandbox.kubernetes.seed.node import node
 from deploy.sandbox.kubernetes.store import Store
 from deploy.sandbox.kubernetes.times import Clock
+from deploy.sandbox.kubernetes.volumes import provision
 from deploy.sandbox.kubernetes.wiring import Process, Wiring
 
 
@@ -167,8 +165,8 @@ class Planter:
         self.events.controller(made, DEPLOYMENTS, "deployment-controller", Happening("ScalingReplicaSet", message))
         owner = owner_reference("apps/v1", "ReplicaSet", replica_set)
         for _ in range(replicas):
-            metadata: Object = {"generateName": f"{name_of(replica_set)}-", "labels": labels}
-            pod = self._pod(made, metadata, owner)
+            metadata: Object = {"generateName": f"{name_of(replica_set)}-", "namespace": namespace_of(made)}
+            pod = create_pod(self.store, replica_set["spec"]["template"], metadata, owner)
             message = f"Created pod: {name_of(pod)}"
             self.events.controller(
                 replica_set, REPLICA_SETS, "replicaset-controller", Happening("SuccessfulCreate", message)
@@ -179,80 +177,19 @@ class Planter:
         defaulting.default_stateful_set(item)
         made = self.store.create(STATEFUL_SETS, item)
         digest = template_hash(made["spec"]["template"])
-        self._volume(made, f"data-{name}-0")
+        provision(self.store, made, made["spec"]["volumeClaimTemplates"][0], f"data-{name}-0")
         metadata: Object = {
             "name": f"{name}-0",
+            "namespace": namespace_of(made),
             "generateName": f"{name}-",
             "labels": {
-                **made["spec"]["template"]["metadata"]["labels"],
                 "apps.kubernetes.io/pod-index": "0",
                 "controller-revision-hash": f"{name}-{digest}",
                 "statefulset.kubernetes.io/pod-name": f"{name}-0",
             },
         }
         volume = {"name": "data", "persistentVolumeClaim": {"claimName": f"data-{name}-0"}}
-        pod = self._pod(made, metadata, owner_reference("apps/v1", "StatefulSet", made), volume)
+        owner = owner_reference("apps/v1", "StatefulSet", made)
+        pod = create_pod(self.store, made["spec"]["template"], metadata, owner, volume)
         message = f"create Pod {name_of(pod)} in StatefulSet {name} successful"
         self.events.controller(made, STATEFUL_SETS, "statefulset-controller", Happening("SuccessfulCreate", message))
-
-    def _volume(self, workload: Object, name: str) -> None:
-        wanted = workload["spec"]["volumeClaimTemplates"][0]["spec"]
-        storage = wanted["resources"]["requests"]
-        uid = str(uuid.uuid4())
-        volume = f"pvc-{uid}"
-        claim = self.store.create(
-            PERSISTENT_VOLUME_CLAIMS,
-            {
-                "metadata": {
-                    "name": name,
-                    "namespace": namespace_of(workload),
-                    "uid": uid,
-                    "labels": workload["spec"]["selector"]["matchLabels"],
-                },
-                "spec": {**wanted, "volumeName": volume},
-                "status": {"phase": "Bound", "accessModes": wanted["accessModes"], "capacity": storage},
-            },
-        )
-        reference = {"kind": "PersistentVolumeClaim", "apiVersion": "v1", "name": name, "uid": uid}
-        self.store.create(
-            PERSISTENT_VOLUMES,
-            {
-                "metadata": {"name": volume},
-                "spec": {
-                    "capacity": storage,
-                    "accessModes": wanted["accessModes"],
-                    "claimRef": {**reference, "namespace": namespace_of(claim)},
-                    "persistentVolumeReclaimPolicy": "Delete",
-                    "storageClassName": wanted["storageClassName"],
-                    "volumeMode": wanted["volumeMode"],
-                    "hostPath": {"path": f"/var/local-path-provisioner/{volume}", "type": "DirectoryOrCreate"},
-                },
-                "status": {"phase": "Bound"},
-            },
-        )
-
-    def _pod(self, workload: Object, metadata: Object, owner: Object, *volumes: Object) -> Object:
-        spec = _copy(workload["spec"]["template"]["spec"])
-        if volumes:
-            spec["volumes"] = list(volumes)
-        annotations = workload["spec"]["template"]["metadata"].get("annotations")
-        pod: Object = {
-            "metadata": {
-                **metadata,
-                "namespace": namespace_of(workload),
-                **({"annotations": annotations} if annotations else {}),
-                "ownerReferences": [owner],
-            },
-            "spec": spec,
-        }
-        defaulting.default_pod(pod, f"kube-api-access-{random_suffix()}")
-        return self.store.create(PODS, pod)
-
-
-def _copy(spec: Object) -> Object:
-    """Copy as deep as pods are changed afterwards: the containers' mounts and the volumes."""
-    containers = [
-        {**container, **({"volumeMounts": list(container["volumeMounts"])} if "volumeMounts" in container else {})}
-        for container in containers_of({"spec": spec})
-    ]
-    return {**spec, "containers": containers}

@@ -1,0 +1,1 @@
+"""The ways to change an object without sending all of it: JSON patch, merge patch, strategic merge, apply."""

@@ -1,0 +1,160 @@
+"""Bodies of requests: from bytes to an object of the kind that the path names, with the server's words for what is
+wrong.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import yaml
+
+from deploy.sandbox.kubernetes import protobuf
+from deploy.sandbox.kubernetes.objects import Object
+from deploy.sandbox.kubernetes.requests import Target
+from deploy.sandbox.kubernetes.resources import Resource, resource_of_kind
+from deploy.sandbox.kubernetes.schema.decoding import Decoder, DecodingError
+from deploy.sandbox.kubernetes.schema.types import Type
+from deploy.sandbox.kubernetes.status import ApiError, bad_request
+from deploy.sandbox.kubernetes.writing.options import WriteOptions
+
+_JSON = frozenset({"", "application/json", "application/octet-stream"})
+_YAML = frozenset({"application/yaml", "application/x-yaml"})
+_SHOWN = 30
+_SCHEME = 'in scheme "pkg/api/legacyscheme/scheme.go:30"'
+
+
+class _PlainLoader(yaml.SafeLoader):
+    """Reads times as text, as JSON has them."""
+
+
+_PlainLoader.yaml_implicit_resolvers = {
+    key: [(tag, pattern) for tag, pattern in entries if tag != "tag:yaml.org,2002:timestamp"]
+    for key, entries in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+
+
+def parse_body(body: bytes, content_type: str, kind: str) -> Object:
+    """Return the object in a body; ``kind`` is what it should be, for sentences. Raises ApiError 400, 415."""
+    if content_type == protobuf.MEDIA_TYPE:
+        return protobuf.decode(body)
+    if content_type in _YAML:
+        return parse_yaml(body)
+    if content_type not in _JSON:
+        raise protobuf.unsupported_media_type()
+    try:
+        value = json.loads(body)
+    except ValueError as problem:
+        raise _unrecognized(body, kind, go_json_error(body, problem)) from None
+    if not isinstance(value, dict):
+        raise _unrecognized(body, kind, f"json: cannot unmarshal {json_kind(value)} into Go value of type struct")
+    return value
+
+
+def parse_yaml(body: bytes) -> Object:
+    """Return the object in a body of YAML. Raises ApiError 400."""
+    try:
+        value = yaml.load(body, _PlainLoader)  # noqa: S506 - derived from SafeLoader
+    except yaml.YAMLError as problem:
+        raise bad_request(f"error decoding YAML: {problem}") from None
+    if not isinstance(value, dict):
+        raise bad_request(f"error decoding YAML: json: cannot unmarshal {json_kind(value)} into Go value")
+    return value
+
+
+def json_kind(value: Any) -> str:
+    """Return what Go's decoder calls a JSON value."""
+    names = {str: "string", bool: "bool", int: "number", float: "number", list: "array", dict: "object"}
+    return names.get(type(value), "null")
+
+
+def go_json_error(body: bytes, problem: ValueError) -> str:
+    """Return what Go's decoder says of a body that is no JSON."""
+    if isinstance(problem, json.JSONDecodeError):
+        rest = problem.doc[problem.pos :].lstrip()
+        if rest and not problem.msg.startswith("Unterminated"):
+            return f"invalid character {rest[0]!r} looking for beginning of value"
+    elif body:
+        return "invalid UTF-8"
+    return "unexpected end of JSON input"
+
+
+def decode_object(body: Object, resource: Resource, kind: Type, options: WriteOptions) -> Object:
+    """Return a body as a clean object of a kind. Raises ApiError 400; unknown fields may be warnings only."""
+    _check_kind(body, resource)
+    decoder = Decoder()
+    try:
+        item = decoder.decode(body, kind)
+    except DecodingError as problem:
+        raise _cannot_be_handled(resource.kind, resource.version, resource.kind, str(problem)) from None
+    complaint = complain(decoder, options)
+    if complaint:
+        raise _cannot_be_handled(resource.kind, resource.version, resource.kind, complaint)
+    return bare(item)
+
+
+def bare(item: Object) -> Object:
+    """Return an object without its kind, as the store keeps it, and with metadata."""
+    kept = {key: value for key, value in item.items() if key not in {"kind", "apiVersion"}}
+    kept.setdefault("metadata", {})
+    return kept
+
+
+def complain(decoder: Decoder, options: WriteOptions) -> str:
+    """Return the error that unknown fields are; "" where they are none, or only warnings."""
+    complaints = [f'unknown field "{path}"' for path in decoder.unknown]
+    if not complaints or options.validation == "Ignore":
+        return ""
+    if options.validation == "Strict":
+        return "strict decoding error: " + ", ".join(complaints)
+    options.warnings.extend(complaints)
+    return ""
+
+
+def place(target: Target, item: Object) -> None:
+    """Give an object the namespace and the name of the path; ``item`` is edited. Raises ApiError 400."""
+    metadata = item["metadata"]
+    if not target.namespace:
+        metadata.pop("namespace", None)
+    elif (metadata.get("namespace") or target.namespace) != target.namespace:
+        raise bad_request("the namespace of the provided object does not match the namespace sent on the request")
+    else:
+        metadata["namespace"] = target.namespace
+    if target.name and (metadata.get("name") or target.name) != target.name:
+        raise bad_request(
+            f"the name of the object ({metadata['name']}) does not match the name on the URL ({target.name})"
+        )
+    if target.name:
+        metadata["name"] = target.name
+
+
+def _check_kind(body: Object, resource: Resource) -> None:
+    version, kind = str(body.get("apiVersion") or resource.api_version), str(body.get("kind") or resource.kind)
+    if (version, kind) == (resource.api_version, resource.kind):
+        return
+    group, _, short = version.rpartition("/")
+    if resource_of_kind(group, kind) is None:
+        sentence = f'no kind "{kind}" is registered for version "{version}" {_SCHEME}'
+        raise _cannot_be_handled(kind, short, resource.kind, sentence)
+    if version != resource.api_version:
+        raise bad_request(
+            f"the API version in the data ({version}) does not match the expected API version ({resource.api_version})"
+        )
+    sentence = f"converting (v1.{kind}) to ({group or 'core'}.{resource.kind}): unknown conversion"
+    raise _cannot_be_handled(kind, short, resource.kind, sentence)
+
+
+def _cannot_be_handled(kind: str, version: str, wanted: str, sentence: str) -> ApiError:
+    return bad_request(f'{kind} in version "{version}" cannot be handled as a {wanted}: {sentence}')
+
+
+def _unrecognized(body: bytes, kind: str, problem: str) -> ApiError:
+    if not body:
+        summary = "<empty>"
+    else:
+        shown = body.decode(errors="replace")[:_SHOWN] if body.startswith(b"{") else body[:_SHOWN].hex()
+        summary = f"{shown} ..." if len(body) > _SHOWN else shown
+    return bad_request(
+        f"the object provided is unrecognized (must be of type {kind}): couldn't get version/kind; json parse error: "
+        f"{problem} ({summary})"
+    )
