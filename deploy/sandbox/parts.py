@@ -171,6 +171,8 @@ def _slack(folder: Folder, ports: Mapping[str, int], environ: Mapping[str, str])
         command=(
             *(sys.executable, "-m", "deploy.sandbox.slack", "--port", str(ports["slack"])),
             *("--data", str(data), "--workspace", str(data / "workspace.json")),
+            # What the page's panel breaks: the cluster by its control port, the other parts by their processes.
+            *("--control", f"http://{HOST}:{ports['control']}", "--folder", str(folder.path)),
         ),
         environ=environ,
         ready=ready,

@@ -146,18 +146,6 @@ def test_tiers_limit_the_calls_a_minute(tmp_path):
         assert client.users_list()["ok"]
 
 
-def test_posting_is_limited_by_channel(tmp_path):
-    now = [1_700_000_000.0]
-    with serving(Workspace.from_json(example()), tmp_path, clock=lambda: now[0]) as slack:
-        client = WebClient(token="xoxb-sandbox", base_url=slack.api, retry_handlers=[])
-        slack.sandbox.fault("tiers")
-        for _ in range(60):
-            client.chat_postMessage(channel=OPS, text="x")
-        with pytest.raises(SlackApiError, match="ratelimited"):
-            client.chat_postMessage(channel=OPS, text="x")
-        assert client.chat_postMessage(channel="C0ALERTS", text="x")["ok"]
-
-
 def test_a_fault_that_does_not_exist_is_refused(slack):
     with pytest.raises(SandboxError, match="invalid_arguments"):
         slack.sandbox.fault("earthquake")

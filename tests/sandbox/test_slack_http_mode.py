@@ -24,6 +24,8 @@ class Endpoint:
     def __init__(self):
         self.app = None
         self.status = None
+        self.seconds = 0
+        self.extra = {}
         self.headers = []
         outer = self
 
@@ -47,8 +49,9 @@ class Endpoint:
         self.url = f"http://127.0.0.1:{self.server.server_port}/slack/events"
 
     def answer(self, body, headers):
+        time.sleep(self.seconds)
         if self.status:
-            return self.status, {}, ""
+            return self.status, self.extra, ""
         response = self.app.dispatch(BoltRequest(body=body, headers=headers))
         return response.status, response.headers, response.body
 
@@ -156,12 +159,72 @@ def test_events_are_sent_again_with_their_number_and_reason(slack, endpoint, ole
     assert "X-Slack-Retry-Num" not in endpoint.headers[0]
 
 
-def test_a_redelivered_request_is_the_same_body_with_a_retry_header(slack, endpoint, oleg):
+def retries(endpoint):
+    return [(headers.get("X-Slack-Retry-Num"), headers.get("X-Slack-Retry-Reason")) for headers in endpoint.headers]
+
+
+def test_an_event_that_nobody_acknowledges_comes_four_times_in_all(slack, endpoint, oleg):
+    endpoint.app.event("app_home_opened")(lambda: None)
+    endpoint.status = 500
+    oleg.open_home()
+    wait_for(lambda: len(endpoint.headers) == 4)
+    assert retries(endpoint) == [(None, None), ("1", "http_error"), ("2", "http_error"), ("3", "http_error")]
+
+
+def test_the_second_retry_of_an_event_comes_after_a_minute_of_slacks_time(tmp_path, endpoint):
+    space = Workspace.from_json(example(mode="http", request_url=endpoint.url))
+    with serving(space, tmp_path, timings=Timings(event_retries=(0.05, 60, 300))) as slack:
+        endpoint.app = bolt_app(slack)
+        endpoint.status = 503
+        slack.person("oleg").open_home()
+        wait_for(lambda: len(endpoint.headers) == 2)
+        for number in (3, 4):
+            time.sleep(0.2)
+            assert len(endpoint.headers) == number - 1
+            slack.sandbox.advance(60 if number == 3 else 300)
+            wait_for(lambda: len(endpoint.headers) == number)  # noqa: B023
+
+
+def test_an_event_that_is_answered_too_late_is_sent_again_for_the_timeout(slack, endpoint, oleg):
+    endpoint.app.event("app_home_opened")(lambda: None)
+    endpoint.seconds = 1.2
+    oleg.open_home()
+    wait_for(lambda: len(endpoint.headers) >= 2)
+    endpoint.seconds = 0
+    assert retries(endpoint)[1] == ("1", "http_timeout")
+
+
+def test_an_app_can_ask_for_no_retry(slack, endpoint, oleg):
+    endpoint.status, endpoint.extra = 500, {"X-Slack-No-Retry": "1"}
+    oleg.open_home()
+    wait_for(lambda: endpoint.headers)
+    time.sleep(0.4)
+    assert retries(endpoint) == [(None, None)]
+
+
+def test_a_command_that_fails_is_not_retried(slack, endpoint, oleg):
+    endpoint.status = 500
+    assert oleg.command(OPS, "/mlflow x").error == "http_service_error"
+    time.sleep(0.4)
+    assert retries(endpoint) == [(None, None)]
+
+
+def test_a_command_that_comes_twice_is_a_replay_to_the_last_header(slack, endpoint, oleg):
     endpoint.app.command("/mlflow")(lambda ack: ack())
     slack.sandbox.fault("redeliver")
     oleg.command(OPS, "/mlflow x")
     wait_for(lambda: len(endpoint.headers) == 2)
-    assert endpoint.headers[1]["X-Slack-Retry-Num"] == "1"
+    assert endpoint.headers[0] == endpoint.headers[1]
+    assert slack.sandbox.fault("redeliver_last", count=1)["sockets"] == 1
+    wait_for(lambda: len(endpoint.headers) == 3)
+
+
+def test_an_event_that_comes_twice_says_so(slack, endpoint, oleg):
+    endpoint.app.event("app_home_opened")(lambda: None)
+    slack.sandbox.fault("redeliver")
+    oleg.open_home()
+    wait_for(lambda: len(endpoint.headers) == 2)
+    assert retries(endpoint) == [(None, None), ("1", "http_timeout")]
 
 
 def test_sockets_are_not_for_apps_in_http_mode(slack, endpoint):

@@ -181,7 +181,7 @@ def test_bolt_reconnects_when_asked_to_disconnect(slack, app, oleg):
         assert slack.sandbox.fault("disconnect")["sockets"] == 1
         wait_for(lambda: slack.sandbox.calls()["apps.connections.open"] == 2)
         slack.sandbox.wait_until_connected()
-        assert oleg.command(OPS, "/mlflow x").ok
+        wait_for(lambda: oleg.command(OPS, "/mlflow x").ok)
 
 
 def test_bolt_comes_back_after_slack_was_away(slack, app, oleg):
@@ -438,7 +438,7 @@ def opened(slack, app, oleg):
 
     with connected(slack, app):
         assert oleg.command(OPS, "/mlflow modal").ok
-        oleg.wait_for(oleg.view)
+        oleg.wait_for(lambda: got.get("view"))
         yield got
 
 

@@ -116,7 +116,7 @@ def test_timestamps_are_unique_even_within_one_microsecond(tmp_path):
         ({"channel": "C0NONE", "text": "x"}, "channel_not_found"),
         ({"channel": GENERAL, "text": "x"}, "not_in_channel"),
         ({"channel": OPS, "text": ""}, "no_text"),
-        ({"channel": OPS, "text": "x" * 40_001}, "msg_too_long"),
+        ({"channel": OPS, "markdown_text": "x" * 12_001}, "msg_too_long"),
         ({"channel": OPS, "text": "x", "thread_ts": "soon"}, "invalid_thread_ts"),
         ({"channel": OPS, "text": "x", "thread_ts": "1700000000.000001"}, "thread_not_found"),
         ({"channel": OPS, "blocks": [{"type": "marquee"}], "text": "x"}, "invalid_blocks"),
@@ -133,8 +133,11 @@ def test_a_message_that_slack_would_not_take_is_refused(client, arguments, name)
 def test_invalid_blocks_says_where(client):
     block = {"type": "section", "text": {"type": "mrkdwn", "text": "x" * 3001}}
     response = refused(client.chat_postMessage, channel=OPS, text="x", blocks=[block])
-    (told,) = response["response_metadata"]["messages"]
-    assert told == "[ERROR] must be less than 3001 characters [json-pointer:/blocks/0/text/text]"
+    assert response["errors"] == [
+        "failed to match all allowed schemas [json-pointer:/blocks/0/text]",
+        "must be less than 3001 characters [json-pointer:/blocks/0/text/text]",
+    ]
+    assert response["response_metadata"]["messages"] == [f"[ERROR] {sentence}" for sentence in response["errors"]]
 
 
 def test_blocks_get_the_ids_that_the_app_left_out(client):
@@ -145,14 +148,14 @@ def test_blocks_get_the_ids_that_the_app_left_out(client):
     assert block["elements"][0]["action_id"]
 
 
-def test_an_update_keeps_ts_and_blocks_and_marks_the_message_edited(client):
+def test_an_update_keeps_the_ts_and_text_alone_takes_the_blocks_away(client):
     block = {"type": "section", "text": {"type": "mrkdwn", "text": "block"}}
     ts = client.chat_postMessage(channel=OPS, text="one", blocks=[block])["ts"]
     answer = client.chat_update(channel=OPS, ts=ts, text="two")
     assert answer["ts"] == ts
     (message,) = client.conversations_history(channel=OPS)["messages"]
     assert message["text"] == "two"
-    assert message["blocks"][0]["text"]["text"] == "block"
+    assert "blocks" not in message
     assert message["edited"]["user"] == "U0BOT"
     client.chat_update(channel=OPS, ts=ts, text="three", blocks=[])
     assert not client.conversations_history(channel=OPS)["messages"][0]["blocks"]

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from aiohttp import web
 
-from . import Workspace, WorkspaceError, create_app
+from . import Workspace, create_app
+from .panel import Surroundings
 from .server import INSTALLATION
 
 HOST = "127.0.0.1"
@@ -22,14 +23,17 @@ def main() -> int:
     parser.add_argument("--port", type=int, required=True, help="port on 127.0.0.1")
     parser.add_argument("--data", type=Path, required=True, help="directory for messages and files")
     parser.add_argument("--workspace", type=Path, required=True, help="JSON: people, channels, tokens")
+    parser.add_argument("--control", metavar="URL", help="the cluster's control address, for the panel")
+    parser.add_argument("--folder", type=Path, help="the sandbox's folder, whose processes the panel may signal")
     args = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     try:
         workspace = Workspace.load(args.workspace)
-    except WorkspaceError as error:
+        around = Surroundings(args.control, args.folder) if args.control or args.folder else None
+    except ValueError as error:
         sys.stderr.write(f"{error}\n")
         return 2
-    app = create_app(workspace, args.data)
+    app = create_app(workspace, args.data, surroundings=around)
     app[INSTALLATION].base_url = f"http://{HOST}:{args.port}"
     web.run_app(
         app,

@@ -1,4 +1,4 @@
-"""A person at the local Slack, and its switches, for tests and benchmarks. Standard library only.
+"""A person at the local Slack, for tests and benchmarks. Standard library only.
 
     anna = SlackPerson("http://127.0.0.1:8100", "U0ANNA")
     outcome = anna.command("C0OPS", "/mlflow health")
@@ -12,27 +12,15 @@ or Slack gave up.
 
 from __future__ import annotations
 
-import http.client
-import json
-import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
-from urllib.parse import urlencode, urlsplit
+from typing import TypeVar
 
-Json = dict[str, Any]
+from .controls import Json, Sandbox, SandboxError, wait_for
+
+__all__ = ["Outcome", "Sandbox", "SandboxError", "SlackPerson", "actions", "wait_for", "words"]
+
 T = TypeVar("T")
-
-POLL = 0.02
-TIMEOUT = 30.0
-
-
-class SandboxError(Exception):
-    """The local Slack refused a request; `error` is Slack's name for why."""
-
-    def __init__(self, path: str, error: str) -> None:
-        super().__init__(f"{path}: {error}")
-        self.error = error
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,69 +48,6 @@ class Outcome:
             message=body.get("message", ""),
             errors=body.get("errors") or {},
         )
-
-
-class Sandbox:
-    """The local Slack itself: what it counted, and its faults."""
-
-    def __init__(self, base_url: str) -> None:
-        """Connect to nothing yet; `base_url` is like `http://127.0.0.1:8100`."""
-        self.base_url = base_url.rstrip("/")
-
-    def get(self, path: str, **query: str) -> Json:
-        """Read from the local Slack."""
-        return _request(self.base_url, "GET", f"{path}?{urlencode(query)}" if query else path, None)
-
-    def do(self, path: str, **body: object) -> Json:
-        """Ask the local Slack to do something."""
-        return _request(self.base_url, "POST", path, body)
-
-    def ready(self, deadline: float = 10.0) -> None:
-        """Wait until the server answers."""
-        wait_for(self._answers, deadline)
-
-    def calls(self) -> dict[str, int]:
-        """Return how often each Web API method was called."""
-        return self.get("/sandbox/calls")
-
-    def pings(self) -> list[Json]:
-        """Return whom messages would have notified."""
-        return list(self.get("/sandbox/pings")["pings"])
-
-    def connection(self) -> Json:
-        """Return how the app is connected."""
-        return self.get("/sandbox/connection")
-
-    def wait_until_connected(self, deadline: float = 15.0) -> None:
-        """Wait until the app has a socket open (or, in HTTP mode, answers a challenge)."""
-        wait_for(self._connected, deadline)
-
-    def fault(self, kind: str, method: str = "*", **more: object) -> Json:
-        """Arrange a fault; see `control` for the kinds."""
-        return self.do("/sandbox/faults", kind=kind, method=method, **more)
-
-    def clear_faults(self) -> None:
-        """Let everything work again."""
-        _request(self.base_url, "DELETE", "/sandbox/faults", None)
-
-    def faults(self) -> Json:
-        """Return the faults in force with their hits."""
-        return self.get("/sandbox/faults")
-
-    def away(self, *, on: bool = True) -> None:
-        """Make Slack unreachable for the app, or reachable again."""
-        self.fault("away", on=on)
-
-    def _connected(self) -> bool:
-        if self.connection()["mode"] == "http":
-            return bool(self.do("/sandbox/verify")["ok"])
-        return bool(self.connection()["connected"])
-
-    def _answers(self) -> bool:
-        try:
-            return bool(self.get("/healthz")["ok"])
-        except OSError:
-            return False
 
 
 class SlackPerson:
@@ -266,18 +191,6 @@ class SlackPerson:
         return self.sandbox.get(path, user=self.user_id, **query)
 
 
-def wait_for(predicate: Callable[[], T | None], deadline: float = 10.0) -> T:
-    """Poll until `predicate` returns something true, and return that; TimeoutError after `deadline` s."""
-    end = time.monotonic() + deadline
-    while True:
-        if found := predicate():
-            return found
-        if time.monotonic() > end:
-            msg = f"nothing after {deadline} s"
-            raise TimeoutError(msg)
-        time.sleep(POLL)
-
-
 def words(message: Json) -> str:
     """Return everything that a message says: its text, and each text in its blocks."""
     return "\n".join([message.get("text") or "", *_texts(message.get("blocks"))])
@@ -309,19 +222,3 @@ def _texts(part: object) -> Iterator[str]:
 
 def _maybe(view: Json | None) -> Json | None:
     return view
-
-
-def _request(base_url: str, verb: str, path: str, body: Mapping[str, object] | None) -> Json:
-    place = urlsplit(base_url)
-    connection = http.client.HTTPConnection(place.hostname or "127.0.0.1", place.port, timeout=TIMEOUT)
-    try:
-        sent = None if body is None else json.dumps(body)
-        headers = {} if body is None else {"Content-Type": "application/json"}
-        connection.request(verb, path, sent, headers)
-        response = connection.getresponse()
-        answer: Json = json.loads(response.read())
-    finally:
-        connection.close()
-    if response.status != http.HTTPStatus.OK:
-        raise SandboxError(path, str(answer.get("error", response.status)))
-    return answer

@@ -11,11 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 from . import blocks
 from .errors import Json, SlackError
+from .tables import TABLES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 TEXT = 40_000
+# What chat.update takes, in bytes of UTF-8; beyond it is refused, whereas a post beyond TEXT is cut.
+UPDATED_TEXT = 4_000
 ATTACHMENTS = 100
 METADATA = 16_000
 
@@ -35,8 +38,12 @@ class Content:
         return not (self.text or self.blocks or self.attachments)
 
 
-def read(args: Mapping[str, Any]) -> Content:
-    """Check the content given in a call's arguments; raise SlackError by Slack's name."""
+def read(args: Mapping[str, Any], *, updating: bool = False, weighed: bool = False) -> Content:
+    """Check the content given in a call's arguments; raise SlackError by Slack's name.
+
+    `updating`: a changed text may be much shorter than a new one. `weighed`: all blocks together have a limit too,
+    as in the chat methods, though not in answers to a response_url.
+    """
     text = args.get("text")
     if text is not None and not isinstance(text, str):
         text = str(text)
@@ -48,17 +55,22 @@ def read(args: Mapping[str, Any]) -> Content:
         text, given = str(markdown), [{"type": "markdown", "text": str(markdown)}]
         if len(text) > blocks.MARKDOWN_TEXT:
             raise SlackError("msg_too_long")
-    if text is not None and len(text) > TEXT:
+    if text is not None and updating and len(text.encode()) > UPDATED_TEXT:
         raise SlackError("msg_too_long")
     attachments = _parsed(args, "attachments", "invalid_attachments")
     if attachments is not None and not isinstance(attachments, list):
         raise SlackError("invalid_attachments")
     if attachments and len(attachments) > ATTACHMENTS:
         raise SlackError("too_many_attachments")
+    stored = None if given is None else _blocks(given)
+    attached = None if attachments is None else [_attachment(item) for item in attachments]
+    _one_table(stored, attached)
+    if weighed and blocks.weight(stored) > blocks.MESSAGE_WEIGHT:
+        raise SlackError("msg_blocks_too_long")
     return Content(
-        text=text,
-        blocks=None if given is None else _blocks(given),
-        attachments=None if attachments is None else [_attachment(item) for item in attachments],
+        text=None if text is None else text[:TEXT],
+        blocks=stored,
+        attachments=attached,
         metadata=_metadata(_parsed(args, "metadata", "invalid_metadata_format")),
         link_names=args.get("parse") == "full" or str(args.get("link_names")) in ("1", "true", "True"),
     )
@@ -81,8 +93,16 @@ def _blocks(given: object) -> list[Json]:
         raise SlackError("invalid_blocks_format")
     stored, wrong = blocks.checked(given)
     if wrong:
-        raise SlackError("invalid_blocks", errors=wrong, response_metadata={"messages": wrong})
+        plain = [sentence.removeprefix("[ERROR] ") for sentence in wrong]
+        raise SlackError("invalid_blocks", errors=plain, response_metadata={"messages": wrong})
     return stored
+
+
+def _one_table(stored: list[Json] | None, attached: list[Json] | None) -> None:
+    every = [*(stored or []), *(block for item in attached or [] for block in item.get("blocks") or [])]
+    if sum(block["type"] in TABLES for block in every) > 1:
+        messages = ["[ERROR] only_one_table_allowed"]
+        raise SlackError("invalid_attachments", response_metadata={"messages": messages})
 
 
 def _attachment(item: object) -> Json:
@@ -92,8 +112,11 @@ def _attachment(item: object) -> Json:
 
 
 def _metadata(given: object) -> Json | None:
+    """Check metadata; an empty object takes a message's metadata away."""
     if given is None:
         return None
+    if given == {}:
+        return {}
     if not isinstance(given, dict) or not isinstance(given.get("event_type"), str):
         raise SlackError("invalid_metadata_format")
     if not isinstance(given.get("event_payload", {}), dict):

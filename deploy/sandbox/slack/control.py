@@ -1,19 +1,27 @@
-"""`/sandbox/…` for tests and for breaking things: faults, connections, and what was counted.
+"""`/sandbox/…` for tests and for breaking things: faults, time, connections, and what was counted.
 
 POST /sandbox/faults takes one of
-  {"method": "chat.*", "kind": "ratelimited"|"error"|"reset_before"|"reset_after"|"latency",
-   "count": 1 | "probability": 0.2, "seed": 7, "retry_after": 1, "status": 500, "seconds": 1.0}
-  {"kind": "away", "on": true}        Slack cannot be reached at all
+  {"method": "chat.*", "kind": "ratelimited"|"error"|"reset_before"|"latency"|"hang", or, once the call has taken
+   effect, "reset_after"|"error_after"|"latency_after",
+   "count": 1 | "probability": 0.2, "seed": 7, "skip": 0, "retry_after": 1, "status": 500, "error": "internal_error",
+   "html": false, "seconds": 1.0, "name": ""}
+  {"kind": "remove", "name": "…"}     the rules with this name are over
+  {"kind": "away", "on": true, "seconds": 600, "how": "reset"|"hang"|"503"}   Slack cannot be reached at all
   {"kind": "tiers", "on": true}       the documented calls per minute
   {"kind": "redeliver", "count": 1}   the next envelopes arrive twice
+  {"kind": "redeliver_last", "count": 1}   the last envelopes arrive once more, now
   {"kind": "swallow", "count": 1}     the app's next acknowledgements are lost
-  {"kind": "disconnect", "reason": "refresh_requested"}   as Slack does when it refreshes
+  {"kind": "cut_envelope", "count": 1}     the socket is cut while the next envelope is under way
+  {"kind": "disconnect", "reason": "warning"|"refresh_requested"|"link_disabled"}   as Slack does some times a day
+  {"kind": "socket_mode", "on": true}      switched off by link_disabled, it can be switched on again
   {"kind": "drop"}                    sockets are reset; with "silently": true they just end
+POST /sandbox/clock {"advance": 600} moves Slack's time on.
 """
 
 from __future__ import annotations
 
 import json
+import math
 from typing import TYPE_CHECKING
 
 from aiohttp import web
@@ -26,6 +34,12 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from .installation import Installation
+
+_COUNTED = {
+    "redeliver": "redeliveries",
+    "swallow": "swallowed_acknowledgements",
+    "cut_envelope": "cut_envelopes",
+}
 
 
 def json_route(path: str, run: Callable[[Json], Awaitable[Json]]) -> web.RouteDef:
@@ -49,11 +63,20 @@ def json_route(path: str, run: Callable[[Json], Awaitable[Json]]) -> web.RouteDe
     return web.post(path, serve)
 
 
-def routes(slack: Installation) -> list[web.RouteDef]:
+def routes(slack: Installation) -> list[web.RouteDef]:  # noqa: C901 - a table of small handlers
     """Return the control routes."""
 
     async def add(body: Json) -> Json:
-        return await _add(slack, body)
+        try:
+            told = await arrange(slack, body)
+        except (TypeError, ValueError) as error:
+            raise InvalidArgumentsError(str(error)) from error
+        return {"ok": True, "sockets": told, **slack.faults.as_json()}
+
+    async def clock(body: Json) -> Json:
+        slack.clock.advance(float(body.get("advance", 0)))
+        _tell(slack)
+        return {"ok": True, "now": slack.clock()}
 
     async def faults(_: web.Request) -> web.Response:
         return web.json_response(slack.faults.as_json())
@@ -79,6 +102,7 @@ def routes(slack: Installation) -> list[web.RouteDef]:
 
     return [
         json_route("/sandbox/faults", add),
+        json_route("/sandbox/clock", clock),
         web.get("/sandbox/faults", faults),
         web.delete("/sandbox/faults", clear),
         web.get("/sandbox/calls", calls),
@@ -88,32 +112,42 @@ def routes(slack: Installation) -> list[web.RouteDef]:
     ]
 
 
-async def _add(slack: Installation, body: Json) -> Json:
-    kind, on = body.get("kind"), bool(body.get("on", True))
-    count = int(body.get("count", 1))
-    sockets = slack.delivery if isinstance(slack.delivery, SocketMode) else None
+async def arrange(slack: Installation, body: Json) -> int:
+    """Do what an order asks; return how many sockets were told or envelopes sent. Raises SlackError."""
+    kind, on, count = body.get("kind"), bool(body.get("on", True)), int(body.get("count", 1))
+    faults, sockets = slack.faults, slack.delivery if isinstance(slack.delivery, SocketMode) else None
     told = 0
-    if kind == "away":
-        slack.faults.away = on
-        if on and sockets:
-            told = await sockets.drop()
+    if kind == "away" and on:
+        faults.leave(float(body.get("seconds", math.inf)), str(body.get("how", "reset")))
+        told = await sockets.drop() if sockets else 0
+    elif kind == "away":
+        faults.come_back()
     elif kind == "tiers":
-        slack.faults.tiers = on
-    elif kind == "redeliver":
-        slack.faults.redeliveries += count
-    elif kind == "swallow":
-        slack.faults.swallowed_acknowledgements += count
-    elif kind in ("disconnect", "drop"):
-        if sockets is None:
-            raise InvalidArgumentsError("there are no sockets in http mode")
-        if kind == "drop":
-            told = await sockets.drop(silently=bool(body.get("silently")))
-        else:
-            told = await sockets.disconnect(str(body.get("reason", "refresh_requested")))
+        faults.limits.on = on
+    elif kind in _COUNTED:
+        name = _COUNTED[kind]
+        setattr(faults, name, getattr(faults, name) + count)
+    elif kind == "redeliver_last":
+        told = await slack.delivery.redeliver(count)
+    elif kind == "remove":
+        faults.remove(str(body.get("name")))
+    elif kind in ("disconnect", "drop", "socket_mode"):
+        told = await _to_sockets(slack, sockets, body)
     else:
-        slack.faults.add(body)
+        faults.add(body)
     _tell(slack)
-    return {"ok": True, "sockets": told, **slack.faults.as_json()}
+    return told
+
+
+async def _to_sockets(slack: Installation, sockets: SocketMode | None, body: Json) -> int:
+    if sockets is None:
+        raise InvalidArgumentsError("there are no sockets in http mode")
+    if body["kind"] == "drop":
+        return await sockets.drop(silently=bool(body.get("silently")))
+    if body["kind"] == "disconnect":
+        return await sockets.disconnect(str(body.get("reason", "refresh_requested")))
+    slack.faults.socket_mode_off = not body.get("on", True)
+    return 0
 
 
 def _tell(slack: Installation) -> None:

@@ -7,10 +7,9 @@ all, each with the JSON pointer of the place. Figures: Slack, reference/block-ki
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from typing import Any
 
 from .errors import Json
+from .findings import Findings, text
 
 BUTTON_TEXT = 75
 BUTTON_VALUE = 2000
@@ -22,58 +21,7 @@ INPUT_TEXT = 3000
 CHECKBOXES = 10
 PLACEHOLDER = 150
 IDENTIFIER = 255
-
-
-@dataclass(slots=True)
-class Findings:
-    """What is wrong, and the ids seen so far (they must be unique)."""
-
-    messages: list[str] = field(default_factory=list)
-
-    def add(self, pointer: str, sentence: str) -> None:
-        """Note a mistake at a JSON pointer."""
-        self.messages.append(f"[ERROR] {sentence} [json-pointer:{pointer}]")
-
-    def length(self, pointer: str, value: object, limit: int, *, least: int = 0) -> None:
-        """Note a string that is too long, too short or no string at all."""
-        if not isinstance(value, str):
-            self.add(pointer, "must be a string")
-        elif len(value) > limit:
-            self.add(pointer, f"must be less than {limit + 1} characters")
-        elif len(value) < least:
-            self.add(pointer, f"must be more than {least - 1} characters")
-
-    def count(self, pointer: str, value: object, limit: int, *, least: int = 1) -> list[Any]:
-        """Note a list with too many or too few items; return it, or an empty list where it is none."""
-        if not isinstance(value, list):
-            self.add(pointer, "must be an array")
-            return []
-        if len(value) > limit:
-            self.add(pointer, f"no more than {limit} items allowed")
-        elif len(value) < least:
-            self.add(pointer, f"must have at least {least} items")
-        return value
-
-    def required(self, pointer: str, item: Json, *names: str) -> bool:
-        """Note fields that are missing; say whether all are there."""
-        missing = [name for name in names if item.get(name) is None]
-        for name in missing:
-            self.add(pointer, f"missing required field: {name}")
-        return not missing
-
-
-def text(found: Findings, pointer: str, item: object, limit: int, *, plain: bool = False) -> None:
-    """Check a text object, `plain_text` only where `plain` is true."""
-    if not isinstance(item, dict):
-        found.add(pointer, "must be an object")
-        return
-    kinds = ("plain_text",) if plain else ("plain_text", "mrkdwn")
-    if item.get("type") not in kinds:
-        found.add(f"{pointer}/type", f"unsupported type: {item.get('type')}")
-    elif found.required(pointer, item, "text"):
-        found.length(f"{pointer}/text", item["text"], limit, least=1)
-    if item.get("type") == "mrkdwn" and "emoji" in item:
-        found.add(pointer, "additional property: emoji")
+_BUTTON_FIELDS = ("type", "text", "action_id", "url", "value", "style", "confirm", "accessibility_label")
 
 
 def _confirm(found: Findings, pointer: str, item: Json) -> None:
@@ -111,6 +59,7 @@ def _options(found: Findings, pointer: str, item: Json, limit: int = OPTIONS, *,
 
 
 def _button(found: Findings, pointer: str, item: Json) -> None:
+    found.only(pointer, item, *_BUTTON_FIELDS)
     if found.required(pointer, item, "text"):
         text(found, f"{pointer}/text", item["text"], BUTTON_TEXT, plain=True)
     if "value" in item:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import secrets
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .errors import Json
     from .installation import Installation
-
-_REASONS = {"operation_timeout": "timeout", "dispatch_failed": "connection_failed"}
 
 
 def emit(slack: Installation, event: Json, *, subscription: str | None = None) -> None:
@@ -48,8 +45,8 @@ def envelope(slack: Installation, event: Json) -> Json:
 async def _deliver(slack: Installation, payload: Json) -> None:
     reason = ""
     for attempt, pause in enumerate((0.0, *slack.timings.event_retries)):
-        await asyncio.sleep(pause)
+        await slack.clock.sleep(pause)
         result = await slack.delivery.deliver("events_api", payload, attempt=attempt, reason=reason)
-        if result.error is None:
+        if result.error is None or result.final:
             return
-        reason = _REASONS.get(result.error, "http_error")
+        reason = result.reason

@@ -1,47 +1,46 @@
 """Slack's bad days, on demand: refusals, resets, slowness, absence, limits of calls per minute.
 
-A rule names a method by pattern (`chat.*`, `response_url`, `files.upload`), a kind, and how often:
-a `count` of hits or a `probability` drawn from a seeded generator, so that a run can be repeated. The
-first rule that applies wins. `reset_after` is the nasty one: the call took effect and the caller cannot
-know.
+A rule names a method by pattern (`chat.*`, `response_url`, `files.upload`), a kind, and how often: a `count` of
+hits, a `probability` drawn from a seeded generator so that a run can be repeated, or both. The first rule that
+applies wins. The nasty kinds are `reset_after`, `error_after` and `latency_after`: the call took effect, and the
+caller cannot know.
 """
 
 from __future__ import annotations
 
+import math
 import random
-import socket
-import struct
-from collections import defaultdict, deque
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Literal, cast, get_args
 
 from .errors import InvalidArgumentsError, Json
+from .limits import Limits
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from aiohttp import web
-
-Kind = Literal["ratelimited", "error", "reset_before", "reset_after", "latency"]
-MINUTE = 60.0
-# Calls a minute, by tier; Slack, apis/web-api/rate-limits. Posting is counted by channel.
-TIERS = {"1": 1, "2": 20, "3": 50, "4": 100, "post": 60, "none": 1_000_000}
+Kind = Literal["ratelimited", "error", "error_after", "reset_before", "reset_after", "latency", "latency_after", "hang"]
+Absence = Literal["reset", "hang", "503"]
+_SHORT = {"429": "ratelimited", "500": "error"}
 
 
 @dataclass(slots=True)
 class Rule:
-    """One fault: what it applies to, what it does, how often."""
+    """One fault: what it applies to, what it does, how often. `skip` lets the first calls pass."""
 
     method: str
     kind: Kind
     remaining: int | None
     probability: float
+    skip: int
     retry_after: int
     status: int
     seconds: float
     error: str
+    html: bool
     seed: int
+    name: str
     hits: int = 0
     chance: random.Random = field(init=False, repr=False)
 
@@ -53,6 +52,9 @@ class Rule:
         """Say whether this call is hit, and count it if so."""
         if self.remaining == 0 or not fnmatchcase(method, self.method):
             return False
+        if self.skip > 0:
+            self.skip -= 1
+            return False
         if self.probability < 1 and self.chance.random() >= self.probability:
             return False
         self.hits += 1
@@ -62,14 +64,8 @@ class Rule:
 
     def as_json(self) -> Json:
         """Return the rule as the control endpoint shows it."""
-        return {
-            "method": self.method,
-            "kind": self.kind,
-            "remaining": self.remaining,
-            "probability": self.probability,
-            "hits": self.hits,
-            "seed": self.seed,
-        }
+        names = ("name", "method", "kind", "remaining", "probability", "hits", "seed")
+        return {name: getattr(self, name) for name in names}
 
 
 class Faults:
@@ -78,20 +74,34 @@ class Faults:
     def __init__(self, clock: Callable[[], float]) -> None:
         """Start without any."""
         self._clock = clock
-        self._windows: dict[tuple[str, str], deque[float]] = defaultdict(deque)
+        self._back = 0.0
+        self.limits = Limits(clock)
         self.rules: list[Rule] = []
-        self.away = False
-        self.tiers = False
+        self.absence: Absence = "reset"
+        self.socket_mode_off = False
         self.redeliveries = 0
         self.swallowed_acknowledgements = 0
+        self.cut_envelopes = 0
+
+    @property
+    def away(self) -> bool:
+        """Whether Slack cannot be reached now."""
+        return self._clock() < self._back
+
+    def leave(self, seconds: float = math.inf, how: str = "reset") -> None:
+        """Be away for some of Slack's seconds: connections are reset, hang, or are answered with 503."""
+        if how not in get_args(Absence):
+            raise InvalidArgumentsError(f"how: one of {', '.join(get_args(Absence))}")
+        self.absence = cast("Absence", how)
+        self._back = self._clock() + seconds
+
+    def come_back(self) -> None:
+        """Be there again."""
+        self._back = 0.0
 
     def add(self, body: Json) -> Rule:
         """Add a rule from the control endpoint's JSON; raise SlackError where it makes no sense."""
-        kind = body.get("kind")
-        if kind == "429":
-            kind = "ratelimited"
-        if kind == "500":
-            kind = "error"
+        kind = _SHORT.get(str(body.get("kind")), body.get("kind"))
         if kind not in get_args(Kind):
             raise InvalidArgumentsError(f"kind: one of {', '.join(get_args(Kind))}")
         count = body.get("count", None if "probability" in body else 1)
@@ -100,61 +110,44 @@ class Faults:
             kind=cast("Kind", kind),
             remaining=None if count is None else int(count),
             probability=float(body.get("probability", 1)),
+            skip=int(body.get("skip", 0)),
             retry_after=int(body.get("retry_after", 1)),
             status=int(body.get("status", 500)),
             seconds=float(body.get("seconds", 1)),
             error=str(body.get("error", "internal_error")),
+            html=bool(body.get("html")),
             seed=int(body.get("seed", 0)),
+            name=str(body.get("name", "")),
         )
         self.rules.append(rule)
         return rule
 
+    def remove(self, name: str) -> None:
+        """Take away the rules with this name."""
+        self.rules = [rule for rule in self.rules if rule.name != name]
+
     def clear(self) -> None:
         """Let everything work again."""
         self.rules.clear()
-        self._windows.clear()
-        self.away = self.tiers = False
-        self.redeliveries = self.swallowed_acknowledgements = 0
+        self.limits.clear()
+        self.come_back()
+        self.socket_mode_off = False
+        self.redeliveries = self.swallowed_acknowledgements = self.cut_envelopes = 0
 
     def strike(self, method: str) -> Rule | None:
         """Return the rule that hits this call, if one does."""
         return next((rule for rule in self.rules if rule.applies(method)), None)
 
-    def over_limit(self, method: str, tier: str, detail: str = "") -> int | None:
-        """Count a call against its tier; return the seconds to wait where it was one too many."""
-        if not self.tiers:
-            return None
-        now, allowed = self._clock(), TIERS[tier]
-        window = self._windows[method, detail]
-        while window and window[0] <= now - MINUTE:
-            window.popleft()
-        if len(window) >= allowed:
-            return max(1, int(window[0] + MINUTE - now) + 1)
-        window.append(now)
-        return None
-
     def as_json(self) -> Json:
         """Return what is in force, as the control endpoint shows it."""
+        left = self._back - self._clock()
         return {
             "rules": [rule.as_json() for rule in self.rules],
             "away": self.away,
-            "tiers": self.tiers,
+            "away_seconds": None if left <= 0 or math.isinf(left) else round(left, 1),
+            "tiers": self.limits.on,
+            "socket_mode_off": self.socket_mode_off,
             "redeliveries": self.redeliveries,
             "swallowed_acknowledgements": self.swallowed_acknowledgements,
+            "cut_envelopes": self.cut_envelopes,
         }
-
-
-def cut(request: web.Request, *, silently: bool = False) -> None:
-    """Cut a connection: with a reset, or silently, as when the other end just stops.
-
-    slack_sdk's Socket Mode client notices a reset at its next look (its ping interval, 10 s), but a
-    silent end only after five failed pings.
-    """
-    transport = request.transport
-    if transport is None:
-        return
-    raw = transport.get_extra_info("socket")
-    if raw is not None and not silently:
-        # Lingering for no time makes the kernel send RST rather than FIN.
-        raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    transport.abort()

@@ -1,7 +1,8 @@
 """HTTP mode: signed requests to the app's request URL, as api.slack.com sends them.
 
-Three seconds; anything but 200 is a failure. Events carry X-Slack-Retry-Num and X-Slack-Retry-Reason when
-they are sent again.
+Three seconds; anything but 200 is a failure. Events carry X-Slack-Retry-Num and X-Slack-Retry-Reason when they are
+sent again, unless the app answered X-Slack-No-Retry. Commands and clicks are never retried: one that comes twice is a
+replay, with the signature and time of the first.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ import hmac
 import json
 import secrets
 import time
+from collections import deque
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
@@ -22,7 +25,7 @@ from .errors import Json
 from .installation import Acknowledgement
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Coroutine
 
     from .faults import Faults
     from .installation import Timings
@@ -30,6 +33,16 @@ if TYPE_CHECKING:
 
 OK = 200
 SERVER_ERROR = 500
+REMEMBERED = 50
+
+
+@dataclass(frozen=True, slots=True)
+class _Sent:
+    """A request as it was made."""
+
+    kind: str
+    body: bytes
+    headers: dict[str, str]
 
 
 class HttpMode:
@@ -43,25 +56,33 @@ class HttpMode:
         self._clock = clock
         self._session: ClientSession | None = None
         self._again: set[asyncio.Task[None]] = set()
+        self._sent: deque[_Sent] = deque(maxlen=REMEMBERED)
         self._last_error: str | None = "never reached"
 
     async def deliver(self, kind: str, payload: Json, *, attempt: int = 0, reason: str = "") -> Acknowledgement:
         """Post a payload and read the answer; a body that is JSON comes back parsed."""
         if self._faults.away:
-            return Acknowledgement("dispatch_failed", None, 0.0)
+            return Acknowledgement("dispatch_failed", None, 0.0, reason="connection_failed")
         content_type, body = _encoded(kind, payload)
-        retry = {"X-Slack-Retry-Num": str(attempt), "X-Slack-Retry-Reason": reason} if attempt else {}
-        acknowledgement = await self._post(content_type, body, retry)
+        sent = _Sent(kind, body, self._signed(body) | {"Content-Type": content_type})
+        self._sent.append(sent)
+        acknowledgement = await self._post(body, sent.headers | _retry(attempt, reason))
         if self._faults.swallowed_acknowledgements and acknowledgement.error is None:
             self._faults.swallowed_acknowledgements -= 1
-            acknowledgement = Acknowledgement("operation_timeout", None, acknowledgement.seconds)
+            seconds = acknowledgement.seconds
+            acknowledgement = Acknowledgement("operation_timeout", None, seconds, reason="http_timeout")
         self._last_error = acknowledgement.error
         if self._faults.redeliveries:
             self._faults.redeliveries -= 1
-            task = asyncio.ensure_future(self._send_again(content_type, body))
-            self._again.add(task)
-            task.add_done_callback(self._again.discard)
+            self._later(self._send_again(sent, after=self._timings.redeliver))
         return acknowledgement
+
+    async def redeliver(self, count: int) -> int:
+        """Send the last requests once more: an event as a retry, all else as it was, to the last header."""
+        again = list(self._sent)[-count:] if count > 0 else []
+        for sent in again:
+            self._later(self._send_again(sent))
+        return len(again)
 
     async def verify(self) -> bool:
         """Send Slack's url_verification challenge; say whether the app answered it."""
@@ -87,25 +108,34 @@ class HttpMode:
         if self._session is not None:
             await self._session.close()
 
-    async def _send_again(self, content_type: str, body: bytes) -> None:
-        await asyncio.sleep(self._timings.redeliver)
-        retry = {"X-Slack-Retry-Num": "1", "X-Slack-Retry-Reason": "http_timeout"}
-        await self._post(content_type, body, retry)
+    def _later(self, work: Coroutine[object, object, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._again.add(task)
+        task.add_done_callback(self._again.discard)
 
-    async def _post(self, content_type: str, body: bytes, headers: dict[str, str]) -> Acknowledgement:
-        if self._session is None:
-            self._session = ClientSession(trust_env=False)
-        started = time.monotonic()
+    async def _send_again(self, sent: _Sent, *, after: float = 0.0) -> None:
+        await asyncio.sleep(after)
+        if sent.kind == "events_api":
+            await self._post(sent.body, sent.headers | self._signed(sent.body) | _retry(1, "http_timeout"))
+        else:
+            await self._post(sent.body, sent.headers)
+
+    def _signed(self, body: bytes) -> dict[str, str]:
         moment = str(int(self._clock()))
         base = b"v0:" + moment.encode() + b":" + body
         digest = hmac.new(self._workspace.tokens.signing_secret.encode(), base, hashlib.sha256)
-        headers = {
-            **headers,
-            "Content-Type": content_type,
+        return {
             "User-Agent": "Slackbot 1.0 (+https://api.slack.com/robots)",
             "X-Slack-Request-Timestamp": moment,
             "X-Slack-Signature": f"v0={digest.hexdigest()}",
         }
+
+    async def _post(self, body: bytes, headers: dict[str, str]) -> Acknowledgement:
+        if self._session is None:
+            self._session = ClientSession(trust_env=False)
+        started = time.monotonic()
+        final = False
+        reason = ""
         error: str | None = None
         parsed: Json | str | None = None
         try:
@@ -121,12 +151,17 @@ class HttpMode:
                     parsed = _parsed(text)
                 else:
                     server = response.status >= SERVER_ERROR
-                    error = "http_service_error" if server else "http_client_error"
+                    error, reason = "http_service_error" if server else "http_client_error", "http_error"
+                    final = response.headers.get("X-Slack-No-Retry") == "1"
         except TimeoutError:
-            error = "operation_timeout"
+            error, reason = "operation_timeout", "http_timeout"
         except ClientError:
-            error = "dispatch_failed"
-        return Acknowledgement(error, parsed, time.monotonic() - started)
+            error, reason = "dispatch_failed", "connection_failed"
+        return Acknowledgement(error, parsed, time.monotonic() - started, reason=reason, final=final)
+
+
+def _retry(attempt: int, reason: str) -> dict[str, str]:
+    return {"X-Slack-Retry-Num": str(attempt), "X-Slack-Retry-Reason": reason} if attempt else {}
 
 
 def _encoded(kind: str, payload: Json) -> tuple[str, bytes]:

@@ -9,13 +9,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from .errors import Json, SlackError
 
 if TYPE_CHECKING:
+    from .clock import Clock
     from .ephemerals import Ephemerals
     from .faults import Faults
     from .live import Live
@@ -38,16 +39,23 @@ class Timings:
     # Between the attempts to deliver an event: at once, after a minute, after five.
     event_retries: tuple[float, ...] = (0.5, 60.0, 300.0)
     redeliver: float = 0.05
+    # From a socket's warning to its end.
+    warning: float = 10.0
     socket_ticket: float = 30.0
 
 
 @dataclass(frozen=True, slots=True)
 class Acknowledgement:
-    """What became of one delivery to the app: Slack's error or None, the answer, the seconds it took."""
+    """What became of one delivery to the app: Slack's error or None, the answer, the seconds it took.
+
+    `reason` is what the next attempt would name as its reason; `final` where the app wants no next attempt.
+    """
 
     error: str | None
     body: Json | str | None
     seconds: float
+    reason: str = ""
+    final: bool = False
 
 
 class Delivery(Protocol):
@@ -59,6 +67,9 @@ class Delivery(Protocol):
     def describe(self) -> Json:
         """Return how the app is connected, for the page and for tests."""
 
+    async def redeliver(self, count: int) -> int:
+        """Deliver the last `count` payloads once more; return how many there were."""
+
 
 @dataclass(eq=False, kw_only=True)
 class Installation:
@@ -66,7 +77,7 @@ class Installation:
 
     workspace: Workspace
     store: Store
-    clock: Callable[[], float]
+    clock: Clock
     timings: Timings
     live: Live
     faults: Faults
@@ -77,6 +88,8 @@ class Installation:
     delivery: Delivery
     calls: Counter[str] = field(default_factory=Counter)
     base_url: str = ""
+    # Whether the page has a panel that breaks things.
+    panel: bool = False
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
     def spawn(self, work: Coroutine[object, object, None]) -> None:

@@ -9,9 +9,9 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from . import inputs, messages
-from .blocks import interactive
+from . import inputs
 from .errors import Json, SlackError
+from .places import channel_name, element, place, response_url
 from .responses import Origin, answer
 
 if TYPE_CHECKING:
@@ -40,14 +40,14 @@ async def command(slack: Installation, person: Person, channel: str, text: str) 
         "team_id": slack.workspace.team.id,
         "team_domain": _domain(slack),
         "channel_id": channel,
-        "channel_name": _channel_name(slack, channel),
+        "channel_name": channel_name(slack, channel),
         "user_id": person.id,
         "user_name": person.name,
         "command": name,
         "text": rest,
         "api_app_id": slack.workspace.bot.app_id,
         "is_enterprise_install": "false",
-        "response_url": _response_url(slack, "commands", origin),
+        "response_url": response_url(slack, "commands", origin),
         "trigger_id": slack.triggers.make(person.id),
     }
     result = await slack.delivery.deliver("slash_commands", payload)
@@ -66,8 +66,8 @@ async def command(slack: Installation, person: Person, channel: str, text: str) 
 
 async def act(slack: Installation, person: Person, done: Json) -> Json:
     """Deliver a click or a choice in a message, a modal or the home tab."""
-    container, blocks, extra = _place(slack, person, done)
-    block, item = _element(blocks, str(done["action_id"]), done.get("block_id"))
+    container, blocks, extra = place(slack, person, done)
+    block, item = element(blocks, str(done["action_id"]), done.get("block_id"))
     values = dict(done.get("values") or {})
     action: Json = {
         "action_id": item["action_id"],
@@ -102,9 +102,9 @@ async def act(slack: Installation, person: Person, done: Json) -> Json:
 
 async def suggest(slack: Installation, person: Person, asked: Json) -> Json:
     """Ask the app for the options of an external select; return them with the outcome."""
-    container, blocks, extra = _place(slack, person, asked)
+    container, blocks, extra = place(slack, person, asked)
     extra.pop("response_url", None)
-    block, item = _element(blocks, str(asked["action_id"]), asked.get("block_id"))
+    block, item = element(blocks, str(asked["action_id"]), asked.get("block_id"))
     payload = {
         "type": "block_suggestion",
         **_who(slack, person),
@@ -225,57 +225,6 @@ def _who(slack: Installation, person: Person) -> Json:
         "enterprise": None,
         "is_enterprise_install": False,
     }
-
-
-def _place(slack: Installation, person: Person, done: Json) -> tuple[Json, list[Json], Json]:
-    """Return the container, the blocks and the further fields of where something was done."""
-    if view_id := done.get("view_id"):
-        known = [*slack.modals.stack(person.id), slack.store.home(person.id)]
-        view = next((v for v in known if v and v["id"] == view_id), None)
-        if view is None:
-            raise SlackError("not_found")
-        return {"type": "view", "view_id": view_id}, view["blocks"], {"view": view}
-    channel, ts = slack.find_channel(str(done.get("channel"))), str(done.get("ts"))
-    hidden = slack.ephemerals.find(person.id, ts)
-    message = hidden or messages.existing(slack, channel, ts)
-    thread_ts = message.get("thread_ts")
-    container: Json = {
-        "type": "message",
-        "message_ts": ts,
-        "channel_id": channel,
-        "is_ephemeral": hidden is not None,
-    }
-    if thread_ts:
-        container["thread_ts"] = thread_ts
-    origin = Origin(channel=channel, user=person.id, ts=ts, ephemeral=hidden is not None, thread_ts=thread_ts)
-    extra: Json = {
-        "channel": {"id": channel, "name": _channel_name(slack, channel)},
-        "response_url": _response_url(slack, "actions", origin),
-    }
-    if hidden is None:
-        extra["message"] = message
-    attached = [b for a in message.get("attachments") or [] for b in a.get("blocks") or []]
-    return container, [*(message.get("blocks") or []), *attached], extra
-
-
-def _element(blocks: list[Json], action_id: str, block_id: object) -> tuple[Json, Json]:
-    for block in blocks:
-        if block_id and block["block_id"] != block_id:
-            continue
-        for item in interactive(block):
-            if item["action_id"] == action_id:
-                return block, item
-    raise SlackError("action_not_found")
-
-
-def _response_url(slack: Installation, kind: str, origin: Origin) -> str:
-    key = slack.response_urls.make(origin)
-    return f"{slack.base_url}/{kind}/{slack.workspace.team.id}/{key}"
-
-
-def _channel_name(slack: Installation, channel: str) -> str:
-    known = slack.workspace.channel(channel)
-    return known.name if known else "directmessage"
 
 
 def _domain(slack: Installation) -> str:

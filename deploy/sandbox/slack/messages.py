@@ -63,7 +63,7 @@ def post(  # noqa: PLR0913 - a message has many parts
     """Store a new message and tell everybody; raise SlackError where it cannot be posted."""
     if content.empty() and not files:
         raise SlackError("no_text")
-    parent = _parent(slack, channel, thread_ts)
+    parent = thread_root(slack, channel, thread_ts)
     message: Json = {"type": "message", "ts": slack.store.next_ts(), **author}
     message["text"] = content.text or ""
     for name, value in (
@@ -89,7 +89,10 @@ def post(  # noqa: PLR0913 - a message has many parts
 def update(  # noqa: PLR0913 - a message has many parts
     slack: Installation, channel: str, ts: str, content: Content, *, editor: str, files: bool = True
 ) -> Json:
-    """Change a message; what `content` leaves out stays. `editor` must be who wrote it."""
+    """Change a message; what `content` leaves out stays, but text alone takes the blocks away.
+
+    `editor` must be who wrote it.
+    """
     message = existing(slack, channel, ts)
     if message.get("user") != editor or message.get("subtype") == "tombstone":
         raise SlackError("cant_update_message")
@@ -101,6 +104,10 @@ def update(  # noqa: PLR0913 - a message has many parts
     ):
         if value is not None:
             message[name] = value
+    if content.text is not None and content.blocks is None:
+        message.pop("blocks", None)
+    if not message.get("metadata"):
+        message.pop("metadata", None)
     if not files:
         message.pop("files", None)
     if not (message.get("text") or message.get("blocks") or message.get("attachments")):
@@ -198,7 +205,8 @@ def _bare(message: Json) -> Json:
     return bare
 
 
-def _parent(slack: Installation, channel: str, thread_ts: str | None) -> Json | None:
+def thread_root(slack: Installation, channel: str, thread_ts: str | None) -> Json | None:
+    """Return the message that a reply belongs to, None where it is no reply; raise SlackError where there is none."""
     if not thread_ts:
         return None
     if not _TS.match(thread_ts):

@@ -11,8 +11,8 @@ import secrets
 from typing import TYPE_CHECKING
 
 from . import blocks
-from .elements import Findings, text
 from .errors import InvalidArgumentsError, Json, SlackError
+from .findings import Findings, text
 
 if TYPE_CHECKING:
     from collections.abc import Callable

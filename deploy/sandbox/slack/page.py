@@ -89,8 +89,7 @@ def _workspace(slack: Installation, _: web.Request) -> Json:
         "usergroups": [asdict(group) for group in space.usergroups],
         "commands": [asdict(command) for command in space.commands],
         "connection": slack.delivery.describe(),
-        # A directory beside the page may add a panel: page/panel/panel.js with `mount(element)`.
-        "panel": (FILES / "panel" / "panel.js").is_file(),
+        "panel": slack.panel,
     }
 
 

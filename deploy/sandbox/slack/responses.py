@@ -83,10 +83,6 @@ def answer(slack: Installation, origin: Origin, body: Json) -> None:
                 thread_ts=thread_ts or origin.thread_ts,
             )
             return
-        original = messages.existing(slack, origin.channel, origin.ts)
-        if said.blocks is None and said.text is not None and original.get("blocks"):
-            # Unlike chat.update, a replacement replaces: text alone takes the blocks away.
-            said = content.read({**body, "blocks": []})
         bot = slack.workspace.bot.user_id
         messages.update(slack, origin.channel, origin.ts, said, editor=bot)
         return

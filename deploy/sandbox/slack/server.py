@@ -14,7 +14,8 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
-from . import actions, control, page, transfer, webapi
+from . import actions, control, page, panel, transfer, webapi
+from .clock import Clock
 from .ephemerals import Ephemerals
 from .faults import Faults
 from .httpmode import HttpMode
@@ -52,12 +53,17 @@ def create_app(
     *,
     clock: Callable[[], float] = time.time,
     timings: Timings | None = None,
+    surroundings: panel.Surroundings | None = None,
 ) -> web.Application:
-    """Return the local Slack for one workspace, with its state under `data`."""
+    """Return the local Slack for one workspace, with its state under `data`.
+
+    With `surroundings` the page shows the panel that breaks them.
+    """
     timings = timings or Timings()
+    base, clock = clock, Clock(clock)
     faults = Faults(clock)
     sockets = SocketMode(workspace, timings, faults, clock)
-    requests = HttpMode(workspace, timings, faults, clock)
+    requests = HttpMode(workspace, timings, faults, base)
     slack = Installation(
         workspace=workspace,
         store=Store(data, clock),
@@ -76,6 +82,9 @@ def create_app(
     app[INSTALLATION] = slack
     for family in (webapi, transfer, control, actions, page):
         app.add_routes(family.routes(slack))
+    if surroundings is not None:
+        slack.panel = True
+        app.add_routes(panel.routes(panel.groups(slack, surroundings)))
 
     async def link(request: web.Request) -> web.StreamResponse:
         return await sockets.connect(request)

@@ -2,6 +2,9 @@
 
 An envelope is answered by its id within three seconds or counts as not acknowledged; an answer that
 comes later is dropped. The socket that an envelope went to may close meanwhile; Slack then still waits.
+
+Slack tells of repeats in two ways, and so does this: an event that was not acknowledged comes in a new envelope with
+`retry_attempt` (see `events`), and now and then the very same envelope comes twice, which nothing but its id tells.
 """
 
 from __future__ import annotations
@@ -14,13 +17,14 @@ import logging
 import secrets
 import time
 import uuid
-from dataclasses import dataclass, field
+from collections import deque
 from typing import TYPE_CHECKING
 
 from aiohttp import WSMsgType, web
 
-from .errors import Json, SlackError
-from .faults import cut
+from .connection import REASONS, Connection
+from .disturbed import cut
+from .errors import InvalidArgumentsError, Json, SlackError
 from .installation import Acknowledgement
 
 if TYPE_CHECKING:
@@ -34,14 +38,7 @@ log = logging.getLogger(__name__)
 
 CONNECTIONS = 10
 HEARTBEAT = 10.0
-
-
-@dataclass(eq=False, slots=True)
-class _Connection:
-    socket: web.WebSocketResponse
-    request: web.Request
-    retiring: bool = False
-    opened: float = field(default_factory=time.monotonic)
+REMEMBERED = 50
 
 
 class SocketMode:
@@ -54,10 +51,11 @@ class SocketMode:
         self._faults = faults
         self._clock = clock
         self._tickets: dict[str, float] = {}
-        self._connections: list[_Connection] = []
+        self._connections: list[Connection] = []
         self._turn = itertools.count()
         self._waiting: dict[str, asyncio.Future[Json]] = {}
         self._again: set[asyncio.Task[None]] = set()
+        self._sent: deque[Json] = deque(maxlen=REMEMBERED)
         self.late = 0
         self.changed: Callable[[], None] = lambda: None
 
@@ -71,6 +69,9 @@ class SocketMode:
 
     async def connect(self, request: web.Request) -> web.StreamResponse:
         """Serve one WebSocket of the app until either side ends it."""
+        if self._faults.away:
+            cut(request)
+            return web.Response(status=503)
         deadline = self._tickets.pop(request.query.get("ticket", ""), 0.0)
         if deadline < self._clock():
             return web.json_response(SlackError("invalid_auth").body(), status=401)
@@ -80,10 +81,10 @@ class SocketMode:
             await socket.send_json({"type": "disconnect", "reason": "too_many_websockets"})
             await socket.close()
             return socket
-        connection = _Connection(socket, request)
+        connection = Connection(socket, request)
         self._connections.append(connection)
         try:
-            await socket.send_json(self._hello(request.host))
+            await connection.hello(app_id=self._workspace.bot.app_id, connections=len(self._live()))
             self.changed()
             async for message in socket:
                 if message.type is WSMsgType.TEXT:
@@ -98,7 +99,7 @@ class SocketMode:
         started = time.monotonic()
         live = self._live()
         if self._faults.away or not live:
-            return Acknowledgement("dispatch_failed", None, 0.0)
+            return Acknowledgement("dispatch_failed", None, 0.0, reason="timeout")
         envelope: Json = {
             "envelope_id": str(uuid.uuid4()),
             "type": kind,
@@ -112,12 +113,16 @@ class SocketMode:
         connection = live[next(self._turn) % len(live)]
         try:
             async with asyncio.timeout(self._timings.acknowledge):
-                await connection.socket.send_json(envelope)
+                self._sent.append(envelope)
+                await connection.send(envelope)
+                if self._faults.cut_envelopes:
+                    self._faults.cut_envelopes -= 1
+                    self._background(self._cut_soon(connection))
                 body = await answer
         except TimeoutError:
-            return Acknowledgement("operation_timeout", None, time.monotonic() - started)
+            return Acknowledgement("operation_timeout", None, time.monotonic() - started, reason="timeout")
         except ConnectionError:
-            return Acknowledgement("dispatch_failed", None, time.monotonic() - started)
+            return Acknowledgement("dispatch_failed", None, time.monotonic() - started, reason="timeout")
         finally:
             self._waiting.pop(envelope["envelope_id"], None)
             self._repeat(envelope)
@@ -133,25 +138,31 @@ class SocketMode:
         }
 
     async def disconnect(self, reason: str) -> int:
-        """Ask the app to reconnect, as Slack does some times a day; return how many sockets were told.
+        """Tell the app to reconnect, or why it cannot; return how many sockets were told.
 
-        The old sockets take no more envelopes and are closed a moment later.
+        After a `warning` the sockets work on for some seconds. Otherwise they take no more envelopes, and are closed a
+        moment later; with `link_disabled` at once, and no new one opens until Socket Mode is switched on again.
         """
+        if reason not in REASONS:
+            raise InvalidArgumentsError(f"reason: one of {', '.join(REASONS)}")
         told = self._live()
         for connection in told:
-            connection.retiring = True
-            with contextlib.suppress(ConnectionError):
-                await connection.socket.send_json(
-                    {"type": "disconnect", "reason": reason, "debug_info": {"host": "sandbox"}}
-                )
-        self._background(self._close_later(told))
+            await connection.farewell(reason)
+        if reason == "link_disabled":
+            self._faults.socket_mode_off = True
+            for connection in told:
+                await connection.socket.close()
+        elif reason == "warning":
+            self._background(self._refresh_later(told))
+        else:
+            self._background(self._close_later(told))
         return len(told)
 
     async def drop(self, *, silently: bool = False) -> int:
         """Cut every connection without a closing word; return how many."""
         open_now = list(self._connections)
         for connection in open_now:
-            cut(connection.request, silently=silently)
+            connection.cut(silently=silently)
         return len(open_now)
 
     async def stop(self) -> None:
@@ -163,20 +174,8 @@ class SocketMode:
                 async with asyncio.timeout(0.5):
                     await connection.socket.close()
 
-    def _live(self) -> list[_Connection]:
-        return [c for c in self._connections if not c.retiring and not c.socket.closed]
-
-    def _hello(self, host: str) -> Json:
-        return {
-            "type": "hello",
-            "num_connections": len(self._live()),
-            "debug_info": {
-                "host": host,
-                "build_number": 1,
-                "approximate_connection_time": 18060,
-            },
-            "connection_info": {"app_id": self._workspace.bot.app_id},
-        }
+    def _live(self) -> list[Connection]:
+        return [connection for connection in self._connections if connection.live]
 
     def _acknowledged(self, data: str) -> None:
         try:
@@ -196,22 +195,38 @@ class SocketMode:
         else:
             answer.set_result(body)
 
-    def _repeat(self, envelope: Json) -> None:
-        """Deliver the same envelope once more where that was asked for, as Slack does when it is unsure."""
-        if not self._faults.redeliveries:
-            return
-        self._faults.redeliveries -= 1
-        self._background(self._send_again(envelope))
-
-    async def _send_again(self, envelope: Json) -> None:
-        await asyncio.sleep(self._timings.redeliver)
+    async def redeliver(self, count: int) -> int:
+        """Send the last envelopes once more, each as it was; return how many could be sent."""
         live = self._live()
-        if live:
-            again = {**envelope, "retry_attempt": 1, "retry_reason": "timeout"}
-            with contextlib.suppress(ConnectionError):
-                await secrets.choice(live).socket.send_json(again)
+        again = list(self._sent)[-count:] if live and count > 0 else []
+        for envelope in again:
+            await self._send_again(envelope)
+        return len(again)
 
-    async def _close_later(self, told: list[_Connection]) -> None:
+    def _repeat(self, envelope: Json) -> None:
+        if self._faults.redeliveries:
+            self._faults.redeliveries -= 1
+            self._background(self._send_again(envelope, after=self._timings.redeliver))
+
+    async def _send_again(self, envelope: Json, *, after: float = 0.0) -> None:
+        await asyncio.sleep(after)
+        if live := self._live():
+            with contextlib.suppress(ConnectionError):
+                await secrets.choice(live).send(envelope)
+
+    async def _cut_soon(self, connection: Connection) -> None:
+        """Cut a socket once what was written to it is under way."""
+        await asyncio.sleep(self._timings.redeliver)
+        connection.cut()
+
+    async def _refresh_later(self, warned: list[Connection]) -> None:
+        await asyncio.sleep(self._timings.warning)
+        left = [connection for connection in warned if not connection.socket.closed]
+        for connection in left:
+            await connection.farewell("refresh_requested")
+        await self._close_later(left)
+
+    async def _close_later(self, told: list[Connection]) -> None:
         await asyncio.sleep(self._timings.acknowledge)
         for connection in told:
             await connection.socket.close()

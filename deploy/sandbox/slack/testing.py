@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from slack_bolt import App
 
+    from .panel import Surroundings
     from .workspace import Workspace
 
 START = 10.0
@@ -51,17 +52,19 @@ class Serving:
 
 
 @contextlib.contextmanager
-def serving(
+def serving(  # noqa: PLR0913 - each is of use to some test
     workspace: Workspace,
     data: Path,
     *,
     port: int = 0,
     clock: Callable[[], float] = time.time,
     timings: Timings | None = None,
+    surroundings: Surroundings | None = None,
 ) -> Iterator[Serving]:
     """Serve a local Slack until the block ends."""
     loop = asyncio.new_event_loop()
-    runner = web.AppRunner(create_app(workspace, data, clock=clock, timings=timings), shutdown_timeout=0.2)
+    app = create_app(workspace, data, clock=clock, timings=timings, surroundings=surroundings)
+    runner = web.AppRunner(app, shutdown_timeout=0.2)
 
     async def start() -> int:
         await runner.setup()

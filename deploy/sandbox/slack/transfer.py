@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING
 
 from aiohttp import BodyPartReader, web
 
+from .disturbed import served
 from .errors import Json, SlackError
 from .responses import answer
-from .webapi.dispatch import arguments, before, reset, token_of
+from .webapi.dispatch import arguments, token_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator
     from pathlib import Path
 
     from .installation import Installation
 
-    _Handler = Callable[[Installation, web.Request], Awaitable[web.StreamResponse]]
 
 _CHUNK = 1024 * 1024
 _INLINE = {"image/png", "image/jpeg", "image/gif", "image/webp"}
@@ -27,10 +27,10 @@ def routes(slack: Installation) -> list[web.RouteDef]:
     """Return the routes for files and response URLs."""
 
     async def upload(request: web.Request) -> web.StreamResponse:
-        return await _faulty(slack, request, "files.upload", _upload)
+        return await served(slack, request, "files.upload", _upload)
 
     async def respond(request: web.Request) -> web.StreamResponse:
-        return await _faulty(slack, request, "response_url", _respond)
+        return await served(slack, request, "response_url", _respond)
 
     async def private(request: web.Request) -> web.StreamResponse:
         return _private(slack, request)
@@ -45,17 +45,6 @@ def routes(slack: Installation) -> list[web.RouteDef]:
         web.get("/files-pri/{team_file}/{name}", private),
         web.get("/sandbox/files/{file}/{name}", shown),
     ]
-
-
-async def _faulty(slack: Installation, request: web.Request, name: str, run: _Handler) -> web.StreamResponse:
-    slack.calls[name] += 1
-    if slack.faults.away:
-        return reset(request)
-    rule = slack.faults.strike(name)
-    if rule and (early := await before(rule, request)) is not None:
-        return early
-    response = await run(slack, request)
-    return reset(request) if rule and rule.kind == "reset_after" else response
 
 
 async def _upload(slack: Installation, request: web.Request) -> web.StreamResponse:

@@ -41,7 +41,7 @@ def auth_test(call: Call) -> Json:
 @method("apps.connections.open", tier="1", by="app")
 def open_connection(call: Call) -> Json:
     """Return the address of a WebSocket for Socket Mode."""
-    if not isinstance(call.slack.delivery, SocketMode):
+    if not isinstance(call.slack.delivery, SocketMode) or call.slack.faults.socket_mode_off:
         raise SlackError("socket_mode_not_enabled")
     query = urlencode({"ticket": call.slack.delivery.ticket(), "app_id": call.slack.workspace.bot.app_id})
     return {"url": f"{call.slack.base_url.replace('http', 'ws', 1)}/link/?{query}"}

@@ -17,7 +17,7 @@ def without_metadata(message: Json) -> Json:
 def post_message(call: Call) -> Json:
     """Post a message."""
     channel = call.joined_channel()
-    said = content.read(call.args)
+    said = content.read(call.args, weighed=True)
     message = messages.post(
         call.slack,
         channel,
@@ -44,7 +44,7 @@ def post_ephemeral(call: Call) -> Json:
 def update(call: Call) -> Json:
     """Change a message of the bot's."""
     channel, ts = call.channel(), call.text("ts")
-    said = content.read(call.args)
+    said = content.read(call.args, updating=True, weighed=True)
     file_ids = call.json("file_ids")
     message = messages.update(
         call.slack,

@@ -6,7 +6,6 @@ the arguments are read. Every call is counted by method, whatever becomes of it.
 
 from __future__ import annotations
 
-import asyncio
 import json
 import logging
 import secrets
@@ -14,13 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
+from deploy.sandbox.slack.disturbed import limited, served
 from deploy.sandbox.slack.errors import Json, SlackError
-from deploy.sandbox.slack.faults import cut
 
 from .call import METHODS, Call, Registered
 
 if TYPE_CHECKING:
-    from deploy.sandbox.slack.faults import Rule
     from deploy.sandbox.slack.installation import Installation
 
 log = logging.getLogger(__name__)
@@ -51,64 +49,20 @@ def routes(slack: Installation) -> list[web.RouteDef]:
     """Return the routes of the Web API."""
 
     async def serve(request: web.Request) -> web.StreamResponse:
-        return await _serve(slack, request)
+        return await served(slack, request, request.match_info["method"], _answer)
 
     return [web.post("/api/{method}", serve), web.get("/api/{method}", serve)]
 
 
-async def _serve(slack: Installation, request: web.Request) -> web.StreamResponse:
+async def _answer(slack: Installation, request: web.Request) -> web.Response:
     name = request.match_info["method"]
-    slack.calls[name] += 1
-    if slack.faults.away:
-        return reset(request)
-    rule = slack.faults.strike(name)
-    if rule:
-        early = await before(rule, request)
-        if early is not None:
-            return early
-    response = await _answer(slack, request, name)
-    if rule and rule.kind == "reset_after":
-        return reset(request)
-    return response
-
-
-async def before(rule: Rule, request: web.Request) -> web.StreamResponse | None:
-    """Do what a fault does before the call takes effect; return the answer if that ends it."""
-    if rule.kind == "ratelimited":
-        return limited(rule.retry_after)
-    if rule.kind == "error":
-        return web.json_response({"ok": False, "error": rule.error}, status=rule.status)
-    if rule.kind == "reset_before":
-        return reset(request)
-    if rule.kind == "latency":
-        await asyncio.sleep(rule.seconds)
-    return None
-
-
-def reset(request: web.Request) -> web.Response:
-    """Cut the connection: the caller sees a reset instead of an answer."""
-    cut(request)
-    return web.Response(status=500)
-
-
-def limited(retry_after: int) -> web.Response:
-    """Answer 429 with the seconds to wait."""
-    return web.json_response(
-        {"ok": False, "error": "ratelimited"},
-        status=429,
-        headers={"Retry-After": str(retry_after)},
-    )
-
-
-async def _answer(slack: Installation, request: web.Request, name: str) -> web.Response:
     known = METHODS.get(name)
     try:
         args = await arguments(request)
         if known is None:
             raise SlackError("unknown_method", req_method=name)  # noqa: TRY301 - one way out
         _authenticate(slack, request, args, known)
-        detail = str(args.get("channel", "")) if known.tier == "post" else ""
-        wait = slack.faults.over_limit(name, known.tier, detail)
+        wait = slack.faults.limits.wait(name, known.tier, str(args.get("channel", "")))
         if wait is not None:
             return limited(wait)
         body: Json = {"ok": True, **known.run(Call(slack, args))}

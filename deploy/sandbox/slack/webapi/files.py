@@ -16,6 +16,9 @@ from deploy.sandbox.slack.errors import InvalidArgumentsError, Json, SlackError
 from .call import Call, method
 
 MOST = 1_000_000_000
+MOST_OF_SNIPPET = 1_000_000
+ALT_TEXT = 1000
+CHANNELS = 100
 _TEXTUAL = {"application/json", "application/x-yaml", "application/yaml", "application/xml"}
 # What the machine's own table of types may not know; a preview should not depend on it.
 _TYPES = {
@@ -39,9 +42,13 @@ def upload_url(call: Call) -> Json:
     """Return where to send the bytes of a file, and the id that it will have."""
     name, length = call.text("filename"), call.number("length", -1)
     if length < 1:
-        raise InvalidArgumentsError("missing required field: length")
+        raise SlackError("missing_argument")
     if length > MOST:
         raise SlackError("file_upload_size_restricted")
+    if call.optional("snippet_type") and length > MOST_OF_SNIPPET:
+        raise SlackError("snippet_too_large")
+    if len(call.optional("alt_txt") or "") > ALT_TEXT:
+        raise SlackError("alt_txt_too_large")
     file_id = "F" + secrets.token_hex(5).upper()
     key = secrets.token_urlsafe(24)
     suffix = PurePath(name).suffix.lower()
@@ -66,25 +73,27 @@ def complete(call: Call) -> Json:
     given = call.json("files")
     if not isinstance(given, list) or not given:
         raise InvalidArgumentsError("missing required field: files")
-    where = call.optional("channel_id") or (call.optional("channels") or "").split(",")[0]
-    channel = call.slack.find_channel(where) if where else None
-    if channel and call.slack.workspace.bot.user_id not in call.slack.members(channel):
-        raise SlackError("not_in_channel")
+    where = [name for name in (call.optional("channel_id") or call.optional("channels") or "").split(",") if name]
+    if len(where) > CHANNELS:
+        raise SlackError("channels_limit_exceeded")
+    channels = [call.slack.find_channel(name.strip()) for name in where]
+    for channel in channels:
+        if call.slack.workspace.bot.user_id not in call.slack.members(channel):
+            raise SlackError("not_in_channel")
+    comment = call.optional("initial_comment")
+    said = content.read({"text": comment, "blocks": None if comment else call.json("blocks")})
     thread_ts = call.optional("thread_ts")
-    files = [_completed(call, item) for item in given]
-    if channel:
-        said = content.read({"text": call.optional("initial_comment"), "blocks": call.json("blocks")})
-        message = messages.post(
-            call.slack,
-            channel,
-            messages.authored_by_bot(call.slack),
-            said,
-            thread_ts=thread_ts,
-            files=files,
-        )
-        for file in files:
-            shares = {"public": {channel: [{"ts": message["ts"], "thread_ts": thread_ts}]}}
-            call.slack.store.put_file({**file, "channels": [channel], "shares": shares})
+    if thread_ts:
+        for channel in channels:
+            messages.thread_root(call.slack, channel, thread_ts)
+    files = [_completed(call, item) for item in _uploaded(call, given)]
+    shares: dict[str, list[Json]] = {}
+    for channel in channels:
+        author = messages.authored_by_bot(call.slack)
+        message = messages.post(call.slack, channel, author, said, thread_ts=thread_ts, files=files)
+        shares[channel] = [{"ts": message["ts"], "thread_ts": thread_ts}]
+    for file in files:
+        call.slack.store.put_file({**file, "channels": channels, "shares": {"public": shares}})
     return {"files": [described(call, file["id"]) for file in files]}
 
 
@@ -102,15 +111,22 @@ def described(call: Call, file_id: str) -> Json:
     return file
 
 
-def _completed(call: Call, item: object) -> Json:
-    if not isinstance(item, dict) or not isinstance(item.get("id"), str):
-        raise InvalidArgumentsError("files must be an array of objects with an id")
-    file = call.slack.store.file(item["id"])
-    if file is None:
-        raise SlackError("file_not_found")
+def _uploaded(call: Call, given: list[object]) -> list[tuple[Json, Json]]:
+    """Return what is known of each file and what is asked for it; a ticket that was used is none any more."""
+    found = []
+    for item in given:
+        if not isinstance(item, dict) or not isinstance(item.get("id"), str):
+            raise InvalidArgumentsError("files must be an array of objects with an id")
+        file = call.slack.store.file(item["id"])
+        if file is None or "pending" not in file or not (call.slack.store.files_directory / file["id"]).exists():
+            raise SlackError("file_not_found")
+        found.append((file, item))
+    return found
+
+
+def _completed(call: Call, uploaded: tuple[Json, Json]) -> Json:
+    file, item = uploaded
     path = call.slack.store.files_directory / file["id"]
-    if not path.exists():
-        raise SlackError("file_not_found")
     file.pop("pending", None)
     team, base = call.slack.workspace.team.id, call.slack.base_url
     address = f"{base}/files-pri/{team}-{file['id']}/{file['name']}"

@@ -10,6 +10,11 @@ from deploy.sandbox.slack.errors import Json, SlackError
 from .call import Call, method
 from .chat import without_metadata
 
+PINS = 100
+# Slack documents that there are such limits, not where they lie.
+DISTINCT_REACTIONS = 50
+REACTIONS_OF_ONE = 23
+_TS = re.compile(r"^\d{10}\.\d{6}$")
 _NAME = re.compile(r"^[a-z0-9_+'\-]+(::skin-tone-[2-6])?$")
 
 
@@ -25,6 +30,8 @@ def _message(call: Call) -> tuple[str, str]:
     channel, ts = call.joined_channel(), call.optional("timestamp")
     if not ts:
         raise SlackError("no_item_specified")
+    if not _TS.match(ts):
+        raise SlackError("bad_timestamp")
     messages.existing(call.slack, channel, ts)
     return channel, ts
 
@@ -33,8 +40,16 @@ def _message(call: Call) -> tuple[str, str]:
 def add(call: Call) -> Json:
     """React to a message."""
     channel, ts, name = _place(call)
-    if not call.slack.store.add_reaction(channel, ts, name, call.slack.workspace.bot.user_id):
+    bot = call.slack.workspace.bot.user_id
+    there = call.slack.store.reactions(channel, ts)
+    mine = [reaction["name"] for reaction in there if bot in reaction["users"]]
+    if name in mine:
         raise SlackError("already_reacted")
+    if len(there) >= DISTINCT_REACTIONS and name not in [reaction["name"] for reaction in there]:
+        raise SlackError("too_many_emoji")
+    if len(mine) >= REACTIONS_OF_ONE:
+        raise SlackError("too_many_reactions")
+    call.slack.store.add_reaction(channel, ts, name, bot)
     messages.tell(call.slack, channel, ts)
     return {}
 
@@ -61,6 +76,11 @@ def get(call: Call) -> Json:
 def pin(call: Call) -> Json:
     """Pin a message."""
     channel, ts = _message(call)
+    pinned = [there for there, _, _ in call.slack.store.pins(channel)]
+    if messages.existing(call.slack, channel, ts).get("subtype") == "tombstone":
+        raise SlackError("not_pinnable")
+    if len(pinned) >= PINS and ts not in pinned:
+        raise SlackError("too_many_pins")
     if not call.slack.store.add_pin(channel, ts, call.slack.workspace.bot.user_id):
         raise SlackError("already_pinned")
     messages.tell(call.slack, channel, ts)

@@ -5,13 +5,14 @@ import { h, sprite } from "./dom.js";
 const DRAWN = new Set(["white_check_mark", "heavy_check_mark", "x", "warning", "question", "exclamation", "red_circle",
   "large_green_circle", "large_yellow_circle", "large_orange_circle", "large_blue_circle", "white_circle",
   "black_circle", "hourglass_flowing_sand", "mag", "rocket", "rotating_light", "lock", "bell", "information_source",
-  "eyes", "no_entry", "no_entry_sign", "package", "arrows_counterclockwise", "clock3", "fire", "pushpin"]);
-const ALIASES = { green_circle: "large_green_circle", yellow_circle: "large_yellow_circle",
+  "eyes", "no_entry", "no_entry_sign", "package", "arrows_counterclockwise", "clock3", "fire", "pushpin",
+  "grey_question", "thumbsup"]);
+const ALIASES = { "+1": "thumbsup", green_circle: "large_green_circle", yellow_circle: "large_yellow_circle",
   large_red_circle: "red_circle", heavy_exclamation_mark: "exclamation", hourglass: "hourglass_flowing_sand",
   heavy_multiplication_x: "x", mag_right: "mag", ballot_box_with_check: "white_check_mark",
   octagonal_sign: "no_entry", repeat: "arrows_counterclockwise", stopwatch: "clock3", alarm_clock: "clock3" };
 const CHARACTERS = {
-  thumbsup: "👍", "+1": "👍", thumbsdown: "👎", "-1": "👎", tada: "🎉", raised_hands: "🙌", wave: "👋", pray: "🙏",
+  thumbsdown: "👎", "-1": "👎", tada: "🎉", raised_hands: "🙌", wave: "👋", pray: "🙏",
   clap: "👏", heart: "❤️", smile: "😄", slightly_smiling_face: "🙂", thinking_face: "🤔", robot_face: "🤖", boom: "💥",
   zap: "⚡", gear: "⚙️", wrench: "🔧", hammer: "🔨", hammer_and_wrench: "🛠️", key: "🔑", shield: "🛡️", bulb: "💡",
   memo: "📝", clipboard: "📋", page_facing_up: "📄", file_folder: "📁", card_index_dividers: "🗂️", floppy_disk: "💾",
@@ -31,9 +32,10 @@ const AS_CHARACTER = { "✅": "white_check_mark", "✔": "heavy_check_mark", "�
   "🟠": "large_orange_circle", "🔵": "large_blue_circle", "⚪": "white_circle", "⚫": "black_circle",
   "⏳": "hourglass_flowing_sand", "⌛": "hourglass_flowing_sand", "🔍": "mag", "🔎": "mag", "🚀": "rocket", "🚨": "rotating_light",
   "🔒": "lock", "🔔": "bell", "ℹ": "information_source", "👀": "eyes", "⛔": "no_entry", "🚫": "no_entry_sign",
-  "📦": "package", "🔄": "arrows_counterclockwise", "🕒": "clock3", "🔥": "fire", "📌": "pushpin" };
+  "📦": "package", "🔄": "arrows_counterclockwise", "🕒": "clock3", "🔥": "fire", "📌": "pushpin",
+  "❔": "grey_question", "👍": "thumbsup" };
 
-const WORDS = /:([a-z0-9_+'-]+)(?:::skin-tone-[2-6])?:|(✅|✔|❌|⚠|❓|❗|🔴|🟢|🟡|🟠|🔵|⚪|⚫|⏳|⌛|🔍|🔎|🚀|🚨|🔒|🔔|ℹ|👀|⛔|🚫|📦|🔄|🕒|🔥|📌)\ufe0f?/gu;
+const WORDS = /:([a-z0-9_+'-]+)(?:::skin-tone-[2-6])?:|(✅|✔|❌|⚠|❓|❗|🔴|🟢|🟡|🟠|🔵|⚪|⚫|⏳|⌛|🔍|🔎|🚀|🚨|🔒|🔔|ℹ|👀|⛔|🚫|📦|🔄|🕒|🔥|📌|❔|👍)\ufe0f?/gu;
 
 export const QUICK = ["white_check_mark", "eyes", "+1", "warning", "rocket"];
 

@@ -13,7 +13,8 @@ const stamp = (ts, cls) => h("time", { class: cls, datetime: date(ts).toISOStrin
 
 function body(message, surface) {
   if (message.subtype === "tombstone") return [h("div", { class: "deleted" }, message.text)];
-  const edited = message.edited
+  // As in Slack, only a changed text is marked; changed blocks are not.
+  const edited = message.edited && !message.blocks?.length
     ? h("span", { class: "edited", title: exact(message.edited.ts) }, " (edited)") : null;
   const shown = [];
   if (message.blocks?.length) {

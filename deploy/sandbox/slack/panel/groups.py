@@ -1,0 +1,46 @@
+"""Which groups there are, by what the server was told of its surroundings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from .cluster import Cluster
+from .processes import Processes
+from .trouble import Trouble
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from deploy.sandbox.slack.installation import Installation
+
+    from .thing import Group
+
+LOOPBACK = {"127.0.0.1", "localhost", "::1"}
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """The sandbox around this Slack: the cluster's control address, and the folder that names its processes."""
+
+    control: str | None = None
+    folder: Path | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse an address that is not on this machine."""
+        if self.control is None:
+            return
+        place = urlsplit(self.control)
+        if place.scheme != "http" or place.hostname not in LOOPBACK:
+            raise ValueError(f"{self.control}: the control address must be http on the loopback")
+
+
+def groups(slack: Installation, surroundings: Surroundings) -> list[Group]:
+    """Return the groups, in the order in which the page shows them."""
+    found: list[Group] = []
+    if surroundings.control:
+        found.append(Cluster(surroundings.control))
+    if surroundings.folder:
+        found.append(Processes(surroundings.folder))
+    return [*found, Trouble(slack)]
