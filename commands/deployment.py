@@ -7,6 +7,7 @@ import click
 from commands.grammar import change
 from workers.deployment.restart import Restart
 from workers.deployment.scale import Scale
+from workers.deployment.update import Update
 
 
 @change("scale", examples=("scale 4", "scale 4 --dry-run"))
@@ -22,3 +23,10 @@ def scale(replicas: int) -> Scale:
 def restart() -> Restart:
     """Replace the pods one after the other, as kubectl rollout restart does."""
     return Restart()
+
+
+@change("update", examples=("update v3.18.0", "update ghcr.io/mlflow/mlflow:v3.18.0 --dry-run"))
+@click.argument("image", metavar="TAG|IMAGE")
+def update(image: str) -> Update:
+    """Roll out another version, and put the one before back by itself where it does not come up. Needs approval."""
+    return Update(image=image)

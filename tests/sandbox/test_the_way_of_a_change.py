@@ -11,6 +11,7 @@ import requests
 from deploy.sandbox.slack.client import SlackPerson, wait_for, words
 from deploy.sandbox.wiring import OPS_CHANNEL
 from workers import settings
+from workers.deployment import update
 from workers.locks import LEASE_SECONDS
 from workers.systems.cluster import Cluster
 
@@ -160,6 +161,51 @@ def test_an_approved_change_is_done_and_says_so(people, asked, cluster):
     people["ada"].press(OPS_CHANNEL, message["ts"], "approve")
     people["omar"].wait_for(lambda: "has 7 ready replicas" in words(now(people["omar"], message)) or None, deadline=90)
     assert ready(cluster) == 7
+
+
+def image(cluster):
+    return update.image_of(cluster.deployment("mlflow"), "mlflow")
+
+
+def test_an_image_that_does_not_come_up_is_put_back_by_itself(people, asked, cluster):
+    before = image(cluster)
+    message = asked("update v9.9.9")
+    assert "`ghcr.io/mlflow/mlflow:v9.9.9`" in words(message)
+    people["ada"].press(OPS_CHANNEL, message["ts"], "approve")
+    omar = people["omar"]
+    omar.wait_for(lambda: "is back, and every pod is ready" in words(now(omar, message)) or None, deadline=100)
+    said = words(now(omar, message))
+    assert "v9.9.9 does not come up" in said
+    assert "ImagePullBackOff" in said
+    assert image(cluster) == before
+    assert ready(cluster) == 2
+
+
+def test_an_update_says_which_version_answers(people, asked, cluster):
+    before = image(cluster)
+    message = asked("update v3.18.0")
+    people["ada"].press(OPS_CHANNEL, message["ts"], "approve")
+    omar = people["omar"]
+    omar.wait_for(lambda: "MLflow says 3.18.0" in words(now(omar, message)) or None, deadline=100)
+    assert image(cluster) == "ghcr.io/mlflow/mlflow:v3.18.0"
+    back = asked(f"update {before}")
+    people["ben"].press(OPS_CHANNEL, back["ts"], "approve")
+    omar.wait_for(lambda: "Every pod of mlflow runs" in words(now(omar, back)) or None, deadline=100)
+    assert image(cluster) == before
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("update v3.17.2", "runs ghcr.io/mlflow/mlflow:v3.17.2 already"),
+        ('update "a b"', "is neither a tag nor an image's name"),
+        ("scale 2", "has 2 replicas already"),
+    ],
+)
+def test_what_cannot_be_planned_is_told_and_nobody_is_asked(people, cluster, text, said):
+    omar = people["omar"]
+    assert omar.command(OPS_CHANNEL, f"/mlflow {text}").ok
+    omar.wait_for(lambda: omar.find(OPS_CHANNEL, said), deadline=SECONDS)
 
 
 def test_a_restart_drops_no_request(people, cluster, sandbox):
