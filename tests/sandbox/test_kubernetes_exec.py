@@ -95,7 +95,7 @@ def test_standard_input(core, cluster):
     assert answer.returncode == 0
 
 
-@pytest.mark.parametrize("program", ["reboot", "/usr/bin/reboot", "/work/sh", "../sh"])
+@pytest.mark.parametrize("program", ["reboot", "/usr/bin/reboot", "/srv/sh", "../sh"])
 def test_what_is_not_in_the_image(core, cluster, program):
     _, _, status = run(core, cluster, program)
     assert status["reason"] == "InternalError"

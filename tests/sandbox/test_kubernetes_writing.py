@@ -381,9 +381,15 @@ def test_eviction_respects_the_budget(api):
 def test_scale_has_the_version_of_its_owner(api):
     api.good("POST", f"{APPS}/deployments", deployment("scaled"))
     path = f"{APPS}/deployments/scaled/scale"
-    scale = api.good("GET", path)
-    scale["spec"]["replicas"] = 0
-    assert api.good("PUT", path, scale)["spec"]["replicas"] == 0
+
+    def scaled_down():
+        """The controller may write a status between the two."""
+        scale = api.good("GET", path)
+        scale["spec"]["replicas"] = 0
+        status, answer = api.ask("PUT", path, scale)
+        return scale if status == 200 and answer["spec"]["replicas"] == 0 else None
+
+    scale = until(scaled_down)
     scale["metadata"]["resourceVersion"] = "1"
     assert api.message("PUT", path, scale)[:2] == (409, "Conflict")
 

@@ -15,8 +15,10 @@ from workers.systems.errors import ClusterConflict
 if TYPE_CHECKING:
     from workers.settings import Ops
     from workers.systems import Systems
+    from workers.systems.cluster import Cluster
 
 READY_SECONDS: Final = 300.0
+ATTEMPTS: Final = 5
 
 
 class Scale(Operation):
@@ -58,16 +60,26 @@ class Scale(Operation):
         names = systems.settings.ops.kubernetes
         cluster = systems.cluster
         progress.step(f"Scaling {names.deployment} to {self.replicas}")
-        scale = cluster.scale(names.deployment)
-        before = _replicas(scale)
-        try:
-            cluster.set_scale(names.deployment, {**scale, "spec": {**scale.get("spec", {}), "replicas": self.replicas}})
-        except ClusterConflict:
-            raise OperatorError(
-                f"Nothing was done: somebody else changed {names.deployment} at the same moment.", "Ask again."
-            ) from None
+        before = self._write(cluster, names.deployment)
         outcome = watch(Watched.of(systems, READY_SECONDS), progress)
         return self._report(names.deployment, before, outcome)
+
+    def _write(self, cluster: Cluster, deployment: str) -> int:
+        """Set the replicas; what they were. A conflict over anything but their number (a status) is tried again."""
+        first: int | None = None
+        for _ in range(ATTEMPTS):
+            scale = cluster.scale(deployment)
+            before = _replicas(scale)
+            if first is not None and before != first:
+                break
+            first = before
+            try:
+                cluster.set_scale(deployment, {**scale, "spec": {**scale.get("spec", {}), "replicas": self.replicas}})
+            except ClusterConflict:
+                continue
+            return before
+        message = f"Nothing was done: somebody else changed {deployment} at the same moment."
+        raise OperatorError(message, "Ask again.")
 
     def _report(self, deployment: str, before: int, outcome: Outcome) -> Report:
         back = f"scale {before}"
