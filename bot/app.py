@@ -48,7 +48,7 @@ class Bot:
         redis = connect(settings, answer_within_seconds=1.0)
         records = Records(redis)
         self.app.command(slash.COMMAND)(slash.listener(settings.ops, records, self._directory.members))
-        Buttons(settings.ops, redis, self._directory.members).listen(self.app)
+        Buttons(settings.ops, redis, self._directory.members, web_client(settings, patient=False)).listen(self.app)
 
     def start(self) -> None:
         """Read the user groups and begin to send. Raises nothing where Slack or Redis is away: it tries again."""

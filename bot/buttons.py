@@ -1,4 +1,4 @@
-"""Approve, deny, withdraw, ask again: acknowledged at once, decided by what Redis holds and not by what a button says.
+"""What pressing a button does: acknowledged at once, decided by what Redis holds and not by what the button says.
 
 A payload names a record's id. Whether it waits, what would run and who may decide is looked up here, so a crafted or an
 old button can do nothing that a fresh one could not.
@@ -15,14 +15,26 @@ from redis import Redis
 from redis.exceptions import RedisError
 from slack_bolt import Ack, App
 from slack_bolt.context.respond import Respond
+from slack_sdk import WebClient
+from slack_sdk.errors import SlackClientError
 
 from bot import slash
 from commands import policy
-from workers import approvals, proposals
+from workers import approvals, buttons, proposals, render
+from workers.operation import Plan
+from workers.redaction import without_secrets
 from workers.settings import Ops
 from workers.state import Phase, Record, Records
 
 Decide = Callable[[Record, str], str]
+Open = Callable[[Record, str, str], str]
+"""What opens a modal besides: it takes the trigger of the press."""
+
+DENIAL = "denial"
+_REASON = "reason"
+_REASON_CHARACTERS = 300
+_TITLE_CHARACTERS = 24
+"""https://docs.slack.dev/reference/views/modal-views"""
 
 _log = structlog.get_logger(__name__)
 
@@ -30,7 +42,8 @@ _log = structlog.get_logger(__name__)
 class Buttons:
     """The listeners of the buttons, made from what they decide by."""
 
-    def __init__(self, ops: Ops, redis: Redis, members: policy.Members) -> None:
+    def __init__(self, ops: Ops, redis: Redis, members: policy.Members, client: WebClient) -> None:
+        self._client = client
         self._ops = ops
         self._redis = redis
         self._records = Records(redis)
@@ -39,15 +52,20 @@ class Buttons:
     def listen(self, app: App) -> None:
         """Register them."""
         deciding: dict[str, Decide] = {
-            proposals.APPROVE: self.approve,
-            proposals.DENY: self.deny,
-            proposals.WITHDRAW: self.withdraw,
-            proposals.AGAIN: self.again,
+            buttons.APPROVE.action: self.approve,
+            buttons.WITHDRAW.action: self.withdraw,
+            buttons.CANCEL.action: self.cancel,
+            buttons.AGAIN.action: self.again,
+            buttons.UNDO.action: self.undo,
         }
+        opening: dict[str, Open] = {buttons.DENY.action: self.deny, buttons.DETAILS.action: self.details}
         for action, decide in deciding.items():
-            app.action(action)(self._listener(decide))
+            app.action(action)(self._listener(_without_trigger(decide)))
+        for action, show in opening.items():
+            app.action(action)(self._listener(show))
+        app.view(DENIAL)(self.denied)
 
-    def _listener(self, decide: Decide) -> Callable[[Ack, dict[str, Any], Respond], None]:
+    def _listener(self, decide: Open) -> Callable[[Ack, dict[str, Any], Respond], None]:
         def on_press(ack: Ack, body: dict[str, Any], respond: Respond) -> None:
             ack()
             said = self._pressed(decide, body)
@@ -56,14 +74,14 @@ class Buttons:
 
         return on_press
 
-    def _pressed(self, decide: Decide, body: dict[str, Any]) -> str:
+    def _pressed(self, decide: Open, body: dict[str, Any]) -> str:
         try:
             user, value = str(body["user"]["id"]), str(body["actions"][0].get("value", ""))
             record = self._records.get(value) if value.isalnum() else None
             if record is None or record.channel != body.get("channel", {}).get("id"):
                 return "I do not know this command any more; ask again."
             here = policy.refusal_here(user, record.channel, self._ops, self._members)
-            return here.sentence if here else decide(record, user)
+            return here.sentence if here else decide(record, user, str(body.get("trigger_id", "")))
         except RedisError as error:
             _log.error("not decided: Redis is away", error=str(error))
             return "Nothing was decided: my memory (Redis) cannot be reached. Press again in a minute."
@@ -83,12 +101,53 @@ class Buttons:
         _log.info("approval", operation_id=record.id, by=user, answer=answer)
         return ""
 
-    def deny(self, record: Record, user: str) -> str:
-        """Refuse what waits."""
+    def deny(self, record: Record, user: str, trigger: str) -> str:
+        """Ask why, where this person may refuse what waits; without a reason where Slack opens no modal."""
         refusal = policy.refusal_to_decide(user, record, self._ops, self._members)
         if refusal:
             return refusal.sentence
+        if record.phase is not Phase.PENDING:
+            return self._too_late(record)
+        if self._opened(trigger, _denial(record)):
+            return ""
         return self._refused(record, Phase.DENIED, user)
+
+    def denied(self, ack: Ack, body: dict[str, Any]) -> None:
+        """The modal was submitted: refuse, with the reason that was given."""
+        ack()
+        view = body.get("view", {})
+        value = str(view.get("private_metadata", ""))
+        try:
+            user = str(body["user"]["id"])
+            record = self._records.get(value) if value.isalnum() else None
+            if record is None or policy.refusal_here(user, record.channel, self._ops, self._members):
+                return
+            said = view.get("state", {}).get("values", {}).get(_REASON, {}).get(_REASON, {}).get("value") or ""
+            reason = without_secrets(str(said).strip()[:_REASON_CHARACTERS])
+            answer = policy.refusal_to_decide(user, record, self._ops, self._members)
+            text = answer.sentence if answer else self._refused(record, Phase.DENIED, user, reason)
+            if text:
+                self._client.chat_postEphemeral(channel=record.channel, user=user, text=text)
+        except (RedisError, SlackClientError, OSError) as error:
+            _log.error("a denial came to nothing", error=str(error))
+
+    def details(self, record: Record, _user: str, trigger: str) -> str:
+        """Show all of the plan."""
+        if record.plan is None:
+            return "It has no plan yet."
+        blocks = proposals.details(Plan.model_validate(record.plan), record)
+        shown = {"type": "modal", "title": _plain("The plan"), "close": _plain("Close"), "blocks": blocks}
+        return "" if self._opened(trigger, shown) else "Slack does not open a window now; press again."
+
+    def cancel(self, record: Record, user: str) -> str:
+        """Stop what runs."""
+        return slash.cancel(record.id, user, self._ops, self._records, self._members)
+
+    def undo(self, record: Record, user: str) -> str:
+        """Ask for the command that goes back, as oneself."""
+        if not record.undo:
+            return "There is nothing to undo."
+        return self.again(record.model_copy(update={"words": record.undo}), user)
 
     def withdraw(self, record: Record, user: str) -> str:
         """Take back what one asked for."""
@@ -101,8 +160,16 @@ class Buttons:
         asked = {"user_id": user, "channel_id": record.channel, "text": record.words, "trigger_id": uuid.uuid4().hex}
         return slash.answer(asked, self._ops, self._records, self._members)
 
-    def _refused(self, record: Record, phase: Phase, user: str) -> str:
-        if record.phase is Phase.PENDING and approvals.refuse(record, phase, user, self._redis):
+    def _opened(self, trigger: str, view: dict[str, Any]) -> bool:
+        try:
+            self._client.views_open(trigger_id=trigger, view=view)
+        except (SlackClientError, OSError) as error:
+            _log.warning("a modal could not be opened", error=str(error))
+            return False
+        return True
+
+    def _refused(self, record: Record, phase: Phase, user: str, reason: str = "") -> str:
+        if record.phase is Phase.PENDING and approvals.refuse(record, phase, user, self._redis, reason):
             _log.info("refused", operation_id=record.id, by=user, phase=phase)
             return ""
         return self._too_late(record)
@@ -111,3 +178,37 @@ class Buttons:
         now = self._records.get(record.id) or record
         by = " and ".join(f"<@{each}>" for each in now.decided_by)
         return f"That was decided already: it is {now.phase}{f' by {by}' if by else ''}."
+
+
+def _without_trigger(decide: Decide) -> Open:
+    return lambda record, user, _trigger: decide(record, user)
+
+
+def _plain(text: str) -> dict[str, str]:
+    return {"type": "plain_text", "text": text[:_TITLE_CHARACTERS]}
+
+
+def _denial(record: Record) -> dict[str, Any]:
+    return {
+        "type": "modal",
+        "callback_id": DENIAL,
+        "private_metadata": record.id,
+        "title": _plain("Deny it"),
+        "submit": _plain("Deny"),
+        "close": _plain("Back"),
+        "blocks": [
+            render.section(f"{render.code('/mlflow ' + record.words)} asked by {render.whom(record.requester)}"),
+            {
+                "type": "input",
+                "block_id": _REASON,
+                "optional": True,
+                "label": _plain("Why?"),
+                "element": {
+                    "type": "plain_text_input",
+                    "action_id": _REASON,
+                    "max_length": _REASON_CHARACTERS,
+                    "focus_on_load": True,
+                },
+            },
+        ],
+    }

@@ -126,13 +126,13 @@ def verify() -> None:
 
 @audit.command()
 def export() -> None:
-    """Print the record as JSON Lines."""
+    """Print the record as JSON Lines: each moment's text, its id and its seal."""
     from workers import audit as recorded
     from workers.state import connect
 
     with _settings() as loaded:
-        for entry in recorded.entries(connect(loaded)):
-            click.echo(entry.text)
+        for line in recorded.lines(connect(loaded)):
+            click.echo(line)
 
 
 @main.command()
@@ -157,6 +157,8 @@ def run(words: str, *, as_json: bool, details: bool, yes_by: str | None) -> None
     if isinstance(request, grammar.Help):
         click.echo(request.text)
         return
+    if isinstance(request, grammar.BreakGlass):
+        _stop("--break-glass is for Slack: here nobody is asked for approval. Say --yes-by NAME.")
     with _settings() as loaded:
         try:
             report = engine.perform_here(request, words, yes_by, Systems(loaded), _TerminalProgress())
@@ -224,6 +226,6 @@ def _readiness(loaded: Settings) -> Callable[[], None]:
     return ready
 
 
-def _stop(sentence: str) -> None:
+def _stop(sentence: str) -> NoReturn:
     click.echo(sentence, err=True)
     sys.exit(USAGE)

@@ -21,6 +21,7 @@ from rq.registry import clean_registries
 from bot import ticks
 from commands import grammar, policy
 from workers import audit, engine, queues, render
+from workers.operation import Operation
 from workers.outbox import PREFIX
 from workers.settings import Ops, ScheduleEntry, Settings, SettingsError
 from workers.state import RECORD_SECONDS, Record, Records, connect
@@ -70,6 +71,9 @@ def check(ops: Ops) -> None:
         if isinstance(request, grammar.Help):
             msg = f"schedule.{name}.command is wrong: {entry.command!r} only shows help."
             raise SettingsError(msg)
+        if isinstance(request, grammar.BreakGlass):
+            msg = f"schedule.{name}.command is wrong: the clock cannot break the glass."
+            raise SettingsError(msg)
         if entry.channel is None and not ops.channels:
             msg = f"schedule.{name} has no channel: give it one, or name channels."
             raise SettingsError(msg)
@@ -99,7 +103,7 @@ def _command(
     name: str, entry: ScheduleEntry, ops: Ops, due: datetime, now: datetime
 ) -> tuple[Record, str, render.Message]:
     request = grammar.parse(entry.command, program="/mlflow")
-    assert not isinstance(request, grammar.Help)
+    assert isinstance(request, Operation)
     requester = render.BY_CLOCK + name
     late = (now - due).total_seconds() > LATE_SECONDS
     words = f"{entry.command} (due {due.astimezone(ops.zone):%d %b %H:%M}, late)" if late else entry.command

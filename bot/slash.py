@@ -15,11 +15,11 @@ from redis.exceptions import RedisError
 from slack_bolt import Ack
 
 from commands import grammar, policy
-from workers import render, thread
+from workers import registry, render, thread
 from workers.jobs import Cancel
 from workers.redaction import without_secrets
 from workers.settings import Ops
-from workers.state import Phase, Records
+from workers.state import Phase, Record, Records
 
 COMMAND = "/mlflow"
 
@@ -60,21 +60,30 @@ def answer(  # noqa: PLR0911 - each way out has its own words
         return f"{render.plain(str(error))}\n{render.code(error.usage)}"
     if isinstance(request, grammar.Help):
         return f"```\n{render.escape(request.text)}\n```"
-    refusal = policy.refusal(user, channel, request, ops, members)
+    reason = ""
+    if isinstance(request, grammar.BreakGlass):
+        reason, request = request.reason, request.operation
+    refusal = policy.refusal(user, channel, request, ops, members, break_glass=bool(reason))
     if refusal:
         return refusal.sentence
     if isinstance(request, Cancel):
         return cancel(request.id, user, ops, records, members)
-    record = policy.record_of(request, words, user, channel, ops)
+    return _accept(policy.record_of(request, words, user, channel, ops), reason, command["trigger_id"], records)
+
+
+def _accept(record: Record, reason: str, delivery: str, records: Records) -> str:
+    if reason:
+        record = policy.without_approval(record, reason)
     try:
-        accepted = records.accept(record, command["trigger_id"], render.asked(words, user))
+        accepted = records.accept(record, delivery, render.asked(record.words, record.requester))
     except RedisError as error:
         _log.error("not accepted: Redis is away", error=str(error))
         return "Nothing was done: my queue (Redis) cannot be reached. Try again in a minute; then tell whoever runs me."
     if accepted:
-        _log.info("accepted", operation_id=record.id, operation=record.operation, requester=user, channel=channel)
+        about = {"operation": record.operation, "requester": record.requester, "channel": record.channel}
+        _log.info("accepted", operation_id=record.id, **about)
     else:
-        _log.info("dropped: delivered before", operation=record.operation, requester=user)
+        _log.info("dropped: delivered before", operation=record.operation, requester=record.requester)
     return ""
 
 
@@ -88,10 +97,12 @@ def cancel(record_id: str, user: str, ops: Ops, records: Records, members: polic
     refusal = policy.refusal_to_cancel(user, record, ops, members)
     if refusal:
         return refusal.sentence
-    message = f"stopped by <@{user}> before anything was done."
-    words = thread.cancellation(record, message)
+    words = thread.cancellation(record, f"stopped by <@{user}> before anything was done.")
     for waits in (Phase.ACCEPTED, Phase.PENDING, Phase.QUEUED, Phase.APPROVED):
         if records.finish(record.id, Phase.CANCELLED, f"cancelled by {user}", *words, before=waits):
             return "It is stopped; nothing was done."
+    goes_on = registry.operations()[record.operation].goes_on
+    if goes_on:
+        return f"It cannot be stopped: {goes_on}."
     records.ask_to_stop(record.id, user)
     return "It runs; it will stop at its next safe point and say so in its thread."

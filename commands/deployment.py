@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import click
 
-from commands.grammar import change
+from commands.grammar import OneOf, change, command
+from workers.deployment.history import History, Rollback
+from workers.deployment.resources import Resources
 from workers.deployment.restart import Restart
 from workers.deployment.scale import Scale
+from workers.deployment.status import RolloutStatus
 from workers.deployment.update import Update
 
 
@@ -30,3 +33,48 @@ def restart() -> Restart:
 def update(image: str) -> Update:
     """Roll out another version, and put the one before back by itself where it does not come up. Needs approval."""
     return Update(image=image)
+
+
+@change("resources", examples=("resources --cpu 1:2 --memory 4Gi:8Gi", "resources --memory :8Gi --dry-run"))
+@click.option("--cpu", metavar="REQUEST:LIMIT", default="", help="In CPUs: 500m:2. What is left out stays.")
+@click.option("--memory", metavar="REQUEST:LIMIT", default="", help="In bytes: 4Gi:8Gi. What is left out stays.")
+@click.option("--container", metavar="NAME", default="", help="By default the one that ops.yaml names.")
+def resources(cpu: str, memory: str, container: str) -> Resources:
+    """Change requests and limits in one rollout, put back by itself where it does not come up. Needs approval."""
+    cpu_request, cpu_limit = _pair("--cpu", cpu)
+    memory_request, memory_limit = _pair("--memory", memory)
+    return Resources(
+        cpu_request=cpu_request,
+        cpu_limit=cpu_limit,
+        memory_request=memory_request,
+        memory_limit=memory_limit,
+        container=container,
+    )
+
+
+def _pair(option: str, text: str) -> tuple[str, str]:
+    request, colon, limit = text.partition(":")
+    if text and (not colon or ":" in limit):
+        message = f"“{text[:40]}” must be REQUEST:LIMIT, such as 1:2; write 1: or :2 to change one of them only."
+        raise click.BadParameter(message, param_hint=option)
+    return request.strip(), limit.strip()
+
+
+@command("rollout", examples=("rollout status",))
+@click.argument("what", type=OneOf(["status"]), default="status", required=False)
+def rollout(what: str) -> RolloutStatus:  # noqa: ARG001 - there is one thing to show
+    """Show how far the rollout is: pods old and new, conditions and reasons."""
+    return RolloutStatus()
+
+
+@command("history", examples=("history",))
+def history() -> History:
+    """List the revisions of the Deployment, and what changed from one to the next."""
+    return History()
+
+
+@change("rollback", examples=("rollback", "rollback --to 3 --dry-run"))
+@click.option("--to", type=click.IntRange(min=1), default=None, metavar="REVISION", help="By default the one before.")
+def rollback(to: int | None) -> Rollback:
+    """Go back to an earlier revision, as kubectl rollout undo does. Needs approval."""
+    return Rollback(to=to or 0)

@@ -29,6 +29,8 @@ from workers.render import UNSEEN
 MAX_CHARACTERS = 3000
 """Longer than any command of ours; a pasted log or script is told so instead of being parsed."""
 
+REASON_CHARACTERS = 10
+
 _CONTEXT = {"terminal_width": 78}
 """Help must not depend on the window of whoever started the bot."""
 
@@ -43,6 +45,14 @@ class Help:
     """An answer for the person who asked, not an operation: text in Slack's mrkdwn-free plain form."""
 
     text: str
+
+
+@dataclass(frozen=True)
+class BreakGlass:
+    """A change that is to be done at once, without anybody's approval, and why."""
+
+    operation: Operation
+    reason: str
 
 
 class UsageError(Exception):
@@ -135,13 +145,13 @@ class _Group(_Command, click.Group):
 
 def command(
     name: str, *, examples: tuple[str, ...] = (), **attributes: Any
-) -> Callable[[Callable[..., Operation]], click.Command]:
+) -> Callable[[Callable[..., Operation | BreakGlass]], click.Command]:
     """Make a function that returns an Operation into a command; its docstring is the command's help.
 
     name: the word after /mlflow. examples: lines as they would be typed after /mlflow.
     """
 
-    def make(function: Callable[..., Operation]) -> click.Command:
+    def make(function: Callable[..., Operation | BreakGlass]) -> click.Command:
         made = click.command(name, cls=_Command, context_settings=_CONTEXT, **attributes)(function)
         made.examples = examples
         return made
@@ -152,24 +162,34 @@ def command(
 def change(
     name: str, *, examples: tuple[str, ...] = (), **attributes: Any
 ) -> Callable[[Callable[..., Operation]], click.Command]:
-    """As `command`, for what changes something: it can be asked for its plan only."""
+    """As `command`, for what changes something: it can be asked for its plan only, or be done without approval."""
 
     def make(function: Callable[..., Operation]) -> click.Command:
         @functools.wraps(function)
-        def planned(*arguments: Any, dry_run: bool, **named: Any) -> Operation:
+        def planned(*arguments: Any, dry_run: bool, break_glass: str | None, **named: Any) -> Operation | BreakGlass:
             operation = function(*arguments, **named)
-            if not dry_run:
+            if dry_run:
+                return DryRun(of=operation.name, arguments=operation.model_dump(mode="json"))
+            if break_glass is None:
                 return operation
-            return DryRun(of=operation.name, arguments=operation.model_dump(mode="json"))
+            if len(break_glass.strip()) < REASON_CHARACTERS:
+                raise click.BadParameter(
+                    f"say why in {REASON_CHARACTERS} letters or more; everybody will read it.",
+                    param_hint="--break-glass",
+                )
+            return BreakGlass(operation, break_glass.strip())
 
-        flag = click.option("--dry-run", is_flag=True, help="Show what it would do, and do nothing.")
-        return command(name, examples=examples, **attributes)(flag(planned))
+        dry = click.option("--dry-run", is_flag=True, help="Show what it would do, and do nothing.")
+        urgent = click.option(
+            "--break-glass", metavar="REASON", help="For admins: at once, without approval; everybody is told."
+        )
+        return command(name, examples=examples, **attributes)(dry(urgent(planned)))
 
     return make
 
 
-def parse(text: str, program: str = "/mlflow") -> Operation | Help:
-    """The operation that `text` asks for, or the help that it asks for.
+def parse(text: str, program: str = "/mlflow") -> Operation | BreakGlass | Help:
+    """The operation that `text` asks for (without approval, where it says so), or the help that it asks for.
 
     text: what was typed after the program's name. Raises UsageError with one sentence and the right usage.
     """
@@ -198,7 +218,7 @@ def parse(text: str, program: str = "/mlflow") -> Operation | Help:
         field = " ".join(str(part) for part in first["loc"]).replace("_", " ")
         problem = first["msg"].removeprefix("Value error, ")
         raise UsageError(f"{field}: {problem[0].lower()}{problem[1:]}.", f"{program} help {words[0]}") from None
-    assert isinstance(operation, Operation)
+    assert isinstance(operation, Operation | BreakGlass)
     return operation
 
 

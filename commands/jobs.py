@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from commands.grammar import Duration, command
-from workers.auditing import Audit
+from workers.auditing import Audit, AuditExport
 from workers.jobs import Cancel, Jobs
 
 
@@ -25,10 +25,13 @@ def cancel(id_: str) -> Cancel:
     return Cancel(id=id_)
 
 
-@command("audit", examples=("audit", "audit --since 24h --by U012AB3CD", "audit --command restore"))
+@command("audit", examples=("audit", "audit --since 24h --by @omar", "audit --command restore", "audit --export"))
 @click.option("--since", type=Duration(), default="7d", show_default=True, help="How far back: 30m, 24h, 7d.")
 @click.option("--by", metavar="USER", default="", help="Only what this person asked for or decided.")
 @click.option("--command", metavar="WORDS", default="", help="Only commands that begin so.")
-def audit(since: float, by: str, command: str) -> Audit:
+@click.option("--export", is_flag=True, help="Write all of it to the backup bucket as JSON Lines instead.")
+def audit(since: float, by: str, command: str, *, export: bool) -> Audit | AuditExport:
     """Who asked for what, who decided, and what came of it; and whether the record is as it was written."""
+    if export:
+        return AuditExport()
     return Audit(since_seconds=since, by=by.strip("<@>").partition("|")[0], command=command)

@@ -53,17 +53,21 @@ def refusal_here(user: str, channel: str, ops: Ops, members: Members) -> Refusal
     return None
 
 
-def refusal(user: str, channel: str, operation: Operation, ops: Ops, members: Members) -> Refusal | None:
-    """Whether this person may do this, here; None where they may."""
+def refusal(  # noqa: PLR0913 - who, where, what, and by which rules
+    user: str, channel: str, operation: Operation, ops: Ops, members: Members, *, break_glass: bool = False
+) -> Refusal | None:
+    """Whether this person may do this, here, and without approval; None where they may."""
     here = refusal_here(user, channel, ops, members)
     if here is not None:
         return here
     role = role_of(user, ops, members)
-    needed = NEEDED[operation.risk]
+    needed: RoleName = "admin" if break_glass else NEEDED[operation.risk]
+    what = "--break-glass" if break_glass else operation.title
     if role is None or ROLES.index(role) < ROLES.index(needed):
-        return Refusal(
-            f"{operation.title} needs the role {needed}; you are {role}. Those who may: {who_may(needed, ops)}."
-        )
+        return Refusal(f"{what} needs the role {needed}; you are {role}. Those who may: {who_may(needed, ops)}.")
+    only = approval(operation, ops).channel
+    if only is not None and channel != only:
+        return Refusal(f"{operation.title} may be asked for in <#{only}> only.")
     return None
 
 
@@ -90,6 +94,11 @@ def record_of(operation: Operation, words: str, requester: str, channel: str, op
         approvers=who_may(needed.role, ops) if needed.approvers else "",
         expires_at=now + needed.expires_minutes * 60 if needed.approvers else None,
     )
+
+
+def without_approval(record: Record, reason: str) -> Record:
+    """The same, done without anybody's approval, and why."""
+    return record.model_copy(update={"approvals": 0, "approvers": "", "expires_at": None, "break_glass": reason})
 
 
 def refusal_to_decide(user: str, record: Record, ops: Ops, members: Members) -> Refusal | None:

@@ -58,13 +58,14 @@ def approve(record: Record, user: str, redis: Redis) -> Answer:
     return Answer.APPROVED
 
 
-def refuse(record: Record, phase: Phase, user: str, redis: Redis) -> bool:
+def refuse(record: Record, phase: Phase, user: str, redis: Redis, reason: str = "") -> bool:
     """Deny, withdraw (cancelled) or expire what waits; False where it had been decided. user: "" for the clock."""
-    decided = record.model_copy(update={"phase": phase, "decided_by": (user,) if user else ()})
+    by = {"decided_by": (user,) if user else (), "reason": reason}
+    decided = record.model_copy(update={"phase": phase, **by})
     plan = Plan.model_validate(record.plan)
     words = draft("edit", proposals.proposal(plan, decided))
     outcome = f"{phase} by {user}" if user else str(phase)
-    return Records(redis).finish(record.id, phase, outcome, words, before=Phase.PENDING)
+    return Records(redis).finish(record.id, phase, outcome, words, before=Phase.PENDING, **by)
 
 
 def expire(redis: Redis, record: Record, now: float) -> None:

@@ -50,6 +50,11 @@ class Verdict:
     broken: str = ""
 
 
+def note(redis: Redis, moment: str) -> None:
+    """Write a moment that no script writes: of a command that was carried out from a terminal."""
+    redis.xadd(STREAM, {"e": moment})
+
+
 def entries(redis: Redis, *, after: str = "-") -> Iterator[Entry]:
     """All entries, oldest first."""
     start = after if after == "-" else f"({after}"
@@ -65,6 +70,15 @@ def entries(redis: Redis, *, after: str = "-") -> Iterator[Entry]:
         if len(page) < PAGE:
             return
         start = f"({page[-1][0].decode()}"
+
+
+def lines(redis: Redis) -> Iterator[str]:
+    """The record as JSON Lines, oldest first: each moment with its id and, where it is sealed, its seal."""
+    raw: Any = redis.hgetall(SEALS)
+    seals = {key.decode(): value.decode() for key, value in raw.items()}
+    for entry in entries(redis):
+        line = {"entry": entry.id, "seal": seals.get(entry.id, ""), "text": entry.text}
+        yield json.dumps(line, ensure_ascii=False)
 
 
 def seal(redis: Redis) -> int:

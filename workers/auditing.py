@@ -1,22 +1,42 @@
-"""Reading the audit record: who did what, when, and what came of it."""
+"""Reading the audit record: who asked for what, who decided, on which worker it ran, and what came of it."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import Field
 
 from workers import audit
-from workers.health.amounts import count
-from workers.operation import Operation, Progress, Report, Risk, Status, Table
+from workers.health.amounts import NOTHING, count, duration
+from workers.operation import Facts, Operation, Progress, Report, Risk, Status, Table
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from workers.audit import Entry
     from workers.systems import Systems
 
 _WORDS = 60
 SHOWN = 200
+ENDS = frozenset({"done", "failed", "denied", "expired", "cancelled"})
+
+
+@dataclass
+class _Told:
+    """One command, gathered from its moments. Times are epoch seconds."""
+
+    asked_at: float
+    words: str = ""
+    requester: str = ""
+    break_glass: str = ""
+    decided_by: list[str] = field(default_factory=list)
+    worker: str = ""
+    began_at: float | None = None
+    ended_at: float | None = None
+    end: str = ""
+    outcome: str = ""
 
 
 class Audit(Operation):
@@ -33,37 +53,91 @@ class Audit(Operation):
         """Read and verify it."""
         progress.step("Reading the record")
         oldest = datetime.now(UTC).timestamp() - self.since_seconds
-        found = [entry for entry in audit.entries(systems.redis) if self._wanted(entry, oldest)][-SHOWN:]
+        gathered = _gathered(audit.entries(systems.redis))
+        found = [(record_id, told) for record_id, told in gathered.items() if self._wanted(told, oldest)]
         progress.step("Verifying it")
         verdict = audit.verify(systems.redis)
         table = Table(
-            columns=("time (UTC)", "id", "what", "who", "command"),
-            rows=tuple(_row(entry) for entry in reversed(found)),
+            columns=("asked (UTC)", "id", "who", "command", "decided by", "end", "took", "worker", "outcome"),
+            rows=tuple(_row(record_id, told) for record_id, told in reversed(found[-SHOWN:])),
+            numeric=("took",),
         )
         if verdict.broken:
             summary = f"The record was tampered with: {verdict.broken}."
             return Report(title="Audit", status=Status.FAIL, summary=summary, sections=(table,))
-        summary = f"{count(len(found), 'moment')}; the record is as it was written ({verdict.sealed} seals)."
+        summary = f"{count(len(found), 'command')}; the record is as it was written ({verdict.sealed} seals)."
         return Report(title="Audit", status=Status.OK, summary=summary, sections=(table,) if found else ())
 
-    def _wanted(self, entry: Entry, oldest: float) -> bool:
-        event = entry.event
-        at = int(entry.id.partition("-")[0]) / 1000
+    def _wanted(self, told: _Told, oldest: float) -> bool:
         return (
-            at >= oldest
-            and (not self.by or self.by in {event.get("by"), event.get("requester")})
-            and str(event.get("words", "")).startswith(self.command)
+            told.asked_at >= oldest
+            and (not self.by or self.by == told.requester or self.by in told.decided_by)
+            and told.words.startswith(self.command)
         )
 
 
-def _row(entry: Entry) -> tuple[str, ...]:
-    event = entry.event
-    at = datetime.fromtimestamp(int(entry.id.partition("-")[0]) / 1000, UTC)
-    words = str(event.get("words", ""))
+class AuditExport(Operation):
+    """Write the whole record with its seals to the backup bucket, as JSON Lines."""
+
+    name: ClassVar[str] = "audit-export"
+    risk: ClassVar[Risk] = Risk.READ
+    timeout_seconds: ClassVar[int] = 600
+
+    def run(self, systems: Systems, progress: Progress) -> Report:
+        """Verify it, write it, and read it back."""
+        progress.step("Verifying the record")
+        verdict = audit.verify(systems.redis)
+        if verdict.broken:
+            summary = f"Nothing was exported: the record was tampered with: {verdict.broken}."
+            return Report(title="Audit", status=Status.FAIL, summary=summary)
+        progress.step("Writing it")
+        body = "".join(f"{line}\n" for line in audit.lines(systems.redis)).encode()
+        bucket = systems.settings.ops.storage.backups_bucket
+        key = f"audit/{datetime.now(UTC):%Y%m%dT%H%M%SZ}.jsonl"
+        systems.objects.write(bucket, key, body)
+        if systems.objects.read(bucket, key, at_most=len(body) + 1) != body:
+            summary = f"s3://{bucket}/{key} did not come back as it was written."
+            return Report(title="Audit", status=Status.FAIL, summary=summary)
+        facts = Facts(
+            items=(("file", f"s3://{bucket}/{key}"), ("last seal", verdict.last_seal or NOTHING)),
+        )
+        summary = f"{count(verdict.entries, 'moment')} written to s3://{bucket}/{key} and read back."
+        return Report(title="Audit", status=Status.OK, summary=summary, sections=(facts,))
+
+
+def _gathered(entries: Iterable[Entry]) -> dict[str, _Told]:
+    found: dict[str, _Told] = {}
+    for entry in entries:
+        at = int(entry.id.partition("-")[0]) / 1000
+        told = found.setdefault(str(entry.event.get("id", entry.id)), _Told(asked_at=at))
+        _learn(told, entry.event, at)
+    return found
+
+
+def _learn(told: _Told, event: dict[str, Any], at: float) -> None:
+    what = str(event.get("what", ""))
+    told.decided_by = list(event.get("decided_by") or told.decided_by)
+    if what == "asked":
+        told.asked_at, told.words = at, str(event.get("words", ""))
+        told.requester, told.break_glass = str(event.get("requester", "")), str(event.get("break_glass", ""))
+    elif what == "started":
+        told.began_at, told.worker = at, str(event.get("worker", ""))
+    elif what in ENDS:
+        told.ended_at, told.end = at, what
+        told.outcome = str(event.get("reason") or event.get("outcome") or "")
+
+
+def _row(record_id: str, told: _Told) -> tuple[str, ...]:
+    took = duration(told.ended_at - told.began_at) if told.ended_at and told.began_at else NOTHING
+    decided = f"break-glass: {told.break_glass}" if told.break_glass else ", ".join(told.decided_by) or NOTHING
     return (
-        f"{at:%Y-%m-%d %H:%M:%S}",
-        str(event.get("id", "")),
-        str(event.get("what", "")),
-        str(event.get("by") or event.get("requester") or ""),
-        words if len(words) <= _WORDS else f"{words[: _WORDS - 1]}…",
+        f"{datetime.fromtimestamp(told.asked_at, UTC):%Y-%m-%d %H:%M:%S}",
+        record_id,
+        told.requester,
+        told.words if len(told.words) <= _WORDS else f"{told.words[: _WORDS - 1]}…",
+        decided,
+        told.end or "open",
+        took,
+        told.worker[:8] or NOTHING,
+        told.outcome,
     )

@@ -18,12 +18,13 @@ from redis import Redis
 from rq import Worker
 from rq.job import Job
 
-from workers import approvals, locks, planning, proposals, queues, registry, settings, thread, timeouts
+from workers import approvals, audit, locks, planning, proposals, queues, registry, render, settings, thread, timeouts
 from workers.lease import Signs, alive
-from workers.operation import Cancelled, Change, Operation, OperatorError, Plan, Report, Risk, Status
+from workers.operation import Cancelled, Operation, OperatorError, Plan, Report, Risk, Status
 from workers.outbox import Outbox, draft
 from workers.queues import SealedJob, queue
-from workers.state import Phase, Record, Records, Stage, connect
+from workers.render import plain, whom
+from workers.state import Phase, Record, Records, Stage, asked, connect, ended
 from workers.systems import Systems, preload
 
 if TYPE_CHECKING:
@@ -48,12 +49,20 @@ def run(record_id: str) -> str:
         return "claimed before"
     with (
         structlog.contextvars.bound_contextvars(operation_id=record.id, operation=record.operation),
-        alive(records, record.id) as signs,
+        alive(records, record) as signs,
     ):
         if record.stage is Stage.PLAN:
             return _plan(record, records).value
-        ended = _attempt(record, lambda operation: _carried_out(operation, record, signs))
-        return _end(record, records, ended).value
+        if record.stage is Stage.LOOK:
+            return _look(record, records).value
+        undo: list[str] = []
+
+        def carry_out(operation: Operation) -> Report:
+            report = _carried_out(operation, record, signs)
+            undo.append(report.undo)
+            return report
+
+        return _end(record, records, _attempt(record, carry_out), *undo).value
 
 
 def _plan(record: Record, records: Records) -> Phase:
@@ -72,48 +81,47 @@ def _plan(record: Record, records: Records) -> Phase:
     fields: dict[str, Any] = {"phase": phase, "plan": made[0].model_dump(mode="json"), "digest": made[0].digest}
     if phase is Phase.QUEUED:
         fields |= queues.run_fields()
-    words = draft("edit", proposals.proposal(made[0], waits))
-    if records.move(record.id, words, before=Phase.RUNNING, **fields) and phase is Phase.QUEUED:
+    words = [draft("edit", proposals.proposal(made[0], waits))]
+    if record.break_glass:
+        words.append(draft("reply", proposals.alarm(record)))
+    if records.move(record.id, *words, before=Phase.RUNNING, **fields) and phase is Phase.QUEUED:
         queues.enqueue_run(record.id, _redis())
     return phase
 
 
+def _look(record: Record, records: Records) -> Phase:
+    """Tell what the run whose worker died has left."""
+    left: list[str] = []
+
+    def look(operation: Operation) -> Report:
+        left.append(operation.aftermath(_systems(), Plan.model_validate(record.plan)))
+        return Report(title=operation.title, status=Status.FAIL, summary=left[0])
+
+    phase, why, words = _attempt(record, look)
+    if left:
+        told = f"{record.outcome} {left[0]}"
+        return _end(record, records, _failed(record, told, "It can be asked for again at once."))
+    if phase is Phase.FAILED:
+        unknown = f"{record.outcome} What it has left could not be looked at: {why}"
+        return _end(record, records, _failed(record, unknown, "See /mlflow health."))
+    return _end(record, records, (phase, why, words))
+
+
 def _carried_out(operation: Operation, record: Record, signs: Signs) -> Report:
     systems = _systems()
-    progress = thread.SlackThread(Outbox(systems.redis), record, Records(systems.redis))
+    cancellable = not operation.goes_on
+    progress = thread.SlackThread(Outbox(systems.redis), record, Records(systems.redis), cancellable=cancellable)
     if operation.risk is Risk.READ:
         return perform(operation, systems, progress)
     with locks.held(_redis(), record, operation.touches) as taken:
         signs.beside(taken.renew)
-        now = operation.plan(systems)
-        if now.digest != record.digest:
-            raise OperatorError(
-                f"Nothing was done: things have changed since this was planned. {difference(record, now)}",
+        difference = Plan.model_validate(record.plan).difference(operation.plan(systems))
+        if difference:
+            raise Moved(
+                f"Nothing was done: things have changed since this was planned. {difference}",
                 "Ask again to see the new plan.",
             )
         return perform(operation, systems, progress)
-
-
-def difference(record: Record, now: Plan) -> str:
-    """What is another in the plan made now than in the one that was approved, in a sentence or two."""
-    before = Plan.model_validate(record.plan)
-    old = {change.what: change for change in before.changes}
-    new = {change.what: change for change in now.changes}
-    told = [
-        f"{what}: planned {_arrow(old.get(what))}, now {_arrow(new.get(what))}."
-        for what in {**old, **new}
-        if old.get(what) != new.get(what)
-    ]
-    told += [
-        f"{name} was {before.facts.get(name)}, now {now.facts.get(name)}."
-        for name in {**before.facts, **now.facts}
-        if before.facts.get(name) != now.facts.get(name)
-    ]
-    return " ".join(told[:5]) or "Its steps are others."
-
-
-def _arrow(change: Change | None) -> str:
-    return f"{change.before} → {change.after}" if change else "nothing"
 
 
 def _attempt(record: Record, do: Callable[[Operation], Report]) -> tuple[Phase, str, list[tuple[Kind, str]]]:
@@ -121,13 +129,18 @@ def _attempt(record: Record, do: Callable[[Operation], Report]) -> tuple[Phase, 
         operation = registry.build(record.operation, record.arguments)
         with timeouts.limit(operation.timeout_seconds):
             report = do(operation)
+    except Moved as error:
+        _log.info("not done: the world has moved", reason=str(error))
+        return Phase.FAILED, error.message, thread.failure(record, error.message, error.hint, again=True)
     except OperatorError as error:
         _log.info("failed", reason=str(error))
         return _failed(record, error.message, error.hint)
-    except Cancelled:
-        _log.info("cancelled")
+    except Cancelled as cancelled:
+        _log.info("cancelled", left=cancelled.left)
         by = Records(_redis()).asked_to_stop(record.id)
-        message = f"stopped at a safe point, as <@{by}> asked." if by else "stopped at a safe point."
+        message = f"stopped at a safe point, as {whom(by)} asked." if by else "stopped at a safe point."
+        if cancelled.left:
+            message += f" {plain(cancelled.left)}"
         return Phase.CANCELLED, message, thread.cancellation(record, message)
     except timeouts.TimedOut:
         _log.warning("timed out")
@@ -145,9 +158,9 @@ def _attempt(record: Record, do: Callable[[Operation], Report]) -> tuple[Phase, 
     return phase, report.summary, thread.success(record, report)
 
 
-def _end(record: Record, records: Records, ended: tuple[Phase, str, list[tuple[Kind, str]]]) -> Phase:
+def _end(record: Record, records: Records, ended: tuple[Phase, str, list[tuple[Kind, str]]], undo: str = "") -> Phase:
     phase, outcome, words = ended
-    if not records.finish(record.id, phase, outcome, *words):
+    if not records.finish(record.id, phase, outcome, *words, undo=undo):
         _log.warning("ended by somebody else", phase=phase, outcome=outcome)
     return phase
 
@@ -176,12 +189,26 @@ def perform_here(operation: Operation, words: str, name: str | None, systems: Sy
         operation=operation.name,
         arguments=operation.model_dump(mode="json"),
         words=words,
-        requester=f"terminal:{name}",
+        requester=f"{render.BY_TERMINAL}{name}",
         channel="terminal",
     )
-    _log.info("carried out from a terminal", by=name, words=words)
-    with locks.held(systems.redis, record, operation.touches):
-        return perform(operation, systems, progress)
+    audit.note(systems.redis, asked(record))
+    phase, outcome = Phase.FAILED, "it broke off"
+    try:
+        with locks.held(systems.redis, record, operation.touches):
+            report = perform(operation, systems, progress)
+        phase = Phase.FAILED if report.status is Status.FAIL else Phase.DONE
+        outcome = report.summary
+    except OperatorError as error:
+        outcome = error.message
+        raise
+    finally:
+        audit.note(systems.redis, ended(record, phase, outcome))
+    return report
+
+
+class Moved(OperatorError):  # noqa: N818 - its message is a sentence for people
+    """What was planned is not what would happen now."""
 
 
 class OperationsWorker(Worker):
@@ -255,8 +282,25 @@ def tell_lost(record: Record, redis: Redis, why: str) -> None:
     """End a record whose process is gone, and say so in its thread."""
     _log.error("lost", operation_id=record.id, why=why)
     message = f"The worker lost this command: {why}."
+    if record.stage is Stage.RUN and record.plan is not None:
+        if _to_be_looked_at(record, message, redis):
+            return
+    elif record.stage is Stage.LOOK:
+        message = f"{record.outcome} What it has left could not be looked at: {why}."
     phase, outcome, words = _failed(record, message, "Ask again; if it repeats, see the workers' log.")
     Records(redis).finish(record.id, phase, outcome, *words)
+
+
+def _to_be_looked_at(record: Record, message: str, redis: Redis) -> bool:
+    """Have another worker look at what a lost run has left. False where its job could not begin it either."""
+    if record.phase is not Phase.RUNNING:
+        return False
+    step = f"{message} Looking at what it has left."
+    words = draft("edit", render.under_way(record.words, record.requester, step, ""))
+    fields = {**queues.look_fields(), "phase": Phase.QUEUED, "outcome": message}
+    if Records(redis).move(record.id, words, before=Phase.RUNNING, **fields):
+        queues.enqueue_run(record.id, redis)
+    return True
 
 
 @cache

@@ -58,7 +58,7 @@ class Cancel(Operation):
         record = records.get(self.id)
         if record is None or record.phase.ended:
             raise OperatorError(f"There is no command {self.id} that could be stopped.", "See mlflow-ops run jobs.")
-        records.ask_to_stop(record.id, "terminal")
+        records.ask_to_stop(record.id, "terminal:an administrator")
         return Report(title="Cancel", status=Status.OK, summary=f"{self.id} stops at its next safe point.")
 
 

@@ -17,7 +17,7 @@ import structlog
 from redis.exceptions import RedisError
 
 from workers.operation import OperatorError
-from workers.state import ALIVE_SECONDS, Records
+from workers.state import ALIVE_SECONDS, Record, Records
 
 _log = structlog.get_logger(__name__)
 
@@ -39,7 +39,7 @@ class Signs:
 
 
 @contextmanager
-def alive(records: Records, record_id: str, *, every_seconds: float = ALIVE_SECONDS / 3) -> Iterator[Signs]:
+def alive(records: Records, record: Record, *, every_seconds: float = ALIVE_SECONDS / 3) -> Iterator[Signs]:
     """Give signs of life within."""
     done = threading.Event()
     signs = Signs()
@@ -47,7 +47,7 @@ def alive(records: Records, record_id: str, *, every_seconds: float = ALIVE_SECO
     def renew() -> None:
         while not done.wait(every_seconds):
             try:
-                wanted = records.renew(record_id)
+                wanted = records.renew(record.id, record.stage)
                 signs.give()
             except OperatorError:
                 wanted = False

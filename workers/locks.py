@@ -1,6 +1,7 @@
 """One change per target at a time, over all workers: each lock has an owner and a lease, so that a dead one's lapses.
 
-mlflow-ops:lock:<target>   the record that holds it; it lapses unless its worker renews it
+mlflow-ops:lock:<target>   the record that holds it; it lapses unless its worker renews it, and counts for nothing
+                           once that record has ended or was given up for lost
 """
 
 from __future__ import annotations
@@ -23,9 +24,13 @@ LEASE_SECONDS = 2 * ALIVE_SECONDS
 """Longer than a sign of life: a record is ended before its locks lapse."""
 
 _TAKE = """
+local function over(holder)
+  return redis.call('HEXISTS', ARGV[3] .. holder .. ':claim', 'ended') == 1
+    or redis.call('HGET', ARGV[3] .. holder, 'stage') == '"look"'
+end
 for i = 1, #KEYS do
   local holder = redis.call('GET', KEYS[i])
-  if holder and holder ~= ARGV[1] then return {KEYS[i], holder} end
+  if holder and holder ~= ARGV[1] and not over(holder) then return {KEYS[i], holder} end
 end
 for i = 1, #KEYS do redis.call('SET', KEYS[i], ARGV[1], 'PX', ARGV[2]) end
 return {}
@@ -54,7 +59,9 @@ class Locks:
         """Take all of them or none. Raises OperatorError that says who holds one."""
         if not self._keys:
             return
-        answer: list[Any] = self._take(keys=self._keys, args=[self._record_id, int(LEASE_SECONDS * 1000)])
+        answer: list[Any] = self._take(
+            keys=self._keys, args=[self._record_id, int(LEASE_SECONDS * 1000), f"{PREFIX}record:"]
+        )
         if answer:
             target, holder = (part.decode() for part in answer)
             raise _held(target.rsplit(":", 1)[-1], Records(self._redis).get(holder))

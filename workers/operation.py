@@ -35,6 +35,10 @@ class OperatorError(Exception):
         return f"{self.message} {self.hint}".strip()
 
 
+class AlreadySo(OperatorError):  # noqa: N818 - its message is a sentence for people
+    """What was asked for is so already: nothing is to be done."""
+
+
 class Risk(StrEnum):
     """How much an operation can hurt: decides who may ask, and which queue and approvals it takes."""
 
@@ -126,6 +130,31 @@ class Plan(_Data):
         rests_on = [self.steps, [change.model_dump() for change in self.changes], self.facts]
         return hashlib.sha256(json.dumps(rests_on, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
 
+    def difference(self, now: Plan) -> str:
+        """What is another in a plan that was made later, in a sentence or more; empty where both would do the same."""
+        if now.digest == self.digest:
+            return ""
+        old = {change.what: change for change in self.changes}
+        new = {change.what: change for change in now.changes}
+        told = [
+            f"{what}: planned {_arrow(old.get(what))}, now {_arrow(new.get(what))}."
+            for what in {**old, **new}
+            if old.get(what) != new.get(what)
+        ]
+        told += [
+            f"{name} was {self.facts.get(name)}, now {now.facts.get(name)}."
+            for name in {**self.facts, **now.facts}
+            if self.facts.get(name) != now.facts.get(name)
+        ]
+        return " ".join(told[:_SHOWN_DIFFERENCES]) or "Its steps are others."
+
+
+_SHOWN_DIFFERENCES = 5
+
+
+def _arrow(change: Change | None) -> str:
+    return f"{change.before} → {change.after}" if change else "nothing"
+
 
 class Check(_Data):
     """One health question and its answer.
@@ -149,7 +178,7 @@ class Report(_Data):
     """The result of an operation as data.
 
     status: the verdict. summary: the one sentence that stands alone. checks and sections: what it rests on.
-    hints: commands that make sense next, as they would be typed after `/mlflow`.
+    hints: commands that make sense next, as they would be typed after `/mlflow`. undo: the one that goes back.
     """
 
     title: str
@@ -158,6 +187,7 @@ class Report(_Data):
     checks: tuple[Check, ...] = ()
     sections: tuple[Section, ...] = ()
     hints: tuple[str, ...] = ()
+    undo: str = ""
     took_seconds: float = 0.0
 
 
@@ -167,7 +197,14 @@ def verdict(checks: tuple[Check, ...]) -> Status:
 
 
 class Cancelled(BaseException):
-    """Raised by `Progress.checkpoint` where somebody asked the operation to stop."""
+    """Raised by `Progress.checkpoint` where somebody asked the operation to stop.
+
+    left: what the stopped operation has left, as a sentence; for those that clean up.
+    """
+
+    def __init__(self, left: str = "") -> None:
+        super().__init__(left)
+        self.left = left
 
 
 class Progress(Protocol):
@@ -188,7 +225,7 @@ class Operation(BaseModel):
 
     A subclass sets `name` (unique; what the record in Redis and the audit trail call it) and `risk`, and
     implements `run`; one that changes something also implements `plan`. `touches` are the locks that it takes, and
-    `timeout_seconds` bounds its run in the worker.
+    `timeout_seconds` bounds its run in the worker. `goes_on` says why it cannot be cancelled, where it cannot.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -197,6 +234,7 @@ class Operation(BaseModel):
     risk: ClassVar[Risk]
     touches: ClassVar[tuple[str, ...]] = ()
     timeout_seconds: ClassVar[int] = 60
+    goes_on: ClassVar[str] = ""
 
     @property
     def title(self) -> str:
@@ -214,3 +252,11 @@ class Operation(BaseModel):
     def run(self, systems: Systems, progress: Progress) -> Report:
         """Do it. Raises OperatorError for what a person can act on, Cancelled at a checkpoint."""
         raise NotImplementedError
+
+    def aftermath(self, systems: Systems, planned: Plan) -> str:
+        """What a run whose worker died has left, in a sentence or two. Raises OperatorError where nobody knows."""
+        try:
+            difference = planned.difference(self.plan(systems))
+        except AlreadySo as done:
+            return f"It had been carried out: {done.message}"
+        return f"It had begun: {difference}" if difference else "Nothing had been changed."

@@ -5,15 +5,13 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from workers.render import BLOCKS, Block, Message, code, paragraphs, plain, section, short, whom
+from workers import buttons
+from workers.render import BLOCKS, Block, Message, blocks_of, code, paragraphs, plain, section, short, whom
 from workers.state import Phase
 
 if TYPE_CHECKING:
     from workers.operation import Plan
     from workers.state import Record
-
-APPROVE, DENY, WITHDRAW, CANCEL, AGAIN = "approve", "deny", "withdraw", "cancel", "again"
-"""The buttons' action ids. A button's value is the record's id and nothing else."""
 
 _HEAD = {
     Phase.PENDING: ":hourglass: *Waits for approval*",
@@ -34,6 +32,10 @@ def proposal(plan: Plan, record: Record) -> Message:
         head += f": {len(record.decided_by)} of {record.approvals} so far, {by}"
     elif by:
         head += f" by {by}"
+    if record.reason:
+        head += f": {plain(record.reason)}"
+    if record.break_glass:
+        head = f":rotating_light: *Break-glass: nobody was asked* ({plain(record.break_glass)})\n{head}"
     blocks = [
         *paragraphs(f"{head}\n*{plain(plan.title)}*: {plain(plan.summary)}"),
         *_changes(plan),
@@ -42,9 +44,9 @@ def proposal(plan: Plan, record: Record) -> Message:
     ][: BLOCKS - 3]
     blocks.append({"type": "context", "elements": [{"type": "mrkdwn", "text": _foot(plan, record)[:2000]}]})
     if record.phase is Phase.PENDING:
-        blocks.append(_buttons(record))
+        blocks.append(buttons.row(record, buttons.APPROVE, buttons.DENY, buttons.WITHDRAW, buttons.DETAILS))
     elif record.phase in {Phase.DENIED, Phase.EXPIRED}:
-        blocks.append(_row(record, (AGAIN, "Ask again", "")))
+        blocks.append(buttons.row(record, buttons.AGAIN))
     return Message(text=short(f"{plan.title}: {record.phase}: {plan.summary}"), blocks=blocks)
 
 
@@ -82,19 +84,23 @@ def _until(record: Record) -> str:
     return f"until <!date^{at}^{{time}}|{datetime.fromtimestamp(at, UTC):%H:%M} UTC>"
 
 
-def _buttons(record: Record) -> Block:
-    return _row(record, (APPROVE, "Approve", "primary"), (DENY, "Deny", "danger"), (WITHDRAW, "Withdraw", ""))
+def alarm(record: Record) -> Message:
+    """To everybody, where somebody went round the approvers."""
+    who, what = whom(record.requester), code("/mlflow " + record.words)
+    text = f"<!channel> :rotating_light: {who} uses break-glass for {what}: {plain(record.break_glass)}"
+    return Message(text=text, blocks=[section(text)])
 
 
-def _row(record: Record, *buttons: tuple[str, str, str]) -> Block:
-    elements = [
-        {
-            "type": "button",
-            "action_id": action,
-            "text": {"type": "plain_text", "text": text},
-            "value": record.id,
-            **({"style": style} if style else {}),
-        }
-        for action, text, style in buttons
+def details(plan: Plan, record: Record) -> list[Block]:
+    """All that a plan rests on, for a modal."""
+    facts = "\n".join(f"{plain(name)}: {code(str(value))}" for name, value in sorted(plan.facts.items()))
+    changes = "\n".join(f"{plain(each.what)}: {code(each.before)} → {code(each.after)}" for each in plan.changes)
+    shown = [
+        *paragraphs(f"*{plain(plan.title)}*: {plain(plan.summary)}"),
+        *(paragraphs(f"*Would change*\n{changes}") if changes else ()),
+        *(paragraphs(f"*Rests on*\n{facts}") if facts else ()),
+        *(block for each in plan.sections for block in blocks_of(each)),
+        *paragraphs(f"*Digest*\n{code(plan.digest)}\n_{plain('What is approved is this and nothing else.')}_"),
+        *paragraphs(_foot(plan, record)),
     ]
-    return {"type": "actions", "elements": elements}
+    return shown[:BLOCKS]

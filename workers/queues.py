@@ -82,6 +82,11 @@ def run_fields() -> dict[str, Any]:
     return {"stage": Stage.RUN, "queue": OPS, "queued_at": time.time(), "queued_times": 1}
 
 
+def look_fields() -> dict[str, Any]:
+    """The fields of a record whose run was lost: what it has left is to be looked at."""
+    return {"stage": Stage.LOOK, "queue": QUICK, "queued_at": time.time(), "queued_times": 1}
+
+
 def enqueue(record: Record, redis: Redis) -> None:
     """Put an accepted and announced record on its queue; a second time is without effect.
 
@@ -122,7 +127,7 @@ def _put(record: Record, operation: Operation, redis: Redis) -> None:
 
 def job_id(record: Record) -> str:
     """The id of the job that does a record's stage."""
-    return f"{record.id}-plan" if record.stage is Stage.PLAN else record.id
+    return record.id if record.stage is Stage.RUN else f"{record.id}-{record.stage}"
 
 
 def is_lost(record: Record, redis: Redis) -> bool:

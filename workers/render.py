@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from workers.operation import Check, Facts, Report, Section, Status, Table, Text
@@ -43,12 +43,16 @@ UNSEEN = dict.fromkeys(
 
 BY_CLOCK = "schedule:"
 """What a requester that is no person begins with; then comes the schedule's entry."""
+BY_TERMINAL = "terminal:"
+"""What somebody begins with who asked in a terminal; then comes the name that was given."""
 
 
 def whom(requester: str) -> str:
     """Who asked, as Slack shows it: a person, or the clock."""
     if requester.startswith(BY_CLOCK):
         return f"the schedule {code(requester.removeprefix(BY_CLOCK))}"
+    if requester.startswith(BY_TERMINAL):
+        return f"{code(requester.removeprefix(BY_TERMINAL))} in a terminal"
     return f"<@{requester}>"
 
 
@@ -63,6 +67,10 @@ class Message:
     blocks: list[Block]
     filename: str = ""
     content: str = ""
+
+    def and_also(self, block: Block) -> Message:
+        """The same message with a block at its end."""
+        return replace(self, blocks=[*self.blocks[: BLOCKS - 1], block])
 
 
 def escape(text: str) -> str:
@@ -135,7 +143,7 @@ def details(report: Report) -> list[Message]:
     for check in report.checks:
         blocks.extend(_check_blocks(check))
     for each in report.sections:
-        blocks.extend(_section_blocks(each))
+        blocks.extend(blocks_of(each))
     if report.hints:
         blocks.append(section("Next: " + " · ".join(code("/mlflow " + hint) for hint in report.hints)))
     messages = [Message(text=short(f"{report.title}: details"), blocks=group) for group in _messages(blocks)]
@@ -162,10 +170,11 @@ def _check_blocks(check: Check) -> Iterator[Block]:
     look = f"\nLook further: {code(check.look_further)}" if check.look_further else ""
     yield from paragraphs(_check_line(check) + look)
     for each in check.details:
-        yield from _section_blocks(each)
+        yield from blocks_of(each)
 
 
-def _section_blocks(shown: Section) -> Iterator[Block]:
+def blocks_of(shown: Section) -> Iterator[Block]:
+    """A section of a report as Slack shows it."""
     if shown.title:
         yield section(f"*{plain(shown.title)}*")
     match shown:

@@ -185,6 +185,7 @@ class Approval(_Section):
     approvers: Annotated[int, Field(ge=0, le=5)] = Field(1, description="how many people must approve; 0: nobody")
     role: RoleName = Field("approver", description="the role that they must have")
     expires_minutes: Annotated[float, Field(gt=0, le=10_080)] = Field(30, description="after which nobody may")
+    channel: ChannelId | None = Field(None, description="the only channel where it may be asked for and approved")
 
 
 class Scaling(_Section):

@@ -81,6 +81,7 @@ return 1
 
 _RENEW = """
 if redis.call('HEXISTS', KEYS[1], 'ended') == 1 then return 0 end
+if redis.call('HGET', KEYS[3], 'stage') ~= ARGV[2] then return 0 end
 redis.call('SET', KEYS[2], '1', 'PX', ARGV[1])
 return 1
 """
@@ -162,10 +163,11 @@ _ENDS = frozenset({Phase.DONE, Phase.FAILED, Phase.DENIED, Phase.EXPIRED, Phase.
 
 
 class Stage(StrEnum):
-    """What a job does with a record. Each is begun once."""
+    """What a job does with a record. Each is begun once. look: at what a run whose worker died has left."""
 
     PLAN = "plan"
     RUN = "run"
+    LOOK = "look"
 
 
 def new_id() -> str:
@@ -177,7 +179,8 @@ class Record(BaseModel):
     """One accepted command. Times are seconds since the epoch.
 
     approvals: how many people must approve it. approvers: those who may, as Slack shows them. expires_at: until when
-    they may. plan and digest: what they approve.
+    they may. plan and digest: what they approve. break_glass: why nobody was asked. reason: why it was denied.
+    undo: the command that goes back, once it is done.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -197,6 +200,9 @@ class Record(BaseModel):
     digest: str | None = None
     approvers: str = ""
     decided_by: tuple[str, ...] = ()
+    reason: str = ""
+    break_glass: str = ""
+    undo: str = ""
     queue: str | None = None
     stage: Stage = Stage.RUN
     queued_at: float | None = None
@@ -224,7 +230,7 @@ class Records:
         fields = [part for pair in _encode(record.model_dump(mode="json")).items() for part in pair]
         keys = [f"{PREFIX}seen:{delivery}", _key(record.id), _OPEN, _RECENT]
         about: list[Any] = [record.id, remember_seconds, RECORD_SECONDS, record.accepted_at, body, _RECENT_KEPT]
-        about.append(_moment("asked", record, words=record.words, requester=record.requester, channel=record.channel))
+        about.append(asked(record))
         return bool(self._accept(keys=keys, args=[*about, *fields]))
 
     def get(self, record_id: str) -> Record | None:
@@ -259,10 +265,10 @@ class Records:
             return None
         return self.get(record_id)
 
-    def renew(self, record_id: str) -> bool:
-        """Say that its worker lives; False where somebody has ended it meanwhile."""
-        keys = [_key(record_id) + ":claim", _alive(record_id)]
-        return bool(self._renew(keys=keys, args=[int(ALIVE_SECONDS * 1000)]))
+    def renew(self, record_id: str, stage: Stage = Stage.RUN) -> bool:
+        """Say that its worker lives; False where somebody has ended it meanwhile, or given it up for lost."""
+        keys = [_key(record_id) + ":claim", _alive(record_id), _key(record_id)]
+        return bool(self._renew(keys=keys, args=[int(ALIVE_SECONDS * 1000), json.dumps(stage)]))
 
     def alive(self, record_id: str) -> bool:
         """Whether its worker has said so within ALIVE_SECONDS."""
@@ -291,17 +297,23 @@ class Records:
         return bool(self._move(keys=keys, args=[*told, *pairs, *(part for each in drafts for part in each)]))
 
     def finish(
-        self, record_id: str, phase: Phase, outcome: str, *drafts: tuple[Kind, str], before: Phase | None = None
+        self,
+        record_id: str,
+        phase: Phase,
+        outcome: str,
+        *drafts: tuple[Kind, str],
+        before: Phase | None = None,
+        **more: Any,
     ) -> bool:
         """Write the end of a record together with the words about it, once; False where it had ended before.
 
-        before: only where it is in this phase.
+        before: only where it is in this phase. more: other fields of the record.
         """
         now = time.time()
-        fields = _encode({"phase": phase, "ended_at": now, "outcome": without_secrets(outcome)})
+        fields = _encode({"phase": phase, "ended_at": now, "outcome": without_secrets(outcome), **more})
         keys = [_key(record_id), _key(record_id) + ":claim", _OPEN, _alive(record_id)]
         only = json.dumps(before) if before else ""
-        moment = _moment(phase, record_id, outcome=without_secrets(outcome))
+        moment = _moment(phase, record_id, outcome=without_secrets(outcome), **_told(more))
         told = [record_id, now, phase, len(fields), only, moment, *(part for pair in fields.items() for part in pair)]
         return bool(self._finish(keys=keys, args=[*told, *(part for each in drafts for part in each)]))
 
@@ -318,6 +330,18 @@ def _encode(fields: dict[str, Any]) -> dict[Any, Any]:
     return {name: json.dumps(cleaned(value)) for name, value in fields.items()}
 
 
+def asked(record: Record) -> str:
+    """That somebody asked for it, for the audit record."""
+    urgent = {"break_glass": record.break_glass} if record.break_glass else {}
+    about = {"words": record.words, "requester": record.requester, "channel": record.channel, **urgent}
+    return _moment("asked", record, **about)
+
+
+def ended(record: Record, phase: Phase, outcome: str) -> str:
+    """That it came to its end, for the audit record."""
+    return _moment(phase, record, outcome=without_secrets(outcome))
+
+
 def _moment(what: str, of: Record | str, **more: Any) -> str:
     """A moment of a command for the audit record."""
     record_id = of if isinstance(of, str) else of.id
@@ -326,5 +350,5 @@ def _moment(what: str, of: Record | str, **more: Any) -> str:
 
 def _told(fields: dict[str, Any]) -> dict[str, Any]:
     """Of what changed, what the audit record keeps."""
-    kept = {name: fields[name] for name in ("digest", "decided_by") if name in fields}
+    kept = {name: fields[name] for name in ("digest", "decided_by", "reason") if fields.get(name)}
     return kept | ({"by": ", ".join(fields["decided_by"])} if fields.get("decided_by") else {})

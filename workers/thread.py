@@ -1,7 +1,7 @@
 """A Slack thread as the place where progress is shown: what an operation says goes into its outbox.
 
-Workers know no Slack token: the bot's senders deliver (bot/sender.py). Progress edits the root message at most once in
-`EDIT_SECONDS`, and where Redis is away it is dropped: it is no reason to fail.
+Workers know no Slack token: the bot's senders deliver (bot/sender.py). A new step edits the root message, and figures
+do at most once in `EDIT_SECONDS`; where Redis is away it is dropped: it is no reason to fail.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import structlog
 from redis.exceptions import RedisError
 
-from workers import render
+from workers import buttons, render
 from workers.operation import Cancelled
 from workers.outbox import Outbox, draft
 
@@ -37,6 +37,7 @@ class SlackThread:
         record: Record,
         records: Records | None = None,
         *,
+        cancellable: bool = False,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._outbox = outbox
@@ -46,11 +47,12 @@ class SlackThread:
         self._monotonic = monotonic
         self._step = ""
         self._edited = monotonic()
+        self._cancellable = cancellable
 
     def step(self, name: str) -> None:
         """See Progress."""
         self._step = name
-        self._edit("")
+        self._show("")
 
     def advance(self, done: int, total: int, unit: str) -> None:
         """See Progress."""
@@ -71,10 +73,14 @@ class SlackThread:
 
     def _edit(self, figure: str) -> None:
         now = self._monotonic()
-        if now - self._edited < EDIT_SECONDS:
-            return
-        self._edited = now
+        if now - self._edited >= EDIT_SECONDS:
+            self._show(figure)
+
+    def _show(self, figure: str) -> None:
+        self._edited = self._monotonic()
         message = render.under_way(self._record.words, self._record.requester, self._step, figure)
+        if self._cancellable:
+            message = message.and_also(buttons.row(self._record, buttons.CANCEL))
         try:
             self._outbox.push(self._record.id, draft("edit", message))
         except RedisError as error:
@@ -83,13 +89,19 @@ class SlackThread:
 
 def success(record: Record, report: Report) -> list[tuple[Kind, str]]:
     """The last words about a record: the report replaces the root message, its details go into the thread."""
-    root = draft("edit", render.root(report, record.words, record.requester))
-    return [root, *(draft("file" if each.filename else "reply", each) for each in render.details(report))]
+    root = render.root(report, record.words, record.requester)
+    if report.undo:
+        root = root.and_also(buttons.row(record, buttons.UNDO))
+    return [
+        draft("edit", root),
+        *(draft("file" if each.filename else "reply", each) for each in render.details(report)),
+    ]
 
 
-def failure(record: Record, message: str, hint: str) -> list[tuple[Kind, str]]:
-    """The last words about a record that failed: why, and what now."""
-    return [draft("edit", render.failed(record.words, record.requester, message, hint))]
+def failure(record: Record, message: str, hint: str, *, again: bool = False) -> list[tuple[Kind, str]]:
+    """The last words about a record that failed: why, and what now. again: with a button to ask for it again."""
+    words = render.failed(record.words, record.requester, message, hint)
+    return [draft("edit", words.and_also(buttons.row(record, buttons.AGAIN)) if again else words)]
 
 
 def cancellation(record: Record, message: str) -> list[tuple[Kind, str]]:

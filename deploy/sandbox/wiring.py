@@ -51,6 +51,13 @@ PEOPLE: Final = (
         "role_label": "approver",
         "email": "ben.castillo@example.com",
     },
+    {
+        "id": "U07NOOR0005",
+        "name": "noor",
+        "real_name": "Noor Aalto",
+        "role_label": "admin",
+        "email": "noor.aalto@example.com",
+    },
 )
 _OPS_HEADER: Final = """\
 # The sandbox's own policy: who may do what in its workspace, and what things are called in its cluster.
@@ -73,7 +80,7 @@ def write_ops(folder: Folder) -> None:
             "viewer": {"users": _people("viewer")},
             "operator": {"users": _people("operator")},
             "approver": {"groups": [APPROVERS]},
-            "admin": {"users": []},
+            "admin": {"users": _people("admin")},
         },
         "kubernetes": {"namespace": NAMESPACE},
         "storage": {"artifacts_bucket": objects.ARTIFACTS, "backups_bucket": objects.BACKUPS},

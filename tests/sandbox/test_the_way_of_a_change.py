@@ -12,7 +12,6 @@ from deploy.sandbox.slack.client import SlackPerson, wait_for, words
 from deploy.sandbox.wiring import OPS_CHANNEL
 from workers import settings
 from workers.deployment import update
-from workers.locks import LEASE_SECONDS
 from workers.systems.cluster import Cluster
 
 SECONDS = 20
@@ -20,7 +19,13 @@ SECONDS = 20
 
 @pytest.fixture
 def people(sandbox):
-    names = {"vera": "U07VERA0001", "omar": "U07OMAR0002", "ada": "U07ADAO0003", "ben": "U07BENC0004"}
+    names = {
+        "vera": "U07VERA0001",
+        "omar": "U07OMAR0002",
+        "ada": "U07ADAO0003",
+        "ben": "U07BENC0004",
+        "noor": "U07NOOR0005",
+    }
     return {name: SlackPerson(sandbox.slack_url, user) for name, user in names.items()}
 
 
@@ -50,6 +55,13 @@ def becomes(person, message, said):
     return person.wait_for(lambda: said in words(now(person, message)) or None, deadline=SECONDS)
 
 
+def deny(person, message, why=""):
+    """Press Deny, and say why in the modal."""
+    person.press(OPS_CHANNEL, message["ts"], "deny")
+    person.wait_for(person.view, deadline=SECONDS)
+    assert person.submit_view({"reason": why} if why else {}).ok
+
+
 def actions(message):
     return [
         element["action_id"]
@@ -65,7 +77,7 @@ def test_the_plan_says_what_would_change_and_who_may_approve(people, asked):
     for part in ("from 2 to 9 replicas", "`2` → `9`", "Wait until every pod is ready", "/mlflow scale 2"):
         assert part in said
     assert "<!subteam^S07APPROVE1>" in said
-    assert actions(message) == ["approve", "deny", "withdraw"]
+    assert actions(message) == ["approve", "deny", "withdraw", "details"]
     people["omar"].press(OPS_CHANNEL, message["ts"], "withdraw")
     assert becomes(people["omar"], message, "Withdrawn")
 
@@ -80,17 +92,17 @@ def test_whoever_asked_cannot_approve_and_neither_can_a_viewer(people, asked):
     vera.press(OPS_CHANNEL, message["ts"], "withdraw")
     vera.wait_for(lambda: vera.find_ephemeral(OPS_CHANNEL, "can withdraw it"), deadline=SECONDS)
     assert "Waits for approval" in words(now(omar, message))
-    people["ben"].press(OPS_CHANNEL, message["ts"], "deny")
+    deny(people["ben"], message, "not today")
     assert becomes(omar, message, "Denied")
     denied = now(omar, message)
-    assert "<@U07BENC0004>" in words(denied)
+    assert "<@U07BENC0004>: not today" in words(denied)
     assert actions(denied) == ["again"]
 
 
 def test_a_decision_is_final_and_can_be_asked_for_again(people, asked):
     message = asked("scale 7")
     ada, ben = people["ada"], people["ben"]
-    ada.press(OPS_CHANNEL, message["ts"], "deny")
+    deny(ada, message)
     assert becomes(ada, message, "Denied")
     before = len(ben.messages(OPS_CHANNEL))
     people["omar"].press(OPS_CHANNEL, message["ts"], "again")
@@ -153,6 +165,7 @@ def test_what_was_approved_is_what_runs_or_nothing(people, asked, cluster):
     assert becomes(people["omar"], message, "things have changed since this was planned")
     said = words(now(people["omar"], message))
     assert "planned 2 → 9, now 3 → 9" in said
+    assert actions(now(people["omar"], message)) == ["again"]
     assert cluster.scale("mlflow")["spec"]["replicas"] == 3
 
 
@@ -246,9 +259,9 @@ def test_a_worker_that_is_killed_leaves_no_lock_and_the_thread_says_so(people, c
     sandbox.kill("worker-ops")
     lost = omar.wait_for(lambda: omar.find(OPS_CHANNEL, "/mlflow scale 5` failed"), deadline=60)
     assert "The worker lost this command" in words(lost)
+    assert "It had been carried out: mlflow has 5 replicas already." in words(lost)
     sandbox.wait_until_ready("worker-ops", other_than=before)
     assert cluster.scale("mlflow")["spec"]["replicas"] == 5
-    time.sleep(LEASE_SECONDS / 2)
     assert omar.command(OPS_CHANNEL, "/mlflow scale 4").ok
     omar.wait_for(lambda: omar.find(OPS_CHANNEL, "mlflow has 4 ready replicas"), deadline=60)
 
@@ -263,7 +276,7 @@ def test_a_dry_run_is_for_everybody_who_may_look(people):
 
 def test_all_of_it_is_in_the_audit_record_which_is_unbroken(people, asked, sandbox):
     message = asked("scale 11")
-    people["ada"].press(OPS_CHANNEL, message["ts"], "deny")
+    deny(people["ada"], message)
     assert becomes(people["ada"], message, "Denied")
     vera = people["vera"]
     assert vera.command(OPS_CHANNEL, "/mlflow audit --since 1h --command scale").ok
@@ -279,3 +292,190 @@ def test_all_of_it_is_in_the_audit_record_which_is_unbroken(people, asked, sandb
         check=True,
     )
     assert "unbroken" in verified.stdout
+
+
+def test_an_admin_may_break_the_glass_and_everybody_is_told(people, cluster):
+    omar, noor = people["omar"], people["noor"]
+    text = '/mlflow scale 7 --break-glass "training is stuck"'
+    assert omar.command(OPS_CHANNEL, text).ok
+    omar.wait_for(lambda: omar.find_ephemeral(OPS_CHANNEL, "--break-glass needs the role admin"), deadline=SECONDS)
+    assert noor.command(OPS_CHANNEL, "/mlflow scale 7 --break-glass no").ok
+    noor.wait_for(lambda: noor.find_ephemeral(OPS_CHANNEL, "say why in 10 letters or more"), deadline=SECONDS)
+    assert noor.command(OPS_CHANNEL, text).ok
+    done = noor.wait_for(lambda: noor.find(OPS_CHANNEL, "mlflow has 7 ready replicas"), deadline=60)
+    alarm = noor.wait_for(lambda: noor.find_reply(OPS_CHANNEL, done["ts"], "uses break-glass"), deadline=SECONDS)
+    assert "<!channel>" in words(alarm)
+    assert "training is stuck" in words(alarm)
+    root = answered(noor, "audit --by U07NOOR0005", "Audit")
+    noor.wait_for(lambda: noor.find_reply(OPS_CHANNEL, root["ts"], "break-glass: training is stuck"), deadline=SECONDS)
+
+
+def test_all_that_a_plan_rests_on_is_a_press_away(people, asked):
+    message = asked("scale 10")
+    vera = people["vera"]
+    vera.press(OPS_CHANNEL, message["ts"], "details")
+    view = vera.wait_for(vera.view, deadline=SECONDS)
+    assert "replicas: `2`" in words(view)
+    assert "Digest" in words(view)
+    people["omar"].press(OPS_CHANNEL, message["ts"], "withdraw")
+
+
+def test_what_runs_can_be_stopped_with_a_button_and_is_put_back(people, asked, cluster):
+    before, omar, vera = image(cluster), people["omar"], people["vera"]
+    message = asked("update slow")
+    people["ada"].press(OPS_CHANNEL, message["ts"], "approve")
+    omar.wait_for(lambda: "cancel" in actions(now(omar, message)) or None, deadline=60)
+    vera.press(OPS_CHANNEL, message["ts"], "cancel")
+    vera.wait_for(lambda: vera.find_ephemeral(OPS_CHANNEL, "and approvers may stop it"), deadline=SECONDS)
+    omar.press(OPS_CHANNEL, message["ts"], "cancel")
+    omar.wait_for(lambda: f"{before[0].upper()}{before[1:]} is back." in words(now(omar, message)) or None, deadline=60)
+    assert "stopped at a safe point, as <@U07OMAR0002> asked" in words(now(omar, message))
+    assert image(cluster) == before
+    assert ready(cluster) == 2
+
+
+def test_a_restart_cannot_be_stopped_and_says_why(people, cluster):
+    omar = people["omar"]
+    assert omar.command(OPS_CHANNEL, "/mlflow restart").ok
+    root = omar.wait_for(lambda: omar.find(OPS_CHANNEL, "Restarting mlflow"), deadline=SECONDS)
+    assert "cancel" not in actions(root)
+    (record_id,) = running(people["vera"])
+    assert omar.command(OPS_CHANNEL, f"/mlflow cancel {record_id}").ok
+    omar.wait_for(lambda: omar.find_ephemeral(OPS_CHANNEL, "It cannot be stopped: Kubernetes"), deadline=SECONDS)
+    omar.wait_for(lambda: "Every pod of mlflow is a new one" in words(now(omar, root)) or None, deadline=90)
+
+
+def answered(person, text, said):
+    """The root message of a command that reads, once it says so."""
+    known = {message["ts"] for message in person.messages(OPS_CHANNEL)}
+    assert person.command(OPS_CHANNEL, f"/mlflow {text}").ok
+
+    def fresh():
+        found = person.find(OPS_CHANNEL, said)
+        return found if found and found["ts"] not in known else None
+
+    return person.wait_for(fresh, deadline=SECONDS)
+
+
+def running(person):
+    """The ids of what runs, as jobs lists them."""
+    root = answered(person, "jobs", "under way or waiting")
+    listed = person.wait_for(lambda: person.find_reply(OPS_CHANNEL, root["ts"], "running"), deadline=SECONDS)
+    return [line.split()[0] for line in words(listed).splitlines() if "running" in line]
+
+
+def container(cluster):
+    return cluster.deployment("mlflow")["spec"]["template"]["spec"]["containers"][0]
+
+
+def test_resources_are_changed_in_one_rollout_and_put_back_with_a_button(people, asked, cluster):
+    before = container(cluster)["resources"]
+    revisions = len(cluster.replica_sets("app=mlflow"))
+    message = asked("resources --cpu 300m: --memory :3Gi")
+    assert "cpu request of mlflow" in words(message)
+    people["ada"].press(OPS_CHANNEL, message["ts"], "approve")
+    omar = people["omar"]
+    omar.wait_for(lambda: "Every pod of mlflow is a new one with" in words(now(omar, message)) or None, deadline=100)
+    assert container(cluster)["resources"]["requests"]["cpu"] == "300m"
+    assert container(cluster)["resources"]["limits"]["memory"] == "3Gi"
+    assert len(cluster.replica_sets("app=mlflow")) == revisions + 1
+    assert actions(now(omar, message)) == ["undo"]
+    known = {each["ts"] for each in omar.messages(OPS_CHANNEL)}
+    omar.press(OPS_CHANNEL, message["ts"], "undo")
+
+    def proposed():
+        fresh = [each for each in omar.messages(OPS_CHANNEL) if each["ts"] not in known]
+        return next((each for each in fresh if "Waits for approval" in words(each)), None)
+
+    back = omar.wait_for(proposed, deadline=SECONDS)
+    people["ben"].press(OPS_CHANNEL, back["ts"], "approve")
+    omar.wait_for(lambda: "Every pod of mlflow is a new one with" in words(now(omar, back)) or None, deadline=100)
+    assert container(cluster)["resources"] == before
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("resources --cpu 1", "must be REQUEST:LIMIT"),
+        ("resources --cpu one:2", "is not a quantity"),
+        ("resources", "say what to change"),
+        ("scale -1", "REPLICAS"),
+        ("rollback --to 0", "--to"),
+    ],
+)
+def test_what_is_no_possible_wish_is_said_to_its_sender_only(people, text, said):
+    omar = people["omar"]
+    assert omar.command(OPS_CHANNEL, f"/mlflow {text}").ok
+    omar.wait_for(lambda: omar.find_ephemeral(OPS_CHANNEL, said), deadline=SECONDS)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("resources --cpu 3:2", "The cpu request 3 is above its limit 2"),
+        ("resources --memory 4m:", "MLflow does not start in that"),
+        ("resources --cpu 500:600", "No node is large enough"),
+        ("resources --cpu 1: --container sidecar", "has no container sidecar; it has mlflow"),
+        ("rollback --to 999", "There is no revision 999"),
+    ],
+)
+def test_what_the_cluster_cannot_bear_is_told_and_nobody_is_asked(people, cluster, text, said):
+    omar, before = people["omar"], cluster.deployment("mlflow")["metadata"]["generation"]
+    assert omar.command(OPS_CHANNEL, f"/mlflow {text}").ok
+    omar.wait_for(lambda: omar.find(OPS_CHANNEL, said), deadline=SECONDS)
+    assert cluster.deployment("mlflow")["metadata"]["generation"] == before
+
+
+def test_a_limit_range_and_a_quota_are_respected_before_anybody_is_asked(people, cluster):
+    limits = {"metadata": {"name": "small"}, "spec": {"limits": [{"type": "Container", "max": {"cpu": "1500m"}}]}}
+    path = f"/api/v1/namespaces/{cluster.namespace}/limitranges"
+    cluster._json(cluster._open(path, "POST", {"apiVersion": "v1", "kind": "LimitRange", **limits}))
+    omar = people["omar"]
+    try:
+        assert omar.command(OPS_CHANNEL, "/mlflow resources --cpu 1800m:1900m").ok
+        said = "LimitRange small allows 1500m of cpu at most, not 1800m"
+        omar.wait_for(lambda: omar.find(OPS_CHANNEL, said), deadline=SECONDS)
+    finally:
+        cluster._open(f"{path}/small", "DELETE")
+
+
+def test_going_back_to_an_earlier_revision(people, asked, cluster):
+    omar, before = people["omar"], image(cluster)
+    message = asked("update v3.16.0")
+    people["ada"].press(OPS_CHANNEL, message["ts"], "approve")
+    omar.wait_for(lambda: "Every pod of mlflow runs" in words(now(omar, message)) or None, deadline=100)
+    told = answered(omar, "history", "Revisions of mlflow")
+    omar.wait_for(lambda: omar.find_reply(OPS_CHANNEL, told["ts"], "v3.16.0"), deadline=SECONDS)
+    back = asked("rollback")
+    assert f"`ghcr.io/mlflow/mlflow:v3.16.0` → `{before}`" in words(back)
+    people["ben"].press(OPS_CHANNEL, back["ts"], "approve")
+    omar.wait_for(lambda: "mlflow is as it was in revision" in words(now(omar, back)) or None, deadline=100)
+    assert image(cluster) == before
+    assert answered(omar, "rollout status", "mlflow is rolled out: 2 of 2 pods")
+
+
+@pytest.mark.parametrize(
+    ("text", "step", "left"),
+    [
+        ("update slow", "Rolling out", "It had been carried out: mlflow runs ghcr.io/mlflow/mlflow:slow already"),
+        ("update v9.9.9", "It does not come up", "Nothing had been changed"),
+        ("resources --cpu 350m:", "Rolling the new resources out", "The container mlflow has these resources already"),
+    ],
+)
+def test_a_worker_killed_in_a_step_leaves_old_or_new_and_says_which(people, asked, cluster, sandbox, text, step, left):
+    omar = people["omar"]
+    before = cluster.deployment("mlflow")["spec"]["template"]
+    message = asked(text)
+    people["ada"].press(OPS_CHANNEL, message["ts"], "approve")
+    omar.wait_for(lambda: step in words(now(omar, message)) or None, deadline=60)
+    known = sandbox.process("worker-ops")
+    sandbox.kill("worker-ops")
+    omar.wait_for(lambda: left in words(now(omar, message)) or None, deadline=60)
+    assert "pods are new and ready" in words(now(omar, message))
+    sandbox.wait_until_ready("worker-ops", other_than=known)
+    if cluster.deployment("mlflow")["spec"]["template"] == before:
+        return
+    back = asked("rollback")
+    people["ben"].press(OPS_CHANNEL, back["ts"], "approve")
+    omar.wait_for(lambda: "mlflow is as it was in revision" in words(now(omar, back)) or None, deadline=100)
+    assert cluster.deployment("mlflow")["spec"]["template"] == before

@@ -157,7 +157,7 @@ def test_a_button_holds_the_records_id_and_nothing_else(redis):
     message = proposals.proposal(PLAN, record)
     buttons = message.blocks[-1]["elements"]
     assert {button["value"] for button in buttons} == {record.id}
-    assert [button["action_id"] for button in buttons] == ["approve", "deny", "withdraw"]
+    assert [button["action_id"] for button in buttons] == ["approve", "deny", "withdraw", "details"]
     decided = record.model_copy(update={"phase": Phase.DENIED, "decided_by": ("U0ANNA",)})
     shown = proposals.proposal(PLAN, decided)
     assert [element["action_id"] for element in shown.blocks[-1]["elements"]] == ["again"]
@@ -170,7 +170,9 @@ def test_what_has_moved_is_told():
         update={"facts": {"replicas": 5}, "changes": (Change(what="replicas", before="5", after="9"),)}
     )
     assert now.digest != PLAN.digest
-    assert engine.difference(record, now) == "replicas: planned 2 → 9, now 5 → 9. replicas was 2, now 5."
+    assert (
+        Plan.model_validate(record.plan).difference(now) == "replicas: planned 2 → 9, now 5 → 9. replicas was 2, now 5."
+    )
 
 
 def pending_record():

@@ -2,22 +2,24 @@
 
 from pathlib import Path
 
+import pytest
 import yaml
 
-from workers.preflight.kubernetes import NEEDED
+from workers.preflight.kubernetes import HELPFUL, NEEDED
 from workers.settings import KubernetesNames
 
-ROLE = Path(__file__).parents[2] / "deploy" / "kubernetes" / "role.yaml"
+KUBERNETES = Path(__file__).parents[2] / "deploy" / "kubernetes"
 
 
-def test_the_role_and_the_check_name_the_same_permissions():
+@pytest.mark.parametrize(("file", "asked"), [("role.yaml", NEEDED), ("clusterrole.yaml", HELPFUL)])
+def test_the_role_and_the_check_name_the_same_permissions(file, asked):
     granted = {
         (verb, group, resource, name)
-        for rule in yaml.safe_load(ROLE.read_text())["rules"]
+        for rule in yaml.safe_load((KUBERNETES / file).read_text())["rules"]
         for verb in rule["verbs"]
         for group in rule["apiGroups"]
         for resource in rule["resources"]
         for name in rule.get("resourceNames", [""])
     }
     names = KubernetesNames()
-    assert granted == {(each.verb, each.group, each.resource, each.name(names)) for each in NEEDED}
+    assert granted == {(each.verb, each.group, each.resource, each.name(names)) for each in asked}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, ClassVar, Final
 
-from workers.deployment.rollout import Watched, watch
+from workers.deployment.rollout import Watched, state_now, watch
 from workers.health.fields import Fields
 from workers.operation import Operation, Plan, Progress, Report, Risk, Status
 
@@ -23,6 +23,7 @@ class Restart(Operation):
     risk: ClassVar[Risk] = Risk.CHANGE
     touches: ClassVar[tuple[str, ...]] = ("deployment",)
     timeout_seconds: ClassVar[int] = 1200
+    goes_on: ClassVar[str] = "Kubernetes carries a restart that has begun to its end, and every pod serves as before"
 
     def plan(self, systems: Systems) -> Plan:
         """How it rolls, from the Deployment's strategy."""
@@ -41,6 +42,10 @@ class Restart(Operation):
             undo="none is needed: the pods are the same as before",
             facts={"generation": fields.number("metadata", "generation"), "replicas": replicas},
         )
+
+    def aftermath(self, systems: Systems, planned: Plan) -> str:
+        """Whether it had begun, and how far it is."""
+        return f"{super().aftermath(systems, planned)} {state_now(systems)}"
 
     def run(self, systems: Systems, progress: Progress) -> Report:
         """Do it and watch it."""

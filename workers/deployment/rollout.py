@@ -66,7 +66,7 @@ def watch(watched: Watched, progress: Progress, *, clock: Callable[[], float] = 
     hopeless_since: dict[str, float] = {}
     while True:
         deployment = watched.cluster.deployment(watched.name)
-        wanted, there, left = _counted(deployment)
+        wanted, there, left = counted(deployment)
         if left == 0 and there == wanted:
             return Outcome(well=True, sections=_pods(watched))
         progress.advance(there, wanted, "pods ready")
@@ -85,7 +85,14 @@ def watch(watched: Watched, progress: Progress, *, clock: Callable[[], float] = 
         time.sleep(LOOK_SECONDS)
 
 
-def _counted(deployment: dict[str, Any]) -> tuple[int, int, int]:
+def state_now(systems: Systems) -> str:
+    """How far it is, in a sentence."""
+    wanted, there, left = counted(systems.cluster.deployment(systems.settings.ops.kubernetes.deployment))
+    rest = "" if left == 0 else "; the rollout is not at its end"
+    return f"{there} of {wanted} pods are new and ready{rest}."
+
+
+def counted(deployment: dict[str, Any]) -> tuple[int, int, int]:
     """How many pods are wanted, how many new ones are available, and how much is left to do."""
     fields = Fields(deployment, "Deployment")
     wanted = fields.number("spec", "replicas", default=1)

@@ -6,10 +6,22 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final
 
 from pydantic import Field
 
-from workers.deployment.rollout import Outcome, Watched, watch
+from workers.deployment import room
+from workers.deployment.rollout import Outcome, Watched, state_now, watch
 from workers.health.amounts import count
 from workers.health.fields import Fields
-from workers.operation import Change, Operation, OperatorError, Plan, Progress, Report, Risk, Status
+from workers.operation import (
+    AlreadySo,
+    Cancelled,
+    Change,
+    Operation,
+    OperatorError,
+    Plan,
+    Progress,
+    Report,
+    Risk,
+    Status,
+)
 from workers.systems.errors import ClusterConflict
 
 if TYPE_CHECKING:
@@ -40,7 +52,7 @@ class Scale(Operation):
         names = systems.settings.ops.kubernetes
         before = _replicas(systems.cluster.scale(names.deployment))
         if before == self.replicas:
-            raise OperatorError(f"{names.deployment} has {count(before, 'replica')} already.", "Nothing is to be done.")
+            raise AlreadySo(f"{names.deployment} has {count(before, 'replica')} already.", "Nothing is to be done.")
         what = f"replicas of deployment/{names.deployment}"
         return Plan(
             title=f"Scale {names.deployment}",
@@ -50,7 +62,12 @@ class Scale(Operation):
                 "Wait until every pod is ready" if self.replicas else "Wait until no pod is left",
             ),
             changes=(Change(what=what, before=str(before), after=str(self.replicas)),),
-            warnings=(*self._off(), *_autoscaler(systems), *self._connections(systems)),
+            warnings=(
+                *self._off(),
+                *_autoscaler(systems),
+                *self._room(systems, before),
+                *self._connections(systems, before),
+            ),
             undo=f"/mlflow scale {before}",
             facts={"replicas": before},
         )
@@ -60,26 +77,17 @@ class Scale(Operation):
         names = systems.settings.ops.kubernetes
         cluster = systems.cluster
         progress.step(f"Scaling {names.deployment} to {self.replicas}")
-        before = self._write(cluster, names.deployment)
-        outcome = watch(Watched.of(systems, READY_SECONDS), progress)
+        before = _write(cluster, names.deployment, self.replicas)
+        try:
+            outcome = watch(Watched.of(systems, READY_SECONDS), progress)
+        except Cancelled:
+            _write(cluster, names.deployment, before)
+            raise Cancelled(f"{names.deployment} is wanted with {count(before, 'replica')} again.") from None
         return self._report(names.deployment, before, outcome)
 
-    def _write(self, cluster: Cluster, deployment: str) -> int:
-        """Set the replicas; what they were. A conflict over anything but their number (a status) is tried again."""
-        first: int | None = None
-        for _ in range(ATTEMPTS):
-            scale = cluster.scale(deployment)
-            before = _replicas(scale)
-            if first is not None and before != first:
-                break
-            first = before
-            try:
-                cluster.set_scale(deployment, {**scale, "spec": {**scale.get("spec", {}), "replicas": self.replicas}})
-            except ClusterConflict:
-                continue
-            return before
-        message = f"Nothing was done: somebody else changed {deployment} at the same moment."
-        raise OperatorError(message, "Ask again.")
+    def aftermath(self, systems: Systems, planned: Plan) -> str:
+        """What is left, and how many pods are ready."""
+        return f"{super().aftermath(systems, planned)} {state_now(systems)}"
 
     def _report(self, deployment: str, before: int, outcome: Outcome) -> Report:
         back = f"scale {before}"
@@ -89,7 +97,8 @@ class Scale(Operation):
                 status=Status.FAIL,
                 summary=f"{deployment} wants {count(self.replicas, 'replica')} now, but {outcome.why}.",
                 sections=outcome.sections,
-                hints=(back, "health pods"),
+                hints=("health pods",),
+                undo=back,
             )
         now = "is switched off" if self.replicas == 0 else f"has {count(self.replicas, 'ready replica')}"
         return Report(
@@ -97,24 +106,48 @@ class Scale(Operation):
             status=Status.OK,
             summary=f"{deployment} {now}; it had {before}.",
             sections=outcome.sections,
-            hints=(back,),
+            undo=back,
         )
 
     def _off(self) -> tuple[str, ...]:
         return ("MLflow is down for everybody until it is scaled up again.",) if self.replicas == 0 else ()
 
-    def _connections(self, systems: Systems) -> tuple[str, ...]:
+    def _room(self, systems: Systems, before: int) -> tuple[str, ...]:
+        names = systems.settings.ops.kubernetes
+        template = systems.cluster.deployment(names.deployment)["spec"]["template"]
+        labels = (template.get("metadata") or {}).get("labels") or {}
+        short = room.too_few_nodes(systems.cluster, template["spec"], self.replicas - before)
+        return (*short, *(room.broken_budgets(systems.cluster, labels, self.replicas) if self.replicas else ()))
+
+    def _connections(self, systems: Systems, before: int) -> tuple[str, ...]:
         """Each replica's workers hold a pool of connections; what the database bears is read where it can be."""
         try:
             vitals = systems.database.within(3).vitals()
-            before = max(1, _replicas(systems.cluster.scale(systems.settings.ops.kubernetes.deployment)))
         except Exception:  # noqa: BLE001 - a warning that cannot be computed is no reason to refuse
             return ()
-        expected = vitals.connections / before * self.replicas
+        expected = vitals.connections / max(1, before) * self.replicas
         if expected > vitals.max_connections * systems.settings.ops.health.thresholds.connections_warn:
             told = f"About {expected:.0f} of {vitals.max_connections} database connections would be in use"
             return (f"{told} ({vitals.connections} now).",)
         return ()
+
+
+def _write(cluster: Cluster, deployment: str, replicas: int) -> int:
+    """Set the replicas; what they were. A conflict over anything but their number (a status) is tried again."""
+    first: int | None = None
+    for _ in range(ATTEMPTS):
+        scale = cluster.scale(deployment)
+        before = _replicas(scale)
+        if first is not None and before != first:
+            break
+        first = before
+        try:
+            cluster.set_scale(deployment, {**scale, "spec": {**scale.get("spec", {}), "replicas": replicas}})
+        except ClusterConflict:
+            continue
+        return before
+    message = f"Nothing was done: somebody else changed {deployment} at the same moment."
+    raise OperatorError(message, "Ask again.")
 
 
 def _replicas(scale: dict[str, Any]) -> int:

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final
 
 from pydantic import Field
 
-from workers.deployment.rollout import Outcome, Watched, watch
+from workers.deployment.rolling import roll
+from workers.deployment.rollout import state_now
 from workers.health.fields import Fields
-from workers.operation import Cancelled, Change, Operation, OperatorError, Plan, Progress, Report, Risk, Status
+from workers.operation import AlreadySo, Change, Operation, OperatorError, Plan, Progress, Report, Risk, Status
 from workers.systems.errors import GatewayError
 
 if TYPE_CHECKING:
     from workers.systems import Systems
 
-READY_SECONDS: Final = 600.0
 _TAG: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
 _IMAGE: Final = re.compile(
     r"(?:[a-z0-9.-]+(?::[0-9]+)?/)?[a-z0-9]+(?:[._/-][a-z0-9]+)*(?::[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?(?:@sha256:[0-9a-f]{64})?"
@@ -43,7 +43,7 @@ class Update(Operation):
         before = image_of(deployment, names.container)
         after = self._image(before)
         if after == before:
-            raise OperatorError(f"{names.deployment} runs {before} already.", "Nothing is to be done.")
+            raise AlreadySo(f"{names.deployment} runs {before} already.", "Nothing is to be done.")
         fields = Fields(deployment, "Deployment")
         return Plan(
             title=f"Update {names.deployment}",
@@ -66,32 +66,34 @@ class Update(Operation):
         before = image_of(systems.cluster.deployment(names.deployment), names.container)
         after = self._image(before)
         title = f"Update {names.deployment}"
-        progress.step(f"Rolling out {after}")
-        try:
-            outcome = _roll(systems, after, progress)
-        except Cancelled:
-            progress.step(f"Stopped: putting {before} back")
-            _put_back(systems, before)
-            raise
-        if outcome.well:
-            version = _version(systems)
+        containers = [{"name": names.container, "image": after}]
+        patch = {"spec": {"template": {"spec": {"containers": containers}}}}
+
+        def change() -> dict[str, Any]:
+            return systems.cluster.patch_deployment(names.deployment, patch)
+
+        rolled = roll(systems, change, progress, f"Rolling out {after}", before)
+        if rolled.back is not None:
             return Report(
                 title=title,
-                status=Status.OK,
-                summary=f"Every pod of {names.deployment} runs {after}{f'; MLflow says {version}' if version else ''}.",
-                sections=outcome.sections,
-                hints=(f"update {before}", "health"),
+                status=Status.FAIL,
+                summary=rolled.told(after, before),
+                sections=(*rolled.outcome.sections, *(() if rolled.back.well else rolled.back.sections)),
+                hints=("history", "health pods"),
             )
-        progress.step(f"It does not come up: putting {before} back")
-        back = _put_back(systems, before)
-        end = f"{before} is back, and every pod is ready" if back.well else f"and with {before} back, {back.why}"
+        version = _version(systems)
         return Report(
             title=title,
-            status=Status.FAIL,
-            summary=f"{after} does not come up: {outcome.why}. {end}.",
-            sections=(*outcome.sections, *(() if back.well else back.sections)),
-            hints=("health pods",),
+            status=Status.OK,
+            summary=f"Every pod of {names.deployment} runs {after}{f'; MLflow says {version}' if version else ''}.",
+            sections=rolled.outcome.sections,
+            hints=("health",),
+            undo=f"update {before}",
         )
+
+    def aftermath(self, systems: Systems, planned: Plan) -> str:
+        """Which image is wanted, and how many pods run it."""
+        return f"{super().aftermath(systems, planned)} {state_now(systems)} To go back: /mlflow rollback."
 
     def _image(self, before: str) -> str:
         """The whole name of what was asked for, beside the image that runs."""
@@ -117,31 +119,6 @@ def image_of(deployment: dict[str, Any], container: str) -> str:
     raise OperatorError(
         f"The Deployment has no container {container}; it has {known}.", "Set kubernetes.container in ops.yaml."
     )
-
-
-def _roll(systems: Systems, image: str, progress: Progress) -> Outcome:
-    names = systems.settings.ops.kubernetes
-    containers = [{"name": names.container, "image": image}]
-    patch = {"spec": {"template": {"spec": {"containers": containers}}}}
-    systems.cluster.patch_deployment(names.deployment, patch)
-    return watch(Watched.of(systems, READY_SECONDS), progress)
-
-
-class _Deaf:
-    """Putting back is not stopped half way."""
-
-    def step(self, name: str) -> None:
-        """Say nothing."""
-
-    def advance(self, done: int, total: int, unit: str) -> None:
-        """Say nothing."""
-
-    def checkpoint(self) -> None:
-        """Hear nothing."""
-
-
-def _put_back(systems: Systems, image: str) -> Outcome:
-    return _roll(systems, image, _Deaf())
 
 
 def _version(systems: Systems) -> str:

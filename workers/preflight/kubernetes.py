@@ -28,6 +28,7 @@ class Permission:
     resource: str
     needed_for: str
     name: Callable[[KubernetesNames], str] = lambda _names: ""
+    everywhere: bool = False
 
     @property
     def kind(self) -> str:
@@ -45,19 +46,32 @@ NEEDED: Final = (
     Permission("list", "", "events", "health"),
     Permission("list", "metrics.k8s.io", "pods", "health: resource use"),
     Permission("get", "apps", "deployments", "health, scale, restart"),
-    Permission("patch", "apps", "deployments", "restart"),
+    Permission("patch", "apps", "deployments", "restart, update, resources, rollback"),
+    Permission("list", "apps", "replicasets", "history, rollback"),
     Permission("get", "apps", "deployments/scale", "scale"),
     Permission("update", "apps", "deployments/scale", "scale"),
     Permission("list", "autoscaling", "horizontalpodautoscalers", "scale: what else changes the number"),
+    Permission("list", "policy", "poddisruptionbudgets", "scale: what must stay available"),
+    Permission("list", "", "limitranges", "resources: what is allowed"),
+    Permission("list", "", "resourcequotas", "resources: what is allowed"),
 )
+HELPFUL: Final = (
+    Permission("list", "", "nodes", "scale, resources: room on the nodes", everywhere=True),
+    Permission("list", "", "pods", "scale, resources: room on the nodes", everywhere=True),
+)
+"""What we can do without: of the whole cluster, so that it may have been left out on purpose."""
+
+
+_REMEDY: Final = "Apply deploy/kubernetes/clusterrole.yaml if you want that."
 
 
 def ask(asking: Asking) -> Answer:
     """All of them side by side."""
     namespace = asking.names.namespace
-    asked = [(permission, asking.aside(partial(_allowed, asking, permission))) for permission in NEEDED]
+    asked = [(permission, asking.aside(partial(_allowed, asking, permission))) for permission in (*NEEDED, *HELPFUL)]
     answers = [(permission, bool(future.result(timeout=asking.left))) for permission, future in asked]
-    lacks = [permission for permission, allowed in answers if not allowed]
+    lacks = [permission for permission, allowed in answers if not allowed and permission in NEEDED]
+    misses = [permission for permission, allowed in answers if not allowed and permission in HELPFUL]
     table = Table(
         columns=("verb", "resource", "for", "allowed"),
         rows=tuple(
@@ -74,12 +88,18 @@ def ask(asking: Asking) -> Answer:
         named = ", ".join(f"{each.verb} {each.resource}" for each in lacks)
         sentence = f"Our account may not {named} in {namespace}: apply deploy/kubernetes, or give its Role these verbs."
         return Answer(Status.FAIL, sentence, f"{len(lacks)} missing", (table,), own_fault=True)
+    if misses:
+        sentence = f"Our account may not look at the nodes: scale says nothing of their room. {_REMEDY}"
+        return Answer(Status.WARN, sentence, f"{len(misses)} missing", (table,), own_fault=True)
     sentence = f"Our account has every permission that it needs in {namespace}."
     return Answer(Status.OK, sentence, count(len(NEEDED), "permission"), (table,), own_fault=True)
 
 
 def _allowed(asking: Asking, permission: Permission) -> bool:
-    return asking.cluster.may(permission.verb, permission.group, permission.resource, permission.name(asking.names))
+    name = permission.name(asking.names)
+    return asking.cluster.may(
+        permission.verb, permission.group, permission.resource, name, everywhere=permission.everywhere
+    )
 
 
 def _word(allowed: bool) -> str:  # noqa: FBT001 - it is what is shown

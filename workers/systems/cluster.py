@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
@@ -149,17 +149,60 @@ class Cluster:
         path = self._path("deployments", name, group="apis/apps/v1")
         return self._json(self._open(path, "PATCH", patch, content_type="application/strategic-merge-patch+json"))
 
+    def replace_template(self, name: str, template: Json, *, generation: int) -> Json:
+        """Put a whole pod template in the place of a Deployment's, as `kubectl rollout undo` does.
+
+        generation: the Deployment's; raises ClusterConflict where its spec was changed since.
+        """
+        patch: Sequence[Json] = [
+            {"op": "test", "path": "/metadata/generation", "value": generation},
+            {"op": "replace", "path": "/spec/template", "value": template},
+        ]
+        path = self._path("deployments", name, group="apis/apps/v1")
+        try:
+            return self._json(self._open(path, "PATCH", patch, content_type="application/json-patch+json"))
+        except ClusterInvalid:
+            if int(self.deployment(name)["metadata"].get("generation", 0)) == generation:
+                raise
+            raise ClusterConflict(f"Somebody else has changed deployment/{name} meanwhile.", "Ask again.") from None
+
+    def replica_sets(self, selector: str) -> list[Json]:
+        """The ReplicaSets with these labels: a Deployment's revisions."""
+        return self.list(self._path("replicasets", group="apis/apps/v1"), labelSelector=selector)
+
+    def disruption_budgets(self) -> list[Json]:
+        """All PodDisruptionBudgets of the namespace."""
+        return self.list(self._path("poddisruptionbudgets", group="apis/policy/v1"))
+
+    def limit_ranges(self) -> list[Json]:
+        """All LimitRanges of the namespace."""
+        return self.list(self._path("limitranges"))
+
+    def resource_quotas(self) -> list[Json]:
+        """All ResourceQuotas of the namespace."""
+        return self.list(self._path("resourcequotas"))
+
+    def nodes(self) -> list[Json]:
+        """All nodes of the cluster."""
+        return self.list("/api/v1/nodes")
+
+    def all_pods(self) -> list[Json]:
+        """The pods of all namespaces that have not ended."""
+        return self.list("/api/v1/pods", fieldSelector="status.phase!=Succeeded,status.phase!=Failed")
+
     def autoscalers(self) -> list[Json]:
         """All HorizontalPodAutoscalers of the namespace."""
         return self.list(self._path("horizontalpodautoscalers", group="apis/autoscaling/v2"))
 
-    def may(self, verb: str, group: str, resource: str, name: str = "") -> bool:
-        """Whether our account may do this in the namespace.
+    def may(self, verb: str, group: str, resource: str, name: str = "", *, everywhere: bool = False) -> bool:
+        """Whether our account may do this in the namespace, or in the whole cluster.
 
         resource: as in a Role, with its subresource ("pods/log"). name: of one object only.
         """
         kind, _, subresource = resource.partition("/")
-        asked = {"namespace": self.namespace, "verb": verb, "group": group, "resource": kind}
+        asked = {"verb": verb, "group": group, "resource": kind}
+        if not everywhere:
+            asked["namespace"] = self.namespace
         if subresource:
             asked["subresource"] = subresource
         if name:
@@ -217,7 +260,7 @@ class Cluster:
         self,
         path: str,
         method: str = "GET",
-        sent: Json | None = None,
+        sent: Json | Sequence[Json] | None = None,
         content_type: str = "application/json",
         **query: Any,
     ) -> urllib3.BaseHTTPResponse:

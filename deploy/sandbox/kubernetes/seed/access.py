@@ -9,12 +9,17 @@ import yaml
 from deploy.sandbox.kubernetes.objects import Object
 
 WORKER_ACCOUNT = "mlflow-ops-worker"
-_ROLE = Path(__file__).parents[3] / "kubernetes" / "role.yaml"
+_PRODUCT = Path(__file__).parents[3] / "kubernetes"
 _RBAC = "rbac.authorization.k8s.io"
 
 
 def _rule(group: str, resources: list[str], verbs: list[str]) -> Object:
     return {"apiGroups": [group], "resources": resources, "verbs": verbs}
+
+
+def _read(file: str) -> Object:
+    document: Object = yaml.safe_load((_PRODUCT / file).read_text(encoding="utf-8"))
+    return {key: value for key, value in document.items() if key not in {"apiVersion", "kind"}}
 
 
 def cluster_roles() -> list[Object]:
@@ -25,6 +30,7 @@ def cluster_roles() -> list[Object]:
     every = {"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}
     reviews = ["selfsubjectaccessreviews", "selfsubjectrulesreviews"]
     return [
+        _read("clusterrole.yaml"),
         _role("cluster-admin", [every, {"nonResourceURLs": ["*"], "verbs": ["*"]}]),
         _role("system:discovery", [{"nonResourceURLs": discovery, "verbs": ["get"]}]),
         _role("system:public-info-viewer", [{"nonResourceURLs": public, "verbs": ["get"]}]),
@@ -41,6 +47,7 @@ def cluster_roles() -> list[Object]:
 def cluster_role_bindings() -> list[Object]:
     """Return their bindings."""
     return [
+        _read("clusterrolebinding.yaml"),
         _binding("cluster-admin", "cluster-admin", ["system:masters"]),
         _binding("system:discovery", "system:discovery", ["system:authenticated"]),
         _binding("system:basic-user", "system:basic-user", ["system:authenticated"]),
@@ -54,7 +61,7 @@ def cluster_role_bindings() -> list[Object]:
 
 def worker_role(namespace: str) -> Object:
     """Return what the workers may: the product's own Role, so that the sandbox refuses what a cluster would."""
-    role: Object = yaml.safe_load(_ROLE.read_text(encoding="utf-8"))
+    role: Object = _read("role.yaml")
     return {"metadata": {**role["metadata"], "namespace": namespace}, "rules": role["rules"]}
 
 

@@ -1,0 +1,43 @@
+"""The buttons of our messages. A button's value is the record's id and nothing else: all it means is looked up here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from workers.render import Block
+    from workers.state import Record
+
+
+@dataclass(frozen=True)
+class Button:
+    """action: Slack's action id. style: primary, danger or none."""
+
+    action: str
+    text: str
+    style: str = ""
+
+
+APPROVE: Final = Button("approve", "Approve", "primary")
+DENY: Final = Button("deny", "Deny …", "danger")
+WITHDRAW: Final = Button("withdraw", "Withdraw")
+DETAILS: Final = Button("details", "Details")
+CANCEL: Final = Button("cancel", "Cancel", "danger")
+AGAIN: Final = Button("again", "Ask again")
+UNDO: Final = Button("undo", "Undo …")
+
+
+def row(record: Record, *buttons: Button) -> Block:
+    """Buttons beside each other (https://docs.slack.dev/reference/block-kit/blocks/actions-block)."""
+    elements = [
+        {
+            "type": "button",
+            "action_id": button.action,
+            "text": {"type": "plain_text", "text": button.text},
+            "value": record.id,
+            **({"style": button.style} if button.style else {}),
+        }
+        for button in buttons
+    ]
+    return {"type": "actions", "elements": elements}

@@ -1,0 +1,98 @@
+"""A change of the pods' template, rolled out under watch; what does not come up, or is stopped, is put back by itself.
+
+Putting back is what `kubectl rollout undo` does: the whole template from before takes the place of the new one, unless
+somebody else has changed it meanwhile.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from workers.deployment.rollout import Outcome, Watched, watch
+from workers.operation import Cancelled, OperatorError
+from workers.systems.errors import ClusterConflict
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from workers.operation import Progress
+    from workers.systems import Systems
+    from workers.systems.cluster import Cluster
+
+READY_SECONDS: Final = 600.0
+_ATTEMPTS: Final = 5
+
+
+@dataclass(frozen=True)
+class Rolled:
+    """How it went. back: how putting back went; None where that was not needed."""
+
+    outcome: Outcome
+    back: Outcome | None = None
+
+    def told(self, new: str, old: str) -> str:
+        """The sentence about one that did not come up; new and old: what it was to be, and what it was."""
+        assert self.back is not None
+        end = f"{old} is back, and every pod is ready" if self.back.well else f"with {old} put back, {self.back.why}"
+        return f"{new} does not come up: {self.outcome.why}. {end[0].upper()}{end[1:]}."
+
+
+def roll(systems: Systems, change: Callable[[], dict[str, Any]], progress: Progress, doing: str, old: str) -> Rolled:
+    """Make a change of MLflow's Deployment, and watch it.
+
+    change: makes it and returns the Deployment as it then is. doing: the step's name. old: what it was, for the words
+    about putting it back. Raises Cancelled once it is put back.
+    """
+    names = systems.settings.ops.kubernetes
+    before = systems.cluster.deployment(names.deployment)["spec"]["template"]
+    progress.step(doing)
+    changed = change()["spec"]["template"]
+    try:
+        outcome = watch(Watched.of(systems, READY_SECONDS), progress)
+    except Cancelled:
+        progress.step(f"Stopped: putting {old} back")
+        back = put_back(systems, before, changed)
+        left = f"{old} is back" if back.well else f"{old} was put back, but {back.why}"
+        raise Cancelled(f"{left[0].upper()}{left[1:]}.") from None
+    if outcome.well:
+        return Rolled(outcome)
+    progress.step(f"It does not come up: putting {old} back")
+    return Rolled(outcome, put_back(systems, before, changed))
+
+
+def put_back(systems: Systems, before: dict[str, Any], changed: dict[str, Any]) -> Outcome:
+    """Have the template of before again, and watch it. changed: ours; another one is somebody else's and stays."""
+    name = systems.settings.ops.kubernetes.deployment
+    try:
+        _replace(systems.cluster, name, before, changed)
+    except OperatorError as error:
+        return Outcome(well=False, why=f"it could not be put back: {error.message}")
+    return watch(Watched.of(systems, READY_SECONDS), _Deaf())
+
+
+def _replace(cluster: Cluster, name: str, before: dict[str, Any], changed: dict[str, Any]) -> None:
+    for attempt in range(_ATTEMPTS):
+        now = cluster.deployment(name)
+        if now["spec"]["template"] != changed:
+            raise OperatorError("somebody else has changed the Deployment meanwhile", "See /mlflow history.")
+        try:
+            cluster.replace_template(name, before, generation=int(now["metadata"].get("generation", 0)))
+        except ClusterConflict:
+            if attempt == _ATTEMPTS - 1:
+                raise
+        else:
+            return
+
+
+class _Deaf:
+    """Putting back is not stopped half way."""
+
+    def step(self, name: str) -> None:
+        """Say nothing."""
+
+    def advance(self, done: int, total: int, unit: str) -> None:
+        """Say nothing."""
+
+    def checkpoint(self) -> None:
+        """Hear nothing."""
