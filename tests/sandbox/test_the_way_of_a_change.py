@@ -458,7 +458,6 @@ def test_going_back_to_an_earlier_revision(people, asked, cluster):
     ("text", "step", "left"),
     [
         ("update slow", "Rolling out", "It had been carried out: mlflow runs ghcr.io/mlflow/mlflow:slow already"),
-        ("update v9.9.9", "It does not come up", "Nothing had been changed"),
         ("resources --cpu 350m:", "Rolling the new resources out", "The container mlflow has these resources already"),
     ],
 )
