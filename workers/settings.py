@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -193,6 +194,32 @@ class Scaling(_Section):
     free_up_to: Annotated[int, Field(ge=1, le=1000)] = Field(6, description="replicas; more, and 0, need approval")
 
 
+def _regular_expression(value: str) -> str:
+    try:
+        re.compile(value)
+    except re.error as error:
+        msg = f"must be a regular expression ({error})"
+        raise ValueError(msg) from None
+    return value
+
+
+class ConfigurationKey(_Section):
+    """What one key of MLflow's ConfigMap may hold. All that is given must hold."""
+
+    type: Literal["text", "integer", "number", "boolean"] = Field("text", description="boolean: true or false")
+    pattern: Annotated[str, AfterValidator(_regular_expression)] | None = Field(
+        None, description="a regular expression for the whole value"
+    )
+    choices: tuple[str, ...] = Field((), description="the only values that are allowed; empty: any")
+    description: str = ""
+
+
+class Configuration(_Section):
+    """What `config set` and `config unset` may change."""
+
+    keys: dict[str, ConfigurationKey] = Field({}, description="by name; empty: every key is allowed")
+
+
 def _cron(value: str) -> str:
     from croniter import croniter
 
@@ -220,6 +247,7 @@ class Ops(_Section):
     health: Health = Health()
     slack: Slack = Slack()
     scaling: Scaling = Scaling()
+    configuration: Configuration = Configuration()
     approvals: dict[str, Approval] = Field({}, description="by the operation's name: scale, restart, …")
     schedule: dict[str, ScheduleEntry] = Field({}, description="by name")
     time_zone: Annotated[str, AfterValidator(_time_zone)] = "UTC"

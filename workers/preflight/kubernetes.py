@@ -49,6 +49,11 @@ NEEDED: Final = (
     Permission("get", "apps", "deployments/scale", "scale"),
     Permission("update", "apps", "deployments/scale", "scale"),
     Permission("list", "autoscaling", "horizontalpodautoscalers", "scale: what else changes the number"),
+    Permission("get", "", "configmaps", "config", lambda names: names.configmap),
+    Permission("patch", "", "configmaps", "config set, config unset", lambda names: names.configmap),
+    Permission("get", "", "secrets", "config show: the names of its keys", lambda names: names.secret),
+    Permission("list", "cert-manager.io", "certificates", "cert renew"),
+    Permission("update", "cert-manager.io", "certificates/status", "cert renew"),
 )
 
 
