@@ -26,6 +26,8 @@ _FORM = frozenset(
         "invalid_blocks", "invalid_blocks_format", "msg_too_long", "msg_blocks_too_long", "no_text",
         "too_many_attachments", "invalid_arguments", "invalid_arg_name", "invalid_metadata_format",
         "invalid_metadata_schema", "metadata_too_large", "cannot_reply_to_message",
+        "already_pinned", "not_pinned", "no_pin", "too_many_pins",
+        "not_pinnable",
     }
 )  # fmt: skip
 _OURS = frozenset({"invalid_auth", "not_authed", "account_inactive", "token_revoked", "token_expired", "missing_scope"})

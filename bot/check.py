@@ -15,6 +15,7 @@ from workers.settings import Settings, SettingsError
 SCOPES: Final = {
     "commands": "/mlflow",
     "chat:write": "answers",
+    "pins:write": "maintenance: its notice",
     "channels:history": "finding out whether a message arrived",
     "groups:history": "the same in private channels",
     "im:write": "direct messages",

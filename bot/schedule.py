@@ -18,9 +18,8 @@ from redis import Redis
 from redis.exceptions import LockError, RedisError
 from rq.registry import clean_registries
 
-from bot import ticks
 from commands import grammar, policy
-from workers import audit, engine, queues, render
+from workers import audit, engine, maintenance, queues, render, ticks
 from workers.operation import Operation
 from workers.outbox import PREFIX
 from workers.settings import Ops, ScheduleEntry, Settings, SettingsError
@@ -80,8 +79,13 @@ def check(ops: Ops) -> None:
 
 
 def fire(ops: Ops, redis: Redis, now: datetime) -> list[str]:
-    """Accept a command for each entry that has fallen due since it was last looked at; the names of those."""
-    fired = []
+    """Accept a command for each entry that has fallen due since it was last looked at; the names of those.
+
+    During maintenance nothing falls due: afterwards each entry that missed a tick comes once.
+    """
+    fired: list[str] = []
+    if maintenance.current(redis):
+        return fired
     records = Records(redis)
     for name, entry in ops.schedule.items():
         known = redis.hget(_LAST, name)
@@ -116,4 +120,5 @@ def sweep(redis: Redis) -> None:
     for name in queues.QUEUES:
         clean_registries(queues.queue(name, redis))
     engine.rescue(redis)
+    maintenance.end(redis, "its time is over", only_over=True)
     audit.seal(redis)

@@ -110,6 +110,10 @@ class Sender:
                 self._outbox.tried(entry, entry.tried)
             self._outbox.later(entry, wait)
             return
+        if entry.kind in {"pin", "unpin"}:
+            _log.warning("a pin stays as it is", why=answer.why, kind=entry.kind)
+            self._outbox.done(entry)
+            return
         _log.error("Slack refused a message", why=answer.why, kind=entry.kind)
         try:
             self._instead(answer, entry, record)
@@ -141,6 +145,12 @@ class Sender:
                 )
             case "file" if record.root_ts:
                 files.upload(self._client, self._outbox, entry, record)
+            case "pin" if record.root_ts:
+                self._client.pins_add(channel=record.channel, timestamp=record.root_ts)
+            case "unpin" if record.root_ts:
+                self._client.pins_remove(channel=record.channel, timestamp=record.root_ts)
+            case "pin" | "unpin":
+                return
             case "direct":
                 self._client.chat_postMessage(channel=record.requester, text=entry.text)
             case _:

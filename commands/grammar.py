@@ -188,6 +188,22 @@ def change(
     return make
 
 
+def group(name: str, *members: click.Command, meaning: str) -> click.Command:
+    """Several commands under one word (`config show`, `config set`); the word alone shows what there is."""
+    made = _Group(name, help=meaning, subcommand_metavar="COMMAND …", context_settings=_CONTEXT, no_args_is_help=False)
+    made.invoke_without_command = True
+
+    def shown() -> None:
+        context = click.get_current_context()
+        if context.invoked_subcommand is None:
+            raise _Shown(context.get_help())
+
+    made.callback = shown
+    for member in members:
+        made.add_command(member)
+    return made
+
+
 def parse(text: str, program: str = "/mlflow") -> Operation | BreakGlass | Help:
     """The operation that `text` asks for (without approval, where it says so), or the help that it asks for.
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
+from workers import maintenance
 from workers.operation import Operation, Risk
 from workers.settings import ROLES, Approval, Ops, RoleName
 from workers.state import Record
@@ -65,18 +67,31 @@ def refusal(  # noqa: PLR0913 - who, where, what, and by which rules
     what = "--break-glass" if break_glass else operation.title
     if role is None or ROLES.index(role) < ROLES.index(needed):
         return Refusal(f"{what} needs the role {needed}; you are {role}. Those who may: {who_may(needed, ops)}.")
+    if not break_glass and _outside(operation, ops):
+        return Refusal(f"{operation.title} is allowed within the maintenance windows of ops.yaml only.")
     only = approval(operation, ops).channel
     if only is not None and channel != only:
         return Refusal(f"{operation.title} may be asked for in <#{only}> only.")
     return None
 
 
-def approval(operation: Operation, ops: Ops) -> Approval:
-    """Whose approval it needs: as ops.yaml says, else one approver where the operation is gated."""
-    named = ops.approvals.get(operation.name)
-    if named is not None:
-        return named
-    return Approval() if operation.risk is not Risk.READ and operation.gated(ops) else Approval(approvers=0)
+def approval(operation: Operation, ops: Ops, now: datetime | None = None) -> Approval:
+    """Whose approval it needs: as ops.yaml says, else one approver where the operation is gated; within a maintenance
+    window, no more than it says for these.
+    """
+    gated = operation.risk is not Risk.READ and operation.gated(ops)
+    needed = ops.approvals.get(operation.name, Approval() if gated else Approval(approvers=0))
+    inside = ops.maintenance.approvers_inside
+    if inside is None or inside >= needed.approvers or not maintenance.window(ops, now or datetime.now(UTC)):
+        return needed
+    return needed.model_copy(update={"approvers": inside})
+
+
+def _outside(operation: Operation, ops: Ops) -> bool:
+    """Whether this must wait for a maintenance window."""
+    if ops.maintenance.outside == "allow" or maintenance.window(ops, datetime.now(UTC)):
+        return False
+    return approval(operation, ops).approvers > 0
 
 
 def record_of(operation: Operation, words: str, requester: str, channel: str, ops: Ops) -> Record:

@@ -80,6 +80,12 @@ class Locks:
                 self._give_back(keys=self._keys, args=[self._record_id])
 
 
+def holder(redis: Redis, target: str) -> str | None:
+    """The id of the record that holds the lock of a target now."""
+    raw: Any = redis.get(f"{PREFIX}lock:{target}")
+    return raw.decode() if raw else None
+
+
 @contextmanager
 def held(redis: Redis, record: Record, targets: Sequence[str]) -> Iterator[Locks]:
     """Hold locks within. Raises OperatorError where somebody else does."""

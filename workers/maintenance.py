@@ -73,9 +73,7 @@ def end(redis: Redis, why: str, *, only_over: bool = False) -> Maintenance | Non
 
 def window(ops: Ops, now: datetime) -> datetime | None:
     """Until when one of ops.yaml's windows is open; None where none is."""
-    ends = [
-        ticks.last(each.cron, ops.zone, now) + timedelta(minutes=each.minutes) for each in ops.maintenance.windows
-    ]
+    ends = [ticks.last(each.cron, ops.zone, now) + timedelta(minutes=each.minutes) for each in ops.maintenance.windows]
     return max((moment for moment in ends if moment > now), default=None)
 
 

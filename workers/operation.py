@@ -179,6 +179,7 @@ class Report(_Data):
 
     status: the verdict. summary: the one sentence that stands alone. checks and sections: what it rests on.
     hints: commands that make sense next, as they would be typed after `/mlflow`. undo: the one that goes back.
+    pinned: it is to stay in sight, as a pin of its channel.
     """
 
     title: str
@@ -188,6 +189,7 @@ class Report(_Data):
     sections: tuple[Section, ...] = ()
     hints: tuple[str, ...] = ()
     undo: str = ""
+    pinned: bool = False
     took_seconds: float = 0.0
 
 

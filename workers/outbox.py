@@ -30,8 +30,10 @@ PREFIX: Final = "mlflow-ops:"
 LEASE_SECONDS: Final = 60.0
 KEEP_SECONDS: Final = 30 * 24 * 3600
 
-Kind = Literal["root", "edit", "reply", "file", "direct"]
-"""root: the first message; edit: its new content; reply and file: in its thread; direct: to the requester alone."""
+Kind = Literal["root", "edit", "reply", "file", "direct", "pin", "unpin"]
+"""root: the first message; edit: its new content; reply and file: in its thread; direct: to the requester alone;
+pin and unpin: the first message.
+"""
 
 _OUTBOX: Final = PREFIX + "outbox:"
 

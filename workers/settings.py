@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -194,6 +195,32 @@ class Scaling(_Section):
     free_up_to: Annotated[int, Field(ge=1, le=1000)] = Field(6, description="replicas; more, and 0, need approval")
 
 
+def _regular_expression(value: str) -> str:
+    try:
+        re.compile(value)
+    except re.error as error:
+        msg = f"must be a regular expression ({error})"
+        raise ValueError(msg) from None
+    return value
+
+
+class ConfigurationKey(_Section):
+    """What one key of MLflow's ConfigMap may hold. All that is given must hold."""
+
+    type: Literal["text", "integer", "number", "boolean"] = Field("text", description="boolean: true or false")
+    pattern: Annotated[str, AfterValidator(_regular_expression)] | None = Field(
+        None, description="a regular expression for the whole value"
+    )
+    choices: tuple[str, ...] = Field((), description="the only values that are allowed; empty: any")
+    description: str = ""
+
+
+class Configuration(_Section):
+    """What `config set` and `config unset` may change."""
+
+    keys: dict[str, ConfigurationKey] = Field({}, description="by name; empty: every key is allowed")
+
+
 def _cron(value: str) -> str:
     from croniter import croniter
 
@@ -201,6 +228,30 @@ def _cron(value: str) -> str:
         msg = "must be a cron expression of five fields, such as '0 8 * * 1-5'"
         raise ValueError(msg)
     return value
+
+
+class Window(_Section):
+    """When maintenance is planned for."""
+
+    cron: Annotated[str, AfterValidator(_cron)] = Field(description="when it opens: minute hour day month weekday")
+    minutes: Annotated[int, Field(ge=1, le=7 * 1440)] = Field(120, description="how long it stays open")
+
+
+class MaintenanceWindows(_Section):
+    """Windows by the clock of `time_zone`, and what they mean for commands that need approval."""
+
+    windows: tuple[Window, ...] = ()
+    approvers_inside: Annotated[int, Field(ge=0, le=5)] | None = Field(
+        None, description="how many people must approve within a window; as everywhere where it is not set"
+    )
+    outside: Literal["allow", "refuse"] = Field("allow", description="of what needs approval, outside of the windows")
+
+    @model_validator(mode="after")
+    def _refusing_needs_windows(self) -> MaintenanceWindows:
+        if self.outside == "refuse" and not self.windows:
+            msg = "outside: refuse without any window would refuse everything for ever; name windows"
+            raise ValueError(msg)
+        return self
 
 
 class ScheduleEntry(_Section):
@@ -221,8 +272,10 @@ class Ops(_Section):
     health: Health = Health()
     slack: Slack = Slack()
     scaling: Scaling = Scaling()
+    configuration: Configuration = Configuration()
     approvals: dict[str, Approval] = Field({}, description="by the operation's name: scale, restart, …")
     schedule: dict[str, ScheduleEntry] = Field({}, description="by name")
+    maintenance: MaintenanceWindows = MaintenanceWindows()
     time_zone: Annotated[str, AfterValidator(_time_zone)] = "UTC"
 
     @property

@@ -92,10 +92,9 @@ def success(record: Record, report: Report) -> list[tuple[Kind, str]]:
     root = render.root(report, record.words, record.requester)
     if report.undo:
         root = root.and_also(buttons.row(record, buttons.UNDO))
-    return [
-        draft("edit", root),
-        *(draft("file" if each.filename else "reply", each) for each in render.details(report)),
-    ]
+    pin = [draft("pin", root)] if report.pinned else []
+    replies = (draft("file" if each.filename else "reply", each) for each in render.details(report))
+    return [draft("edit", root), *pin, *replies]
 
 
 def failure(record: Record, message: str, hint: str, *, again: bool = False) -> list[tuple[Kind, str]]:

@@ -9,8 +9,9 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from bot import schedule, ticks
+from bot import schedule
 from deploy.sandbox.slack.client import wait_for
+from workers import ticks
 from workers.settings import Ops, SettingsError
 from workers.state import Records
 

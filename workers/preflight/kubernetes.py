@@ -54,6 +54,11 @@ NEEDED: Final = (
     Permission("list", "policy", "poddisruptionbudgets", "scale: what must stay available"),
     Permission("list", "", "limitranges", "resources: what is allowed"),
     Permission("list", "", "resourcequotas", "resources: what is allowed"),
+    Permission("get", "", "configmaps", "config", lambda names: names.configmap),
+    Permission("patch", "", "configmaps", "config set, config unset", lambda names: names.configmap),
+    Permission("get", "", "secrets", "config show: the names of its keys", lambda names: names.secret),
+    Permission("list", "cert-manager.io", "certificates", "cert renew"),
+    Permission("update", "cert-manager.io", "certificates/status", "cert renew"),
 )
 HELPFUL: Final = (
     Permission("list", "", "nodes", "scale, resources: room on the nodes", everywhere=True),

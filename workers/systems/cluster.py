@@ -194,6 +194,24 @@ class Cluster:
         """All HorizontalPodAutoscalers of the namespace."""
         return self.list(self._path("horizontalpodautoscalers", group="apis/autoscaling/v2"))
 
+    def configmap(self, name: str) -> Json:
+        """One ConfigMap."""
+        return self.get(self._path("configmaps", name))
+
+    def patch_configmap(self, name: str, patch: Json) -> Json:
+        """A merge patch: null removes a key. Raises ClusterConflict where it names an older resourceVersion."""
+        path = self._path("configmaps", name)
+        return self._json(self._open(path, "PATCH", patch, content_type="application/merge-patch+json"))
+
+    def certificates(self) -> list[Json]:
+        """cert-manager's Certificates of the namespace. ClusterNotFound where it is not installed."""
+        return self.list(self._path("certificates", group="apis/cert-manager.io/v1"))
+
+    def set_certificate_status(self, name: str, certificate: Json) -> Json:
+        """Write the status alone. Raises ClusterConflict where the Certificate was changed since it was read."""
+        path = self._path("certificates", name, group="apis/cert-manager.io/v1") + "/status"
+        return self._json(self._open(path, "PUT", certificate))
+
     def may(self, verb: str, group: str, resource: str, name: str = "", *, everywhere: bool = False) -> bool:
         """Whether our account may do this in the namespace, or in the whole cluster.
 

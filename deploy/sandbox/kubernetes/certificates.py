@@ -27,13 +27,13 @@ class KeyPair:
     key: bytes
 
 
-def self_signed(host: str, *, starts: datetime, ends: datetime) -> KeyPair:
+def self_signed(host: str, *others: str, starts: datetime, ends: datetime) -> KeyPair:
     """Make the certificate of an ingress. ``ends`` may lie in the past: an expired certificate is a case to test."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = _name(host)
     certificate = (
         _builder(name, name, key.public_key(), min(starts, ends - timedelta(seconds=1)), ends)
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName(host)]), critical=False)
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(each) for each in (host, *others)]), critical=False)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
         .sign(key, hashes.SHA256())

@@ -86,7 +86,7 @@ class Cluster:
         self.kubelet = Kubelet(self.node, wiring, self.programs)
         self._controllers = ControllerManager(self.store, self.events, clock, options.pace)
         self._sampler = Sampler(wiring, clock, options.metrics_period)
-        self._features = Features()
+        self._features = Features(cert_manager=True)
         self._disturbances = Disturbances()
         self._services: dict[str, ServiceListener] = {}
         self._runners: list[web.AppRunner] = []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from deploy.sandbox.kubernetes import images, pod_faults
+from deploy.sandbox.kubernetes import container_arguments, images, pod_faults
 from deploy.sandbox.kubernetes.container_environment import MissingConfigError, environment_of
 from deploy.sandbox.kubernetes.events import Happening
 from deploy.sandbox.kubernetes.images import Images
@@ -61,6 +61,11 @@ class ContainerStart:
         image = str(container["image"])
         if images.crashes(image):
             return pod_faults.CRASHES["CrashLoopBackOff"]
+        if self._images.is_mlflow(image):
+            values = environment_of(self._record.node.store, self._record.pod(), container)
+            refused = container_arguments.refused(container, values)
+            if refused is not None:
+                return refused
         limit = ((container.get("resources") or {}).get("limits") or {}).get("memory")
         if limit is not None and self._images.is_mlflow(image) and parse_quantity(limit) < _LEAST_MEMORY:
             return pod_faults.CRASHES["OOMKilled"]

@@ -1,9 +1,9 @@
 """The panel behind the cluster: break it on purpose, heal it again. Plain HTTP, JSON, 127.0.0.1 only.
 
-``POST /faults`` takes any of: ``metrics`` (absent | present); ``pod`` (a name, or "mlflow/0" for the first of an
-app) with ``state``; ``api`` (one disturbance or a list); ``certificate_days`` (re-issues the ingress's certificate
-to end then; may be negative); ``clear`` (all of it back to normal, first). The answer, as of ``GET /faults``, is
-what is broken now.
+``POST /faults`` takes any of: ``metrics`` and ``cert_manager`` (absent | present); ``pod`` (a name, or "mlflow/0"
+for the first of an app) with ``state``; ``api`` (one disturbance or a list); ``certificate_days`` (re-issues the
+ingress's certificate to end then; may be negative); ``clear`` (all of it back to normal, first). The answer, as of
+``GET /faults``, is what is broken now.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from deploy.sandbox.kubernetes.store import Store
 from deploy.sandbox.kubernetes.times import Clock
 from deploy.sandbox.kubernetes.wiring import Wiring
 
-_KEYS = {"metrics", "pod", "state", "api", "certificate_days", "clear"}
+_KEYS = {"metrics", "cert_manager", "pod", "state", "api", "certificate_days", "clear"}
 
 
 class _RefusedError(Exception):
@@ -72,6 +72,7 @@ class Control:
         broken = {runner.name: runner.fault for runner in self.kubelet.runners() if runner.fault != "Running"}
         return {
             "metrics": "present" if self.features.metrics else "absent",
+            "cert_manager": "present" if self.features.cert_manager else "absent",
             "pods": broken,
             "api": [disturbance.to_json() for disturbance in self.disturbances.active],
         }
@@ -81,15 +82,12 @@ class Control:
             message = f"a JSON object with any of {', '.join(sorted(_KEYS))}"
             raise _RefusedError(message)
         if body.get("clear"):
-            self.features.metrics = True
+            self.features.metrics = self.features.cert_manager = True
             self.disturbances.active.clear()
             for runner in list(self.kubelet.runners()):
                 await runner.set_fault("Running")
-        if "metrics" in body:
-            if body["metrics"] not in {"absent", "present"}:
-                message = "metrics must be absent or present"
-                raise _RefusedError(message)
-            self.features.metrics = body["metrics"] == "present"
+        for feature in {"metrics", "cert_manager"} & set(body):
+            self._install(feature, body[feature])
         if "api" in body:
             wanted = body["api"] if isinstance(body["api"], list) else [body["api"]]
             self.disturbances.active.extend([Disturbance.from_json(entry) for entry in wanted])
@@ -100,6 +98,12 @@ class Control:
                 message = f"state must be one of {', '.join(pod_faults.STATES)}"
                 raise _RefusedError(message)
             await self._runner(str(body["pod"])).set_fault(str(body["state"]))
+
+    def _install(self, feature: str, wanted: object) -> None:
+        if wanted not in {"absent", "present"}:
+            message = f"{feature} must be absent or present"
+            raise _RefusedError(message)
+        setattr(self.features, feature, wanted == "present")
 
     def _runner(self, wanted: str) -> PodRunner:
         application, _, index = wanted.partition("/")

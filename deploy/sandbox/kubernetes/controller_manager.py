@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 
+from deploy.sandbox.kubernetes.cert_manager import CertificateController
 from deploy.sandbox.kubernetes.deployments import DeploymentController
 from deploy.sandbox.kubernetes.endpoints import EndpointsController
 from deploy.sandbox.kubernetes.events import Recorder
@@ -38,6 +39,7 @@ class ControllerManager:
             StatefulSetController(*told).reconcile,
             DisruptionBudgets(self.store, self.clock).reconcile,
             EndpointsController(self.store, self.clock).reconcile,
+            CertificateController(*told).reconcile,
         )
         for step in steps:
             try:

@@ -7,9 +7,17 @@ late by ``kubectl get``, though ``kubectl top`` asks afresh.
 
 from __future__ import annotations
 
+from deploy.sandbox.kubernetes.features import Features
 from deploy.sandbox.kubernetes.negotiation import parse_accept
 from deploy.sandbox.kubernetes.objects import Object
-from deploy.sandbox.kubernetes.resources import GROUPS, METRICS_GROUP, STORED, Resource, resources_of
+from deploy.sandbox.kubernetes.resources import (
+    CERT_MANAGER_GROUP,
+    GROUPS,
+    METRICS_GROUP,
+    STORED,
+    Resource,
+    resources_of,
+)
 
 VERSION: Object = {
     "major": "1",
@@ -28,6 +36,7 @@ VERSION: Object = {
 }
 AGGREGATED = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
 _METRICS = (METRICS_GROUP, ("v1beta1",))
+_CERT_MANAGER = (CERT_MANAGER_GROUP, ("v1",))
 
 
 def wants_aggregated(accept: str) -> bool:
@@ -42,9 +51,10 @@ def wants_aggregated(accept: str) -> bool:
     return False
 
 
-def groups(*, metrics: bool) -> tuple[tuple[str, tuple[str, ...]], ...]:
+def groups(features: Features) -> tuple[tuple[str, tuple[str, ...]], ...]:
     """Return the named groups that are served now."""
-    return (*GROUPS, _METRICS) if metrics else GROUPS
+    installed = ((_CERT_MANAGER, features.cert_manager), (_METRICS, features.metrics))
+    return (*GROUPS, *(group for group, is_installed in installed if is_installed))
 
 
 def api_versions(address: str) -> Object:
@@ -53,26 +63,26 @@ def api_versions(address: str) -> Object:
     return {"kind": "APIVersions", "versions": ["v1"], "serverAddressByClientCIDRs": [entry]}
 
 
-def group_list(*, metrics: bool) -> Object:
+def group_list(features: Features) -> Object:
     """Answer /apis."""
     return {
         "kind": "APIGroupList",
         "apiVersion": "v1",
-        "groups": [_group(name, versions) for name, versions in groups(metrics=metrics)],
+        "groups": [_group(name, versions) for name, versions in groups(features)],
     }
 
 
-def group(name: str, *, metrics: bool) -> Object | None:
+def group(name: str, features: Features) -> Object | None:
     """Answer /apis/<group>; None where there is no such group."""
-    for entry, versions in groups(metrics=metrics):
+    for entry, versions in groups(features):
         if entry == name:
             return {"kind": "APIGroup", "apiVersion": "v1", **_group(name, versions)}
     return None
 
 
-def resource_list(name: str, version: str, *, metrics: bool) -> Object | None:
+def resource_list(name: str, version: str, features: Features) -> Object | None:
     """Answer /api/v1 and /apis/<group>/<version>; None where there is no such group and version."""
-    known = {"": ("v1",), **dict(groups(metrics=metrics))}
+    known = {"": ("v1",), **dict(groups(features))}
     if version not in known.get(name, ()):
         return None
     entries = [entry for resource in resources_of(name, version) for entry in _entries(resource)]
@@ -81,9 +91,9 @@ def resource_list(name: str, version: str, *, metrics: bool) -> Object | None:
     return body if not name else {"kind": body["kind"], "apiVersion": "v1", **body}
 
 
-def aggregated(*, core: bool, metrics: bool) -> Object:
+def aggregated(features: Features, *, core: bool) -> Object:
     """Answer /api or /apis with everything at once."""
-    chosen = (("", ("v1",)),) if core else groups(metrics=metrics)
+    chosen = (("", ("v1",)),) if core else groups(features)
     items = [
         {
             "metadata": {"name": name, "creationTimestamp": None} if name else {"creationTimestamp": None},

@@ -11,3 +11,5 @@ class Features:
 
     metrics: bool = True
     """Whether metrics-server is: without it the group is not in discovery, and its paths are 404."""
+    cert_manager: bool = False
+    """Whether cert-manager is: without it there is no kind Certificate, and nobody issues."""

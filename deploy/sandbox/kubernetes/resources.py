@@ -215,6 +215,11 @@ CUSTOM_RESOURCE_DEFINITIONS = Resource(
     "apiextensions.k8s.io", "v1", "CustomResourceDefinition", "customresourcedefinitions", namespaced=False,
     short_names=("crd", "crds"), has_generation=True, subresources=(_status("CustomResourceDefinition"),),
 )  # fmt: skip
+CERTIFICATES = Resource(
+    "cert-manager.io", "v1", "Certificate", "certificates",
+    short_names=("cert", "certs"), categories=("cert-manager",), has_generation=True,
+    subresources=(_status("Certificate"),),
+)  # fmt: skip
 
 TOKEN_REVIEWS = Resource("authentication.k8s.io", "v1", "TokenReview", "tokenreviews", namespaced=False, verbs=_CREATE)
 SELF_SUBJECT_REVIEWS = Resource(
@@ -243,7 +248,7 @@ STORED = (
     CONTROLLER_REVISIONS, DAEMON_SETS, DEPLOYMENTS, REPLICA_SETS, STATEFUL_SETS,
     CRON_JOBS, JOBS, HORIZONTAL_POD_AUTOSCALERS, INGRESS_CLASSES, INGRESSES, NETWORK_POLICIES, POD_DISRUPTION_BUDGETS,
     ENDPOINT_SLICES, LEASES, CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, ROLE_BINDINGS, ROLES, STORAGE_CLASSES,
-    PRIORITY_CLASSES, CUSTOM_RESOURCE_DEFINITIONS,
+    PRIORITY_CLASSES, CUSTOM_RESOURCE_DEFINITIONS, CERTIFICATES,
 )  # fmt: skip
 REVIEWS = (
     SELF_SUBJECT_REVIEWS, TOKEN_REVIEWS, LOCAL_SUBJECT_ACCESS_REVIEWS, SELF_SUBJECT_ACCESS_REVIEWS,
@@ -251,6 +256,7 @@ REVIEWS = (
 )  # fmt: skip
 MEASURED = (NODE_METRICS, POD_METRICS)
 METRICS_GROUP = "metrics.k8s.io"
+CERT_MANAGER_GROUP = "cert-manager.io"
 
 GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("apiregistration.k8s.io", ("v1",)),

@@ -26,7 +26,7 @@ from deploy.sandbox.kubernetes.negotiation import negotiate
 from deploy.sandbox.kubernetes.objects import Object
 from deploy.sandbox.kubernetes.reading import LIST_SHAPES, Reader
 from deploy.sandbox.kubernetes.requests import Target, parse_target
-from deploy.sandbox.kubernetes.resources import METRICS_GROUP, POD_METRICS
+from deploy.sandbox.kubernetes.resources import CERT_MANAGER_GROUP, METRICS_GROUP, POD_METRICS
 from deploy.sandbox.kubernetes.reviews import Reviews
 from deploy.sandbox.kubernetes.scale import scale_of
 from deploy.sandbox.kubernetes.schema import openapi
@@ -97,7 +97,7 @@ class ApiServer:
                 document = openapi.answer(parts[2:])
                 return json_answer(document) if document is not None else page_not_found()
             return self._about_itself(request, parts)
-        if target.resource.group == METRICS_GROUP and not self.features.metrics:
+        if not self._is_installed(target.resource.group):
             return page_not_found()
         self.authorizer.require(user, attributes_of(target))
         if target.verb not in {"get", "list", "watch"} or target.subresource == "exec":
@@ -150,8 +150,10 @@ class ApiServer:
             items = self.metrics.nodes(selector)
         return {**kind, "kind": target.resource.list_kind, "metadata": {}, "items": items}
 
+    def _is_installed(self, group: str) -> bool:
+        return {METRICS_GROUP: self.features.metrics, CERT_MANAGER_GROUP: self.features.cert_manager}.get(group, True)
+
     def _about_itself(self, request: web.Request, parts: list[str]) -> web.Response:
-        metrics = self.features.metrics
         if len(parts) >= 1 and parts[0] in _HEALTH:
             return web.Response(text="ok", headers=standard_headers())
         wants_all = discovery.wants_aggregated(request.headers.get("Accept", ""))
@@ -160,16 +162,16 @@ class ApiServer:
             case ["version"]:
                 body = discovery.VERSION
             case ["api" | "apis" as root] if wants_all:
-                body = discovery.aggregated(core=root == "api", metrics=metrics)
+                body = discovery.aggregated(self.features, core=root == "api")
                 return json_answer(body, content_type=discovery.AGGREGATED)
             case ["api"]:
                 body = discovery.api_versions(self.address)
             case ["apis"]:
-                body = discovery.group_list(metrics=metrics)
+                body = discovery.group_list(self.features)
             case ["api", version]:
-                body = discovery.resource_list("", version, metrics=metrics)
+                body = discovery.resource_list("", version, self.features)
             case ["apis", group]:
-                body = discovery.group(group, metrics=metrics)
+                body = discovery.group(group, self.features)
             case ["apis", group, version]:
-                body = discovery.resource_list(group, version, metrics=metrics)
+                body = discovery.resource_list(group, version, self.features)
         return json_answer(body) if body is not None else page_not_found()

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import base64
+from datetime import datetime
+
+from cryptography import x509
 
 from deploy.sandbox.kubernetes.certificates import KeyPair
-from deploy.sandbox.kubernetes.objects import Object
+from deploy.sandbox.kubernetes.objects import Object, owner_reference
+from deploy.sandbox.kubernetes.times import to_rfc3339
 from deploy.sandbox.kubernetes.wiring import Process, Wiring
 
 HOST = "mlflow.254carbon.local"
 TLS_SECRET = "mlflow-tls"  # noqa: S105 - a name
 TLS_DAYS = 60
+ISSUER = "selfsigned"
 DATABASE_SECRET = "mlflow-backend-secret"  # noqa: S105 - a name
 CONFIG = "mlflow-config"
 MLFLOW_PORT, POSTGRES_PORT, MINIO_PORT = 5000, 5432, 9000
@@ -105,7 +110,7 @@ def ingress(wiring: Wiring) -> Object:
             "name": "mlflow-ingress",
             "namespace": wiring.namespace,
             "labels": {"app": "mlflow"},
-            "annotations": {"cert-manager.io/cluster-issuer": "selfsigned"},
+            "annotations": {"cert-manager.io/cluster-issuer": ISSUER},
         },
         "spec": {
             "ingressClassName": "nginx",
@@ -145,6 +150,47 @@ def tls_secret(wiring: Wiring, pair: KeyPair) -> Object:
 def tls_data(pair: KeyPair) -> dict[str, str]:
     """Return the data of a kubernetes.io/tls Secret."""
     return {"tls.crt": _encoded(pair.certificate), "tls.key": _encoded(pair.key)}
+
+
+def certificate(wiring: Wiring, ingress: Object, pair: KeyPair, now: datetime) -> Object:
+    """Return the Certificate that cert-manager makes for an Ingress that names an issuer."""
+    item: Object = {
+        "metadata": {
+            "name": TLS_SECRET,
+            "namespace": wiring.namespace,
+            "labels": {"app": "mlflow"},
+            "generation": 1,
+            "ownerReferences": [owner_reference("networking.k8s.io/v1", "Ingress", ingress)],
+        },
+        "spec": {
+            "dnsNames": [HOST],
+            "issuerRef": {"group": "cert-manager.io", "kind": "ClusterIssuer", "name": ISSUER},
+            "secretName": TLS_SECRET,
+            "usages": ["digital signature", "key encipherment"],
+        },
+    }
+    return {**item, "status": certificate_status(item, pair, now, revision=1)}
+
+
+def certificate_status(item: Object, pair: KeyPair, now: datetime, revision: int) -> Object:
+    """Return the status of a Certificate that was just issued."""
+    issued = x509.load_pem_x509_certificate(pair.certificate)
+    starts, ends = issued.not_valid_before_utc, issued.not_valid_after_utc
+    ready: Object = {
+        "type": "Ready",
+        "status": "True",
+        "reason": "Ready",
+        "message": "Certificate is up to date and has not expired",
+        "lastTransitionTime": to_rfc3339(now),
+        "observedGeneration": item["metadata"].get("generation", 1),
+    }
+    return {
+        "conditions": [ready],
+        "notBefore": to_rfc3339(starts),
+        "notAfter": to_rfc3339(ends),
+        "renewalTime": to_rfc3339(ends - (ends - starts) / 3),
+        "revision": revision,
+    }
 
 
 def disruption_budget(wiring: Wiring) -> Object:

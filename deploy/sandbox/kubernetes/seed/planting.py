@@ -15,6 +15,7 @@ from deploy.sandbox.kubernetes.identifiers import template_hash
 from deploy.sandbox.kubernetes.objects import Object, name_of, namespace_of, owner_reference
 from deploy.sandbox.kubernetes.ownership import create_pod
 from deploy.sandbox.kubernetes.resources import (
+    CERTIFICATES,
     CLUSTER_ROLE_BINDINGS,
     CLUSTER_ROLES,
     CONFIG_MAPS,
@@ -81,7 +82,8 @@ class Planter:
             item["spec"]["ports"][0].pop("name")
             defaulting.default_service(item, address)
             self.store.create(SERVICES, item)
-        self.store.create(INGRESSES, manifests.ingress(wiring))
+        ingress = self.store.create(INGRESSES, manifests.ingress(wiring))
+        self.store.create(CERTIFICATES, manifests.certificate(wiring, ingress, pair, now))
         self.store.create(POD_DISRUPTION_BUDGETS, manifests.disruption_budget(wiring))
         self.store.create(ROLES, access.worker_role(namespace))
         self.store.create(ROLE_BINDINGS, access.worker_role_binding(namespace))

@@ -7,6 +7,7 @@ from datetime import datetime
 from deploy.sandbox.kubernetes.objects import Object
 from deploy.sandbox.kubernetes.resources import Resource
 from deploy.sandbox.kubernetes.tables.access import ACCESS_TABLES
+from deploy.sandbox.kubernetes.tables.certificates import CERTIFICATE_TABLES
 from deploy.sandbox.kubernetes.tables.cluster import CLUSTER_TABLES
 from deploy.sandbox.kubernetes.tables.columns import AGE, NAME, Table, age_of
 from deploy.sandbox.kubernetes.tables.configuration import CONFIGURATION_TABLES
@@ -21,6 +22,7 @@ _TABLES: dict[str, Table] = {
     **CONFIGURATION_TABLES,
     **CLUSTER_TABLES,
     **ACCESS_TABLES,
+    **CERTIFICATE_TABLES,
 }
 _PLAIN = Table((NAME, AGE), lambda item, now: [item["metadata"]["name"], age_of(item, now)])
 

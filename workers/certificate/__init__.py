@@ -1,0 +1,1 @@
+"""The certificate that MLflow's Ingress shows: read as a whole, and renewed through cert-manager."""
