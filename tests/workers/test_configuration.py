@@ -415,6 +415,13 @@ def test_pods_that_are_older_than_the_configmap_are_told(systems, admin):
         ConfigSet(pairs={"log_level": "debug"}).plan(systems)
 
 
+def test_what_slack_would_show_otherwise_bears_a_fingerprint_and_is_put_back_by_hand():
+    for value in ("a  b", "a`b", "x" * 600):
+        assert "fingerprint" in values.shown("uid", "name", value)
+        assert values.undo_commands({"name": value}) == ((), ("name",))
+    assert values.shown("uid", "name", "a b") == "a b"
+
+
 KEYS = st.from_regex(r"[a-z][a-z0-9_.]{0,20}", fullmatch=True)
 
 
