@@ -296,6 +296,11 @@ def test_what_cannot_be_is_refused_before_anybody_is_asked(admin, make, text, sa
     assert (data(admin), pods(admin)) == (FIRST, before)
 
 
+def test_a_rule_that_makes_no_sense_stops_the_program(make):
+    with pytest.raises(settings.SettingsError, match="pattern is wrong.*must be a regular expression"):
+        make(configuration={"keys": {"a": {"pattern": "["}}})
+
+
 def test_a_configmap_that_is_not_there_is_told(admin, make):
     systems = make("kubeconfig", kubernetes={"configmap": "none"})
     for operation in (ConfigSet(pairs={"a": "1"}).plan, ConfigUnset(keys=("a",)).plan):
