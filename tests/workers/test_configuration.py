@@ -297,7 +297,7 @@ def test_what_cannot_be_is_refused_before_anybody_is_asked(admin, make, text, sa
 
 
 def test_a_rule_that_makes_no_sense_stops_the_program(make):
-    with pytest.raises(settings.SettingsError, match="pattern is wrong.*must be a regular expression"):
+    with pytest.raises(settings.SettingsError, match=r"pattern is wrong.*must be a regular expression"):
         make(configuration={"keys": {"a": {"pattern": "["}}})
 
 
