@@ -296,6 +296,11 @@ def test_what_cannot_be_is_refused_before_anybody_is_asked(admin, make, text, sa
     assert (data(admin), pods(admin)) == (FIRST, before)
 
 
+def test_a_rule_that_makes_no_sense_stops_the_program(make):
+    with pytest.raises(settings.SettingsError, match=r"pattern is wrong.*must be a regular expression"):
+        make(configuration={"keys": {"a": {"pattern": "["}}})
+
+
 def test_a_configmap_that_is_not_there_is_told(admin, make):
     systems = make("kubeconfig", kubernetes={"configmap": "none"})
     for operation in (ConfigSet(pairs={"a": "1"}).plan, ConfigUnset(keys=("a",)).plan):
@@ -413,6 +418,13 @@ def test_pods_that_are_older_than_the_configmap_are_told(systems, admin):
     assert report.hints == ("restart",)
     with pytest.raises(OperatorError, match="/mlflow restart lets them take it"):
         ConfigSet(pairs={"log_level": "debug"}).plan(systems)
+
+
+def test_what_slack_would_show_otherwise_bears_a_fingerprint_and_is_put_back_by_hand():
+    for value in ("a  b", "a`b", "x" * 600):
+        assert "fingerprint" in values.shown("uid", "name", value)
+        assert values.undo_commands({"name": value}) == ((), ("name",))
+    assert values.shown("uid", "name", "a b") == "a b"
 
 
 KEYS = st.from_regex(r"[a-z][a-z0-9_.]{0,20}", fullmatch=True)

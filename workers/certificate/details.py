@@ -40,7 +40,6 @@ class Details:
     serial: str
     fingerprint: str
     key: str
-    signature: str
     chain: tuple[Link, ...]
     self_signed: bool
     key_state: str
@@ -60,23 +59,22 @@ def read(secret: dict[str, Any], name: str) -> Details:
     encoded = fields.text("data", "tls.crt")
     found = certificate.read(encoded, name)
     leaf, *above = x509.load_pem_x509_certificates(base64.b64decode(encoded))
-    links = [
-        Link(
-            each.subject.rfc4514_string(), each.issuer.rfc4514_string(), each.not_valid_after_utc, _signed(below, each)
-        )
-        for below, each in zip([leaf, *above], above, strict=False)
-    ]
+    links = [_link(each, below) for below, each in zip([leaf, *above], above, strict=False)]
     return Details(
         certificate=found,
         addresses=_addresses(leaf),
         serial=_octets(f"{leaf.serial_number:x}"),
         fingerprint=_octets(leaf.fingerprint(hashes.SHA256()).hex()),
         key=_key(leaf),
-        signature=leaf.signature_algorithm_oid._name,  # noqa: SLF001 - the only place that has it (cryptography 49)
         chain=tuple(links),
         self_signed=_signed(leaf, leaf),
         key_state=_key_state(leaf, fields.text("data", "tls.key")),
     )
+
+
+def _link(each: x509.Certificate, below: x509.Certificate) -> Link:
+    names = each.subject.rfc4514_string(), each.issuer.rfc4514_string()
+    return Link(*names, each.not_valid_after_utc, _signed(below, each))
 
 
 def _octets(digits: str) -> str:

@@ -89,7 +89,6 @@ def sections(behind: Behind, details: Details, now: datetime) -> tuple[Section, 
         ("not before", moment(found.begins)),
         ("not after", f"{moment(found.ends)} ({days} days left)"),
         ("key", f"{details.key}; the private key {details.key_state}"),
-        ("signature", details.signature),
         ("serial number", details.serial),
         ("SHA-256 fingerprint", details.fingerprint),
     )

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 LONGEST_VALUE: Final = 500
 """Characters of a value that is set from here: what is approved must be readable as a whole."""
-LONGEST_SHOWN: Final = 200
 MOST_KEYS: Final = 20
 """Keys in one change: as many as a plan shows."""
 NOT_SET: Final = "(not set)"
@@ -113,8 +112,8 @@ def shown(uid: str, key: str, value: str | None) -> str:
         return "(empty)"
     if looks_secret(key, value):
         return f"hidden, fingerprint {fingerprint(uid, key, value)}"
-    if len(value) > LONGEST_SHOWN or " ".join(value.split()) != value:
-        flat = " ".join(value[:LONGEST_SHOWN].split())
+    if len(value) > LONGEST_VALUE or not _is_plain(value):
+        flat = " ".join(value[:LONGEST_VALUE].split())
         return f"{flat}… ({len(value):,} characters, fingerprint {fingerprint(uid, key, value)})"
     return value
 
@@ -139,4 +138,9 @@ def undo_commands(before: Mapping[str, str | None]) -> tuple[tuple[str, ...], tu
 
 
 def _can_be_typed(key: str, value: str) -> bool:
-    return not value_problem(key, value) and not set(value) & set(_RETYPED)
+    return not value_problem(key, value) and _is_plain(value) and not set(value) & set(_RETYPED)
+
+
+def _is_plain(value: str) -> bool:
+    """Whether Slack shows it as it is: within code, spaces are shown as one, and a backtick as an apostrophe."""
+    return " ".join(value.split()) == value and "`" not in value
