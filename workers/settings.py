@@ -112,6 +112,9 @@ class KubernetesNames(_Section):
     secret: KubernetesName = "mlflow-backend-secret"  # noqa: S105 - a name, not a secret
     tls_secret: KubernetesName = "mlflow-tls"  # noqa: S105 - a name, not a secret
     selector: str = Field("app=mlflow", description="label selector of MLflow's pods")
+    backend_store_variable: str = Field(
+        "MLFLOW_BACKEND_STORE_URI", description="the container's variable that holds the database's address"
+    )
     postgres_selector: str = Field("app=postgres", description="label selector of PostgreSQL's pods")
     storage_selector: str = Field("app=minio", description="label selector of the object store's pods")
 

@@ -13,6 +13,7 @@ from deploy.sandbox.wiring import OPS_CHANNEL
 from workers import settings
 from workers.deployment import update
 from workers.systems.cluster import Cluster
+from workers.systems.database import Database
 
 SECONDS = 20
 
@@ -478,3 +479,47 @@ def test_a_worker_killed_in_a_step_leaves_old_or_new_and_says_which(people, aske
     people["ben"].press(OPS_CHANNEL, back["ts"], "approve")
     omar.wait_for(lambda: "mlflow is as it was in revision" in words(now(omar, back)) or None, deadline=100)
     assert cluster.deployment("mlflow")["spec"]["template"] == before
+
+
+ALEMBIC = """
+import os, sys
+from alembic import command
+from mlflow.store.db.utils import _get_alembic_config
+command.downgrade(_get_alembic_config(os.environ["DATABASE"].replace("%", "%%")), "-1")
+"""
+
+
+def test_an_update_to_another_schema_upgrades_it_first(people, asked, cluster, sandbox):
+    before = image(cluster)
+    database = Database.connect(settings.load(sandbox.process_env))
+    head = database.schema_revision()
+    subprocess.run([sys.executable, "-c", ALEMBIC], env={**sandbox.process_env, "DATABASE": database.url}, check=True)
+    older = database.schema_revision()
+    assert older != head
+    omar = people["omar"]
+    message = asked("update v3.18.0")
+    said = words(message)
+    assert f"schema of the database: `{older}` → `{head}`" in said
+    assert "mlflow db upgrade" in said
+    assert "Going back then means restoring the database too" in said
+    people["ada"].press(OPS_CHANNEL, message["ts"], "approve")
+    omar.wait_for(lambda: "Every pod of mlflow runs" in words(now(omar, message)) or None, deadline=120)
+    assert database.schema_revision() == head
+    jobs = cluster.list(f"/apis/batch/v1/namespaces/{cluster.namespace}/jobs")
+    assert [each["metadata"]["name"] for each in jobs if "mlflow-" in each["metadata"]["name"]] == []
+    back = asked(f"update {before}")
+    people["ben"].press(OPS_CHANNEL, back["ts"], "approve")
+    omar.wait_for(lambda: "Every pod of mlflow runs" in words(now(omar, back)) or None, deadline=100)
+
+
+def test_maintenance_is_pinned_and_ended(people):
+    omar = people["omar"]
+    assert omar.command(OPS_CHANNEL, '/mlflow maintenance start "new disks" --for 1h').ok
+    root = omar.wait_for(
+        lambda: omar.find(OPS_CHANNEL, "what runs by the clock, and alarms, are held"), deadline=SECONDS
+    )
+    assert actions(root) == ["undo"]
+    omar.wait_for(lambda: now(omar, root).get("pinned_to") or None, deadline=SECONDS)
+    omar.press(OPS_CHANNEL, root["ts"], "undo")
+    omar.wait_for(lambda: omar.find_reply(OPS_CHANNEL, root["ts"], "The maintenance is over"), deadline=SECONDS)
+    omar.wait_for(lambda: not now(omar, root).get("pinned_to") or None, deadline=SECONDS)

@@ -155,7 +155,7 @@ def test_every_pod_is_a_new_one_that_was_started_with_the_change(systems, admin)
     assert report.status is Status.OK
     assert "gunicorn_workers is 8 (was 4), new is two words (was (not set))" in report.summary
     assert "every pod of mlflow was started with it" in report.summary
-    assert report.hints == ("config set gunicorn_workers=4", "config unset new", "config show")
+    assert (report.undo, *report.hints) == ("config set gunicorn_workers=4", "config unset new", "config show")
     assert data(admin) == {**FIRST, "gunicorn_workers": "8", "new": "two words"}
     after = pods(admin)
     assert not set(before) & set(after)
@@ -168,7 +168,7 @@ def test_the_undo_command_undoes_it(systems, admin):
     report = ConfigUnset(keys=("log_level",)).run(systems, Quiet())
     assert report.status is Status.OK
     assert "log_level" not in data(admin)
-    parse(report.hints[0]).run(systems, Quiet())
+    parse(report.undo).run(systems, Quiet())
     assert data(admin) == FIRST
 
 
@@ -266,7 +266,7 @@ def test_a_write_whose_answer_is_lost_is_looked_up(systems, admin, running):
         faults(running, clear=True)
     assert report.status is Status.OK
     assert "is 8 (was 4)" in report.summary
-    assert report.hints[0] == "config set gunicorn_workers=4"
+    assert report.undo == "config set gunicorn_workers=4"
 
 
 RULES = {

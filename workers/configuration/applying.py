@@ -18,7 +18,7 @@ from workers.configuration import values
 from workers.configuration.held import CHECKSUM, Held
 from workers.configuration.taking import Taking
 from workers.deployment.restart import ANNOTATION as RESTARTED
-from workers.deployment.rollout import Outcome, Watched, watch
+from workers.deployment.rollout import Outcome, Unstoppable, Watched, watch
 from workers.health.amounts import listed
 from workers.health.fields import Fields
 from workers.operation import Cancelled, OperatorError, Progress, Report, Status, Table
@@ -55,8 +55,9 @@ def carry_out(systems: Systems, progress: Progress, wanted: Wanted) -> Report:
     try:
         outcome = _roll_out(systems, progress, edited)
     except Cancelled:
-        _put_back(systems, progress, edited)
-        raise
+        back = _put_back(systems, progress, edited)
+        state = "every pod is ready" if back.well else back.why
+        raise Cancelled(f"{names.configmap} is as it was, and {state}.") from None
     except OperatorError as error:
         outcome = Outcome(well=False, why=error.message.rstrip("."))
     if not outcome.well:
@@ -70,7 +71,8 @@ def carry_out(systems: Systems, progress: Progress, wanted: Wanted) -> Report:
         status=Status.WARN if doubt else Status.OK,
         summary=f"{after}, and {proof}.",
         sections=(_changed(systems, edited), *outcome.sections),
-        hints=(*commands, "config show"),
+        hints=(*commands[1:], "config show"),
+        undo=next(iter(commands), ""),
     )
 
 
@@ -157,24 +159,6 @@ def _unproven(systems: Systems, edited: Edited) -> str:
     return ""
 
 
-@dataclass(frozen=True)
-class _Unstoppable:
-    """Putting back is told of, and not stopped half way."""
-
-    progress: Progress
-
-    def step(self, name: str) -> None:
-        """Pass it on."""
-        self.progress.step(name)
-
-    def advance(self, done: int, total: int, unit: str) -> None:
-        """Pass it on."""
-        self.progress.advance(done, total, unit)
-
-    def checkpoint(self) -> None:
-        """Hear nothing."""
-
-
 def _failed(systems: Systems, progress: Progress, edited: Edited, outcome: Outcome) -> Report:
     names = systems.settings.ops.kubernetes
     commands, _ = values.undo_commands(edited.before)
@@ -203,7 +187,7 @@ def _put_back(systems: Systems, progress: Progress, edited: Edited) -> Outcome:
     progress.step(f"Putting {names.configmap} back")
     _restore(systems, edited)
     systems.cluster.patch_deployment(names.deployment, _annotated(edited.annotations))
-    return watch(Watched.of(systems, READY_SECONDS), _Unstoppable(progress))
+    return watch(Watched.of(systems, READY_SECONDS), Unstoppable(progress))
 
 
 def _restore(systems: Systems, edited: Edited) -> None:

@@ -11,9 +11,10 @@ from workers.configuration import values
 from workers.configuration.applying import Wanted, carry_out
 from workers.configuration.held import Held, older_pods, require_permission
 from workers.configuration.taking import Taking
+from workers.deployment.rollout import state_now
 from workers.health.amounts import listed
 from workers.health.fields import Fields
-from workers.operation import Change, Operation, OperatorError, Plan, Progress, Report, Risk
+from workers.operation import AlreadySo, Change, Operation, OperatorError, Plan, Progress, Report, Risk
 
 if TYPE_CHECKING:
     from workers.settings import Ops
@@ -66,6 +67,10 @@ class ConfigSet(Operation):
         """Do it, watch it, prove it; put back what does not come up."""
         return carry_out(systems, progress, dict(self.pairs))
 
+    def aftermath(self, systems: Systems, planned: Plan) -> str:
+        """Whether the ConfigMap holds it, and which pods run with it."""
+        return f"{super().aftermath(systems, planned)} {_pods_now(systems)}"
+
 
 class ConfigUnset(Operation):
     """Remove keys from the ConfigMap."""
@@ -88,6 +93,10 @@ class ConfigUnset(Operation):
     def run(self, systems: Systems, progress: Progress) -> Report:
         """Do it, watch it, prove it; put back what does not come up."""
         return carry_out(systems, progress, dict.fromkeys(self.keys))
+
+    def aftermath(self, systems: Systems, planned: Plan) -> str:
+        """Whether the ConfigMap holds them, and which pods run without."""
+        return f"{super().aftermath(systems, planned)} {_pods_now(systems)}"
 
 
 def _plan(systems: Systems, wanted: Wanted) -> Plan:
@@ -144,12 +153,12 @@ def _differing(systems: Systems, held: Held, wanted: Wanted) -> Wanted:
             raise OperatorError(f"{key} of {held.name} holds binary data.", "Change it with kubectl.")
         if value is None and key not in held.data:
             known = f"It has {', '.join(sorted(held.data))}." if held.data else "It is empty."
-            raise OperatorError(f"{held.name} has no key {key}.", known)
+            raise AlreadySo(f"{held.name} has no key {key}.", known)
     differing = {key: value for key, value in wanted.items() if held.data.get(key) != value}
     if not differing:
         same = ", ".join(f"{key}={value}" for key, value in wanted.items())
         older = older_pods(systems, held)
-        raise OperatorError(
+        raise AlreadySo(
             f"{held.name} has {same} already.",
             f"{listed(older)} were started before it was changed: /mlflow restart lets them take it."
             if older
@@ -163,3 +172,10 @@ def _undo_sentence(before: Mapping[str, str | None]) -> str:
     told = " and ".join(f"/mlflow {command}" for command in commands)
     by_hand = f"put {', '.join(lost)} back by hand: no command shows the value" if lost else ""
     return "; ".join(part for part in (told, by_hand) if part)
+
+
+def _pods_now(systems: Systems) -> str:
+    older = older_pods(systems, Held.read(systems))
+    if older:
+        return f"{listed(older)} were started before that: /mlflow restart lets them take it."
+    return state_now(systems)

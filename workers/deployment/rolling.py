@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from workers.deployment.rollout import Outcome, Watched, watch
+from workers.deployment.rollout import Outcome, Unstoppable, Watched, watch
 from workers.operation import Cancelled, OperatorError
 from workers.systems.errors import ClusterConflict
 
@@ -52,23 +52,23 @@ def roll(systems: Systems, change: Callable[[], dict[str, Any]], progress: Progr
         outcome = watch(Watched.of(systems, READY_SECONDS), progress)
     except Cancelled:
         progress.step(f"Stopped: putting {old} back")
-        back = put_back(systems, before, changed)
+        back = put_back(systems, progress, before, changed)
         left = f"{old} is back" if back.well else f"{old} was put back, but {back.why}"
         raise Cancelled(f"{left[0].upper()}{left[1:]}.") from None
     if outcome.well:
         return Rolled(outcome)
     progress.step(f"It does not come up: putting {old} back")
-    return Rolled(outcome, put_back(systems, before, changed))
+    return Rolled(outcome, put_back(systems, progress, before, changed))
 
 
-def put_back(systems: Systems, before: dict[str, Any], changed: dict[str, Any]) -> Outcome:
+def put_back(systems: Systems, progress: Progress, before: dict[str, Any], changed: dict[str, Any]) -> Outcome:
     """Have the template of before again, and watch it. changed: ours; another one is somebody else's and stays."""
     name = systems.settings.ops.kubernetes.deployment
     try:
         _replace(systems.cluster, name, before, changed)
     except OperatorError as error:
         return Outcome(well=False, why=f"it could not be put back: {error.message}")
-    return watch(Watched.of(systems, READY_SECONDS), _Deaf())
+    return watch(Watched.of(systems, READY_SECONDS), Unstoppable(progress))
 
 
 def _replace(cluster: Cluster, name: str, before: dict[str, Any], changed: dict[str, Any]) -> None:
@@ -83,16 +83,3 @@ def _replace(cluster: Cluster, name: str, before: dict[str, Any], changed: dict[
                 raise
         else:
             return
-
-
-class _Deaf:
-    """Putting back is not stopped half way."""
-
-    def step(self, name: str) -> None:
-        """Say nothing."""
-
-    def advance(self, done: int, total: int, unit: str) -> None:
-        """Say nothing."""
-
-    def checkpoint(self) -> None:
-        """Hear nothing."""

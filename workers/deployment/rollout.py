@@ -44,6 +44,37 @@ class Outcome:
 
 
 @dataclass(frozen=True)
+class Unstoppable:
+    """Putting back is told of, and not stopped half way."""
+
+    progress: Progress
+
+    def step(self, name: str) -> None:
+        """Pass it on."""
+        self.progress.step(name)
+
+    def advance(self, done: int, total: int, unit: str) -> None:
+        """Pass it on."""
+        self.progress.advance(done, total, unit)
+
+    def checkpoint(self) -> None:
+        """Hear nothing."""
+
+
+class Unwatched:
+    """For what is done while nobody watches: planning."""
+
+    def step(self, name: str) -> None:
+        """Say nothing."""
+
+    def advance(self, done: int, total: int, unit: str) -> None:
+        """Say nothing."""
+
+    def checkpoint(self) -> None:
+        """Hear nothing."""
+
+
+@dataclass(frozen=True)
 class Watched:
     """Which Deployment, by whose pods it is known, and how long it may take."""
 

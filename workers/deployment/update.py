@@ -10,14 +10,22 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final
 
 from pydantic import Field
 
+from workers.deployment import schema
 from workers.deployment.rolling import roll
-from workers.deployment.rollout import state_now
+from workers.deployment.rollout import Unwatched, state_now
 from workers.health.fields import Fields
 from workers.operation import AlreadySo, Change, Operation, OperatorError, Plan, Progress, Report, Risk, Status
 from workers.systems.errors import GatewayError
 
 if TYPE_CHECKING:
+    from workers.deployment.schema import Schema
     from workers.systems import Systems
+
+_BACKUP: Final = "Back the database up"
+_TOO_NEW: Final = (
+    " The database's schema stays {}: pods that run go on, and one of the version before that is started anew would "
+    "not come up."
+)
 
 _TAG: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
 _IMAGE: Final = re.compile(
@@ -45,19 +53,33 @@ class Update(Operation):
         if after == before:
             raise AlreadySo(f"{names.deployment} runs {before} already.", "Nothing is to be done.")
         fields = Fields(deployment, "Deployment")
+        needs = schema.ask(systems, Unwatched(), after)
         return Plan(
             title=f"Update {names.deployment}",
             summary=f"to {after}",
             steps=(
+                *((_BACKUP, f"Upgrade the database's schema: mlflow db upgrade, in {after}") if needs.upgrade else ()),
                 f"Set the image of the container {names.container} of deployment/{names.deployment}",
                 "Wait until every pod runs it and is ready",
                 "Ask MLflow for its version",
                 "Where that does not happen: put the image before back, and wait again",
             ),
-            changes=(Change(what=f"image of {names.container}", before=before, after=after),),
-            warnings=("A newer MLflow may need another database schema: mlflow db upgrade is not run.",),
+            changes=(
+                Change(what=f"image of {names.container}", before=before, after=after),
+                *(
+                    (Change(what="schema of the database", before=needs.now, after=needs.needed),)
+                    if needs.upgrade
+                    else ()
+                ),
+            ),
+            warnings=_warnings(needs, before),
             undo=f"/mlflow update {before}",
-            facts={"image": before, "replicas": fields.number("spec", "replicas", default=1)},
+            facts={
+                "image": before,
+                "replicas": fields.number("spec", "replicas", default=1),
+                "schema": needs.now,
+                "schema needed": needs.needed or "unknown",
+            },
         )
 
     def run(self, systems: Systems, progress: Progress) -> Report:
@@ -66,6 +88,9 @@ class Update(Operation):
         before = image_of(systems.cluster.deployment(names.deployment), names.container)
         after = self._image(before)
         title = f"Update {names.deployment}"
+        needs = schema.ask(systems, progress, after)
+        if needs.upgrade:
+            self._upgrade(systems, progress, after, needs)
         containers = [{"name": names.container, "image": after}]
         patch = {"spec": {"template": {"spec": {"containers": containers}}}}
 
@@ -77,7 +102,7 @@ class Update(Operation):
             return Report(
                 title=title,
                 status=Status.FAIL,
-                summary=rolled.told(after, before),
+                summary=rolled.told(after, before) + (_TOO_NEW.format(needs.needed) if needs.upgrade else ""),
                 sections=(*rolled.outcome.sections, *(() if rolled.back.well else rolled.back.sections)),
                 hints=("history", "health pods"),
             )
@@ -94,6 +119,21 @@ class Update(Operation):
     def aftermath(self, systems: Systems, planned: Plan) -> str:
         """Which image is wanted, and how many pods run it."""
         return f"{super().aftermath(systems, planned)} {state_now(systems)} To go back: /mlflow rollback."
+
+    def _upgrade(self, systems: Systems, progress: Progress, image: str, needs: Schema) -> None:
+        progress.step(f"Upgrading the database's schema from {needs.now} to {needs.needed}")
+        ended = schema.upgrade(systems, progress, image)
+        now = systems.database.schema_revision()
+        if ended.well and now == needs.needed:
+            return
+        last = " ".join(ended.lines[-3:])[-400:]
+        why = ended.why or f"the schema is {now} afterwards"
+        state = "It is as it was" if now == needs.now else f"It is {now} now"
+        message = f"The database's schema could not be upgraded: {why}. {state}, and the image is not changed. {last}"
+        raise OperatorError(
+            message.strip(),
+            "See /mlflow health, and MLflow's notes on this version.",
+        )
 
     def _image(self, before: str) -> str:
         """The whole name of what was asked for, beside the image that runs."""
@@ -119,6 +159,15 @@ def image_of(deployment: dict[str, Any], container: str) -> str:
     raise OperatorError(
         f"The Deployment has no container {container}; it has {known}.", "Set kubernetes.container in ops.yaml."
     )
+
+
+def _warnings(needs: Schema, before: str) -> tuple[str, ...]:
+    if needs.upgrade:
+        told = f"The schema changes with it: {before} does not start on {needs.needed}."
+        return (f"{told} Going back then means restoring the database too.",)
+    if needs.why:
+        return (f"Which schema it needs could not be found out: {needs.why}. A newer one would keep it from starting.",)
+    return ()
 
 
 def _version(systems: Systems) -> str:

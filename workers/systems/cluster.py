@@ -190,6 +190,22 @@ class Cluster:
         """The pods of all namespaces that have not ended."""
         return self.list("/api/v1/pods", fieldSelector="status.phase!=Succeeded,status.phase!=Failed")
 
+    def create_job(self, job: Json) -> Json:
+        """Create a Job."""
+        return self._json(self._open(self._path("jobs", group="apis/batch/v1"), "POST", job))
+
+    def job(self, name: str) -> Json:
+        """One Job."""
+        return self.get(self._path("jobs", name, group="apis/batch/v1"))
+
+    def delete_job(self, name: str) -> None:
+        """Delete a Job with its pods; that it is not there is no error."""
+        options: Json = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background"}
+        try:
+            self._json(self._open(self._path("jobs", name, group="apis/batch/v1"), "DELETE", options))
+        except ClusterNotFound:
+            return
+
     def autoscalers(self) -> list[Json]:
         """All HorizontalPodAutoscalers of the namespace."""
         return self.list(self._path("horizontalpodautoscalers", group="apis/autoscaling/v2"))

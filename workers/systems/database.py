@@ -149,6 +149,18 @@ class Database:
             longest=RunningQuery(*longest) if longest else None,
         )
 
+    def schema_revision(self) -> str:
+        """The Alembic revision of MLflow's schema."""
+        try:
+            with self._open() as connection:
+                row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+        except (psycopg.Error, UnicodeDecodeError) as error:
+            raise self._explained(error) from None
+        if row is None:
+            msg = f"PostgreSQL at {self.address} has no schema of MLflow in {self.name}."
+            raise Nonsense(msg)
+        return str(row[0])
+
     def role(self) -> Role:
         """Who we are there."""
         try:
