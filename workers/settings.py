@@ -156,7 +156,7 @@ class Backup(_Section):
 
     retention: Retention = Retention()
     compression: Annotated[str, Field(pattern=r"^(none|gzip|lz4|zstd)(:[0-9]{1,2})?$")] = Field(
-        "zstd:1", description="pg_dump's --compress; its own default where it does not know this one"
+        "zstd:1", description="pg_dump's --compress; where it was built without, the quickest that it knows"
     )
     lock_wait_seconds: Annotated[int, Field(ge=1, le=3600)] = Field(
         60, description="how long the dump waits for a table that somebody else has locked"

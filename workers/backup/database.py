@@ -118,18 +118,23 @@ def _command(program: Program, moment: Snapshot, settings: Settings) -> list[str
     from workers.systems import postgres_programs
 
     ours = settings.ops.backup
-    command = [
+    return [
         str(program.path),
         "--format=custom",
+        f"--compress={compression(program, ours.compression)}",
         f"--snapshot={moment.id}",
         f"--lock-wait-timeout={ours.lock_wait_seconds}s",
         "--no-password",
         f"--dbname={postgres_programs.address(moment.database)}",
     ]
-    # Before version 16 it knew no method but gzip.
-    if program.major >= 16 or ours.compression.startswith("none"):  # noqa: PLR2004
-        command.insert(2, f"--compress={'0' if ours.compression.startswith('none') else ours.compression}")
-    return command
+
+
+def compression(program: Program, wanted: str) -> str:
+    """What is wanted where this pg_dump was built with it; else the quickest that it knows."""
+    # Before version 16 it knows gzip alone, by its level.
+    if program.major < 16:  # noqa: PLR2004
+        return "0" if wanted == "none" else "1"
+    return next(each for each in (wanted, "lz4:1", "gzip:1", "none") if program.compresses(each))
 
 
 def _stream(command: list[str], moment: Snapshot, bulk: Bulk, place: tuple[str, str], progress: Progress) -> Stored:

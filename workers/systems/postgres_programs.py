@@ -61,12 +61,21 @@ class Program:
         """18 of "18.4"."""
         return int(re.match(r"\d+", self.version)[0])  # type: ignore[index]
 
-    def knows(self, option: str) -> bool:
-        """Whether its help names an option."""
+    def compresses(self, how: str) -> bool:
+        """Whether this pg_dump takes --compress=`how`: what it can do was chosen when it was built.
+
+        It judges that before it connects, so it is sent where nobody is.
+        """
+        nowhere = "host=/nowhere dbname=none connect_timeout=1"
         said = subprocess.run(
-            [self.path, "--help"], capture_output=True, text=True, timeout=VERSION_SECONDS, check=False
-        ).stdout
-        return option in said
+            [self.path, "--format=custom", f"--compress={how}", f"--dbname={nowhere}"],
+            capture_output=True,
+            text=True,
+            timeout=VERSION_SECONDS,
+            check=False,
+            env=environment(),
+        ).stderr
+        return "compression" not in said
 
     def not_older_than(self, server: int) -> None:
         """Raises OperatorError where the server's major version is above the program's."""
