@@ -175,7 +175,7 @@ def _judge(code: int, said: IO[bytes], database: Database) -> None:
             "Look whether the worker has memory enough; then ask again.",
         )
     words = _last(said)
-    if re.search(r"lock timeout|canceling statement due to lock", words):
+    if re.search(r"(statement|lock) timeout.*LOCK TABLE", words):
         raise OperatorError(
             "A table was locked by somebody else for as long as the dump waits.",
             "A migration may be running: ask again after it, or raise backup.lock_wait_seconds.",
