@@ -61,7 +61,7 @@ def serve(settings: Settings, stop: threading.Event, ready: Callable[[], None]) 
 
 def check(ops: Ops) -> None:
     """Raises SettingsError where an entry's command cannot run by the clock."""
-    for name, entry in ops.schedule.items():
+    for name, entry in ops.clock.items():
         try:
             request = grammar.parse(entry.command, program="/mlflow")
         except grammar.UsageError as error:
@@ -87,7 +87,7 @@ def fire(ops: Ops, redis: Redis, now: datetime) -> list[str]:
     if maintenance.current(redis):
         return fired
     records = Records(redis)
-    for name, entry in ops.schedule.items():
+    for name, entry in ops.clock.items():
         known = redis.hget(_LAST, name)
         if known is None:
             # Met for the first time: it begins with the next tick.

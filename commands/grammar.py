@@ -73,6 +73,8 @@ class _Command(click.Command):
     """A click command whose --help is raised instead of printed and which knows its examples."""
 
     examples: tuple[str, ...] = ()
+    inside: bool = False
+    """It stands under a group's word, and not at the root."""
 
     def get_help_option(self, ctx: click.Context) -> click.Option:  # noqa: ARG002 - click's
         def show(context: click.Context, _parameter: click.Parameter, value: bool) -> None:  # noqa: FBT001 - click's
@@ -141,6 +143,41 @@ class _Group(_Command, click.Group):
                 usage = known.get_usage(nearest)
             raise UsageError(f"There is no command “{_short(word)}”. Did you mean “{near[0]}”?", usage)
         return super().resolve_command(ctx, args)
+
+
+class _GroupThatActs(_Group):
+    """A group that does something by its word alone, or with words that are no commands of its own.
+
+    acts: the name of the command that does it. takes: the words that it knows.
+    """
+
+    acts: str = ""
+    takes: tuple[str, ...] = ()
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Put the acting command's name before what is for it."""
+        first = args[0] if args else ""
+        is_option = first.startswith("-") and first not in {"-h", "--help"}
+        for_it = is_option or difflib.get_close_matches(first.lower(), self.takes, n=1, cutoff=0.6)
+        if not first or (first not in self.commands and for_it):
+            args = [self.acts, *args]
+        return super().parse_args(ctx, args)
+
+
+def group_that_acts(
+    name: str, acts: click.Command, *members: click.Command, takes: tuple[str, ...], meaning: str
+) -> click.Command:
+    """Several commands under one word, which alone is a command too: `backup`, `backup list`.
+
+    acts: the command that `name` alone is, under a word of its own as well; takes: words that may follow `name` for it.
+    """
+    made = _GroupThatActs(name, help=meaning, subcommand_metavar="[COMMAND] …", context_settings=_CONTEXT)
+    made.no_args_is_help = False
+    made.acts, made.takes = str(acts.name), takes
+    for member in (acts, *members):
+        made.add_command(member)
+        setattr(member, "inside", True)  # noqa: B010 - click's type does not have it
+    return made
 
 
 def command(
@@ -252,9 +289,14 @@ def load() -> click.Group:
     for module in sorted(pkgutil.iter_modules(commands.__path__), key=lambda found: found.name):
         members = vars(importlib.import_module(f"{commands.__name__}.{module.name}")).values()
         for member in members:
-            if isinstance(member, click.Command) and member is not root and member.name:
+            if isinstance(member, click.Command) and member is not root and member.name and not _inside(member):
                 root.add_command(member)
     return root
+
+
+def _inside(member: click.Command) -> bool:
+    """Whether it stands under a group's word and not at the root."""
+    return isinstance(member, _Command) and member.inside
 
 
 def suggestions() -> list[tuple[str, str]]:

@@ -7,6 +7,8 @@ that names the key, says what is wrong and what would be right (`SettingsError`;
 
 from __future__ import annotations
 
+import base64
+import binascii
 import difflib
 import os
 import re
@@ -72,6 +74,24 @@ def _starting_with(*prefixes: str) -> AfterValidator:
     return AfterValidator(check)
 
 
+def _keys(*, several: bool) -> AfterValidator:
+    """A key of 32 bytes in base64, or `several` with commas between them."""
+
+    def check(value: SecretStr) -> SecretStr:
+        text = value.get_secret_value()
+        for each in text.split(",") if several else [text]:
+            try:
+                raw = base64.b64decode(each.strip(), validate=True)
+            except binascii.Error:
+                raw = b""
+            if len(raw) != 32:  # noqa: PLR2004 - AES-256
+                msg = "it must be 32 random bytes in base64, as openssl rand -base64 32 prints them"
+                raise ValueError(msg)
+        return value
+
+    return AfterValidator(check)
+
+
 class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -124,6 +144,27 @@ class Storage(_Section):
 
     artifacts_bucket: BucketName = "mlflow-artifacts"
     backups_bucket: BucketName = "mlflow-backups"
+
+
+class Retention(_Section):
+    """How many backup sets are kept: the newest of each of the last so many hours, days, weeks and months."""
+
+    hourly: Annotated[int, Field(ge=0, le=10_000)] = 24
+    daily: Annotated[int, Field(ge=0, le=10_000)] = 7
+    weekly: Annotated[int, Field(ge=0, le=10_000)] = 4
+    monthly: Annotated[int, Field(ge=0, le=10_000)] = 6
+
+
+class Backup(_Section):
+    """How backups are made and kept. Where they go is storage.backups_bucket."""
+
+    retention: Retention = Retention()
+    compression: Annotated[str, Field(pattern=r"^(none|gzip|lz4|zstd)(:[0-9]{1,2})?$")] = Field(
+        "zstd:1", description="pg_dump's --compress; where it was built without, the quickest that it knows"
+    )
+    lock_wait_seconds: Annotated[int, Field(ge=1, le=3600)] = Field(
+        60, description="how long the dump waits for a table that somebody else has locked"
+    )
 
 
 class Thresholds(_Section):
@@ -276,10 +317,19 @@ class Ops(_Section):
     slack: Slack = Slack()
     scaling: Scaling = Scaling()
     configuration: Configuration = Configuration()
+    backup: Backup = Backup()
     approvals: dict[str, Approval] = Field({}, description="by the operation's name: scale, restart, …")
-    schedule: dict[str, ScheduleEntry] = Field({}, description="by name")
+    schedule: dict[str, ScheduleEntry | None] = Field(
+        {}, description="by name; beside these there is `backup`, every hour, unless it is given here, or is null"
+    )
     maintenance: MaintenanceWindows = MaintenanceWindows()
     time_zone: Annotated[str, AfterValidator(_time_zone)] = "UTC"
+
+    @property
+    def clock(self) -> dict[str, ScheduleEntry]:
+        """What runs by the clock: the schedule, and the hourly backup (where there is a channel to tell of it)."""
+        by_default = {"backup": ScheduleEntry(cron="0 * * * *", command="backup")} if self.channels else {}
+        return {name: entry for name, entry in (by_default | self.schedule).items() if entry is not None}
 
     @property
     def zone(self) -> ZoneInfo:
@@ -310,6 +360,16 @@ class Environment(BaseModel):
     database_admin_url: Annotated[SecretStr, _starting_with("postgresql://", "postgres://")] | None = Field(
         None, alias="MLFLOW_OPS_DATABASE_ADMIN_URL"
     )
+    auth_database_url: Annotated[SecretStr, _starting_with("postgresql://", "postgres://")] | None = Field(
+        None, alias="MLFLOW_OPS_AUTH_DATABASE_URL", description="basic-auth's own database, where it has one"
+    )
+    postgres_bin: Path | None = Field(
+        None, alias="MLFLOW_OPS_POSTGRES_BIN", description="the folder of pg_dump and pg_restore; else PATH"
+    )
+    backup_key: Annotated[SecretStr, _keys(several=False)] | None = Field(None, alias="MLFLOW_OPS_BACKUP_KEY")
+    backup_keys_old: Annotated[SecretStr, _keys(several=True)] | None = Field(
+        None, alias="MLFLOW_OPS_BACKUP_KEYS_OLD", description="only to read with, commas between them"
+    )
     ready_file: Path | None = Field(
         None, alias="MLFLOW_OPS_READY_FILE", description="written once the process can serve; removed at its end"
     )
@@ -330,6 +390,8 @@ _MEANING = {
     "redis_url": "the address of Redis, such as redis://:password@host:6379/0",
     "mlflow_tracking_uri": "the address of MLflow, such as http://mlflow.data-platform.svc.cluster.local:5000",
     "database_url": "the address of MLflow's database, such as postgresql://user:password@host:5432/mlflow",
+    "auth_database_url": "the address of basic-auth's database, such as postgresql://user:password@host:5432/auth",
+    "backup_key": "32 random bytes in base64, as openssl rand -base64 32 prints them",
     "database_admin_url": "the address of its server for a role with CREATEDB, such as postgresql://admin:password@host/postgres",
 }
 
@@ -362,6 +424,8 @@ def _secrets(environ: Mapping[str, str]) -> Iterator[str]:
     for name, value in environ.items():
         if name.endswith(("_TOKEN", "_PASSWORD", "_SECRET", "_KEY")):
             yield value
+        if name == "MLFLOW_OPS_BACKUP_KEYS_OLD":
+            yield from (each.strip() for each in value.split(","))
         with suppress(ValueError):
             password = urlsplit(value).password if "://" in value else None
             if password:

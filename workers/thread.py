@@ -14,6 +14,7 @@ import structlog
 from redis.exceptions import RedisError
 
 from workers import buttons, render
+from workers.health.amounts import duration
 from workers.operation import Cancelled
 from workers.outbox import Outbox, draft
 
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 EDIT_SECONDS = 1.0
 LOOK_SECONDS = 0.5
+PACE_SECONDS = 3.0
+"""A rate measured over less than these is none."""
 
 _log = structlog.get_logger(__name__)
 
@@ -46,17 +49,20 @@ class SlackThread:
         self._looked = monotonic()
         self._monotonic = monotonic
         self._step = ""
+        self._began = monotonic()
         self._edited = monotonic()
         self._cancellable = cancellable
 
     def step(self, name: str) -> None:
         """See Progress."""
         self._step = name
+        self._began = self._monotonic()
         self._show("")
 
     def advance(self, done: int, total: int, unit: str) -> None:
         """See Progress."""
-        self._edit(f"{done:,} of {total:,} {unit}")
+        took = self._monotonic() - self._began
+        self._edit(f"{done:,} of {total:,} {unit}{_pace(done, total, unit, took)}")
 
     def checkpoint(self) -> None:
         """See Progress; Redis is asked at most once in LOOK_SECONDS."""
@@ -85,6 +91,15 @@ class SlackThread:
             self._outbox.push(self._record.id, draft("edit", message))
         except RedisError as error:
             _log.warning("progress could not be shown", error=type(error).__name__)
+
+
+def _pace(done: int, total: int, unit: str, seconds: float) -> str:
+    """How fast, and how long it will take yet; nothing where it is too early to say."""
+    if seconds < PACE_SECONDS or done <= 0:
+        return ""
+    rate = done / seconds
+    left = f", {duration((total - done) / rate)} left" if total > done else ""
+    return f" · {rate:,.0f} {unit}/s{left}" if rate >= 1 else left.replace(",", " ·", 1)
 
 
 def success(record: Record, report: Report) -> list[tuple[Kind, str]]:

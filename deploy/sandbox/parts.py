@@ -60,6 +60,7 @@ def worker_environment(folder: Folder, ports: Mapping[str, int], credentials: Cr
             ports["postgres"], postgres.ADMIN, credentials.postgres_admin, "postgres"
         ),
         "MLFLOW_OPS_BACKUP_KEY": credentials.backup_key,
+        "MLFLOW_OPS_POSTGRES_BIN": str(postgres.installed_programs()),
     }
 
 

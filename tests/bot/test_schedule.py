@@ -19,7 +19,7 @@ BERLIN = ZoneInfo("Europe/Berlin")
 
 
 def ops(**entries):
-    found = {name: {"cron": cron, "command": "health queues"} for name, cron in entries.items()}
+    found = {name: {"cron": cron, "command": "health queues"} for name, cron in entries.items()} | {"backup": None}
     return Ops.model_validate({"channels": ["C0OPS"], "time_zone": "Europe/Berlin", "schedule": found})
 
 
@@ -72,6 +72,21 @@ def test_what_was_slept_through_is_caught_up_once_and_says_that_it_is_late(redis
     record = Records(redis).get(record_id)
     assert record.words == "health queues (due 08 May 08:00, late)"
     assert record.requester == "schedule:morning"
+
+
+def test_every_hour_there_is_a_backup_unless_ops_yaml_says_otherwise(redis):
+    told = Ops.model_validate({"channels": ["C0OPS"]})
+    schedule.check(told)
+    schedule.fire(told, redis, datetime(2026, 5, 4, 10, 30, tzinfo=UTC))
+    assert schedule.fire(told, redis, datetime(2026, 5, 4, 11, 1, tzinfo=UTC)) == ["backup"]
+    (record,) = [Records(redis).get(each) for each in Records(redis).open()]
+    assert (record.operation, record.words, record.approvals) == ("backup", "backup", 0)
+    daily = {"cron": "0 2 * * *", "command": "backup database"}
+    assert (
+        Ops.model_validate({"channels": ["C0OPS"], "schedule": {"backup": daily}}).clock["backup"].cron == "0 2 * * *"
+    )
+    assert not Ops.model_validate({"channels": ["C0OPS"], "schedule": {"backup": None}}).clock
+    assert not Ops().clock
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])

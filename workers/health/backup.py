@@ -27,7 +27,7 @@ SETS: Final = "sets/"
 RECENT: Final = timedelta(days=2)
 MOST_TRIED: Final = 20
 """Sets without a good manifest that are passed over before saying so."""
-MANIFEST_BYTES: Final = 1 << 20
+MANIFEST_BYTES: Final = 4 << 20
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,10 @@ def newest(objects: Objects, bucket: str, now: datetime) -> Found:
     for name in _names(objects, bucket, now):
         try:
             content = objects.read(bucket, f"{name}manifest.json", at_most=MANIFEST_BYTES)
-            return Found(name, finished_at(content), tuple(passed_over))
+            moment, lacks = finished_at(content), missing(content)
+            if not lacks:
+                return Found(name, moment, tuple(passed_over))
+            passed_over.append(f"{name} has no {' and no '.join(lacks)}")
         except ObjectMissing:
             passed_over.append(f"{name} has no manifest")
         except Nonsense:
@@ -81,6 +84,13 @@ def newest(objects: Objects, bucket: str, now: datetime) -> Found:
         if len(passed_over) >= MOST_TRIED:
             break
     return Found(None, None, tuple(passed_over))
+
+
+def missing(manifest: bytes) -> tuple[str, ...]:
+    """What MLflow could not be brought back without; a manifest that names no parts is a whole one."""
+    document = json.loads(manifest)
+    parts = {"database": "database", "artifacts": "artifacts"}
+    return tuple(words for field, words in parts.items() if field in document and document[field] is None)
 
 
 def finished_at(manifest: bytes) -> datetime:

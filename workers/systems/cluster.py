@@ -249,6 +249,14 @@ class Cluster:
         answer = self._json(self._open("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", "POST", review))
         return bool((answer.get("status") or {}).get("allowed"))
 
+    def named(self, kind: str, name: str, group: str = "api/v1") -> Json:
+        """One object of any kind. kind: in the plural ("configmaps"); group: as in its path ("apis/batch/v1")."""
+        return self.get(self._path(kind, name, group=group))
+
+    def every(self, kind: str, group: str = "api/v1") -> list[Json]:
+        """All objects of any kind in the namespace. ClusterNotFound where the cluster does not know the kind."""
+        return self.list(self._path(kind, group=group))
+
     def get(self, path: str, **query: Any) -> Json:
         """GET a path of the API; the answer must be a JSON object."""
         return self._json(self._open(path, **query))

@@ -94,7 +94,11 @@ class Database:
     @classmethod
     def connect(cls, settings: Settings, *, admin: bool = False) -> Database:
         """From MLFLOW_OPS_DATABASE_URL, or …_ADMIN_URL. Opens nothing yet. Raises SettingsError where it is not set."""
-        field = "database_admin_url" if admin else "database_url"
+        return cls.at(settings, "database_admin_url" if admin else "database_url")
+
+    @classmethod
+    def at(cls, settings: Settings, field: str) -> Database:
+        """The database that a variable names, by its name in Settings. Raises SettingsError where it is not set."""
         settings.environment.require(field)
         url = getattr(settings.environment, field)
         try:
@@ -172,6 +176,10 @@ class Database:
             msg = f"PostgreSQL at {self.address} answered an empty row."
             raise Nonsense(msg)
         return Role(*row)
+
+    def explained(self, error: Exception | str) -> DatabaseError | Nonsense:
+        """An exception of psycopg's, or what one of PostgreSQL's programs said, as a sentence."""
+        return self._explained(psycopg.OperationalError(error) if isinstance(error, str) else error)
 
     def _open(self) -> psycopg.Connection[tuple[Any, ...]]:
         return psycopg.connect(

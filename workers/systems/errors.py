@@ -113,3 +113,11 @@ class TrackingUnauthorized(TrackingError):
 
 class TrackingUnavailable(TrackingError):
     """MLflow answered with a server error (5xx): it cannot do its work, most often for want of its database."""
+
+
+class ObjectChanged(ObjectsError):
+    """The object is no longer the one that was meant: its entity tag is another."""
+
+
+class StoreFull(ObjectsError):
+    """The object store, or the bucket's quota, has no room left."""

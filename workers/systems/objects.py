@@ -23,9 +23,11 @@ from workers.systems.errors import (
     AccessDenied,
     BucketMissing,
     Nonsense,
+    ObjectChanged,
     ObjectMissing,
     ObjectsError,
     ObjectsUnreachable,
+    StoreFull,
 )
 
 if TYPE_CHECKING:
@@ -34,8 +36,13 @@ if TYPE_CHECKING:
 CONNECT_SECONDS: Final = 3.0
 DEFAULT_REGION: Final = "us-east-1"
 """For stores that have no regions (MinIO) where AWS_REGION and AWS_DEFAULT_REGION are not set."""
+BULK_SECONDS: Final = 60.0
+"""How long one call of bulk work may be silent: a store copies up to 5 GiB before it answers."""
+BULK_ATTEMPTS: Final = 8
+"""With botocore's backoff (up to 20 s a time) a store may be away for about a minute."""
 
 _DENIED: Final = {"403", "AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "Forbidden"}
+_FULL: Final = {"XMinioStorageFull", "InsufficientStorage", "QuotaExceeded", "XMinioAdminBucketQuotaExceeded"}
 
 T = TypeVar("T")
 
@@ -49,6 +56,8 @@ class Objects:
 
     client: Any
     answer_within_seconds: float
+    session: Any = None
+    endpoint: str | None = None
 
     @classmethod
     def connect(cls, settings: Settings) -> Objects:
@@ -56,10 +65,11 @@ class Objects:
         # Ahead of a health check's deadline, so that the sentence says what is wrong.
         patience = 0.8 * settings.ops.health.deadline_seconds
         endpoint = settings.environment.s3_endpoint_url
+        named = str(endpoint) if endpoint else None
         session = _session()
         client = session.client(
             "s3",
-            endpoint_url=str(endpoint) if endpoint else None,
+            endpoint_url=named,
             region_name=session.region_name or DEFAULT_REGION,
             config=Config(
                 connect_timeout=min(CONNECT_SECONDS, patience),
@@ -70,7 +80,28 @@ class Objects:
                 max_pool_connections=16,
             ),
         )
-        return cls(client, patience)
+        return cls(client, patience, session, named)
+
+    def for_bulk(self, at_once: int) -> Objects:
+        """The same store through a client for long work: patient, and trying again what may be repeated.
+
+        at_once: how many threads will use it.
+        """
+        session = self.session or _session()
+        client = session.client(
+            "s3",
+            endpoint_url=self.endpoint,
+            region_name=self.client.meta.region_name,
+            config=self.client.meta.config.merge(
+                Config(
+                    connect_timeout=CONNECT_SECONDS,
+                    read_timeout=BULK_SECONDS,
+                    retries={"total_max_attempts": BULK_ATTEMPTS, "mode": "standard"},
+                    max_pool_connections=at_once,
+                )
+            ),
+        )
+        return Objects(client, BULK_SECONDS, session, self.endpoint)
 
     @property
     def address(self) -> str:
@@ -118,6 +149,10 @@ class Objects:
         """Delete an object, or hide it where the bucket keeps versions; that it is not there is no error."""
         self._ask(lambda: self.client.delete_object(Bucket=bucket, Key=key), bucket)
 
+    def ask(self, call: Callable[[], T], bucket: str) -> T:
+        """What `call` returns; what the client library raises becomes a sentence about `bucket`."""
+        return self._ask(call, bucket)
+
     def _ask(self, call: Callable[[], T], bucket: str) -> T:
         try:
             return call()
@@ -141,14 +176,22 @@ class Objects:
             msg = f"The object store at {self.address}: {str(error).splitlines()[0][:200].rstrip('.')}."
             raise ObjectsError(msg) from None
 
-    def _refusal(self, error: boto.ClientError, bucket: str) -> ObjectsError | Nonsense:
+    def _refusal(  # noqa: PLR0911 - a table of answers
+        self, error: boto.ClientError, bucket: str
+    ) -> ObjectsError | Nonsense:
         code = str(error.response.get("Error", {}).get("Code", ""))
         status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
         at = f"The object store at {self.address}"
-        if code == "NoSuchKey":
+        if code == "NoSuchKey" or (code == "404" and error.operation_name in {"HeadObject", "GetObject"}):
             return ObjectMissing(f"{at} has no such object in {bucket}.")
         if code == "NoSuchBucket" or (code == "404" and error.operation_name == "HeadBucket"):
             return BucketMissing(f"{at} has no bucket {bucket}.", f"Make it: aws s3 mb s3://{bucket}")
+        if code in _FULL or status == 507:  # noqa: PLR2004
+            return StoreFull(f"{at} has no room left in {bucket} ({code}).", "Make room or raise the quota.")
+        if status == 412:  # noqa: PLR2004
+            return ObjectChanged(f"{at} has another version of the object in {bucket} by now.")
+        if code == "InvalidObjectState":
+            return ObjectsError(f"{at} keeps an object of {bucket} in an archive tier.", "Restore it from there first.")
         if code in _DENIED or status == 403:  # noqa: PLR2004
             known = f" ({code})" if not code.isdigit() else ""
             return AccessDenied(

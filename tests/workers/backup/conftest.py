@@ -1,0 +1,143 @@
+"""Real PostgreSQL, S3 and Kubernetes for backups, and buckets and a database of each test's own."""
+
+import itertools
+from contextlib import suppress
+from urllib.parse import urlsplit
+
+import boto3
+import psycopg
+import pytest
+import yaml
+from psycopg import sql
+
+from workers import settings
+from workers.systems import Systems
+
+LEFT_OUT = ("mlflow", "slack", "bot", "scheduler", "worker-quick", "worker-ops")
+_numbers = itertools.count(1)
+
+TABLES = """
+CREATE TABLE alembic_version (version_num varchar(32) PRIMARY KEY);
+INSERT INTO alembic_version VALUES ('dc11669786a5');
+CREATE TABLE experiments (experiment_id int PRIMARY KEY, name text);
+INSERT INTO experiments SELECT n, 'experiment ' || n FROM generate_series(1, 20) n;
+CREATE TABLE runs (run_uuid text PRIMARY KEY, experiment_id int REFERENCES experiments, artifact_uri text);
+INSERT INTO runs SELECT md5(n::text), 1 + n % 20, 's3://x/' || n FROM generate_series(1, 500) n;
+CREATE TABLE metrics (run_uuid text REFERENCES runs, key text, value float8, step int);
+INSERT INTO metrics SELECT md5((1 + n % 500)::text), 'loss', random(), n FROM generate_series(1, 30000) n;
+"""
+
+
+class Silent:
+    """Progress that remembers its steps."""
+
+    def __init__(self, at=None):
+        self.steps = []
+        self.at = at
+
+    def step(self, name):
+        self.steps.append(name)
+        if self.at:
+            self.at(name)
+
+    def advance(self, done, total, unit):
+        pass
+
+    def checkpoint(self):
+        pass
+
+
+@pytest.fixture
+def progress():
+    return Silent()
+
+
+@pytest.fixture
+def progress_that():
+    """Makes a progress that calls a function with the name of each step."""
+    return Silent
+
+
+@pytest.fixture(scope="module")
+def parts(start_sandbox_once, tmp_path_factory):
+    """A sandbox of PostgreSQL, Redis, S3 and Kubernetes."""
+    path = tmp_path_factory.mktemp("backup") / "data"
+    return start_sandbox_once(path, *(word for part in LEFT_OUT for word in ("--without", part)))
+
+
+@pytest.fixture
+def s3(parts):
+    env = parts.env
+    return boto3.client(
+        "s3",
+        endpoint_url=env["AWS_ENDPOINT_URL_S3"],
+        aws_access_key_id=env["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=env["AWS_SECRET_ACCESS_KEY"],
+        region_name="us-east-1",
+    )
+
+
+@pytest.fixture
+def database_url(parts):
+    """A database of this test's own, with tables such as MLflow's."""
+    name = f"test_{next(_numbers)}"
+    admin = parts.env["MLFLOW_OPS_DATABASE_ADMIN_URL"]
+    with psycopg.connect(admin, autocommit=True) as connection:
+        connection.execute(sql.SQL("CREATE DATABASE {} OWNER mlflow").format(sql.Identifier(name)))
+    url = urlsplit(parts.env["MLFLOW_OPS_DATABASE_URL"])._replace(path=f"/{name}").geturl()
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(TABLES)
+    yield url
+    with suppress(psycopg.Error), psycopg.connect(admin, autocommit=True) as connection:
+        connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+@pytest.fixture
+def buckets(s3):
+    """(artifacts, backups): two buckets of this test's own; ten artifacts in the first."""
+    number = next(_numbers)
+    pair = f"artifacts-{number}", f"backups-{number}"
+    for bucket in pair:
+        s3.create_bucket(Bucket=bucket)
+    for n in range(10):
+        s3.put_object(Bucket=pair[0], Key=f"1/run{n}/artifacts/model.pkl", Body=f"model {n}".encode() * 100)
+    return pair
+
+
+@pytest.fixture
+def environ(parts, database_url, buckets, tmp_path):
+    """The environment of a worker for that database and those buckets. Changes can be made before `systems` is called."""
+    ops = {
+        "kubernetes": {"namespace": "data-platform"},
+        "storage": {"artifacts_bucket": buckets[0], "backups_bucket": buckets[1]},
+        "backup": {"lock_wait_seconds": 2},
+    }
+    path = tmp_path / "ops.yaml"
+    path.write_text(yaml.safe_dump(ops), encoding="utf-8")
+    found = {**parts.env, "MLFLOW_OPS_DATABASE_URL": database_url, "MLFLOW_OPS_CONFIG": str(path)}
+    del found["MLFLOW_TRACKING_URI"]
+    return found
+
+
+@pytest.fixture
+def systems(environ, monkeypatch):
+    """Makes the gateways for that environment, with changes to it."""
+
+    def make(**changed):
+        merged = {name: value for name, value in {**environ, **changed}.items() if value is not None}
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_DEFAULT_REGION"):
+            monkeypatch.setenv(name, merged[name])
+        return Systems(settings.load(merged))
+
+    return make
+
+
+@pytest.fixture
+def keys_in(s3):
+    """The keys in a bucket under a prefix."""
+
+    def keys(bucket, prefix=""):
+        pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
+        return [item["Key"] for page in pages for item in page.get("Contents", ())]
+
+    return keys

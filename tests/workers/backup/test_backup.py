@@ -1,0 +1,216 @@
+"""A set: what is in it, that it holds, and that a restore from it gives what was there."""
+
+import json
+import subprocess
+from pathlib import Path
+
+import psycopg
+import pytest
+import yaml
+from psycopg import sql
+
+from workers.backup import sets
+from workers.backup.backup import Backup
+from workers.backup.encryption import Keys
+from workers.backup.showing import BackupList, BackupShow, BackupUsage
+from workers.backup.verify import BackupVerify, BackupVerifyDeep
+from workers.operation import OperatorError, Status
+
+
+@pytest.fixture
+def made(systems, progress, buckets):
+    """A whole set, and its manifest."""
+    ready = systems()
+    report = Backup().run(ready, progress)
+    return report, sets.good(ready.objects, buckets[1], "latest")
+
+
+def test_a_set_holds_all_three_parts_and_its_manifest_was_written_last(made, s3, buckets, keys_in, progress):
+    report, manifest = made
+    assert report.status is Status.OK, report
+    assert manifest.parts == ("database", "artifacts", "config")
+    held = {key.removeprefix(manifest.name) for key in keys_in(buckets[1], manifest.name)}
+    assert held == {"database.dump", "artifacts.jsonl.zst", "config.yaml.enc", "manifest.json"}
+    written = {each: s3.head_object(Bucket=buckets[1], Key=manifest.name + each)["LastModified"] for each in held}
+    assert max(written.values()) == written["manifest.json"]
+    order = [step.split(":")[0].split(" ")[0] for step in progress.steps]
+    assert order == [
+        "Looking", "Database", "Artifacts", "Artifacts", "Configuration", "Database", "Configuration", "Writing",
+    ]  # fmt: skip
+
+
+def test_the_manifest_says_what_a_restore_will_be_compared_with(made):
+    database = made[1].database
+    assert database.rows == {"alembic_version": 1, "experiments": 20, "runs": 500, "metrics": 30000}
+    assert database.alembic_revision == "dc11669786a5"
+    assert database.server_version.split(".")[0] == database.pg_dump_version.split(".")[0] == "18"
+    assert database.entries > 8
+    assert made[1].artifacts.objects == made[1].artifacts.copied_objects == 10
+
+
+def test_restored_into_an_empty_database_it_gives_the_same_bytes(made, s3, buckets, parts, database_url, tmp_path):
+    dump = tmp_path / "database.dump"
+    s3.download_file(buckets[1], made[1].database.dump.key, str(dump))
+    admin = parts.env["MLFLOW_OPS_DATABASE_ADMIN_URL"]
+    with psycopg.connect(admin, autocommit=True) as connection:
+        connection.execute("CREATE DATABASE restored OWNER mlflow")
+    target = database_url.rpartition("/")[0] + "/restored"
+    program = Path(parts.env["MLFLOW_OPS_POSTGRES_BIN"]) / "pg_restore"
+    subprocess.run([program, "--exit-on-error", f"--dbname={target}", dump], check=True)
+    assert checksums(target) == checksums(database_url)
+    with psycopg.connect(admin, autocommit=True) as connection:
+        connection.execute("DROP DATABASE restored WITH (FORCE)")
+
+
+def checksums(url):
+    query = "SELECT count(*), md5(string_agg(t::text, E'\\n' ORDER BY t::text)) FROM {} t"
+    with psycopg.connect(url) as connection:
+        return {
+            table: connection.execute(sql.SQL(query).format(sql.Identifier(table))).fetchone()
+            for table in ("alembic_version", "experiments", "runs", "metrics")
+        }
+
+
+def test_a_second_set_copies_no_artifact_twice(made, systems, progress, buckets, keys_in, s3):
+    before = keys_in(buckets[1], "objects/")
+    s3.put_object(Bucket=buckets[0], Key="2/new.txt", Body=b"new")
+    ready = systems()
+    Backup().run(ready, progress)
+    second = sets.good(ready.objects, buckets[1], "latest")
+    assert second.name > made[1].name
+    assert (second.artifacts.objects, second.artifacts.copied_objects) == (11, 1)
+    assert len(keys_in(buckets[1], "objects/")) == len(before) + 1
+
+
+def test_list_show_and_usage_tell_of_it(made, systems, progress):
+    ready = systems()
+    listed = BackupList().run(ready, progress)
+    assert made[1].id in listed.summary
+    assert listed.sections[0].rows[0][0] == made[1].id
+    for wanted in ("latest", made[1].id, made[1].name, made[1].name.strip("/")):
+        shown = BackupShow(id=wanted).run(ready, progress)
+        assert made[1].name in shown.summary
+    text = shown.model_dump_json()
+    for part in ("dc11669786a5", "30,000", "PostgreSQL 18", "secret/mlflow-backend-secret"):
+        assert part in text
+    assert "objects of" in BackupUsage().run(ready, progress).summary
+    with pytest.raises(OperatorError, match="no backup abcdef"):
+        BackupShow(id="abcdef").run(ready, progress)
+
+
+@pytest.mark.parametrize("kind", [BackupVerify, BackupVerifyDeep])
+def test_a_good_set_verifies(made, systems, progress, kind):
+    report = kind().run(systems(), progress)
+    assert report.status is Status.OK, report
+    assert "10 artifacts" in report.summary
+
+
+def flip(s3, bucket, key):
+    body = bytearray(s3.get_object(Bucket=bucket, Key=key)["Body"].read())
+    body[len(body) // 2] ^= 1
+    s3.put_object(Bucket=bucket, Key=key, Body=bytes(body))
+
+
+@pytest.mark.parametrize("part", ["database.dump", "artifacts.jsonl.zst", "config.yaml.enc"])
+def test_a_flipped_bit_in_a_stored_part_is_found_and_the_part_is_named(made, systems, progress, s3, buckets, part):
+    flip(s3, buckets[1], made[1].name + part)
+    report = BackupVerify().run(systems(), progress)
+    assert report.status is Status.FAIL
+    assert f"{made[1].name}{part} is damaged" in report.summary
+
+
+def test_a_flipped_bit_in_an_artifact_is_found_by_reading_and_a_missing_one_by_looking(
+    made, systems, progress, s3, buckets, keys_in
+):
+    kept = keys_in(buckets[1], "objects/")
+    flip(s3, buckets[1], kept[3])
+    assert BackupVerify().run(systems(), progress).status is Status.OK
+    deep = BackupVerifyDeep().run(systems(), progress)
+    assert deep.status is Status.FAIL
+    assert "run3" in deep.summary
+    s3.delete_object(Bucket=buckets[1], Key=kept[5])
+    report = BackupVerify().run(systems(), progress)
+    assert report.status is Status.FAIL
+    assert "run5" in report.summary
+
+
+def test_bytes_that_were_lost_are_copied_anew_by_the_next_backup(made, systems, progress, s3, buckets, keys_in):
+    s3.delete_object(Bucket=buckets[1], Key=keys_in(buckets[1], "objects/")[5])
+    report = Backup().run(systems(), progress)
+    assert report.status is Status.WARN
+    assert "copied anew" in report.model_dump_json()
+    assert BackupVerifyDeep().run(systems(), progress).status is Status.OK
+
+
+def test_a_part_alone_is_a_set_of_that_part_and_is_not_the_last_good_backup(systems, progress, buckets):
+    from datetime import UTC, datetime
+
+    from workers.health import backup as health
+
+    ready = systems()
+    Backup(parts=("config",)).run(ready, progress)
+    assert sets.good(ready.objects, buckets[1], "latest").parts == ("config",)
+    found = health.newest(ready.objects, buckets[1], datetime.now(UTC))
+    assert found.name is None
+    assert "has no database and no artifacts" in found.passed_over[0]
+
+
+def test_the_configuration_applies_to_an_empty_namespace(made, systems, parts, s3, buckets, tmp_path):
+    import shutil
+
+    if shutil.which("kubectl") is None:
+        pytest.skip("kubectl is not installed")
+    ready = systems()
+    document = s3.get_object(Bucket=buckets[1], Key=made[1].configuration.document.key)["Body"].read()
+    text = Keys.of(ready.settings).decrypted(document, "config")
+    kubectl = ["kubectl", "--kubeconfig", parts.env["KUBECONFIG"]]
+    subprocess.run([*kubectl, "create", "namespace", "elsewhere"], check=True)
+    applied = subprocess.run(
+        [*kubectl, "apply", "-n", "elsewhere", "-f", "-"], input=text, capture_output=True, check=False
+    )
+    assert applied.returncode == 0, applied.stderr
+    assert applied.stdout.decode().count(" created") == len(made[1].configuration.objects)
+
+
+def test_the_configuration_holds_nothing_of_this_cluster(made, systems, s3, buckets):
+    document = s3.get_object(Bucket=buckets[1], Key=made[1].configuration.document.key)["Body"].read()
+    text = Keys.of(systems().settings).decrypted(document, "config").decode()
+    names = {f"{each['kind']}/{each['metadata']['name']}" for each in yaml.safe_load_all(text)}
+    assert {"Deployment/mlflow", "Service/mlflow", "ConfigMap/mlflow-config", "Secret/mlflow-backend-secret"} <= names
+    assert {"Secret/mlflow-tls", "Ingress/mlflow-ingress", "PodDisruptionBudget/mlflow"} <= names
+    for word in ("resourceVersion", "uid:", "managedFields", "creationTimestamp", "status:", "clusterIP", "generation"):
+        assert word not in text, word
+
+
+def test_no_secret_is_in_the_bucket_unencrypted(made, s3, buckets, keys_in, parts):
+    secrets = {
+        value
+        for name, value in parts.env.items()
+        if name in {"AWS_SECRET_ACCESS_KEY", "MLFLOW_OPS_BACKUP_KEY", "MLFLOW_OPS_DATABASE_URL"}
+    }
+    secrets |= {psycopg.conninfo.conninfo_to_dict(parts.env["MLFLOW_OPS_DATABASE_URL"])["password"]}
+    for key in keys_in(buckets[1], made[1].name):
+        body = s3.get_object(Bucket=buckets[1], Key=key)["Body"].read()
+        for secret in secrets:
+            assert secret.encode() not in body, key
+
+
+def test_without_a_key_it_says_so_loudly_and_holds_no_secret(systems, progress, s3, buckets):
+    ready = systems(MLFLOW_OPS_BACKUP_KEY=None)
+    report = Backup(parts=("config",)).run(ready, progress)
+    assert report.status is Status.WARN
+    assert "WITHOUT SECRETS" in report.summary
+    manifest = sets.good(ready.objects, buckets[1], "latest")
+    assert manifest.configuration.document.key.endswith("/config.yaml")
+    text = s3.get_object(Bucket=buckets[1], Key=manifest.configuration.document.key)["Body"].read().decode()
+    assert "kind: Secret" not in text
+    assert "kind: Deployment" in text
+    assert any("Secret mlflow-backend-secret is left out" in each for each in manifest.configuration.left_out)
+    assert json.dumps(manifest.model_dump(mode="json")).count("WITHOUT SECRETS") == 1
+
+
+def test_a_plan_is_the_same_while_nothing_changes_and_shows_no_secret(systems):
+    ready = systems()
+    first, second = Backup().plan(ready), Backup().plan(ready)
+    assert first.digest == second.digest
+    assert "pg_dump 18" in " ".join(first.steps)

@@ -1,0 +1,1 @@
+"""Backup sets: made, listed, verified and pruned."""

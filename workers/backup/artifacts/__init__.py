@@ -1,0 +1,24 @@
+"""Artifacts in a backup: each object's bytes kept once under objects/, each set a listing that refers to them.
+
+`copy` makes a set's listing and copies what is new, `verify` looks whether it holds, `references` tells what it uses
+and `sweep` removes what nothing uses. All work in constant memory, whatever the number of objects.
+"""
+
+from workers.backup.artifacts.copying import Copied, copy
+from workers.backup.artifacts.listing import Entry, ListingDamaged
+from workers.backup.artifacts.moving import Tuning
+from workers.backup.artifacts.sweeping import Swept, references, sweep
+from workers.backup.artifacts.verifying import Verified, verify
+
+__all__ = [
+    "Copied",
+    "Entry",
+    "ListingDamaged",
+    "Swept",
+    "Tuning",
+    "Verified",
+    "copy",
+    "references",
+    "sweep",
+    "verify",
+]

@@ -1,0 +1,316 @@
+"""All artifacts of a bucket into a set: what is new is copied, what is kept already is referred to.
+
+Two sorted listings are walked side by side, the bucket's and the last set's, so memory does not grow with them.
+Copies run in threads; a bounded window keeps the lines of the new listing in order. What was copied is written down in
+parts as it goes, each only after its bytes are there: killed at any moment, the next run goes on from the last part.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import time
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, wait
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field
+from itertools import chain
+from typing import TYPE_CHECKING, Any, Final
+
+from workers.backup.artifacts import listing
+from workers.backup.artifacts.listing import Frames, ListingDamaged
+from workers.backup.artifacts.moving import Moved, Mover, Tuning
+from workers.systems.bulk import Bulk, Listed, Writer
+from workers.systems.errors import GatewayError, ObjectMissing, ObjectsError
+
+if TYPE_CHECKING:
+    from workers.operation import Progress
+    from workers.systems.objects import Objects
+
+NAMES_AT_MOST: Final = 100
+_LOOK_EVERY: Final = 250
+_LOOK_SECONDS: Final = 1.0
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Copied:
+    """What a run did. changed and vanished: the first hundred keys of artifacts that did so while it ran."""
+
+    objects: int
+    bytes: int
+    copied_objects: int
+    copied_bytes: int
+    changed: tuple[str, ...]
+    vanished: tuple[str, ...]
+    listing_sha256: str
+    listing_bytes: int
+    seconds: float
+
+
+def copy(  # noqa: PLR0913, PLR0917 - what a set is made of
+    objects: Objects,
+    source_bucket: str,
+    backup_bucket: str,
+    set_name: str,
+    previous: tuple[str, ...],
+    progress: Progress,
+    *,
+    source: Objects | None = None,
+    tuning: Tuning = Tuning(),  # noqa: B008 - frozen
+) -> Copied:
+    """Write a set's listing of all artifacts in `source_bucket`, and copy those that are not kept yet.
+
+    objects: the store of the backups. source: that of the artifacts, where it is another. set_name: with a slash at
+    its end. previous: sets to build on, newest first, finished or not.
+    Raises ObjectsError, and Cancelled at a checkpoint; what was copied until then is not copied again by the next.
+    """
+    began = time.monotonic()
+    with ExitStack() as stack:
+        target = stack.enter_context(Bulk.of(objects, tuning.at_once))
+        origin = stack.enter_context(Bulk.of(source, tuning.at_once)) if source else target
+        target.put(backup_bucket, f"{set_name}{listing.BASES}", json.dumps({"previous": previous}).encode())
+        known = Known(target, backup_bucket, previous)
+        mover = Mover(origin, source_bucket, target, backup_bucket, tuning)
+        writer = stack.enter_context(Writer(target, backup_bucket, f"{set_name}{listing.NAME}"))
+        pool = ThreadPoolExecutor(tuning.at_once, thread_name_prefix="artifacts")
+        stack.callback(pool.shutdown, cancel_futures=True)
+        # Waits between attempts end at once where the run does not go on.
+        stack.callback(origin.stopping.set)
+        notes = _Notes(target, backup_bucket, set_name, tuning)
+        run = _Run(mover, pool, writer, notes, progress, known.objects)
+        run.walk(origin.items(source_bucket), known)
+        writer.close()
+        _read_back(target, backup_bucket, f"{set_name}{listing.NAME}", writer)
+        target.delete(backup_bucket, [*listing.parts(target, backup_bucket, set_name), f"{set_name}{listing.BASES}"])
+    return Copied(
+        run.frames.objects,
+        run.frames.bytes,
+        run.copied_objects,
+        run.copied_bytes,
+        tuple(run.changed),
+        tuple(run.vanished),
+        writer.sha256,
+        writer.size,
+        time.monotonic() - began,
+    )
+
+
+class Known:
+    """What earlier sets keep already, asked in the order of keys.
+
+    objects: how many the newest finished listing has, as far as it can be told; only for showing progress.
+    """
+
+    def __init__(self, bulk: Bulk, bucket: str, previous: tuple[str, ...]) -> None:
+        """Open the parts of unfinished sets up to the newest finished one, and that one's listing."""
+        self._streams: list[_Stream] = []
+        self.objects = 0
+        for set_name in previous:
+            name = f"{set_name}{listing.NAME}"
+            try:
+                _, pieces = bulk.open(bucket, name)
+            except ObjectMissing:
+                found = listing.parts(bulk, bucket, set_name)
+                if found:
+                    self._streams.append(_Stream(_chained(bulk, bucket, found), unfinished=True))
+                continue
+            self._streams.append(_Stream(listing.lines(name, pieces), unfinished=False))
+            self.objects = listing.count(bulk, bucket, name)
+            return
+
+    def find(self, wanted: Listed) -> tuple[bytes, bool] | None:
+        """The line of an artifact whose bytes are kept, and whether only an unfinished set has it."""
+        for stream in self._streams:
+            line = stream.find(wanted)
+            if line is not None:
+                return line, stream.unfinished
+        return None
+
+
+class _Stream:
+    def __init__(self, found: Iterator[tuple[dict[str, Any], bytes]], *, unfinished: bool) -> None:
+        self._found = found
+        self._next: tuple[dict[str, Any], bytes] | None = None
+        self._over = False
+        self.unfinished = unfinished
+
+    def find(self, wanted: Listed) -> bytes | None:
+        while self._next is None or self._next[0]["key"] < wanted.key:
+            if self._over:
+                return None
+            self._next = self._step()
+            if self._next is None:
+                self._over = True
+                return None
+        entry, line = self._next
+        same = (
+            entry["key"] == wanted.key
+            and entry["etag"] == wanted.etag
+            and entry["size"] == wanted.size
+            and entry["last_modified"] == wanted.last_modified
+        )
+        return line if same else None
+
+    def _step(self) -> tuple[dict[str, Any], bytes] | None:
+        try:
+            return next(self._found, None)
+        except (ListingDamaged, ObjectMissing) as error:
+            _log.warning("%s What it would have told is copied again.", error.message)
+            return None
+
+
+def _chained(bulk: Bulk, bucket: str, found: list[str]) -> Iterator[tuple[dict[str, Any], bytes]]:
+    return chain.from_iterable(listing.lines(part, bulk.open(bucket, part)[1]) for part in found)
+
+
+@dataclass
+class _Notes:
+    """Parts of the listing: what was copied so far, for the next run where this one ends early."""
+
+    target: Bulk
+    bucket: str
+    set_name: str
+    tuning: Tuning
+    written: int = 0
+    frames: Frames = field(default_factory=Frames)
+    waiting: bytearray = field(default_factory=bytearray)
+    since: float = field(default_factory=time.monotonic)
+
+    def add(self, line: bytes, size: int) -> None:
+        self.waiting += self.frames.add(line, size)
+        if (
+            self.frames.objects >= self.tuning.note_objects
+            or self.frames.bytes >= self.tuning.note_bytes
+            or time.monotonic() - self.since >= self.tuning.note_seconds
+        ):
+            self.flush()
+
+    def flush(self) -> None:
+        self.since = time.monotonic()
+        if not self.frames.objects:
+            return
+        self.written += 1
+        body = bytes(self.waiting + self.frames.end())
+        self.target.put(self.bucket, listing.part_name(self.set_name, self.written), body)
+        self.frames = Frames()
+        self.waiting.clear()
+
+
+@dataclass(slots=True)
+class _Item:
+    """An artifact on its way: being copied, or known with its line. unfinished: known to an unfinished set only."""
+
+    listed: Listed
+    copying: Future[Moved] | None = None
+    line: bytes = b""
+    unfinished: bool = False
+
+    @property
+    def settled(self) -> bool:
+        return self.copying is None or self.copying.done()
+
+
+@dataclass
+class _Run:
+    """The walk, with the window of copies that are under way in the order of their keys."""
+
+    mover: Mover
+    pool: ThreadPoolExecutor
+    writer: Writer
+    notes: _Notes
+    progress: Progress
+    expected: int
+    frames: Frames = field(default_factory=Frames)
+    window: deque[_Item] = field(default_factory=deque)
+    seen: int = 0
+    copied_objects: int = 0
+    copied_bytes: int = 0
+    changed: list[str] = field(default_factory=list)
+    vanished: list[str] = field(default_factory=list)
+
+    def walk(self, source: Iterator[Listed], known: Known) -> None:
+        """Take every artifact; at the end the listing is complete, save that it is not closed."""
+        try:
+            for listed in source:
+                self._take(listed, known)
+                self.seen += 1
+                if self.seen % _LOOK_EVERY == 0:
+                    self._look()
+            while self.window:
+                self._settle()
+        except BaseException:
+            # Also where the job's time is up or a person cancels: what is done stays done.
+            self._leave()
+            raise
+        self.writer.write(self.frames.end())
+
+    def _take(self, listed: Listed, known: Known) -> None:
+        found = known.find(listed)
+        if found is None:
+            self.window.append(_Item(listed, self.pool.submit(self.mover.move, listed)))
+        else:
+            line, unfinished = found
+            self.window.append(_Item(listed, None, line, unfinished))
+        while self.window and self.window[0].settled:
+            self._settle()
+        while len(self.window) >= self.mover.tuning.ahead:
+            self._settle()
+
+    def _settle(self) -> None:
+        item = self.window[0]
+        if item.copying is None:
+            self._write(item.line, item.listed.size)
+            if item.unfinished:
+                self.notes.add(item.line, item.listed.size)
+        else:
+            while not item.copying.done():
+                wait([item.copying], timeout=_LOOK_SECONDS)
+                self._look()
+            self._record(item.listed, item.copying.result())
+        self.window.popleft()
+
+    def _record(self, listed: Listed, moved: Moved) -> None:
+        if moved.entry is None:
+            self.vanished += [listed.key] if len(self.vanished) < NAMES_AT_MOST else []
+            return
+        if moved.changed:
+            self.changed += [listed.key] if len(self.changed) < NAMES_AT_MOST else []
+        self.copied_objects += 1
+        self.copied_bytes += moved.entry.size
+        line = moved.entry.line()
+        self._write(line, moved.entry.size)
+        self.notes.add(line, moved.entry.size)
+
+    def _write(self, line: bytes, size: int) -> None:
+        frame = self.frames.add(line, size)
+        if frame:
+            self.writer.write(frame)
+
+    def _look(self) -> None:
+        self.progress.checkpoint()
+        done = self.seen - len(self.window)
+        self.progress.advance(done, max(self.seen, self.expected), "artifacts")
+
+    def _leave(self) -> None:
+        for item in self.window:
+            if item.copying is not None:
+                item.copying.cancel()
+        with suppress(GatewayError, CancelledError):
+            while self.window and self.window[0].settled:
+                item = self.window.popleft()
+                if item.copying is not None:
+                    self._record(item.listed, item.copying.result())
+        with suppress(GatewayError):
+            self.notes.flush()
+
+
+def _read_back(target: Bulk, bucket: str, name: str, writer: Writer) -> None:
+    digest = hashlib.sha256()
+    for piece in target.open(bucket, name)[1]:
+        digest.update(piece)
+    if digest.hexdigest() != writer.sha256:
+        msg = f"The listing {name} does not read back as it was written."
+        raise ObjectsError(msg, "Look at the store's health.")

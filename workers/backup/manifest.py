@@ -1,0 +1,134 @@
+"""The manifest of a set: what it holds, and how each part is known to be right. Written last; without it, no set.
+
+What stands here is what `backup show` shows, what `verify` compares with and what a restore goes by. Fields are only
+ever added: a newer version must read the sets of an older one, and an older one says that it cannot.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Final
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from workers.operation import OperatorError
+
+NAME: Final = "manifest.json"
+FORMAT: Final = 1
+AT_MOST: Final = 4 << 20
+"""Bytes; a thousand tables need a tenth of that."""
+
+
+class ManifestDamaged(OperatorError):  # noqa: N818 - named after what happened
+    """A manifest is there and cannot be read."""
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class Stored(_Part):
+    """An object of the set. key: in the bucket. sha256: of its bytes, in hexadecimal."""
+
+    key: str
+    bytes: int
+    sha256: str
+
+
+class DatabasePart(_Part):
+    """A dump in pg_dump's custom format.
+
+    rows: by table, at the moment of the dump. entries: in its table of contents. alembic_revision: of MLflow's schema.
+    """
+
+    dump: Stored
+    database: str
+    server_version: str
+    pg_dump_version: str
+    alembic_revision: str = ""
+    rows: dict[str, int] = {}
+    entries: int = 0
+    size_bytes: int = Field(0, description="of the live database, on the server's disk")
+    seconds: float = 0.0
+
+
+class ArtifactsPart(_Part):
+    """A listing of artifacts. bytes: of all of them. copied: what earlier sets did not have.
+
+    changed and vanished: the first hundred keys of those that did so while they were copied.
+    """
+
+    listing: Stored
+    bucket: str
+    objects: int
+    bytes: int
+    copied_objects: int = 0
+    copied_bytes: int = 0
+    changed: tuple[str, ...] = ()
+    vanished: tuple[str, ...] = ()
+    seconds: float = 0.0
+
+
+class ConfigurationPart(_Part):
+    """The cluster's objects as YAML. key_id: of the key that it is encrypted with; empty where it is not.
+
+    objects: as kind/name. left_out: what is not in it, each in a sentence.
+    """
+
+    document: Stored
+    key_id: str = ""
+    secrets: bool = False
+    objects: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
+    seconds: float = 0.0
+
+
+class Manifest(_Part):
+    """A whole set. name: "sets/…/". id: the short one. Times are UTC."""
+
+    format: int = FORMAT
+    name: str
+    id: str
+    started_at: datetime
+    finished_at: datetime
+    mlflow_version: str = ""
+    database: DatabasePart | None = None
+    auth_database: DatabasePart | None = None
+    artifacts: ArtifactsPart | None = None
+    configuration: ConfigurationPart | None = None
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """What it holds: database, artifacts, config."""
+        held = {"database": self.database, "artifacts": self.artifacts, "config": self.configuration}
+        return tuple(name for name, part in held.items() if part)
+
+    @property
+    def stored(self) -> tuple[Stored, ...]:
+        """Every object of the set but the manifest."""
+        databases = [part.dump for part in (self.database, self.auth_database) if part]
+        artifacts = [self.artifacts.listing] if self.artifacts else []
+        return (*databases, *artifacts, *([self.configuration.document] if self.configuration else []))
+
+    def text(self) -> bytes:
+        """As it is stored."""
+        return self.model_dump_json(indent=2).encode() + b"\n"
+
+
+def read(content: bytes, name: str) -> Manifest:
+    """A stored manifest of the set `name`. Raises ManifestDamaged."""
+    try:
+        found = Manifest.model_validate_json(content)
+    except ValidationError:
+        raise ManifestDamaged(
+            f"The manifest of {name} cannot be read.", "Use another set: /mlflow backup list."
+        ) from None
+    if found.format > FORMAT:
+        raise ManifestDamaged(
+            f"The set {name} was made by a newer version of mlflow-ops (format {found.format}).",
+            "Read it with that version.",
+        )
+    if found.name != name:
+        raise ManifestDamaged(f"The manifest in {name} is that of {found.name}.", "Use another set.")
+    return found
