@@ -390,7 +390,20 @@ class Upload:
             UploadId=self._id,
             MultipartUpload={"Parts": parts},
         )
-        answer = self._bulk.objects.ask(call, self._bucket)
+
+        def finish() -> dict[str, Any]:
+            try:
+                answer: dict[str, Any] = call()
+            except boto.ClientError as error:
+                # Where the answer to the first attempt was lost, the second finds the upload completed.
+                if error.response["Error"]["Code"] != "NoSuchUpload":
+                    raise
+                answer = self._client.head_object(Bucket=self._bucket, Key=self._key)
+                if not _bare(answer["ETag"]).endswith(f"-{len(parts)}"):
+                    raise
+            return answer
+
+        answer = self._bulk.objects.ask(finish, self._bucket)
         self._id = ""
         return Made(_bare(answer.get("ETag")), "", _sealed(answer), self._part_bytes)
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from workers.systems.objects import Objects
 
 NAMES_AT_MOST: Final = 100
-_LOOK_EVERY: Final = 250
+_LOOK_EVERY: Final = 100
 _LOOK_SECONDS: Final = 1.0
 _log = logging.getLogger(__name__)
 
