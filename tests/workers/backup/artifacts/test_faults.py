@@ -10,6 +10,7 @@ import pytest
 
 from workers.backup.artifacts import ListingDamaged, Tuning, copy, references, verify
 from workers.systems import signed_calls
+from workers.systems.bulk import Bulk
 from workers.systems.errors import AccessDenied, BucketMissing, ObjectsError, StoreFull
 
 QUICK = Tuning(at_once=4, ahead=40, note_objects=20)
@@ -100,7 +101,7 @@ def test_what_does_not_pass_ends_the_run_at_once_in_one_sentence(place, way, lis
         copy(place.objects, place.source, place.backups, "sets/one/", (), listening(), tuning=QUICK)
     assert time.monotonic() - began < 5
     assert way.calls["CopyObject"] <= 60
-    assert "sets/one/artifacts.jsonl.zst" not in place.keys()
+    assert "sets/one/artifacts.jsonl.zst" not in place.keys("sets/")
     assert place.uploads() == []
     way.meet = lambda _request: None
     copy(place.objects, place.source, place.backups, "sets/two/", ("sets/one/",), listening())
@@ -198,6 +199,28 @@ def test_verify_names_what_is_missing_what_is_short_and_with_deep_a_flipped_bit(
         assert short in found.problems[1]
     assert "its bytes have changed" in deep.problems[2]
     assert flipped in deep.problems[2]
+
+    assert deep.bad == (missing, short, flipped)
+    again = copy(
+        place.objects, place.source, place.backups, "sets/two/", ("sets/one/",), listening(), distrust=deep.bad
+    )
+    assert again.copied_objects == 3
+    good(place, listening, "sets/one/", 30)
+    good(place, listening, "sets/two/", 30)
+
+
+def test_a_store_that_does_not_list_in_order_is_refused(place, monkeypatch):
+    place.fill(9)
+    monkeypatch.setattr(
+        "workers.systems.objects.Objects.ask",
+        lambda self, call, bucket: backwards(self._ask(call, bucket)),
+    )
+    with pytest.raises(ObjectsError, match="does not list"):
+        list(Bulk.of(place.objects, 1).items(place.source))
+
+
+def backwards(page):
+    return page | {"Contents": page["Contents"][::-1]}
 
 
 @pytest.mark.parametrize("how", ["flipped", "cut"])

@@ -67,8 +67,8 @@ def test_fresh_bytes_stay(place, listening):
 
 
 def unfinished(place, listening, name, previous):
+    tuning = Tuning(at_once=2, ahead=10, note_objects=5)
     with pytest.raises(Cancelled):
-        tuning = Tuning(at_once=2, ahead=10, note_objects=5)
         copy(place.objects, place.source, place.backups, name, previous, listening(150), tuning=tuning)
 
 
