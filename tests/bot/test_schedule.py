@@ -23,6 +23,10 @@ def ops(**entries):
     return Ops.model_validate({"channels": ["C0OPS"], "time_zone": "Europe/Berlin", "schedule": found})
 
 
+def told_of(**schedule):
+    return Ops.model_validate({"channels": ["C0OPS"], "schedule": schedule})
+
+
 def all_ticks(cron, begin, end, step=timedelta(minutes=7)):
     """Every tick that somebody who looks each `step` would see, in the team's time."""
     seen, now = [], begin
@@ -75,17 +79,15 @@ def test_what_was_slept_through_is_caught_up_once_and_says_that_it_is_late(redis
 
 
 def test_every_hour_there_is_a_backup_unless_ops_yaml_says_otherwise(redis):
-    told = Ops.model_validate({"channels": ["C0OPS"]})
+    told = told_of()
     schedule.check(told)
     schedule.fire(told, redis, datetime(2026, 5, 4, 10, 30, tzinfo=UTC))
     assert schedule.fire(told, redis, datetime(2026, 5, 4, 11, 1, tzinfo=UTC)) == ["backup"]
     (record,) = [Records(redis).get(each) for each in Records(redis).open()]
     assert (record.operation, record.words, record.approvals) == ("backup", "backup", 0)
     daily = {"cron": "0 2 * * *", "command": "backup database"}
-    assert (
-        Ops.model_validate({"channels": ["C0OPS"], "schedule": {"backup": daily}}).clock["backup"].cron == "0 2 * * *"
-    )
-    assert not Ops.model_validate({"channels": ["C0OPS"], "schedule": {"backup": None}}).clock
+    assert told_of(backup=daily).clock["backup"].cron == "0 2 * * *"
+    assert not told_of(backup=None).clock
     assert not Ops().clock
 
 

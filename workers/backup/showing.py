@@ -111,6 +111,7 @@ class BackupUsage(Operation):
                     progress.advance(seen, seen, "objects")
         total = sum(each for _, each in taken.values())
         rows = tuple((name, f"{taken[name][0]:,}", size(taken[name][1])) for name in sorted(taken))
+        table = Table(columns=("what", "objects", "size"), rows=rows, numeric=("objects", "size"))
         of = [each.manifest.artifacts for each in found.values() if each.manifest and each.manifest.artifacts]
         apart = sum(each.bytes for each in of)
         kept = taken.get(_BYTES, (0, 0))[1]
@@ -123,10 +124,7 @@ class BackupUsage(Operation):
             title="Backups: what they take up",
             status=Status.OK,
             summary=f"{size(total)} in {count(seen, 'object')} of {bucket}.",
-            sections=(
-                Facts(items=tuple(facts)),
-                Table(columns=("what", "objects", "size"), rows=rows, numeric=("objects", "size")),
-            ),
+            sections=(Facts(items=tuple(facts)), *((table,) if rows else ())),
             hints=("backup list", "backup prune --dry-run"),
         )
 

@@ -106,7 +106,7 @@ def buckets(s3):
 
 @pytest.fixture
 def environ(parts, database_url, buckets, tmp_path):
-    """The environment of a worker for that database and those buckets. Changes can be made before `systems` is called."""
+    """The environment of a worker for that database and those buckets."""
     ops = {
         "kubernetes": {"namespace": "data-platform"},
         "storage": {"artifacts_bucket": buckets[0], "backups_bucket": buckets[1]},

@@ -35,11 +35,11 @@ def locked(url, table="metrics"):
 def pg_dumps(url):
     """The running pg_dumps of that database."""
     name = url.rpartition("/")[2]
-    found = []
-    for each in psutil.process_iter(["name", "cmdline"]):
-        if each.info["name"] == "pg_dump" and any(f"dbname={name}" in word for word in each.info["cmdline"] or ()):
-            found.append(each)
-    return found
+    return [
+        each
+        for each in psutil.process_iter(["name", "cmdline"])
+        if each.info["name"] == "pg_dump" and any(f"dbname={name}" in word for word in each.info["cmdline"] or ())
+    ]
 
 
 @pytest.fixture

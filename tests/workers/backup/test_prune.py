@@ -9,6 +9,7 @@ import json
 import random
 import time
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 import yaml
@@ -28,11 +29,8 @@ def configured(systems, environ):
     """Makes the gateways with another retention."""
 
     def make(**retention):
-        path = environ["MLFLOW_OPS_CONFIG"]
-        with open(path, encoding="utf-8") as stream:
-            ops = yaml.safe_load(stream)
-        with open(path, "w", encoding="utf-8") as stream:
-            yaml.safe_dump(ops | {"backup": {"retention": retention}}, stream)
+        path = Path(environ["MLFLOW_OPS_CONFIG"])
+        path.write_text(yaml.safe_dump(yaml.safe_load(path.read_text()) | {"backup": {"retention": retention}}))
         return systems()
 
     return make
@@ -118,7 +116,6 @@ def test_a_set_whose_manifest_is_damaged_is_listed_and_not_removed(configured, p
 
 @pytest.mark.parametrize("seed", range(6))
 def test_whatever_is_kept_can_be_restored(seed, configured, progress, buckets, s3, monkeypatch):
-    print(f"seed {seed}")
     chance = random.Random(seed)
     wanted = {name: chance.randint(0, 3) for name in ("hourly", "daily", "weekly", "monthly")}
     ready = configured(**wanted)
@@ -164,7 +161,6 @@ def test_a_backup_that_is_made_meanwhile_is_whole_afterwards(
     seed, configured, progress_that, buckets, s3, progress, keys_in, monkeypatch
 ):
     """No lock between them here: as if two installations shared the bucket."""
-    print(f"seed {seed}")
     chance = random.Random(1000 + seed)
     ready = configured(**NONE)
     now = datetime.now(UTC)
