@@ -166,6 +166,16 @@ class Sender:
         except OperatorError as error:
             words = thread.failure(record, error.message, error.hint)
             self._records.finish(record.id, Phase.FAILED, error.message, *words)
+        if not record.permalink:
+            self._link(record)
+
+    def _link(self, record: Record) -> None:
+        """Keep where the message can be found, for lists; that Slack does not tell is no reason to post it again."""
+        try:
+            answer = self._client.chat_getPermalink(channel=record.channel, message_ts=str(record.root_ts))
+            self._records.update(record.id, permalink=str(answer.get("permalink") or ""))
+        except (SlackClientError, HTTPException, OSError, *UNREADABLE) as error:
+            _log.warning("no link to a thread", error=type(error).__name__)
 
     def _post(self, entry: Entry, record: Record, thread_ts: str | None = None) -> str:
         """Post it unless Slack has it already; its ts."""

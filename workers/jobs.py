@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 from pydantic import Field
 
 from workers.health.amounts import count, duration
-from workers.operation import Operation, OperatorError, Progress, Report, Risk, Status, Table
+from workers.operation import Links, Operation, OperatorError, Progress, Report, Risk, Status, Table
 from workers.state import Record, Records
 
 if TYPE_CHECKING:
@@ -39,6 +39,10 @@ class Jobs(Operation):
             for title, rows in (("Now", _rows(still, now)), ("Lately", _rows(ended, now)))
             if rows
         )
+        linked = [record for record in (*still, *ended) if record.permalink]
+        if linked:
+            links = tuple((f"{record.id} {_short(record.words)}", record.permalink) for record in linked)
+            sections = (*sections, Links(title="Threads", items=links))
         summary = f"{count(len(still), 'command')} under way or waiting."
         return Report(title="Commands", status=Status.OK, summary=summary, sections=sections)
 
@@ -62,11 +66,15 @@ class Cancel(Operation):
         return Report(title="Cancel", status=Status.OK, summary=f"{self.id} stops at its next safe point.")
 
 
+def _short(words: str) -> str:
+    return words if len(words) <= _WORDS else f"{words[: _WORDS - 1]}…"
+
+
 def _rows(records: list[Record], now: float) -> tuple[tuple[str, ...], ...]:
     return tuple(
         (
             record.id,
-            record.words if len(record.words) <= _WORDS else f"{record.words[: _WORDS - 1]}…",
+            _short(record.words),
             record.requester,
             record.phase.value,
             duration(max(0.0, now - (record.ended_at or record.started_at or record.accepted_at))),

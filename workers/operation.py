@@ -95,7 +95,15 @@ class Text(_Data):
     literal: bool = False
 
 
-Section = Facts | Table | Text
+class Links(_Data):
+    """Places to go to: what each is called, and its address."""
+
+    kind: Literal["links"] = "links"
+    title: str = ""
+    items: tuple[tuple[str, str], ...]
+
+
+Section = Facts | Table | Text | Links
 
 
 class Change(_Data):

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from workers.operation import Check, Facts, Report, Section, Status, Table, Text
+from workers.operation import Check, Facts, Links, Report, Section, Status, Table, Text
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -180,12 +180,22 @@ def blocks_of(shown: Section) -> Iterator[Block]:
     match shown:
         case Facts(items=items):
             yield from paragraphs("\n".join(f"{plain(name)}: {plain(value)}" for name, value in items))
+        case Links(items=items):
+            yield from paragraphs("\n".join(f"<{_address(url)}|{_label(name)}>" for name, url in items))
         case Table():
             yield from _literal(_columns(shown))
         case Text(text=text, literal=True):
             yield from _literal(text.splitlines())
         case Text(text=text):
             yield from paragraphs(plain(text))
+
+
+def _address(url: str) -> str:
+    return escape(url).replace("|", "%7C")
+
+
+def _label(name: str) -> str:
+    return escape(" ".join(name.split())).replace("|", "\u00a6")
 
 
 def _columns(table: Table) -> list[str]:
@@ -278,23 +288,28 @@ def to_terminal(report: Report, console: Console, *, details: bool = False) -> N
 
 
 def _sections_to_terminal(sections: Iterable[Section], console: Console) -> None:
+    from rich.text import Text as Line
+
+    for shown in sections:
+        if shown.title:
+            console.print(Line(f"  {shown.title}", style="italic"))
+        if isinstance(shown, Table):
+            _table_to_terminal(shown, console)
+            continue
+        lines = (
+            shown.text.splitlines() if isinstance(shown, Text) else [f"{name}: {value}" for name, value in shown.items]
+        )
+        for line in lines:
+            console.print(Line(f"  {line}"))
+
+
+def _table_to_terminal(table: Table, console: Console) -> None:
     from rich.table import Table as Grid
     from rich.text import Text as Line
 
-    for section in sections:
-        if section.title:
-            console.print(Line(f"  {section.title}", style="italic"))
-        match section:
-            case Facts(items=items):
-                for name, value in items:
-                    console.print(Line(f"  {name}: {value}"))
-            case Table():
-                grid = Grid(box=None, padding=(0, 2), header_style="dim")
-                for column in section.columns:
-                    grid.add_column(column, justify="right" if column in section.numeric else "left")
-                for row in section.rows:
-                    grid.add_row(*(Line(cell) for cell in row))
-                console.print(grid)
-            case Text(text=text):
-                for line in text.splitlines():
-                    console.print(Line(f"  {line}"))
+    grid = Grid(box=None, padding=(0, 2), header_style="dim")
+    for column in table.columns:
+        grid.add_column(column, justify="right" if column in table.numeric else "left")
+    for row in table.rows:
+        grid.add_row(*(Line(cell) for cell in row))
+    console.print(grid)

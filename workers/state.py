@@ -193,6 +193,7 @@ class Record(BaseModel):
     channel: str
     phase: Phase = Phase.ACCEPTED
     root_ts: str | None = None
+    permalink: str = ""
     accepted_at: float = Field(default_factory=time.time)
     approvals: int = 0
     expires_at: float | None = None

@@ -52,6 +52,14 @@ def now(person, message):
     return next(each for each in person.messages(OPS_CHANNEL) if each["ts"] == message["ts"])
 
 
+def ends_with(person, message, said, deadline=100):
+    """Wait until a message says so; what it says instead is shown where it never does."""
+    try:
+        person.wait_for(lambda: said in words(now(person, message)) or None, deadline=deadline)
+    except TimeoutError:
+        pytest.fail(f"it never said “{said}” but:\n{words(now(person, message))}")
+
+
 def becomes(person, message, said):
     return person.wait_for(lambda: said in words(now(person, message)) or None, deadline=SECONDS)
 
@@ -187,7 +195,7 @@ def test_an_image_that_does_not_come_up_is_put_back_by_itself(people, asked, clu
     assert "`ghcr.io/mlflow/mlflow:v9.9.9`" in words(message)
     people["ada"].press(OPS_CHANNEL, message["ts"], "approve")
     omar = people["omar"]
-    omar.wait_for(lambda: "is back, and every pod is ready" in words(now(omar, message)) or None, deadline=100)
+    ends_with(omar, message, "is back, and every pod is ready", 100)
     said = words(now(omar, message))
     assert "v9.9.9 does not come up" in said
     assert "ImagePullBackOff" in said
@@ -200,11 +208,11 @@ def test_an_update_says_which_version_answers(people, asked, cluster):
     message = asked("update v3.18.0")
     people["ada"].press(OPS_CHANNEL, message["ts"], "approve")
     omar = people["omar"]
-    omar.wait_for(lambda: "MLflow says 3.18.0" in words(now(omar, message)) or None, deadline=100)
+    ends_with(omar, message, "MLflow says 3.18.0", 100)
     assert image(cluster) == "ghcr.io/mlflow/mlflow:v3.18.0"
     back = asked(f"update {before}")
     people["ben"].press(OPS_CHANNEL, back["ts"], "approve")
-    omar.wait_for(lambda: "Every pod of mlflow runs" in words(now(omar, back)) or None, deadline=100)
+    ends_with(omar, back, "Every pod of mlflow runs", 100)
     assert image(cluster) == before
 
 
@@ -343,7 +351,7 @@ def test_a_restart_cannot_be_stopped_and_says_why(people, cluster):
     (record_id,) = running(people["vera"])
     assert omar.command(OPS_CHANNEL, f"/mlflow cancel {record_id}").ok
     omar.wait_for(lambda: omar.find_ephemeral(OPS_CHANNEL, "It cannot be stopped: Kubernetes"), deadline=SECONDS)
-    omar.wait_for(lambda: "Every pod of mlflow is a new one" in words(now(omar, root)) or None, deadline=90)
+    ends_with(omar, root, "Every pod of mlflow is a new one", 90)
 
 
 def answered(person, text, said):
@@ -376,7 +384,7 @@ def test_resources_are_changed_in_one_rollout_and_put_back_with_a_button(people,
     assert "cpu request of mlflow" in words(message)
     people["ada"].press(OPS_CHANNEL, message["ts"], "approve")
     omar = people["omar"]
-    omar.wait_for(lambda: "Every pod of mlflow is a new one with" in words(now(omar, message)) or None, deadline=100)
+    ends_with(omar, message, "Every pod of mlflow is a new one with", 100)
     assert container(cluster)["resources"]["requests"]["cpu"] == "300m"
     assert container(cluster)["resources"]["limits"]["memory"] == "3Gi"
     assert len(cluster.replica_sets("app=mlflow")) == revisions + 1
@@ -390,7 +398,7 @@ def test_resources_are_changed_in_one_rollout_and_put_back_with_a_button(people,
 
     back = omar.wait_for(proposed, deadline=SECONDS)
     people["ben"].press(OPS_CHANNEL, back["ts"], "approve")
-    omar.wait_for(lambda: "Every pod of mlflow is a new one with" in words(now(omar, back)) or None, deadline=100)
+    ends_with(omar, back, "Every pod of mlflow is a new one with", 100)
     assert container(cluster)["resources"] == before
 
 
@@ -444,13 +452,13 @@ def test_going_back_to_an_earlier_revision(people, asked, cluster):
     omar, before = people["omar"], image(cluster)
     message = asked("update v3.16.0")
     people["ada"].press(OPS_CHANNEL, message["ts"], "approve")
-    omar.wait_for(lambda: "Every pod of mlflow runs" in words(now(omar, message)) or None, deadline=100)
+    ends_with(omar, message, "Every pod of mlflow runs", 100)
     told = answered(omar, "history", "Revisions of mlflow")
     omar.wait_for(lambda: omar.find_reply(OPS_CHANNEL, told["ts"], "v3.16.0"), deadline=SECONDS)
     back = asked("rollback")
     assert f"`ghcr.io/mlflow/mlflow:v3.16.0` → `{before}`" in words(back)
     people["ben"].press(OPS_CHANNEL, back["ts"], "approve")
-    omar.wait_for(lambda: "mlflow is as it was in revision" in words(now(omar, back)) or None, deadline=100)
+    ends_with(omar, back, "mlflow is as it was in revision", 100)
     assert image(cluster) == before
     assert answered(omar, "rollout status", "mlflow is rolled out: 2 of 2 pods")
 
@@ -467,17 +475,17 @@ def test_a_worker_killed_in_a_step_leaves_old_or_new_and_says_which(people, aske
     before = cluster.deployment("mlflow")["spec"]["template"]
     message = asked(text)
     people["ada"].press(OPS_CHANNEL, message["ts"], "approve")
-    omar.wait_for(lambda: step in words(now(omar, message)) or None, deadline=60)
+    ends_with(omar, message, step, 60)
     known = sandbox.process("worker-ops")
     sandbox.kill("worker-ops")
-    omar.wait_for(lambda: left in words(now(omar, message)) or None, deadline=60)
+    ends_with(omar, message, left, 60)
     assert "pods are new and ready" in words(now(omar, message))
     sandbox.wait_until_ready("worker-ops", other_than=known)
     if cluster.deployment("mlflow")["spec"]["template"] == before:
         return
     back = asked("rollback")
     people["ben"].press(OPS_CHANNEL, back["ts"], "approve")
-    omar.wait_for(lambda: "mlflow is as it was in revision" in words(now(omar, back)) or None, deadline=100)
+    ends_with(omar, back, "mlflow is as it was in revision", 100)
     assert cluster.deployment("mlflow")["spec"]["template"] == before
 
 
@@ -503,13 +511,13 @@ def test_an_update_to_another_schema_upgrades_it_first(people, asked, cluster, s
     assert "mlflow db upgrade" in said
     assert "Going back then means restoring the database too" in said
     people["ada"].press(OPS_CHANNEL, message["ts"], "approve")
-    omar.wait_for(lambda: "Every pod of mlflow runs" in words(now(omar, message)) or None, deadline=120)
+    ends_with(omar, message, "Every pod of mlflow runs", 120)
     assert database.schema_revision() == head
     jobs = cluster.list(f"/apis/batch/v1/namespaces/{cluster.namespace}/jobs")
     assert [each["metadata"]["name"] for each in jobs if "mlflow-" in each["metadata"]["name"]] == []
     back = asked(f"update {before}")
     people["ben"].press(OPS_CHANNEL, back["ts"], "approve")
-    omar.wait_for(lambda: "Every pod of mlflow runs" in words(now(omar, back)) or None, deadline=100)
+    ends_with(omar, back, "Every pod of mlflow runs", 100)
 
 
 def test_maintenance_is_pinned_and_ended(people):
