@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 from pydantic import Field
 
 from workers.health.amounts import count, duration
-from workers.operation import Links, Operation, OperatorError, Progress, Report, Risk, Status, Table
+from workers.operation import Links, Operation, OperatorError, Progress, Report, Risk, Section, Status, Table
 from workers.state import Record, Records
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ class Jobs(Operation):
         still = [record for record in known if not record.phase.ended]
         ended = [record for record in known if record.phase.ended][: self.last]
         now = time.time()
-        sections = tuple(
+        sections: tuple[Section, ...] = tuple(
             Table(title=title, columns=("id", "command", "who", "state", "since"), rows=rows)
             for title, rows in (("Now", _rows(still, now)), ("Lately", _rows(ended, now)))
             if rows

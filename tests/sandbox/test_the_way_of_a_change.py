@@ -230,34 +230,112 @@ def test_what_cannot_be_planned_is_told_and_nobody_is_asked(people, cluster, tex
     omar.wait_for(lambda: omar.find(OPS_CHANNEL, said), deadline=SECONDS)
 
 
-def test_a_restart_drops_no_request(people, cluster, sandbox):
-    stop, failed, asked_times = threading.Event(), [], []
+@pytest.fixture
+def client(sandbox):
+    """Asks MLflow again and again through its Service; how often it was answered, and what went wrong."""
+    stop, failed, answered_at = threading.Event(), [], []
 
-    def client():
+    def ask():
         url = sandbox.env["MLFLOW_TRACKING_URI"] + "/api/2.0/mlflow/experiments/search?max_results=1"
         while not stop.is_set():
             try:
                 answer = requests.get(url, timeout=5, headers={"Connection": "close"})
                 answer.raise_for_status()
-                asked_times.append(time.monotonic())
+                answered_at.append(time.monotonic())
             except requests.RequestException as error:
                 failed.append(str(error))
             time.sleep(0.05)
 
-    thread = threading.Thread(target=client)
+    thread = threading.Thread(target=ask)
     thread.start()
-    try:
-        omar = people["omar"]
-        before = {pod["metadata"]["uid"] for pod in cluster.pods("app=mlflow")}
-        assert omar.command(OPS_CHANNEL, "/mlflow restart").ok
-        omar.wait_for(lambda: omar.find(OPS_CHANNEL, "Every pod of mlflow is a new one"), deadline=90)
-    finally:
-        stop.set()
-        thread.join()
+    yield answered_at, failed
+    stop.set()
+    thread.join()
+
+
+def test_a_restart_drops_no_request(people, cluster, client):
+    omar = people["omar"]
+    before = {pod["metadata"]["uid"] for pod in cluster.pods("app=mlflow")}
+    assert omar.command(OPS_CHANNEL, "/mlflow restart").ok
+    omar.wait_for(lambda: omar.find(OPS_CHANNEL, "Every pod of mlflow is a new one"), deadline=90)
     after = {pod["metadata"]["uid"] for pod in cluster.pods("app=mlflow") if "deletionTimestamp" not in pod["metadata"]}
     assert not before & after
-    assert len(asked_times) > 20
+    answered_at, failed = client
+    assert len(answered_at) > 20
     assert failed == []
+
+
+def test_an_update_and_other_resources_drop_no_request(people, asked, cluster, client):
+    omar, before = people["omar"], cluster.deployment("mlflow")["spec"]["template"]
+    for text, said in (
+        ("update v3.18.0", "Every pod of mlflow runs"),
+        ("resources --cpu 450m:", "Every pod of mlflow is a new one with"),
+        ("rollback --to 1", "mlflow is as it was in revision"),
+    ):
+        number = oldest_like(cluster, before) if text.startswith("rollback") else 0
+        message = asked(text.replace("--to 1", f"--to {number}"))
+        people["ada"].press(OPS_CHANNEL, message["ts"], "approve")
+        ends_with(omar, message, said)
+    assert cluster.deployment("mlflow")["spec"]["template"] == before
+    answered_at, failed = client
+    assert len(answered_at) > 40
+    assert failed == []
+
+
+def oldest_like(cluster, template):
+    """The revision whose image and resources are those of a template."""
+    wanted = template["spec"]["containers"][0]
+    for each in cluster.replica_sets("app=mlflow"):
+        there = each["spec"]["template"]["spec"]["containers"][0]
+        annotations = each["spec"]["template"]["metadata"].get("annotations") or {}
+        if (there["image"], there["resources"]) == (wanted["image"], wanted["resources"]) and annotations == (
+            template["metadata"].get("annotations") or {}
+        ):
+            return each["metadata"]["annotations"]["deployment.kubernetes.io/revision"]
+    raise AssertionError("no such revision")
+
+
+def test_what_waits_survives_a_restart_of_everything(people, asked, cluster, sandbox):
+    message = asked("scale 7")
+    for part in ("bot", "redis", "worker-ops", "worker-quick", "scheduler"):
+        before = sandbox.process(part)
+        sandbox.kill(part)
+        sandbox.wait_until_ready(part, other_than=before)
+    people["ada"].press(OPS_CHANNEL, message["ts"], "approve")
+    ends_with(people["omar"], message, "has 7 ready replicas")
+    assert ready(cluster) == 7
+
+
+def test_of_two_operators_at_the_same_moment_one_is_told_to_look_again(people, cluster, sandbox):
+    omar, ada = people["omar"], people["ada"]
+    worker = subprocess.Popen(
+        [sys.executable, "-m", "bot", "worker", "--queue", "ops"],
+        env={**sandbox.process_env, "MLFLOW_OPS_READY_FILE": ""},
+    )
+    try:
+        time.sleep(3)
+        known = {message["ts"] for message in omar.messages(OPS_CHANNEL)}
+        threads = [
+            threading.Thread(target=person.command, args=(OPS_CHANNEL, f"/mlflow scale {number}"))
+            for person, number in ((omar, 4), (ada, 5))
+        ]
+        for each in threads:
+            each.start()
+        for each in threads:
+            each.join()
+
+        def both():
+            fresh = [words(each) for each in omar.messages(OPS_CHANNEL) if each["ts"] not in known]
+            ended = [each for each in fresh if "ready replicas" in each or "failed" in each]
+            return ended if len(ended) == 2 else None
+
+        done, refused = sorted(omar.wait_for(both, deadline=90), key=lambda said: "failed" in said)
+    finally:
+        worker.terminate()
+        worker.wait(30)
+    assert "ready replicas; it had 2" in done
+    assert any(part in refused for part in ("is being changed", "things have changed", "at the same moment"))
+    assert cluster.scale("mlflow")["spec"]["replicas"] == (4 if "has 4 ready" in done else 5)
 
 
 def test_a_worker_that_is_killed_leaves_no_lock_and_the_thread_says_so(people, cluster, sandbox):
@@ -266,8 +344,8 @@ def test_a_worker_that_is_killed_leaves_no_lock_and_the_thread_says_so(people, c
     wait_for(lambda: cluster.scale("mlflow")["spec"]["replicas"] == 5 or None, 30)
     before = sandbox.process("worker-ops")
     sandbox.kill("worker-ops")
-    lost = omar.wait_for(lambda: omar.find(OPS_CHANNEL, "/mlflow scale 5` failed"), deadline=60)
-    assert "The worker lost this command" in words(lost)
+    lost = omar.wait_for(lambda: omar.find(OPS_CHANNEL, "The worker lost this command"), deadline=60)
+    assert "/mlflow scale 5` failed" in words(lost)
     assert "It had been carried out: mlflow has 5 replicas already." in words(lost)
     sandbox.wait_until_ready("worker-ops", other_than=before)
     assert cluster.scale("mlflow")["spec"]["replicas"] == 5
@@ -305,13 +383,13 @@ def test_all_of_it_is_in_the_audit_record_which_is_unbroken(people, asked, sandb
 
 def test_an_admin_may_break_the_glass_and_everybody_is_told(people, cluster):
     omar, noor = people["omar"], people["noor"]
-    text = '/mlflow scale 7 --break-glass "training is stuck"'
+    text = '/mlflow scale 8 --break-glass "training is stuck"'
     assert omar.command(OPS_CHANNEL, text).ok
     omar.wait_for(lambda: omar.find_ephemeral(OPS_CHANNEL, "--break-glass needs the role admin"), deadline=SECONDS)
-    assert noor.command(OPS_CHANNEL, "/mlflow scale 7 --break-glass no").ok
+    assert noor.command(OPS_CHANNEL, "/mlflow scale 8 --break-glass no").ok
     noor.wait_for(lambda: noor.find_ephemeral(OPS_CHANNEL, "say why in 10 letters or more"), deadline=SECONDS)
     assert noor.command(OPS_CHANNEL, text).ok
-    done = noor.wait_for(lambda: noor.find(OPS_CHANNEL, "mlflow has 7 ready replicas"), deadline=60)
+    done = noor.wait_for(lambda: noor.find(OPS_CHANNEL, "mlflow has 8 ready replicas"), deadline=60)
     alarm = noor.wait_for(lambda: noor.find_reply(OPS_CHANNEL, done["ts"], "uses break-glass"), deadline=SECONDS)
     assert "<!channel>" in words(alarm)
     assert "training is stuck" in words(alarm)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final
 
 from pydantic import Field
 
+from workers.backup.backup import LOCK, Backup
 from workers.deployment import schema
 from workers.deployment.rolling import roll
 from workers.deployment.rollout import Unwatched, state_now
@@ -39,7 +40,7 @@ class Update(Operation):
 
     name: ClassVar[str] = "update"
     risk: ClassVar[Risk] = Risk.DESTRUCTIVE
-    touches: ClassVar[tuple[str, ...]] = ("deployment",)
+    touches: ClassVar[tuple[str, ...]] = ("deployment", LOCK)
     timeout_seconds: ClassVar[int] = 1800
 
     image: Annotated[str, Field(min_length=1, max_length=300)]
@@ -121,6 +122,10 @@ class Update(Operation):
         return f"{super().aftermath(systems, planned)} {state_now(systems)} To go back: /mlflow rollback."
 
     def _upgrade(self, systems: Systems, progress: Progress, image: str, needs: Schema) -> None:
+        progress.step(f"{_BACKUP} first")
+        made = Backup(parts=("database",)).run(systems, progress)
+        if made.status is Status.FAIL:
+            raise OperatorError(f"Nothing was changed: the backup failed: {made.summary}", "See /mlflow backup list.")
         progress.step(f"Upgrading the database's schema from {needs.now} to {needs.needed}")
         ended = schema.upgrade(systems, progress, image)
         now = systems.database.schema_revision()
