@@ -81,7 +81,6 @@ class Backup(Operation):
             summary=f"{listed(self.wanted)} to s3://{bucket}/{sets.PREFIX}",
             steps=tuple(steps),
             warnings=(_WITHOUT_KEY,) if without_key else (),
-            undo="nothing is changed but the backup bucket",
             facts={"bucket": bucket, "parts": list(self.wanted)},
         )
 
