@@ -1,8 +1,8 @@
 """As much of S3 as copying between two buckets takes, at a small cost for each call, with everything counted.
 
-moto spends some 2 ms of CPU on a call, on the same machine as the client that is to be measured, so with it every client is
-as fast as moto. A real store's work is done elsewhere. This one keeps sizes and digests only, and answers after
-`DELAY_SECONDS`, as a store in the same network would.
+moto spends some 2 ms of CPU on a call, on the same machine as the client that is to be measured, so with it every
+client is about as fast as moto. A real store's work is done elsewhere. This one keeps sizes and digests of artifacts
+only, and answers after `DELAY_SECONDS`, as a store in the same network would.
 """
 
 import asyncio

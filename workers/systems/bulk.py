@@ -41,6 +41,8 @@ COPY_AT_MOST: Final = 5 * GIB
 """CopyObject's limit (API_CopyObject); above it, UploadPartCopy."""
 PARTS_AT_MOST: Final = 10_000
 """Parts of a multipart upload (S3 user guide, qfacts)."""
+PART_AT_LEAST: Final = 5 * MIB
+"""Of all parts but the last (S3 user guide, qfacts)."""
 DELETE_AT_MOST: Final = 1000
 """Keys in one DeleteObjects (API_DeleteObjects)."""
 _CHUNK: Final = MIB
@@ -262,7 +264,7 @@ class Bulk:
 
         return self._ask(fetch, bucket)
 
-    def put(self, bucket: str, key: str, body: bytes, moves: dict[str, Any] | None = None) -> Made:
+    def put(self, bucket: str, key: str, body: bytes | bytearray, moves: dict[str, Any] | None = None) -> Made:
         """Write an object in one piece."""
         call = partial(self.objects.client.put_object, Bucket=bucket, Key=key, Body=body, **(moves or {}))
         answer = self._ask(call, bucket)
@@ -363,7 +365,7 @@ class Upload:
                 if error is None:
                     raise
 
-    def part(self, number: int, body: bytes) -> None:
+    def part(self, number: int, body: bytes | bytearray) -> None:
         """Write one part; numbers begin at 1."""
         call = partial(self._client.upload_part, **self._place(number), Body=body)
         self._parts[number] = self._bulk.objects.ask(call, self._bucket)["ETag"]
@@ -390,7 +392,20 @@ class Upload:
             UploadId=self._id,
             MultipartUpload={"Parts": parts},
         )
-        answer = self._bulk.objects.ask(call, self._bucket)
+
+        def finish() -> dict[str, Any]:
+            try:
+                answer: dict[str, Any] = call()
+            except boto.ClientError as error:
+                # Where the answer to the first attempt was lost, the second finds the upload completed.
+                if error.response["Error"]["Code"] != "NoSuchUpload":
+                    raise
+                answer = self._client.head_object(Bucket=self._bucket, Key=self._key)
+                if not _bare(answer["ETag"]).endswith(f"-{len(parts)}"):
+                    raise
+            return answer
+
+        answer = self._bulk.objects.ask(finish, self._bucket)
         self._id = ""
         return Made(_bare(answer.get("ETag")), "", _sealed(answer), self._part_bytes)
 
@@ -405,7 +420,7 @@ class Writer:
     """
 
     def __init__(
-        self, bulk: Bulk, bucket: str, key: str, *, part_bytes: int = 8 * MIB, moves: dict[str, Any] | None = None
+        self, bulk: Bulk, bucket: str, key: str, *, part_bytes: int = PART_AT_LEAST, moves: dict[str, Any] | None = None
     ) -> None:
         """moves: metadata, content type, tags."""
         self._bulk = bulk
@@ -434,24 +449,28 @@ class Writer:
         """Add to the object."""
         self._hash.update(piece)
         self.size += len(piece)
-        self._waiting += piece
-        while len(self._waiting) >= self._part_bytes:
-            self._send(self._part_bytes)
+        rest = memoryview(piece)
+        while rest:
+            room = self._part_bytes - len(self._waiting)
+            self._waiting += rest[:room]
+            rest = rest[room:]
+            if len(self._waiting) == self._part_bytes:
+                self._send()
 
     def close(self) -> Made:
         """The object is whole: let it be there."""
         if self._upload is None:
-            return self._bulk.put(*self._place, bytes(self._waiting), self._moves)
+            return self._bulk.put(*self._place, self._waiting, self._moves)
         if self._waiting:
-            self._send(len(self._waiting))
+            self._send()
         return self._upload.complete()
 
-    def _send(self, length: int) -> None:
+    def _send(self) -> None:
         if self._upload is None:
             self._upload = Upload(self._bulk, *self._place, self._part_bytes, self._moves).__enter__()
         self._number += 1
-        self._upload.part(self._number, bytes(self._waiting[:length]))
-        del self._waiting[:length]
+        self._upload.part(self._number, self._waiting)
+        self._waiting = bytearray()
 
 
 def _bare(etag: object) -> str:

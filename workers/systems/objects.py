@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 from urllib.parse import urlsplit
@@ -17,6 +18,7 @@ import botocore.session
 from botocore import exceptions as boto
 from botocore.config import Config
 from botocore.parsers import ResponseParserError
+from botocore.utils import parse_timestamp
 
 from workers.settings import SettingsError
 from workers.systems.errors import (
@@ -219,9 +221,20 @@ def _descriptions() -> Any:
     return botocore.session.Session().get_component("data_loader")
 
 
+def _moment(text: Any) -> datetime:
+    """Of a listing's times, botocore's own parser (dateutil) takes longer to read than all else of the listing."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except (TypeError, ValueError):
+        other: datetime = parse_timestamp(text)
+        return other
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
 def _session() -> boto3.session.Session:
     session = botocore.session.Session()
     session.register_component("data_loader", _descriptions())
+    session.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=_moment)
     return boto3.session.Session(botocore_session=session)
 
 

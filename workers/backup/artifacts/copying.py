@@ -12,7 +12,7 @@ import json
 import logging
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from workers.systems.objects import Objects
 
 NAMES_AT_MOST: Final = 100
-_LOOK_EVERY: Final = 250
+_LOOK_EVERY: Final = 100
 _LOOK_SECONDS: Final = 1.0
 _log = logging.getLogger(__name__)
 
@@ -59,12 +59,14 @@ def copy(  # noqa: PLR0913, PLR0917 - what a set is made of
     progress: Progress,
     *,
     source: Objects | None = None,
+    distrust: Collection[str] = (),
     tuning: Tuning = Tuning(),  # noqa: B008 - frozen
 ) -> Copied:
     """Write a set's listing of all artifacts in `source_bucket`, and copy those that are not kept yet.
 
     objects: the store of the backups. source: that of the artifacts, where it is another. set_name: with a slash at
-    its end. previous: sets to build on, newest first, finished or not.
+    its end. previous: sets to build on, newest first, finished or not. distrust: keys of kept bytes that a check found
+    bad: they are copied again to where they were, which mends every set that uses them.
     Raises ObjectsError, and Cancelled at a checkpoint; what was copied until then is not copied again by the next.
     """
     began = time.monotonic()
@@ -72,7 +74,7 @@ def copy(  # noqa: PLR0913, PLR0917 - what a set is made of
         target = stack.enter_context(Bulk.of(objects, tuning.at_once))
         origin = stack.enter_context(Bulk.of(source, tuning.at_once)) if source else target
         target.put(backup_bucket, f"{set_name}{listing.BASES}", json.dumps({"previous": previous}).encode())
-        known = Known(target, backup_bucket, previous)
+        known = Known(target, backup_bucket, previous, frozenset(distrust))
         mover = Mover(origin, source_bucket, target, backup_bucket, tuning)
         writer = stack.enter_context(Writer(target, backup_bucket, f"{set_name}{listing.NAME}"))
         pool = ThreadPoolExecutor(tuning.at_once, thread_name_prefix="artifacts")
@@ -104,7 +106,7 @@ class Known:
     objects: how many the newest finished listing has, as far as it can be told; only for showing progress.
     """
 
-    def __init__(self, bulk: Bulk, bucket: str, previous: tuple[str, ...]) -> None:
+    def __init__(self, bulk: Bulk, bucket: str, previous: tuple[str, ...], distrusted: frozenset[str]) -> None:
         """Open the parts of unfinished sets up to the newest finished one, and that one's listing."""
         self._streams: list[_Stream] = []
         self.objects = 0
@@ -115,9 +117,9 @@ class Known:
             except ObjectMissing:
                 found = listing.parts(bulk, bucket, set_name)
                 if found:
-                    self._streams.append(_Stream(_chained(bulk, bucket, found), unfinished=True))
+                    self._streams.append(_Stream(_chained(bulk, bucket, found), distrusted, unfinished=True))
                 continue
-            self._streams.append(_Stream(listing.lines(name, pieces), unfinished=False))
+            self._streams.append(_Stream(listing.lines(name, pieces), distrusted, unfinished=False))
             self.objects = listing.count(bulk, bucket, name)
             return
 
@@ -131,8 +133,11 @@ class Known:
 
 
 class _Stream:
-    def __init__(self, found: Iterator[tuple[dict[str, Any], bytes]], *, unfinished: bool) -> None:
+    def __init__(
+        self, found: Iterator[tuple[dict[str, Any], bytes]], distrusted: frozenset[str], *, unfinished: bool
+    ) -> None:
         self._found = found
+        self._distrusted = distrusted
         self._next: tuple[dict[str, Any], bytes] | None = None
         self._over = False
         self.unfinished = unfinished
@@ -151,6 +156,7 @@ class _Stream:
             and entry["etag"] == wanted.etag
             and entry["size"] == wanted.size
             and entry["last_modified"] == wanted.last_modified
+            and entry["kept"] not in self._distrusted
         )
         return line if same else None
 

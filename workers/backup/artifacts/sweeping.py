@@ -50,8 +50,9 @@ def references(objects: Objects, backup_bucket: str, set_name: str) -> Iterator[
 
 
 def sweep(objects: Objects, backup_bucket: str, kept: Sequence[str], *, dry_run: bool, older_than: datetime) -> Swept:
-    """Remove bytes written before `older_than` that none of the `kept` sets uses, and uploads begun before it.
+    """Remove bytes written before `older_than` that none of the `kept` sets uses, and abort uploads begun before it.
 
+    Uploads are those of bytes, and of the listings of sets that do not stay.
     A set that was begun since `older_than` is kept, named or not. Raises ObjectMissing where a kept set, or one that
     an unfinished one builds on, has no listing, and ListingDamaged where it cannot be read: better to keep too much.
     """
@@ -67,14 +68,15 @@ def sweep(objects: Objects, backup_bucket: str, kept: Sequence[str], *, dry_run:
             size += sum(item.size for item in doomed)
             doomed.clear()
 
-        for item in _unused(bulk, backup_bucket, _relied_on(bulk, backup_bucket, kept, older_than)):
+        staying = _relied_on(bulk, backup_bucket, kept, older_than)
+        for item in _unused(bulk, backup_bucket, staying):
             if datetime.fromisoformat(item.last_modified) < older_than:
                 doomed.append(item)
             if len(doomed) == DELETE_AT_MOST:
                 remove()
         remove()
         if not dry_run:
-            _abort_stale(bulk, backup_bucket, older_than)
+            _abort_stale(bulk, backup_bucket, staying, older_than)
     return Swept(removed, size)
 
 
@@ -117,8 +119,10 @@ def _unused(bulk: Bulk, bucket: str, sets: Sequence[str]) -> Iterator[Listed]:
                 yield item
 
 
-def _abort_stale(bulk: Bulk, bucket: str, older_than: datetime) -> None:
+def _abort_stale(bulk: Bulk, bucket: str, sets: Sequence[str], older_than: datetime) -> None:
+    listings = {f"{set_name}{listing.NAME}" for set_name in sets}
     for prefix in (names.PREFIX, _SETS):
         for pending in list(bulk.uploads(bucket, prefix)):
-            if pending.since < older_than:
+            ours = prefix == names.PREFIX or (pending.key.endswith(f"/{listing.NAME}") and pending.key not in listings)
+            if ours and pending.since < older_than:
                 bulk.abort(bucket, pending.key, pending.upload)

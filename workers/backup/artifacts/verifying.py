@@ -27,11 +27,16 @@ _LOOK_EVERY: Final = 250
 
 @dataclass(frozen=True)
 class Verified:
-    """What was found. problems: a sentence for each artifact that is not as the listing says; none is good."""
+    """What was found. problems: a sentence for each artifact that is not as the listing says; none is good.
+
+    bad: the keys of their bytes, for the next copy not to trust; as many as there are problems, of which both hold the
+    first thousand.
+    """
 
     objects: int
     bytes: int
     problems: tuple[str, ...]
+    bad: tuple[str, ...] = ()
 
 
 @dataclass
@@ -41,6 +46,7 @@ class _Findings:
     objects: int = 0
     bytes: int = 0
     problems: list[str] = field(default_factory=list)
+    bad: list[str] = field(default_factory=list)
     more: int = 0
 
     def add(self, entry: Entry, problem: str) -> None:
@@ -48,6 +54,7 @@ class _Findings:
         self.bytes += entry.size
         if problem and len(self.problems) < PROBLEMS_AT_MOST:
             self.problems.append(f"{entry.key}: {problem} ({entry.kept}).")
+            self.bad.append(entry.kept)
         elif problem:
             self.more += 1
         if self.objects % _LOOK_EVERY == 0:
@@ -56,7 +63,7 @@ class _Findings:
 
     def told(self) -> Verified:
         more = [f"And {self.more:,} more artifacts."] if self.more else []
-        return Verified(self.objects, self.bytes, (*self.problems, *more))
+        return Verified(self.objects, self.bytes, (*self.problems, *more), tuple(self.bad))
 
 
 def verify(objects: Objects, backup_bucket: str, set_name: str, *, deep: bool, progress: Progress) -> Verified:

@@ -1,15 +1,18 @@
 """A real S3 server, and a way to it on which calls are counted, fail, or meet a changed world."""
 
 import http.client
+import logging
 import random
 import threading
 import uuid
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import pytest
+from moto import backends
 from moto.server import ThreadedMotoServer
 
 from workers import settings
@@ -49,7 +52,7 @@ class Way:
             def serve(self):
                 way.serve(self)
 
-            do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = serve
+            do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = serve  # noqa: N815 - named by the base class
 
             def log_message(self, *_):
                 pass
@@ -81,7 +84,7 @@ class Way:
             handler.close_connection = True
             return None
         given = content[: len(content) // 2] if decision == "half" else content
-        length = int(dict((k.lower(), v) for k, v in headers).get("content-length", len(content)))
+        length = int({k.lower(): v for k, v in headers}.get("content-length", len(content)))
         handler.close_connection = decision == "half"
         return self.answer(handler, status, headers, given, length if handler.command == "HEAD" else len(content))
 
@@ -141,11 +144,17 @@ class Listening:
 @pytest.fixture(scope="session")
 def store():
     """The address of moto's S3 server."""
+    # Its lines about each call, and a look at its own folder for each, are most of what it does.
+    logging.getLogger("werkzeug").setLevel(logging.WARNING)
+    modules = tuple(backends.list_of_moto_modules())
+    patch = pytest.MonkeyPatch()
+    patch.setattr(backends, "list_of_moto_modules", lambda: modules)
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     _, port = server.get_host_and_port()
     yield f"http://127.0.0.1:{port}"
     server.stop()
+    patch.undo()
 
 
 @pytest.fixture
@@ -182,6 +191,10 @@ class Place:
 
     def put(self, key, body=b"", **more):
         self.direct.put_object(Bucket=self.source, Key=key, Body=body, **more)
+
+    def fill(self, count):
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(lambda n: self.put(f"{n % 3}/run/artifacts/file-{n:05}", f"{n}".encode() * 20), range(count)))
 
     def read(self, key):
         return self.direct.get_object(Bucket=self.backups, Key=key)["Body"].read()

@@ -1,0 +1,84 @@
+"""Kept keys sort as the artifacts' own keys do; damaged listings are never taken for shorter ones."""
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from workers.backup.artifacts import ListingDamaged, names
+from workers.backup.artifacts.listing import Entry, Frames, lines
+from workers.systems.bulk import Listed
+
+LETTERS = st.sampled_from([*"\x01\t !\"%'()+,-./09:AZaz~", "é", "模", "\ud7ff", "\ue000", "🚀"])
+KEYS = st.one_of(
+    st.text(LETTERS, min_size=1, max_size=30),
+    st.tuples(st.text(LETTERS, max_size=3), st.integers(200, 1000), st.text(LETTERS, max_size=6)).map(
+        lambda t: (t[0] + "x" * t[1] + t[2])[:1000]
+    ),
+    st.tuples(st.integers(70, 90), st.text(LETTERS, max_size=4)).map(lambda t: "模" * t[0] + t[1]),
+).filter(lambda key: len(key.encode()) <= 1024)
+
+
+@given(KEYS, KEYS)
+@example("a", "a!")
+@example("a/b", "a b")
+@example("a" * 249 + "+", "a" * 249 + "-")
+def test_folders_keep_the_order_of_keys(one, other):
+    low, high = sorted((one, other))
+    assert names.folder(low) + names.END <= names.folder(high) + names.END
+
+
+@given(KEYS)
+def test_kept_keys_fit_every_store(key):
+    kept = names.kept(Listed(key, 1, "etag", "2026-01-01T00:00:00+00:00"))
+    assert len(kept.encode()) <= 1024
+    assert all(len(part.encode()) <= 255 for part in kept.split("/") if part)
+    assert names.group(kept) == f"objects/{names.folder(key)}"
+
+
+@given(KEYS, KEYS)
+def test_short_keys_have_folders_of_their_own(one, other):
+    if one != other and max(len(one.encode()), len(other.encode())) * 3 < names.NAME_AT_MOST:
+        assert names.folder(one) != names.folder(other)
+
+
+def test_every_version_has_a_place_of_its_own():
+    listed = Listed("k", 1, "e", "t")
+    others = [Listed("k", 2, "e", "t"), Listed("k", 1, "f", "t"), Listed("k", 1, "e", "u"), Listed("l", 1, "e", "t")]
+    assert len({names.kept(item) for item in [listed, *others]}) == 5
+
+
+def compressed(count):
+    frames = Frames()
+    body = b""
+    for n in range(count):
+        body += frames.add(Entry(f"{n:05}", n, "e", "t", f"objects/{n:05}", "md5", "0").line(), n)
+    return body + frames.end()
+
+
+@pytest.mark.parametrize("count", [0, 1, 999, 1000, 1001, 2500])
+def test_a_listing_reads_as_it_was_written_in_pieces_of_any_size(count):
+    body = compressed(count)
+    for length in (7, 1000, len(body)):
+        pieces = (body[at : at + length] for at in range(0, len(body), length))
+        assert [found["size"] for found, _ in lines("it", pieces)] == list(range(count))
+
+
+@given(st.data())
+def test_a_listing_that_was_cut_or_flipped_gives_its_true_beginning_and_an_error_or_is_not_harmed(data):
+    body = bytearray(WHOLE)
+    if data.draw(st.booleans()):
+        body = body[: data.draw(st.integers(0, len(body) - 1))]
+    else:
+        body[data.draw(st.integers(0, len(body) - 1))] ^= 1 << data.draw(st.integers(0, 7))
+    seen = []
+    try:
+        seen.extend(found for found, _ in lines("it", iter([bytes(body)])))
+    except ListingDamaged:
+        assert seen == WRITTEN[: len(seen)]
+    else:
+        # zstd's headers have bits that mean nothing.
+        assert seen == WRITTEN
+
+
+WHOLE = compressed(2500)
+WRITTEN = [found for found, _ in lines("it", iter([WHOLE]))]
