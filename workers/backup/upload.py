@@ -110,4 +110,3 @@ class Streamed:
                 each.result()
         sent: Any = part
         self._sending[self._pool.submit(self._upload.part, number, sent)] = len(part)
-
