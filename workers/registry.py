@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+from collections.abc import Iterable
 from functools import cache
 from typing import Any
 
@@ -48,15 +49,22 @@ def build(name: str, arguments: dict[str, Any]) -> Operation:
         raise OperatorError(f"{name}: {key} is not valid: {first['msg']}.", "Ask again.") from None
 
 
-_NO_OPERATIONS = ("workers.systems", "workers.engine")
+_NO_OPERATIONS = ("workers.systems", "workers.engine", "workers.backup.artifacts")
 """The gateways with their heavy libraries, and the engine that runs operations: the bot needs neither."""
 
 
 @cache
 def _import_all() -> None:
-    for module in pkgutil.walk_packages(workers.__path__, workers.__name__ + "."):
+    _import_below(workers.__path__, workers.__name__)
+
+
+def _import_below(path: Iterable[str], name: str) -> None:
+    # pkgutil.walk_packages would import the packages that are left out, to look into them.
+    for module in pkgutil.iter_modules(path, f"{name}."):
         if not module.name.startswith(_NO_OPERATIONS):
-            importlib.import_module(module.name)
+            imported = importlib.import_module(module.name)
+            if module.ispkg:
+                _import_below(imported.__path__, module.name)
 
 
 def _subclasses(kind: type[Operation]) -> list[type[Operation]]:

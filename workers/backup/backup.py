@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from pydantic import field_validator
 
-from workers.backup import configuration, database, leftovers, manifest, sets
+from workers.backup import configuration, database, distrust, leftovers, manifest, sets
 from workers.backup.encryption import Keys
 from workers.backup.manifest import ArtifactsPart, ConfigurationPart, DatabasePart, Manifest, Stored
 from workers.health.amounts import NOTHING, count, duration, listed, size
@@ -81,7 +81,6 @@ class Backup(Operation):
             summary=f"{listed(self.wanted)} to s3://{bucket}/{sets.PREFIX}",
             steps=tuple(steps),
             warnings=(_WITHOUT_KEY,) if without_key else (),
-            undo="nothing is changed but the backup bucket",
             facts={"bucket": bucket, "parts": list(self.wanted)},
         )
 
@@ -143,21 +142,28 @@ class _Making:
             self.progress.checkpoint()
 
     def artifacts(self) -> None:
+        objects = self.systems.objects
         self.progress.step("Artifacts: copying what is new")
-        self._copy(self._previous())
+        previous, bad = self._previous(), distrust.noted(objects, self.bucket)
+        self._copy(previous, bad)
         self.progress.step("Artifacts: looking whether all bytes are there")
-        if self._missing_artifacts():
+        missing = self._missing_artifacts()
+        if missing:
             # A set that builds on lost bytes would be lost as well, and so would all that come after it.
-            self.warnings.append(
-                "Bytes that earlier sets rely on were missing from the bucket: all artifacts were copied anew."
-            )
-            self.progress.step("Artifacts: bytes of earlier sets are missing, copying all anew")
-            self._copy(())
-            missing = self._missing_artifacts()
-            if missing:
+            self.progress.step("Artifacts: bytes of earlier sets are missing, copying them again")
+            self._copy(previous, bad.union(missing))
+            missing_still = self._missing_artifacts()
+            if missing_still:
                 raise OperatorError(
-                    f"What was copied is not in the bucket: {listed(missing)}.", "Check the store; then ask again."
+                    f"What was copied is not in the bucket: {listed(missing_still)}.",
+                    "Check the store; then ask again.",
                 )
+        if bad or missing:
+            self.warnings.append(
+                f"{count(len(bad.union(missing)), 'object')} that earlier sets rely on had been lost or damaged in the "
+                "bucket; what its artifacts still have was copied again."
+            )
+            distrust.forget(objects, self.bucket)
         self.progress.checkpoint()
 
     def configuration(self) -> None:
@@ -204,12 +210,12 @@ class _Making:
             raise OperatorError("The manifest came back changed: there is no set.", "Check the store; then ask again.")
         return made
 
-    def _copy(self, previous: tuple[str, ...]) -> None:
+    def _copy(self, previous: tuple[str, ...], bad: frozenset[str]) -> None:
         from workers.backup.artifacts import copy
         from workers.backup.artifacts.listing import NAME
 
         bucket = self.systems.settings.ops.storage.artifacts_bucket
-        done = copy(self.systems.objects, bucket, self.bucket, self.name, previous, self.progress)
+        done = copy(self.systems.objects, bucket, self.bucket, self.name, previous, self.progress, distrust=bad)
         self.made["artifacts"] = ArtifactsPart(
             listing=Stored(key=f"{self.name}{NAME}", bytes=done.listing_bytes, sha256=done.listing_sha256),
             bucket=bucket,
@@ -225,7 +231,7 @@ class _Making:
     def _missing_artifacts(self) -> tuple[str, ...]:
         from workers.backup.artifacts import verify
 
-        return verify(self.systems.objects, self.bucket, self.name, deep=False, progress=self.progress).problems
+        return verify(self.systems.objects, self.bucket, self.name, deep=False, progress=self.progress).bad
 
     def _previous(self) -> tuple[str, ...]:
         """The newest finished set with artifacts, and the unfinished ones that are newer; newest first."""

@@ -62,7 +62,7 @@ class Prune(Operation):
                 Change(what=f"{each.id} of {each.begun:%Y-%m-%d %H:%M} UTC", before="good", after="removed")
                 for each in chosen.going
             ),
-            warnings=(f"What is removed cannot be brought back; {count(len(chosen.reasons), 'set')} stay.",),
+            warnings=(f"What is removed cannot be brought back. Kept: {count(len(chosen.reasons), 'good set')}.",),
             undo="it cannot be undone",
             facts={"going": [each.name for each in chosen.going], "retention": wanted.model_dump()},
             sections=(_table(chosen),) if chosen.reasons else (),

@@ -8,6 +8,7 @@ on their way. S3 takes 10,000 parts (user guide, qfacts), so parts grow as the s
 from __future__ import annotations
 
 import hashlib
+import selectors
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import IO, TYPE_CHECKING, Any, Final, Self
 
@@ -22,6 +23,7 @@ FIRST_PART: Final = 16 * MIB
 PARTS_OF_A_SIZE: Final = 1500
 IN_FLIGHT: Final = 64 * MIB
 AT_ONCE: Final = 4
+IDLE_SECONDS: Final = 1.0
 
 
 def part_bytes(number: int) -> int:
@@ -60,12 +62,27 @@ class Streamed:
     def take(self, source: IO[bytes], moved: Callable[[int], None]) -> None:
         """Send all that `source`, an unbuffered stream, gives until it ends.
 
-        moved: is told the bytes read so far, at least once a part; what it raises ends the upload.
+        moved: is told the bytes read so far, once a part and once a second while nothing comes; what it raises ends
+        the upload.
         """
+        with selectors.DefaultSelector() as waiting:
+            waiting.register(source, selectors.EVENT_READ)
+            self._take(source, waiting, moved)
+
+    def _take(self, source: IO[bytes], waiting: selectors.BaseSelector, moved: Callable[[int], None]) -> None:
         while True:
             self._number += 1
             part = bytearray(part_bytes(self._number))
-            filled = _fill(source, part)
+            filled = 0
+            while filled < len(part):
+                if not waiting.select(IDLE_SECONDS):
+                    moved(self.size + filled)
+                    continue
+                with memoryview(part) as view:
+                    count = source.readinto(view[filled:])  # type: ignore[attr-defined]
+                if not count:
+                    break
+                filled += count
             if filled < len(part):
                 del part[filled:]
             if part:
@@ -93,15 +110,3 @@ class Streamed:
                 each.result()
         sent: Any = part
         self._sending[self._pool.submit(self._upload.part, number, sent)] = len(part)
-
-
-def _fill(source: IO[bytes], part: bytearray) -> int:
-    view = memoryview(part)
-    filled = 0
-    while filled < len(part):
-        count = source.readinto(view[filled:])  # type: ignore[attr-defined]
-        if not count:
-            break
-        filled += count
-    view.release()
-    return filled

@@ -1,7 +1,7 @@
 """Is a set still what it was: every part is read and compared, and every artifact's bytes are looked for.
 
 What is wrong is named, all of it. With `deep` the artifacts' bytes are read as well, which takes as long as it takes to
-read them; that one goes to the queue of what takes long, though it changes nothing either.
+read them; that one goes to the queue of what takes long, and notes what is bad for the next backup to copy again.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import hashlib
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
-from workers.backup import configuration, database, sets
+from workers.backup import configuration, database, distrust, sets
 from workers.backup.encryption import Keys
 from workers.backup.showing import SetId
 from workers.health.amounts import count, size
@@ -59,7 +59,6 @@ class BackupVerifyDeep(Operation):
             title=f"Verify backup {made.id}",
             summary=f"read all of {made.id}, {size(amount)}",
             steps=(f"Read {size(amount)} from {bucket} and compare every checksum",),
-            undo="nothing is changed",
             facts={"set": made.name},
         )
 
@@ -149,6 +148,8 @@ def _artifacts(  # noqa: PLR0913, PLR0917 - what is compared with what
         return [f"{bucket}/{part.listing.key} is damaged: its bytes are not those that were written."]
     seen = artifacts.verify(systems.objects, bucket, name, deep=deep, progress=progress)
     problems = list(seen.problems)
+    if deep and seen.bad:
+        distrust.note(systems.objects, bucket, seen.bad)
     if seen.objects != part.objects:
         problems.append(f"The listing has {seen.objects:,} artifacts; the manifest says {part.objects:,}.")
     return problems

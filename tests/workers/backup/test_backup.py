@@ -138,8 +138,29 @@ def test_bytes_that_were_lost_are_copied_anew_by_the_next_backup(made, systems, 
     s3.delete_object(Bucket=buckets[1], Key=keys_in(buckets[1], "objects/")[5])
     report = Backup().run(systems(), progress)
     assert report.status is Status.WARN
-    assert "copied anew" in report.model_dump_json()
+    assert "1 object that earlier sets rely on had been lost" in report.model_dump_json()
     assert BackupVerifyDeep().run(systems(), progress).status is Status.OK
+
+
+def test_bytes_that_a_deep_check_found_bad_are_copied_again_and_the_old_set_is_good_too(
+    made, systems, progress, s3, buckets, keys_in
+):
+    flip(s3, buckets[1], keys_in(buckets[1], "objects/")[2])
+    assert BackupVerifyDeep().run(systems(), progress).status is Status.FAIL
+    report = Backup(parts=("artifacts",)).run(systems(), progress)
+    assert "had been lost or damaged" in report.model_dump_json()
+    for wanted in (made[1].id, "latest"):
+        assert BackupVerifyDeep(id=wanted).run(systems(), progress).status is Status.OK
+    assert Backup(parts=("artifacts",)).run(systems(), progress).status is Status.OK
+
+
+def test_basic_auths_own_database_is_dumped_beside_it(systems, progress, database_url, buckets):
+    ready = systems(MLFLOW_OPS_AUTH_DATABASE_URL=database_url)
+    Backup(parts=("database",)).run(ready, progress)
+    made = sets.good(ready.objects, buckets[1], "latest")
+    assert made.auth_database.rows == made.database.rows
+    assert made.auth_database.dump.key == f"{made.name}auth-database.dump"
+    assert BackupVerify().run(ready, progress).status is Status.OK
 
 
 def test_a_part_alone_is_a_set_of_that_part_and_is_not_the_last_good_backup(systems, progress, buckets):

@@ -14,12 +14,13 @@ import psycopg
 import pytest
 
 from deploy.sandbox.testing import wait_for
-from workers.backup import leftovers, sets
+from workers.backup import leftovers, sets, upload
 from workers.backup.backup import Backup
 from workers.backup.showing import BackupList
 from workers.backup.verify import BackupVerify
 from workers.operation import Cancelled, OperatorError, Status
-from workers.systems.bulk import Bulk
+from workers.systems.bulk import Bulk, Upload
+from workers.systems.errors import AccessDenied, StoreFull
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -168,6 +169,35 @@ def test_without_pg_dump_the_plan_says_so(systems, tmp_path):
 def test_what_is_away_or_refuses_is_a_sentence(systems, progress, change, said):
     with pytest.raises(OperatorError, match=said):
         Backup().run(systems(**change), progress)
+
+
+@pytest.mark.parametrize("refusal", [StoreFull("It is full."), AccessDenied("It is denied."), KeyboardInterrupt()])
+def test_a_store_that_refuses_half_way_leaves_nothing(
+    systems, progress, monkeypatch, nothing_is_left, refusal, database_url
+):
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute(
+            "INSERT INTO runs SELECT md5(random()::text), 1, md5(n::text) FROM generate_series(1, 60000) n"
+        )
+    monkeypatch.setattr(upload, "FIRST_PART", 256 * 1024)
+    send = Upload.part
+
+    def part(self, number, body):
+        if number == 5:
+            raise refusal
+        send(self, number, body)
+
+    monkeypatch.setattr(Upload, "part", part)
+    with pytest.raises(type(refusal)):
+        Backup(parts=("database",)).run(systems(), progress)
+    nothing_is_left()
+
+
+def test_parts_grow_so_that_ten_thousand_hold_two_terabytes():
+    assert upload.part_bytes(1) == upload.part_bytes(1500) == 16 << 20
+    assert upload.part_bytes(1501) == 32 << 20
+    assert sum(upload.part_bytes(number) for number in range(1, 10_001)) > 2 << 40
+    assert upload.part_bytes(10_000) <= 5 << 30
 
 
 def test_a_missing_bucket_is_a_sentence(systems, progress, s3, buckets):

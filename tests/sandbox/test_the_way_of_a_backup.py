@@ -1,0 +1,172 @@
+"""Backups on a whole sandbox: made from Slack, listed, shown, verified, pruned; killed half way; two at once."""
+
+import subprocess
+import sys
+
+import boto3
+import psycopg
+import pytest
+
+from deploy.sandbox.slack.client import SlackPerson, words
+from deploy.sandbox.testing import wait_for
+from deploy.sandbox.wiring import OPS_CHANNEL
+
+SECONDS = 60
+BUCKET = "mlflow-backups"
+DATABASES = ("MLFLOW_OPS_DATABASE_URL", "MLFLOW_OPS_DATABASE_ADMIN_URL")
+
+
+@pytest.fixture
+def people(sandbox):
+    names = {"vera": "U07VERA0001", "omar": "U07OMAR0002", "ada": "U07ADAO0003"}
+    return {name: SlackPerson(sandbox.slack_url, user) for name, user in names.items()}
+
+
+@pytest.fixture
+def s3(sandbox):
+    env = sandbox.env
+    return boto3.client(
+        "s3",
+        endpoint_url=env["AWS_ENDPOINT_URL_S3"],
+        aws_access_key_id=env["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=env["AWS_SECRET_ACCESS_KEY"],
+        region_name="us-east-1",
+    )
+
+
+@pytest.fixture
+def said(people):
+    """Types a command and waits until its root message says something; the message and its thread."""
+
+    def said(who, text, part, seconds=SECONDS):
+        person = people[who]
+        before = {message["ts"] for message in person.messages(OPS_CHANNEL)}
+        assert person.command(OPS_CHANNEL, f"/mlflow {text}").ok
+
+        def found():
+            fresh = [message for message in person.messages(OPS_CHANNEL) if message["ts"] not in before]
+            return next((message for message in fresh if part in words(message)), None)
+
+        root = person.wait_for(found, deadline=seconds)
+        return root, lambda: "\n".join(words(each) for each in person.thread(OPS_CHANNEL, root["ts"])[1:])
+
+    return said
+
+
+def manifests(s3):
+    found = s3.list_objects_v2(Bucket=BUCKET, Prefix="sets/").get("Contents", ())
+    return sorted(item["Key"] for item in found if item["Key"].endswith("/manifest.json"))
+
+
+def test_a_backup_is_made_listed_shown_and_verified(said, people, s3):
+    before = manifests(s3)
+    root, thread = said("omar", "backup", "read back and compared")
+    people["omar"].wait_for(lambda: "database" in thread() or None, deadline=10)
+    (made,) = set(manifests(s3)) - set(before)
+    short = made.rpartition("-")[2].split("/")[0]
+    assert short in words(root)
+    assert "encrypted with key" in thread()
+    _, listed = said("vera", "backup list", f"the newest, {short}")
+    people["vera"].wait_for(lambda: short in listed() or None, deadline=10)
+    _, shown = said("vera", "backup show latest", short)
+    people["vera"].wait_for(lambda: "PostgreSQL 18" in shown() or None, deadline=10)
+    for part in ("dc11669786a5", "experiments", "secret/mlflow-backend-secret"):
+        assert part in shown()
+    said("vera", f"backup verify {short}", "All of it is as it was written")
+    said("omar", "backup verify latest --deep", "All of it is as it was written")
+    said("vera", "health backup", "The last good backup is")
+
+
+def test_a_viewer_may_not_make_one_but_may_see_what_it_would_do(said, people):
+    vera = people["vera"]
+    assert vera.command(OPS_CHANNEL, "/mlflow backup").ok
+    vera.wait_for(lambda: vera.find_ephemeral(OPS_CHANNEL, "needs the role operator"), deadline=SECONDS)
+    said("vera", "backup --dry-run", "Nothing was changed")
+
+
+@pytest.fixture
+def locked_table(sandbox):
+    """A table that pg_dump has to wait for; gone with the test, or when told."""
+    with psycopg.connect(sandbox.env["MLFLOW_OPS_DATABASE_URL"]) as connection:
+        connection.execute("LOCK TABLE registered_model_aliases IN ACCESS EXCLUSIVE MODE")
+        yield connection
+
+
+def waiting_dump(sandbox):
+    query = "SELECT 1 FROM pg_stat_activity WHERE application_name = 'pg_dump' AND wait_event_type = 'Lock'"
+    with psycopg.connect(sandbox.env["MLFLOW_OPS_DATABASE_ADMIN_URL"], autocommit=True) as connection:
+        return connection.execute(query).fetchone()
+
+
+def test_a_killed_work_horse_leaves_no_set_and_the_next_run_cleans_up(said, people, sandbox, s3, locked_table):
+    before = manifests(s3)
+    root, _ = said("omar", "backup", "Database mlflow: dumping")
+    wait_for(lambda: waiting_dump(sandbox), "pg_dump to wait for the table", 30)
+    assert s3.list_multipart_uploads(Bucket=BUCKET)["Uploads"]
+    (horse,) = sandbox.process("worker-ops").children()
+    horse.kill()
+    omar = people["omar"]
+    lost = omar.wait_for(
+        lambda: next((m for m in omar.messages(OPS_CHANNEL) if m["ts"] == root["ts"] and "failed" in words(m)), None),
+        deadline=SECONDS,
+    )
+    assert "The worker lost this command" in words(lost)
+    assert manifests(s3) == before
+    locked_table.rollback()
+    wait_for(lambda: _ran(sandbox, "backup database"), "a backup to succeed once the lock has lapsed", 90)
+    assert "Uploads" not in s3.list_multipart_uploads(Bucket=BUCKET)
+    assert len(manifests(s3)) == len(before) + 1
+
+
+def test_only_one_at_a_time(said, sandbox, s3, locked_table):
+    said("omar", "backup database", "Database mlflow: dumping")
+    wait_for(lambda: waiting_dump(sandbox), "pg_dump to wait for the table", 30)
+    second = _run(sandbox, "backup database")
+    assert second.returncode == 1
+    assert "The backup is being changed: “/mlflow backup database”" in second.stderr
+    before = manifests(s3)
+    locked_table.rollback()
+    wait_for(lambda: len(manifests(s3)) == len(before) + 1, "the first to end", SECONDS)
+
+
+def _run(sandbox, text):
+    return subprocess.run(
+        [sys.executable, "-m", "bot", "run", text, "--yes-by", "test"],
+        env=sandbox.process_env,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def _ran(sandbox, text):
+    return _run(sandbox, text).returncode == 0
+
+
+def test_pruning_waits_for_somebody_else_and_keeps_the_last_good_set(said, people, s3):
+    before = manifests(s3)
+    root, _ = said("omar", "backup prune", "Waits for approval")
+    assert "cannot be brought back" in words(root)
+    ada = people["ada"]
+    ada.press(OPS_CHANNEL, root["ts"], "approve")
+    ada.wait_for(
+        lambda: next(
+            (m for m in ada.messages(OPS_CHANNEL) if m["ts"] == root["ts"] and "that no set uses" in words(m)), None
+        ),
+        deadline=SECONDS,
+    )
+    assert before[-1] in manifests(s3)
+    said("omar", "backup verify latest", "All of it is as it was written")
+
+
+def test_no_secret_is_told_anywhere(sandbox, people):
+    found = (psycopg.conninfo.conninfo_to_dict(sandbox.env[name])["password"] for name in DATABASES)
+    secrets = {sandbox.env["MLFLOW_OPS_BACKUP_KEY"], sandbox.env["AWS_SECRET_ACCESS_KEY"], *found}
+    omar = people["omar"]
+    told = [words(reply) for root in omar.messages(OPS_CHANNEL) for reply in omar.thread(OPS_CHANNEL, root["ts"])]
+    places = {part: sandbox.log(part) for part in ("bot", "scheduler", "worker-quick", "worker-ops")}
+    places |= {"Slack": "\n".join(told)}
+    assert "Backup" in places["Slack"]
+    for secret in secrets:
+        for place, text in places.items():
+            assert secret not in text, place
