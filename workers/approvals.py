@@ -43,13 +43,14 @@ def approve(record: Record, user: str, redis: Redis) -> Answer:
         counted = record.model_copy(update={"decided_by": approvers})
         Outbox(redis).push(record.id, draft("edit", proposals.proposal(plan, counted)))
         return Answer.COUNTED
-    approved = record.model_copy(update={"phase": Phase.APPROVED, "decided_by": approvers})
+    decided = {"decided_by": approvers, "decided_at": time.time()}
+    approved = record.model_copy(update={"phase": Phase.APPROVED, **decided})
     moved = records.move(
         record.id,
         draft("edit", proposals.proposal(plan, approved)),
         before=Phase.PENDING,
         phase=Phase.APPROVED,
-        decided_by=approvers,
+        **decided,
         **queues.run_fields(),
     )
     if not moved:
@@ -60,7 +61,7 @@ def approve(record: Record, user: str, redis: Redis) -> Answer:
 
 def refuse(record: Record, phase: Phase, user: str, redis: Redis, reason: str = "") -> bool:
     """Deny, withdraw (cancelled) or expire what waits; False where it had been decided. user: "" for the clock."""
-    by = {"decided_by": (user,) if user else (), "reason": reason}
+    by = {"decided_by": (user,) if user else (), "decided_at": time.time(), "reason": reason}
     decided = record.model_copy(update={"phase": phase, **by})
     plan = Plan.model_validate(record.plan)
     words = draft("edit", proposals.proposal(plan, decided))

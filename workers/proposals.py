@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from workers import buttons
-from workers.render import BLOCKS, Block, Message, blocks_of, code, paragraphs, plain, section, short, whom
+from workers.render import BLOCKS, Block, Message, at, blocks_of, code, paragraphs, plain, section, short, whom
 from workers.state import Phase
 
 if TYPE_CHECKING:
@@ -31,7 +30,7 @@ def proposal(plan: Plan, record: Record) -> Message:
     if by and record.phase is Phase.PENDING:
         head += f": {len(record.decided_by)} of {record.approvals} so far, {by}"
     elif by:
-        head += f" by {by}"
+        head += f" by {by} at {at(record.decided_at)}"
     if record.reason:
         head += f": {plain(record.reason)}"
     if record.break_glass:
@@ -79,9 +78,7 @@ def _foot(plan: Plan, record: Record) -> str:
 
 
 def _until(record: Record) -> str:
-    """Slack shows it in the reader's own time (docs.slack.dev/messaging/formatting-message-text#date-formatting)."""
-    at = int(record.expires_at or 0)
-    return f"until <!date^{at}^{{time}}|{datetime.fromtimestamp(at, UTC):%H:%M} UTC>"
+    return f"until {at(record.expires_at)}"
 
 
 def alarm(record: Record) -> Message:

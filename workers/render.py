@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from workers.operation import Check, Facts, Links, Report, Section, Status, Table, Text
@@ -54,6 +55,20 @@ def whom(requester: str) -> str:
     if requester.startswith(BY_TERMINAL):
         return f"{code(requester.removeprefix(BY_TERMINAL))} in a terminal"
     return f"<@{requester}>"
+
+
+def at(moment: float | None) -> str:
+    """A time of day, which Slack shows in the reader's own (docs.slack.dev/messaging/formatting-message-text).
+
+    moment: seconds since the epoch.
+    """
+    whole = int(moment or 0)
+    return f"<!date^{whole}^{{time}}|{datetime.fromtimestamp(whole, UTC):%H:%M} UTC>"
+
+
+def approved(by: tuple[str, ...], moment: float | None) -> str:
+    """Who approved it and when; empty where nobody had to."""
+    return f"approved by {' and '.join(f'<@{user}>' for user in by)} at {at(moment)}" if by else ""
 
 
 @dataclass(frozen=True)
@@ -109,12 +124,12 @@ def under_way(words: str, requester: str, step: str, figure: str) -> Message:
     return Message(text=short(f"/mlflow {words}: {step}"), blocks=[section(f"{text} {plain(figure)}".rstrip())])
 
 
-def failed(words: str, requester: str, message: str, hint: str) -> Message:
-    """The root message of a command that did not do what was asked: why, and what now."""
+def failed(words: str, requester: str, message: str, hint: str, decided: str = "") -> Message:
+    """The root message of a command that did not do what was asked: why, and what now. decided: who approved it."""
     lines = [f":x: {code('/mlflow ' + words)} failed: {plain(message)}"]
     if hint:
         lines.append(plain(hint))
-    lines.append(f"_asked by {whom(requester)}_")
+    lines.append(f"_asked by {whom(requester)}{f', {decided}' if decided else ''}_")
     return Message(text=short(f"/mlflow {words} failed: {message}"), blocks=paragraphs("\n".join(lines)))
 
 
@@ -124,12 +139,13 @@ def stopped(words: str, requester: str, message: str) -> Message:
     return Message(text=short(f"/mlflow {words} was stopped"), blocks=paragraphs(text))
 
 
-def root(report: Report, words: str, requester: str) -> Message:
-    """A finished report in the channel: the verdict, then one line per check, worst first."""
+def root(report: Report, words: str, requester: str, decided: str = "") -> Message:
+    """A finished report in the channel: the verdict, then one line per check, worst first. decided: who approved it."""
     headline = f"{_EMOJI[report.status]} *{plain(report.title)}*: {plain(report.summary)}"
     lines = [_check_line(check) for check in report.checks]
     blocks = [*paragraphs(headline), *paragraphs("\n".join(lines))] if lines else paragraphs(headline)
-    foot = [f"{code('/mlflow ' + words)} asked by {whom(requester)}", f"{report.took_seconds:.1f} s"]
+    asked_by = f"{code('/mlflow ' + words)} asked by {whom(requester)}"
+    foot = [asked_by, *([decided] if decided else ()), f"{report.took_seconds:.1f} s"]
     if report.checks or report.sections:
         foot.append("details in the thread")
     blocks = blocks[: BLOCKS - 1]

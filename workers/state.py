@@ -201,6 +201,7 @@ class Record(BaseModel):
     digest: str | None = None
     approvers: str = ""
     decided_by: tuple[str, ...] = ()
+    decided_at: float | None = None
     reason: str = ""
     break_glass: str = ""
     undo: str = ""

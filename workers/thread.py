@@ -104,7 +104,7 @@ def _pace(done: int, total: int, unit: str, seconds: float) -> str:
 
 def success(record: Record, report: Report) -> list[tuple[Kind, str]]:
     """The last words about a record: the report replaces the root message, its details go into the thread."""
-    root = render.root(report, record.words, record.requester)
+    root = render.root(report, record.words, record.requester, _decided(record))
     if report.undo:
         root = root.and_also(buttons.row(record, buttons.UNDO))
     pin = [draft("pin", root)] if report.pinned else []
@@ -114,8 +114,14 @@ def success(record: Record, report: Report) -> list[tuple[Kind, str]]:
 
 def failure(record: Record, message: str, hint: str, *, again: bool = False) -> list[tuple[Kind, str]]:
     """The last words about a record that failed: why, and what now. again: with a button to ask for it again."""
-    words = render.failed(record.words, record.requester, message, hint)
+    words = render.failed(record.words, record.requester, message, hint, _decided(record))
     return [draft("edit", words.and_also(buttons.row(record, buttons.AGAIN)) if again else words)]
+
+
+def _decided(record: Record) -> str:
+    if record.break_glass:
+        return f":rotating_light: break-glass: {render.plain(record.break_glass)}"
+    return render.approved(record.decided_by, record.decided_at)
 
 
 def cancellation(record: Record, message: str) -> list[tuple[Kind, str]]:

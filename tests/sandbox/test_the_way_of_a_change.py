@@ -104,7 +104,8 @@ def test_whoever_asked_cannot_approve_and_neither_can_a_viewer(people, asked):
     deny(people["ben"], message, "not today")
     assert becomes(omar, message, "Denied")
     denied = now(omar, message)
-    assert "<@U07BENC0004>: not today" in words(denied)
+    assert "<@U07BENC0004>" in words(denied)
+    assert "not today" in words(denied)
     assert actions(denied) == ["again"]
 
 
@@ -344,9 +345,9 @@ def test_a_worker_that_is_killed_leaves_no_lock_and_the_thread_says_so(people, c
     wait_for(lambda: cluster.scale("mlflow")["spec"]["replicas"] == 5 or None, 30)
     before = sandbox.process("worker-ops")
     sandbox.kill("worker-ops")
-    lost = omar.wait_for(lambda: omar.find(OPS_CHANNEL, "The worker lost this command"), deadline=60)
+    lost = omar.wait_for(lambda: omar.find(OPS_CHANNEL, "It had been carried out: mlflow has 5"), deadline=60)
     assert "/mlflow scale 5` failed" in words(lost)
-    assert "It had been carried out: mlflow has 5 replicas already." in words(lost)
+    assert "The worker lost this command" in words(lost)
     sandbox.wait_until_ready("worker-ops", other_than=before)
     assert cluster.scale("mlflow")["spec"]["replicas"] == 5
     assert omar.command(OPS_CHANNEL, "/mlflow scale 4").ok
@@ -415,7 +416,7 @@ def test_what_runs_can_be_stopped_with_a_button_and_is_put_back(people, asked, c
     vera.press(OPS_CHANNEL, message["ts"], "cancel")
     vera.wait_for(lambda: vera.find_ephemeral(OPS_CHANNEL, "and approvers may stop it"), deadline=SECONDS)
     omar.press(OPS_CHANNEL, message["ts"], "cancel")
-    omar.wait_for(lambda: f"{before[0].upper()}{before[1:]} is back." in words(now(omar, message)) or None, deadline=60)
+    ends_with(omar, message, f"What ran before, {before}, is back.", 60)
     assert "stopped at a safe point, as <@U07OMAR0002> asked" in words(now(omar, message))
     assert image(cluster) == before
     assert ready(cluster) == 2

@@ -109,17 +109,17 @@ class Resources(Operation):
         before = _resources(deployment, name)
         containers = [{"name": name, "resources": self._after(before)}]
         patch = {"spec": {"template": {"spec": {"containers": containers}}}}
-        title = f"Resources of {names.deployment}"
+        title, old = f"Resources of {names.deployment}", f"with {_told(before)}"
 
         def change() -> dict[str, Any]:
             return systems.cluster.patch_deployment(names.deployment, patch)
 
-        rolled = roll(systems, change, progress, "Rolling the new resources out", "what it was")
+        rolled = roll(systems, change, progress, "Rolling the new resources out", old)
         if rolled.back is not None:
             return Report(
                 title=title,
                 status=Status.FAIL,
-                summary=rolled.told("A pod with these resources", "what it was"),
+                summary=rolled.told("A pod with these resources", old),
                 sections=rolled.outcome.sections,
                 hints=("history", "health pods"),
             )

@@ -34,8 +34,8 @@ class Rolled:
     def told(self, new: str, old: str) -> str:
         """The sentence about one that did not come up; new and old: what it was to be, and what it was."""
         assert self.back is not None
-        end = f"{old} is back, and every pod is ready" if self.back.well else f"with {old} put back, {self.back.why}"
-        return f"{new} does not come up: {self.outcome.why}. {end[0].upper()}{end[1:]}."
+        end = "is back, and every pod is ready" if self.back.well else f"was put back, but {self.back.why}"
+        return f"{new} does not come up: {self.outcome.why}. What ran before, {old}, {end}."
 
 
 def roll(systems: Systems, change: Callable[[], dict[str, Any]], progress: Progress, doing: str, old: str) -> Rolled:
@@ -53,8 +53,8 @@ def roll(systems: Systems, change: Callable[[], dict[str, Any]], progress: Progr
     except Cancelled:
         progress.step(f"Stopped: putting {old} back")
         back = put_back(systems, progress, before, changed)
-        left = f"{old} is back" if back.well else f"{old} was put back, but {back.why}"
-        raise Cancelled(f"{left[0].upper()}{left[1:]}.") from None
+        end = "is back" if back.well else f"was put back, but {back.why}"
+        raise Cancelled(f"What ran before, {old}, {end}.") from None
     if outcome.well:
         return Rolled(outcome)
     progress.step(f"It does not come up: putting {old} back")
