@@ -154,10 +154,8 @@ class _Making:
             self._copy(previous, bad.union(missing))
             missing_still = self._missing_artifacts()
             if missing_still:
-                raise OperatorError(
-                    f"What was copied is not in the bucket: {listed(missing_still)}.",
-                    "Check the store; then ask again.",
-                )
+                what = f"What was copied is not in the bucket: {listed(missing_still)}."
+                raise OperatorError(what, "Check the store; then ask again.")
         if bad or missing:
             self.warnings.append(
                 f"{count(len(bad.union(missing)), 'object')} that earlier sets rely on had been lost or damaged in the "
