@@ -270,7 +270,9 @@ def test_killed_in_any_phase_there_is_no_set_and_the_next_run_succeeds(
             process.wait()
     assert not [key for key in keys_in(buckets[1]) if key.endswith("manifest.json")]
     ready = systems()
-    assert BackupList().run(ready, progress).status is Status.WARN
+    listed = BackupList().run(ready, progress)
+    assert listed.status is Status.WARN
+    assert "unfinished" in listed.sections[0].rows[0][-1]
     report = Backup().run(ready, progress)
     assert report.status is Status.OK, report
     assert "Uploads" not in s3.list_multipart_uploads(Bucket=buckets[1])
