@@ -75,7 +75,7 @@ def copy(  # noqa: PLR0913, PLR0917 - what a set is made of
         origin = stack.enter_context(Bulk.of(source, tuning.at_once)) if source else target
         target.put(backup_bucket, f"{set_name}{listing.BASES}", json.dumps({"previous": previous}).encode())
         known = Known(target, backup_bucket, previous, frozenset(distrust))
-        mover = Mover(origin, source_bucket, target, backup_bucket, tuning)
+        mover = Mover(origin, source_bucket, target, backup_bucket, set_name, tuning)
         writer = stack.enter_context(Writer(target, backup_bucket, f"{set_name}{listing.NAME}"))
         pool = ThreadPoolExecutor(tuning.at_once, thread_name_prefix="artifacts")
         stack.callback(pool.shutdown, cancel_futures=True)
@@ -98,6 +98,15 @@ def copy(  # noqa: PLR0913, PLR0917 - what a set is made of
         writer.size,
         time.monotonic() - began,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A line of an earlier listing. unfinished: of an unfinished set. bad: where its bytes are, if they are bad."""
+
+    line: bytes
+    unfinished: bool
+    bad: str = ""
 
 
 class Known:
@@ -123,12 +132,12 @@ class Known:
             self.objects = listing.count(bulk, bucket, name)
             return
 
-    def find(self, wanted: Listed) -> tuple[bytes, bool] | None:
-        """The line of an artifact whose bytes are kept, and whether only an unfinished set has it."""
+    def find(self, wanted: Listed) -> Found | None:
+        """What is known of an artifact."""
         for stream in self._streams:
-            line = stream.find(wanted)
-            if line is not None:
-                return line, stream.unfinished
+            found = stream.find(wanted)
+            if found is not None:
+                return found
         return None
 
 
@@ -142,7 +151,7 @@ class _Stream:
         self._over = False
         self.unfinished = unfinished
 
-    def find(self, wanted: Listed) -> bytes | None:
+    def find(self, wanted: Listed) -> Found | None:
         while self._next is None or self._next[0]["key"] < wanted.key:
             if self._over:
                 return None
@@ -156,9 +165,10 @@ class _Stream:
             and entry["etag"] == wanted.etag
             and entry["size"] == wanted.size
             and entry["last_modified"] == wanted.last_modified
-            and entry["kept"] not in self._distrusted
         )
-        return line if same else None
+        if not same:
+            return None
+        return Found(line, self.unfinished, entry["kept"] if entry["kept"] in self._distrusted else "")
 
     def _step(self) -> tuple[dict[str, Any], bytes] | None:
         try:
@@ -257,9 +267,10 @@ class _Run:
         found = known.find(listed)
         if found is None:
             self.window.append(_Item(listed, self.pool.submit(self.mover.move, listed)))
+        elif found.bad:
+            self.window.append(_Item(listed, self.pool.submit(self.mover.move, listed, found.bad)))
         else:
-            line, unfinished = found
-            self.window.append(_Item(listed, None, line, unfinished))
+            self.window.append(_Item(listed, None, found.line, found.unfinished))
         while self.window and self.window[0].settled:
             self._settle()
         while len(self.window) >= self.mover.tuning.ahead:

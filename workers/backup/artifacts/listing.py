@@ -149,7 +149,10 @@ def count(bulk: Bulk, bucket: str, name: str) -> int:
 
 def entries(bulk: Bulk, bucket: str, name: str) -> Iterator[Entry]:
     """The artifacts of one listing. Raises ObjectMissing at once where there is none, ListingDamaged on the way."""
-    _, pieces = bulk.open(bucket, name)
+    try:
+        _, pieces = bulk.open(bucket, name)
+    except ObjectMissing:
+        raise ObjectMissing(f"The bucket {bucket} has no listing {name}.", "See what is there: backup list.") from None
     return (Entry.read(found) for found, _ in lines(name, pieces))
 
 

@@ -60,16 +60,21 @@ class Mover:
     source_bucket: str
     target: Bulk
     backup_bucket: str
+    set_name: str
     tuning: Tuning
     _streams: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(_STREAMS_AT_ONCE))
 
-    def move(self, listed: Listed) -> Moved:
-        """Copy what was listed, or what is there by now. Raises ObjectsError where that cannot be done."""
+    def move(self, listed: Listed, kept: str = "") -> Moved:
+        """Copy what was listed, or what is there by now, to a new place or to `kept`, which holds it badly.
+
+        Raises ObjectsError where that cannot be done.
+        """
         copied = self._by_store if self.source.same_store(self.target) else self._through_us
         wanted = listed
         for _ in range(_ATTEMPTS):
             try:
-                return Moved(copied(wanted), changed=wanted != listed)
+                place = kept if kept and wanted == listed else names.kept(wanted, self.set_name)
+                return Moved(copied(wanted, place), changed=wanted != listed)
             except ObjectMissing:
                 return Moved(None)
             except ObjectChanged:
@@ -81,8 +86,7 @@ class Mover:
         msg = f"The artifact {listed.key} changes faster than it can be copied."
         raise ObjectsError(msg, "Back up once its run has finished.")
 
-    def _by_store(self, listed: Listed) -> Entry:
-        kept = names.kept(listed)
+    def _by_store(self, listed: Listed, kept: str) -> Entry:
         way = Way(self.source_bucket, listed.key, self.backup_bucket, kept, listed.etag)
         if listed.size > self.tuning.parts_above:
             made = self.target.copy_in_parts(way, self.tuning.part_bytes)
@@ -114,14 +118,13 @@ class Mover:
             digest.update(piece)
         return digest.hexdigest()
 
-    def _through_us(self, listed: Listed) -> Entry:
+    def _through_us(self, listed: Listed, kept: str) -> Entry:
         if listed.size <= MIB:
-            return self._streamed(listed)
+            return self._streamed(listed, kept)
         with self._streams:
-            return self._streamed(listed)
+            return self._streamed(listed, kept)
 
-    def _streamed(self, listed: Listed) -> Entry:
-        kept = names.kept(listed)
+    def _streamed(self, listed: Listed, kept: str) -> Entry:
         described, pieces = self.source.open(self.source_bucket, listed.key, listed.etag)
         if described.etag != listed.etag:
             raise ObjectChanged(f"The artifact {listed.key} has changed.")

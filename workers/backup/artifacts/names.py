@@ -1,7 +1,8 @@
 """Where an artifact's bytes are kept: a key under objects/ that sorts as the artifact's own key does.
 
-`objects/<key>!/<32 hexadecimal digits>`, the digits from key, etag, size and time, so that every version of an artifact
-has a place of its own and an interrupted copy is repeated to the same place. Because the order is the same, a
+`objects/<key>!/<32 hexadecimal digits>`, the digits from key, etag, size, time and the set that it was copied for. So
+every version of an artifact has a place of its own, and nothing is ever written where a sweep that runs at the same
+time has seen bytes that nobody uses. Because the order is the same, a
 listing of the bucket, the listing of the kept bytes and the listing of any set are walked side by side, each once and
 none in memory. Two things make that true:
 
@@ -31,9 +32,9 @@ _OURS: Final = re.compile(r"objects/.*!/[0-9a-f]{32}", re.DOTALL)
 _LOW: Final = re.compile(r"[\x00-,]")
 
 
-def kept(listed: Listed) -> str:
-    """The key under which these bytes are kept."""
-    identity = "\0".join((listed.key, listed.etag, str(listed.size), listed.last_modified))
+def kept(listed: Listed, set_name: str) -> str:
+    """The key under which bytes that were copied for that set are kept."""
+    identity = "\0".join((listed.key, listed.etag, str(listed.size), listed.last_modified, set_name))
     return f"{PREFIX}{folder(listed.key)}{END}{hashlib.sha256(identity.encode()).hexdigest()[:32]}"
 
 

@@ -52,9 +52,10 @@ def references(objects: Objects, backup_bucket: str, set_name: str) -> Iterator[
 def sweep(objects: Objects, backup_bucket: str, kept: Sequence[str], *, dry_run: bool, older_than: datetime) -> Swept:
     """Remove bytes written before `older_than` that none of the `kept` sets uses, and abort uploads begun before it.
 
-    Uploads are those of bytes, and of the listings of sets that do not stay.
-    A set that was begun since `older_than` is kept, named or not. Raises ObjectMissing where a kept set, or one that
-    an unfinished one builds on, has no listing, and ListingDamaged where it cannot be read: better to keep too much.
+    Uploads are those of bytes, and of the listings of sets that do not stay. kept: not those that were made without
+    artifacts. A set that was begun since `older_than` is kept, named or not.
+    Raises ObjectMissing where a kept set has no listing, ListingDamaged where one cannot be read, and OperatorError
+    where an unfinished set builds on one that is gone: better to keep too much.
     """
     removed, size = 0, 0
     with Bulk.of(objects, len(kept) + 1) as bulk:

@@ -29,7 +29,7 @@ def test_folders_keep_the_order_of_keys(one, other):
 
 @given(KEYS)
 def test_kept_keys_fit_every_store(key):
-    kept = names.kept(Listed(key, 1, "etag", "2026-01-01T00:00:00+00:00"))
+    kept = names.kept(Listed(key, 1, "etag", "2026-01-01T00:00:00+00:00"), "sets/one/")
     assert len(kept.encode()) <= 1024
     assert all(len(part.encode()) <= 255 for part in kept.split("/") if part)
     assert names.group(kept) == f"objects/{names.folder(key)}"
@@ -44,7 +44,8 @@ def test_short_keys_have_folders_of_their_own(one, other):
 def test_every_version_has_a_place_of_its_own():
     listed = Listed("k", 1, "e", "t")
     others = [Listed("k", 2, "e", "t"), Listed("k", 1, "f", "t"), Listed("k", 1, "e", "u"), Listed("l", 1, "e", "t")]
-    assert len({names.kept(item) for item in [listed, *others]}) == 5
+    assert len({names.kept(item, "sets/one/") for item in [listed, *others]}) == 5
+    assert names.kept(listed, "sets/one/") != names.kept(listed, "sets/two/")
 
 
 def compressed(count):
