@@ -9,9 +9,12 @@ The sweep runs here and on the main thread, because RQ times its callbacks with 
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 import structlog
 from redis import Redis
@@ -23,13 +26,15 @@ from workers import audit, engine, maintenance, queues, render, ticks
 from workers.operation import Operation
 from workers.outbox import PREFIX
 from workers.settings import Ops, ScheduleEntry, Settings, SettingsError
-from workers.state import RECORD_SECONDS, Record, Records, connect
+from workers.state import RECORD_SECONDS, Phase, Record, Records, connect
 
 LOCK_SECONDS = 15.0
 EVERY_SECONDS = 5.0
 LATE_SECONDS = 120.0
 
 _LAST = PREFIX + "schedule"
+_RUNS = _LAST + ":runs"
+"""By entry: the record of its latest tick, the tick, and how often it was tried again."""
 
 _log = structlog.get_logger(__name__)
 
@@ -86,8 +91,8 @@ def fire(ops: Ops, redis: Redis, now: datetime) -> list[str]:
     fired: list[str] = []
     if maintenance.current(redis):
         return fired
-    records = Records(redis)
     for name, entry in ops.clock.items():
+        fired += _again(name, ops, redis, now)
         known = redis.hget(_LAST, name)
         if known is None:
             # Met for the first time: it begins with the next tick.
@@ -96,23 +101,56 @@ def fire(ops: Ops, redis: Redis, now: datetime) -> list[str]:
         due = ticks.last(entry.cron, ops.zone, now)
         if due.timestamp() <= float(known):
             continue
-        if records.accept(*_command(name, entry, ops, due, now), remember_seconds=RECORD_SECONDS):
-            _log.info("fired", entry=name, due=due.isoformat())
+        late = (now - due).total_seconds() > LATE_SECONDS
+        remark = f", due {due.astimezone(ops.zone):%d %b %H:%M}, late" if late else ""
+        tick = _Tick(f"{name}:{int(due.timestamp())}", 0)
+        if tick.fire(entry, f"{name}{remark}", ops, redis):
             fired.append(name)
         redis.hset(_LAST, name, str(due.timestamp()))
     return fired
 
 
-def _command(
-    name: str, entry: ScheduleEntry, ops: Ops, due: datetime, now: datetime
-) -> tuple[Record, str, render.Message]:
+def _again(name: str, ops: Ops, redis: Redis, now: datetime) -> list[str]:
+    """Try what failed once more, where its entry says so and its time has come."""
+    entry, records = ops.clock[name], Records(redis)
+    raw: Any = redis.hget(_RUNS, name)
+    if not raw or not entry.retries:
+        return []
+    record_id, due, tried = json.loads(raw)
+    record = records.get(record_id)
+    if record is None or record.phase is not Phase.FAILED or tried >= entry.retries:
+        return []
+    if now.timestamp() < (record.ended_at or 0) + entry.retry_minutes * 60:
+        return []
+    label = f"{name}, try {tried + 2} of {entry.retries + 1}"
+    return [name] if _Tick(due, tried + 1).fire(entry, label, ops, redis) else []
+
+
+@dataclass(frozen=True)
+class _Tick:
+    """A tick of an entry ("backup:1767225600"), and how often it was tried before."""
+
+    of: str
+    tried: int
+
+    def fire(self, entry: ScheduleEntry, label: str, ops: Ops, redis: Redis) -> bool:
+        """Accept the command; False where it was accepted before."""
+        record = _command(entry, label, ops)
+        delivery = f"schedule:{self.of}{f':{self.tried}' if self.tried else ''}"
+        root = render.asked(record.words, record.requester)
+        if not Records(redis).accept(record, delivery, root, remember_seconds=RECORD_SECONDS):
+            return False
+        redis.hset(_RUNS, self.of.partition(":")[0], json.dumps([record.id, self.of, self.tried]))
+        _log.info("fired", tick=self.of, tried=self.tried, operation_id=record.id)
+        return True
+
+
+def _command(entry: ScheduleEntry, label: str, ops: Ops) -> Record:
     request = grammar.parse(entry.command, program="/mlflow")
     assert isinstance(request, Operation)
-    requester = render.BY_CLOCK + name
-    late = (now - due).total_seconds() > LATE_SECONDS
-    words = f"{entry.command} (due {due.astimezone(ops.zone):%d %b %H:%M}, late)" if late else entry.command
-    record = policy.record_of(request, words, requester, entry.channel or ops.channels[0], ops)
-    return record, f"schedule:{name}:{int(due.timestamp())}", render.asked(words, requester)
+    requester = render.BY_CLOCK + label
+    record = policy.record_of(request, entry.command, requester, entry.channel or ops.channels[0], ops)
+    return record.model_copy(update={"quiet": entry.quiet})
 
 
 def sweep(redis: Redis) -> None:

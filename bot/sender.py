@@ -84,9 +84,18 @@ class Sender:
         if record is None:
             self._outbox.done(entry)
             return 0
+        if record.quiet and record.phase is not Phase.FAILED:
+            self._in_silence(entry, record)
+            return 0
         with structlog.contextvars.bound_contextvars(operation_id=record.id):
             self._handle(entry, record)
         return 0
+
+    def _in_silence(self, entry: Entry, record: Record) -> None:
+        """A command that says nothing unless it fails: it begins without a message. Its end posts one where needed."""
+        if entry.kind == "root":
+            self._begin(record)
+        self._outbox.done(entry)
 
     def _handle(self, entry: Entry, record: Record) -> None:
         wait = self._outbox.allowance(self._limits(entry, record))
@@ -139,6 +148,8 @@ class Sender:
         match entry.kind:
             case "root":
                 self._announce(entry, record)
+            case "edit" if record.quiet and not record.root_ts:
+                self._records.update(record.id, root_ts=self._post(entry, record))
             case "edit" if record.root_ts:
                 self._client.chat_update(
                     channel=record.channel, ts=record.root_ts, text=entry.text, blocks=entry.blocks
@@ -160,14 +171,17 @@ class Sender:
         if record.root_ts is None:
             record = record.model_copy(update={"root_ts": self._post(entry, record)})
             self._records.update(record.id, root_ts=record.root_ts)
+        self._begin(record)
+        if not record.permalink:
+            self._link(record)
+
+    def _begin(self, record: Record) -> None:
         try:
             if record.phase in {Phase.ACCEPTED, Phase.QUEUED}:
                 queues.enqueue(record, self._redis)
         except OperatorError as error:
             words = thread.failure(record, error.message, error.hint)
             self._records.finish(record.id, Phase.FAILED, error.message, *words)
-        if not record.permalink:
-            self._link(record)
 
     def _link(self, record: Record) -> None:
         """Keep where the message can be found, for lists; that Slack does not tell is no reason to post it again."""

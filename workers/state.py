@@ -180,7 +180,7 @@ class Record(BaseModel):
 
     approvals: how many people must approve it. approvers: those who may, as Slack shows them. expires_at: until when
     they may. plan and digest: what they approve. break_glass: why nobody was asked. reason: why it was denied.
-    undo: the command that goes back, once it is done.
+    undo: the command that goes back, once it is done. quiet: nothing is said unless it fails.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -204,6 +204,7 @@ class Record(BaseModel):
     decided_at: float | None = None
     reason: str = ""
     break_glass: str = ""
+    quiet: bool = False
     undo: str = ""
     queue: str | None = None
     stage: Stage = Stage.RUN

@@ -25,7 +25,7 @@ def check(sandbox):
 def test_the_sandbox_is_set_up_well(check):
     checks, code = check()
     assert {name: each["status"] for name, each in checks.items()} == dict.fromkeys(
-        ("slack", "redis", "kubernetes", "roles", "storage", "backups", "mlflow"), "ok"
+        ("slack", "redis", "kubernetes", "roles", "storage", "backups", "programs", "mlflow"), "ok"
     )
     assert code == 0
 
@@ -43,6 +43,16 @@ def test_what_is_missing_is_named_with_what_to_do(check, sandbox):
     assert checks["mlflow"]["status"] == "unknown"
     assert "MLFLOW_TRACKING_URI is not set" in checks["mlflow"]["sentence"]
     assert checks["redis"]["status"] == "ok"
+
+
+def test_backups_need_programs_that_are_not_too_old_and_a_key(check, tmp_path):
+    for name in ("pg_dump", "pg_restore"):
+        (tmp_path / name).write_text(f'#!/bin/sh\necho "{name} (PostgreSQL) 15.2"\n')
+        (tmp_path / name).chmod(0o755)
+    assert "older than the server" in check(MLFLOW_OPS_POSTGRES_BIN=str(tmp_path))[0]["programs"]["sentence"]
+    checks, code = check(MLFLOW_OPS_BACKUP_KEY=None)
+    assert (checks["programs"]["status"], code) == ("warn", 0)
+    assert "WITHOUT SECRETS" in checks["programs"]["sentence"]
 
 
 def test_an_account_without_rights_is_told_which_it_lacks(check, sandbox, tmp_path):

@@ -13,7 +13,7 @@ from bot import schedule
 from deploy.sandbox.slack.client import wait_for
 from workers import ticks
 from workers.settings import Ops, SettingsError
-from workers.state import Records
+from workers.state import Phase, Records
 
 BERLIN = ZoneInfo("Europe/Berlin")
 
@@ -74,8 +74,39 @@ def test_what_was_slept_through_is_caught_up_once_and_says_that_it_is_late(redis
     assert schedule.fire(told, redis, datetime(2026, 5, 8, 12, tzinfo=UTC)) == []
     (record_id,) = Records(redis).open()
     record = Records(redis).get(record_id)
-    assert record.words == "health queues (due 08 May 08:00, late)"
-    assert record.requester == "schedule:morning"
+    assert record.words == "health queues"
+    assert record.requester == "schedule:morning, due 08 May 08:00, late"
+
+
+def test_what_failed_is_tried_again_after_a_while_and_not_for_ever(redis):
+    told = told_of()
+    schedule.fire(told, redis, datetime(2026, 5, 4, 10, 30, tzinfo=UTC))
+    records, ended = Records(redis), datetime(2026, 5, 4, 11, 1, tzinfo=UTC)
+    assert schedule.fire(told, redis, ended) == ["backup"]
+    for number in (2, 3):
+        (open_one,) = records.open()
+        assert schedule.fire(told, redis, ended + timedelta(minutes=1)) == []
+        records.finish(open_one, Phase.FAILED, "the store is away")
+        records.update(open_one, ended_at=ended.timestamp())
+        assert schedule.fire(told, redis, ended + timedelta(minutes=4)) == []
+        ended += timedelta(minutes=6)
+        assert schedule.fire(told, redis, ended) == ["backup"]
+        assert schedule.fire(told, redis, ended) == []
+        assert f"try {number} of 3" in records.get(records.open()[0]).requester
+    (last,) = records.open()
+    records.finish(last, Phase.FAILED, "the store is away")
+    records.update(last, ended_at=ended.timestamp())
+    assert schedule.fire(told, redis, ended + timedelta(minutes=20)) == []
+
+
+def test_what_went_well_is_not_tried_again(redis):
+    told = told_of()
+    schedule.fire(told, redis, datetime(2026, 5, 4, 10, 30, tzinfo=UTC))
+    now = datetime(2026, 5, 4, 11, 1, tzinfo=UTC)
+    schedule.fire(told, redis, now)
+    records = Records(redis)
+    records.finish(records.open()[0], Phase.DONE, "well")
+    assert schedule.fire(told, redis, now + timedelta(minutes=30)) == []
 
 
 def test_every_hour_there_is_a_backup_unless_ops_yaml_says_otherwise(redis):
@@ -123,7 +154,7 @@ def test_two_schedulers_and_a_thousand_ticks(redis, monkeypatch, seed):
                 monkeypatch.setattr(redis, "hset", hset)
     for key in redis.scan_iter("mlflow-ops:seen:schedule:*", count=1000):
         fired[key.decode().split(":")[3]] += 1
-    accepted = Counter(Records(redis).get(each).requester for each in Records(redis).open())
+    accepted = Counter(Records(redis).get(each).requester.partition(",")[0] for each in Records(redis).open())
     assert accepted["schedule:often"] == fired["often"] == 1000
     assert accepted["schedule:hourly"] == fired["hourly"] == 1000 // 6
 

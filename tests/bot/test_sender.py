@@ -208,5 +208,31 @@ def test_no_secret_reaches_slack_or_redis(sender, slack, redis, record, outbox, 
         assert secret.encode() not in stored
 
 
+def quiet(redis):
+    record = Record(operation="backup", arguments={}, words="backup", requester="schedule:b", channel=OPS, quiet=True)
+    Records(redis).accept(record, record.id, render.asked(record.words, record.requester))
+    return record
+
+
+def test_what_is_to_be_quiet_runs_and_says_nothing_where_all_is_well(sender, slack, redis, outbox, clock):
+    record, records = quiet(redis), Records(redis)
+    drain(sender, clock)
+    assert records.get(record.id).phase is Phase.QUEUED
+    outbox.push(record.id, draft("edit", text("dumping")))
+    records.finish(record.id, Phase.DONE, "well", draft("edit", text("all is well")), draft("reply", text("details")))
+    drain(sender, clock)
+    assert slack.person("vera").messages(OPS) == []
+
+
+def test_what_is_to_be_quiet_speaks_up_where_it_fails(sender, slack, redis, outbox, clock):
+    record, records = quiet(redis), Records(redis)
+    drain(sender, clock)
+    outbox.push(record.id, draft("edit", text("dumping")))
+    drain(sender, clock)
+    records.finish(record.id, Phase.FAILED, "no", draft("edit", text("it failed")), draft("reply", text("why")))
+    drain(sender, clock)
+    assert told(slack, redis, record) == ["it failed", "why"]
+
+
 def break_next(slack, fault):
     slack.sandbox.fault(fault, method="chat.postMessage", count=1, status=500)

@@ -6,6 +6,7 @@ moment before, there is no set, and what is there is taken up or swept by the ne
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, ClassVar, Final
@@ -125,6 +126,8 @@ class _Making:
         swept = leftovers.sweep(bulk, bucket, now)
         known = sets.names(systems.objects, bucket)
         making = cls(systems, bulk, bucket, progress, sets.new_name(now, known), known, now, swept)
+        begun = json.dumps({"begun": now.isoformat()}).encode()
+        bulk.put(bucket, f"{making.name}{leftovers.BEGUN}", begun)
         ahead = (sets.begun(making.name) - now).total_seconds()
         if ahead > AHEAD_SECONDS:
             making.warnings.append(
@@ -136,8 +139,15 @@ class _Making:
         for field_name, each in _databases(self.systems):
             self.progress.step(f"Database {each.name}: dumping")
             key = f"{self.name}{database.NAME if field_name == 'database' else database.AUTH_NAME}"
+            last: DatabasePart | None = getattr(self._last(), field_name, None)
             self.made[field_name] = database.dump(
-                each, self.bulk, self.bucket, key, self.systems.settings, self.progress
+                each,
+                self.bulk,
+                self.bucket,
+                key,
+                self.systems.settings,
+                self.progress,
+                expected_bytes=last.dump.bytes if last else 0,
             )
             self.progress.checkpoint()
 
@@ -154,10 +164,8 @@ class _Making:
             self._copy(previous, bad.union(missing))
             missing_still = self._missing_artifacts()
             if missing_still:
-                raise OperatorError(
-                    f"What was copied is not in the bucket: {listed(missing_still)}.",
-                    "Check the store; then ask again.",
-                )
+                what = f"What was copied is not in the bucket: {listed(missing_still)}."
+                raise OperatorError(what, "Check the store; then ask again.")
         if bad or missing:
             self.warnings.append(
                 f"{count(len(bad.union(missing)), 'object')} that earlier sets rely on had been lost or damaged in the "
@@ -208,6 +216,7 @@ class _Making:
         if b"".join(pieces) != content:
             self.bulk.delete(self.bucket, [key])
             raise OperatorError("The manifest came back changed: there is no set.", "Check the store; then ask again.")
+        self.bulk.delete(self.bucket, [f"{self.name}{leftovers.BEGUN}"])
         return made
 
     def _copy(self, previous: tuple[str, ...], bad: frozenset[str]) -> None:
@@ -232,6 +241,14 @@ class _Making:
         from workers.backup.artifacts import verify
 
         return verify(self.systems.objects, self.bucket, self.name, deep=False, progress=self.progress).bad
+
+    def _last(self) -> Manifest | None:
+        """The newest finished set with a database."""
+        for name in reversed(self.known):
+            seen = sets.look(self.systems.objects, self.bucket, name).manifest
+            if seen and seen.database:
+                return seen
+        return None
 
     def _previous(self) -> tuple[str, ...]:
         """The newest finished set with artifacts, and the unfinished ones that are newer; newest first."""

@@ -38,10 +38,18 @@ END_SECONDS: Final = 60
 
 
 def dump(  # noqa: PLR0913, PLR0917 - from where, to where
-    database: Database, bulk: Bulk, bucket: str, key: str, settings: Settings, progress: Progress
+    database: Database,
+    bulk: Bulk,
+    bucket: str,
+    key: str,
+    settings: Settings,
+    progress: Progress,
+    *,
+    expected_bytes: int = 0,
 ) -> DatabasePart:
     """Dump a database into the object `key`, which is there only if the dump is whole.
 
+    expected_bytes: how large the last one was, to show how far this one is; without, the database's own size is shown.
     Raises OperatorError where pg_dump is missing, too old, fails or is killed; DatabaseError, ObjectsError; Cancelled.
     """
     from workers.systems import postgres_programs, snapshot
@@ -54,7 +62,9 @@ def dump(  # noqa: PLR0913, PLR0917 - from where, to where
         with ThreadPoolExecutor(1, thread_name_prefix="count") as counter:
             counting = counter.submit(moment.rows)
             try:
-                stored = _stream(_command(program, moment, settings), moment, bulk, (bucket, key), progress)
+                expected = expected_bytes or moment.size_bytes
+                command = _command(program, moment, settings)
+                stored = _stream(command, database, bulk, (bucket, key), progress, expected)
                 rows = counting.result()
             except BaseException:
                 moment.stop()
@@ -137,15 +147,15 @@ def compression(program: Program, wanted: str) -> str:
     return next(each for each in (wanted, "lz4:1", "gzip:1", "none") if program.compresses(each))
 
 
-def _stream(command: list[str], moment: Snapshot, bulk: Bulk, place: tuple[str, str], progress: Progress) -> Stored:
+def _stream(  # noqa: PLR0913, PLR0917 - from where, to where
+    command: list[str], database: Database, bulk: Bulk, place: tuple[str, str], progress: Progress, expected: int
+) -> Stored:
     from workers.backup.upload import Streamed
     from workers.systems import postgres_programs
 
-    expected = max(1, moment.size_bytes // MIB)
-
     def moved(size: int) -> None:
         progress.checkpoint()
-        progress.advance(size // MIB, max(size // MIB, expected), "MiB at most")
+        progress.advance(size // MIB, max(size, expected) // MIB, "MiB")
 
     with tempfile.TemporaryFile() as said, Streamed(bulk, *place) as upload:
         dumping = subprocess.Popen(
@@ -153,14 +163,14 @@ def _stream(command: list[str], moment: Snapshot, bulk: Bulk, place: tuple[str, 
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=said,
-            env=postgres_programs.environment(moment.database),
+            env=postgres_programs.environment(database),
             bufsize=0,
             pipesize=PIPE_BYTES,
         )
         with _ended(dumping):
             assert dumping.stdout is not None
             upload.take(dumping.stdout, moved)
-            _judge(dumping.wait(END_SECONDS), said, moment.database)
+            _judge(dumping.wait(END_SECONDS), said, database)
         upload.complete()
     return Stored(key=place[1], bytes=upload.size, sha256=upload.sha256)
 

@@ -10,19 +10,26 @@ from datetime import datetime, timedelta
 from itertools import groupby
 from typing import TYPE_CHECKING, Final
 
-from workers.backup import manifest, sets
+from workers.backup import database, manifest, sets
 
 if TYPE_CHECKING:
     from workers.systems.bulk import Bulk
 
 STALE: Final = timedelta(days=1)
+BEGUN: Final = "begun.json"
+"""Written first and removed last: with it a set that came no further is seen, listed and swept."""
 
 
 def abort_uploads(bulk: Bulk, bucket: str) -> int:
     """Abort every multipart upload of ours; how many there were. Raises ObjectsError."""
-    pending = [each for prefix in (sets.PREFIX, "objects/") for each in bulk.uploads(bucket, prefix)]
-    for each in pending:
-        bulk.abort(bucket, each.key, each.upload)
+    unfinished = [name for name in sets.names(bulk.objects, bucket) if bulk.exists(bucket, f"{name}{BEGUN}")]
+    # MinIO lists uploads by their whole key only.
+    dumps = [f"{name}{dump}" for name in unfinished for dump in (database.NAME, database.AUTH_NAME)]
+    pending = {
+        (each.key, each.upload) for prefix in (sets.PREFIX, "objects/", *dumps) for each in bulk.uploads(bucket, prefix)
+    }
+    for key, upload in pending:
+        bulk.abort(bucket, key, upload)
     return len(pending)
 
 

@@ -84,7 +84,7 @@ def look(objects: Objects, bucket: str, name: str) -> Found:
     try:
         content = objects.read(bucket, f"{name}{manifest.NAME}", at_most=manifest.AT_MOST)
     except ObjectMissing:
-        return Found(name, None, "unfinished")
+        return Found(name, None, "unfinished: it is being made, or was interrupted")
     try:
         return Found(name, manifest.read(content, name))
     except ManifestDamaged as error:

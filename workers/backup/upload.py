@@ -19,15 +19,15 @@ if TYPE_CHECKING:
     from workers.systems.bulk import Bulk
 
 MIB: Final = 1024 * 1024
-FIRST_PART: Final = 16 * MIB
-PARTS_OF_A_SIZE: Final = 1500
-IN_FLIGHT: Final = 64 * MIB
+FIRST_PART: Final = 8 * MIB
+PARTS_OF_A_SIZE: Final = 1250
+IN_FLIGHT: Final = 32 * MIB
 AT_ONCE: Final = 4
 IDLE_SECONDS: Final = 1.0
 
 
 def part_bytes(number: int) -> int:
-    """How long a part is, by its number from 1 on: twice as long after every 1,500."""
+    """How long a part is, by its number from 1 on: twice as long after every 1,250."""
     return FIRST_PART << ((number - 1) // PARTS_OF_A_SIZE)
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, ClassVar
 from workers.health import blame, mlflow, storage
 from workers.health.asking import Answer, Asking, Question, ask_all
 from workers.operation import Operation, Progress, Report, Risk, verdict
-from workers.preflight import backups, kubernetes, redis, roles
+from workers.preflight import backups, kubernetes, programs, redis, roles
 
 if TYPE_CHECKING:
     from workers.systems import Systems
@@ -23,6 +23,7 @@ QUESTIONS: tuple[Question, ...] = (
     roles.QUESTION,
     storage.QUESTION,
     backups.QUESTION,
+    programs.QUESTION,
     mlflow.QUESTION,
 )
 
@@ -40,6 +41,9 @@ class Preflight(Operation):
 
     def run(self, systems: Systems, progress: Progress) -> Report:
         """Ask, and report what to do."""
+        # Two threads that import psycopg's modules for the first time find each other's half made.
+        import workers.systems.database  # noqa: F401
+
         asking = Asking(systems, DEADLINE_SECONDS)
         progress.step("Asking every system")
         answers: dict[str, tuple[Question, Answer]] = {}

@@ -27,7 +27,8 @@ def ask(asking: Asking) -> Answer:
         versioning = objects.versioning(bucket)
     except OperatorError as error:
         versioning = f"unknown: {error.message}"
-    facts = Facts(items=(("bucket", bucket), ("write, read, delete", "yes"), ("versioning", versioning)))
+    shares = ("loss of this store", f"takes artifacts and backups together: both are at {objects.address}")
+    facts = Facts(items=(("bucket", bucket), ("write, read, delete", "yes"), ("versioning", versioning), shares))
     if not same:
         sentence = f"What was written to {bucket} came back changed."
         return Answer(Status.FAIL, sentence, details=(facts,), own_fault=True)

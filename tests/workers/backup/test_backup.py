@@ -1,6 +1,7 @@
 """A set: what is in it, that it holds, and that a restore from it gives what was there."""
 
 import json
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 import yaml
 from psycopg import sql
 
-from workers.backup import sets
+from workers.backup import configuration, sets
 from workers.backup.backup import Backup
 from workers.backup.encryption import Keys
 from workers.backup.showing import BackupList, BackupShow, BackupUsage
@@ -177,8 +178,6 @@ def test_a_part_alone_is_a_set_of_that_part_and_is_not_the_last_good_backup(syst
 
 
 def test_the_configuration_applies_to_an_empty_namespace(made, systems, parts, s3, buckets, tmp_path):
-    import shutil
-
     if shutil.which("kubectl") is None:
         pytest.skip("kubectl is not installed")
     ready = systems()
@@ -235,3 +234,55 @@ def test_a_plan_is_the_same_while_nothing_changes_and_shows_no_secret(systems):
     first, second = Backup().plan(ready), Backup().plan(ready)
     assert first.digest == second.digest
     assert "pg_dump 18" in " ".join(first.steps)
+
+
+EXTRAS = """
+apiVersion: autoscaling/v2
+kind: HorizontalPodAutoscaler
+metadata: {name: mlflow, namespace: data-platform}
+spec:
+  scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: mlflow}
+  minReplicas: 2
+  maxReplicas: 4
+---
+apiVersion: batch/v1
+kind: CronJob
+metadata: {name: mlflow-gc, namespace: data-platform}
+spec:
+  schedule: "0 3 * * *"
+  jobTemplate:
+    spec:
+      template:
+        spec:
+          restartPolicy: Never
+          containers: [{name: gc, image: "ghcr.io/mlflow/mlflow:v3.17.2", command: [mlflow, gc]}]
+---
+apiVersion: batch/v1
+kind: CronJob
+metadata: {name: somebody-elses, namespace: data-platform}
+spec:
+  schedule: "0 3 * * *"
+  jobTemplate:
+    spec:
+      template:
+        spec:
+          restartPolicy: Never
+          containers: [{name: it, image: "it:1"}]
+"""
+
+
+@pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not installed")
+def test_what_belongs_to_mlflow_is_exported_by_the_workers_own_account(systems, parts):
+    kubectl = ["kubectl", "--kubeconfig", parts.env["KUBECONFIG"]]
+    subprocess.run([*kubectl, "apply", "-f", "-"], input=EXTRAS.encode(), check=True, stdout=subprocess.DEVNULL)
+    ready = systems(KUBECONFIG=str(parts.path / "kubernetes" / "kubeconfig-worker"))
+    found = configuration.export(ready.cluster, ready.settings.ops.kubernetes)
+    assert {"horizontalpodautoscaler/mlflow", "cronjob/mlflow-gc"} <= set(found.names)
+    assert "cronjob/somebody-elses" not in found.names
+    assert found.left_out == []
+    subprocess.run([*kubectl, "create", "namespace", "another"], check=True, stdout=subprocess.DEVNULL)
+    applied = subprocess.run(
+        [*kubectl, "apply", "-n", "another", "-f", "-"], input=found.text(), capture_output=True, check=False
+    )
+    assert applied.returncode == 0, applied.stderr
+    assert applied.stdout.decode().count(" created") == len(found.names)
