@@ -21,9 +21,10 @@ from rq.registry import clean_registries
 from bot import ticks
 from commands import grammar, policy
 from workers import audit, engine, queues, render
+from workers.operation import Risk
 from workers.outbox import PREFIX
 from workers.settings import Ops, ScheduleEntry, Settings, SettingsError
-from workers.state import RECORD_SECONDS, Record, Records, connect
+from workers.state import RECORD_SECONDS, Phase, Record, Records, connect
 
 LOCK_SECONDS = 15.0
 EVERY_SECONDS = 5.0
@@ -70,6 +71,9 @@ def check(ops: Ops) -> None:
         if isinstance(request, grammar.Help):
             msg = f"schedule.{name}.command is wrong: {entry.command!r} only shows help."
             raise SettingsError(msg)
+        if entry.retries and request.risk is Risk.DESTRUCTIVE:
+            msg = f"schedule.{name}.retries is wrong: what is destructive is never tried again by itself."
+            raise SettingsError(msg)
         if entry.channel is None and not ops.channels:
             msg = f"schedule.{name} has no channel: give it one, or name channels."
             raise SettingsError(msg)
@@ -87,6 +91,10 @@ def fire(ops: Ops, redis: Redis, now: datetime) -> list[str]:
             continue
         due = ticks.last(entry.cron, ops.zone, now)
         if due.timestamp() <= float(known):
+            again = _again(records, name, entry, due, now)
+            if again and records.accept(*_command(name, entry, ops, due, now, again), remember_seconds=RECORD_SECONDS):
+                _log.info("tried again", entry=name, due=due.isoformat(), attempt=again)
+                fired.append(name)
             continue
         if records.accept(*_command(name, entry, ops, due, now), remember_seconds=RECORD_SECONDS):
             _log.info("fired", entry=name, due=due.isoformat())
@@ -95,16 +103,35 @@ def fire(ops: Ops, redis: Redis, now: datetime) -> list[str]:
     return fired
 
 
-def _command(
-    name: str, entry: ScheduleEntry, ops: Ops, due: datetime, now: datetime
+def _again(records: Records, name: str, entry: ScheduleEntry, due: datetime, now: datetime) -> int:
+    """Which attempt is due after the one that failed; 0 where none is."""
+    for attempt in range(1, entry.retries + 1):
+        before = records.accepted_by(_delivery(name, due, attempt - 1))
+        ended = records.get(before) if before else None
+        if ended is None or ended.phase is not Phase.FAILED:
+            return 0
+        if records.accepted_by(_delivery(name, due, attempt)) is None:
+            waited = now.timestamp() - (ended.ended_at or now.timestamp())
+            return attempt if waited >= entry.retry_minutes * 60 else 0
+    return 0
+
+
+def _delivery(name: str, due: datetime, attempt: int) -> str:
+    """What makes an attempt of a tick one that happens once."""
+    return f"schedule:{name}:{int(due.timestamp())}" + (f":again{attempt}" if attempt else "")
+
+
+def _command(  # noqa: PLR0913, PLR0917 - whose tick, and when
+    name: str, entry: ScheduleEntry, ops: Ops, due: datetime, now: datetime, attempt: int = 0
 ) -> tuple[Record, str, render.Message]:
     request = grammar.parse(entry.command, program="/mlflow")
     assert not isinstance(request, grammar.Help)
     requester = render.BY_CLOCK + name
     late = (now - due).total_seconds() > LATE_SECONDS
-    words = f"{entry.command} (due {due.astimezone(ops.zone):%d %b %H:%M}, late)" if late else entry.command
+    why = f"attempt {attempt + 1}" if attempt else "late"
+    words = f"{entry.command} (due {due.astimezone(ops.zone):%d %b %H:%M}, {why})" if late else entry.command
     record = policy.record_of(request, words, requester, entry.channel or ops.channels[0], ops)
-    return record, f"schedule:{name}:{int(due.timestamp())}", render.asked(words, requester)
+    return record, _delivery(name, due, attempt), render.asked(words, requester)
 
 
 def sweep(redis: Redis) -> None:

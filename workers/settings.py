@@ -249,6 +249,8 @@ class ScheduleEntry(_Section):
     cron: Annotated[str, AfterValidator(_cron)] = Field(description="minute hour day month weekday")
     command: str = Field(description="as it would be typed after /mlflow")
     channel: ChannelId | None = Field(None, description="where it is told; by default the first of channels")
+    retries: Annotated[int, Field(ge=0, le=5)] = Field(0, description="how often it is tried again where it failed")
+    retry_minutes: Annotated[float, Field(gt=0, le=720)] = Field(10, description="after which it is tried again")
 
 
 class Ops(_Section):
@@ -271,7 +273,7 @@ class Ops(_Section):
     @property
     def clock(self) -> dict[str, ScheduleEntry]:
         """What runs by the clock: the schedule, and the hourly backup (where there is a channel to tell of it)."""
-        by_default = {"backup": ScheduleEntry(cron="0 * * * *", command="backup")} if self.channels else {}
+        by_default = {"backup": ScheduleEntry(cron="0 * * * *", command="backup", retries=2)} if self.channels else {}
         return {name: entry for name, entry in (by_default | self.schedule).items() if entry is not None}
 
     @property

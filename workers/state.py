@@ -227,6 +227,11 @@ class Records:
         about.append(_moment("asked", record, words=record.words, requester=record.requester, channel=record.channel))
         return bool(self._accept(keys=keys, args=[*about, *fields]))
 
+    def accepted_by(self, delivery: str) -> str | None:
+        """The id of the record that a delivery became, while that is remembered."""
+        found: Any = self._redis.get(f"{PREFIX}seen:{delivery}")
+        return found.decode() if found else None
+
     def get(self, record_id: str) -> Record | None:
         """The record, or None where there is none (any more)."""
         fields: dict[Any, Any] = self._redis.hgetall(_key(record_id))

@@ -12,7 +12,7 @@ import pytest
 from bot import schedule, ticks
 from deploy.sandbox.slack.client import wait_for
 from workers.settings import Ops, SettingsError
-from workers.state import Records
+from workers.state import Phase, Records
 
 BERLIN = ZoneInfo("Europe/Berlin")
 
@@ -88,6 +88,39 @@ def test_every_hour_there_is_a_backup_unless_ops_yaml_says_otherwise(redis):
     assert told_of(backup=daily).clock["backup"].cron == "0 2 * * *"
     assert not told_of(backup=None).clock
     assert not Ops().clock
+
+
+def test_what_failed_is_tried_again_after_a_while_and_so_often_and_no_more(redis):
+    told, records = told_of(backup={"cron": "0 * * * *", "command": "backup", "retries": 2}), Records(redis)
+    schedule.fire(told, redis, datetime(2026, 5, 4, 10, 30, tzinfo=UTC))
+    due = datetime(2026, 5, 4, 11, tzinfo=UTC)
+    assert schedule.fire(told, redis, due) == ["backup"]
+
+    def fired_at(minutes):
+        return schedule.fire(told, redis, due + timedelta(minutes=minutes))
+
+    def fail(minutes):
+        (record_id,) = records.open()
+        records.finish(record_id, Phase.FAILED, "The store is away.")
+        records.update(record_id, ended_at=(due + timedelta(minutes=minutes)).timestamp())
+        return records.get(record_id).words
+
+    assert fired_at(2) == []
+    assert fail(2) == "backup"
+    assert [fired_at(minutes) for minutes in (3, 11, 12, 12, 13)] == [[], [], ["backup"], [], []]
+    assert fail(14) == "backup (due 04 May 11:00, attempt 2)"
+    assert [fired_at(minutes) for minutes in (20, 25, 40)] == [[], ["backup"], []]
+    fail(26)
+    assert [fired_at(minutes) for minutes in (40, 59)] == [[], []]
+    assert fired_at(61) == ["backup"]
+    (record_id,) = records.open()
+    records.finish(record_id, Phase.DONE, "It is done.")
+    assert [fired_at(minutes) for minutes in (62, 100)] == [[], []]
+
+
+def test_what_is_destructive_is_never_tried_again():
+    with pytest.raises(SettingsError, match="never tried again by itself"):
+        schedule.check(told_of(prune={"cron": "0 3 * * *", "command": "backup prune", "retries": 1}))
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
