@@ -23,7 +23,7 @@ from rq.registry import clean_registries
 
 from commands import grammar, policy
 from workers import audit, engine, maintenance, queues, render, ticks
-from workers.operation import Operation
+from workers.operation import Operation, Risk
 from workers.outbox import PREFIX
 from workers.settings import Ops, ScheduleEntry, Settings, SettingsError
 from workers.state import RECORD_SECONDS, Phase, Record, Records, connect
@@ -77,6 +77,9 @@ def check(ops: Ops) -> None:
             raise SettingsError(msg)
         if isinstance(request, grammar.BreakGlass):
             msg = f"schedule.{name}.command is wrong: the clock cannot break the glass."
+            raise SettingsError(msg)
+        if entry.retries and request.risk is Risk.DESTRUCTIVE:
+            msg = f"schedule.{name}.retries is wrong: what is destructive is never tried again by itself."
             raise SettingsError(msg)
         if entry.channel is None and not ops.channels:
             msg = f"schedule.{name} has no channel: give it one, or name channels."

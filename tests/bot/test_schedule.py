@@ -99,6 +99,11 @@ def test_what_failed_is_tried_again_after_a_while_and_not_for_ever(redis):
     assert schedule.fire(told, redis, ended + timedelta(minutes=20)) == []
 
 
+def test_what_is_destructive_is_never_tried_again_by_itself():
+    with pytest.raises(SettingsError, match="never tried again by itself"):
+        schedule.check(told_of(tidy={"cron": "0 3 * * *", "command": "backup prune", "retries": 1}))
+
+
 def test_what_went_well_is_not_tried_again(redis):
     told = told_of()
     schedule.fire(told, redis, datetime(2026, 5, 4, 10, 30, tzinfo=UTC))

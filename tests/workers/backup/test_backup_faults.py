@@ -1,5 +1,6 @@
 """What goes wrong while a set is made: no set that claims to be good, nothing left behind, and a sentence about it."""
 
+import base64
 import os
 import signal
 import subprocess
@@ -20,7 +21,7 @@ from workers.backup.showing import BackupList
 from workers.backup.verify import BackupVerify
 from workers.operation import Cancelled, OperatorError, Status
 from workers.systems.bulk import Bulk, Upload
-from workers.systems.errors import AccessDenied, StoreFull
+from workers.systems.errors import AccessDenied, ObjectsError, StoreFull
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -316,3 +317,43 @@ def test_the_password_is_in_no_arguments(systems, progress, database_url):
     password = psycopg.conninfo.conninfo_to_dict(database_url)["password"]
     assert len(seen) == 1
     assert password not in seen[0]
+
+
+def test_two_at_once_without_a_lock_between_them_make_one_good_set(
+    systems, progress, database_url, s3, buckets, keys_in
+):
+    """As two installations that share a bucket: who comes later aborts the other's upload, and that one says so."""
+    ready, ended = systems(), []
+
+    def run():
+        try:
+            ended.append(Backup(parts=("database",)).run(ready, progress))
+        except OperatorError as error:
+            ended.append(error)
+
+    with locked(database_url):
+        both = [threading.Thread(target=run) for _ in range(2)]
+        for number, each in enumerate(both, 1):
+            each.start()
+            wait_for(lambda number=number: len(pg_dumps(database_url)) == number, "another pg_dump", 20)
+    for each in both:
+        each.join(30)
+    failed = [each for each in ended if isinstance(each, OperatorError)]
+    assert len(ended) == 2
+    assert len(failed) == 1, failed
+    assert isinstance(failed[0], ObjectsError)
+    manifests = [key for key in keys_in(buckets[1]) if key.endswith("manifest.json")]
+    assert len(manifests) == 1
+    assert BackupVerify().run(ready, progress).status is Status.OK
+    assert "Uploads" not in s3.list_multipart_uploads(Bucket=buckets[1])
+
+
+def test_a_set_of_another_key_is_told_and_read_with_the_old_one(systems, environ, progress):
+    Backup(parts=("config",)).run(systems(), progress)
+    before, other = environ["MLFLOW_OPS_BACKUP_KEY"], base64.b64encode(b"another key of thirty-two bytes!").decode()
+    report = BackupVerify().run(systems(MLFLOW_OPS_BACKUP_KEY=other), progress)
+    assert report.status is Status.FAIL
+    assert "is encrypted with the key" in report.summary
+    assert before not in report.model_dump_json()
+    rotated = systems(MLFLOW_OPS_BACKUP_KEY=other, MLFLOW_OPS_BACKUP_KEYS_OLD=before)
+    assert BackupVerify().run(rotated, progress).status is Status.OK
