@@ -73,8 +73,6 @@ class _Command(click.Command):
     """A click command whose --help is raised instead of printed and which knows its examples."""
 
     examples: tuple[str, ...] = ()
-    inside: bool = False
-    """It stands under a group's word, and not at the root."""
 
     def get_help_option(self, ctx: click.Context) -> click.Option:  # noqa: ARG002 - click's
         def show(context: click.Context, _parameter: click.Parameter, value: bool) -> None:  # noqa: FBT001 - click's
@@ -176,7 +174,6 @@ def group_that_acts(
     made.acts, made.takes = str(acts.name), takes
     for member in (acts, *members):
         made.add_command(member)
-        setattr(member, "inside", True)  # noqa: B010 - click's type does not have it
     return made
 
 
@@ -286,17 +283,17 @@ def load() -> click.Group:
         no_args_is_help=False,
         options_metavar="",
     )
-    for module in sorted(pkgutil.iter_modules(commands.__path__), key=lambda found: found.name):
+    found: list[click.Command] = []
+    for module in sorted(pkgutil.iter_modules(commands.__path__), key=lambda each: each.name):
         members = vars(importlib.import_module(f"{commands.__name__}.{module.name}")).values()
-        for member in members:
-            if isinstance(member, click.Command) and member is not root and member.name and not _inside(member):
-                root.add_command(member)
+        found += [member for member in members if isinstance(member, click.Command) and member.name]
+    under_a_word = {
+        id(each) for member in found if isinstance(member, click.Group) for each in member.commands.values()
+    }
+    for member in found:
+        if id(member) not in under_a_word:
+            root.add_command(member)
     return root
-
-
-def _inside(member: click.Command) -> bool:
-    """Whether it stands under a group's word and not at the root."""
-    return isinstance(member, _Command) and member.inside
 
 
 def suggestions() -> list[tuple[str, str]]:

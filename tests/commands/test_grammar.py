@@ -28,6 +28,13 @@ def test_help_lists_every_command(text):
             assert path.split()[0] in answer.text
 
 
+def test_what_stands_under_a_word_stands_nowhere_else():
+    paths = [path.split() for path, _ in grammar.suggestions()]
+    groups = {path[0] for path in paths if len(path) > 1}
+    assert {"config", "cert", "maintenance", "backup"} <= groups
+    assert not {path[0] for path in paths if len(path) == 1} & {"show", "set", "unset", "renew", "start", "end", "list"}
+
+
 @pytest.mark.parametrize("text", ["help health", "health --help", "health -h"])
 def test_help_of_a_command_shows_usage_and_examples(text):
     answer = grammar.parse(text)
