@@ -1,5 +1,8 @@
 """Backups on a whole sandbox: made from Slack, listed, shown, verified, pruned; killed half way; two at once."""
 
+import gzip
+import hashlib
+import json
 import subprocess
 import sys
 
@@ -10,6 +13,8 @@ import pytest
 from deploy.sandbox.slack.client import SlackPerson, words
 from deploy.sandbox.testing import wait_for
 from deploy.sandbox.wiring import OPS_CHANNEL
+from workers import settings
+from workers.systems.cluster import Cluster
 
 SECONDS = 60
 BUCKET = "mlflow-backups"
@@ -170,3 +175,22 @@ def test_no_secret_is_told_anywhere(sandbox, people):
     for secret in secrets:
         for place, text in places.items():
             assert secret not in text, place
+
+
+def test_logs_are_kept_whole_with_a_manifest_and_the_lives_before(said, s3, sandbox):
+    cluster = Cluster.connect(settings.load(sandbox.process_env))
+    root, _ = said("omar", "logs archive", "are in s3://")
+    place = words(root).split(f"s3://{BUCKET}/")[1].split()[0].rstrip(".")
+    manifest = json.loads(s3.get_object(Bucket=BUCKET, Key=f"{place}manifest.json")["Body"].read())
+    assert manifest["missed"] == []
+    pods = {each["source"]["pod"] for each in manifest["logs"]}
+    assert {pod["metadata"]["name"] for pod in cluster.pods("app=mlflow")} <= pods
+    for each in manifest["logs"]:
+        stored = s3.get_object(Bucket=BUCKET, Key=each["key"])["Body"].read()
+        assert hashlib.sha256(stored).hexdigest() == each["sha256"]
+        assert len(gzip.decompress(stored)) == each["bytes"]
+    pod = cluster.pods("app=mlflow")[0]["metadata"]["name"]
+    (ours,) = [each for each in manifest["logs"] if each["source"]["pod"] == pod and not each["source"]["previous"]]
+    kept = gzip.decompress(s3.get_object(Bucket=BUCKET, Key=ours["key"])["Body"].read())
+    assert kept
+    assert b"".join(cluster.log_bytes(pod, "mlflow")).startswith(kept)

@@ -136,6 +136,17 @@ class Cluster:
         finally:
             response.release_conn()
 
+    def log_bytes(self, pod: str, container: str, *, previous: bool = False) -> Iterator[bytes]:
+        """All that a container has logged, as it stands; previous: before its last restart. Read as it arrives."""
+        path = self._path("pods", pod) + "/log"
+        response = self._open(path, container=container, previous=str(previous).lower())
+        try:
+            yield from response.stream(65_536, decode_content=True)
+        except urllib3.exceptions.HTTPError as error:
+            raise self._unreachable(error) from None
+        finally:
+            response.release_conn()
+
     def scale(self, name: str) -> Json:
         """The scale subresource of a Deployment, with its resourceVersion."""
         return self.get(self._path("deployments", name, group="apis/apps/v1") + "/scale")

@@ -1,0 +1,1 @@
+"""The pods' logs: kept before the cluster forgets them."""
