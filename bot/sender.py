@@ -102,7 +102,9 @@ class Sender:
         if wait:
             self._outbox.later(entry, wait)
             return
-        self._outbox.tried(entry, min(entry.tried + 1, 99))
+        if not self._outbox.tried(entry, min(entry.tried + 1, 99)):
+            self._outbox.later(entry, 0)
+            return
         try:
             self._deliver(entry, record)
         except (SlackClientError, HTTPException, OSError, *UNREADABLE) as error:

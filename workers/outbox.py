@@ -43,11 +43,13 @@ PUSH: Final = (
 local function push(id, kind, body, now)
   local thread = box .. 'thread:' .. id
   local last = redis.call('LINDEX', thread, -1)
-  local of, tried, number = string.match(last or '', '^(%a+):(%d+):(%d+):')
+  local of, tried = string.match(last or '', '^(%a+):(%d+):')
+  local number = redis.call('INCR', box .. 'number')
   if kind == 'edit' and tried == '0' and (of == 'edit' or of == 'root') then
+    -- Another number: a sender that holds the older words finds that they are no longer to be sent.
     redis.call('LSET', thread, -1, of .. ':0:' .. number .. ':' .. body)
   else
-    redis.call('RPUSH', thread, kind .. ':0:' .. redis.call('INCR', box .. 'number') .. ':' .. body)
+    redis.call('RPUSH', thread, kind .. ':0:' .. number .. ':' .. body)
     redis.call('EXPIRE', thread, keep)
   end
   redis.call('ZADD', box .. 'due', 'NX', now, id)
@@ -166,9 +168,12 @@ class Outbox:
             return None, max(0.001, float(answer[0]) - self._clock())
         return _entry(answer[1].decode(), answer[2].decode()), 0.0
 
-    def tried(self, entry: Entry, times: int) -> None:
-        """Note how often it was tried without a clear answer: to be called before Slack is."""
-        self._mark(keys=[_thread(entry.record_id)], args=[entry.number, times])
+    def tried(self, entry: Entry, times: int) -> bool:
+        """Note how often it was tried without a clear answer: to be called before Slack is.
+
+        False where it is not the first of its thread any more: newer words have taken its place.
+        """
+        return bool(self._mark(keys=[_thread(entry.record_id)], args=[entry.number, times]))
 
     def done(self, entry: Entry) -> None:
         """Slack has it: on to the next message of its thread."""

@@ -96,6 +96,17 @@ def test_edits_are_merged_and_replies_keep_their_order(sender, slack, redis, rec
     assert told(slack, redis, record) == ["49 of 50", *(f"reply {n}" for n in range(5))]
 
 
+def test_words_replaced_while_a_sender_holds_them_are_not_lost(sender, slack, redis, record, outbox, clock):
+    drain(sender, clock)
+    outbox.push(record.id, draft("edit", text("half done")))
+    held, _ = outbox.take()
+    Records(redis).finish(record.id, Phase.DONE, "done", draft("edit", text("all done")))
+    assert not outbox.tried(held, 1)
+    outbox.done(held)
+    drain(sender, clock)
+    assert told(slack, redis, record) == ["all done"]
+
+
 def test_progress_of_one_thread_is_shown_once_a_second(sender, redis, record, outbox, clock):
     drain(sender, clock)
     took = 0.0

@@ -1,7 +1,5 @@
 """Configuration and certificate on a whole sandbox: asked by one, approved by another, done and proven, or put back."""
 
-import re
-
 import pytest
 from redis import Redis
 
@@ -87,10 +85,15 @@ def test_a_value_is_set_by_two_people_and_undone_by_the_command_that_the_report_
     held = cluster.configmap("mlflow-config")
     assert held["data"]["gunicorn_workers"] == "8"
     assert checksums(cluster) == {checksum(held)}
-    replies = omar.wait_for(lambda: omar.thread(OPS_CHANNEL, message["ts"])[1:] or None, deadline=SECONDS)
-    (undo, *_) = re.findall(r"Next: `/mlflow ([^`]*)`", "".join(words(reply) for reply in replies))
-    assert undo == "config set gunicorn_workers=4"
-    back = asked(undo)
+    known = {each["ts"] for each in omar.messages(OPS_CHANNEL)}
+    omar.press(OPS_CHANNEL, message["ts"], "undo")
+
+    def proposed():
+        fresh = [each for each in omar.messages(OPS_CHANNEL) if each["ts"] not in known]
+        return next((each for each in fresh if "Waits for approval" in words(each)), None)
+
+    back = omar.wait_for(proposed, deadline=SECONDS)
+    assert "/mlflow config set gunicorn_workers=4" in words(back)
     ben.press(OPS_CHANNEL, back["ts"], "approve")
     becomes(omar, back, "every pod of mlflow was started with it", 60)
     assert cluster.configmap("mlflow-config")["data"]["gunicorn_workers"] == "4"

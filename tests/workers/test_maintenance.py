@@ -18,7 +18,7 @@ OPS = Ops.model_validate(
     {
         "channels": ["C0OPS"],
         "roles": {"operator": {"users": ["U0OLEG"]}, "admin": {"users": ["U0ADA"]}},
-        "schedule": {"morning": {"cron": "0 8 * * *", "command": "health"}},
+        "schedule": {"morning": {"cron": "0 8 * * *", "command": "health"}, "backup": None},
     }
 )
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from urllib3 import exceptions
 
 
@@ -14,7 +16,8 @@ def words(error: exceptions.HTTPError, patience: float) -> str:
         case exceptions.NewConnectionError():
             return "refuses connections" if "refused" in str(error) else "cannot be reached"
         case exceptions.TimeoutError():
-            return f"does not answer within {patience:g} s"
+            # What is left of a deadline differs by a moment from call to call; what is said of it does not.
+            return f"does not answer within {patience if patience < 1 else math.ceil(patience):g} s"
         case exceptions.SSLError():
             return "does not present a certificate that we trust"
         case exceptions.ProtocolError() | exceptions.DecodeError():
