@@ -235,7 +235,9 @@ class Operation(BaseModel):
 
     A subclass sets `name` (unique; what the record in Redis and the audit trail call it) and `risk`, and
     implements `run`; one that changes something also implements `plan`. `touches` are the locks that it takes, and
-    `timeout_seconds` bounds its run in the worker. `goes_on` says why it cannot be cancelled, where it cannot.
+    `timeout_seconds` bounds its run in the worker. `goes_on` says why it cannot be cancelled, where it cannot. `long`
+    work belongs on the
+    queue `ops` although it only reads.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -244,6 +246,7 @@ class Operation(BaseModel):
     risk: ClassVar[Risk]
     touches: ClassVar[tuple[str, ...]] = ()
     timeout_seconds: ClassVar[int] = 60
+    long: ClassVar[bool] = False
     goes_on: ClassVar[str] = ""
 
     @property

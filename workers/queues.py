@@ -95,7 +95,8 @@ def enqueue(record: Record, redis: Redis) -> None:
     operation = registry.build(record.operation, record.arguments)
     if record.phase is Phase.ACCEPTED:
         stage = Stage.RUN if operation.risk is Risk.READ else Stage.PLAN
-        fields = {"phase": Phase.QUEUED, "stage": stage, "queue": QUICK, "queued_at": time.time(), "queued_times": 1}
+        where = OPS if operation.long and stage is Stage.RUN else QUICK
+        fields = {"phase": Phase.QUEUED, "stage": stage, "queue": where, "queued_at": time.time(), "queued_times": 1}
         Records(redis).update(record.id, **fields)
         record = record.model_copy(update=fields)
     _put(record, operation, redis)

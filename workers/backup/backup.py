@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from pydantic import field_validator
 
-from workers.backup import configuration, database, distrust, leftovers, manifest, sets
+from workers.backup import configuration, database, distrust, helping, leftovers, manifest, sets
 from workers.backup.encryption import Keys
 from workers.backup.manifest import ArtifactsPart, ConfigurationPart, DatabasePart, Manifest, Stored
 from workers.health.amounts import NOTHING, count, duration, listed, size
@@ -220,11 +220,18 @@ class _Making:
         return made
 
     def _copy(self, previous: tuple[str, ...], bad: frozenset[str]) -> None:
-        from workers.backup.artifacts import copy
+        from workers.backup.artifacts import copying, spans
         from workers.backup.artifacts.listing import NAME
 
-        bucket = self.systems.settings.ops.storage.artifacts_bucket
-        done = copy(self.systems.objects, bucket, self.bucket, self.name, previous, self.progress, distrust=bad)
+        ops, objects = self.systems.settings.ops, self.systems.objects
+        bucket = ops.storage.artifacts_bucket
+        sources = copying.Sources(bucket, self.bucket, self.name, previous, distrust=bad)
+        wanted = (ops.backup.helpers + 1) * helping.SPANS_PER_WORKER
+        cut = spans.cut(objects, sources, ops.backup.split_above, wanted) if ops.backup.helpers else []
+        if cut:
+            helping.copy_together(self.systems, sources, cut, self.progress)
+            self.progress.step("Artifacts: making the listing")
+        done = copying.whole(objects, sources, self.progress, after_spans=bool(cut))
         self.made["artifacts"] = ArtifactsPart(
             listing=Stored(key=f"{self.name}{NAME}", bytes=done.listing_bytes, sha256=done.listing_sha256),
             bucket=bucket,

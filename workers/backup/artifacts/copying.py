@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Collection, Iterator
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Final
 
@@ -50,6 +50,48 @@ class Copied:
     seconds: float
 
 
+@dataclass(frozen=True)
+class Sources:
+    """From where to where. set_name: with a slash at its end. previous: sets to build on, newest first.
+
+    source: the artifacts' store, where it is another than the backups'. distrust: keys of kept bytes that a check found
+    bad: they are copied again to where they were, which mends every set that uses them.
+    """
+
+    source_bucket: str
+    backup_bucket: str
+    set_name: str
+    previous: tuple[str, ...] = ()
+    source: Objects | None = None
+    distrust: frozenset[str] = frozenset()
+    tuning: Tuning = field(default_factory=Tuning)
+
+
+@dataclass(frozen=True)
+class Place:
+    """What copying takes: the two stores, what is known, and threads."""
+
+    origin: Bulk
+    target: Bulk
+    known: Known
+    mover: Mover
+    pool: ThreadPoolExecutor
+
+
+def begin(objects: Objects, sources: Sources, stack: ExitStack) -> Place:
+    """Open it; `stack` closes it. objects: the store of the backups."""
+    tuning = sources.tuning
+    target = stack.enter_context(Bulk.of(objects, tuning.at_once))
+    origin = stack.enter_context(Bulk.of(sources.source, tuning.at_once)) if sources.source else target
+    known = Known(target, sources.backup_bucket, sources.previous, sources.distrust)
+    mover = Mover(origin, sources.source_bucket, target, sources.backup_bucket, sources.set_name, tuning)
+    pool = ThreadPoolExecutor(tuning.at_once, thread_name_prefix="artifacts")
+    stack.callback(pool.shutdown, cancel_futures=True)
+    # Waits between attempts end at once where the run does not go on.
+    stack.callback(origin.stopping.set)
+    return Place(origin, target, known, mover, pool)
+
+
 def copy(  # noqa: PLR0913, PLR0917 - what a set is made of
     objects: Objects,
     source_bucket: str,
@@ -62,31 +104,31 @@ def copy(  # noqa: PLR0913, PLR0917 - what a set is made of
     distrust: Collection[str] = (),
     tuning: Tuning = Tuning(),  # noqa: B008 - frozen
 ) -> Copied:
-    """Write a set's listing of all artifacts in `source_bucket`, and copy those that are not kept yet.
+    """`whole` from its parts one by one (see Sources)."""
+    bad = frozenset(distrust)
+    return whole(objects, Sources(source_bucket, backup_bucket, set_name, previous, source, bad, tuning), progress)
 
-    objects: the store of the backups. source: that of the artifacts, where it is another. set_name: with a slash at
-    its end. previous: sets to build on, newest first, finished or not. distrust: keys of kept bytes that a check found
-    bad: they are copied again to where they were, which mends every set that uses them.
+
+def whole(objects: Objects, sources: Sources, progress: Progress, *, after_spans: bool = False) -> Copied:
+    """Write a set's listing of all artifacts in the source, and copy those that are not kept yet.
+
+    objects: the store of the backups. after_spans: the set has parts already, which spans of it have written.
     Raises ObjectsError, and Cancelled at a checkpoint; what was copied until then is not copied again by the next.
     """
     began = time.monotonic()
+    bucket, set_name = sources.backup_bucket, sources.set_name
     with ExitStack() as stack:
-        target = stack.enter_context(Bulk.of(objects, tuning.at_once))
-        origin = stack.enter_context(Bulk.of(source, tuning.at_once)) if source else target
-        target.put(backup_bucket, f"{set_name}{listing.BASES}", json.dumps({"previous": previous}).encode())
-        known = Known(target, backup_bucket, previous, frozenset(distrust))
-        mover = Mover(origin, source_bucket, target, backup_bucket, set_name, tuning)
-        writer = stack.enter_context(Writer(target, backup_bucket, f"{set_name}{listing.NAME}"))
-        pool = ThreadPoolExecutor(tuning.at_once, thread_name_prefix="artifacts")
-        stack.callback(pool.shutdown, cancel_futures=True)
-        # Waits between attempts end at once where the run does not go on.
-        stack.callback(origin.stopping.set)
-        notes = _Notes(target, backup_bucket, set_name, tuning)
-        run = _Run(mover, pool, writer, notes, progress, known.objects)
-        run.walk(origin.items(source_bucket), known)
+        known_to = replace(sources, previous=(set_name, *sources.previous)) if after_spans else sources
+        place = begin(objects, known_to, stack)
+        target = place.target
+        target.put(bucket, f"{set_name}{listing.BASES}", json.dumps({"previous": sources.previous}).encode())
+        writer = stack.enter_context(Writer(target, bucket, f"{set_name}{listing.NAME}"))
+        notes = Notes(target, sources, silent=after_spans)
+        run = Run(place.mover, place.pool, writer, notes, progress, place.known.objects)
+        run.walk(place.origin.items(sources.source_bucket), place.known)
         writer.close()
-        _read_back(target, backup_bucket, f"{set_name}{listing.NAME}", writer)
-        target.delete(backup_bucket, [*listing.parts(target, backup_bucket, set_name), f"{set_name}{listing.BASES}"])
+        _read_back(target, bucket, f"{set_name}{listing.NAME}", writer)
+        target.delete(bucket, [*listing.parts(target, bucket, set_name), f"{set_name}{listing.BASES}"])
     return Copied(
         run.frames.objects,
         run.frames.bytes,
@@ -98,6 +140,13 @@ def copy(  # noqa: PLR0913, PLR0917 - what a set is made of
         writer.size,
         time.monotonic() - began,
     )
+
+
+class NoListing:
+    """Where a listing goes that nobody wants: the parts tell what a span has copied."""
+
+    def write(self, piece: bytes) -> None:
+        """Forget it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,34 +232,42 @@ def _chained(bulk: Bulk, bucket: str, found: list[str]) -> Iterator[tuple[dict[s
 
 
 @dataclass
-class _Notes:
-    """Parts of the listing: what was copied so far, for the next run where this one ends early."""
+class Notes:
+    """Parts of the listing: what was copied so far, for the next run where this one ends early.
+
+    written: the number of the last part. silent: write none.
+    """
 
     target: Bulk
-    bucket: str
-    set_name: str
-    tuning: Tuning
+    sources: Sources
     written: int = 0
+    silent: bool = False
     frames: Frames = field(default_factory=Frames)
     waiting: bytearray = field(default_factory=bytearray)
     since: float = field(default_factory=time.monotonic)
 
     def add(self, line: bytes, size: int) -> None:
+        """Note an artifact of that size."""
+        if self.silent:
+            return
+        tuning = self.sources.tuning
         self.waiting += self.frames.add(line, size)
         if (
-            self.frames.objects >= self.tuning.note_objects
-            or self.frames.bytes >= self.tuning.note_bytes
-            or time.monotonic() - self.since >= self.tuning.note_seconds
+            self.frames.objects >= tuning.note_objects
+            or self.frames.bytes >= tuning.note_bytes
+            or time.monotonic() - self.since >= tuning.note_seconds
         ):
             self.flush()
 
     def flush(self) -> None:
+        """Write what is waiting."""
         self.since = time.monotonic()
         if not self.frames.objects:
             return
         self.written += 1
         body = bytes(self.waiting + self.frames.end())
-        self.target.put(self.bucket, listing.part_name(self.set_name, self.written), body)
+        name = listing.part_name(self.sources.set_name, self.written)
+        self.target.put(self.sources.backup_bucket, name, body)
         self.frames = Frames()
         self.waiting.clear()
 
@@ -230,13 +287,13 @@ class _Item:
 
 
 @dataclass
-class _Run:
+class Run:
     """The walk, with the window of copies that are under way in the order of their keys."""
 
     mover: Mover
     pool: ThreadPoolExecutor
-    writer: Writer
-    notes: _Notes
+    writer: Writer | NoListing
+    notes: Notes
     progress: Progress
     expected: int
     frames: Frames = field(default_factory=Frames)
