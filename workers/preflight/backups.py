@@ -27,16 +27,23 @@ def ask(asking: Asking) -> Answer:
         versioning = objects.versioning(bucket)
     except OperatorError as error:
         versioning = f"unknown: {error.message}"
+    lock = objects.object_lock(bucket)
     shares = ("loss of this store", f"takes artifacts and backups together: both are at {objects.address}")
-    facts = Facts(items=(("bucket", bucket), ("write, read, delete", "yes"), ("versioning", versioning), shares))
+    kept = (("versioning", versioning), ("object lock", lock))
+    facts = Facts(items=(("bucket", bucket), ("write, read, delete", "yes"), *kept, shares))
     if not same:
         sentence = f"What was written to {bucket} came back changed."
         return Answer(Status.FAIL, sentence, details=(facts,), own_fault=True)
     if bucket == asking.settings.ops.storage.artifacts_bucket:
         sentence = f"Backups go into the artifacts' own bucket {bucket}: give them one of their own."
         return Answer(Status.WARN, sentence, details=(facts,), own_fault=True)
-    sentence = f"{bucket} can be written, read and deleted from."
+    sentence = f"{bucket} can be written, read and deleted from. One store holds it and the artifacts: have it copied."
+    if versioning == "Enabled":
+        sentence += f" {_EXPIRE}"
     return Answer(Status.OK, sentence, f"versioning {versioning.lower()}", (facts,), own_fault=True)
+
+
+_EXPIRE = "What is pruned stays as old versions until a lifecycle rule (NoncurrentVersionExpiration) removes them."
 
 
 def _look(settings: Settings) -> str:

@@ -119,6 +119,18 @@ class Objects:
         answer = self._ask(lambda: self.client.get_bucket_versioning(Bucket=bucket), bucket)
         return str(answer.get("Status") or "Off")
 
+    def object_lock(self, bucket: str) -> str:
+        """How long new objects cannot be removed, as "GOVERNANCE 30 days"; Off where the bucket has no such rule."""
+        try:
+            answer = self.ask(lambda: self.client.get_object_lock_configuration(Bucket=bucket), bucket)
+        except ObjectsError as error:
+            return "Off" if "NotFound" in error.message else "unknown"
+        rule = ((answer.get("ObjectLockConfiguration") or {}).get("Rule") or {}).get("DefaultRetention") or {}
+        if not rule:
+            return "Off"
+        length = f"{rule['Days']} days" if rule.get("Days") else f"{rule.get('Years', 0)} years"
+        return f"{rule.get('Mode', '')} {length}".strip()
+
     def folders(self, bucket: str, prefix: str, *, after: str = "") -> Iterator[str]:
         """The names directly under `prefix`, with it and a slash at their ends, in key order from `after` on."""
         query: dict[str, Any] = {"Bucket": bucket, "Prefix": prefix, "Delimiter": "/"}

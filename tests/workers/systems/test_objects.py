@@ -58,6 +58,19 @@ def test_versioning_is_off_until_it_is_switched_on(objects):
         assert objects.versioning("mlflow-artifacts") == state
 
 
+def test_an_object_lock_is_told_with_its_time(objects):
+    assert objects.object_lock("mlflow-artifacts") == "Off"
+    objects.client.create_bucket(Bucket="locked", ObjectLockEnabledForBucket=True)
+    try:
+        assert objects.object_lock("locked") == "Off"
+        rule = {"DefaultRetention": {"Mode": "GOVERNANCE", "Days": 30}}
+        lock = {"ObjectLockEnabled": "Enabled", "Rule": rule}
+        objects.client.put_object_lock_configuration(Bucket="locked", ObjectLockConfiguration=lock)
+        assert objects.object_lock("locked") == "GOVERNANCE 30 days"
+    finally:
+        objects.client.delete_bucket(Bucket="locked")
+
+
 def test_folders_come_in_order_and_from_where_one_likes(objects):
     for name in ("sets/b/one", "sets/a/one", "sets/c/one", "sets/c/two", "other/d/one"):
         objects.client.put_object(Bucket="mlflow-artifacts", Key=name, Body=b"x")
