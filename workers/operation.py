@@ -118,8 +118,8 @@ class Plan(_Data):
 
     steps: what is done, in order. changes: before → after. warnings: what whoever approves should know.
     undo: how to go back, as a sentence or a command. facts: what the plan rests on, such as resourceVersions and
-    image names; a figure that moves by itself (a latency, a clock) does not belong there. sections: more to look at. attachments: files for
-    its thread; they are not kept with the plan, so what they say must follow from the facts.
+    image names; a figure that moves by itself (a latency, a clock) does not belong there. sections: more to look at.
+    attachments: files for its thread; they are not kept with the plan, so what they say must follow from the facts.
     """
 
     title: str

@@ -1,5 +1,6 @@
 """Experiments on a real MLflow server: found by name or id, made, renamed, deleted and brought back."""
 
+import shlex
 import uuid
 
 import pytest
@@ -118,7 +119,7 @@ def test_made_renamed_deleted_and_restored(run, name):
 
 def test_a_name_held_by_a_deleted_experiment_is_explained_with_two_ways_out(run, name):
     made = run(f'experiments create "{name}"')
-    with pytest.raises(OperatorError, match="There is an experiment .* already"):
+    with pytest.raises(OperatorError, match=r"There is an experiment .* already"):
         run(f'experiments create "{name}"')
     run(made.undo)
     for words in (f'experiments create "{name}"', f'experiments rename emissions-anomaly "{name}"'):
@@ -140,8 +141,6 @@ def test_plans_say_before_and_after_and_what_else_comes_back(systems):
     "odd", ["it's <!channel> *b* `c` é😀", "'; DROP TABLE experiments; --", "line\nbreak", 'double "quotes" 100%']
 )
 def test_odd_names_are_made_found_and_deleted(run, systems, name, odd):
-    import shlex
-
     word = shlex.quote(f"{name} {odd}")
     made = run(f"experiments create {word}")
     assert run(f"experiments show {word}").title == f"Experiment {name} {odd}"

@@ -6,6 +6,7 @@ database cannot be asked, the cells stay empty and the list is shown all the sam
 
 from __future__ import annotations
 
+import shlex
 from itertools import islice
 from typing import TYPE_CHECKING, Annotated, ClassVar, Final
 
@@ -50,13 +51,13 @@ class ExperimentsList(Operation):
                 raise OperatorError(f"There is no page {self.page}.", "Ask for an earlier one.")
             kind = {"ACTIVE_ONLY": "active ", "DELETED_ONLY": "deleted ", "ALL": ""}[self.view]
             summary = f"There is no {kind}experiment{about}."
-            hints = () if self.view == "ALL" else (self._words(view="ALL"),)
-            return Report(title=self.title, status=Status.OK, summary=summary, hints=hints)
+            wider = () if self.view == "ALL" else (self._words(view="ALL"),)
+            return Report(title=self.title, status=Status.OK, summary=summary, hints=wider)
         table = _table(shown, _counts(systems, shown))
         last = start + len(shown)
         summary = f"{start + 1} to {last}{about}{', and there are more' if more else ''}."
-        hints = (f"{self._words()} --page {self.page + 1}",) if more else ()
-        hints += (f"experiments show {shown[0].word}",)
+        further = (f"{self._words()} --page {self.page + 1}",) if more else ()
+        hints = (*further, f"experiments show {shown[0].word}")
         return Report(title=self.title, status=Status.OK, summary=summary, sections=(table,), hints=hints)
 
     def _wanted(self, each: Experiment) -> bool:
@@ -65,8 +66,6 @@ class ExperimentsList(Operation):
         return not text or any(text in part.casefold() for part in held)
 
     def _words(self, view: View | None = None) -> str:
-        import shlex
-
         flag = {"ACTIVE_ONLY": "", "DELETED_ONLY": " --deleted", "ALL": " --all"}[view or self.view]
         return (f"experiments search {shlex.quote(self.text)}" if self.text else "experiments list") + flag
 
