@@ -78,7 +78,8 @@ class RunsCompare(Operation):
             parameters = seen.differing_params()
             progress.step("Writing the table")
             sheet = _sheet(_kept(spool), seen)
-            shown = _first(_kept(spool), names, self, ROWS)
+            # A few runs keep the order in which they were named.
+            shown = _first(_kept(spool), [] if seen.runs <= BESIDE else names, self, ROWS)
         return self._report(seen, shown, names, parameters, sheet, about)
 
     def lower_is_better(self, metric: str) -> bool:
