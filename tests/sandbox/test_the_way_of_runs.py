@@ -83,9 +83,7 @@ def actions(message):
 
 
 def files(person, message):
-    return [
-        file["name"] for reply in person.replies(OPS_CHANNEL, message["ts"]) for file in reply.get("files", ())
-    ]
+    return [file["name"] for reply in person.thread(OPS_CHANNEL, message["ts"]) for file in reply.get("files", ())]
 
 
 def active(tracking, experiment):

@@ -1,4 +1,4 @@
-"""Old runs archived and brought back on a real MLflow server: all pages, exactly those, also where it was interrupted."""
+"""Old runs archived and brought back on a real MLflow: all pages, exactly those, also where it was interrupted."""
 
 import csv
 import io
@@ -13,8 +13,6 @@ from workers.operation import AlreadySo, Cancelled, OperatorError, Status
 from workers.runs import archive
 from workers.runs.finding import search
 from workers.runs.pace import Pace
-
-
 
 
 class Silent:
@@ -44,7 +42,9 @@ def asked(experiment):
     return f"runs archive --older-than 90d --experiment {experiment[1]}"
 
 
-def test_more_than_a_page_is_archived_and_exactly_these_come_back(do, mlflow, experiment, many_runs, log_run, states, asked):
+def test_more_than_a_page_is_archived_and_exactly_these_come_back(
+    do, mlflow, experiment, many_runs, log_run, states, asked
+):
     old = many_runs(experiment[0], 1500)
     young = log_run(experiment[0], days_old=3)
     by_hand = log_run(experiment[0], days_old=200)
@@ -109,7 +109,7 @@ def test_what_was_approved_is_what_runs(mlflow, experiment, many_runs, asked):
 
 def test_nothing_to_archive_is_told_with_the_reasons(do, experiment, log_run, asked):
     log_run(experiment[0], "busy", days_old=100, status="RUNNING")
-    with pytest.raises(AlreadySo, match="There is no active run to archive.*it is running: busy"):
+    with pytest.raises(AlreadySo, match=r"There is no active run to archive.*it is running: busy"):
         do(asked)
     with pytest.raises(OperatorError, match="There is no experiment “nosuch”"):
         do("runs archive --older-than 90d --experiment nosuch")

@@ -87,7 +87,7 @@ def test_runs_that_are_the_same_are_told_so(do, experiment, log_run):
 
 
 def test_what_cannot_be_compared_is_told(do, experiment, three):
-    with pytest.raises(OperatorError, match="None of the runs has a metric acuracy. Did you mean accuracy"):
+    with pytest.raises(OperatorError, match=r"None of the runs has a metric acuracy\. Did you mean accuracy"):
         do(f"runs compare {experiment[1]} --metrics acuracy")
     with pytest.raises(OperatorError, match="one run among these only"):
         do(f"runs compare {three[0]} {three[0][:8]}")
@@ -137,7 +137,11 @@ def test_ten_thousand_runs_stay_within_memory(sandbox, experiment, many_runs):
     many_runs(experiment[0], 10_000, metrics=[f"m{i}" for i in range(8)], params=[f"p{i}" for i in range(8)])
     began = time.monotonic()
     ended = subprocess.run(
-        [sys.executable, "-c", COMPARE, experiment[1]], env=sandbox.process_env, capture_output=True, text=True, check=True
+        [sys.executable, "-c", COMPARE, experiment[1]],
+        env=sandbox.process_env,
+        capture_output=True,
+        text=True,
+        check=True,
     )
     lines, megabytes = map(int, ended.stdout.split()[:2])
     assert lines == 10_001

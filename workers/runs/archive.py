@@ -282,6 +282,8 @@ def marked(tracking: Tracking, mark: str) -> list[Run]:
 
 
 def _archiver(tracking: Tracking, mark: str) -> Callable[[str, Patient], bool]:
+    tracking = tracking.afresh()
+
     def archive(run_id: str, patient: Patient) -> bool:
         tag = {"run_id": run_id, "key": TAG, "value": mark}
         try:
@@ -295,6 +297,8 @@ def _archiver(tracking: Tracking, mark: str) -> Callable[[str, Patient], bool]:
 
 
 def _restorer(tracking: Tracking) -> Callable[[str, Patient], bool]:
+    tracking = tracking.afresh()
+
     def restore(run_id: str, patient: Patient) -> bool:
         try:
             patient(lambda: tracking.call("runs/restore", {"run_id": run_id}))

@@ -79,6 +79,14 @@ class Tracking:
         """The same server with another patience."""
         return replace(self, answer_within_seconds=seconds)
 
+    def afresh(self) -> Tracking:
+        """The same server, asked over a new connection each time: for very many small calls.
+
+        MLflow's server writes an answer in two packets; on a connection that is kept, the second one waits for the
+        client's delayed acknowledgement, 40 ms on Linux (measured with MLflow 3.17: 48 ms a call, 7 ms over a new one).
+        """
+        return replace(self, headers=self.headers | {"Connection": "close"})
+
     @property
     def address(self) -> str:
         """host:port."""
