@@ -84,6 +84,7 @@ def _plan(record: Record, records: Records) -> Phase:
     words = [draft("edit", proposals.proposal(made[0], waits))]
     if record.break_glass:
         words.append(draft("reply", proposals.alarm(record)))
+    words += [draft("file", each) for each in render.files(made[0].title, made[0].attachments)]
     if records.move(record.id, *words, before=Phase.RUNNING, **fields) and phase is Phase.QUEUED:
         queues.enqueue_run(record.id, _redis())
     return phase

@@ -106,6 +106,13 @@ class Links(_Data):
 Section = Facts | Table | Text | Links
 
 
+class Attachment(_Data):
+    """A file that goes with a report or a plan. filename: with its ending; content: text."""
+
+    filename: str
+    content: str
+
+
 class Change(_Data):
     """One thing that would be different afterwards ("replicas of deployment/mlflow": "2" → "4")."""
 
@@ -120,6 +127,7 @@ class Plan(_Data):
     steps: what is done, in order. changes: before → after. warnings: what whoever approves should know.
     undo: how to go back, as a sentence or a command. facts: what the plan rests on, such as resourceVersions and
     image names; a figure that moves by itself (a latency, a clock) does not belong there. sections: more to look at.
+    attachments: files for its thread; they are not kept with the plan, so what they say must follow from the facts.
     """
 
     title: str
@@ -131,6 +139,7 @@ class Plan(_Data):
     estimate_seconds: float | None = None
     sections: tuple[Section, ...] = ()
     facts: dict[str, JsonValue] = Field(default_factory=dict)
+    attachments: tuple[Attachment, ...] = Field(default=(), exclude=True)
 
     @property
     def digest(self) -> str:
@@ -187,6 +196,7 @@ class Report(_Data):
 
     status: the verdict. summary: the one sentence that stands alone. checks and sections: what it rests on.
     hints: commands that make sense next, as they would be typed after `/mlflow`. undo: the one that goes back.
+    attachments: files for its thread.
     pinned: it is to stay in sight, as a pin of its channel.
     """
 
@@ -196,6 +206,7 @@ class Report(_Data):
     checks: tuple[Check, ...] = ()
     sections: tuple[Section, ...] = ()
     hints: tuple[str, ...] = ()
+    attachments: tuple[Attachment, ...] = ()
     undo: str = ""
     pinned: bool = False
     took_seconds: float = 0.0

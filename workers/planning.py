@@ -42,4 +42,5 @@ def shown(plan: Plan) -> Report:
         status=Status.WARN if plan.warnings else Status.OK,
         summary=f"{plan.summary}. Nothing was changed.",
         sections=(*sections, *plan.sections),
+        attachments=plan.attachments,
     )

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from workers.operation import Check, Facts, Links, Report, Section, Status, Table, Text
+from workers.operation import Attachment, Check, Facts, Links, Report, Section, Status, Table, Text
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -146,7 +146,7 @@ def root(report: Report, words: str, requester: str, decided: str = "") -> Messa
     blocks = [*paragraphs(headline), *paragraphs("\n".join(lines))] if lines else paragraphs(headline)
     asked_by = f"{code('/mlflow ' + words)} asked by {whom(requester)}"
     foot = [asked_by, *([decided] if decided else ()), f"{report.took_seconds:.1f} s"]
-    if report.checks or report.sections:
+    if report.checks or report.sections or report.attachments:
         foot.append("details in the thread")
     blocks = blocks[: BLOCKS - 1]
     blocks.append({"type": "context", "elements": [{"type": "mrkdwn", "text": " · ".join(foot)[:2000]}]})
@@ -163,7 +163,14 @@ def details(report: Report) -> list[Message]:
     if report.hints:
         blocks.append(section("Next: " + " · ".join(code("/mlflow " + hint) for hint in report.hints)))
     messages = [Message(text=short(f"{report.title}: details"), blocks=group) for group in _messages(blocks)]
-    return messages if len(messages) <= DETAIL_MESSAGES else [_as_file(report)]
+    if len(messages) > DETAIL_MESSAGES:
+        messages = [_as_file(report)]
+    return [*messages, *files(report.title, report.attachments)]
+
+
+def files(title: str, attachments: Iterable[Attachment]) -> list[Message]:
+    """The files that go with a report or a plan, for its thread."""
+    return [Message(short(f"{title}: {each.filename}"), [], each.filename, each.content) for each in attachments]
 
 
 def _as_file(report: Report) -> Message:
@@ -300,6 +307,9 @@ def to_terminal(report: Report, console: Console, *, details: bool = False) -> N
             if check.look_further:
                 console.print(Line(f"  $ {check.look_further}", style="cyan"))
     _sections_to_terminal(report.sections, console)
+    for each in report.attachments:
+        rows = each.content.count("\n")
+        console.print(Line(f"  {each.filename}: {rows:,} lines; --json has them", style="dim"))
     console.print(Line(f"\n{report.took_seconds:.1f} s", style="dim"))
 
 

@@ -121,3 +121,15 @@ class ObjectChanged(ObjectsError):
 
 class StoreFull(ObjectsError):
     """The object store, or the bucket's quota, has no room left."""
+
+
+class TrackingMissing(TrackingError):
+    """MLflow knows nothing of that name or id (RESOURCE_DOES_NOT_EXIST)."""
+
+
+class TrackingTaken(TrackingError):
+    """The name is taken, perhaps by something deleted (RESOURCE_ALREADY_EXISTS)."""
+
+
+class TrackingInvalid(TrackingError):
+    """MLflow does not do that with these values or in this state; the message is MLflow's."""

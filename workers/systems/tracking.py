@@ -8,9 +8,10 @@ not told to accept, which looks like missing rights and is not.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.parse import unquote, urlencode, urlsplit, urlunsplit
 
 import urllib3
 
@@ -19,6 +20,9 @@ from workers.systems.errors import (
     Nonsense,
     TrackingError,
     TrackingHostRefused,
+    TrackingInvalid,
+    TrackingMissing,
+    TrackingTaken,
     TrackingTimeout,
     TrackingUnauthorized,
     TrackingUnavailable,
@@ -29,6 +33,11 @@ if TYPE_CHECKING:
     from workers.settings import Settings
 
 CONNECT_SECONDS: Final = 3.0
+API: Final = "/api/2.0/mlflow/"
+PAGE: Final = 1000
+"""How much is asked for at once: MLflow's own default for runs; 50,000 is the most that it takes, in one answer of
+hundreds of megabytes.
+"""
 SEARCH: Final = "/api/2.0/mlflow/experiments/search?max_results=1"
 _SERVER_ERROR: Final = 500
 
@@ -70,6 +79,14 @@ class Tracking:
         """The same server with another patience."""
         return replace(self, answer_within_seconds=seconds)
 
+    def afresh(self) -> Tracking:
+        """The same server, asked over a new connection each time: for very many small calls.
+
+        MLflow's server writes an answer in two packets; on a connection that is kept, the second one waits for the
+        client's delayed acknowledgement, 40 ms on Linux (measured with MLflow 3.17: 48 ms a call, 7 ms over a new one).
+        """
+        return replace(self, headers=self.headers | {"Connection": "close"})
+
     @property
     def address(self) -> str:
         """host:port."""
@@ -98,13 +115,60 @@ class Tracking:
             raise self._nonsense()
         return found
 
+    def ask(self, method: str, **query: str) -> dict[str, Any]:
+        """What a GET of this method ("runs/get") answers.
+
+        Raises TrackingMissing, TrackingTaken and TrackingInvalid besides what every call does.
+        """
+        return self._object(self._get(f"{API}{method}?{urlencode(query)}"))
+
+    def call(self, method: str, body: dict[str, Any], *, verb: str = "POST") -> dict[str, Any]:
+        """What this method ("runs/search") answers to a body. Raises as `ask` does."""
+        return self._object(self._send(verb, API + method, body))
+
+    def pages(self, method: str, of: str, body: dict[str, Any], *, size: int = PAGE) -> Iterator[list[dict[str, Any]]]:
+        """All that a searching method finds, page by page: never more than `size` at once.
+
+        of: the name of the list in its answer ("runs").
+        """
+        return self._pages(lambda token: self.call(method, {**body, "max_results": size} | token), of)
+
+    def pages_asked(self, method: str, of: str, *, size: int = PAGE, **query: str) -> Iterator[list[dict[str, Any]]]:
+        """As `pages`, for methods that are asked with GET (those of the registry)."""
+        return self._pages(lambda token: self.ask(method, **query, max_results=str(size), **token), of)
+
+    def _pages(self, answer_to: Callable[[dict[str, str]], dict[str, Any]], of: str) -> Iterator[list[dict[str, Any]]]:
+        token: dict[str, str] = {}
+        while True:
+            answer = answer_to(token)
+            found = answer.get(of, [])
+            if not isinstance(found, list):
+                raise self._nonsense()
+            if found:
+                yield found
+            if not answer.get("next_page_token"):
+                return
+            token = {"page_token": str(answer["next_page_token"])}
+
+    def _object(self, data: bytes) -> dict[str, Any]:
+        try:
+            answer = json.loads(data)
+        except ValueError:
+            answer = None
+        if not isinstance(answer, dict):
+            raise self._nonsense()
+        return answer
+
     def _get(self, path: str) -> bytes:
+        return self._send("GET", path, None)
+
+    def _send(self, verb: str, path: str, body: dict[str, Any] | None) -> bytes:
         patience = urllib3.Timeout(
             connect=min(CONNECT_SECONDS, self.answer_within_seconds), read=self.answer_within_seconds
         )
         try:
             response = self.pool.request(
-                "GET", self.base + path, headers=self.headers, timeout=patience, redirect=False
+                verb, self.base + path, headers=self.headers, timeout=patience, redirect=False, json=body
             )
         except urllib3.exceptions.HTTPError as error:
             refused = isinstance(error, urllib3.exceptions.NewConnectionError)
@@ -133,6 +197,9 @@ class Tracking:
             )
         if status >= _SERVER_ERROR:
             return TrackingUnavailable(f"{at} answers {status}: {_code(body)}.")
+        kind = _REFUSALS.get(_code(body))
+        if kind is not None:
+            return kind(f"MLflow refuses: {_said(body)}", "Nothing was changed by this.")
         return TrackingError(f"{at} answers {status} to a question that every MLflow knows.", "Check the address.")
 
     def _nonsense(self) -> Nonsense:
@@ -149,3 +216,20 @@ def _code(body: str) -> str:
     except (ValueError, KeyError, TypeError):
         return "an error page"
     return str(code)[:60]
+
+
+def _said(body: str) -> str:
+    """MLflow's own sentence about what it was asked."""
+    message = " ".join(str(json.loads(body).get("message", "")).split())
+    return message if len(message) <= _SENTENCE else message[: _SENTENCE - 1] + "…"
+
+
+_SENTENCE: Final = 300
+_REFUSALS: Final[dict[str, type[TrackingError]]] = {
+    "RESOURCE_DOES_NOT_EXIST": TrackingMissing,
+    "NOT_FOUND": TrackingMissing,
+    "RESOURCE_ALREADY_EXISTS": TrackingTaken,
+    "INVALID_PARAMETER_VALUE": TrackingInvalid,
+    "INVALID_STATE": TrackingInvalid,
+    "BAD_REQUEST": TrackingInvalid,
+}

@@ -1,0 +1,133 @@
+"""Common tasks: runs."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import click
+
+from commands.experiments import pairs
+from commands.grammar import Duration, OneOf, change, command, group
+from workers.operation import Operation
+from workers.runs.archive import RunsArchive, RunsUnarchive
+from workers.runs.compare import RunsCompare
+from workers.runs.show import MOST, RunShow, RunsSearch
+from workers.runs.tagging import RunParam, RunTag, RunUntag
+
+_RUN = click.argument("run", metavar="RUN")
+
+
+def _exceptions(context: click.Context, parameter: click.Parameter, given: tuple[str, ...]) -> dict[str, str | None]:
+    bare: dict[str, str | None] = {word: None for word in given if "=" not in word}
+    if "" in bare:
+        raise click.BadParameter("a tag must have a name.", context, parameter)
+    return bare | pairs(context, parameter, tuple(word for word in given if "=" in word))
+
+
+def _names(_context: click.Context, _parameter: click.Parameter, given: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(name.strip() for name in given.split(",") if name.strip()))
+
+
+@command(
+    "search",
+    examples=(
+        "runs search load-forecast-eu",
+        'runs search load-forecast-eu "metrics.rmse < 5 and params.model = \'lightgbm\'" --order-by "metrics.rmse ASC"',
+    ),
+)
+@click.argument("experiment", metavar="EXPERIMENT")
+@click.argument("filter_string", default="", metavar="[FILTER]")
+@click.option("--order-by", "order_by", multiple=True, metavar="COLUMN [ASC|DESC]", help="By default the newest first.")
+@click.option("--max", "most", type=click.IntRange(1, MOST), default=20, metavar="N", help="How many; 20 by default.")
+def _search(experiment: str, filter_string: str, order_by: tuple[str, ...], most: int) -> Operation:
+    """List the runs of an experiment that a filter finds, in MLflow's filter language."""
+    return RunsSearch(experiment=experiment, filter=filter_string, order_by=order_by, most=most)
+
+
+@command("show", examples=("runs show 0b41f7d2",))
+@_RUN
+def _show(run: str) -> Operation:
+    """Show one run: its metrics, parameters and tags. RUN is its id, the beginning of it, or its name."""
+    return RunShow(run_id=run)
+
+
+@command(
+    "compare",
+    examples=("runs compare load-forecast-eu --metrics accuracy,rmse", "runs compare 0b41f7d2 9c02aa15 --params"),
+)
+@click.argument("what", nargs=-1, required=True, metavar="EXPERIMENT|RUN RUN…")
+@click.option("--metrics", callback=_names, default="", metavar="A,B", help="These only, the first decides the order.")
+@click.option("--params", is_flag=True, help="Show more of the parameters.")
+@click.option("--higher", is_flag=True, help="Higher is better, in every metric.")
+@click.option("--lower", is_flag=True, help="Lower is better, in every metric.")
+def _compare(what: tuple[str, ...], metrics: tuple[str, ...], *, params: bool, higher: bool, lower: bool) -> Operation:
+    """Show what differs between the runs of an experiment, or between some runs, with the best of each metric marked;
+    the whole as a CSV file. Whether higher or lower is better follows from a metric's name, or from --higher, --lower.
+    """
+    if higher and lower:
+        raise click.UsageError("Give one of --higher and --lower.")
+    better = "higher" if higher else "lower" if lower else ""
+    return RunsCompare(what=what, metrics=metrics, params=params, better=better)
+
+
+@change("tag", examples=("runs tag 0b41f7d2 reviewed=yes", 'runs tag 0b41f7d2 "note=two words" --dry-run'))
+@_RUN
+@click.argument("tags", nargs=-1, required=True, callback=pairs, metavar="K=V…")
+def _tag(run: str, tags: dict[str, str]) -> Operation:
+    """Set tags of a run."""
+    return RunTag(run_id=run, tags=tags)
+
+
+@change("untag", examples=("runs untag 0b41f7d2 reviewed",))
+@_RUN
+@click.argument("keys", nargs=-1, required=True, metavar="K…")
+def _untag(run: str, keys: tuple[str, ...]) -> Operation:
+    """Remove tags of a run."""
+    return RunUntag(run_id=run, keys=keys)
+
+
+@change("param", examples=("runs param 0b41f7d2 dataset=2026-08",))
+@_RUN
+@click.argument("pair", nargs=1, metavar="K=V")
+@click.pass_context
+def _param(context: click.Context, run: str, pair: str) -> Operation:
+    """Log a parameter that a run does not have; MLflow never changes one that it has."""
+    ((key, value),) = pairs(context, context.command.params[1], (pair,)).items()
+    return RunParam(run_id=run, key=key, value=value)
+
+
+@change(
+    "archive",
+    examples=(
+        "runs archive --older-than 90d --dry-run",
+        "runs archive --older-than 90d --experiment load-forecast-eu --except-tag keep=true --status FINISHED",
+    ),
+)
+@click.option("--older-than", "seconds", type=Duration(), required=True, metavar="AGE", help="90d, 12w; whole days.")
+@click.option("--experiment", default="", metavar="NAME|ID", help="By default all active ones.")
+@click.option("--except-tag", "except_tags", multiple=True, callback=_exceptions, metavar="K[=V]", help="These stay.")
+@click.option("--status", "statuses", multiple=True, type=OneOf(["FINISHED", "FAILED", "KILLED"], case_sensitive=False))
+def _archive(
+    seconds: float, experiment: str, except_tags: dict[str, str | None], statuses: tuple[str, ...]
+) -> Operation:
+    """Archive old runs: deleted as MLflow does it, so that runs unarchive brings exactly these back. Runs that are
+    running, or that a registered model comes from, stay. Needs approval.
+    """
+    before = (datetime.now(UTC) - timedelta(seconds=seconds)).date()
+    return RunsArchive.model_validate(
+        {"before": before, "experiment": experiment, "except_tags": except_tags, "statuses": statuses}
+    )
+
+
+@change("unarchive", examples=("runs unarchive 260826-3fa0c1",))
+@click.argument("mark", metavar="MARK")
+def _unarchive(mark: str) -> Operation:
+    """Bring back the runs that one archiving has taken; its thread names the mark. Needs approval."""
+    return RunsUnarchive(mark=mark.strip().lower())
+
+
+runs = group(
+    "runs",
+    *(_search, _show, _compare, _tag, _untag, _param, _archive, _unarchive),
+    meaning="MLflow's runs: search, show and compare them; tag them; archive old ones and bring them back.",
+)

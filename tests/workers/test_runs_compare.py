@@ -1,0 +1,150 @@
+"""Runs side by side: what differs, what is best, what is missing; thousands of them in little memory."""
+
+import csv
+import io
+import subprocess
+import sys
+import time
+
+import pytest
+
+from workers.operation import OperatorError
+from workers.runs.sheet import Sheet
+
+
+def table(report):
+    return next(each for each in report.sections if each.kind == "table")
+
+
+def best(report):
+    return dict(next(each for each in report.sections if each.title == "Best").items)
+
+
+def sheet(report):
+    (file,) = report.attachments
+    return list(csv.DictReader(io.StringIO(file.content)))
+
+
+@pytest.fixture
+def three(experiment, log_run):
+    """Three runs of one experiment, of which the last has no accuracy."""
+    return [
+        log_run(experiment[0], "a", metrics={"accuracy": 0.8, "rmse": 4, "same": 1}, params={"lr": "0.1", "seed": "1"}),
+        log_run(experiment[0], "b", metrics={"accuracy": 0.9, "rmse": 5, "same": 1}, params={"lr": "0.2", "seed": "1"}),
+        log_run(experiment[0], "c", metrics={"rmse": 3, "same": 1}, params={"seed": "1", "extra": "x"}),
+    ]
+
+
+def test_what_differs_is_shown_with_the_best_marked_and_the_missing_missing(do, three):
+    report = do("runs compare " + " ".join(three))
+    rows = {row[0]: row[1:] for row in table(report).rows}
+    assert rows["accuracy"] == ("0.8", "0.9 *", "–")  # noqa: RUF001
+    assert rows["rmse"] == ("4", "5", "3 *")
+    assert rows["lr"] == ("0.1", "0.2", "–")  # noqa: RUF001
+    assert rows["extra"] == ("–", "–", "x")  # noqa: RUF001
+    assert "same" not in rows
+    assert "seed" not in rows
+    assert best(report)["rmse"] == f"3 by c ({three[2][:8]}) (lower is better)"
+    assert report.summary == "3 runs among these: 2 parameters and 2 metrics differ."
+
+
+def test_the_file_holds_everything(do, three):
+    rows = sheet(do("runs compare " + " ".join(three)))
+    assert [row["run_id"] for row in rows] == three
+    assert rows[2]["metrics.accuracy"] == ""
+    assert rows[2]["metrics.same"] == "1.0"
+    assert rows[0]["params.seed"] == "1"
+
+
+def test_an_experiment_is_compared_best_first(do, experiment, three, log_run):
+    for index in range(4):
+        log_run(experiment[0], f"d{index}", metrics={"accuracy": 0.1 * index})
+    report = do(f"runs compare {experiment[1]} --metrics accuracy,rmse")
+    shown = table(report)
+    assert shown.columns[:4] == ("run", "id", "accuracy ↑", "rmse ↓")
+    assert [row[0] for row in shown.rows][:2] == ["b", "a"]
+    assert shown.rows[-1][2] == "–"  # noqa: RUF001
+    assert shown.rows[0][2] == "0.9 *"
+    assert len(sheet(report)) == 7
+
+
+def test_the_direction_can_be_said(do, three):
+    assert best(do(f"runs compare {' '.join(three)} --lower"))["accuracy"].endswith("(lower is better)")
+    assert best(do(f"runs compare {' '.join(three)} --higher"))["rmse"].startswith("5 by b")
+
+
+def test_a_figure_that_is_none_is_never_the_best(do, experiment, log_run):
+    log_run(experiment[0], "a", metrics={"accuracy": "NaN"})
+    log_run(experiment[0], "b", metrics={"accuracy": 0.2})
+    assert best(do(f"runs compare {experiment[1]}"))["accuracy"].startswith("0.2 by b")
+
+
+def test_runs_that_are_the_same_are_told_so(do, experiment, log_run):
+    runs = [log_run(experiment[0], "x", metrics={"m": 1}, params={"p": "1"}) for _ in range(2)]
+    report = do("runs compare " + " ".join(runs))
+    assert report.summary == "2 runs among these: 0 parameters and 0 metrics differ."
+    assert ("what differs", "nothing: metrics and parameters are the same") in report.sections[-1].items
+
+
+def test_what_cannot_be_compared_is_told(do, experiment, three):
+    with pytest.raises(OperatorError, match=r"None of the runs has a metric acuracy\. Did you mean accuracy"):
+        do(f"runs compare {experiment[1]} --metrics acuracy")
+    with pytest.raises(OperatorError, match="one run among these only"):
+        do(f"runs compare {three[0]} {three[0][:8]}")
+    with pytest.raises(OperatorError, match="There is no experiment “nosuch”"):
+        do("runs compare nosuch")
+    with pytest.raises(OperatorError, match="There is no run"):
+        do(f"runs compare {three[0]} nosuch")
+    with pytest.raises(OperatorError, match="is deleted, and its runs with it"):
+        do("runs compare ranking-prototype")
+
+
+def test_a_formula_is_text_for_a_spreadsheet_and_a_number_stays_one():
+    made = Sheet(("=a", "b"))
+    made.row(("=HYPERLINK(1)", -0.5))
+    made.row(("@x", None))
+    assert made.file("x.csv").content == "'=a,b\n'=HYPERLINK(1),-0.5\n'@x,\n"
+
+
+def test_a_file_that_would_be_too_large_ends_and_says_so():
+    made = Sheet(("a",), most=20)
+    for index in range(10):
+        made.row((f"value {index}",))
+    assert made.left_out == 7
+    assert made.file("x.csv").content.count("\n") == 4
+
+
+COMPARE = """
+import resource, sys, time
+from commands import grammar
+from workers import settings
+from workers.systems import Systems
+
+class Silent:
+    def step(self, name): pass
+    def advance(self, done, total, unit): pass
+    def checkpoint(self): pass
+
+systems = Systems(settings.load())
+systems.tracking.version()
+report = grammar.parse("runs compare " + sys.argv[1]).run(systems, Silent())
+print(report.attachments[0].content.count("\\n"), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+print(report.summary)
+"""
+
+
+def test_ten_thousand_runs_stay_within_memory(sandbox, experiment, many_runs):
+    many_runs(experiment[0], 10_000, metrics=[f"m{i}" for i in range(8)], params=[f"p{i}" for i in range(8)])
+    began = time.monotonic()
+    ended = subprocess.run(
+        [sys.executable, "-c", COMPARE, experiment[1]],
+        env=sandbox.process_env,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    lines, megabytes = map(int, ended.stdout.split()[:2])
+    assert lines == 10_001
+    assert "10,000 runs" in ended.stdout
+    assert megabytes < 300
+    assert time.monotonic() - began < 100

@@ -1,0 +1,1 @@
+"""MLflow's experiments: found by name or id, listed with what is in them, made, renamed, deleted and brought back."""

@@ -1,0 +1,1 @@
+"""MLflow's runs: searched, shown, compared, tagged, archived and brought back."""
