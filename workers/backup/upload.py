@@ -2,7 +2,8 @@
 
 The object is there once `complete` was reached and never before; left in any other way, the upload is aborted, so a
 dump that died never looks like one that is whole. Memory is bounded whatever the length: at most `IN_FLIGHT` bytes are
-on their way. S3 takes 10,000 parts (user guide, qfacts), so parts grow as the stream does: 2.4 TiB fit.
+on their way. S3 takes 10,000 parts (docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html), so parts grow as the
+stream does: 2.4 TiB fit.
 """
 
 from __future__ import annotations
