@@ -25,7 +25,8 @@ ROOT = Path(__file__).parents[2]
 LEFT_OUT = ("mlflow", "kubernetes", "slack", "bot", "scheduler", "redis", "worker-quick", "worker-ops")
 BYTES_A_ROW = 118
 OURS = """
-import json, resource, sys, time
+import json, sys, time
+from tests.peak_memory import peak_memory
 from workers import settings
 from workers.backup import database
 from workers.systems import Systems, postgres_programs, preload, snapshot
@@ -45,7 +46,7 @@ with Bulk.of(ready.objects, 8) as bulk:
     began = time.perf_counter()
     database.read_back(part, bulk, "mlflow-backups", ready.settings, Silent())
     read = time.perf_counter() - began
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+peak = peak_memory()
 print(json.dumps([dumped, read, part.dump.bytes, peak, part.size_bytes]))
 """
 

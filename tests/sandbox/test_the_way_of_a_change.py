@@ -161,8 +161,7 @@ def ready(cluster):
 
 def test_what_an_operator_may_alone_is_done_and_watched_to_its_end(people, cluster):
     omar = people["omar"]
-    assert omar.command(OPS_CHANNEL, "/mlflow scale 3").ok
-    done = omar.wait_for(lambda: omar.find(OPS_CHANNEL, "mlflow has 3 ready replicas; it had 2"), deadline=60)
+    done = answered(omar, "scale 3", "mlflow has 3 ready replicas; it had 2", deadline=60)
     assert ready(cluster) == 3
     assert "Omar" not in words(done)
     assert "<@U07OMAR0002>" in words(done)
@@ -350,16 +349,14 @@ def test_a_worker_that_is_killed_leaves_no_lock_and_the_thread_says_so(people, c
     assert "The worker lost this command" in words(lost)
     sandbox.wait_until_ready("worker-ops", other_than=before)
     assert cluster.scale("mlflow")["spec"]["replicas"] == 5
-    assert omar.command(OPS_CHANNEL, "/mlflow scale 4").ok
-    omar.wait_for(lambda: omar.find(OPS_CHANNEL, "mlflow has 4 ready replicas"), deadline=60)
+    answered(omar, "scale 4", "mlflow has 4 ready replicas", deadline=60)
 
 
 def test_a_dry_run_is_for_everybody_who_may_look(people):
     vera = people["vera"]
     assert vera.command(OPS_CHANNEL, "/mlflow scale 5").ok
     vera.wait_for(lambda: vera.find_ephemeral(OPS_CHANNEL, "needs the role operator"), deadline=SECONDS)
-    assert vera.command(OPS_CHANNEL, "/mlflow scale 5 --dry-run").ok
-    vera.wait_for(lambda: vera.find(OPS_CHANNEL, "from 2 to 5 replicas. Nothing was changed."), deadline=SECONDS)
+    answered(vera, "scale 5 --dry-run", "from 2 to 5 replicas. Nothing was changed.")
 
 
 def test_all_of_it_is_in_the_audit_record_which_is_unbroken(people, asked, sandbox):
@@ -389,8 +386,7 @@ def test_an_admin_may_break_the_glass_and_everybody_is_told(people, cluster):
     omar.wait_for(lambda: omar.find_ephemeral(OPS_CHANNEL, "--break-glass needs the role admin"), deadline=SECONDS)
     assert noor.command(OPS_CHANNEL, "/mlflow scale 8 --break-glass no").ok
     noor.wait_for(lambda: noor.find_ephemeral(OPS_CHANNEL, "say why in 10 letters or more"), deadline=SECONDS)
-    assert noor.command(OPS_CHANNEL, text).ok
-    done = noor.wait_for(lambda: noor.find(OPS_CHANNEL, "mlflow has 8 ready replicas"), deadline=60)
+    done = answered(noor, text.removeprefix("/mlflow "), "mlflow has 8 ready replicas", deadline=60)
     alarm = noor.wait_for(lambda: noor.find_reply(OPS_CHANNEL, done["ts"], "uses break-glass"), deadline=SECONDS)
     assert "<!channel>" in words(alarm)
     assert "training is stuck" in words(alarm)
@@ -433,8 +429,8 @@ def test_a_restart_cannot_be_stopped_and_says_why(people, cluster):
     ends_with(omar, root, "Every pod of mlflow is a new one", 90)
 
 
-def answered(person, text, said):
-    """The root message of a command that reads, once it says so."""
+def answered(person, text, said, deadline=SECONDS):
+    """The root message of a command, once it says so; what an earlier one said does not count."""
     known = {message["ts"] for message in person.messages(OPS_CHANNEL)}
     assert person.command(OPS_CHANNEL, f"/mlflow {text}").ok
 
@@ -442,7 +438,7 @@ def answered(person, text, said):
         found = person.find(OPS_CHANNEL, said)
         return found if found and found["ts"] not in known else None
 
-    return person.wait_for(fresh, deadline=SECONDS)
+    return person.wait_for(fresh, deadline=deadline)
 
 
 def running(person):

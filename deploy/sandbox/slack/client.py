@@ -57,6 +57,7 @@ class SlackPerson:
         """Be the person with this id."""
         self.sandbox = Sandbox(base_url)
         self.user_id = user_id
+        self._seen: list[Json] = []
 
     # What people do
 
@@ -158,15 +159,15 @@ class SlackPerson:
 
     def messages(self, channel: str) -> list[Json]:
         """Return the newest messages of a channel, oldest first, without replies."""
-        return list(self._get("/sandbox/messages", channel=channel)["messages"])
+        return self._look("/sandbox/messages", channel=channel)
 
     def thread(self, channel: str, ts: str) -> list[Json]:
         """Return a thread: its first message, then the replies."""
-        return list(self._get("/sandbox/thread", channel=channel, ts=ts)["messages"])
+        return self._look("/sandbox/thread", channel=channel, ts=ts)
 
     def ephemerals(self, channel: str) -> list[Json]:
         """Return what only this person sees in a channel, oldest first."""
-        return list(self._get("/sandbox/ephemerals", channel=channel)["messages"])
+        return self._look("/sandbox/ephemerals", channel=channel)
 
     def find(self, channel: str, said: str) -> Json | None:
         """Return the newest message of a channel that says something (in text or blocks), or None."""
@@ -181,8 +182,19 @@ class SlackPerson:
         return _newest(self.ephemerals(channel), said)
 
     def wait_for(self, predicate: Callable[[], T | None], deadline: float = 10.0) -> T:
-        """Wait until `predicate` returns something true, and return that; TimeoutError after `deadline`."""
-        return wait_for(predicate, deadline)
+        """Wait until `predicate` returns something true, and return that.
+
+        Raises TimeoutError after `deadline` seconds, with the newest words that this person sees where he last looked.
+        """
+        try:
+            return wait_for(predicate, deadline)
+        except TimeoutError as nothing:
+            nothing.add_note("\n---\n".join(["The newest messages there:", *map(words, self._seen[-3:])]))
+            raise
+
+    def _look(self, path: str, **query: str) -> list[Json]:
+        self._seen = list(self._get(path, **query)["messages"])
+        return self._seen
 
     def _do(self, path: str, **body: object) -> Json:
         return self.sandbox.do(path, user=self.user_id, **body)

@@ -1,19 +1,17 @@
-"""The one node: with the capacity of the computer it runs on, or as much as the seeded pods ask for in an update."""
+"""The one node: of the same size on every computer, so that what fits on it never depends on where the sandbox runs."""
 
 from __future__ import annotations
 
 import platform
 from datetime import datetime
 
-import psutil
-
 from deploy.sandbox.kubernetes.objects import Object
 from deploy.sandbox.kubernetes.times import to_rfc3339
 
 NODE_NAME = "sandbox"
 NODE_IP = "10.244.0.1"
-_LEAST_CORES = 4
-_LEAST_MEMORY_KIB = 16 * 1024 * 1024
+_CORES = 8
+_MEMORY_KIB = 32 * 1024 * 1024
 _CONDITIONS = (
     ("MemoryPressure", "False", "KubeletHasSufficientMemory", "kubelet has sufficient memory available"),
     ("DiskPressure", "False", "KubeletHasNoDiskPressure", "kubelet has no disk pressure"),
@@ -24,9 +22,7 @@ _CONDITIONS = (
 
 def node(now: datetime) -> Object:
     """Return the node."""
-    cores = max(psutil.cpu_count() or 1, _LEAST_CORES)
-    memory = max(psutil.virtual_memory().total // 1024, _LEAST_MEMORY_KIB)
-    capacity = {"cpu": str(cores), "ephemeral-storage": "102687672Ki", "memory": f"{memory}Ki", "pods": "110"}
+    capacity = {"cpu": str(_CORES), "ephemeral-storage": "102687672Ki", "memory": f"{_MEMORY_KIB}Ki", "pods": "110"}
     labels = {
         "beta.kubernetes.io/arch": "amd64",
         "beta.kubernetes.io/os": "linux",
@@ -41,7 +37,7 @@ def node(now: datetime) -> Object:
         "spec": {"podCIDR": "10.244.0.0/24", "podCIDRs": ["10.244.0.0/24"]},
         "status": {
             "capacity": capacity,
-            "allocatable": {**capacity, "memory": f"{memory - 102400}Ki"},
+            "allocatable": {**capacity, "memory": f"{_MEMORY_KIB - 102400}Ki"},
             "conditions": [
                 {
                     "type": kind,
