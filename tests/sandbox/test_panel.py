@@ -6,7 +6,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from deploy.sandbox.slack.client import Sandbox, wait_for
+from deploy.sandbox.slack.client import Sandbox, SlackPerson, wait_for
 from deploy.sandbox.wiring import OPS_CHANNEL
 
 expect = pytest.importorskip("playwright.sync_api", reason="playwright is not installed").expect
@@ -34,6 +34,9 @@ def visit(open_page, sandbox, slack):
     """Open the sandbox's page at #ops, the panel open."""
 
     def visit(theme="light", width=1440, place=OPS_CHANNEL):
+        viewer = SlackPerson(sandbox.slack_url, VERA)
+        if viewer.view():
+            viewer.close_view()
         query = f"?person={VERA}&theme={theme}"
         page = open_page(sandbox.slack_url, query, place, viewport={"width": width, "height": 900})
         page.locator("#panel-rail").click()

@@ -150,8 +150,7 @@ def cluster(sandbox):
 
 
 def set_replicas(cluster, number):
-    scale = cluster.scale("mlflow")
-    cluster.set_scale("mlflow", {**scale, "spec": {"replicas": number}})
+    cluster.patch_deployment("mlflow", {"spec": {"replicas": number}})
 
 
 def ready(cluster):
@@ -401,6 +400,7 @@ def test_all_that_a_plan_rests_on_is_a_press_away(people, asked):
     view = vera.wait_for(vera.view, deadline=SECONDS)
     assert "replicas: `2`" in words(view)
     assert "Digest" in words(view)
+    vera.close_view()
     people["omar"].press(OPS_CHANNEL, message["ts"], "withdraw")
 
 
