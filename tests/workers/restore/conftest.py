@@ -1,0 +1,12 @@
+"""A restore has what a backup has."""
+
+from tests.workers.backup.conftest import (  # noqa: F401 - fixtures
+    buckets,
+    database_url,
+    environ,
+    parts,
+    progress,
+    progress_that,
+    s3,
+    systems,
+)

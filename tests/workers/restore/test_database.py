@@ -1,0 +1,145 @@
+"""The live database is replaced only by what stands beside it, checked; and comes back with one command."""
+
+import psycopg
+import pytest
+
+from workers.backup.backup import Backup
+from workers.backup.manifest import Manifest
+from workers.operation import AlreadySo, OperatorError, Status
+from workers.restore.database import RestoreDatabase, RestoreUndo, repair
+from workers.systems.server import Server
+
+
+def rows(url, table="runs"):
+    with psycopg.connect(url, autocommit=True) as connection:
+        return connection.execute(f"SELECT count(*), sum(hashtext(t::text)) FROM {table} t").fetchone()
+
+
+def do(url, statement):
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(statement)
+
+
+@pytest.fixture
+def backed_up(systems, database_url, progress):
+    """The gateways and a set; afterwards the databases that restores have left are removed."""
+    made = systems()
+    assert Backup(parts=("database",)).run(made, progress).status in {Status.OK, Status.WARN}
+    yield made
+    server, live = Server.of(made), made.database.name
+    for name in server.databases():
+        if name.startswith(f"{live}_") or name == "looked_into":
+            server.drop(name)
+
+
+def test_what_was_lost_is_back_and_what_was_newer_can_be_had_again(backed_up, database_url, progress):
+    before = rows(database_url)
+    do(database_url, "DELETE FROM metrics; DELETE FROM runs WHERE experiment_id < 10")
+    do(database_url, "INSERT INTO experiments VALUES (900, 'newer')")
+    damaged = rows(database_url)
+    plan = RestoreDatabase().plan(backed_up)
+    assert plan.digest == RestoreDatabase().plan(backed_up).digest
+    report = RestoreDatabase().run(backed_up, progress)
+    assert report.status is Status.OK
+    assert report.undo == "restore undo"
+    assert rows(database_url) == before
+    assert rows(database_url, "metrics")[0] == 30_000
+    assert RestoreUndo().run(backed_up, progress).status is Status.OK
+    assert rows(database_url) == damaged
+    assert rows(database_url, "experiments")[0] == 21
+    with pytest.raises(AlreadySo, match="No restore has put a database aside"):
+        RestoreUndo().plan(backed_up)
+
+
+def test_all_belongs_to_the_role_that_owned_it(backed_up, database_url, progress):
+    RestoreDatabase().run(backed_up, progress)
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        owners = connection.execute("SELECT DISTINCT tableowner FROM pg_tables WHERE schemaname = 'public'").fetchall()
+        assert owners == [("mlflow",)]
+        connection.execute("CREATE TABLE afterwards (n int)")
+
+
+def test_beside_the_live_one_is_not_touched(backed_up, database_url, progress):
+    do(database_url, "DELETE FROM metrics")
+    RestoreDatabase(beside="looked_into").run(backed_up, progress)
+    assert rows(database_url, "metrics")[0] == 0
+    server = Server.of(backed_up)
+    assert rows(server.database("looked_into", backed_up.database).url, "metrics")[0] == 30_000
+    with pytest.raises(OperatorError, match="There is a database looked_into already"):
+        RestoreDatabase(beside="looked_into").plan(backed_up)
+
+
+def test_a_damaged_dump_leaves_the_live_one_and_nothing_else(backed_up, database_url, progress, s3, buckets):
+    (key,) = [
+        item["Key"]
+        for item in s3.list_objects_v2(Bucket=buckets[1], Prefix="sets/")["Contents"]
+        if item["Key"].endswith("database.dump")
+    ]
+    body = bytearray(s3.get_object(Bucket=buckets[1], Key=key)["Body"].read())
+    body[len(body) // 2] ^= 1
+    s3.put_object(Bucket=buckets[1], Key=key, Body=bytes(body))
+    before = rows(database_url)
+    with pytest.raises(OperatorError, match=r"is damaged|pg_restore failed"):
+        RestoreDatabase().run(backed_up, progress)
+    assert rows(database_url) == before
+    assert [name for name in Server.of(backed_up).databases() if "_restore_" in name] == []
+
+
+def test_rows_that_are_not_those_of_the_manifest_stop_it(backed_up, database_url, progress, s3, buckets):
+    (key,) = [
+        item["Key"]
+        for item in s3.list_objects_v2(Bucket=buckets[1], Prefix="sets/")["Contents"]
+        if item["Key"].endswith("manifest.json")
+    ]
+    told = Manifest.model_validate_json(s3.get_object(Bucket=buckets[1], Key=key)["Body"].read())
+    rows_told = {**told.database.rows, "runs": 501}
+    other = told.model_copy(update={"database": told.database.model_copy(update={"rows": rows_told})})
+    s3.put_object(Bucket=buckets[1], Key=key, Body=other.text())
+    before = rows(database_url)
+    with pytest.raises(OperatorError, match="runs have other numbers of rows"):
+        RestoreDatabase().run(backed_up, progress)
+    assert rows(database_url) == before
+
+
+class CutOffError(Exception):
+    pass
+
+
+@pytest.mark.parametrize("at", ["Making", "Restoring", "Comparing", "Switching"])
+def test_cut_off_at_any_step_the_live_one_serves(backed_up, database_url, progress_that, at):
+    before = rows(database_url)
+
+    def die(step):
+        if step.startswith(at):
+            raise CutOffError
+
+    with pytest.raises(CutOffError):
+        RestoreDatabase().run(backed_up, progress_that(die))
+    assert rows(database_url) == before
+    assert RestoreDatabase().run(backed_up, progress_that()).status is Status.OK
+    assert rows(database_url) == before
+
+
+def test_sessions_are_ended_and_come_back_to_the_new_one(backed_up, database_url, progress):
+    with psycopg.connect(database_url, autocommit=True) as held:
+        held.execute("SELECT 1")
+        RestoreDatabase().run(backed_up, progress)
+        with pytest.raises(psycopg.OperationalError):
+            held.execute("SELECT 1")
+    assert rows(database_url)[0] == 500
+
+
+def test_a_database_that_was_left_closed_is_opened_again(backed_up, database_url):
+    server, live = Server.of(backed_up), backed_up.database.name
+    server.allow(live, connections=False)
+    with pytest.raises(psycopg.OperationalError, match="not currently accepting"):
+        rows(database_url)
+    assert repair(server, live)
+    assert not repair(server, live)
+    assert rows(database_url)[0] == 500
+
+
+@pytest.mark.parametrize("name", ["Robert'); DROP", "UPPER", "1st", "x" * 64])
+def test_a_name_that_is_none_is_refused(name):
+    with pytest.raises(ValueError, match="is no database's name"):
+        RestoreDatabase(beside=name)

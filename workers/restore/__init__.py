@@ -1,0 +1,1 @@
+"""Restores: what replaces something stands beside it, checked, before anything is touched."""

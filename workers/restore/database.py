@@ -1,0 +1,299 @@
+"""The database of a set in the place of the live one, and back again.
+
+The live database is not touched until what replaces it stands beside it, checked. The switch is two renames in one
+transaction; MLflow finds itself reconnected, because its pool asks before it uses a connection (facts of SQLAlchemy's
+pool_pre_ping). The old database stays, closed to sessions, and `restore undo` switches back just as fast.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, ClassVar, Final
+
+import psycopg
+from pydantic import AfterValidator, Field
+
+from workers.backup import sets
+from workers.health.amounts import count, duration, size
+from workers.operation import AlreadySo, Change, Facts, Operation, OperatorError, Plan, Progress, Report, Risk, Status
+from workers.restore import names
+from workers.restore.filling import compare, fill
+from workers.systems.errors import GatewayError
+from workers.systems.server import Server
+
+if TYPE_CHECKING:
+    from workers.backup.manifest import DatabasePart, Manifest
+    from workers.systems import Systems
+    from workers.systems.server import Described
+
+ANSWER_SECONDS: Final = 60.0
+LOOK_SECONDS: Final = 0.25
+CALLS_AT_ONCE: Final = 4
+_NAME: Final = re.compile(r"[a-z_][a-z0-9_]{0,62}")
+
+
+def _identifier(name: str) -> str:
+    if name and not _NAME.fullmatch(name):
+        msg = f"“{name[:40]}” is no database's name: lower-case letters, digits and underscores, 63 at most"
+        raise ValueError(msg)
+    return name
+
+
+class RestoreDatabase(Operation):
+    """Put a set's database in the live one's place, or beside it. set: an id or latest. beside: a name for that."""
+
+    name: ClassVar[str] = "restore-database"
+    risk: ClassVar[Risk] = Risk.DESTRUCTIVE
+    touches: ClassVar[tuple[str, ...]] = ("database", "deployment", "backup")
+    timeout_seconds: ClassVar[int] = 6 * 3600
+
+    set: Annotated[str, Field(min_length=1, max_length=80)] = "latest"
+    beside: Annotated[str, AfterValidator(_identifier)] = ""
+
+    def plan(self, systems: Systems) -> Plan:
+        """What would take whose place, and what would be lost. Raises OperatorError where it cannot be done."""
+        found, part = _wanted(systems, self.set)
+        live, databases = systems.database.name, Server.of(systems).databases()
+        now = databases.get(live)
+        if self.beside and self.beside in databases:
+            raise OperatorError(f"There is a database {self.beside} already.", "Choose another name.")
+        if self.beside:
+            return self._plan_beside(found, part)
+        aside = names.aside(live, found.id)
+        if aside in databases:
+            raise OperatorError(
+                f"There is {aside} already: this set was restored before.", "Undo that first: /mlflow restore undo."
+            )
+        revision = _revision(systems)
+        newer = revision and part.alembic_revision != revision
+        return Plan(
+            title=f"Restore the database {live}",
+            summary=f"from the backup {found.id}",
+            steps=(
+                f"Restore {found.id} into {names.fresh(live, found.id)}, beside the live database",
+                "Compare its tables with the backup's manifest",
+                f"Refuse sessions, end those that are there, and rename: {live} → {aside}, the restored one → {live}",
+                "Ask MLflow; where it does not answer, switch back",
+            ),
+            changes=(
+                Change(what=f"database {live}", before="the live one", after=f"the backup {found.id}"),
+                Change(what=f"database {aside}", before="none", after="the live one of before, closed to sessions"),
+            ),
+            warnings=(*_lost(systems, found), *((_schema(part.alembic_revision, revision),) if newer else ())),
+            undo="/mlflow restore undo",
+            estimate_seconds=part.seconds * 2,
+            sections=(_sizes(found, part, now),),
+            facts={"set": found.name, "sha256": part.dump.sha256, "live": now is not None, "schema": revision},
+        )
+
+    def run(self, systems: Systems, progress: Progress) -> Report:
+        """Restore beside, compare, and switch, unless it is to stay beside. Where that fails, nothing is switched."""
+        found, part = _wanted(systems, self.set)
+        server, live = Server.of(systems), systems.database.name
+        fresh = self.beside or names.fresh(live, found.id)
+        repair(server, live)
+        _restore_into(systems, server, fresh, found, progress)
+        if self.beside:
+            summary = f"The backup {found.id} is in the database {fresh}; the live one was not touched."
+            return Report(title="Restore beside", status=Status.OK, summary=summary)
+        aside = names.aside(live, found.id)
+        progress.step(f"Switching: {live} becomes {aside}")
+        progress.checkpoint()
+        gap = _switch(server, live, fresh, aside)
+        progress.step("Asking MLflow")
+        trouble = _answers(systems)
+        title = f"Restore the database {live}"
+        if trouble:
+            server.switch(live, aside, fresh)
+            server.drop(fresh)
+            return Report(
+                title=title,
+                status=Status.FAIL,
+                summary=f"MLflow does not answer with it: {trouble}. The database of before is live again.",
+                hints=("health",),
+            )
+        rows = sum(part.rows.values())
+        return Report(
+            title=title,
+            status=Status.OK,
+            summary=f"{live} is the backup {found.id} ({count(len(part.rows), 'table')}, {count(rows, 'row')}); nobody "
+            f"could get in for {gap * 1000:.0f} ms. The one of before is {aside}.",
+            hints=("health", "experiments list"),
+            undo="restore undo",
+        )
+
+    def aftermath(self, systems: Systems, planned: Plan) -> str:
+        """Let sessions in where the switch was cut off, and say which database is live."""
+        server, live = Server.of(systems), systems.database.name
+        repaired = repair(server, live)
+        said = f"{live} had been closed to sessions, and is open again. " if repaired else ""
+        left = [name for name in server.databases() if names.is_fresh(name, live)]
+        half = f" {left[0]} is half restored; the next restore removes it." if left else ""
+        return f"{said}{super().aftermath(systems, planned)}{half}"
+
+    def _plan_beside(self, found: Manifest, part: DatabasePart) -> Plan:
+        return Plan(
+            title="Restore beside",
+            summary=f"the backup {found.id} as the database {self.beside}",
+            steps=(f"Restore {found.id} into {self.beside}", "Compare its tables with the backup's manifest"),
+            changes=(Change(what=f"database {self.beside}", before="none", after=f"the backup {found.id}"),),
+            undo=f"drop database {self.beside}",
+            facts={"set": found.name, "sha256": part.dump.sha256},
+        )
+
+
+class RestoreUndo(Operation):
+    """Switch back to the database that the last restore put aside."""
+
+    name: ClassVar[str] = "restore-undo"
+    risk: ClassVar[Risk] = Risk.DESTRUCTIVE
+    touches: ClassVar[tuple[str, ...]] = ("database", "deployment", "backup")
+    timeout_seconds: ClassVar[int] = 600
+
+    def plan(self, systems: Systems) -> Plan:
+        """Which one comes back. Raises OperatorError where none was put aside."""
+        live = systems.database.name
+        aside, undone = _newest_aside(Server.of(systems), live), names.fresh(live, "undone")
+        return Plan(
+            title=f"Undo the restore of {live}",
+            summary=f"{aside} becomes {live} again",
+            steps=(
+                f"Refuse sessions, end those that are there, and rename: {live} → {undone}, {aside} → {live}",
+                "Ask MLflow; where it does not answer, switch back",
+            ),
+            changes=(Change(what=f"database {live}", before="the restored one", after=f"{aside}, the one of before"),),
+            warnings=("What was written since the restore is no longer in the live database.",),
+            undo="the restored one stays beside it until the next restore",
+            facts={"aside": aside},
+        )
+
+    def run(self, systems: Systems, progress: Progress) -> Report:
+        """Switch."""
+        server, live = Server.of(systems), systems.database.name
+        repair(server, live)
+        aside, undone = _newest_aside(server, live), names.fresh(live, "undone")
+        server.drop(undone)
+        progress.step(f"Switching: {aside} becomes {live}")
+        gap = _switch(server, live, aside, undone)
+        progress.step("Asking MLflow")
+        trouble = _answers(systems)
+        title = f"Undo the restore of {live}"
+        if trouble:
+            server.switch(live, undone, aside)
+            summary = f"MLflow does not answer with it: {trouble}. The restored database is live again."
+            return Report(title=title, status=Status.FAIL, summary=summary, hints=("health",))
+        summary = f"{live} is the database of before the restore; nobody could get in for {gap * 1000:.0f} ms."
+        return Report(title=title, status=Status.OK, summary=summary, hints=("health",))
+
+
+def repair(server: Server, live: str) -> bool:
+    """Let sessions into a live database that an interrupted switch has closed; whether that was so."""
+    known = server.databases().get(live)
+    if known is None or known.open:
+        return False
+    server.allow(live, connections=True)
+    return True
+
+
+def _wanted(systems: Systems, wanted: str) -> tuple[Manifest, DatabasePart]:
+    bucket = systems.settings.ops.storage.backups_bucket
+    found = sets.good(systems.objects, bucket, wanted)
+    if found.database is None:
+        raise OperatorError(f"The backup {found.id} holds no database.", "See /mlflow backup list.")
+    return found, found.database
+
+
+def _restore_into(systems: Systems, server: Server, fresh: str, found: Manifest, progress: Progress) -> None:
+    """Make `fresh` and fill it. What is left of an earlier attempt is removed first; of a failed one, at once."""
+    from workers.systems.bulk import Bulk
+
+    part = found.database
+    assert part is not None
+    databases, live = server.databases(), systems.database.name
+    like = databases.get(live) or next(iter(databases.values()))
+    for each in databases:
+        if names.is_fresh(each, live):
+            server.drop(each)
+    progress.step(f"Making {fresh}")
+    comment = json.dumps({"mlflow-ops": "restore", "set": found.name})
+    server.create(fresh, like, comment)
+    target = server.database(fresh, systems.database)
+    try:
+        progress.step(f"Restoring {found.id} into {fresh}")
+        with Bulk.of(systems.objects, CALLS_AT_ONCE) as bulk:
+            bucket = systems.settings.ops.storage.backups_bucket
+            fill(target, part, bulk, bucket, systems.settings, progress)
+        progress.step("Comparing it with the backup's manifest")
+        compare(target, part)
+    except BaseException:
+        server.drop(fresh)
+        raise
+
+
+def _switch(server: Server, live: str, fresh: str, aside: str) -> float:
+    if live not in server.databases():
+        raise OperatorError(f"There is no database {live} to be replaced.", "Restore beside: --as NAME.")
+    return server.switch(live, fresh, aside)
+
+
+def _answers(systems: Systems) -> str:
+    """Why MLflow does not answer from its database, at last; empty where it does."""
+    if systems.settings.environment.mlflow_tracking_uri is None:
+        return ""
+    until, why = time.monotonic() + ANSWER_SECONDS, ""
+    while time.monotonic() < until:
+        try:
+            systems.tracking.search_experiments()
+        except GatewayError as error:
+            why = error.message.rstrip(".")
+            time.sleep(LOOK_SECONDS)
+        else:
+            return ""
+    return why
+
+
+def _newest_aside(server: Server, live: str) -> str:
+    found = sorted(name for name in server.databases() if names.is_aside(name, live))
+    if not found:
+        raise AlreadySo("No restore has put a database aside.", "Nothing is to be undone.")
+    return found[-1]
+
+
+def _revision(systems: Systems) -> str:
+    try:
+        return systems.database.schema_revision()
+    except GatewayError:
+        return ""
+
+
+def _schema(of_set: str, now: str) -> str:
+    told = f"The backup's schema is {of_set}, the live one's {now}"
+    return f"{told}: MLflow goes on, and a pod that starts anew may want mlflow db upgrade, or refuse."
+
+
+def _lost(systems: Systems, found: Manifest) -> tuple[str, ...]:
+    """What is newer than the set, counted in the live database."""
+    age = duration((datetime.now(UTC) - found.finished_at).total_seconds())
+    since = int(found.started_at.timestamp() * 1000)
+    try:
+        with psycopg.connect(systems.database.url, autocommit=True, connect_timeout=5) as connection:
+            runs = connection.execute("SELECT count(*) FROM runs WHERE start_time > %s", (since,)).fetchone()
+            made = connection.execute("SELECT count(*) FROM experiments WHERE creation_time > %s", (since,)).fetchone()
+    except psycopg.Error:
+        return (f"The backup is {age} old; what was written since then could not be counted.",)
+    newer = f"{count(runs[0] if runs else 0, 'run')} and {count(made[0] if made else 0, 'experiment')}"
+    return (f"The backup is {age} old: {newer} that were begun since then will not be in it.",)
+
+
+def _sizes(found: Manifest, part: DatabasePart, now: Described | None) -> Facts:
+    return Facts(
+        items=(
+            ("backup", f"{found.name}, {found.finished_at:%Y-%m-%d %H:%M} UTC"),
+            ("holds", f"{count(len(part.rows), 'table')}, {count(sum(part.rows.values()), 'row')}"),
+            ("size there", size(part.size_bytes)),
+            ("live now", size(now.size_bytes) if now else "there is none"),
+        )
+    )

@@ -1,0 +1,30 @@
+"""What the databases of a restore are called, and what their comments say of them."""
+
+from __future__ import annotations
+
+from typing import Final
+
+FRESH: Final = "_restore_"
+ASIDE: Final = "_before_"
+LONGEST: Final = 63
+"""Bytes of an identifier (https://www.postgresql.org/docs/current/limits.html)."""
+
+
+def fresh(live: str, set_id: str) -> str:
+    """Where a set is restored, beside the live database."""
+    return f"{live[: LONGEST - len(FRESH) - len(set_id)]}{FRESH}{set_id}"
+
+
+def aside(live: str, set_id: str) -> str:
+    """What the live database is called once the set has taken its place."""
+    return f"{live[: LONGEST - len(ASIDE) - len(set_id)]}{ASIDE}{set_id}"
+
+
+def is_fresh(name: str, live: str) -> bool:
+    """Whether that is one of ours that was not finished."""
+    return name.startswith(f"{live}{FRESH}")
+
+
+def is_aside(name: str, live: str) -> bool:
+    """Whether that was the live database once."""
+    return name.startswith(f"{live}{ASIDE}")
