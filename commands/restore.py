@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from commands.grammar import change, group
+from workers.restore.artifacts import RestoreArtifacts
 from workers.restore.database import RestoreDatabase, RestoreUndo
 
 
@@ -24,4 +25,24 @@ def _undo() -> RestoreUndo:
     return RestoreUndo()
 
 
-restore = group("restore", _database, _undo, meaning="Bring back what a backup holds.")
+@change(
+    "artifacts",
+    examples=(
+        "restore artifacts --dry-run",
+        "restore artifacts 1a2b3c --experiment churn",
+        "restore artifacts latest --prefix 12/ --exact",
+    ),
+)
+@click.argument("set_", metavar="[latest|ID]", default="latest")
+@click.option("--prefix", metavar="PREFIX", default="", help="Only keys that begin so.")
+@click.option("--experiment", metavar="NAME", default="", help="Only what belongs to that experiment.")
+@click.option("--run", "run_id", metavar="RUN", default="", help="Only what belongs to that run.")
+@click.option("--exact", is_flag=True, help="Also remove what the backup does not hold; the bucket must keep versions.")
+def _artifacts(set_: str, prefix: str, experiment: str, run_id: str, *, exact: bool) -> RestoreArtifacts:
+    """Add the artifacts that are missing and put back those that differ, each compared by its checksum; what the backup
+    does not hold stays. Needs approval.
+    """
+    return RestoreArtifacts(set=set_, prefix=prefix, experiment=experiment, run_id=run_id, exact=exact)
+
+
+restore = group("restore", _database, _artifacts, _undo, meaning="Bring back what a backup holds.")

@@ -17,7 +17,7 @@ import math
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
@@ -86,7 +86,10 @@ class Described:
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """A copy within one store: the object `key` of `source`, as long as its etag is this, to `name` in `target`."""
+    """A copy within one store: the object `key` of `source`, as long as its etag is this, to `name` in `target`.
+
+    etag: empty where any will do.
+    """
 
     source: str
     key: str
@@ -181,10 +184,9 @@ class Bulk:
         Raises ObjectMissing, or ObjectChanged where the store says so. (One that ignores conditions shows the change
         in the etag of what it has made.)
         """
-        headers = {
-            "x-amz-copy-source": quote(f"{way.source}/{way.key}", safe="/~"),
-            "x-amz-copy-source-if-match": f'"{way.etag}"',
-        }
+        headers = {"x-amz-copy-source": quote(f"{way.source}/{way.key}", safe="/~")}
+        if way.etag:
+            headers["x-amz-copy-source-if-match"] = f'"{way.etag}"'
         send = partial(self.calls.send, "CopyObject", "PUT", way.target, way.name)
         if not self._plain.is_set():
             try:
@@ -203,6 +205,7 @@ class Bulk:
     def copy_in_parts(self, way: Way, part_bytes: int) -> Made:
         """The same for an object of any size, by multipart upload; nothing is left of one that fails."""
         described = self.describe(way.source, way.key, way.etag)
+        way = replace(way, etag=described.etag)
         part_bytes = max(part_bytes, math.ceil(described.size / PARTS_AT_MOST))
         moves = described.moves | self.tags(way.source, way.key, described)
         with Upload(self, way.target, way.name, part_bytes, moves) as upload:

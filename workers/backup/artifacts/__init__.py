@@ -7,18 +7,24 @@ and `sweep` removes what nothing uses. All work in constant memory, whatever the
 from workers.backup.artifacts.copying import Copied, copy
 from workers.backup.artifacts.listing import Entry, ListingDamaged
 from workers.backup.artifacts.moving import Tuning
+from workers.backup.artifacts.restoring import Difference, Restored, Wanted, compare, restore
 from workers.backup.artifacts.sweeping import Swept, references, sweep
 from workers.backup.artifacts.verifying import Verified, verify
 
 __all__ = [
     "Copied",
+    "Difference",
     "Entry",
     "ListingDamaged",
+    "Restored",
     "Swept",
     "Tuning",
     "Verified",
+    "Wanted",
+    "compare",
     "copy",
     "references",
+    "restore",
     "sweep",
     "verify",
 ]

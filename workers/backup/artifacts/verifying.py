@@ -128,10 +128,15 @@ def _problem(bulk: Bulk, bucket: str, entry: Entry) -> str:
         return "its bytes are missing"
     if described.size != entry.size:
         return f"{described.size:,} bytes are kept of {entry.size:,}"
+    return "" if checksum(entry, pieces) == entry.checksum else f"its bytes have changed: their {entry.kind} is another"
+
+
+def checksum(entry: Entry, pieces: Iterator[bytes]) -> str:
+    """Of these bytes, in the kind that the entry has."""
     digest = _Digest(entry)
     for piece in pieces:
         digest.update(piece)
-    return "" if digest.told() == entry.checksum else f"its bytes have changed: their {entry.kind} is another"
+    return digest.told()
 
 
 class _Digest:
