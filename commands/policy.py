@@ -80,7 +80,7 @@ def approval(operation: Operation, ops: Ops, now: datetime | None = None) -> App
     window, no more than it says for these.
     """
     gated = operation.risk is not Risk.READ and operation.gated(ops)
-    needed = ops.approvals.get(operation.name, Approval() if gated else Approval(approvers=0))
+    needed = ops.approvals.get(operation.name, Approval(approvers=operation.approvers if gated else 0))
     inside = ops.maintenance.approvers_inside
     if inside is None or inside >= needed.approvers or not maintenance.window(ops, now or datetime.now(UTC)):
         return needed

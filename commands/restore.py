@@ -6,17 +6,20 @@ import click
 
 from commands.grammar import change, group
 from workers.restore.artifacts import RestoreArtifacts
+from workers.restore.aside import RestorePrune
 from workers.restore.database import RestoreDatabase, RestoreUndo
+from workers.restore.drill import Drill
 
 
 @change("database", examples=("restore database latest --dry-run", "restore database 1a2b3c --as mlflow_then"))
 @click.argument("set_", metavar="[latest|ID]", default="latest")
 @click.option("--as", "beside", metavar="NAME", default="", help="Only beside the live one, to look into it.")
-def _database(set_: str, beside: str) -> RestoreDatabase:
+@click.option("--from-elsewhere", is_flag=True, help="Although the backup is of another MLflow.")
+def _database(set_: str, beside: str, *, from_elsewhere: bool) -> RestoreDatabase:
     """Restore a backup beside the live database, compare it, and switch in milliseconds; the old one stays, and restore
     undo switches back. Needs approval.
     """
-    return RestoreDatabase(set=set_, beside=beside)
+    return RestoreDatabase(set=set_, beside=beside, from_elsewhere=from_elsewhere)
 
 
 @change("undo", examples=("restore undo",))
@@ -45,4 +48,18 @@ def _artifacts(set_: str, prefix: str, experiment: str, run_id: str, *, exact: b
     return RestoreArtifacts(set=set_, prefix=prefix, experiment=experiment, run_id=run_id, exact=exact)
 
 
-restore = group("restore", _database, _artifacts, _undo, meaning="Bring back what a backup holds.")
+@change("prune", examples=("restore prune --dry-run", "restore prune --all"))
+@click.option("--all", "everything", is_flag=True, help="Also those that were put aside a short time ago.")
+def _prune(*, everything: bool) -> RestorePrune:
+    """Remove the databases that restores have put aside more than a week ago (restore.keep_aside_days). Needs approval."""
+    return RestorePrune(everything=everything)
+
+
+@change("drill", examples=("drill", "drill 1a2b3c", "drill --dry-run"))
+@click.argument("set_", metavar="[latest|ID]", default="latest")
+def drill(set_: str) -> Drill:
+    """Restore a backup where nobody sees it, check it, throw it away, and note how long that took."""
+    return Drill(set=set_)
+
+
+restore = group("restore", _database, _artifacts, _undo, _prune, meaning="Bring back what a backup holds.")

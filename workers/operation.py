@@ -246,7 +246,8 @@ class Operation(BaseModel):
 
     A subclass sets `name` (unique; what the record in Redis and the audit trail call it) and `risk`, and
     implements `run`; one that changes something also implements `plan`. `touches` are the locks that it takes, and
-    `timeout_seconds` bounds its run in the worker. `goes_on` says why it cannot be cancelled, where it cannot. `long`
+    `timeout_seconds` bounds its run in the worker. `approvers` is how many people must approve it where it is gated and
+    ops.yaml says nothing. `goes_on` says why it cannot be cancelled, where it cannot. `long`
     work belongs on the
     queue `ops` although it only reads.
     """
@@ -258,6 +259,7 @@ class Operation(BaseModel):
     touches: ClassVar[tuple[str, ...]] = ()
     timeout_seconds: ClassVar[int] = 60
     long: ClassVar[bool] = False
+    approvers: ClassVar[int] = 1
     goes_on: ClassVar[str] = ""
 
     @property

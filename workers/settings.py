@@ -171,6 +171,17 @@ class Backup(_Section):
     )
 
 
+class Restore(_Section):
+    """How restores are made. approvers: see approvals."""
+
+    database_disk_bytes: Annotated[int, Field(ge=1)] | None = Field(
+        None, description="the size of the database server's disk, which PostgreSQL does not tell"
+    )
+    keep_aside_days: Days = Field(7, description="how long a database that a restore has put aside is kept")
+    rto_seconds: Annotated[int, Field(ge=60)] = Field(1800, description="how long a recovery may take")
+    drill_artifacts: Annotated[int, Field(ge=0, le=100_000)] = Field(200, description="artifacts that a drill restores")
+
+
 class Thresholds(_Section):
     """When a figure becomes a warning or a failure."""
 
@@ -329,6 +340,7 @@ class Ops(_Section):
     scaling: Scaling = Scaling()
     configuration: Configuration = Configuration()
     backup: Backup = Backup()
+    restore: Restore = Restore()
     approvals: dict[str, Approval] = Field({}, description="by the operation's name: scale, restart, …")
     schedule: dict[str, ScheduleEntry | None] = Field(
         {}, description="by name; beside these there is `backup`, every hour, unless it is given here, or is null"

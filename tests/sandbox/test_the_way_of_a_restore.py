@@ -125,9 +125,11 @@ def test_a_worker_killed_on_the_way_leaves_the_live_one_and_says_so(whole, peopl
     known = whole.process("worker-ops")
     whole.kill("worker-ops")
     omar.wait_for(
-        lambda: "The worker lost this command" in words(now(omar, message)) and "failed" in words(now(omar, message))
-        or "nobody could" in words(now(omar, message))
-        or None,
+        lambda: (
+            ("The worker lost this command" in words(now(omar, message)) and "failed" in words(now(omar, message)))
+            or "nobody could" in words(now(omar, message))
+            or None
+        ),
         deadline=SECONDS,
     )
     whole.wait_until_ready("worker-ops", other_than=known)

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 PREFIX: Final = "sets/"
 LATEST: Final = "latest"
+DRILL_FAILED: Final = "drill-failed.json"
+"""Beside the manifest of a set that failed its drill; it holds why."""
 _NAME: Final = re.compile(r"sets/(\d{8}T\d{6}Z)-([0-9a-f]{6})/")
 _TIME: Final = "%Y%m%dT%H%M%SZ"
 _READERS: Final = 8
@@ -97,17 +99,23 @@ def every(objects: Objects, bucket: str) -> list[Found]:
         return list(pool.map(lambda name: look(objects, bucket, name), names(objects, bucket)))
 
 
-def good(objects: Objects, bucket: str, wanted: str) -> Manifest:
-    """The manifest of the set `wanted`: a short id, a whole name, or "latest".
+def good(objects: Objects, bucket: str, wanted: str, *, part: str = "") -> Manifest:
+    """The manifest of the set `wanted`: a short id, a whole name, or "latest", which is the newest that holds `part`
+    (database, artifacts, config; any where it is empty) and has not failed its drill.
 
     Raises OperatorError where there is none, or none that is good.
     """
     if wanted == LATEST:
         for name in reversed(names(objects, bucket)):
             found = look(objects, bucket, name)
-            if found.manifest:
+            if (
+                found.manifest
+                and (not part or part in found.manifest.parts)
+                and not drilled_badly(objects, bucket, name)
+            ):
                 return found.manifest
-        raise OperatorError(f"There is no finished backup in {bucket}.", "Make one: /mlflow backup.")
+        holding = f" that holds the {part}" if part else ""
+        raise OperatorError(f"There is no finished backup{holding} in {bucket}.", "Make one: /mlflow backup.")
     asked = wanted.strip("/").removeprefix(PREFIX)
     matching = [name for name in names(objects, bucket) if asked in {id_of(name), name.strip("/").removeprefix(PREFIX)}]
     if not matching:
@@ -120,4 +128,11 @@ def good(objects: Objects, bucket: str, wanted: str) -> Manifest:
             f"The backup {wanted} is not good: {found.problem}.",
             "Only a finished set can be used: /mlflow backup list.",
         )
+    if part and part not in found.manifest.parts:
+        raise OperatorError(f"The backup {found.manifest.id} holds no {part}.", "See /mlflow backup list.")
     return found.manifest
+
+
+def drilled_badly(objects: Objects, bucket: str, name: str) -> bool:
+    """Whether a drill has found that a set cannot be restored."""
+    return objects.exists(bucket, f"{name}{DRILL_FAILED}")

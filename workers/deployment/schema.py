@@ -32,8 +32,12 @@ print("{_MARK}", scripts.get_current_head(), "known" if known else "unknown")
 
 _UPGRADE: Final = """
 import os, sys
+from urllib.parse import urlsplit
 from mlflow.cli import cli
-sys.argv = ["mlflow", "db", "upgrade", os.environ[sys.argv[1]]]
+address = urlsplit(os.environ[sys.argv[1]])
+if len(sys.argv) > 2:
+    address = address._replace(path="/" + sys.argv[2])
+sys.argv = ["mlflow", "db", "upgrade", address.geturl()]
 cli()
 """
 """The database's address, with its password, goes from a variable to MLflow and never into a process's arguments."""
@@ -76,8 +80,12 @@ def ask(systems: Systems, progress: Progress, image: str) -> Schema:
     return Schema(now=now, needed=needed)
 
 
-def upgrade(systems: Systems, progress: Progress, image: str) -> Ended:
-    """Run `mlflow db upgrade` in the image. Raises OperatorError and Cancelled."""
+def upgrade(systems: Systems, progress: Progress, image: str, *, database: str = "") -> Ended:
+    """Run `mlflow db upgrade` in the image, on MLflow's database or another one of its server.
+
+    Raises OperatorError and Cancelled.
+    """
     variable = systems.settings.ops.kubernetes.backend_store_variable
-    once = Once(image, ("python", "-c", _UPGRADE, variable), "db-upgrade", UPGRADE_SECONDS)
+    command = ("python", "-c", _UPGRADE, variable, *((database,) if database else ()))
+    once = Once(image, command, "db-upgrade", UPGRADE_SECONDS)
     return run_once(systems, progress, once)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from workers.health import beside
 from workers.health.amounts import duration, milliseconds, share, size
@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from workers.health.asking import Asking
     from workers.settings import Settings
     from workers.systems.database import Vitals
+
+BESIDE_SHOWN: Final = 5
+"""Of the databases that restores have put aside, or left half done."""
 
 
 def ask(asking: Asking) -> Answer:
@@ -42,6 +45,7 @@ def judge(vitals: Vitals, settings: Settings, pods: tuple[Section, ...] = ()) ->
             ("one round trip", milliseconds(vitals.round_trip_seconds)),
             ("connections", f"{vitals.connections} of {vitals.max_connections} ({share(used)})"),
             ("database size", size(vitals.size_bytes)),
+            *((f"beside it: {name}", size(held)) for name, held in vitals.beside[:BESIDE_SHOWN]),
         )
     )
     figures = {

@@ -7,20 +7,19 @@ pool_pre_ping). The old database stays, closed to sessions, and `restore undo` s
 
 from __future__ import annotations
 
-import json
 import re
 import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, ClassVar, Final
 
-import psycopg
 from pydantic import AfterValidator, Field
 
 from workers.backup import sets
+from workers.deployment import schema
 from workers.health.amounts import count, duration, size
 from workers.operation import AlreadySo, Change, Facts, Operation, OperatorError, Plan, Progress, Report, Risk, Status
-from workers.restore import names
-from workers.restore.filling import compare, fill
+from workers.restore import loss, names, suitable
+from workers.restore.beside import restore_into
 from workers.systems.errors import GatewayError
 from workers.systems.server import Server
 
@@ -31,7 +30,6 @@ if TYPE_CHECKING:
 
 ANSWER_SECONDS: Final = 60.0
 LOOK_SECONDS: Final = 0.25
-CALLS_AT_ONCE: Final = 4
 _NAME: Final = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 
 
@@ -50,13 +48,17 @@ class RestoreDatabase(Operation):
     touches: ClassVar[tuple[str, ...]] = ("database", "deployment", "backup")
     timeout_seconds: ClassVar[int] = 6 * 3600
 
-    set: Annotated[str, Field(min_length=1, max_length=80)] = "latest"
+    set: Annotated[str, Field(min_length=1, max_length=80)] = sets.LATEST
     beside: Annotated[str, AfterValidator(_identifier)] = ""
+    from_elsewhere: bool = False
 
     def plan(self, systems: Systems) -> Plan:
         """What would take whose place, and what would be lost. Raises OperatorError where it cannot be done."""
         found, part = _wanted(systems, self.set)
-        live, databases = systems.database.name, Server.of(systems).databases()
+        server, live = Server.of(systems), systems.database.name
+        suitable.refuse_without_rights(server)
+        suitable.refuse_without_room(systems, server, part)
+        databases = server.databases()
         now = databases.get(live)
         if self.beside and self.beside in databases:
             raise OperatorError(f"There is a database {self.beside} already.", "Choose another name.")
@@ -67,14 +69,18 @@ class RestoreDatabase(Operation):
             raise OperatorError(
                 f"There is {aside} already: this set was restored before.", "Undo that first: /mlflow restore undo."
             )
+        if not self.from_elsewhere:
+            suitable.refuse_foreign(systems, found, part)
         revision = _revision(systems)
-        newer = revision and part.alembic_revision != revision
+        suitable.refuse_newer(systems, found, part, revision)
+        older = bool(revision) and part.alembic_revision != revision
         return Plan(
             title=f"Restore the database {live}",
             summary=f"from the backup {found.id}",
             steps=(
                 f"Restore {found.id} into {names.fresh(live, found.id)}, beside the live database",
                 "Compare its tables with the backup's manifest",
+                *((f"Run mlflow db upgrade on it: its schema is {part.alembic_revision}",) if older else ()),
                 f"Refuse sessions, end those that are there, and rename: {live} → {aside}, the restored one → {live}",
                 "Ask MLflow; where it does not answer, switch back",
             ),
@@ -82,7 +88,7 @@ class RestoreDatabase(Operation):
                 Change(what=f"database {live}", before="the live one", after=f"the backup {found.id}"),
                 Change(what=f"database {aside}", before="none", after="the live one of before, closed to sessions"),
             ),
-            warnings=(*_lost(systems, found), *((_schema(part.alembic_revision, revision),) if newer else ())),
+            warnings=(_loss(systems, found),),
             undo="/mlflow restore undo",
             estimate_seconds=part.seconds * 2,
             sections=(_sizes(found, part, now),),
@@ -95,7 +101,9 @@ class RestoreDatabase(Operation):
         server, live = Server.of(systems), systems.database.name
         fresh = self.beside or names.fresh(live, found.id)
         repair(server, live)
-        _restore_into(systems, server, fresh, found, progress)
+        restore_into(systems, server, fresh, found, progress)
+        if not self.beside:
+            _upgrade(systems, progress, fresh, part)
         if self.beside:
             summary = f"The backup {found.id} is in the database {fresh}; the live one was not touched."
             return Report(title="Restore beside", status=Status.OK, summary=summary)
@@ -115,12 +123,17 @@ class RestoreDatabase(Operation):
                 summary=f"MLflow does not answer with it: {trouble}. The database of before is live again.",
                 hints=("health",),
             )
+        server.comment(aside, names.comment("put aside", found.name))
+        server.comment(live, names.comment("restored", found.name))
         rows = sum(part.rows.values())
+        with server.opened(aside):
+            lost = loss.since(server.database(aside, systems.database), found)
+        missed = f" {lost.words} that were begun since the backup are in {aside} only." if lost else ""
         return Report(
             title=title,
             status=Status.OK,
             summary=f"{live} is the backup {found.id} ({count(len(part.rows), 'table')}, {count(rows, 'row')}); nobody "
-            f"could get in for {gap * 1000:.0f} ms. The one of before is {aside}.",
+            f"could get in for {gap * 1000:.0f} ms. The one of before is {aside}.{missed}",
             hints=("health", "experiments list"),
             undo="restore undo",
         )
@@ -200,37 +213,35 @@ def repair(server: Server, live: str) -> bool:
 
 def _wanted(systems: Systems, wanted: str) -> tuple[Manifest, DatabasePart]:
     bucket = systems.settings.ops.storage.backups_bucket
-    found = sets.good(systems.objects, bucket, wanted)
-    if found.database is None:
-        raise OperatorError(f"The backup {found.id} holds no database.", "See /mlflow backup list.")
+    found = sets.good(systems.objects, bucket, wanted, part="database")
+    assert found.database is not None
     return found, found.database
 
 
-def _restore_into(systems: Systems, server: Server, fresh: str, found: Manifest, progress: Progress) -> None:
-    """Make `fresh` and fill it. What is left of an earlier attempt is removed first; of a failed one, at once."""
-    from workers.systems.bulk import Bulk
-
-    part = found.database
-    assert part is not None
-    databases, live = server.databases(), systems.database.name
-    like = databases.get(live) or next(iter(databases.values()))
-    for each in databases:
-        if names.is_fresh(each, live):
-            server.drop(each)
-    progress.step(f"Making {fresh}")
-    comment = json.dumps({"mlflow-ops": "restore", "set": found.name})
-    server.create(fresh, like, comment)
-    target = server.database(fresh, systems.database)
+def _upgrade(systems: Systems, progress: Progress, fresh: str, part: DatabasePart) -> None:
+    """Where the set's schema is another than the live one's, run MLflow's own upgrade on it before anybody sees it."""
+    revision = _revision(systems)
+    if not revision or part.alembic_revision == revision:
+        return
+    server = Server.of(systems)
+    names = systems.settings.ops.kubernetes
+    spec = systems.cluster.deployment(names.deployment)["spec"]["template"]["spec"]
+    image = next((each["image"] for each in spec["containers"] if each["name"] == names.container), "")
+    progress.step(f"Upgrading {fresh} from {part.alembic_revision} to {revision}")
     try:
-        progress.step(f"Restoring {found.id} into {fresh}")
-        with Bulk.of(systems.objects, CALLS_AT_ONCE) as bulk:
-            bucket = systems.settings.ops.storage.backups_bucket
-            fill(target, part, bulk, bucket, systems.settings, progress)
-        progress.step("Comparing it with the backup's manifest")
-        compare(target, part)
+        ended = schema.upgrade(systems, progress, image or spec["containers"][0]["image"], database=fresh)
+        now = server.database(fresh, systems.database).schema_revision()
     except BaseException:
         server.drop(fresh)
         raise
+    if not ended.well or now != revision:
+        server.drop(fresh)
+        last = f" Its last words: {ended.lines[-1][:200]}" if ended.lines else ""
+        raise OperatorError(
+            f"mlflow db upgrade did not bring the backup's schema {part.alembic_revision} to {revision}: "
+            f"{ended.why or f'it is {now}'}.{last}",
+            "The live database was not touched; use a backup of the schema that runs.",
+        )
 
 
 def _switch(server: Server, live: str, fresh: str, aside: str) -> float:
@@ -269,23 +280,15 @@ def _revision(systems: Systems) -> str:
         return ""
 
 
-def _schema(of_set: str, now: str) -> str:
-    told = f"The backup's schema is {of_set}, the live one's {now}"
-    return f"{told}: MLflow goes on, and a pod that starts anew may want mlflow db upgrade, or refuse."
-
-
-def _lost(systems: Systems, found: Manifest) -> tuple[str, ...]:
-    """What is newer than the set, counted in the live database."""
+def _loss(systems: Systems, found: Manifest) -> str:
     age = duration((datetime.now(UTC) - found.finished_at).total_seconds())
-    since = int(found.started_at.timestamp() * 1000)
-    try:
-        with psycopg.connect(systems.database.url, autocommit=True, connect_timeout=5) as connection:
-            runs = connection.execute("SELECT count(*) FROM runs WHERE start_time > %s", (since,)).fetchone()
-            made = connection.execute("SELECT count(*) FROM experiments WHERE creation_time > %s", (since,)).fetchone()
-    except psycopg.Error:
-        return (f"The backup is {age} old; what was written since then could not be counted.",)
-    newer = f"{count(runs[0] if runs else 0, 'run')} and {count(made[0] if made else 0, 'experiment')}"
-    return (f"The backup is {age} old: {newer} that were begun since then will not be in it.",)
+    lost = loss.since(systems.database, found)
+    if lost is None:
+        return f"The backup is {age} old; what was written since then could not be counted."
+    return (
+        f"The backup is {age} old: {lost.words} that were begun since then will not be in it, nor what is written "
+        "until the switch."
+    )
 
 
 def _sizes(found: Manifest, part: DatabasePart, now: Described | None) -> Facts:

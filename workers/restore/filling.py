@@ -1,4 +1,4 @@
-"""A dump into an empty database: streamed from the store into pg_restore, and compared with the set's manifest.
+"""A dump into an empty database: by several connections, or streamed, and compared with the set's manifest.
 
 The bytes are hashed on the way: a dump that is not the one that was written fails here, in a database that nobody uses.
 It is restored by the role that owns the database, so that all in it is that role's.
@@ -7,9 +7,14 @@ It is restored by the role that owns the database, so that all in it is that rol
 from __future__ import annotations
 
 import hashlib
+import os
+import shutil
 import subprocess
 import tempfile
-from typing import TYPE_CHECKING, Final
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Final
 
 import psycopg
 
@@ -25,6 +30,11 @@ if TYPE_CHECKING:
     from workers.systems.database import Database
 
 MIB: Final = 1 << 20
+JOBS: Final = max(2, min(4, os.cpu_count() or 1))
+"""Connections that restore at the same time."""
+_FOLDER: Final = "mlflow-ops-restore-"
+SPARE_BYTES: Final = 256 * MIB
+LOOK_SECONDS: Final = 0.5
 END_SECONDS: Final = 4 * 3600
 """For pg_restore to make the indexes once it has read everything."""
 
@@ -32,7 +42,11 @@ END_SECONDS: Final = 4 * 3600
 def fill(  # noqa: PLR0913, PLR0917 - from where, to where
     target: Database, part: DatabasePart, bulk: Bulk, bucket: str, settings: Settings, progress: Progress
 ) -> None:
-    """Restore a dump into `target`. Raises OperatorError, and Cancelled; what is there then is of no use."""
+    """Restore a dump into `target`. Raises OperatorError, and Cancelled; what is there then is of no use.
+
+    Where the dump fits on our disk it is fetched, hashed, and restored by several connections; else it is streamed
+    through one (pg_restore's --jobs needs a file: https://www.postgresql.org/docs/current/app-pgrestore.html).
+    """
     program = postgres_programs.find("pg_restore", settings)
     program.not_older_than(int(part.pg_dump_version.partition(".")[0] or 0))
     command = [
@@ -43,8 +57,64 @@ def fill(  # noqa: PLR0913, PLR0917 - from where, to where
         "--no-password",
         f"--dbname={postgres_programs.address(target)}",
     ]
+    _sweep()
+    with tempfile.TemporaryDirectory(prefix=f"{_FOLDER}{os.getpid()}-") as folder:
+        if shutil.disk_usage(folder).free > part.dump.bytes + SPARE_BYTES:
+            path = Path(folder) / "database.dump"
+            with path.open("wb") as file:
+                _fetch(file, part, bulk, bucket, progress)
+            _run([*command, f"--jobs={JOBS}", str(path)], target, progress)
+        else:
+            _streamed(command, target, part, bulk, bucket, progress)
+
+
+def _sweep() -> None:
+    """Remove what killed workers have left on this disk."""
+    for left in Path(tempfile.gettempdir()).glob(f"{_FOLDER}*"):
+        owner = left.name.removeprefix(_FOLDER).partition("-")[0]
+        try:
+            os.kill(int(owner), 0)
+        except ProcessLookupError:
+            shutil.rmtree(left, ignore_errors=True)
+        except (ValueError, PermissionError):
+            continue
+
+
+def _fetch(file: IO[bytes], part: DatabasePart, bulk: Bulk, bucket: str, progress: Progress) -> None:
     digest, size = hashlib.sha256(), 0
-    _, pieces = bulk.open(bucket, part.dump.key)
+    for piece in bulk.open(bucket, part.dump.key)[1]:
+        digest.update(piece)
+        size += len(piece)
+        _give(file, piece)
+        progress.checkpoint()
+        progress.advance(size // MIB, part.dump.bytes // MIB, "MiB")
+    _compare_bytes(digest.hexdigest(), size, part, bucket)
+
+
+def _run(command: list[str], target: Database, progress: Progress) -> None:
+    with tempfile.TemporaryFile() as said:
+        restoring = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=said,
+            env=postgres_programs.environment(target),
+        )
+        began = time.monotonic()
+        try:
+            while restoring.poll() is None and time.monotonic() - began < END_SECONDS:
+                progress.checkpoint()
+                with suppress(subprocess.TimeoutExpired):
+                    restoring.wait(LOOK_SECONDS)
+        finally:
+            _end(restoring)
+        _judge(restoring.returncode, said, target)
+
+
+def _streamed(  # noqa: PLR0913, PLR0917 - from where, to where
+    command: list[str], target: Database, part: DatabasePart, bulk: Bulk, bucket: str, progress: Progress
+) -> None:
+    digest, size = hashlib.sha256(), 0
     with tempfile.TemporaryFile() as said:
         restoring = subprocess.Popen(
             command,
@@ -56,25 +126,43 @@ def fill(  # noqa: PLR0913, PLR0917 - from where, to where
         )
         try:
             assert restoring.stdin is not None
-            for piece in pieces:
+            for piece in bulk.open(bucket, part.dump.key)[1]:
                 digest.update(piece)
                 size += len(piece)
                 _give(restoring.stdin, piece)
                 progress.checkpoint()
                 progress.advance(size // MIB, part.dump.bytes // MIB, "MiB")
             restoring.stdin.close()
-            code = restoring.wait(END_SECONDS)
+            restoring.wait(END_SECONDS)
         except BrokenPipeError:
-            code = restoring.wait(60)
+            restoring.wait(60)
         finally:
-            if restoring.poll() is None:
-                restoring.kill()
-                restoring.wait()
-        if code != 0:
-            said.seek(0)
-            text = " ".join(said.read(4000).decode("utf-8", "replace").replace("pg_restore: error: ", "").split())
-            raise OperatorError(f"pg_restore failed: {target.explained(text or 'it said nothing').message}")
-    if (size, digest.hexdigest()) != (part.dump.bytes, part.dump.sha256):
+            _end(restoring)
+        _judge(restoring.returncode, said, target)
+    _compare_bytes(digest.hexdigest(), size, part, bucket)
+
+
+def _end(program: subprocess.Popen[bytes]) -> None:
+    if program.poll() is None:
+        # pg_restore ends its own workers where it is told to, and cannot where it is killed.
+        program.terminate()
+        try:
+            program.wait(5)
+        except subprocess.TimeoutExpired:
+            program.kill()
+            program.wait()
+
+
+def _judge(code: int, said: IO[bytes], target: Database) -> None:
+    if code == 0:
+        return
+    said.seek(0)
+    text = " ".join(said.read(4000).decode("utf-8", "replace").replace("pg_restore: error: ", "").split())
+    raise OperatorError(f"pg_restore failed: {target.explained(text or 'it said nothing').message}")
+
+
+def _compare_bytes(sha256: str, size: int, part: DatabasePart, bucket: str) -> None:
+    if (size, sha256) != (part.dump.bytes, part.dump.sha256):
         raise OperatorError(
             f"{bucket}/{part.dump.key} is damaged: its bytes are not those that were written.",
             "Use another set: /mlflow backup list.",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from datetime import UTC, datetime
 from typing import Final
 
 FRESH: Final = "_restore_"
@@ -28,3 +30,16 @@ def is_fresh(name: str, live: str) -> bool:
 def is_aside(name: str, live: str) -> bool:
     """Whether that was the live database once."""
     return name.startswith(f"{live}{ASIDE}")
+
+
+def comment(what: str, set_name: str) -> str:
+    """What is written on a database of ours: what it is, of which set, and since when."""
+    return json.dumps({"mlflow-ops": what, "set": set_name, "at": datetime.now(UTC).isoformat(timespec="seconds")})
+
+
+def since(comment: str) -> datetime | None:
+    """The time in such a comment; None where it is none of ours."""
+    try:
+        return datetime.fromisoformat(json.loads(comment)["at"])
+    except (ValueError, KeyError, TypeError):
+        return None

@@ -31,6 +31,10 @@ SELECT current_setting('server_version'),
        (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'),
        pg_database_size(current_database())
 """
+_BESIDE: Final = """
+SELECT datname::text, CASE WHEN pg_has_role(datdba, 'USAGE') THEN pg_database_size(oid) ELSE 0 END
+FROM pg_database WHERE starts_with(datname::text, current_database() || '_') ORDER BY 1
+"""
 _LONGEST: Final = f"""
 SELECT pid, coalesce(application_name, ''), coalesce(usename::text, ''), coalesce(state, ''),
        extract(epoch FROM clock_timestamp() - coalesce(xact_start, query_start))::float,
@@ -95,6 +99,8 @@ class Vitals:
     max_connections: int
     size_bytes: int
     longest: RunningQuery | None
+    beside: tuple[tuple[str, int], ...] = ()
+    """Databases whose names begin with this one's and an underscore, with their bytes."""
 
 
 @dataclass(frozen=True)
@@ -153,6 +159,7 @@ class Database:
                 answered = time.perf_counter()
                 activity = connection.execute(_ACTIVITY).fetchone()
                 longest = connection.execute(_LONGEST).fetchone()
+                beside = connection.execute(_BESIDE).fetchall()
         except (psycopg.Error, UnicodeDecodeError) as error:
             raise self._explained(error) from None
         if activity is None:
@@ -167,6 +174,7 @@ class Database:
             max_connections=most,
             size_bytes=size,
             longest=RunningQuery(*longest) if longest else None,
+            beside=tuple((str(name), int(size)) for name, size in beside),
         )
 
     def schema_revision(self) -> str:

@@ -155,6 +155,14 @@ class Objects:
 
         return self._ask(fetch, bucket)
 
+    def exists(self, bucket: str, key: str) -> bool:
+        """Whether there is such an object."""
+        try:
+            self._ask(lambda: self.client.head_object(Bucket=bucket, Key=key), bucket)
+        except ObjectMissing:
+            return False
+        return True
+
     def write(self, bucket: str, key: str, body: bytes) -> None:
         """Put a small object."""
         self._ask(lambda: self.client.put_object(Bucket=bucket, Key=key, Body=body), bucket)

@@ -89,6 +89,21 @@ class Server:
         with self._connected() as connection:
             connection.execute(statement)
 
+    @contextmanager
+    def opened(self, name: str) -> Iterator[None]:
+        """Let sessions into a database that takes none, for as long as this goes on."""
+        self.allow(name, connections=True)
+        try:
+            yield
+        finally:
+            self.allow(name, connections=False)
+
+    def comment(self, name: str, text: str) -> None:
+        """Write a database's comment."""
+        said = sql.SQL("COMMENT ON DATABASE {} IS {}").format(sql.Identifier(name), sql.Literal(text))
+        with self._connected() as connection:
+            connection.execute(said)
+
     def switch(self, live: str, fresh: str, aside: str) -> float:
         """`live` becomes `aside`, and `fresh` becomes `live`, at one moment; the seconds that nobody could get in.
 

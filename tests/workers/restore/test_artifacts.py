@@ -1,4 +1,4 @@
-"""Artifacts come back as they were: only what is missing or differs is touched, and nothing goes unless it was asked."""
+"""Artifacts come back as they were: only what is missing or differs is touched; nothing goes unless it was asked."""
 
 import pytest
 
@@ -27,9 +27,7 @@ def backed_up(systems, s3, buckets, progress):
     for number, size in ((1, 6 << 20), (2, 1 << 20)):
         place = {"Bucket": source, "Key": "1/large.bin", "UploadId": upload, "PartNumber": number}
         parts.append({"PartNumber": number, "ETag": s3.upload_part(**place, Body=bytes([number]) * size)["ETag"]})
-    s3.complete_multipart_upload(
-        Bucket=source, Key="1/large.bin", UploadId=upload, MultipartUpload={"Parts": parts}
-    )
+    s3.complete_multipart_upload(Bucket=source, Key="1/large.bin", UploadId=upload, MultipartUpload={"Parts": parts})
     made = systems()
     assert Backup(parts=("artifacts",)).run(made, progress).status is Status.OK
     return made
@@ -120,7 +118,7 @@ def test_a_set_of_another_bucket_is_refused(backed_up, systems):
         update={"storage": other.settings.ops.storage.model_copy(update={"artifacts_bucket": "elsewhere"})}
     )
     other = Systems(other.settings.model_copy(update={"ops": ops}))
-    with pytest.raises(OperatorError, match="is of the bucket .*, not elsewhere"):
+    with pytest.raises(OperatorError, match=r"is of the bucket .*, not elsewhere"):
         RestoreArtifacts().plan(other)
 
 

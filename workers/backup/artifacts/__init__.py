@@ -7,7 +7,7 @@ and `sweep` removes what nothing uses. All work in constant memory, whatever the
 from workers.backup.artifacts.copying import Copied, copy
 from workers.backup.artifacts.listing import Entry, ListingDamaged
 from workers.backup.artifacts.moving import Tuning
-from workers.backup.artifacts.restoring import Difference, Restored, Wanted, compare, restore
+from workers.backup.artifacts.restoring import Difference, Restored, Wanted, clear, compare, restore
 from workers.backup.artifacts.sweeping import Swept, references, sweep
 from workers.backup.artifacts.verifying import Verified, verify
 
@@ -21,6 +21,7 @@ __all__ = [
     "Tuning",
     "Verified",
     "Wanted",
+    "clear",
     "compare",
     "copy",
     "references",

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from workers.backup.artifacts import listing
@@ -35,7 +36,7 @@ _PART_BYTES: Final = GIB // 2
 class Wanted:
     """Which artifacts, from where to where. prefix: the beginning of their keys. exact: what else is there goes.
 
-    to_prefix: stands before each key in the target; for looking at what would come.
+    to_prefix: stands before each key in the target. every: only one of so many, for a sample.
     """
 
     backup_bucket: str
@@ -44,6 +45,7 @@ class Wanted:
     prefix: str = ""
     exact: bool = False
     to_prefix: str = ""
+    every: int = 1
 
 
 @dataclass(frozen=True)
@@ -108,51 +110,78 @@ def restore(objects: Objects, wanted: Wanted, progress: Progress, *, expected: i
 
     Raises ObjectsError, ListingDamaged, and Cancelled; what was put back until then is whole.
     """
-    done = Restored()
     with Bulk.of(objects, AT_ONCE) as bulk, ThreadPoolExecutor(AT_ONCE, thread_name_prefix="restore") as pool:
-        window: deque[tuple[Entry, bool, Future[str]]] = deque()
-        going: list[str] = []
-
-        def settle() -> None:
-            entry, new, putting = window.popleft()
-            problem = putting.result()
-            if problem == _SAME:
-                done.same += 1
-            elif problem:
-                done.lost_count += 1
-                done.lost += [f"{entry.key}: {problem}."] if len(done.lost) < NAMES_AT_MOST else []
-            else:
-                done.added += new
-                done.replaced += not new
-                done.bytes += entry.size
-            settled = done.added + done.replaced + done.lost_count
-            if settled % _LOOK_EVERY == 0:
-                progress.checkpoint()
-                progress.advance(settled, max(settled, expected), "artifacts")
-
+        putting = _Putting(bulk, wanted, progress, expected, pool)
         try:
             for entry, there in _walk(bulk, wanted):
-                if entry is None:
-                    assert there is not None
-                    going += [there.key] if wanted.exact else []
-                elif there is not None and _equal(entry, there):
-                    done.same += 1
-                else:
-                    window.append((entry, there is None, pool.submit(_put, bulk, wanted, entry, there)))
-                if len(window) >= _AHEAD:
-                    settle()
-                if len(going) >= DELETE_AT_MOST:
-                    done.removed += _removed(bulk, wanted.target_bucket, going)
-            while window:
-                settle()
+                putting.take(entry, there)
+            putting.end()
         except BaseException:
             bulk.stopping.set()
             pool.shutdown(wait=False, cancel_futures=True)
             raise
-        # Last, and only once everything that was to come is there.
-        if not done.lost_count:
-            done.removed += _removed(bulk, wanted.target_bucket, going)
-    return done
+    return putting.done
+
+
+@dataclass
+class _Putting:
+    """The copies that are under way, in the order of their keys, and what is to go."""
+
+    bulk: Bulk
+    wanted: Wanted
+    progress: Progress
+    expected: int
+    pool: ThreadPoolExecutor
+    done: Restored = field(default_factory=Restored)
+    window: deque[tuple[Entry, bool, Future[str]]] = field(default_factory=deque)
+    going: list[str] = field(default_factory=list)
+
+    def take(self, entry: Entry | None, there: Listed | None) -> None:
+        if entry is None:
+            assert there is not None
+            self.going += [there.key] if self.wanted.exact else []
+        elif there is not None and _equal(entry, there):
+            self.done.same += 1
+        else:
+            copying = self.pool.submit(_put, self.bulk, self.wanted, entry, there)
+            self.window.append((entry, there is None, copying))
+        if len(self.window) >= _AHEAD:
+            self._settle()
+
+    def end(self) -> None:
+        """Wait for all; what is to go goes last, and only where everything that was to come is there."""
+        while self.window:
+            self._settle()
+        if not self.done.lost_count:
+            self.done.removed = _removed(self.bulk, self.wanted.target_bucket, self.going)
+
+    def _settle(self) -> None:
+        entry, new, copying = self.window.popleft()
+        problem, done = copying.result(), self.done
+        if problem == _SAME:
+            done.same += 1
+        elif problem:
+            done.lost_count += 1
+            done.lost += [f"{entry.key}: {problem}."] if len(done.lost) < NAMES_AT_MOST else []
+        else:
+            done.added += new
+            done.replaced += not new
+            done.bytes += entry.size
+        settled = done.added + done.replaced + done.lost_count
+        if settled % _LOOK_EVERY == 0:
+            self.progress.checkpoint()
+            self.progress.advance(settled, max(settled, self.expected), "artifacts")
+
+
+def clear(objects: Objects, bucket: str, prefix: str) -> None:
+    """Remove every object under a prefix. Raises ObjectsError."""
+    with Bulk.of(objects, AT_ONCE) as bulk:
+        going: list[str] = []
+        for item in bulk.items(bucket, prefix):
+            going.append(item.key)
+            if len(going) == DELETE_AT_MOST:
+                _removed(bulk, bucket, going)
+        _removed(bulk, bucket, going)
 
 
 _SAME: Final = "it is the same"
@@ -162,7 +191,8 @@ _BAD: Final = "its bytes in the backup are not those that were kept"
 def _walk(bulk: Bulk, wanted: Wanted) -> Iterator[tuple[Entry | None, Listed | None]]:
     """Each artifact of the set with what the bucket has under its key, and what only the bucket has, in key order."""
     name = f"{wanted.set_name}{listing.NAME}"
-    held = (each for each in listing.entries(bulk, wanted.backup_bucket, name) if each.key.startswith(wanted.prefix))
+    all_held = listing.entries(bulk, wanted.backup_bucket, name)
+    held = islice((each for each in all_held if each.key.startswith(wanted.prefix)), 0, None, wanted.every)
     there = bulk.items(wanted.target_bucket, wanted.to_prefix + wanted.prefix)
     skip = len(wanted.to_prefix)
     present = next(there, None)

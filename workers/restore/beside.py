@@ -1,0 +1,59 @@
+"""A set's database beside the live one: made, filled, compared, and not left behind where that fails."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final
+
+from workers.restore import names
+from workers.restore.filling import compare, fill
+from workers.systems.server import Server
+
+if TYPE_CHECKING:
+    from workers.backup.manifest import Manifest
+    from workers.operation import Progress
+    from workers.systems import Systems
+    from workers.systems.database import Database
+
+CALLS_AT_ONCE: Final = 4
+
+
+def restore_into(systems: Systems, server: Server, fresh: str, found: Manifest, progress: Progress) -> Database:
+    """Make `fresh` and fill it. What is left of an earlier attempt is removed first; of a failed one, at once.
+
+    Raises OperatorError, and Cancelled.
+    """
+    from workers.systems.bulk import Bulk
+
+    part = found.database
+    assert part is not None
+    databases, live = server.databases(), systems.database.name
+    like = databases.get(live) or next(iter(databases.values()))
+    for each in databases:
+        if names.is_fresh(each, live):
+            server.drop(each)
+    progress.step(f"Making {fresh}")
+    server.create(fresh, like, names.comment("being restored", found.name))
+    target = server.database(fresh, systems.database)
+    try:
+        progress.step(f"Restoring {found.id} into {fresh}")
+        with Bulk.of(systems.objects, CALLS_AT_ONCE) as bulk:
+            fill(target, part, bulk, systems.settings.ops.storage.backups_bucket, systems.settings, progress)
+        progress.step("Comparing it with the backup's manifest")
+        compare(target, part)
+    except BaseException:
+        server.drop(fresh)
+        raise
+    return target
+
+
+@contextmanager
+def restored_beside(systems: Systems, found: Manifest, progress: Progress) -> Iterator[Database]:
+    """The same, removed again afterwards."""
+    server = Server.of(systems)
+    fresh = names.fresh(systems.database.name, found.id)
+    try:
+        yield restore_into(systems, server, fresh, found, progress)
+    finally:
+        server.drop(fresh)
