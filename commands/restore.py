@@ -7,6 +7,7 @@ import click
 from commands.grammar import change, group
 from workers.restore.artifacts import RestoreArtifacts
 from workers.restore.aside import RestorePrune
+from workers.restore.configuration import ONLY, RestoreConfiguration
 from workers.restore.database import RestoreDatabase, RestoreUndo
 from workers.restore.drill import Drill
 
@@ -48,10 +49,24 @@ def _artifacts(set_: str, prefix: str, experiment: str, run_id: str, *, exact: b
     return RestoreArtifacts(set=set_, prefix=prefix, experiment=experiment, run_id=run_id, exact=exact)
 
 
+@change("config", examples=("restore config --dry-run", "restore config 1a2b3c --only deployment,configmap"))
+@click.argument("set_", metavar="[latest|ID]", default="latest")
+@click.option("--only", metavar="KIND,…", default="", help=f"Only these: {', '.join(ONLY)}.")
+def _config(set_: str, only: str) -> RestoreConfiguration:
+    """Put MLflow's objects in the cluster back as a backup holds them, the server asked first, and watch the pods;
+    what was there is backed up before, and put back where they do not come up. Needs approval.
+    """
+    kinds = tuple(each.strip().lower() for each in only.split(",") if each.strip())
+    for kind in kinds:
+        if kind not in ONLY:
+            raise click.UsageError(f"there is no kind {kind!r} in a backup; there are {', '.join(ONLY)}")
+    return RestoreConfiguration(set=set_, only=kinds)
+
+
 @change("prune", examples=("restore prune --dry-run", "restore prune --all"))
 @click.option("--all", "everything", is_flag=True, help="Also those that were put aside a short time ago.")
 def _prune(*, everything: bool) -> RestorePrune:
-    """Remove the databases that restores have put aside more than a week ago (restore.keep_aside_days). Needs approval."""
+    """Remove databases that restores have put aside more than a week ago (restore.keep_aside_days). Needs approval."""
     return RestorePrune(everything=everything)
 
 
@@ -62,4 +77,4 @@ def drill(set_: str) -> Drill:
     return Drill(set=set_)
 
 
-restore = group("restore", _database, _artifacts, _undo, _prune, meaning="Bring back what a backup holds.")
+restore = group("restore", _database, _artifacts, _config, _undo, _prune, meaning="Bring back what a backup holds.")

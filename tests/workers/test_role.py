@@ -5,13 +5,15 @@ from pathlib import Path
 import pytest
 import yaml
 
-from workers.preflight.kubernetes import HELPFUL, NEEDED
+from workers.preflight.kubernetes import FOR_RECOVERY, HELPFUL, NEEDED
 from workers.settings import KubernetesNames
 
 KUBERNETES = Path(__file__).parents[2] / "deploy" / "kubernetes"
 
 
-@pytest.mark.parametrize(("file", "asked"), [("role.yaml", NEEDED), ("clusterrole.yaml", HELPFUL)])
+@pytest.mark.parametrize(
+    ("file", "asked"), [("role.yaml", NEEDED), ("clusterrole.yaml", HELPFUL), ("recovery-role.yaml", FOR_RECOVERY)]
+)
 def test_the_role_and_the_check_name_the_same_permissions(file, asked):
     granted = {
         (verb, group, resource, name)

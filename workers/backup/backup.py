@@ -87,20 +87,28 @@ class Backup(Operation):
 
     def run(self, systems: Systems, progress: Progress) -> Report:
         """Make the set. Raises OperatorError where any part fails: then there is no set."""
-        from workers.systems.bulk import Bulk
+        made, swept = make(systems, progress, self.wanted)
+        return report(made, systems.settings.ops.storage.backups_bucket, swept)
 
-        progress.step("Looking at the sets in the bucket")
-        with Bulk.of(systems.objects, CALLS_AT_ONCE) as bulk:
-            making = _Making.begin(systems, bulk, progress, datetime.now(UTC))
-            if "database" in self.wanted:
-                making.databases()
-            if "artifacts" in self.wanted:
-                making.artifacts()
-            if "config" in self.wanted:
-                making.configuration()
-            making.read_back()
-            made = making.finish()
-        return report(made, systems.settings.ops.storage.backups_bucket, making.swept)
+
+def make(systems: Systems, progress: Progress, parts: tuple[str, ...]) -> tuple[Manifest, tuple[str, ...]]:
+    """Make a set of these parts: its manifest, and the names of stale sets that were swept.
+
+    Raises OperatorError, and Cancelled: then there is no set.
+    """
+    from workers.systems.bulk import Bulk
+
+    progress.step("Looking at the sets in the bucket")
+    with Bulk.of(systems.objects, CALLS_AT_ONCE) as bulk:
+        making = _Making.begin(systems, bulk, progress, datetime.now(UTC))
+        if "database" in parts:
+            making.databases()
+        if "artifacts" in parts:
+            making.artifacts()
+        if "config" in parts:
+            making.configuration()
+        making.read_back()
+        return making.finish(), making.swept
 
 
 @dataclass

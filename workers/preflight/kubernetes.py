@@ -70,6 +70,22 @@ HELPFUL: Final = (
 )
 """What we can do without: of the whole cluster, so that it may have been left out on purpose."""
 
+FOR_RECOVERY: Final = tuple(
+    Permission(verb, group, resource, "restore config, recover")
+    for group, resources in {
+        "": ("configmaps", "secrets", "services"),
+        "apps": ("deployments",),
+        "networking.k8s.io": ("ingresses",),
+        "autoscaling": ("horizontalpodautoscalers",),
+        "policy": ("poddisruptionbudgets",),
+        "batch": ("cronjobs",),
+        "cert-manager.io": ("certificates",),
+    }.items()
+    for resource in resources
+    for verb in ("create", "get", "update")
+)
+"""What may be bound for as long as a recovery takes: deploy/kubernetes/recovery-role.yaml."""
+
 
 _REMEDY: Final = "Apply deploy/kubernetes/clusterrole.yaml if you want that."
 
@@ -77,7 +93,10 @@ _REMEDY: Final = "Apply deploy/kubernetes/clusterrole.yaml if you want that."
 def ask(asking: Asking) -> Answer:
     """All of them side by side."""
     namespace = asking.names.namespace
-    asked = [(permission, asking.aside(partial(_allowed, asking, permission))) for permission in (*NEEDED, *HELPFUL)]
+    asked = [
+        (permission, asking.aside(partial(_allowed, asking, permission)))
+        for permission in (*NEEDED, *HELPFUL, *FOR_RECOVERY)
+    ]
     answers = [(permission, bool(future.result(timeout=asking.left))) for permission, future in asked]
     lacks = [permission for permission, allowed in answers if not allowed and permission in NEEDED]
     misses = [permission for permission, allowed in answers if not allowed and permission in HELPFUL]
@@ -101,6 +120,8 @@ def ask(asking: Asking) -> Answer:
         sentence = f"Our account may not look at the nodes: scale says nothing of their room. {_REMEDY}"
         return Answer(Status.WARN, sentence, f"{len(misses)} missing", (table,), own_fault=True)
     sentence = f"Our account has every permission that it needs in {namespace}."
+    if any(not allowed and permission in FOR_RECOVERY for permission, allowed in answers):
+        sentence += " restore config and recover need deploy/kubernetes/recovery-role.yaml bound as well."
     return Answer(Status.OK, sentence, count(len(NEEDED), "permission"), (table,), own_fault=True)
 
 

@@ -84,7 +84,7 @@ class RestoreArtifacts(Operation):
             summary=f"{count(seen.missing + seen.differing, 'artifact')} ({size(seen.bytes)}) from the backup "
             f"{found.id} to {place}",
             steps=(
-                f"Copy {count(seen.missing, 'missing artifact')} and {seen.differing:,} that differ, and compare checksums",
+                f"Copy {count(seen.missing, 'missing artifact')} and {seen.differing:,} that differ, compare checksums",
                 *((f"Remove {count(seen.extra, 'artifact')} that the backup does not hold",) if self.exact else ()),
             ),
             changes=tuple(each for each in changes if not each.what.startswith("0 ")),

@@ -1,4 +1,4 @@
-"""The databases that restores have put aside: kept for some days, for `restore undo` to switch back to, then removed."""
+"""The databases that restores have put aside: kept for some days, so that `restore undo` can, then removed."""
 
 from __future__ import annotations
 

@@ -268,6 +268,18 @@ class Cluster:
         """All objects of any kind in the namespace. ClusterNotFound where the cluster does not know the kind."""
         return self.list(self._path(kind, group=group))
 
+    def create(self, kind: str, item: Json, group: str = "api/v1", *, dry: bool = False) -> Json:
+        """Create an object of any kind; with `dry` the server only says what it would be."""
+        query = {"dryRun": "All"} if dry else {}
+        return self._json(self._open(self._path(kind, group=group), "POST", item, **query))
+
+    def replace(self, kind: str, item: Json, group: str = "api/v1", *, dry: bool = False) -> Json:
+        """Put an object in the place of the one with its name. Raises ClusterConflict where that was changed since its
+        resourceVersion.
+        """
+        query = {"dryRun": "All"} if dry else {}
+        return self._json(self._open(self._path(kind, item["metadata"]["name"], group=group), "PUT", item, **query))
+
     def get(self, path: str, **query: Any) -> Json:
         """GET a path of the API; the answer must be a JSON object."""
         return self._json(self._open(path, **query))

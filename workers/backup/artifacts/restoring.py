@@ -72,7 +72,8 @@ class Difference:
 
 def compare(objects: Objects, wanted: Wanted, progress: Progress | None = None) -> Difference:
     """Look, and change nothing. Raises ListingDamaged, ObjectsError; Cancelled."""
-    found, digest, names = Difference(), hashlib.sha256(), []
+    names: list[str] = []
+    found, digest = Difference(), hashlib.sha256()
     with Bulk.of(objects, AT_ONCE) as bulk:
         for number, (entry, there) in enumerate(_walk(bulk, wanted), 1):
             if entry is None:

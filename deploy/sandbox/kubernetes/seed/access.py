@@ -74,6 +74,22 @@ def worker_role_binding(namespace: str) -> Object:
     }
 
 
+def recovery_role(namespace: str) -> Object:
+    """Return what they may also, where configuration is to be restored from Slack."""
+    role: Object = _read("recovery-role.yaml")
+    return {"metadata": {**role["metadata"], "namespace": namespace}, "rules": role["rules"]}
+
+
+def recovery_role_binding(namespace: str) -> Object:
+    """Return the binding of that role to the workers' account."""
+    binding = worker_role_binding(namespace)
+    role = recovery_role(namespace)["metadata"]["name"]
+    return binding | {
+        "metadata": {"name": role, "namespace": namespace},
+        "roleRef": {"apiGroup": _RBAC, "kind": "Role", "name": role},
+    }
+
+
 def _role(name: str, rules: list[Object]) -> Object:
     labels = {"kubernetes.io/bootstrapping": "rbac-defaults"}
     return {"metadata": {"name": name, "labels": labels}, "rules": rules}
