@@ -10,6 +10,7 @@ from workers.restore.aside import RestorePrune
 from workers.restore.configuration import ONLY, RestoreConfiguration
 from workers.restore.database import RestoreDatabase, RestoreUndo
 from workers.restore.drill import Drill
+from workers.restore.recover import Recover
 
 
 @change("database", examples=("restore database latest --dry-run", "restore database 1a2b3c --as mlflow_then"))
@@ -75,6 +76,15 @@ def _prune(*, everything: bool) -> RestorePrune:
 def drill(set_: str) -> Drill:
     """Restore a backup where nobody sees it, check it, throw it away, and note how long that took."""
     return Drill(set=set_)
+
+
+@change("recover", examples=("recover --dry-run", "recover", "recover --from 1a2b3c"))
+@click.option("--from", "set_", metavar="ID", default="latest", help="Of that backup; else the latest.")
+def recover(set_: str) -> Recover:
+    """Everything is gone: bring MLflow back from a backup, from its role in PostgreSQL to a run that is logged. What is
+    there is not replaced; asked again, it goes on where it stopped. Needs two approvals.
+    """
+    return Recover(set=set_)
 
 
 restore = group("restore", _database, _artifacts, _config, _undo, _prune, meaning="Bring back what a backup holds.")

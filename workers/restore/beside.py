@@ -15,12 +15,23 @@ if TYPE_CHECKING:
     from workers.operation import Progress
     from workers.systems import Systems
     from workers.systems.database import Database
+    from workers.systems.server import Described
 
 CALLS_AT_ONCE: Final = 4
 
 
-def restore_into(systems: Systems, server: Server, fresh: str, found: Manifest, progress: Progress) -> Database:
-    """Make `fresh` and fill it. What is left of an earlier attempt is removed first; of a failed one, at once.
+def restore_into(  # noqa: PLR0913 - from where, to where
+    systems: Systems,
+    server: Server,
+    fresh: str,
+    found: Manifest,
+    progress: Progress,
+    *,
+    like: Described | None = None,
+) -> Database:
+    """Make `fresh`, as the live database is or as `like`, and fill it.
+
+    What is left of an earlier attempt is removed first; of a failed one, at once.
 
     Raises OperatorError, and Cancelled.
     """
@@ -29,7 +40,7 @@ def restore_into(systems: Systems, server: Server, fresh: str, found: Manifest, 
     part = found.database
     assert part is not None
     databases, live = server.databases(), systems.database.name
-    like = databases.get(live) or next(iter(databases.values()))
+    like = databases.get(live) or like or next(iter(databases.values()))
     for each in databases:
         if names.is_fresh(each, live):
             server.drop(each)

@@ -58,7 +58,7 @@ class Server:
 
     def databases(self) -> dict[str, Described]:
         """All of them by name, without the templates."""
-        with self._connected() as connection:
+        with self.connected() as connection:
             return {row[0]: Described(*row) for row in connection.execute(_LIVE).fetchall()}
 
     def create(self, name: str, like: Described, comment: str) -> None:
@@ -71,7 +71,7 @@ class Server:
             sql.Literal(like.collate),
             sql.Literal(like.ctype),
         )
-        with self._connected() as connection:
+        with self.connected() as connection:
             connection.execute(made)
             connection.execute(
                 sql.SQL("COMMENT ON DATABASE {} IS {}").format(sql.Identifier(name), sql.Literal(comment))
@@ -79,14 +79,14 @@ class Server:
 
     def drop(self, name: str) -> None:
         """Remove a database and end its sessions; that it is not there is no error."""
-        with self._connected() as connection:
+        with self.connected() as connection:
             connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
 
     def allow(self, name: str, *, connections: bool) -> None:
         """Let sessions in, or refuse new ones."""
         flag = sql.SQL("true" if connections else "false")
         statement = sql.SQL("ALTER DATABASE {} WITH ALLOW_CONNECTIONS {}").format(sql.Identifier(name), flag)
-        with self._connected() as connection:
+        with self.connected() as connection:
             connection.execute(statement)
 
     @contextmanager
@@ -98,10 +98,16 @@ class Server:
         finally:
             self.allow(name, connections=False)
 
+    def rename(self, old: str, new: str) -> None:
+        """Another name for a database that nobody is in."""
+        with self.connected() as connection:
+            _end_sessions(connection, old)
+            _rename(connection, old, new)
+
     def comment(self, name: str, text: str) -> None:
         """Write a database's comment."""
         said = sql.SQL("COMMENT ON DATABASE {} IS {}").format(sql.Identifier(name), sql.Literal(text))
-        with self._connected() as connection:
+        with self.connected() as connection:
             connection.execute(said)
 
     def switch(self, live: str, fresh: str, aside: str) -> float:
@@ -111,7 +117,7 @@ class Server:
         Raises DatabaseRefused where sessions do not end.
         """
         began = time.monotonic()
-        with self._connected() as connection:
+        with self.connected() as connection:
             self._close(connection, live)
             try:
                 for name in (live, fresh):
@@ -134,7 +140,8 @@ class Server:
         connection.execute(sql.SQL("ALTER DATABASE {} WITH ALLOW_CONNECTIONS false").format(sql.Identifier(name)))
 
     @contextmanager
-    def _connected(self) -> Iterator[psycopg.Connection[Any]]:
+    def connected(self) -> Iterator[psycopg.Connection[Any]]:
+        """A connection to it; what goes wrong there is raised as a DatabaseError."""
         try:
             with psycopg.connect(
                 self.admin.url,

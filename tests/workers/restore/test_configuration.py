@@ -1,5 +1,7 @@
 """The configuration of a set takes the place of what is there; what does not come up is put back, secrets unseen."""
 
+from contextlib import suppress
+
 import pytest
 
 from workers import settings
@@ -32,10 +34,8 @@ def backed_up(systems, progress):
     Backup(parts=("config",)).run(systems, progress)
     (name,) = sets_of(systems)[-1:]
     yield systems
-    try:
+    with suppress(AlreadySo):
         RestoreConfiguration(set=name).run(systems, progress)
-    except AlreadySo:
-        pass
 
 
 def sets_of(systems):

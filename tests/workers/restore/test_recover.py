@@ -1,0 +1,123 @@
+"""Everything of MLflow is deleted, and comes back from one command: its role, database, bucket, objects; and works."""
+
+import boto3
+import psycopg
+import pytest
+import requests
+from psycopg import sql
+
+from workers import settings
+from workers.backup.backup import Backup
+from workers.operation import AlreadySo, OperatorError, Status
+from workers.restore import smoke
+from workers.restore.recover import Recover
+from workers.systems import Systems
+
+LEFT_OUT = ("slack", "bot", "scheduler", "worker-quick", "worker-ops")
+KINDS = (
+    ("deployments", "apis/apps/v1", "mlflow"),
+    ("services", "api/v1", "mlflow"),
+    ("configmaps", "api/v1", "mlflow-config"),
+    ("secrets", "api/v1", "mlflow-backend-secret"),
+    ("ingresses", "apis/networking.k8s.io/v1", "mlflow-ingress"),
+)
+
+
+@pytest.fixture(scope="module")
+def whole(start_sandbox_once, tmp_path_factory):
+    path = tmp_path_factory.mktemp("recover") / "data"
+    return start_sandbox_once(path, *(word for part in LEFT_OUT for word in ("--without", part)))
+
+
+@pytest.fixture
+def systems(whole, monkeypatch):
+    for name, value in whole.env.items():
+        if name.startswith("AWS_"):
+            monkeypatch.setenv(name, value)
+    return Systems(settings.load(whole.env))
+
+
+def delete_everything(whole, systems):
+    for kind, group, name in KINDS:
+        systems.cluster._json(systems.cluster._open(systems.cluster._path(kind, name, group=group), "DELETE"))
+    admin = systems.admin_database.url
+    with psycopg.connect(admin, autocommit=True) as connection:
+        connection.execute("DROP DATABASE mlflow WITH (FORCE)")
+    s3 = boto3.client("s3", endpoint_url=whole.env["AWS_ENDPOINT_URL_S3"], region_name="us-east-1")
+    bucket = systems.settings.ops.storage.artifacts_bucket
+    s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Suspended"})
+    everything = boto3.resource("s3", endpoint_url=whole.env["AWS_ENDPOINT_URL_S3"], region_name="us-east-1").Bucket(
+        bucket
+    )
+    everything.object_versions.all().delete()
+    s3.delete_bucket(Bucket=bucket)
+
+
+def runs(systems):
+    with psycopg.connect(systems.database.url, autocommit=True) as connection:
+        return connection.execute("SELECT count(*), sum(hashtext(run_uuid)) FROM runs").fetchone()
+
+
+def test_from_nothing_to_a_run_that_is_logged_and_again_where_it_stopped(whole, systems, progress, progress_that):
+    with pytest.raises(OperatorError, match="no finished backup"):
+        Recover().plan(systems)
+    assert Backup().run(systems, progress).status in {Status.OK, Status.WARN}
+    with pytest.raises(AlreadySo, match="Nothing of MLflow is missing"):
+        Recover().plan(systems)
+    before = runs(systems)
+    objects = {kind: systems.cluster.named(kind, name, group).get("spec") for kind, group, name in KINDS[:2]}
+    delete_everything(whole, systems)
+    plan = Recover().plan(systems)
+    told = {change.what: change.before for change in plan.changes}
+    assert told["Database"] == "there is no database mlflow"
+    assert told["Bucket"].startswith("there is no bucket")
+    assert "are missing" in told["Artifacts"]
+    assert "deployment/mlflow" in told["Objects in the cluster"]
+    assert "Role in PostgreSQL" not in told
+    assert plan.digest == Recover().plan(systems).digest
+
+    def stop(name):
+        if name.startswith("Artifacts"):
+            raise OperatorError("The store is away.")
+
+    with pytest.raises(OperatorError):
+        Recover().run(systems, progress_that(stop))
+    assert runs(systems) == before
+    report = Recover().run(systems, progress)
+    assert report.status is Status.OK, report.summary
+    (table,) = report.sections
+    outcome = {row[0]: row[1] for row in table.rows}
+    assert outcome["Database"] == "skipped"
+    assert outcome["Artifacts"] == "done"
+    assert outcome["Smoke test"] == "done"
+    assert runs(systems)[0] == before[0] + 1
+    assert systems.cluster.deployment("mlflow")["status"]["readyReplicas"] == objects["deployments"]["replicas"]
+    answer = requests.get(whole.env["MLFLOW_TRACKING_URI"] + "/api/2.0/mlflow/experiments/search?max_results=1")
+    assert answer.ok
+    assert systems.objects.versioning(systems.settings.ops.storage.artifacts_bucket) == "Enabled"
+    with pytest.raises(AlreadySo):
+        Recover().plan(systems)
+
+
+def test_a_role_that_is_gone_is_made_with_its_password(whole, systems):
+    from workers.restore import recreating
+    from workers.systems.server import Server
+
+    url = systems.database.url.replace("mlflow:", "mlflow_again:", 1)
+    other = Systems(settings.load({**whole.env, "MLFLOW_OPS_DATABASE_URL": url}))
+    server = Server.of(other)
+    assert not recreating.has_role(server, "mlflow_again")
+    try:
+        recreating.make_role(server, "mlflow_again", other)
+        assert recreating.has_role(server, "mlflow_again")
+        with psycopg.connect(url, autocommit=True) as connection:
+            assert connection.execute("SELECT current_user").fetchone() == ("mlflow_again",)
+    finally:
+        with psycopg.connect(systems.admin_database.url, autocommit=True) as connection:
+            connection.execute(sql.SQL("DROP ROLE IF EXISTS mlflow_again"))
+
+
+def test_the_smoke_test_can_fail(whole):
+    away = Systems(settings.load({**whole.env, "MLFLOW_TRACKING_URI": whole.slack_url}))
+    with pytest.raises(OperatorError, match="does not let us create an experiment"):
+        smoke.test(away)
