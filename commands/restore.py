@@ -10,6 +10,7 @@ from workers.restore.aside import RestorePrune
 from workers.restore.configuration import ONLY, RestoreConfiguration
 from workers.restore.database import RestoreDatabase, RestoreUndo
 from workers.restore.drill import Drill
+from workers.restore.one import RestoreExperiment, RestoreRun
 from workers.restore.recover import Recover
 
 
@@ -64,6 +65,22 @@ def _config(set_: str, only: str) -> RestoreConfiguration:
     return RestoreConfiguration(set=set_, only=kinds)
 
 
+@change("run", examples=("restore run 0a1b2c3d4e5f60718293a4b5c6d7e8f9", "restore run 0a1b2c3d --dry-run"))
+@click.argument("run_id", metavar="RUN")
+@click.option("--from", "set_", metavar="ID", default="latest", help="The backup to take it from; else the latest.")
+def _run(run_id: str, set_: str) -> RestoreRun:
+    """Bring one deleted run back; where it was purged, its rows and artifacts from a backup. Needs approval."""
+    return RestoreRun(run_id=run_id, set=set_)
+
+
+@change("experiment", examples=("restore experiment churn --dry-run", "restore experiment 12 --from 1a2b3c"))
+@click.argument("experiment", metavar="NAME|ID")
+@click.option("--from", "set_", metavar="ID", default="latest", help="The backup to take it from; else the latest.")
+def _experiment(experiment: str, set_: str) -> RestoreExperiment:
+    """Bring one deleted experiment back with its runs; where it was purged, from a backup. Needs approval."""
+    return RestoreExperiment(experiment=experiment, set=set_)
+
+
 @change("prune", examples=("restore prune --dry-run", "restore prune --all"))
 @click.option("--all", "everything", is_flag=True, help="Also those that were put aside a short time ago.")
 def _prune(*, everything: bool) -> RestorePrune:
@@ -87,4 +104,9 @@ def recover(set_: str) -> Recover:
     return Recover(set=set_)
 
 
-restore = group("restore", _database, _artifacts, _config, _undo, _prune, meaning="Bring back what a backup holds.")
+restore = group(
+    "restore",
+    _database,
+    *(_artifacts, _config, _run, _experiment, _undo, _prune),
+    meaning="Bring back what a backup holds.",
+)
