@@ -326,6 +326,8 @@ class ScheduleEntry(_Section):
 
 HOURLY_BACKUP = ScheduleEntry(cron="0 * * * *", command="backup", quiet=True, retries=2)
 """The runbook's recovery point is under an hour."""
+WEEKLY_DRILL = ScheduleEntry(cron="0 4 * * 0", command="drill", quiet=True)
+"""A backup that was never restored is a hope."""
 
 
 class Ops(_Section):
@@ -343,15 +345,17 @@ class Ops(_Section):
     restore: Restore = Restore()
     approvals: dict[str, Approval] = Field({}, description="by the operation's name: scale, restart, …")
     schedule: dict[str, ScheduleEntry | None] = Field(
-        {}, description="by name; beside these there is `backup`, every hour, unless it is given here, or is null"
+        {},
+        description="by name; beside these there are `backup`, every hour, and `drill`, every week, unless they are "
+        "given here, or are null",
     )
     maintenance: MaintenanceWindows = MaintenanceWindows()
     time_zone: Annotated[str, AfterValidator(_time_zone)] = "UTC"
 
     @property
     def clock(self) -> dict[str, ScheduleEntry]:
-        """What runs by the clock: the schedule, and the hourly backup (where there is a channel to tell of it)."""
-        by_default = {"backup": HOURLY_BACKUP} if self.channels else {}
+        """What runs by the clock: the schedule, and where there is a channel to tell of it, backups and drills."""
+        by_default = {"backup": HOURLY_BACKUP, "drill": WEEKLY_DRILL} if self.channels else {}
         return {name: entry for name, entry in (by_default | self.schedule).items() if entry is not None}
 
     @property

@@ -123,7 +123,7 @@ def test_every_hour_there_is_a_backup_unless_ops_yaml_says_otherwise(redis):
     assert (record.operation, record.words, record.approvals) == ("backup", "backup", 0)
     daily = {"cron": "0 2 * * *", "command": "backup database"}
     assert told_of(backup=daily).clock["backup"].cron == "0 2 * * *"
-    assert not told_of(backup=None).clock
+    assert not told_of(backup=None, drill=None).clock
     assert not Ops().clock
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
+from workers.backup import drilled
 from workers.health.amounts import count, duration
 from workers.health.asking import Answer, Question
 from workers.health.fields import Fields
@@ -19,6 +20,7 @@ from workers.operation import Facts, Status, Text
 from workers.systems.errors import BucketMissing, Nonsense, ObjectMissing
 
 if TYPE_CHECKING:
+    from workers.backup.drilled import Drilled
     from workers.health.asking import Asking
     from workers.settings import Settings
     from workers.systems.objects import Objects
@@ -47,14 +49,15 @@ def ask(asking: Asking) -> Answer:
     except BucketMissing as error:
         sentence = f"There are no backups: the bucket {bucket} does not exist."
         return Answer(Status.WARN, sentence, figure="none", details=(Text(text=error.hint),))
-    return judge(found, asking.settings, asking.now)
+    return judge(found, asking.settings, asking.now, drilled.last(asking.systems.objects, bucket))
 
 
-def judge(found: Found, settings: Settings, now: datetime) -> Answer:
-    """From the newest good set."""
+def judge(found: Found, settings: Settings, now: datetime, drill: Drilled | None = None) -> Answer:
+    """From the newest good set, and the last drill."""
     bucket = settings.ops.storage.backups_bucket
     facts = [("bucket", bucket), ("newest good set", found.name or "none")]
     facts += [("not good", words) for words in found.passed_over[:5]]
+    facts.append(("last drill", _drill(drill, now)))
     details = (Facts(items=tuple(facts)),)
     if found.finished_at is None:
         unfinished = f"; {count(len(found.passed_over), 'set')} without a manifest" if found.passed_over else ""
@@ -64,7 +67,24 @@ def judge(found: Found, settings: Settings, now: datetime) -> Answer:
     status, sentence = Status.OK, f"The last good backup is {duration(age)} old."
     if age > allowed:
         status, sentence = Status.FAIL, f"{sentence[:-1]}; {duration(allowed)} are allowed."
-    return Answer(status, sentence, f"{duration(age)} old", details, {"age_seconds": age}, own_fault=True)
+    if status is Status.OK and drill is not None and not drill.well:
+        status, sentence = Status.WARN, f"{sentence[:-1]}; the backup {drill.set_id} failed its drill."
+    figures = {"age_seconds": age}
+    if drill is not None:
+        figures |= {
+            "drill_age_seconds": max(0.0, (now - drill.at).total_seconds()),
+            "drill_well": float(drill.well),
+            "restore_seconds": drill.seconds,
+        }
+    return Answer(status, sentence, f"{duration(age)} old", details, figures, own_fault=True)
+
+
+def _drill(drill: Drilled | None, now: datetime) -> str:
+    if drill is None:
+        return "none yet: /mlflow drill"
+    ago = duration(max(0.0, (now - drill.at).total_seconds()))
+    how = f"restored in {duration(drill.seconds)}" if drill.well else f"FAILED: {drill.problem}"
+    return f"{drill.set_id}, {ago} ago, {how}"
 
 
 def newest(objects: Objects, bucket: str, now: datetime) -> Found:

@@ -11,37 +11,22 @@ import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, ClassVar, Final
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 
 from workers.backup import artifacts, sets
+from workers.backup.drilled import RECORD, Drilled
 from workers.health.amounts import count, duration, size
 from workers.operation import Facts, Operation, OperatorError, Plan, Progress, Report, Risk, Status
 from workers.restore import names
 from workers.restore.beside import restored_beside
-from workers.systems.errors import ObjectMissing, Unreachable
+from workers.systems.errors import Unreachable
 
 if TYPE_CHECKING:
     from workers.backup.manifest import Manifest
     from workers.systems import Systems
     from workers.systems.objects import Objects
 
-RECORD: Final = "drills/latest.json"
 SCRATCH: Final = "drills/scratch/"
-_AT_MOST: Final = 64 << 10
-
-
-class Drilled(BaseModel):
-    """What the last drill gave. seconds: of restoring the database, its measured RTO. problem: empty where well."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-    set_id: str
-    at: datetime
-    well: bool
-    seconds: float
-    database_bytes: int = 0
-    artifacts: int = 0
-    problem: str = ""
 
 
 class Drill(Operation):
@@ -100,14 +85,6 @@ class Drill(Operation):
         )
         _note(systems.objects, bucket, found, done)
         return _report(found, done, systems.settings.ops.restore.rto_seconds)
-
-
-def last(objects: Objects, bucket: str) -> Drilled | None:
-    """What the last drill gave; None where there was none. Raises ObjectsError."""
-    try:
-        return Drilled.model_validate_json(objects.read(bucket, RECORD, at_most=_AT_MOST))
-    except (ObjectMissing, ValidationError):
-        return None
 
 
 def _sample(systems: Systems, found: Manifest, progress: Progress) -> int:
