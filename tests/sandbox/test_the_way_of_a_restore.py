@@ -9,6 +9,10 @@ import requests
 
 from deploy.sandbox.slack.client import SlackPerson, words
 from deploy.sandbox.wiring import OPS_CHANNEL
+from tests.workers.restore.test_recover import delete_everything
+from workers import settings
+from workers.systems import Systems
+from workers.systems.cluster import Cluster
 
 SECONDS = 60
 AWAY_SECONDS = 5
@@ -141,3 +145,35 @@ def test_a_worker_killed_on_the_way_leaves_the_live_one_and_says_so(whole, peopl
 
 def test_without_a_set_there_is_a_sentence(whole, people):
     said(people["omar"], "restore database abcdef", "There is no backup abcdef")
+
+
+def test_a_broken_configuration_is_put_back_by_the_workers_own_account(whole, people):
+    said(people["omar"], "backup config", "read back and compared")
+    cluster = Cluster.connect(settings.load(whole.process_env))
+    before = cluster.configmap("mlflow-config")["data"]
+    cluster.patch_configmap("mlflow-config", {"data": {"BROKEN": "yes"}})
+    done = approved(people, "restore config --only configmap", "is as in the backup")
+    assert "configmap/mlflow-config is as in the backup" in words(done)
+    assert cluster.configmap("mlflow-config")["data"] == before
+
+
+def test_everything_is_gone_and_two_people_bring_it_back(whole, people, monkeypatch):
+    for name, value in whole.env.items():
+        if name.startswith("AWS_"):
+            monkeypatch.setenv(name, value)
+    said(people["omar"], "backup", "read back and compared")
+    before = runs(whole)
+    delete_everything(whole, Systems(settings.load(whole.process_env)))
+    message = said(people["omar"], "recover", "Waits for approval")
+    people["ada"].press(OPS_CHANNEL, message["ts"], "approve")
+    people["omar"].wait_for(lambda: "1 of 2" in words(now(people["omar"], message)) or None, deadline=SECONDS)
+    people["ben"].press(OPS_CHANNEL, message["ts"], "approve")
+    people["omar"].wait_for(
+        lambda: "MLflow is back after" in words(now(people["omar"], message)) or None, deadline=3 * SECONDS
+    )
+    assert runs(whole) >= before
+    details = "\n".join(map(words, people["omar"].thread(OPS_CHANNEL, message["ts"])))
+    assert "made, read back and deleted" in details
+    requests.get(
+        whole.env["MLFLOW_TRACKING_URI"] + "/api/2.0/mlflow/experiments/search?max_results=1", timeout=10
+    ).raise_for_status()

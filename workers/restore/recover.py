@@ -20,6 +20,7 @@ from workers.health.amounts import count, duration, listed, size
 from workers.operation import (
     AlreadySo,
     Change,
+    Facts,
     Operation,
     OperatorError,
     Plan,
@@ -27,7 +28,6 @@ from workers.operation import (
     Report,
     Risk,
     Status,
-    Table,
 )
 from workers.restore import applying, configuration, names, recreating, smoke
 from workers.restore.beside import restore_into
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 ANSWER_SECONDS: Final = 180.0
 READY_SECONDS: Final = 900.0
 PODS, ANSWERS = "Pods", "MLflow answers"
-DONE, SKIPPED, FAILED, LEFT = "done", "skipped", "failed", "not reached"
+DONE, SKIPPED, FAILED, LEFT = "done", "skipped, because it is so already", "FAILED", "not reached"
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ class Recover(Operation):
             progress.step(f"{step.name} ({duration(since - began)} since the beginning)")
             try:
                 lacks = step.missing()
-                said = step.do() if lacks else "so already"
+                said = step.do() if lacks else ""
                 told.append((step.name, DONE if lacks else SKIPPED, said, duration(time.monotonic() - since)))
             except OperatorError as error:
                 problem = error
@@ -273,14 +273,14 @@ def _report(
     systems: Systems, found: Manifest, told: list[tuple[str, str, str, str]], problem: OperatorError | None, took: float
 ) -> Report:
     allowed = systems.settings.ops.restore.rto_seconds
-    table = Table(columns=("step", "outcome", "what", "took"), rows=tuple(told))
+    steps = Facts(items=tuple((name, _told(outcome, what, seconds)) for name, outcome, what, seconds in told))
     if problem is not None:
         return Report(
             title="Recover MLflow",
             status=Status.FAIL,
             summary=f"It stopped after {duration(took)}: {problem.message} {problem.hint}".strip()
             + " Ask again once that is mended: it goes on from there.",
-            sections=(table,),
+            sections=(steps,),
             hints=(f"recover --from {found.id}", "health"),
         )
     within = "within" if took <= allowed else "more than"
@@ -289,6 +289,12 @@ def _report(
         status=Status.OK if took <= allowed else Status.WARN,
         summary=f"MLflow is back after {duration(took)}, {within} the {duration(allowed)} aimed at. It is as it was at "
         f"{found.finished_at:%Y-%m-%d %H:%M} UTC; what was written after that is lost.",
-        sections=(table,),
+        sections=(steps,),
         hints=("health", "backup"),
     )
+
+
+def _told(outcome: str, what: str, took: str) -> str:
+    if outcome == LEFT:
+        return outcome
+    return f"{outcome} in {took}: {what}" if outcome != SKIPPED else outcome
