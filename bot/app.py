@@ -17,6 +17,7 @@ from slack_bolt import App
 
 from bot import sender, slash
 from bot.buttons import Buttons
+from bot.choosing import Choosing
 from bot.client import TIMEOUT_SECONDS, web_client
 from bot.directory import Directory, groups_of
 from bot.http import BODY_BYTES, Delivered, wsgi
@@ -47,7 +48,10 @@ class Bot:
         )
         redis = connect(settings, answer_within_seconds=1.0)
         records = Records(redis)
-        self.app.command(slash.COMMAND)(slash.listener(settings.ops, records, self._directory.members))
+        choosing = Choosing(settings.ops, records, self._directory.members, web_client(settings, patient=False))
+        choosing.listen(self.app)
+        listener = slash.listener(settings.ops, records, self._directory.members)
+        self.app.command(slash.COMMAND)(choosing.around(listener))
         Buttons(settings.ops, redis, self._directory.members, web_client(settings, patient=False)).listen(self.app)
 
     def start(self) -> None:

@@ -30,15 +30,20 @@ def listener(ops: Ops, records: Records, members: policy.Members) -> Callable[[A
     """The Bolt listener for the slash command."""
 
     def on_command(ack: Ack, command: dict[str, Any]) -> None:
-        try:
-            text = answer(command, ops, records, members)
-        except Exception:  # noqa: BLE001 - logged under an id that its sender is told
-            incident = uuid.uuid4().hex[:8]
-            _log.exception("unexpected error", incident=incident)
-            text = f"Nothing was done: something unexpected happened (id {incident}). The bot's log has the details."
-        ack(text=without_secrets(text))
+        ack(text=answered(command, ops, records, members))
 
     return on_command
+
+
+def answered(command: dict[str, Any], ops: Ops, records: Records, members: policy.Members) -> str:
+    """As `answer`, whatever happens, and without secrets."""
+    try:
+        text = answer(command, ops, records, members)
+    except Exception:  # noqa: BLE001 - logged under an id that its sender is told
+        incident = uuid.uuid4().hex[:8]
+        _log.exception("unexpected error", incident=incident)
+        text = f"Nothing was done: something unexpected happened (id {incident}). The bot's log has the details."
+    return without_secrets(text)
 
 
 def answer(  # noqa: PLR0911 - each way out has its own words

@@ -147,6 +147,25 @@ def test_without_a_set_there_is_a_sentence(whole, people):
     said(people["omar"], "restore database abcdef", "There is no backup abcdef")
 
 
+def test_what_comes_back_can_be_chosen_in_a_window(whole, people):
+    omar = people["omar"]
+    said(omar, "backup database", "read back and compared")
+    assert omar.command(OPS_CHANNEL, "/mlflow restore").ok
+    view = omar.wait_for(omar.view, deadline=SECONDS)
+    assert "From which backup?" in words(view)
+    assert "Say which run" in str(omar.submit_view({"what": "run"}).errors)
+    known = {message["ts"] for message in omar.messages(OPS_CHANNEL)}
+    assert omar.submit_view({"what": "experiment", "name": "no such; thing", "set": "latest"}).ok
+
+    def asked():
+        fresh = [each for each in omar.messages(OPS_CHANNEL) if each["ts"] not in known]
+        return next((each for each in fresh if "restore experiment 'no such; thing'" in words(each)), None)
+
+    message = omar.wait_for(asked, deadline=SECONDS)
+    omar.wait_for(lambda: "Waits for approval" in words(now(omar, message)) or None, deadline=SECONDS)
+    omar.press(OPS_CHANNEL, message["ts"], "withdraw")
+
+
 def test_a_broken_configuration_is_put_back_by_the_workers_own_account(whole, people):
     said(people["omar"], "backup config", "read back and compared")
     cluster = Cluster.connect(settings.load(whole.process_env))
