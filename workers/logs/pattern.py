@@ -44,17 +44,23 @@ class Pattern:
 
     def found(self, text: str) -> bool:
         """True where it is in the text. Raises OperatorError where that takes too long to find out."""
-        began = time.monotonic()
+        if self._left <= 0:
+            raise self._too_long()
+        # Its own time only: other threads hold the interpreter in between.
+        began = time.thread_time()
         try:
-            # A timeout of 0 would be none.
-            return self._compiled.search(text, timeout=max(0.001, min(LINE_SECONDS, self._left))) is not None
+            return self._compiled.search(text, timeout=LINE_SECONDS) is not None
         except TimeoutError:
-            message = f"“{self._expression[:60]}” takes too long to search for."
-            hint = "Write it without a repetition within a repetition, such as (a+)+, or narrow --since or --pod."
-            raise OperatorError(message, hint) from None
+            raise self._too_long() from None
         except MemoryError:
             message = f"“{self._expression[:60]}” takes too much memory to search for."
             raise OperatorError(message, "Write it without a repetition within a repetition.") from None
         finally:
             with self._lock:
-                self._left -= time.monotonic() - began
+                self._left -= time.thread_time() - began
+
+    def _too_long(self) -> OperatorError:
+        return OperatorError(
+            f"“{self._expression[:60]}” takes too long to search for.",
+            "Write it without a repetition within a repetition, such as (a+)+, or narrow --since or --pod.",
+        )
