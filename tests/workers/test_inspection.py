@@ -2,6 +2,7 @@
 
 import base64
 import json
+import os
 
 import pytest
 import requests
@@ -26,7 +27,7 @@ from workers.operation import Facts, OperatorError, Status, Table, Text
 from workers.systems import Systems
 
 NAMESPACE = "data-platform"
-PASSWORD = "correct-horse-battery"  # noqa: S105 - made up
+PASSWORD = "correct-horse-battery"
 
 
 @pytest.fixture(scope="module")
@@ -52,9 +53,11 @@ def upstream():
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory, upstream):
+    pid = tmp_path_factory.mktemp("process") / "pid"
+    pid.write_text(str(os.getpid()))
     wiring = wiring_from(
         {
-            "mlflow": {"upstream": upstream, "version": "3.16.0"},
+            "mlflow": {"upstream": upstream, "version": "3.16.0", "pid_file": str(pid)},
             "secrets": {"mlflow-backend-secret": {"PASSWORD": PASSWORD, "URI": f"postgresql://m:{PASSWORD}@db/x"}},
         }
     )
@@ -174,8 +177,8 @@ def test_a_crashed_pod_is_described_with_why(do, broken, cluster):
 
 
 def test_the_deployment_is_described(do):
+    until(lambda: do("describe deployment").summary == "2 of 2 replicas are ready.")
     report = do("describe deployment")
-    assert report.summary == "2 of 2 replicas are ready."
     assert by_hand(report) == "kubectl describe -n data-platform deployment mlflow"
     assert ("strategy", "RollingUpdate") in next(each for each in report.sections if isinstance(each, Facts)).items
 
@@ -271,7 +274,9 @@ def test_events(do, cluster):
     report = do("events")
     assert "events" in report.summary
     table = next(each for each in report.sections if isinstance(each, Table))
-    assert any(row[3] == f"pod/{ready(cluster)[0]}" for row in do(f"events --about {ready(cluster)[0]}").sections[0].rows)
+    assert any(
+        row[3] == f"pod/{ready(cluster)[0]}" for row in do(f"events --about {ready(cluster)[0]}").sections[0].rows
+    )
     assert {row[1] for row in table.rows} <= {"normal", "warning"}
     assert by_hand(do("events --warnings")).endswith("--field-selector type=Warning")
 

@@ -182,7 +182,14 @@ def test_levels(text, level):
 
 
 def test_a_traceback_has_the_level_of_the_line_that_announces_it():
-    told = ["INFO ok", "ERROR boom", "Traceback (most recent call last):", '  File "a.py", line 3', "KeyError: 'a'", "INFO ok"]
+    told = [
+        "INFO ok",
+        "ERROR boom",
+        "Traceback (most recent call last):",
+        '  File "a.py", line 3',
+        "KeyError: 'a'",
+        "INFO ok",
+    ]
     sieve = Wanted(level="error").sieve(None)
     assert [text for text in told if sieve.passes(text)] == told[1:5]
     assert [level for level in LEVELS if Wanted(level=level).sieve(None).passes("  indented at the beginning")] == [
@@ -257,14 +264,18 @@ def test_times_as_people_say_them(text, ago):
     assert Since(lambda: NOW).convert(text, None, None) == ago.total_seconds()
 
 
-@pytest.mark.parametrize("text", ["", "soon", "0h", "2026-11-24", "2026-13-01", "1900-01-01", "-3h", "99999999h", "yesterdy"])
+@pytest.mark.parametrize(
+    "text", ["", "soon", "0h", "2026-11-24", "2026-13-01", "1900-01-01", "-3h", "99999999h", "yesterdy"]
+)
 def test_what_is_no_time_is_told(text):
     with pytest.raises(click.BadParameter, match="“"):
         Since(lambda: NOW).convert(text, None, None)
 
 
 def test_commands():
-    asked = grammar.parse("logs --pod 'x7 k2' --container mlflow --tail 50 --since 1h --grep 'a b' --level ERROR --previous")
+    asked = grammar.parse(
+        "logs --pod 'x7 k2' --container mlflow --tail 50 --since 1h --grep 'a b' --level ERROR --previous"
+    )
     assert asked == Logs(
         pod="x7 k2", container="mlflow", tail=50, since_seconds=3600, grep="a b", level="error", previous=True
     )
