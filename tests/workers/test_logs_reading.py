@@ -1,10 +1,12 @@
 """Logs read from a cluster that runs in this process, as the worker's own account may."""
 
+import json
 import threading
 import time
 import tracemalloc
 
 import pytest
+import requests
 
 from commands import grammar
 from deploy.sandbox.kubernetes.cluster import Options
@@ -170,6 +172,33 @@ def test_an_old_window_holds_nothing_and_says_so(do, say):
     assert report.summary.startswith("0 lines")
 
 
+def test_the_log_of_before_a_restart(do, cluster, say):
+    name = say(1, "INFO before the restart")
+    order = {"pod": name, "state": "CrashLoopBackOff"}
+    requests.post(f"{cluster.control}/faults", json=order, timeout=10).raise_for_status()
+    try:
+        until(lambda: "lastState" in json.dumps(_pod(cluster, name)) and _has_previous(do, name))
+        report = do(f"logs --pod {name} --previous")
+    finally:
+        requests.post(f"{cluster.control}/faults", json={"clear": True}, timeout=10).raise_for_status()
+        until(lambda: len(pods(cluster)) == 2)
+    assert report.title == "Logs before the last restart"
+    assert "--previous" in text(report)
+    table = next(each for each in report.sections if isinstance(each, Table))
+    assert any("password authentication failed" in row[3] for row in table.rows)
+
+
+def _pod(cluster, name):
+    return cluster.cluster.store.get(PODS, NAMESPACE, name)["status"]
+
+
+def _has_previous(do, name):
+    try:
+        return "password authentication failed" in text(do(f"logs --pod {name} --previous"))
+    except OperatorError:
+        return False
+
+
 def test_memory_does_not_grow_with_the_log(do, say):
     for _ in range(20):
         say(0, *(f"INFO bulk {number} " + "x" * 400 for number in range(1000)))
@@ -219,7 +248,7 @@ def test_a_stopped_following_keeps_what_it_has(do, say):
 
 def test_a_reading_can_be_stopped(do):
     with pytest.raises(Cancelled):
-        do("logs", Heard(stop=lambda steps: bool(steps)))
+        do("logs", Heard(stop=bool))
 
 
 def test_the_size_of_each_container(do, cluster, monkeypatch, tmp_path):
