@@ -168,6 +168,23 @@ def test_the_state_of_the_cluster(vera, pods):
     assert ask(vera, "howto shell", "kubectl exec -n data-platform -it")
 
 
+def test_the_size_of_logs_in_a_container(vera, pods):
+    before = {message["ts"] for message in vera.messages(OPS_CHANNEL)}
+    assert vera.command(OPS_CHANNEL, f"/mlflow logs size --pod {pods[0]}").ok
+
+    def measured():
+        new = [each for each in vera.messages(OPS_CHANNEL) if each["ts"] not in before]
+        # How much there is differs from one computer to another.
+        return next((each for each in new if "*Size of logs*" in words(each)), None)
+
+    report = vera.wait_for(measured, deadline=70)
+    told = thread(vera, report, "By hand")
+    assert f"{pods[0]}/mlflow" in told
+    assert "/var/log" in told
+    assert f"kubectl exec -n data-platform {pods[0]} -c mlflow -- du -sxk /var/log" in told
+    assert ask(vera, "logs size --pod nosuchpod", "There is no pod “nosuchpod”")
+
+
 def test_manifests_are_shown_without_secrets(vera, sandbox):
     report = ask(vera, "manifest secret --as file", "masked")
     vera.wait_for(lambda: files(vera, report) or None, deadline=SECONDS)

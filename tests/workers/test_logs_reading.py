@@ -1,6 +1,7 @@
 """Logs read from a cluster that runs in this process, as the worker's own account may."""
 
 import json
+import re
 import threading
 import time
 import tracemalloc
@@ -15,10 +16,13 @@ from deploy.sandbox.kubernetes.resources import PODS
 from deploy.sandbox.kubernetes.testing import running_cluster, until
 from deploy.sandbox.kubernetes.wiring import wiring_from
 from workers import engine, settings
+from workers.logs import show
 from workers.logs import size as sizes
 from workers.logs.size import LogsSize
 from workers.operation import Attachment, Cancelled, OperatorError, Status, Table, Text
 from workers.systems import Systems
+from workers.systems.errors import ClusterError, ClusterNotFound, ClusterUnreachable
+from workers.systems.inside import run_inside
 
 NAMESPACE = "data-platform"
 
@@ -281,6 +285,46 @@ def test_a_du_that_does_not_end_is_told(systems, monkeypatch):
     report = LogsSize().run(systems, Heard())
     told = next(each for each in report.sections if isinstance(each, Text) and each.title == "Not measured")
     assert "did not end within 1 s" in told.text
+
+
+def test_a_log_without_an_end_is_read_for_so_long(do, say, monkeypatch):
+    say(0, *(f"INFO endless {number}" for number in range(1000)))
+    monkeypatch.setattr(show, "READ_SECONDS", -1.0)
+    report = do("logs --grep endless")
+    assert report.status is Status.WARN
+    assert "2 logs took too long to be read to the end" in report.summary
+
+
+@pytest.mark.parametrize(
+    ("pod", "container", "kind", "said"),
+    [
+        ("nosuch-0", "mlflow", ClusterNotFound, "not found"),
+        ("", "nosuch", ClusterError, "container nosuch is not valid"),
+    ],
+)
+def test_a_program_in_a_container_that_is_not_there(systems, cluster, pod, container, kind, said):
+    with pytest.raises(kind, match=said):
+        run_inside(systems.cluster, pod or name_of(pods(cluster)[0]), container, ["true"], seconds=5)
+
+
+def test_a_program_tells_its_output_and_its_exit_code(systems, cluster):
+    name = name_of(pods(cluster)[0])
+    ended = run_inside(systems.cluster, name, "mlflow", ["sh", "-c", "echo out é; echo err >&2; exit 3"], seconds=5)
+    assert (ended.output, ended.errors, ended.code, ended.problem) == ("out é\n", "err\n", 3, "")
+    with pytest.raises(ClusterError, match="more than can be read"):
+        run_inside(systems.cluster, name, "mlflow", ["seq", "1", "10000000"], seconds=20)
+
+
+def test_an_api_server_that_is_away(cluster, free_port, tmp_path):
+    elsewhere = tmp_path / "kubeconfig"
+    text = cluster.kubeconfig.read_text()
+    elsewhere.write_text(re.sub(r"(server: https?://127.0.0.1:)\d+", rf"\g<1>{free_port}", text))
+    away = Systems(settings.load({"KUBECONFIG": str(elsewhere)}))
+    with pytest.raises(ClusterUnreachable):
+        run_inside(away.cluster, "any", "mlflow", ["true"], seconds=5)
+    for words in ("logs", "logs --follow 5s", "logs size", "status", "events", "top", "howto shell"):
+        with pytest.raises(ClusterUnreachable):
+            engine.perform(grammar.parse(words), away, Heard())
 
 
 def test_without_the_permission_it_names_the_verb(cluster, systems):

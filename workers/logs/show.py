@@ -7,6 +7,7 @@ without --since just so many lines are asked of each container as can be shown.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
@@ -48,17 +49,24 @@ IN_MESSAGE: Final = 25
 MESSAGE_WIDTH: Final = 250
 FILE_CHARACTERS: Final = 2_000_000
 READERS: Final = 8
+READ_SECONDS: Final = 90.0
+"""A log that is written as fast as it is read has no end; then what was read until now is shown."""
 LOOK_SECONDS: Final = 0.5
 KINDS: Final = 8
 
 
 @dataclass
 class Reading:
-    """What was read. without: containers that have no log; missed: those that could not be read, and why."""
+    """What was read.
+
+    broken_off: how many logs were too long to be read to their end. without: containers that have no log; missed: those
+    that could not be read, and why.
+    """
 
     newest: Newest
     groups: Groups = field(default_factory=Groups)
     read: int = 0
+    broken_off: int = 0
     without: list[str] = field(default_factory=list)
     missed: list[ClusterError] = field(default_factory=list)
 
@@ -102,14 +110,14 @@ class Logs(Operation):
         pattern: Pattern | None,
         progress: Progress,
     ) -> Reading:
-        reading, stop = Reading(Newest(self.tail)), threading.Event()
+        reading, stop, until = Reading(Newest(self.tail)), threading.Event(), time.monotonic() + READ_SECONDS
         # A filter finds the newest lines that pass only where all are looked at.
         tail = self.tail if wanted.everything and self.since_seconds is None else None
         with ThreadPoolExecutor(READERS) as pool:
-            futures: dict[Future[tuple[Groups, int]], Container] = {}
+            futures: dict[Future[_Read], Container] = {}
             try:
                 for each in containers:
-                    source = _Source(cluster, each, self.since_seconds, tail, self.previous)
+                    source = _Source(cluster, each, self.since_seconds, tail, self.previous, until)
                     found = partial(_read_one, source, wanted, pattern, reading.newest, stop)
                     futures[pool.submit(found)] = each
                 _wait(list(futures), progress)
@@ -142,11 +150,13 @@ class Logs(Operation):
             summary += f"; {count(errors, 'error')} of {count(len(reading.groups.ranked()), 'kind')}"
         if reading.newest.added > len(lines):
             summary += f"; {reading.newest.added - len(lines):,} older ones are left out"
+        if reading.broken_off:
+            summary += f"; {count(reading.broken_off, 'log')} took too long to be read to the end"
         if reading.missed:
             summary += f"; {count(len(reading.missed), 'log')} could not be read"
         return Report(
             title=self.title,
-            status=Status.WARN if errors or reading.missed else Status.OK,
+            status=Status.WARN if errors or reading.missed or reading.broken_off else Status.OK,
             summary=f"{summary}.",
             sections=(
                 *sections(lines, reading.groups),
@@ -185,6 +195,7 @@ class _Source:
     since_seconds: int | None
     tail: int | None
     previous: bool
+    until: float
 
     def lines(self) -> Iterator[str]:
         return self.cluster.log_lines(
@@ -196,21 +207,30 @@ class _Source:
         )
 
 
+@dataclass(frozen=True)
+class _Read:
+    """The errors among the lines that passed, and how many lines there were; whole: read to its end."""
+
+    groups: Groups
+    lines: int
+    whole: bool
+
+
 class _Stopped(Exception):  # noqa: N818 - control flow between threads
     pass
 
 
-def _read_one(
-    source: _Source, wanted: Wanted, pattern: Pattern | None, newest: Newest, stop: threading.Event
-) -> tuple[Groups, int]:
-    """The errors among the lines that pass, and how many lines there were."""
-    groups, sieve, read, at = Groups(), wanted.sieve(pattern), 0, 0
+def _read_one(source: _Source, wanted: Wanted, pattern: Pattern | None, newest: Newest, stop: threading.Event) -> _Read:
+    groups, sieve, read, at, whole = Groups(), wanted.sieve(pattern), 0, 0, True
 
     def passing() -> Iterator[str]:
-        nonlocal read, at
+        nonlocal read, at, whole
         for raw in source.lines():
             if stop.is_set():
                 raise _Stopped
+            if time.monotonic() > source.until:
+                whole = False
+                return
             read += 1
             moment, text = parted(raw)
             at = at if moment is None else moment
@@ -219,10 +239,10 @@ def _read_one(
                 yield raw
 
     groups.read(passing(), source.container.pod)
-    return groups, read
+    return _Read(groups, read, whole)
 
 
-def _wait(futures: list[Future[tuple[Groups, int]]], progress: Progress) -> None:
+def _wait(futures: list[Future[_Read]], progress: Progress) -> None:
     left = set(futures)
     while left:
         done, left = wait(left, timeout=LOOK_SECONDS)
@@ -235,9 +255,9 @@ def _wait(futures: list[Future[tuple[Groups, int]]], progress: Progress) -> None
         progress.checkpoint()
 
 
-def _take(future: Future[tuple[Groups, int]], container: Container, reading: Reading) -> None:
+def _take(future: Future[_Read], container: Container, reading: Reading) -> None:
     try:
-        groups, read = future.result()
+        found = future.result()
     except ClusterForbidden:
         raise
     except (ClusterNotReady, ClusterNotFound):
@@ -246,8 +266,9 @@ def _take(future: Future[tuple[Groups, int]], container: Container, reading: Rea
     except ClusterError as error:
         reading.missed.append(error)
         return
-    reading.groups.merge(groups)
-    reading.read += read
+    reading.groups.merge(found.groups)
+    reading.read += found.lines
+    reading.broken_off += not found.whole
 
 
 def sections(lines: list[Line], groups: Groups) -> tuple[Section, ...]:

@@ -6,9 +6,8 @@ a home directory or a volume. What a container has written to standard output st
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
-from functools import partial
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
@@ -28,6 +27,7 @@ LARGE_BYTES: Final = 1024**3
 """A gibibyte: as much as a small node has to spare for one container."""
 DU_SECONDS: Final = 45.0
 AT_ONCE: Final = 4
+LOOK_SECONDS: Final = 0.5
 KIB: Final = 1024
 _GIVEN: Final = ("configMap", "secret", "projected", "downwardAPI")
 """Volumes that nobody writes into."""
@@ -63,6 +63,7 @@ class LogsSize(Operation):
     name: ClassVar[str] = "logs-size"
     risk: ClassVar[Risk] = Risk.READ
     timeout_seconds: ClassVar[int] = 240
+    long: ClassVar[bool] = True
 
     pod: str = ""
 
@@ -84,11 +85,18 @@ class LogsSize(Operation):
         found: list[Measured] = []
         missed: list[str] = []
         with ThreadPoolExecutor(AT_ONCE) as pool:
-            answers = list(pool.map(partial(_measure, systems.cluster), places))
-            for number, (measured, why) in enumerate(answers, start=1):
-                found += measured
-                missed += why
-                progress.advance(number, len(places), "containers")
+            left = {pool.submit(_measure, systems.cluster, place) for place in places}
+            try:
+                while left:
+                    done, left = wait(left, timeout=LOOK_SECONDS)
+                    for measured, why in (future.result() for future in done):
+                        found += measured
+                        missed += why
+                    progress.advance(len(places) - len(left), len(places), "containers")
+                    progress.checkpoint()
+            except BaseException:  # Cancelled and TimedOut too: what has not begun is not begun any more
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
         return _report(self.title, found, missed, places, systems)
 
 

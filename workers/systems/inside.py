@@ -1,7 +1,7 @@
 """A program in a container of a pod, as `kubectl exec` runs it.
 
 Traps this avoids: the client's `stream` puts another `call_api` into its ApiClient while it runs, so each program gets
-a client of its own; it keeps all output for ever, so output is counted and cut here; and it waits without end.
+a client of its own; it keeps all output for ever, so frames are read here, up to a length; and it waits without end.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any, Final
 from workers.systems.errors import ClusterError, ClusterForbidden, ClusterNotFound, ClusterUnreachable
 
 if TYPE_CHECKING:
+    import websocket
+
     from workers.systems.cluster import Cluster
 
 MOST_BYTES: Final = 1_000_000
@@ -45,9 +47,9 @@ def run_inside(cluster: Cluster, pod: str, container: str, command: list[str], *
     from kubernetes.stream import stream
 
     websocket.setdefaulttimeout(cluster.answer_within_seconds)
-    until = time.monotonic() + seconds
     api = CoreV1Api(ApiClient(cluster.api.configuration))
-    held: dict[int, bytes] = {_OUT: b"", _ERRORS: b"", _END: b""}
+    held = {_OUT: bytearray(), _ERRORS: bytearray(), _END: bytearray()}
+    until = time.monotonic() + seconds
     try:
         connection: Any = stream(
             api.connect_get_namespaced_pod_exec,
@@ -63,16 +65,8 @@ def run_inside(cluster: Cluster, pod: str, container: str, command: list[str], *
             _preload_content=False,
         )
         try:
-            while connection.is_open():
-                left = until - time.monotonic()
-                if left <= 0 or sum(map(len, held.values())) > MOST_BYTES:
-                    message = f"{command[0]} in {pod}/{container} did not end within {seconds:.0f} s."
-                    if left > 0:
-                        message = f"{command[0]} in {pod}/{container} writes more than can be read."
-                    raise ClusterError(message)
-                connection.update(timeout=min(left, 1.0))
-                for channel in held:
-                    held[channel] += connection.read_channel(channel)
+            if not _taken(connection.sock, held, until):
+                raise ClusterError(f"{command[0]} in {pod}/{container} did not end within {seconds:.0f} s.")
         finally:
             with contextlib.suppress(websocket.WebSocketException, OSError):
                 connection.close()
@@ -84,7 +78,32 @@ def run_inside(cluster: Cluster, pod: str, container: str, command: list[str], *
     return _ended(held)
 
 
-def _ended(held: dict[int, bytes]) -> Ended:
+def _taken(sock: websocket.WebSocket, held: dict[int, bytearray], until: float) -> bool:
+    """Read frame by frame to the end; False where there is none until then. Raises ClusterError where it is too much.
+
+    The client's own `update` reads all that has come before it returns, however much that is.
+    """
+    import websocket
+
+    while (left := until - time.monotonic()) > 0:
+        sock.settimeout(min(left, 1.0))
+        try:
+            opcode, frame = sock.recv_data_frame(control_frame=True)
+        except websocket.WebSocketTimeoutException:
+            continue
+        if opcode == websocket.ABNF.OPCODE_CLOSE:
+            return True
+        if opcode not in {websocket.ABNF.OPCODE_BINARY, websocket.ABNF.OPCODE_TEXT} or not frame.data:
+            continue
+        channel = held.get(frame.data[0])
+        if channel is not None:
+            channel += frame.data[1:]
+        if sum(map(len, held.values())) > MOST_BYTES:
+            raise ClusterError("A program in a pod writes more than can be read.")
+    return False
+
+
+def _ended(held: dict[int, bytearray]) -> Ended:
     output, errors = (held[channel].decode("utf-8", "replace") for channel in (_OUT, _ERRORS))
     try:
         status = json.loads(held[_END])
@@ -101,7 +120,7 @@ def _ended(held: dict[int, bytes]) -> Ended:
 
 def _refusal(cluster: Cluster, pod: str, reason: str) -> ClusterError:
     status = _HANDSHAKE.search(reason)
-    said = _SAID.search(reason.replace('\\"', '"') if '\\"message' in reason else reason)
+    said = _SAID.search(reason)
     words = said[1][:300] if said else ""
     match status[1] if status else "":
         case "403":
