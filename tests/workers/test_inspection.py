@@ -299,9 +299,10 @@ def test_top(do, cluster):
     until(lambda: _has_figures(do, cluster))
     report = do("top")
     assert all(name in told(report) for name in ready(cluster))
-    assert "kubectl top -n data-platform pods -l app=mlflow --containers" in by_hand(report)
+    assert "kubectl top -n data-platform pod -l app=mlflow --containers" in by_hand(report)
     one = do(f"top --pod {ready(cluster)[0]}")
     assert ready(cluster)[1] not in told(one)
+    assert by_hand(one) == f"kubectl top -n data-platform pod {ready(cluster)[0]} --containers"
 
 
 def _has_figures(do, cluster):

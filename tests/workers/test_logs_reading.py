@@ -99,7 +99,8 @@ def test_lines_of_several_pods_are_merged_by_time(do, say):
     assert report.status is Status.OK
     assert report.summary.startswith("12 lines of ")
     assert "from 2 containers" in report.summary
-    assert "kubectl logs -n data-platform -l app=mlflow" in text(report)
+    by_hand = "kubectl logs -n data-platform -l app=mlflow --prefix --all-containers --timestamps --tail=-1"
+    assert f"{by_hand} | grep -iE -- merged-" in text(report)
     assert report.hints
 
 

@@ -42,6 +42,7 @@ class Top(Operation):
             message = "metrics-server is installed but does not answer, so what pods use is not known."
             raise OperatorError(message, "See kubectl get apiservice v1beta1.metrics.k8s.io.") from None
         usage = list({name_of(item): item for item in usage if name_of(item) in wanted}.values())
+        which = [(name,) for name in wanted] if self.pod else [("-l", each) for each in selectors]
         answer = resources.judge(usage, pods, settings)
         if not answer.details:
             raise OperatorError(answer.sentence, "Ask again in a minute.")
@@ -51,7 +52,7 @@ class Top(Operation):
             summary=f"{answer.sentence.rstrip('.')} ({answer.figure}).",
             sections=(
                 *answer.details,
-                by_hand(*(kubectl(settings, "top", "pods", "-l", each, "--containers") for each in selectors)),
+                by_hand(*(kubectl(settings, "top", "pod", *each, "--containers") for each in which)),
             ),
             hints=("resources --memory :8Gi --dry-run", "scale 4 --dry-run", "status"),
         )

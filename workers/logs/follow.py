@@ -22,7 +22,7 @@ from workers.inspection.by_hand import by_hand, kubectl
 from workers.inspection.finding import Container, chosen
 from workers.logs.lines import CHARACTERS, Line, parted, written
 from workers.logs.pattern import Pattern
-from workers.logs.show import MOST_LINES, attachments, sections
+from workers.logs.show import MOST_LINES, attachments, sections, which
 from workers.logs.sieve import Level, Sieve, Wanted
 from workers.operation import Cancelled, Operation, OperatorError, Progress, Report, Risk, Status, Text
 from workers.systems.errors import ClusterError, ClusterForbidden, ClusterNotFound, ClusterNotReady, GatewayError
@@ -169,11 +169,11 @@ class _Follower:
         return [Container(each.pod, each.name, 0, running=True) for each in found]
 
     def _by_hand(self) -> str:
-        settings = self._systems.settings
-        pods = {key.pod for key in self._seen}
-        which = tuple(pods) if len(pods) == 1 else ("-l", settings.ops.kubernetes.selector, "--prefix")
+        settings, keys = self._systems.settings, list(self._seen)
         container = ("-c", self._asked.container) if self._asked.container else ("--all-containers",)
-        return kubectl(settings, "logs", *which, *container, "--follow", "--tail=0")
+        return kubectl(
+            settings, "logs", *which(keys, settings, one=bool(self._asked.pod)), *container, "--follow", "--tail=0"
+        )
 
     def _note(self, key: Container) -> _Seen:
         return self._seen.setdefault(key, _Seen(self._wanted.sieve(self._pattern)))

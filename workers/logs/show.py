@@ -6,6 +6,7 @@ without --since just so many lines are asked of each container as can be shown.
 
 from __future__ import annotations
 
+import shlex
 import threading
 import time
 from collections.abc import Iterator
@@ -53,6 +54,8 @@ READ_SECONDS: Final = 90.0
 """A log that is written as fast as it is read has no end; then what was read until now is shown."""
 LOOK_SECONDS: Final = 0.5
 KINDS: Final = 8
+KUBECTL_AT_ONCE: Final = 5
+"""Logs that kubectl reads at a time unless it is told another number (kubectl logs --help)."""
 
 
 @dataclass
@@ -168,21 +171,25 @@ class Logs(Operation):
         )
 
     def _by_hand(self, containers: list[Container], settings: Settings) -> str:
-        which = (containers[0].pod,) if self.pod else ("-l", settings.ops.kubernetes.selector, "--prefix")
-        return kubectl(
+        line = kubectl(
             settings,
             "logs",
-            *which,
+            *which(containers, settings, one=bool(self.pod)),
             *(("-c", containers[0].name) if self.container else ("--all-containers",)),
             "--timestamps",
-            f"--since={self.since_seconds}s" if self.since_seconds else f"--tail={self.tail}",
+            # With a label kubectl shows ten lines only, where it is not told how many.
+            *((f"--since={self.since_seconds}s", "--tail=-1") if self.since_seconds else ()),
+            *(() if self.since_seconds else ("--tail=-1" if self.grep or self.level else f"--tail={self.tail}",)),
             *(("--previous",) if self.previous else ()),
         )
+        return f"{line} | {shlex.join(('grep', '-iE', '--', self.grep))}" if self.grep else line
 
     def _hints(self, errors: int) -> tuple[str, ...]:
         again = f" --pod {self.pod}" if self.pod and " " not in self.pod else ""
         if self.previous:
             return (f"logs{again}", "events")
+        if errors and self.level in {"error", "critical"}:
+            return ("events --warnings", f"logs{again} --follow 60s", "health")
         if errors:
             return (f"logs{again} --level error --since 1h", f"logs{again} --follow 60s", "health")
         return (f"logs{again} --follow 60s", "logs size")
@@ -269,6 +276,14 @@ def _take(future: Future[_Read], container: Container, reading: Reading) -> None
     reading.groups.merge(found.groups)
     reading.read += found.lines
     reading.broken_off += not found.whole
+
+
+def which(containers: list[Container], settings: Settings, *, one: bool) -> tuple[str, ...]:
+    """The words by which kubectl logs finds these containers. one: they are of one pod."""
+    if one:
+        return (containers[0].pod,)
+    more = (f"--max-log-requests={len(containers)}",) if len(containers) > KUBECTL_AT_ONCE else ()
+    return ("-l", settings.ops.kubernetes.selector, "--prefix", *more)
 
 
 def sections(lines: list[Line], groups: Groups) -> tuple[Section, ...]:

@@ -139,7 +139,7 @@ class Cluster:
         path = self._path("pods", pod) + "/log"
         asked = {"sinceSeconds": since_seconds, "tailLines": tail_lines, "previous": "true" if previous else None}
         given: dict[str, Any] = {name: value for name, value in asked.items() if value is not None}
-        response = self._open(path, container=container, timestamps="true", **given)
+        response = self._open(path, container=container, **given, timestamps="true")
         try:
             yield from _lines(response)
         except urllib3.exceptions.HTTPError as error:
