@@ -63,6 +63,13 @@ NEEDED: Final = (
     Permission("get", "", "secrets", "config show, backup", lambda names: names.secret),
     Permission("list", "cert-manager.io", "certificates", "cert renew, backup"),
     Permission("update", "cert-manager.io", "certificates/status", "cert renew"),
+    Permission("list", "apps", "deployments", "status, describe"),
+    Permission("list", "apps", "statefulsets", "status"),
+    Permission("list", "apps", "daemonsets", "status"),
+    Permission("list", "batch", "jobs", "status"),
+    Permission("list", "networking.k8s.io", "ingresses", "status"),
+    Permission("get", "", "pods/exec", "logs size"),
+    Permission("create", "", "pods/exec", "logs size"),
 )
 HELPFUL: Final = (
     Permission("list", "", "nodes", "scale, resources: room on the nodes", everywhere=True),

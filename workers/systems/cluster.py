@@ -123,12 +123,23 @@ class Cluster:
         """What pods use now, as metrics-server last measured. ClusterNotFound where it is not installed."""
         return self.list(self._path("pods", group="apis/metrics.k8s.io/v1beta1"), labelSelector=selector)
 
-    def log_lines(self, pod: str, container: str, *, since_seconds: int, tail_lines: int) -> Iterator[str]:
-        """A container's log, oldest line first, each begun by its RFC 3339 time; read as it arrives."""
+    def log_lines(
+        self,
+        pod: str,
+        container: str,
+        *,
+        since_seconds: int | None = None,
+        tail_lines: int | None = None,
+        previous: bool = False,
+    ) -> Iterator[str]:
+        """A container's log, oldest line first, each begun by its RFC 3339 time; read as it arrives.
+
+        previous: before its last restart.
+        """
         path = self._path("pods", pod) + "/log"
-        response = self._open(
-            path, container=container, sinceSeconds=since_seconds, tailLines=tail_lines, timestamps="true"
-        )
+        asked = {"sinceSeconds": since_seconds, "tailLines": tail_lines, "previous": "true" if previous else None}
+        given: dict[str, Any] = {name: value for name, value in asked.items() if value is not None}
+        response = self._open(path, container=container, **given, timestamps="true")
         try:
             yield from _lines(response)
         except urllib3.exceptions.HTTPError as error:

@@ -1,0 +1,1 @@
+"""Looking at what is in the cluster, and saying how to look at it by hand."""
