@@ -9,6 +9,7 @@ a code span.
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -310,6 +311,9 @@ def to_terminal(report: Report, console: Console, *, details: bool = False) -> N
     for each in report.attachments:
         rows = each.content.count("\n")
         console.print(Line(f"  {each.filename}: {rows:,} lines; --json has them", style="dim"))
+    for name, words in (("undo", report.undo), *(("next", hint) for hint in report.hints)):
+        if words:
+            console.print(Line(f"  {name}: mlflow-ops run {shlex.quote(words)}", style="dim"))
     console.print(Line(f"\n{report.took_seconds:.1f} s", style="dim"))
 
 
