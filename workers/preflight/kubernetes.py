@@ -77,19 +77,31 @@ HELPFUL: Final = (
 )
 """What we can do without: of the whole cluster, so that it may have been left out on purpose."""
 
-FOR_RECOVERY: Final = tuple(
-    Permission(verb, group, resource, "restore config, recover")
-    for group, resources in {
-        "": ("configmaps", "secrets", "services"),
-        "apps": ("deployments",),
-        "networking.k8s.io": ("ingresses",),
-        "autoscaling": ("horizontalpodautoscalers",),
-        "policy": ("poddisruptionbudgets",),
-        "batch": ("cronjobs",),
-        "cert-manager.io": ("certificates",),
-    }.items()
-    for resource in resources
-    for verb in ("create", "get", "update")
+_RECOVERY: Final = "restore config, recover"
+FOR_RECOVERY: Final = (
+    Permission("create", "", "configmaps", _RECOVERY),
+    Permission("get", "", "configmaps", _RECOVERY, lambda names: names.configmap),
+    Permission("update", "", "configmaps", _RECOVERY, lambda names: names.configmap),
+    Permission("create", "", "secrets", _RECOVERY),
+    *(
+        Permission(verb, "", "secrets", _RECOVERY, name)
+        for verb in ("get", "update")
+        for name in (lambda names: names.secret, lambda names: names.tls_secret)
+    ),
+    *(
+        Permission(verb, group, resource, _RECOVERY)
+        for group, resources in {
+            "": ("services",),
+            "apps": ("deployments",),
+            "networking.k8s.io": ("ingresses",),
+            "autoscaling": ("horizontalpodautoscalers",),
+            "policy": ("poddisruptionbudgets",),
+            "batch": ("cronjobs",),
+            "cert-manager.io": ("certificates",),
+        }.items()
+        for resource in resources
+        for verb in ("create", "get", "update")
+    ),
 )
 """What may be bound for as long as a recovery takes: deploy/kubernetes/recovery-role.yaml."""
 
