@@ -32,6 +32,7 @@ _CHOICES: Final = {
     "database": "The database, beside the live one, then switched",
     "artifacts": "Artifacts that are missing or differ",
     "config": "The objects in the cluster",
+    "all": "All of these: database, artifacts, objects",
     "experiment": "One deleted experiment",
     "run": "One deleted run",
     "undo": "Undo the last restore of the database",

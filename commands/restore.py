@@ -10,6 +10,7 @@ from workers.restore.aside import RestorePrune
 from workers.restore.configuration import ONLY, RestoreConfiguration
 from workers.restore.database import RestoreDatabase, RestoreUndo
 from workers.restore.drill import Drill
+from workers.restore.everything import RestoreAll
 from workers.restore.one import RestoreExperiment, RestoreRun
 from workers.restore.recover import Recover
 
@@ -65,6 +66,15 @@ def _config(set_: str, only: str) -> RestoreConfiguration:
     return RestoreConfiguration(set=set_, only=kinds)
 
 
+@change("all", examples=("restore all --dry-run", "restore all 1a2b3c"))
+@click.argument("set_", metavar="[latest|ID]", default="latest")
+def _all(set_: str) -> RestoreAll:
+    """All that a backup holds: artifacts, then the database, then the configuration, each as its own command does it.
+    Needs two approvals.
+    """
+    return RestoreAll(set=set_)
+
+
 @change("run", examples=("restore run 0a1b2c3d4e5f60718293a4b5c6d7e8f9", "restore run 0a1b2c3d --dry-run"))
 @click.argument("run_id", metavar="RUN")
 @click.option("--from", "set_", metavar="ID", default="latest", help="The backup to take it from; else the latest.")
@@ -107,6 +117,6 @@ def recover(set_: str) -> Recover:
 restore = group(
     "restore",
     _database,
-    *(_artifacts, _config, _run, _experiment, _undo, _prune),
+    *(_artifacts, _config, _all, _run, _experiment, _undo, _prune),
     meaning="Bring back what a backup holds.",
 )
