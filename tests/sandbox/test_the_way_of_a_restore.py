@@ -1,5 +1,7 @@
 """A restore on a whole sandbox, by two people: what was deleted is back, and MLflow is away for the switch only."""
 
+import os
+import re
 import threading
 import time
 
@@ -16,6 +18,10 @@ from workers.systems.cluster import Cluster
 
 SECONDS = 60
 AWAY_SECONDS = 5
+MEGABYTES = int(os.environ.get("MLFLOW_OPS_RESTORE_MEGABYTES", "20"))
+"""How much is added to the database; by hand also 1,100."""
+LONG_SECONDS = SECONDS + MEGABYTES
+WRITE_SECONDS = 0.5
 
 
 @pytest.fixture(scope="module")
@@ -45,10 +51,10 @@ def said(person, text, part, seconds=SECONDS):
     return person.wait_for(found, deadline=seconds)
 
 
-def approved(people, text, part):
+def approved(people, text, part, seconds=SECONDS):
     message = said(people["omar"], text, "Waits for approval")
     people["ada"].press(OPS_CHANNEL, message["ts"], "approve")
-    people["omar"].wait_for(lambda: part in words(now(people["omar"], message)) or None, deadline=SECONDS)
+    people["omar"].wait_for(lambda: part in words(now(people["omar"], message)) or None, deadline=seconds)
     return now(people["omar"], message)
 
 
@@ -117,6 +123,62 @@ def test_deleted_runs_are_back_and_the_restore_can_be_undone(whole, people):
     again = approved(people, "restore database latest", "nobody could get in for")
     assert "mlflow is the backup" in words(again)
     assert runs(whole) == before
+
+
+class Writer:
+    """Begins a run again and again; those that MLflow has taken, and how many tries failed."""
+
+    def __init__(self, url):
+        self.url = f"{url}/api/2.0/mlflow/runs/create"
+        self.stop = threading.Event()
+        self.taken, self.failed = [], 0
+        self.thread = threading.Thread(target=self.write)
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.stop.set()
+        self.thread.join()
+
+    def write(self):
+        while not self.stop.is_set():
+            body = {"experiment_id": "0", "start_time": int(time.time() * 1000)}
+            try:
+                answer = requests.post(self.url, json=body, timeout=10, headers={"Connection": "close"})
+                answer.raise_for_status()
+                self.taken.append(answer.json()["run"]["info"]["run_id"])
+            except requests.RequestException:
+                self.failed += 1
+            self.stop.wait(WRITE_SECONDS)
+
+
+def there(whole, ids):
+    with psycopg.connect(whole.env["MLFLOW_OPS_DATABASE_URL"], autocommit=True) as connection:
+        found = connection.execute("SELECT run_uuid FROM runs WHERE run_uuid = ANY(%s)", (ids,)).fetchall()
+    return {run for (run,) in found}
+
+
+def test_what_is_lost_is_what_was_told(whole, people, record_testsuite_property):
+    with psycopg.connect(whole.env["MLFLOW_OPS_DATABASE_URL"], autocommit=True) as connection:
+        (run,) = connection.execute("SELECT run_uuid FROM runs LIMIT 1").fetchone()
+        connection.execute(
+            "INSERT INTO metrics (key, value, timestamp, run_uuid, step, is_nan) "
+            "SELECT md5((n %% 100)::text), random(), n, %s, n, false FROM generate_series(1, %s) n",
+            (run, MEGABYTES * 5000),
+        )
+    said(people["omar"], "backup database", "read back and compared", LONG_SECONDS)
+    with Writer(whole.env["MLFLOW_TRACKING_URI"]) as writer, Client(whole.env["MLFLOW_TRACKING_URI"]) as client:
+        done = approved(people, "restore database latest", "nobody could get in for", LONG_SECONDS)
+        time.sleep(3 * WRITE_SECONDS)
+    lost = set(writer.taken) - there(whole, writer.taken)
+    assert client.longest < AWAY_SECONDS
+    told = int(re.search(r"([\d,]+) runs? and", words(done))[1].replace(",", ""))
+    record_testsuite_property("away", f"{MEGABYTES} MB: {client.longest:.2f} s; {told} of {len(writer.taken)} runs lost")
+    assert 0 < len(lost) <= told <= len(lost) + writer.failed
+    assert there(whole, writer.taken[-1:])
+    said(people["omar"], "restore prune --all --dry-run", "Nothing was changed")
 
 
 @pytest.mark.parametrize("step", ["Making", "Restoring"])
