@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from workers.operation import Attachment, Check, Facts, Links, Report, Section, Status, Table, Text
+from workers.operation import Attachment, Check, Facts, Lead, Links, Report, Section, Status, Table, Text
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -75,13 +75,16 @@ def approved(by: tuple[str, ...], moment: float | None) -> str:
 class Message:
     """What one call to Slack posts: `text` is what notifications and screen readers get.
 
-    With a `filename` it is a file with that `content`, and `text` stands beside it.
+    With a `filename` it is a file with that `content`, and `text` stands beside it; with `alt`, a picture in base64.
+    in_sight: it stands in the channel.
     """
 
     text: str
     blocks: list[Block]
     filename: str = ""
     content: str = ""
+    alt: str = ""
+    in_sight: bool = False
 
     def and_also(self, block: Block) -> Message:
         """The same message with a block at its end."""
@@ -142,6 +145,8 @@ def stopped(words: str, requester: str, message: str) -> Message:
 def root(report: Report, words: str, requester: str, decided: str = "") -> Message:
     """A finished report in the channel: the verdict, then one line per check, worst first. decided: who approved it."""
     headline = f"{_EMOJI[report.status]} *{plain(report.title)}*: {plain(report.summary)}"
+    if report.lead:
+        return _read_at_once(report, headline, words, requester)
     lines = [_check_line(check) for check in report.checks]
     blocks = [*paragraphs(headline), *paragraphs("\n".join(lines))] if lines else paragraphs(headline)
     asked_by = f"{code('/mlflow ' + words)} asked by {whom(requester)}"
@@ -151,6 +156,27 @@ def root(report: Report, words: str, requester: str, decided: str = "") -> Messa
     blocks = blocks[: BLOCKS - 1]
     blocks.append({"type": "context", "elements": [{"type": "mrkdwn", "text": " · ".join(foot)[:2000]}]})
     return Message(text=short(f"{report.title}: {report.summary}"), blocks=blocks)
+
+
+def _read_at_once(report: Report, headline: str, words: str, requester: str) -> Message:
+    """A report whose lines stand in its message; a screen reader gets them all. What the clock asked for needs no foot."""
+    lines = [headline, *map(_lead, report.lead)]
+    blocks = paragraphs("\n".join(lines))[: BLOCKS - len(report.offers) - 1]
+    if not requester.startswith(BY_CLOCK):
+        asked_by = f"{code('/mlflow ' + words)} asked by {whom(requester)}"
+        blocks.append({"type": "context", "elements": [{"type": "mrkdwn", "text": asked_by[:2000]}]})
+    spoken = [f"{report.title}: {report.summary}", *map(_spoken, report.lead)]
+    spoken += [f"To do: {offer.sentence}" for offer in report.offers]
+    return Message(text=escape("\n".join(spoken))[:SECTION_TEXT], blocks=blocks)
+
+
+def _lead(line: Lead) -> str:
+    by = f" ({', '.join(map(whom, line.by))})" if line.by else ""
+    return (f"*{plain(line.name)}*: " if line.name else "") + plain(line.text) + by
+
+
+def _spoken(line: Lead) -> str:
+    return f"{line.name}: {line.text}" if line.name else line.text
 
 
 def details(report: Report) -> list[Message]:
@@ -170,7 +196,17 @@ def details(report: Report) -> list[Message]:
 
 def files(title: str, attachments: Iterable[Attachment]) -> list[Message]:
     """The files that go with a report or a plan, for its thread."""
-    return [Message(short(f"{title}: {each.filename}"), [], each.filename, each.content) for each in attachments]
+    return [
+        Message(
+            short(title if each.alt else f"{title}: {each.filename}"),
+            [],
+            each.filename,
+            each.content,
+            each.alt,
+            each.in_sight,
+        )
+        for each in attachments
+    ]
 
 
 def _as_file(report: Report) -> Message:
@@ -300,6 +336,11 @@ def to_terminal(report: Report, console: Console, *, details: bool = False) -> N
     word, style = _STYLE.get(report.status, ("unknown", "dim"))
     console.print(Line.assemble((report.title, "bold"), "  ", (word, style), "  ", report.summary))
     console.print(grid)
+    for each in report.lead:
+        by = f" ({', '.join(each.by)})" if each.by else ""
+        console.print(Line.assemble((f"{each.name}: " if each.name else "", "bold"), each.text + by))
+    for offer in report.offers:
+        console.print(Line.assemble(f"{offer.sentence}  ", (offer.url or f"/mlflow {offer.command}", "cyan")))
     for check in report.checks:
         if details or check.status is not Status.OK:
             console.print(Line.assemble("\n", (check.title, "bold"), f": {check.sentence}"))
@@ -307,9 +348,9 @@ def to_terminal(report: Report, console: Console, *, details: bool = False) -> N
             if check.look_further:
                 console.print(Line(f"  $ {check.look_further}", style="cyan"))
     _sections_to_terminal(report.sections, console)
-    for each in report.attachments:
-        rows = each.content.count("\n")
-        console.print(Line(f"  {each.filename}: {rows:,} lines; --json has them", style="dim"))
+    for file in report.attachments:
+        rows = file.alt or f"{file.content.count(chr(10)):,} lines; --json has them"
+        console.print(Line(f"  {file.filename}: {rows}", style="dim"))
     console.print(Line(f"\n{report.took_seconds:.1f} s", style="dim"))
 
 

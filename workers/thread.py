@@ -107,9 +107,17 @@ def success(record: Record, report: Report) -> list[tuple[Kind, str]]:
     root = render.root(report, record.words, record.requester, _decided(record))
     if report.undo:
         root = root.and_also(buttons.row(record, buttons.UNDO))
+    for number, offer in enumerate(report.offers[: buttons.OFFERS]):
+        root = root.and_also(buttons.offer(record, number, offer))
     pin = [draft("pin", root)] if report.pinned else []
-    replies = (draft("file" if each.filename else "reply", each) for each in render.details(report))
+    replies = (draft(_kind(each), each) for each in render.details(report))
     return [draft("edit", root), *pin, *replies]
+
+
+def _kind(message: render.Message) -> Kind:
+    if not message.filename:
+        return "reply"
+    return "picture" if message.in_sight else "file"
 
 
 def failure(record: Record, message: str, hint: str, *, again: bool = False) -> list[tuple[Kind, str]]:
