@@ -129,8 +129,9 @@ def fire(ops: Ops, redis: Redis, now: datetime) -> list[str]:
         late = (now - due).total_seconds() > LATE_SECONDS
         remark = f", due {due.astimezone(ops.zone):%d %b %H:%M}, late" if late else ""
         tick = _Tick(f"{name}:{int(due.timestamp())}", 0)
-        # Every channel, also where the first one had been told before this process died.
-        if any([tick.fire(told, f"{name}{remark}", ops, redis) for told in _places(entry)]):
+        # Every channel, also where the first one had been told before a process died.
+        told = [tick.fire(place, f"{name}{remark}", ops, redis) for place in _places(entry)]
+        if any(told):
             fired.append(name)
         redis.hset(scheduling.LAST, name, str(due.timestamp()))
     return fired

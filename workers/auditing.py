@@ -53,8 +53,8 @@ class Audit(Operation):
         """Read and verify it."""
         progress.step("Reading the record")
         oldest = datetime.now(UTC).timestamp() - self.since_seconds
-        gathered = gathered(audit.entries(systems.redis))
-        found = [(record_id, told) for record_id, told in gathered.items() if self._wanted(told, oldest)]
+        known = gathered(audit.entries(systems.redis))
+        found = [(record_id, told) for record_id, told in known.items() if self._wanted(told, oldest)]
         progress.step("Verifying it")
         verdict = audit.verify(systems.redis)
         table = Table(

@@ -159,7 +159,7 @@ def root(report: Report, words: str, requester: str, decided: str = "") -> Messa
 
 
 def _read_at_once(report: Report, headline: str, words: str, requester: str) -> Message:
-    """A report whose lines stand in its message; a screen reader gets them all. What the clock asked for needs no foot."""
+    """A report whose lines stand in its message; a screen reader gets them all. Who asked is told of people only."""
     lines = [headline, *map(_lead, report.lead)]
     blocks = paragraphs("\n".join(lines))[: BLOCKS - len(report.offers) - 1]
     if not requester.startswith(BY_CLOCK):

@@ -1,7 +1,7 @@
 """What runs by the clock, as people see and steer it: when each entry was last due, what came of it, and pausing one.
 
     mlflow-ops:schedule          hash: entry → its last tick, epoch seconds
-    mlflow-ops:schedule:runs     hash: entry → JSON: the record of its latest tick, the tick, how often it was tried again
+    mlflow-ops:schedule:runs     hash: entry → JSON: the record of its latest tick, the tick, how often it was repeated
     mlflow-ops:schedule:paused   hash: entry → JSON: the command that paused it, and when
 
 The scheduler (bot/schedule.py) writes the first two and heeds the third. What falls due while an entry is paused is
@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from workers import locks, ticks
-from workers.health.amounts import NOTHING, count
+from workers.health.amounts import NOTHING
 from workers.operation import AlreadySo, Change, Operation, OperatorError, Plan, Progress, Report, Risk, Status, Table
 from workers.outbox import PREFIX
 from workers.state import Records
@@ -76,11 +76,7 @@ class ScheduleList(Operation):
             )
         columns = ("name", "command", "when", f"next ({ops.time_zone})", "last due", "what came of it")
         table = Table(columns=columns, rows=tuple(rows))
-        held = (
-            f"; {count(len(stopped.keys() & ops.clock.keys()), 'entry')} paused"
-            if stopped.keys() & ops.clock.keys()
-            else ""
-        )
+        held = f"; {len(stopped.keys() & ops.clock.keys())} paused" if stopped.keys() & ops.clock.keys() else ""
         summary = (
             f"{len(rows)} by the clock{held}." if rows else "Nothing runs by the clock: name channels in ops.yaml."
         )

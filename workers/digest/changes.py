@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from workers.health.amounts import count
+from workers.health.amounts import NOTHING, count
 from workers.history import comparing, metrics
 
 if TYPE_CHECKING:
@@ -64,8 +64,8 @@ def _sizes(before: Sample | None, now: Sample) -> list[str]:
         if new is None:
             continue
         old = before.figures.get(metric.figure) if before else None
-        moved = comparing.change(metric, old, new) if old is not None else comparing.NOTHING
-        grown = f" ({moved.partition(' (')[0]})" if moved != comparing.NOTHING else ""
+        moved = comparing.change(metric, old, new) if old is not None else NOTHING
+        grown = f" ({moved.partition(' (')[0]})" if moved != NOTHING else ""
         said.append(f"{metric.title[0].lower()}{metric.title[1:]} {metric.shown(new)}{grown}")
     return said
 

@@ -40,7 +40,7 @@ def drawn(history: History, settings: Settings, now: datetime) -> tuple[Attachme
         for name, metric_name in lines:
             metric = metrics.BY_NAME[metric_name]
             points = [(run.at, run.figures[metric.figure]) for run in runs if metric.figure in run.figures]
-            series.append(charts.Series(name, points, metric.shown))
+            series.append(charts.Series(name, points, metric.shown, metric.units))
         panels.append(charts.Panel(title, tuple(series), limit=_limit(lines[0][1], latest, settings)))
     content = base64.b64encode(charts.draw(panels, settings.ops.zone)).decode()
     alt = charts.described(f"MLflow over {DAYS} days, six line charts", panels)

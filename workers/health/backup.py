@@ -32,8 +32,8 @@ MANIFEST_BYTES: Final = 4 << 20
 
 @dataclass(frozen=True)
 class Found:
-    """The newest good set, None where there is none; and the newer ones that are not good, with the reason. amounts: of the
-    artifacts that it refers to, the cheapest count of a bucket.
+    """The newest good set, None where there is none; and the newer ones that are not good, with the reason.
+    amounts: of the artifacts that it refers to, the cheapest count of a bucket.
     """
 
     name: str | None

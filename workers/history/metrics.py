@@ -26,7 +26,7 @@ class Metric:
     """One figure. name: as it is typed. figure: where the history has it. shown: how a value is written.
 
     limit_figure: the figure that holds its limit; else ops.yaml may name one under `limits`. full: what happens there,
-    for "… in about 23 days".
+    for "… in about 23 days". units: what round values on a scale are multiples of.
     """
 
     name: str
@@ -34,14 +34,19 @@ class Metric:
     figure: str
     shown: Callable[[float], str] = number
     limit_figure: str = ""
+    units: tuple[float, ...] = (1.0,)
     full: str = "It reaches its limit"
 
 
+BYTES: Final = tuple(1024.0**power for power in range(5))
+SECONDS: Final = (1.0, 60.0, 600.0, 3600.0, 21_600.0, 86_400.0)
+MILLISECONDS: Final = (0.001, 1.0)
+
 METRICS: Final = (
-    Metric("latency", "Latency (p95)", "mlflow.p95_seconds", milliseconds),
-    Metric("latency-p50", "Latency (p50)", "mlflow.p50_seconds", milliseconds),
-    Metric("database", "Database size", "postgres.size_bytes", size, full="The database's disk is full"),
-    Metric("database-latency", "Database round trip", "postgres.latency_seconds", milliseconds),
+    Metric("latency", "Latency (p95)", "mlflow.p95_seconds", milliseconds, units=MILLISECONDS),
+    Metric("latency-p50", "Latency (p50)", "mlflow.p50_seconds", milliseconds, units=MILLISECONDS),
+    Metric("database", "Database size", "postgres.size_bytes", size, units=BYTES, full="The database's disk is full"),
+    Metric("database-latency", "Database round trip", "postgres.latency_seconds", milliseconds, units=MILLISECONDS),
     Metric(
         "connections",
         "Database connections",
@@ -49,23 +54,24 @@ METRICS: Final = (
         limit_figure="postgres.max_connections",
         full="All connections are in use",
     ),
-    Metric("storage", "Artifacts size", "backup.artifacts_bytes", size, full="The artifacts' disk is full"),
+    Metric("storage", "Artifacts size", "backup.artifacts_bytes", size, units=BYTES, full="The artifacts' disk is full"),
     Metric("objects", "Artifacts", "backup.artifacts_objects"),
-    Metric("storage-latency", "Storage latency", "storage.latency_seconds", milliseconds),
+    Metric("storage-latency", "Storage latency", "storage.latency_seconds", milliseconds, units=MILLISECONDS),
     Metric("errors", "Errors in the logs", "logs.errors"),
     Metric(
         "memory",
         "Memory",
         "resources.memory_bytes",
         size,
+        units=BYTES,
         limit_figure="resources.memory_limit_bytes",
         full="MLflow is at its memory limit",
     ),
     Metric("cpu", "CPU cores", "resources.cpu_cores"),
     Metric("restarts", "Restarts", "pods.restarts"),
     Metric("queue", "Waiting jobs", "queues.waiting"),
-    Metric("redis", "Redis memory", "queues.used_bytes", size),
-    Metric("backup-age", "Age of the last backup", "backup.age_seconds", duration),
+    Metric("redis", "Redis memory", "queues.used_bytes", size, units=BYTES),
+    Metric("backup-age", "Age of the last backup", "backup.age_seconds", duration, units=SECONDS),
     Metric("certificate", "Certificate", "ingress.certificate_days", _days),
 )
 NAMES: Final = tuple(each.name for each in METRICS)

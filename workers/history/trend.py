@@ -119,5 +119,5 @@ def _panel(
         # As far ahead as it was looked back, or to the limit where that is nearer.
         far = min(days, max(1.0, (line.at - points[0].at).total_seconds() / 86_400))
         ahead = ((line.at, line.value), (line.at + timedelta(days=far), line.value + line.per_day * far))
-    series = charts.Series(metric.title, [(point.at, point.value) for point in points], metric.shown)
+    series = charts.Series(metric.title, [(point.at, point.value) for point in points], metric.shown, metric.units)
     return charts.Panel(metric.title, (series,), limit=limit, ahead=ahead)

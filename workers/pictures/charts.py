@@ -15,6 +15,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, tzinfo
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -26,6 +27,7 @@ VERMILION: Final = "#D55E00"
 GREEN: Final = "#009E73"
 PURPLE: Final = "#CC79A7"
 COLOURS: Final = (BLUE, VERMILION, GREEN, PURPLE)
+_STYLES: Final = ("solid", (0, (4, 1.2)), (0, (1, 1.2)), "dashdot")
 PAPER: Final = "#FFFFFF"
 INK: Final = "#1D1C1D"
 _FAINT: Final = "#C9C9C9"
@@ -42,11 +44,14 @@ _GAP: Final = 4
 
 @dataclass(frozen=True)
 class Series:
-    """A line. points: when and how much, oldest first. shown: how a value is written."""
+    """A line. points: when and how much, oldest first. shown: how a value is written. units: round steps of the scale
+    are multiples of one of these (minutes and hours in seconds).
+    """
 
     name: str
     points: Sequence[tuple[datetime, float]]
     shown: Callable[[float], str]
+    units: tuple[float, ...] = (1.0,)
 
 
 @dataclass(frozen=True)
@@ -106,8 +111,6 @@ def _words(panel: Panel) -> str:
 
 
 def _panel(ax: Axes, panel: Panel, zone: tzinfo, around: tuple[datetime, datetime] | None) -> None:
-    from matplotlib.ticker import FuncFormatter, MaxNLocator
-
     ax.set_title(panel.title, loc="left", fontsize=10, fontweight="bold", color=INK)
     ax.set_facecolor(PAPER)
     ax.spines[["top", "right"]].set_visible(False)
@@ -120,12 +123,11 @@ def _panel(ax: Axes, panel: Panel, zone: tzinfo, around: tuple[datetime, datetim
         ax.set_xticks([])
         ax.set_yticks([])
         return
-    for colour, series in zip(COLOURS, panel.series, strict=False):
-        _line(ax, series, colour, zone)
+    for colour, style, series in zip(COLOURS, _STYLES, panel.series, strict=False):
+        _line(ax, series, colour, style, zone)
     _scale(ax, panel, zone)
-    shown = panel.series[0].shown
-    ax.yaxis.set_major_locator(MaxNLocator(nbins=4))
-    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: shown(value)))
+    ticks = _ticks(panel.series[0], *ax.get_ylim())
+    ax.set_yticks([at for at, _ in ticks], [words for _, words in ticks])
     if around:
         _time(ax, around, zone)
     said = " · ".join(
@@ -138,22 +140,34 @@ def _panel(ax: Axes, panel: Panel, zone: tzinfo, around: tuple[datetime, datetim
         ax.legend(fontsize=7, frameon=False, loc="upper left", ncols=len(panel.series))
 
 
-def _line(ax: Axes, series: Series, colour: str, zone: tzinfo) -> None:
+def _ticks(series: Series, bottom: float, top: float) -> list[tuple[float, str]]:
+    """Round values with their words, no two of which read the same."""
+    from matplotlib.ticker import MaxNLocator
+
+    unit = max((each for each in series.units if each * 2 <= top), default=series.units[0])
+    found: dict[str, float] = {}
+    for step in MaxNLocator(nbins=4, steps=[1, 2, 5, 10]).tick_values(bottom / unit, top / unit):
+        if bottom <= step * unit <= top:
+            found.setdefault(series.shown(float(step * unit)), float(step * unit))
+    return [(at, words) for words, at in found.items()]
+
+
+def _line(ax: Axes, series: Series, colour: str, style: Any, zone: tzinfo) -> None:
     times, values = _with_gaps(series.points)
     local: Any = [at.astimezone(zone).replace(tzinfo=None) for at in times]
-    ax.plot(local, values, color=colour, linewidth=1.6, label=series.name)
+    ax.plot(local, values, color=colour, linestyle=style, linewidth=1.6, label=series.name)
     if series.points:
         ax.plot([local[-1]], [values[-1]], marker="o", markersize=4, color=colour)
 
 
 def _with_gaps(points: Sequence[tuple[datetime, float]]) -> tuple[list[datetime], list[float]]:
     """The points, with a hole where nobody measured for long."""
-    steps = sorted((b[0] - a[0] for a, b in zip(points, points[1:], strict=False)), key=timedelta.total_seconds)
-    longest = max(_GAP * steps[len(steps) // 2], timedelta(hours=6)) if steps else timedelta.max
+    steps = sorted((b[0] - a[0] for a, b in pairwise(points)), key=timedelta.total_seconds)
+    longest = max(_GAP * steps[len(steps) // 2], timedelta(hours=12)) if steps else timedelta.max
     times: list[datetime] = []
     values: list[float] = []
     for at, value in points:
-        if times and at - times[-1] > longest and at - times[-1] > timedelta(days=1, hours=12):
+        if times and at - times[-1] > longest:
             times.append(times[-1] + timedelta(seconds=1))
             values.append(math.nan)
         times.append(at)
@@ -177,7 +191,7 @@ def _scale(ax: Axes, panel: Panel, zone: tzinfo) -> None:
     # Sizes that hardly change are not blown up; a figure near nothing starts at nothing.
     room = max((most - least) * 0.12, abs(most) * 0.02, 1e-9)
     bottom = 0.0 if least >= 0 and least < most * 0.6 else least - room
-    ax.set_ylim(bottom, most + room * 1.5)
+    ax.set_ylim(bottom, most + room * (3 if len(panel.series) > 1 else 1.5))
 
 
 def _time(ax: Axes, around: tuple[datetime, datetime], zone: tzinfo) -> None:
@@ -188,7 +202,7 @@ def _time(ax: Axes, around: tuple[datetime, datetime], zone: tzinfo) -> None:
     left: Any = begin - margin
     right: Any = end + margin
     ax.set_xlim(left, right)
-    ax.xaxis.set_major_locator(AutoDateLocator(minticks=3, maxticks=6))
+    ax.xaxis.set_major_locator(AutoDateLocator(minticks=3, maxticks=6))  # type: ignore[no-untyped-call]
     days = (end - begin).days
     form = "%b %Y" if days > _LONG_DAYS * 4 else "%d %b" if days >= 1 else "%H:%M"
-    ax.xaxis.set_major_formatter(DateFormatter(form))
+    ax.xaxis.set_major_formatter(DateFormatter(form))  # type: ignore[no-untyped-call]
