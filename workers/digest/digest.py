@@ -89,7 +89,7 @@ class Digest(Operation):
 def _calm(before: Sample | None, made: Sample, done: Commands, when: str) -> list[Lead]:
     return [
         Lead(name="Now" if before is None else "Changed", text=f"{changes.in_short(before, made)}."),
-        Lead(name=when, text=f"{done.in_short()}; nothing waits.", by=done.people()),
+        Lead(name=when, text=f"nothing waits; {done.in_short()}", by=done.people()),
     ]
 
 
