@@ -223,7 +223,7 @@ class Lead(_Data):
     """A line of a report that is read as one message: its name, what it says, and who did it (as in a record)."""
 
     name: str = ""
-    text: str
+    text: str = ""
     by: tuple[str, ...] = ()
 
 

@@ -198,7 +198,7 @@ def files(title: str, attachments: Iterable[Attachment]) -> list[Message]:
     """The files that go with a report or a plan, for its thread."""
     return [
         Message(
-            short(title if each.alt else f"{title}: {each.filename}"),
+            short(each.alt.partition(".")[0] if each.alt else f"{title}: {each.filename}"),
             [],
             each.filename,
             each.content,

@@ -35,9 +35,7 @@ class Silent:
 
 def told(**digest):
     only = {"backup": None, "figures": None}
-    return Ops.model_validate(
-        {"channels": ["C0OPS"], "time_zone": "Europe/Berlin", "schedule": only, "digest": digest}
-    )
+    return Ops.model_validate({"channels": ["C0OPS"], "time_zone": "Europe/Berlin", "schedule": only, "digest": digest})
 
 
 def at(text):
@@ -91,7 +89,9 @@ def test_two_schedulers_that_are_killed_at_random_around_eight_give_one_digest_a
     killed = 0
     try:
         for number in range(50):
-            morning = datetime.combine(begin + timedelta(days=number), datetime.min.time(), BERLIN).replace(hour=7, minute=58)
+            morning = datetime.combine(begin + timedelta(days=number), datetime.min.time(), BERLIN).replace(
+                hour=7, minute=58
+            )
             for minute in range(13):
                 watch.set(morning + timedelta(minutes=minute))
                 time.sleep(chance.uniform(0.0, 0.02))
@@ -113,10 +113,11 @@ def test_two_schedulers_that_are_killed_at_random_around_eight_give_one_digest_a
         for pid in filter(None, running):
             os.kill(pid, signal.SIGKILL)
             os.waitpid(pid, 0)
-    print(f"{killed} killed")
     assert killed > 100
     assert days_of(redis) == {begin + timedelta(days=number): 1 for number in range(50)}
-    assert {datetime.fromtimestamp(each.arguments["due"], BERLIN).strftime("%H:%M") for each in digests(redis)} == {"08:00"}
+    assert {datetime.fromtimestamp(each.arguments["due"], BERLIN).strftime("%H:%M") for each in digests(redis)} == {
+        "08:00"
+    }
 
 
 @pytest.mark.parametrize("seed", [1, 2])
@@ -258,7 +259,9 @@ def test_what_is_not_there_is_answered_with_the_nearest_name(systems):
 
 
 def asked(redis, user, text, roles):
-    ops = Ops.model_validate({"channels": ["C0OPS"], "roles": roles, "schedule": {"tidy": {"cron": "0 3 * * *", "command": "backup prune"}}})
+    ops = Ops.model_validate(
+        {"channels": ["C0OPS"], "roles": roles, "schedule": {"tidy": {"cron": "0 3 * * *", "command": "backup prune"}}}
+    )
     command = {"user_id": user, "channel_id": "C0OPS", "trigger_id": text + user, "text": text}
     return slash.answer(command, ops, Records(redis), lambda _group: frozenset())
 

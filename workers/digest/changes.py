@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Final
 
 from workers.health.amounts import NOTHING, count
@@ -10,12 +11,13 @@ from workers.history import comparing, metrics
 if TYPE_CHECKING:
     from workers.history.keeping import Sample
 
-_SIZES: Final = ("database", "storage")
+_SIZES: Final = (("database", "database"), ("storage", "artifacts"))
 _CERTIFICATE_DAYS: Final = 30
 _SLOWER: Final = 1.5
 """A latency is told as changed from so many times as long, or as short, on."""
 _HARDLY_SECONDS: Final = 0.01
 _KINDS: Final = 3
+_CHARACTERS: Final = 110
 
 
 def in_short(before: Sample | None, now: Sample) -> str:
@@ -40,7 +42,7 @@ def lines(before: Sample | None, now: Sample) -> list[str]:
         *_certificate(now),
     ]
     fresh = comparing.new_kinds(before, now) if before else ()
-    said += [f"new kind of error: {each}" for each in fresh[:_KINDS]]
+    said += [f"new kind of error: {_cut(each)}" for each in fresh[:_KINDS]]
     if len(fresh) > _KINDS:
         said.append(f"and {count(len(fresh) - _KINDS, 'more kind')} of errors")
     return said
@@ -58,7 +60,7 @@ def _restarts(now: Sample) -> list[str]:
 
 def _sizes(before: Sample | None, now: Sample) -> list[str]:
     said = []
-    for name in _SIZES:
+    for name, word in _SIZES:
         metric = metrics.BY_NAME[name]
         new = now.figures.get(metric.figure)
         if new is None:
@@ -66,7 +68,7 @@ def _sizes(before: Sample | None, now: Sample) -> list[str]:
         old = before.figures.get(metric.figure) if before else None
         moved = comparing.change(metric, old, new) if old is not None else NOTHING
         grown = f" ({moved.partition(' (')[0]})" if moved != NOTHING else ""
-        said.append(f"{metric.title[0].lower()}{metric.title[1:]} {metric.shown(new)}{grown}")
+        said.append(f"{word} {metric.shown(new)}{grown}")
     return said
 
 
@@ -82,4 +84,12 @@ def _latency(before: Sample | None, now: Sample, *, always: bool) -> list[str]:
 
 def _certificate(now: Sample) -> list[str]:
     days = now.figures.get("ingress.certificate_days")
-    return [f"certificate ends in {days:.0f} days"] if days is not None and days <= _CERTIFICATE_DAYS else []
+    return (
+        [f"certificate ends in {count(math.floor(days), 'day')}"]
+        if days is not None and days <= _CERTIFICATE_DAYS
+        else []
+    )
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _CHARACTERS else f"{text[: _CHARACTERS - 1]}…"

@@ -59,6 +59,7 @@ class Digest(Operation):
         when = "Yesterday" if now - since <= _DAY * 1.5 else f"Since {since.astimezone(settings.ops.zone):%a}"
         green = checked.status is Status.OK and not offers and not done.failed
         leads = _calm(before, made, done, when) if green else _all(before, made, done, backed_up, when)
+        leads += [Lead(name="Needs a person today")] if offers else []
         summary = f"all is well; {backed_up}." if green else _worse(checked.summary, offers)
         compared = comparing.table(before, made, settings) if before else ()
         return Report(

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 RAW_DAYS: Final = 14
 DAYS: Final = 366
-MOST_RAW: Final = RAW_DAYS * 24 * 12
-"""Runs that are kept, one each five minutes: whoever looks more often keeps fewer days of them."""
+MOST_RAW: Final = RAW_DAYS * 24 * 6
+"""Runs that are kept, one each ten minutes: whoever looks more often keeps fewer days of them."""
 NOTES: Final = 10
 NOTE_CHARACTERS: Final = 160
 MOST_FIGURES: Final = 100
@@ -112,9 +112,14 @@ class History:
         return [_sample(json.loads(each)) for each in raw]
 
     def near(self, at: datetime, within: timedelta) -> Sample | None:
-        """The run nearest to a moment, of those that are not further from it; None where there is none."""
+        """The run nearest to a moment, of those that are not further from it; None where there is none.
+
+        One that asked a few questions only is passed over where another one asked more.
+        """
         found = self.samples(at - within, at + within)
-        return min(found, key=lambda each: abs(each.at - at), default=None)
+        most = max((len(each.figures) for each in found), default=0)
+        whole = [each for each in found if len(each.figures) * 2 >= most]
+        return min(whole, key=lambda each: abs(each.at - at), default=None)
 
     def days(self, figure: str, since: date) -> list[Day]:
         """One figure's days that are over, oldest first."""

@@ -54,7 +54,9 @@ METRICS: Final = (
         limit_figure="postgres.max_connections",
         full="All connections are in use",
     ),
-    Metric("storage", "Artifacts size", "backup.artifacts_bytes", size, units=BYTES, full="The artifacts' disk is full"),
+    Metric(
+        "storage", "Artifacts size", "backup.artifacts_bytes", size, units=BYTES, full="The artifacts' disk is full"
+    ),
     Metric("objects", "Artifacts", "backup.artifacts_objects"),
     Metric("storage-latency", "Storage latency", "storage.latency_seconds", milliseconds, units=MILLISECONDS),
     Metric("errors", "Errors in the logs", "logs.errors"),

@@ -55,8 +55,10 @@ class Trend(Operation):
             if known and metric.figure not in known:
                 hint = f"Kept are {', '.join(known)}."
             raise OperatorError(f"The history has nothing of {metric.title} in the last {self.days} days.", hint)
-        latest = history.samples(now - timedelta(days=1), now)
-        limit = metrics.limit(metric, latest[-1].figures if latest else {}, systems.settings)
+        latest = {
+            name: value for run in history.samples(now - timedelta(days=1), now) for name, value in run.figures.items()
+        }
+        limit = metrics.limit(metric, latest, systems.settings)
         line = forecast.through(points, now)
         progress.step("Drawing it")
         return _report(metric, points, limit, line, systems.settings)
@@ -91,8 +93,10 @@ def _report(metric: Metric, points: list[Point], limit: float | None, line: Line
         items.append(("limit", metric.shown(limit)))
     direction = said(metric, limit, line) or _without_end(limit, line)
     panel = _panel(metric, points, limit, line, days)
-    picture = base64.b64encode(charts.draw([panel], settings.ops.zone, columns=1, wide=8, high=3)).decode()
-    alt = f"{charts.described('A line chart', [panel])} {direction}"[: charts.ALT_CHARACTERS]
+    picture = base64.b64encode(charts.draw([panel], settings.ops.zone, columns=1, wide=6.4, high=2.6)).decode()
+    over = max(1, (points[-1].at - points[0].at).days)
+    said_of_it = charts.described(f"{metric.title} over {over} days, a line chart", [panel])
+    alt = f"{said_of_it} {direction}"[: charts.ALT_CHARACTERS]
     return Report(
         title=metric.title,
         status=Status.WARN if days is not None and days <= NEAR_DAYS else Status.OK,

@@ -35,9 +35,11 @@ _MIDDLE: Final = "#5E5E5E"
 
 ALT_CHARACTERS: Final = 1000
 """https://docs.slack.dev/reference/methods/files.getUploadURLExternal: alt_txt"""
-_DPI: Final = 144
-_WIDE, _HIGH = 4.4, 2.0
+_DPI: Final = 180
+_WIDE, _HIGH = 3.5, 1.75
 _LONG_DAYS: Final = 45
+_SPAN: Final = 0.08
+"""A scale shows at least such a share of its highest value."""
 _GAP: Final = 4
 """A line breaks where there was no figure for so many times the usual distance."""
 
@@ -74,7 +76,8 @@ def draw(panels: Sequence[Panel], zone: tzinfo, *, columns: int = 2, wide: float
 
     rows = math.ceil(len(panels) / columns)
     with rc_context({"font.family": "DejaVu Sans", "font.size": 9, "text.parse_math": False}):
-        figure = Figure(figsize=(wide * columns, high * rows + 0.15), dpi=_DPI, facecolor=PAPER, layout="constrained")
+        figure = Figure(figsize=(wide * columns, high * rows + 0.15), dpi=_DPI, facecolor=PAPER)
+        figure.set_layout_engine("constrained", w_pad=0.1, h_pad=0.08)
         FigureCanvasAgg(figure)
         moments = [at for panel in panels for series in panel.series for at, _ in series.points]
         moments += [at for panel in panels if panel.ahead for at, _ in panel.ahead]
@@ -189,7 +192,7 @@ def _scale(ax: Axes, panel: Panel, zone: tzinfo) -> None:
         times: Any = [at.astimezone(zone).replace(tzinfo=None) for at, _ in panel.ahead]
         ax.plot(times, [value for _, value in panel.ahead], color=VERMILION, linewidth=1.4, linestyle=(0, (1, 1.5)))
     # Sizes that hardly change are not blown up; a figure near nothing starts at nothing.
-    room = max((most - least) * 0.12, abs(most) * 0.02, 1e-9)
+    room = max((most - least) * 0.12, (abs(most) * _SPAN - (most - least)) / 2, 1e-9)
     bottom = 0.0 if least >= 0 and least < most * 0.6 else least - room
     ax.set_ylim(bottom, most + room * (3 if len(panel.series) > 1 else 1.5))
 
