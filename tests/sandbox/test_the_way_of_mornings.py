@@ -6,21 +6,25 @@ import random
 import re
 import time
 import urllib.request
+import uuid
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from bot import schedule
 from deploy.sandbox.slack.client import SlackPerson, words
 from deploy.sandbox.wiring import OPS_CHANNEL
 from workers import settings
 from workers.history.keeping import History, Sample
+from workers.settings import Ops
 from workers.state import connect
 
 expect = pytest.importorskip("playwright.sync_api", reason="playwright is not installed").expect
 
 SECONDS = 40
 VERA, OMAR = "U07VERA0001", "U07OMAR0002"
+NOTHING_ELSE = {"backup": None, "figures": None, "digest": None}
 PICTURES = os.environ.get("MLFLOW_OPS_PICTURES")
 """A folder for screenshots, where somebody wants to look at them."""
 
@@ -168,6 +172,25 @@ def test_a_green_day_is_three_lines_and_a_picture(visit, vera, two_weeks, backed
     for word in ("all is well", "Changed: ", "Yesterday: nothing waits"):
         assert word in message["text"], "a screen reader gets the message's text"
     shot(page, "digest-green", theme)
+
+
+def test_what_the_clock_slept_through_comes_once_and_late(redis, vera, two_weeks, backed_up):
+    """Two schedulers wake at half past nine."""
+    entry = {"cron": "0 8 * * *", "command": "digest"}
+    ops = Ops.model_validate({"channels": [OPS_CHANNEL], "schedule": NOTHING_ELSE | {uuid.uuid4().hex: entry}})
+    now = datetime.now(UTC).replace(hour=9, minute=30) - timedelta(days=1)
+    schedule.fire(ops, redis, now - timedelta(days=1))
+    before = {message["ts"] for message in vera.messages(OPS_CHANNEL)}
+    first = schedule.fire(ops, redis, now)
+    assert len(first) == 1
+    schedule.fire(ops, redis, now)
+    message = fresh(vera, before, "late (due ")
+    assert re.search(r"Digest, .*, late \(due \w{3} 08:00\)", lines(message)[0])
+    assert len(lines(message)) == 3
+    assert {block["type"] for block in message["blocks"]} == {"section"}
+    picture_below(vera, message)
+    new = [each for each in vera.messages(OPS_CHANNEL) if each["ts"] not in before]
+    assert sum("late (due" in words(each) for each in new) == 1
 
 
 def test_the_picture_has_words_its_own_paper_and_is_small(sandbox, vera, two_weeks, backed_up):

@@ -55,9 +55,9 @@ class Trend(Operation):
             if known and metric.figure not in known:
                 hint = f"Kept are {', '.join(known)}."
             raise OperatorError(f"The history has nothing of {metric.title} in the last {self.days} days.", hint)
-        latest = {
-            name: value for run in history.samples(now - timedelta(days=1), now) for name, value in run.figures.items()
-        }
+        latest: dict[str, float] = {}
+        for run in history.samples(now - timedelta(days=1), now):
+            latest.update(run.figures)
         limit = metrics.limit(metric, latest, systems.settings)
         line = forecast.through(points, now)
         progress.step("Drawing it")
