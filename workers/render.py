@@ -9,7 +9,7 @@ a code span.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -142,26 +142,28 @@ def stopped(words: str, requester: str, message: str) -> Message:
     return Message(text=short(f"/mlflow {words} was stopped"), blocks=paragraphs(text))
 
 
-def root(report: Report, words: str, requester: str, decided: str = "") -> Message:
-    """A finished report in the channel: the verdict, then one line per check, worst first. decided: who approved it."""
+def root(report: Report, words: str, requester: str, decided: str = "", *, to_do: Sequence[Block] = ()) -> Message:
+    """A finished report in the channel: the verdict, then one line per check, worst first. decided: who approved it.
+    to_do: blocks that stand above its foot.
+    """
     headline = f"{_EMOJI[report.status]} *{plain(report.title)}*: {plain(report.summary)}"
     if report.lead:
-        return _read_at_once(report, headline, words, requester)
+        return _read_at_once(report, headline, words, requester, to_do)
     lines = [_check_line(check) for check in report.checks]
     blocks = [*paragraphs(headline), *paragraphs("\n".join(lines))] if lines else paragraphs(headline)
     asked_by = f"{code('/mlflow ' + words)} asked by {whom(requester)}"
     foot = [asked_by, *([decided] if decided else ()), f"{report.took_seconds:.1f} s"]
     if report.checks or report.sections or report.attachments:
         foot.append("details in the thread")
-    blocks = blocks[: BLOCKS - 1]
+    blocks = [*blocks[: BLOCKS - len(to_do) - 1], *to_do]
     blocks.append({"type": "context", "elements": [{"type": "mrkdwn", "text": " · ".join(foot)[:2000]}]})
     return Message(text=short(f"{report.title}: {report.summary}"), blocks=blocks)
 
 
-def _read_at_once(report: Report, headline: str, words: str, requester: str) -> Message:
+def _read_at_once(report: Report, headline: str, words: str, requester: str, to_do: Sequence[Block]) -> Message:
     """A report whose lines stand in its message; a screen reader gets them all. Who asked is told of people only."""
     lines = [headline, *map(_lead, report.lead)]
-    blocks = paragraphs("\n".join(lines))[: BLOCKS - len(report.offers) - 1]
+    blocks = [*paragraphs("\n".join(lines))[: BLOCKS - len(to_do) - 1], *to_do]
     if not requester.startswith(BY_CLOCK):
         asked_by = f"{code('/mlflow ' + words)} asked by {whom(requester)}"
         blocks.append({"type": "context", "elements": [{"type": "mrkdwn", "text": asked_by[:2000]}]})

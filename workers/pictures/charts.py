@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 BLUE: Final = "#0072B2"
 VERMILION: Final = "#D55E00"
 GREEN: Final = "#009E73"
-PURPLE: Final = "#CC79A7"
-COLOURS: Final = (BLUE, VERMILION, GREEN, PURPLE)
+BLACK: Final = "#000000"
+COLOURS: Final = (BLUE, VERMILION, GREEN, BLACK)
 _STYLES: Final = ("solid", (0, (4, 1.2)), (0, (1, 1.2)), "dashdot")
 PAPER: Final = "#FFFFFF"
 INK: Final = "#1D1C1D"
@@ -183,8 +183,7 @@ def _scale(ax: Axes, panel: Panel, zone: tzinfo) -> None:
     values += [value for _, value in panel.ahead or ()]
     least, most = min(values), max(values)
     if panel.limit is not None and panel.limit <= max(most * 3, most + 1e-9):
-        most = max(most, panel.limit)
-    if panel.limit is not None and panel.limit <= most:
+        least, most = min(least, panel.limit), max(most, panel.limit)
         ax.axhline(panel.limit, color=INK, linewidth=1, linestyle=(0, (4, 3)))
         words = f"limit {panel.series[0].shown(panel.limit)}"
         ax.annotate(words, (0.01, panel.limit), xycoords=("axes fraction", "data"), fontsize=7, color=INK, va="bottom")
