@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import structlog
@@ -58,6 +59,7 @@ class Buttons:
             buttons.AGAIN.action: self.again,
             buttons.UNDO.action: self.undo,
         }
+        deciding |= {buttons.offered(number): partial(self.offered, number) for number in range(buttons.OFFERS)}
         opening: dict[str, Open] = {buttons.DENY.action: self.deny, buttons.DETAILS.action: self.details}
         for action, decide in deciding.items():
             app.action(action)(self._listener(_without_trigger(decide)))
@@ -148,6 +150,15 @@ class Buttons:
         if not record.undo:
             return "There is nothing to undo."
         return self.again(record.model_copy(update={"words": record.undo}), user)
+
+    def offered(self, number: int, record: Record, user: str) -> str:
+        """Ask for what a button of a report offers, as oneself."""
+        if number >= len(record.offers):
+            return "That is not offered any more; ask again."
+        if not record.offers[number]:
+            # A link: it was opened by Slack.
+            return ""
+        return self.again(record.model_copy(update={"words": record.offers[number]}), user)
 
     def withdraw(self, record: Record, user: str) -> str:
         """Take back what one asked for."""

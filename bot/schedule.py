@@ -22,7 +22,8 @@ from redis.exceptions import LockError, RedisError
 from rq.registry import clean_registries
 
 from commands import grammar, policy
-from workers import audit, engine, maintenance, queues, render, ticks
+from workers import audit, engine, maintenance, queues, render, scheduling, ticks
+from workers.digest.digest import Digest
 from workers.operation import Operation, Risk
 from workers.outbox import PREFIX
 from workers.settings import Ops, ScheduleEntry, Settings, SettingsError
@@ -32,31 +33,37 @@ LOCK_SECONDS = 15.0
 EVERY_SECONDS = 5.0
 LATE_SECONDS = 120.0
 
-_LAST = PREFIX + "schedule"
-_RUNS = _LAST + ":runs"
-"""By entry: the record of its latest tick, the tick, and how often it was tried again."""
-
 _log = structlog.get_logger(__name__)
 
 
-def serve(settings: Settings, stop: threading.Event, ready: Callable[[], None]) -> None:
+@dataclass(frozen=True)
+class Seat:
+    """How the seat is held. clock: tells the time by which entries fall due."""
+
+    lock_seconds: float = LOCK_SECONDS
+    every_seconds: float = EVERY_SECONDS
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+
+
+def serve(settings: Settings, stop: threading.Event, ready: Callable[[], None], seat: Seat | None = None) -> None:
     """Hold the seat, or wait for it, until `stop` is set. Raises SettingsError."""
+    seat = seat or Seat()
     check(settings.ops)
     redis = connect(settings)
-    lock = redis.lock(PREFIX + "scheduler", timeout=LOCK_SECONDS, blocking=False)
+    lock = redis.lock(PREFIX + "scheduler", timeout=seat.lock_seconds, blocking=False)
     ready()
     while not stop.is_set():
         try:
             if lock.owned():
                 lock.reacquire()
             elif not lock.acquire():
-                stop.wait(EVERY_SECONDS)
+                stop.wait(seat.every_seconds)
                 continue
-            fire(settings.ops, redis, datetime.now(UTC))
+            fire(settings.ops, redis, seat.clock())
             sweep(redis)
         except (RedisError, LockError, OSError) as error:
             _log.warning("the scheduler pauses", error=type(error).__name__, detail=str(error))
-        stop.wait(EVERY_SECONDS)
+        stop.wait(seat.every_seconds)
     try:
         if lock.owned():
             lock.release()
@@ -81,7 +88,16 @@ def check(ops: Ops) -> None:
         if entry.retries and request.risk is Risk.DESTRUCTIVE:
             msg = f"schedule.{name}.retries is wrong: what is destructive is never tried again by itself."
             raise SettingsError(msg)
-        if entry.channel is None and not ops.channels:
+        if entry.channels and request.risk is not Risk.READ:
+            msg = f"schedule.{name}.channels is wrong: only what reads may be told in several channels."
+            raise SettingsError(msg)
+        if entry.channels and entry.retries:
+            msg = f"schedule.{name}.retries is wrong: what is told in several channels is not tried again."
+            raise SettingsError(msg)
+        if isinstance(request, scheduling.ScheduleRun):
+            msg = f"schedule.{name}.command is wrong: give the command of {request.entry} itself."
+            raise SettingsError(msg)
+        if entry.channel is None and not entry.channels and not ops.channels:
             msg = f"schedule.{name} has no channel: give it one, or name channels."
             raise SettingsError(msg)
 
@@ -89,34 +105,47 @@ def check(ops: Ops) -> None:
 def fire(ops: Ops, redis: Redis, now: datetime) -> list[str]:
     """Accept a command for each entry that has fallen due since it was last looked at; the names of those.
 
-    During maintenance nothing falls due: afterwards each entry that missed a tick comes once.
+    During maintenance nothing falls due: afterwards each entry that missed a tick comes once. What falls due while an
+    entry is paused, or on a holiday of it, is left out.
     """
     fired: list[str] = []
     if maintenance.current(redis):
         return fired
+    paused = scheduling.paused(redis)
     for name, entry in ops.clock.items():
-        fired += _again(name, ops, redis, now)
-        known = redis.hget(_LAST, name)
+        if name not in paused:
+            fired += _again(name, ops, redis, now)
+        known = redis.hget(scheduling.LAST, name)
         if known is None:
             # Met for the first time: it begins with the next tick.
-            redis.hsetnx(_LAST, name, now.timestamp())
+            redis.hsetnx(scheduling.LAST, name, now.timestamp())
             continue
         due = ticks.last(entry.cron, ops.zone, now)
         if due.timestamp() <= float(known):
             continue
+        if name in paused or due.astimezone(ops.zone).date() in entry.holidays:
+            redis.hset(scheduling.LAST, name, str(due.timestamp()))
+            continue
         late = (now - due).total_seconds() > LATE_SECONDS
         remark = f", due {due.astimezone(ops.zone):%d %b %H:%M}, late" if late else ""
         tick = _Tick(f"{name}:{int(due.timestamp())}", 0)
-        if tick.fire(entry, f"{name}{remark}", ops, redis):
+        # Every channel, also where the first one had been told before a process died.
+        told = [tick.fire(place, f"{name}{remark}", ops, redis) for place in _places(entry)]
+        if any(told):
             fired.append(name)
-        redis.hset(_LAST, name, str(due.timestamp()))
+        redis.hset(scheduling.LAST, name, str(due.timestamp()))
     return fired
+
+
+def _places(entry: ScheduleEntry) -> list[ScheduleEntry]:
+    """The entry for each channel where it is told."""
+    return [entry.model_copy(update={"channel": channel}) for channel in entry.channels] or [entry]
 
 
 def _again(name: str, ops: Ops, redis: Redis, now: datetime) -> list[str]:
     """Try what failed once more, where its entry says so and its time has come."""
     entry, records = ops.clock[name], Records(redis)
-    raw: Any = redis.hget(_RUNS, name)
+    raw: Any = redis.hget(scheduling.RUNS, name)
     if not raw or not entry.retries:
         return []
     record_id, due, tried = json.loads(raw)
@@ -138,19 +167,22 @@ class _Tick:
 
     def fire(self, entry: ScheduleEntry, label: str, ops: Ops, redis: Redis) -> bool:
         """Accept the command; False where it was accepted before."""
-        record = _command(entry, label, ops)
-        delivery = f"schedule:{self.of}{f':{self.tried}' if self.tried else ''}"
+        record = _command(entry, label, ops, due=float(self.of.rpartition(":")[2]))
+        where = f":{entry.channel}" if entry.channels else ""
+        delivery = f"schedule:{self.of}{where}{f':{self.tried}' if self.tried else ''}"
         root = render.asked(record.words, record.requester)
         if not Records(redis).accept(record, delivery, root, remember_seconds=RECORD_SECONDS):
             return False
-        redis.hset(_RUNS, self.of.partition(":")[0], json.dumps([record.id, self.of, self.tried]))
+        redis.hset(scheduling.RUNS, self.of.partition(":")[0], json.dumps([record.id, self.of, self.tried]))
         _log.info("fired", tick=self.of, tried=self.tried, operation_id=record.id)
         return True
 
 
-def _command(entry: ScheduleEntry, label: str, ops: Ops) -> Record:
+def _command(entry: ScheduleEntry, label: str, ops: Ops, due: float) -> Record:
     request = grammar.parse(entry.command, program="/mlflow")
     assert isinstance(request, Operation)
+    if isinstance(request, Digest):
+        request = request.model_copy(update={"due": due})
     requester = render.BY_CLOCK + label
     record = policy.record_of(request, entry.command, requester, entry.channel or ops.channels[0], ops)
     return record.model_copy(update={"quiet": entry.quiet})

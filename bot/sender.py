@@ -157,7 +157,9 @@ class Sender:
                     channel=record.channel, ts=record.root_ts, text=entry.text, blocks=entry.blocks
                 )
             case "file" if record.root_ts:
-                files.upload(self._client, self._outbox, entry, record)
+                files.upload(self._client, self._outbox, entry, record, record.root_ts)
+            case "picture":
+                files.upload(self._client, self._outbox, entry, record, None)
             case "pin" if record.root_ts:
                 self._client.pins_add(channel=record.channel, timestamp=record.root_ts)
             case "unpin" if record.root_ts:

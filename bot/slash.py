@@ -15,9 +15,11 @@ from redis.exceptions import RedisError
 from slack_bolt import Ack
 
 from commands import grammar, policy
-from workers import registry, render, thread
+from workers import registry, render, scheduling, thread
 from workers.jobs import Cancel
+from workers.operation import OperatorError
 from workers.redaction import without_secrets
+from workers.scheduling import ScheduleRun
 from workers.settings import Ops
 from workers.state import Phase, Record, Records
 
@@ -65,6 +67,12 @@ def answer(  # noqa: PLR0911 - each way out has its own words
         return f"{render.plain(str(error))}\n{render.code(error.usage)}"
     if isinstance(request, grammar.Help):
         return f"```\n{render.escape(request.text)}\n```"
+    if isinstance(request, ScheduleRun):
+        try:
+            named = scheduling.entry(request.entry, ops)
+        except OperatorError as error:
+            return render.plain(str(error))
+        return answer({**command, "text": named.command}, ops, records, members)
     reason = ""
     if isinstance(request, grammar.BreakGlass):
         reason, request = request.reason, request.operation

@@ -1,18 +1,38 @@
-"""Daily operations: the morning health check."""
+"""Daily operations: the morning health check, and how its figures went."""
 
 from __future__ import annotations
 
 import click
 
-from commands.grammar import OneOf, command
+from commands.grammar import Duration, OneOf, command
 from workers.health import CHECKS, Health
+from workers.history import metrics
+from workers.history.trend import Trend
 
 
-@command("health", examples=("health", "health postgres mlflow", "health --deadline 10"))
+def _since(context: click.Context, parameter: click.Parameter, value: str | None) -> float | None:
+    """A length of time, or a word for one."""
+    words = {"yesterday": "24h", "last-week": "7d"}
+    return None if value is None else Duration().convert(words.get(value.lower(), value), parameter, context)
+
+
+@command("health", examples=("health", "health postgres mlflow", "health --deadline 10", "health --since yesterday"))
 @click.argument("checks", nargs=-1, type=OneOf(CHECKS), metavar="[CHECK]…")
 @click.option("--deadline", type=click.FloatRange(0.1, 30), metavar="SECONDS", help="For each check.")
-def health(checks: tuple[str, ...], deadline: float | None) -> Health:
+@click.option("--since", callback=_since, metavar="WHEN", help="Compare with then: yesterday, last-week, 6h, 3d.")
+def health(checks: tuple[str, ...], deadline: float | None, since: float | None) -> Health:
     """Is MLflow well? Asks pods, deployment, service, ingress, resources, PostgreSQL, storage, MLflow, logs, queues
     and backups at the same time, and says what is wrong, worst first.
     """
-    return Health(checks=checks, deadline_seconds=deadline)
+    return Health(checks=checks, deadline_seconds=deadline, since_seconds=since)
+
+
+@command("trend", examples=("trend database", "trend latency --days 7", "trend postgres.connections"))
+@click.argument("metric", metavar="METRIC")
+@click.option("--days", type=click.IntRange(1, 366), default=30, show_default=True, help="How far back.")
+def trend(metric: str, days: int) -> Trend:
+    """Draw one figure of the health check over days, with a straight line ahead where its limit is known."""
+    return Trend(metric=metric, days=days)
+
+
+trend.help = f"{trend.help} METRIC is one of {', '.join(metrics.NAMES)}, or a figure of health --json."

@@ -78,7 +78,8 @@ roles:
   viewer: {users: [U0VERA]}
   operator: {users: [U0OLEG]}
   approver: {groups: [S0APPROVE]}
-schedule: {backup: null}  # a test that crosses the hour is the same as one that does not
+# a test that crosses the hour is the same as one that does not
+schedule: {backup: null, figures: null, digest: null, drill: null}
 """
 
 

@@ -24,7 +24,7 @@ ENDS = frozenset({"done", "failed", "denied", "expired", "cancelled"})
 
 
 @dataclass
-class _Told:
+class Told:
     """One command, gathered from its moments. Times are epoch seconds."""
 
     asked_at: float
@@ -53,8 +53,8 @@ class Audit(Operation):
         """Read and verify it."""
         progress.step("Reading the record")
         oldest = datetime.now(UTC).timestamp() - self.since_seconds
-        gathered = _gathered(audit.entries(systems.redis))
-        found = [(record_id, told) for record_id, told in gathered.items() if self._wanted(told, oldest)]
+        known = gathered(audit.entries(systems.redis))
+        found = [(record_id, told) for record_id, told in known.items() if self._wanted(told, oldest)]
         progress.step("Verifying it")
         verdict = audit.verify(systems.redis)
         table = Table(
@@ -68,7 +68,7 @@ class Audit(Operation):
         summary = f"{count(len(found), 'command')}; the record is as it was written ({verdict.sealed} seals)."
         return Report(title="Audit", status=Status.OK, summary=summary, sections=(table,) if found else ())
 
-    def _wanted(self, told: _Told, oldest: float) -> bool:
+    def _wanted(self, told: Told, oldest: float) -> bool:
         return (
             told.asked_at >= oldest
             and (not self.by or self.by == told.requester or self.by in told.decided_by)
@@ -105,16 +105,17 @@ class AuditExport(Operation):
         return Report(title="Audit", status=Status.OK, summary=summary, sections=(facts,))
 
 
-def _gathered(entries: Iterable[Entry]) -> dict[str, _Told]:
-    found: dict[str, _Told] = {}
+def gathered(entries: Iterable[Entry]) -> dict[str, Told]:
+    """The commands that entries tell of, by their records' ids."""
+    found: dict[str, Told] = {}
     for entry in entries:
         at = int(entry.id.partition("-")[0]) / 1000
-        told = found.setdefault(str(entry.event.get("id", entry.id)), _Told(asked_at=at))
+        told = found.setdefault(str(entry.event.get("id", entry.id)), Told(asked_at=at))
         _learn(told, entry.event, at)
     return found
 
 
-def _learn(told: _Told, event: dict[str, Any], at: float) -> None:
+def _learn(told: Told, event: dict[str, Any], at: float) -> None:
     what = str(event.get("what", ""))
     told.decided_by = list(event.get("decided_by") or told.decided_by)
     if what == "asked":
@@ -127,7 +128,7 @@ def _learn(told: _Told, event: dict[str, Any], at: float) -> None:
         told.outcome = str(event.get("reason") or event.get("outcome") or "")
 
 
-def _row(record_id: str, told: _Told) -> tuple[str, ...]:
+def _row(record_id: str, told: Told) -> tuple[str, ...]:
     took = duration(told.ended_at - told.began_at) if told.ended_at and told.began_at else NOTHING
     decided = f"break-glass: {told.break_glass}" if told.break_glass else ", ".join(told.decided_by) or NOTHING
     return (

@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from workers.render import plain, section
+
 if TYPE_CHECKING:
+    from workers.operation import Offer
     from workers.render import Block
     from workers.state import Record
 
@@ -26,6 +29,29 @@ DETAILS: Final = Button("details", "Details")
 CANCEL: Final = Button("cancel", "Cancel", "danger")
 AGAIN: Final = Button("again", "Ask again")
 UNDO: Final = Button("undo", "Undo …")
+
+OFFERS: Final = 10
+"""As many things to do as a message may offer; the record holds their commands."""
+_LABEL_CHARACTERS: Final = 75
+"""https://docs.slack.dev/reference/block-kit/block-elements/button-element"""
+
+
+def offered(number: int) -> str:
+    """The action of the offer with this number."""
+    return f"offer-{number}"
+
+
+def offer(record: Record, number: int, what: Offer) -> Block:
+    """Something to do, with its button beside it; its command is looked up in the record."""
+    button = {
+        "type": "button",
+        "action_id": offered(number),
+        "text": {"type": "plain_text", "text": what.label[:_LABEL_CHARACTERS]},
+        "value": record.id,
+        **({"url": what.url} if what.url else {}),
+        "accessibility_label": f"{what.label}: {what.sentence}"[:_LABEL_CHARACTERS],
+    }
+    return {**section(plain(what.sentence)), "accessory": button}
 
 
 def row(record: Record, *buttons: Button) -> Block:

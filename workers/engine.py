@@ -55,14 +55,14 @@ def run(record_id: str) -> str:
             return _plan(record, records).value
         if record.stage is Stage.LOOK:
             return _look(record, records).value
-        undo: list[str] = []
+        after: dict[str, Any] = {}
 
         def carry_out(operation: Operation) -> Report:
             report = _carried_out(operation, record, signs)
-            undo.append(report.undo)
+            after.update(undo=report.undo, offers=[offer.command for offer in report.offers])
             return report
 
-        return _end(record, records, _attempt(record, carry_out), *undo).value
+        return _end(record, records, _attempt(record, carry_out), **after).value
 
 
 def _plan(record: Record, records: Records) -> Phase:
@@ -159,9 +159,10 @@ def _attempt(record: Record, do: Callable[[Operation], Report]) -> tuple[Phase, 
     return phase, report.summary, thread.success(record, report)
 
 
-def _end(record: Record, records: Records, ended: tuple[Phase, str, list[tuple[Kind, str]]], undo: str = "") -> Phase:
+def _end(record: Record, records: Records, ended: tuple[Phase, str, list[tuple[Kind, str]]], **after: Any) -> Phase:
+    """after: what buttons ask for from then on."""
     phase, outcome, words = ended
-    if not records.finish(record.id, phase, outcome, *words, undo=undo):
+    if not records.finish(record.id, phase, outcome, *words, **after):
         _log.warning("ended by somebody else", phase=phase, outcome=outcome)
     return phase
 

@@ -12,7 +12,7 @@ import json
 from enum import StrEnum
 from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 
 if TYPE_CHECKING:
     from workers.settings import Ops
@@ -106,11 +106,26 @@ class Links(_Data):
 Section = Facts | Table | Text | Links
 
 
+PICTURE_CHARACTERS = 1 << 20
+"""A picture's base64 waits in Redis until Slack has it."""
+
+
 class Attachment(_Data):
-    """A file that goes with a report or a plan. filename: with its ending; content: text."""
+    """A file that goes with a report or a plan. filename: with its ending; content: text, or with `alt`, the words for
+    who does not see it, a picture in base64. in_sight: it stands in the channel below the report, not in its thread.
+    """
 
     filename: str
     content: str
+    alt: str = ""
+    in_sight: bool = False
+
+    @model_validator(mode="after")
+    def _picture_is_bounded(self) -> Attachment:
+        if self.alt and len(self.content) > PICTURE_CHARACTERS:
+            msg = f"{self.filename} is larger than a picture may be"
+            raise ValueError(msg)
+        return self
 
 
 class Change(_Data):
@@ -177,7 +192,8 @@ class Check(_Data):
     """One health question and its answer.
 
     figure: the number that matters, ready to read ("2/2 ready"). sentence: what it means. look_further: the
-    command that a person would type next. figures: the same numbers for machines, base units (seconds, bytes).
+    command that a person would type next. figures: the same numbers for machines, base units (seconds, bytes). notes:
+    what else is compared with yesterday and is no number: versions, kinds of errors.
     """
 
     name: str
@@ -188,7 +204,27 @@ class Check(_Data):
     look_further: str = ""
     details: tuple[Section, ...] = ()
     figures: dict[str, float] = Field(default_factory=dict)
+    notes: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     took_seconds: float = 0.0
+
+
+class Offer(_Data):
+    """Something for a person to do, with a button. sentence: what and why; label: the button's; command: what it asks
+    for, as it would be typed after `/mlflow`, in the name of whoever presses it; or url: where it leads.
+    """
+
+    sentence: str
+    label: str
+    command: str = ""
+    url: str = ""
+
+
+class Lead(_Data):
+    """A line of a report that is read as one message: its name, what it says, and who did it (as in a record)."""
+
+    name: str = ""
+    text: str = ""
+    by: tuple[str, ...] = ()
 
 
 class Report(_Data):
@@ -197,6 +233,8 @@ class Report(_Data):
     status: the verdict. summary: the one sentence that stands alone. checks and sections: what it rests on.
     hints: commands that make sense next, as they would be typed after `/mlflow`. undo: the one that goes back.
     attachments: files for its thread.
+    lead: lines under the headline, for a report that is read as one message.
+    offers: what a person may do now, with a button each.
     pinned: it is to stay in sight, as a pin of its channel.
     """
 
@@ -207,6 +245,8 @@ class Report(_Data):
     sections: tuple[Section, ...] = ()
     hints: tuple[str, ...] = ()
     attachments: tuple[Attachment, ...] = ()
+    lead: tuple[Lead, ...] = ()
+    offers: tuple[Offer, ...] = ()
     undo: str = ""
     pinned: bool = False
     took_seconds: float = 0.0

@@ -30,9 +30,9 @@ PREFIX: Final = "mlflow-ops:"
 LEASE_SECONDS: Final = 60.0
 KEEP_SECONDS: Final = 30 * 24 * 3600
 
-Kind = Literal["root", "edit", "reply", "file", "direct", "pin", "unpin"]
-"""root: the first message; edit: its new content; reply and file: in its thread; direct: to the requester alone;
-pin and unpin: the first message.
+Kind = Literal["root", "edit", "reply", "file", "picture", "direct", "pin", "unpin"]
+"""root: the first message; edit: its new content; reply and file: in its thread; picture: a file below it, in the
+channel; direct: to the requester alone; pin and unpin: the first message.
 """
 
 _OUTBOX: Final = PREFIX + "outbox:"
@@ -131,6 +131,7 @@ class Entry:
     blocks: list[dict[str, Any]]
     filename: str = ""
     content: str = ""
+    alt: str = ""
 
 
 def draft(kind: Kind, message: Message) -> tuple[Kind, str]:
@@ -138,7 +139,11 @@ def draft(kind: Kind, message: Message) -> tuple[Kind, str]:
     body = {"text": message.text, "blocks": message.blocks}
     if message.filename:
         body |= {"filename": message.filename, "content": message.content}
-    return kind, json.dumps(cleaned(body), ensure_ascii=False)
+    body = cleaned(body)
+    if message.alt:
+        # A picture's bytes are no text: what looks like a secret in them is none.
+        body |= {"content": message.content, "alt": cleaned(message.alt)}
+    return kind, json.dumps(body, ensure_ascii=False)
 
 
 class Outbox:

@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from workers.operation import Attachment, Check, Facts, Links, Report, Section, Status, Table, Text
+from workers.operation import Attachment, Check, Facts, Lead, Links, Report, Section, Status, Table, Text
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -76,13 +76,16 @@ def approved(by: tuple[str, ...], moment: float | None) -> str:
 class Message:
     """What one call to Slack posts: `text` is what notifications and screen readers get.
 
-    With a `filename` it is a file with that `content`, and `text` stands beside it.
+    With a `filename` it is a file with that `content`, and `text` stands beside it; with `alt`, a picture in base64.
+    in_sight: it stands in the channel.
     """
 
     text: str
     blocks: list[Block]
     filename: str = ""
     content: str = ""
+    alt: str = ""
+    in_sight: bool = False
 
     def and_also(self, block: Block) -> Message:
         """The same message with a block at its end."""
@@ -140,18 +143,43 @@ def stopped(words: str, requester: str, message: str) -> Message:
     return Message(text=short(f"/mlflow {words} was stopped"), blocks=paragraphs(text))
 
 
-def root(report: Report, words: str, requester: str, decided: str = "") -> Message:
-    """A finished report in the channel: the verdict, then one line per check, worst first. decided: who approved it."""
+def root(report: Report, words: str, requester: str, decided: str = "", *, to_do: Sequence[Block] = ()) -> Message:
+    """A finished report in the channel: the verdict, then one line per check, worst first. decided: who approved it.
+    to_do: blocks that stand above its foot.
+    """
     headline = f"{_EMOJI[report.status]} *{plain(report.title)}*: {plain(report.summary)}"
+    if report.lead:
+        return _read_at_once(report, headline, words, requester, to_do)
     lines = [_check_line(check) for check in report.checks]
     blocks = [*paragraphs(headline), *paragraphs("\n".join(lines))] if lines else paragraphs(headline)
     asked_by = f"{code('/mlflow ' + words)} asked by {whom(requester)}"
     foot = [asked_by, *([decided] if decided else ()), f"{report.took_seconds:.1f} s"]
     if report.checks or report.sections or report.attachments:
         foot.append("details in the thread")
-    blocks = blocks[: BLOCKS - 1]
+    blocks = [*blocks[: BLOCKS - len(to_do) - 1], *to_do]
     blocks.append({"type": "context", "elements": [{"type": "mrkdwn", "text": " · ".join(foot)[:2000]}]})
     return Message(text=short(f"{report.title}: {report.summary}"), blocks=blocks)
+
+
+def _read_at_once(report: Report, headline: str, words: str, requester: str, to_do: Sequence[Block]) -> Message:
+    """A report whose lines stand in its message; a screen reader gets them all. Who asked is told of people only."""
+    lines = [headline, *map(_lead, report.lead)]
+    blocks = [*paragraphs("\n".join(lines))[: BLOCKS - len(to_do) - 1], *to_do]
+    if not requester.startswith(BY_CLOCK):
+        asked_by = f"{code('/mlflow ' + words)} asked by {whom(requester)}"
+        blocks.append({"type": "context", "elements": [{"type": "mrkdwn", "text": asked_by[:2000]}]})
+    spoken = [f"{report.title}: {report.summary}", *map(_spoken, report.lead)]
+    spoken += [f"To do: {offer.sentence}" for offer in report.offers]
+    return Message(text=escape("\n".join(spoken))[:SECTION_TEXT], blocks=blocks)
+
+
+def _lead(line: Lead) -> str:
+    by = f" ({', '.join(map(whom, line.by))})" if line.by else ""
+    return (f"*{plain(line.name)}*: " if line.name else "") + plain(line.text) + by
+
+
+def _spoken(line: Lead) -> str:
+    return f"{line.name}: {line.text}" if line.name else line.text
 
 
 def details(report: Report) -> list[Message]:
@@ -171,7 +199,17 @@ def details(report: Report) -> list[Message]:
 
 def files(title: str, attachments: Iterable[Attachment]) -> list[Message]:
     """The files that go with a report or a plan, for its thread."""
-    return [Message(short(f"{title}: {each.filename}"), [], each.filename, each.content) for each in attachments]
+    return [
+        Message(
+            short(each.alt.partition(".")[0] if each.alt else f"{title}: {each.filename}"),
+            [],
+            each.filename,
+            each.content,
+            each.alt,
+            each.in_sight,
+        )
+        for each in attachments
+    ]
 
 
 def _as_file(report: Report) -> Message:
@@ -301,6 +339,11 @@ def to_terminal(report: Report, console: Console, *, details: bool = False) -> N
     word, style = _STYLE.get(report.status, ("unknown", "dim"))
     console.print(Line.assemble((report.title, "bold"), "  ", (word, style), "  ", report.summary))
     console.print(grid)
+    for each in report.lead:
+        by = f" ({', '.join(each.by)})" if each.by else ""
+        console.print(Line.assemble((f"{each.name}: " if each.name else "", "bold"), each.text + by))
+    for offer in report.offers:
+        console.print(Line.assemble(f"{offer.sentence}  ", (offer.url or f"/mlflow {offer.command}", "cyan")))
     for check in report.checks:
         if details or check.status is not Status.OK:
             console.print(Line.assemble("\n", (check.title, "bold"), f": {check.sentence}"))
@@ -308,12 +351,12 @@ def to_terminal(report: Report, console: Console, *, details: bool = False) -> N
             if check.look_further:
                 console.print(Line(f"  $ {check.look_further}", style="cyan"))
     _sections_to_terminal(report.sections, console)
-    for each in report.attachments:
-        rows = each.content.count("\n")
-        console.print(Line(f"  {each.filename}: {rows:,} lines; --json has them", style="dim"))
     for name, words in (("undo", report.undo), *(("next", hint) for hint in report.hints)):
         if words:
             console.print(Line(f"  {name}: mlflow-ops run {shlex.quote(words)}", style="dim"))
+    for file in report.attachments:
+        rows = file.alt or f"{file.content.count(chr(10)):,} lines; --json has them"
+        console.print(Line(f"  {file.filename}: {rows}", style="dim"))
     console.print(Line(f"\n{report.took_seconds:.1f} s", style="dim"))
 
 

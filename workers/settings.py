@@ -14,6 +14,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import unquote, urlsplit
@@ -24,6 +25,7 @@ from pydantic import (
     AfterValidator,
     AnyUrl,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     SecretStr,
@@ -322,12 +324,49 @@ class ScheduleEntry(_Section):
     quiet: bool = Field(default=False, description="say nothing where all is well")
     retries: Annotated[int, Field(ge=0, le=10)] = Field(0, description="how often it is tried again where it failed")
     retry_minutes: Annotated[float, Field(gt=0, le=1440)] = Field(5, description="how long after it failed")
+    channels: tuple[ChannelId, ...] = Field((), description="where it is told instead, each time anew; for reads only")
+    holidays: tuple[date, ...] = Field((), description="days of `time_zone` on which it is left out")
 
 
 HOURLY_BACKUP = ScheduleEntry(cron="0 * * * *", command="backup", quiet=True, retries=2)
 """The runbook's recovery point is under an hour."""
 WEEKLY_DRILL = ScheduleEntry(cron="0 4 * * 0", command="drill", quiet=True)
 """A backup that was never restored is a hope."""
+HOURLY_FIGURES = ScheduleEntry(cron="20 * * * *", command="health", quiet=True)
+"""What trends and the morning's picture are drawn from."""
+
+Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+
+
+class Digest(_Section):
+    """When and where the morning's digest comes."""
+
+    at: Annotated[str, Field(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$")] = Field(
+        "08:00", description="by the clock of time_zone"
+    )
+    weekdays: Annotated[tuple[Weekday, ...], Field(min_length=1)] = ("mon", "tue", "wed", "thu", "fri")
+    holidays: tuple[date, ...] = Field((), description="days without one, such as 2026-12-25")
+    channels: tuple[ChannelId, ...] = Field((), description="by default the first of channels")
+
+    @property
+    def entry(self) -> ScheduleEntry:
+        """As the clock runs it."""
+        hour, minute = self.at.split(":")
+        return ScheduleEntry(
+            cron=f"{int(minute)} {int(hour)} * * {','.join(self.weekdays)}",
+            command="digest",
+            channels=self.channels,
+            holidays=self.holidays,
+        )
+
+
+def _amount(value: object) -> object:
+    """1.5, 50Gi and 2Ti alike."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)(Ki|Mi|Gi|Ti|Pi)", value) if isinstance(value, str) else None
+    return float(found[1]) * 1024 ** (1 + "KMGTP".index(found[2][0])) if found else value
+
+
+Amount = Annotated[float, Field(gt=0), BeforeValidator(_amount)]
 
 
 class Ops(_Section):
@@ -346,16 +385,27 @@ class Ops(_Section):
     approvals: dict[str, Approval] = Field({}, description="by the operation's name: scale, restart, …")
     schedule: dict[str, ScheduleEntry | None] = Field(
         {},
-        description="by name; beside these there are `backup`, every hour, and `drill`, every week, unless they are "
-        "given here, or are null",
+        description="by name; beside these there are `backup` and `figures` (a silent health check), every hour, "
+        "`drill`, every week, and `digest`, unless they are given here, or are null",
+    )
+    digest: Digest = Digest()
+    limits: dict[str, Amount] = Field(
+        {}, description="by a metric's name, as `trend` takes it: where it must not go (database: 50Gi)"
     )
     maintenance: MaintenanceWindows = MaintenanceWindows()
     time_zone: Annotated[str, AfterValidator(_time_zone)] = "UTC"
 
     @property
     def clock(self) -> dict[str, ScheduleEntry]:
-        """What runs by the clock: the schedule, and where there is a channel to tell of it, backups and drills."""
-        by_default = {"backup": HOURLY_BACKUP, "drill": WEEKLY_DRILL} if self.channels else {}
+        """What runs by the clock: the schedule, and what runs by default (where there is a channel to tell of it)."""
+        by_default: dict[str, ScheduleEntry] = {}
+        if self.channels:
+            by_default = {
+                "backup": HOURLY_BACKUP,
+                "figures": HOURLY_FIGURES,
+                "digest": self.digest.entry,
+                "drill": WEEKLY_DRILL,
+            }
         return {name: entry for name, entry in (by_default | self.schedule).items() if entry is not None}
 
     @property

@@ -180,7 +180,8 @@ class Record(BaseModel):
 
     approvals: how many people must approve it. approvers: those who may, as Slack shows them. expires_at: until when
     they may. plan and digest: what they approve. break_glass: why nobody was asked. reason: why it was denied.
-    undo: the command that goes back, once it is done. quiet: nothing is said unless it fails.
+    undo: the command that goes back, once it is done. offers: the commands of its buttons.
+    quiet: nothing is said unless it fails.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -206,6 +207,7 @@ class Record(BaseModel):
     break_glass: str = ""
     quiet: bool = False
     undo: str = ""
+    offers: tuple[str, ...] = ()
     queue: str | None = None
     stage: Stage = Stage.RUN
     queued_at: float | None = None

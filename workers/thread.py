@@ -104,12 +104,19 @@ def _pace(done: int, total: int, unit: str, seconds: float) -> str:
 
 def success(record: Record, report: Report) -> list[tuple[Kind, str]]:
     """The last words about a record: the report replaces the root message, its details go into the thread."""
-    root = render.root(report, record.words, record.requester, _decided(record))
+    to_do = [buttons.offer(record, number, offer) for number, offer in enumerate(report.offers[: buttons.OFFERS])]
+    root = render.root(report, record.words, record.requester, _decided(record), to_do=to_do)
     if report.undo:
         root = root.and_also(buttons.row(record, buttons.UNDO))
     pin = [draft("pin", root)] if report.pinned else []
-    replies = (draft("file" if each.filename else "reply", each) for each in render.details(report))
+    replies = (draft(_kind(each), each) for each in render.details(report))
     return [draft("edit", root), *pin, *replies]
+
+
+def _kind(message: render.Message) -> Kind:
+    if not message.filename:
+        return "reply"
+    return "picture" if message.in_sight else "file"
 
 
 def failure(record: Record, message: str, hint: str, *, again: bool = False) -> list[tuple[Kind, str]]:

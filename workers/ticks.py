@@ -28,6 +28,24 @@ def last(cron: str, zone: ZoneInfo, now: datetime) -> datetime:
     return at
 
 
+def next_(cron: str, zone: ZoneInfo, now: datetime) -> datetime:
+    """The first tick after `now` (aware); in UTC."""
+    if cron.split()[_HOUR] == "*":
+        offset = now.astimezone(zone).utcoffset() or timedelta()
+        there = now.astimezone(timezone(offset))
+        return _after(cron, there.replace(tzinfo=None)).replace(tzinfo=there.tzinfo).astimezone(UTC)
+    # Where clocks go forward, the wall shows more than it did; what it skips comes at once.
+    tick = _after(cron, now.astimezone(zone).replace(tzinfo=None) - timedelta(hours=2))
+    while (at := tick.replace(tzinfo=zone, fold=0).astimezone(UTC)) <= now:
+        tick = _after(cron, tick)
+    return at
+
+
+def _after(cron: str, wall: datetime) -> datetime:
+    found: datetime = croniter(cron, wall).get_next(datetime)
+    return found
+
+
 def _before(cron: str, wall: datetime) -> datetime:
     found: datetime = croniter(cron, wall + timedelta(seconds=1)).get_prev(datetime)
     return found

@@ -18,13 +18,18 @@ from workers.state import Phase, Records
 BERLIN = ZoneInfo("Europe/Berlin")
 
 
+NONE_BY_DEFAULT = {"backup": None, "figures": None, "digest": None, "drill": None}
+
+
 def ops(**entries):
-    found = {name: {"cron": cron, "command": "health queues"} for name, cron in entries.items()} | {"backup": None}
+    found = {name: {"cron": cron, "command": "health queues"} for name, cron in entries.items()}
+    found = NONE_BY_DEFAULT | found
     return Ops.model_validate({"channels": ["C0OPS"], "time_zone": "Europe/Berlin", "schedule": found})
 
 
 def told_of(**schedule):
-    return Ops.model_validate({"channels": ["C0OPS"], "schedule": schedule})
+    without = {"figures": None, "digest": None}
+    return Ops.model_validate({"channels": ["C0OPS"], "schedule": without | schedule})
 
 
 def all_ticks(cron, begin, end, step=timedelta(minutes=7)):

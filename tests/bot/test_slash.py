@@ -29,7 +29,7 @@ def test_an_accepted_command_is_recorded_and_answers_nothing(ask, redis):
     assert ask("health pods --deadline 2") == ""
     (record,) = accepted(redis)
     assert record.operation == "health"
-    assert record.arguments == {"checks": ["pods"], "deadline_seconds": 2.0}
+    assert record.arguments == {"checks": ["pods"], "deadline_seconds": 2.0, "since_seconds": None}
     assert (record.words, record.requester, record.channel) == ("health pods --deadline 2", "U0VERA", "C0OPS")
 
 

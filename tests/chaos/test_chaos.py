@@ -36,7 +36,7 @@ OPS_YAML = """
 channels: [{channels}]
 roles: {{viewer: {{users: ["*"]}}}}
 slack: {{posts_per_second: 200, updates_per_minute: 20000}}
-schedule: {{backup: null}}
+schedule: {{backup: null, figures: null, digest: null, drill: null}}
 """
 
 

@@ -59,7 +59,7 @@ def test_help_names_the_program_that_was_used():
         ('health "pods', "A quote is opened and not closed", '"two words"'),
         ("health podz", "Did you mean “pods”?", "/mlflow health"),
         ("health wxyz", "It must be one of", "/mlflow health"),
-        ("health --dedline 3", "Did you mean '--deadline'?", "/mlflow health"),
+        ("health --dedline 3", "Did you mean one of: '--deadline'", "/mlflow health"),
         ("health --deadline soon", "--deadline: 'soon' is not a valid float range.", "/mlflow health"),
         ("health --deadline 0", "--deadline: 0.0 is not in the range", "/mlflow health"),
         ("x" * 10_000, "That command is 10,000 characters long; the limit is 3,000.", "/mlflow help"),

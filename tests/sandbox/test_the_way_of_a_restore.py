@@ -175,7 +175,9 @@ def test_what_is_lost_is_what_was_told(whole, people, record_testsuite_property)
     lost = set(writer.taken) - there(whole, writer.taken)
     assert client.longest < AWAY_SECONDS
     told = int(re.search(r"([\d,]+) runs? and", words(done))[1].replace(",", ""))
-    record_testsuite_property("away", f"{MEGABYTES} MB: {client.longest:.2f} s; {told} of {len(writer.taken)} runs lost")
+    record_testsuite_property(
+        "away", f"{MEGABYTES} MB: {client.longest:.2f} s; {told} of {len(writer.taken)} runs lost"
+    )
     assert 0 < len(lost) <= told <= len(lost) + writer.failed
     assert there(whole, writer.taken[-1:])
     said(people["omar"], "restore prune --all --dry-run", "Nothing was changed")

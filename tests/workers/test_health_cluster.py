@@ -268,7 +268,14 @@ class TestResources:
     def test_figures_are_in_base_units(self, two_pods):
         figures = self.ask(self.usage(), two_pods).figures
         assert figures == pytest.approx(
-            {"cpu_cores": 0.012, "memory_bytes": 20 * 2**20, "cpu_limit_share": 0.06, "memory_limit_share": 0.3125}
+            {
+                "cpu_cores": 0.012,
+                "memory_bytes": 20 * 2**20,
+                "cpu_limit_share": 0.06,
+                "memory_limit_share": 0.3125,
+                "cpu_limit_cores": 0.2,
+                "memory_limit_bytes": 64 * 2**20,
+            }
         )
 
     def test_no_figures_yet_are_unknown(self, two_pods):

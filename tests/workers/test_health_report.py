@@ -165,7 +165,7 @@ def test_an_unknown_check_is_refused_with_the_nearest():
     with pytest.raises(ValidationError, match="did you mean postgres"):
         Health(checks=("postgress",))
     assert Health(checks=("pods", "pods")).checks == ("pods",)
-    assert json.loads(Health(checks=("pods",)).model_dump_json()) == {"checks": ["pods"], "deadline_seconds": None}
+    assert json.loads(Health(checks=("pods",)).model_dump_json())["checks"] == ["pods"]
 
 
 class TestBlame:

@@ -18,7 +18,13 @@ OPS = Ops.model_validate(
     {
         "channels": ["C0OPS"],
         "roles": {"operator": {"users": ["U0OLEG"]}, "admin": {"users": ["U0ADA"]}},
-        "schedule": {"morning": {"cron": "0 8 * * *", "command": "health"}, "backup": None},
+        "schedule": {
+            "morning": {"cron": "0 8 * * *", "command": "health"},
+            "backup": None,
+            "figures": None,
+            "digest": None,
+            "drill": None,
+        },
     }
 )
 

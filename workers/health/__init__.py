@@ -50,13 +50,16 @@ CHECKS: tuple[str, ...] = tuple(question.name for question in QUESTIONS)
 
 
 class Health(Operation):
-    """Ask how MLflow and all it stands on is. checks: only these; empty for all. deadline_seconds: for each."""
+    """Ask how MLflow and all it stands on is. checks: only these; empty for all. deadline_seconds: for each.
+    since_seconds: how long ago the figures are from with which today's are compared.
+    """
 
     name: ClassVar[str] = "health"
     risk: ClassVar[Risk] = Risk.READ
 
     checks: tuple[str, ...] = ()
     deadline_seconds: Annotated[float, Field(gt=0, le=30)] | None = None
+    since_seconds: Annotated[float, Field(gt=0)] | None = None
 
     @field_validator("checks")
     @classmethod
@@ -89,4 +92,10 @@ class Health(Operation):
             asking.close()
         in_order = {question.name: answers[question.name] for question in questions}
         checks = tuple(question.check(answer, systems.settings) for question, answer in blame.settle(in_order))
-        return Report(title=self.title, status=verdict(checks), summary=blame.summary(checks), checks=checks)
+        # The history knows the health check's figures, not the other way round, when modules are loaded.
+        from workers.history import remembering
+
+        sections = remembering.kept_and_compared(checks, systems.settings, asking.now, self.since_seconds)
+        return Report(
+            title=self.title, status=verdict(checks), summary=blame.summary(checks), checks=checks, sections=sections
+        )

@@ -50,6 +50,7 @@ class Answer:
     figure: str = ""
     details: tuple[Section, ...] = ()
     figures: dict[str, float] = field(default_factory=dict)
+    notes: dict[str, tuple[str, ...]] = field(default_factory=dict)
     own_fault: bool = False
     unreachable: bool = False
     took_seconds: float = 0.0
@@ -83,6 +84,7 @@ class Question:
             look_further=self.look_further(settings),
             details=answer.details,
             figures=answer.figures,
+            notes=answer.notes,
             took_seconds=answer.took_seconds,
         )
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
@@ -34,11 +34,14 @@ MANIFEST_BYTES: Final = 4 << 20
 
 @dataclass(frozen=True)
 class Found:
-    """The newest good set, None where there is none; and the newer ones that are not good, with the reason."""
+    """The newest good set, None where there is none; and the newer ones that are not good, with the reason.
+    amounts: of the artifacts that it refers to, the cheapest count of a bucket.
+    """
 
     name: str | None
     finished_at: datetime | None
     passed_over: tuple[str, ...] = ()
+    amounts: dict[str, float] = field(default_factory=dict)
 
 
 def ask(asking: Asking) -> Answer:
@@ -69,7 +72,7 @@ def judge(found: Found, settings: Settings, now: datetime, drill: Drilled | None
         status, sentence = Status.FAIL, f"{sentence[:-1]}; {duration(allowed)} are allowed."
     if status is Status.OK and drill is not None and not drill.well:
         status, sentence = Status.WARN, f"{sentence[:-1]}; the backup {drill.set_id} failed its drill."
-    figures = {"age_seconds": age}
+    figures = {"age_seconds": age} | found.amounts
     if drill is not None:
         figures |= {
             "drill_age_seconds": max(0.0, (now - drill.at).total_seconds()),
@@ -95,7 +98,7 @@ def newest(objects: Objects, bucket: str, now: datetime) -> Found:
             content = objects.read(bucket, f"{name}manifest.json", at_most=MANIFEST_BYTES)
             moment, lacks = finished_at(content), missing(content)
             if not lacks:
-                return Found(name, moment, tuple(passed_over))
+                return Found(name, moment, tuple(passed_over), amounts(content))
             passed_over.append(f"{name} has no {' and no '.join(lacks)}")
         except ObjectMissing:
             passed_over.append(f"{name} has no manifest")
@@ -111,6 +114,13 @@ def missing(manifest: bytes) -> tuple[str, ...]:
     document = json.loads(manifest)
     parts = {"database": "database", "artifacts": "artifacts"}
     return tuple(words for field, words in parts.items() if field in document and document[field] is None)
+
+
+def amounts(manifest: bytes) -> dict[str, float]:
+    """How many artifacts there were and how large they are together; empty where the manifest does not say."""
+    artifacts = json.loads(manifest).get("artifacts") or {}
+    known = {"artifacts_objects": artifacts.get("objects"), "artifacts_bytes": artifacts.get("bytes")}
+    return {name: float(value) for name, value in known.items() if isinstance(value, int | float)}
 
 
 def finished_at(manifest: bytes) -> datetime:

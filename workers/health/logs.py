@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from workers.health.amounts import HOUR, NOTHING, count, duration, listed
 from workers.health.asking import Answer, Question
 from workers.health.fields import Fields
-from workers.health.log_errors import Groups
+from workers.health.log_errors import Groups, normalised
 from workers.operation import Facts, Section, Status, Table
 from workers.systems.errors import ClusterNotFound, ClusterNotReady
 
@@ -84,6 +84,7 @@ def judge(reading: Reading, settings: Settings, now: datetime) -> Answer:
             "lines": reading.lines,
             "containers": reading.containers,
         },
+        notes={"kinds": tuple(normalised(group.message) for group in ranked)},
     )
 
 

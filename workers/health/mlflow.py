@@ -81,6 +81,7 @@ def judge(burst: Burst, version: str, settings: Settings, address: str) -> Answe
             "requests": float(asked),
             "failed_requests": float(len(burst.refused)),
         },
+        notes={"version": (version,)},
     )
 
 

@@ -83,7 +83,17 @@ def judge(pods: Sequence[dict[str, Any]], settings: Settings, now: datetime) -> 
             "restarts": sum(state.restarts for state in states),
             "recent_restarts": recent,
         },
+        notes={
+            "restarted": tuple(
+                f"{state.name}: {state.last_end or 'restarted'}" for state in states if state.recent_restarts
+            ),
+            "images": tuple(sorted({image for pod in pods for image in _images(pod)})),
+        },
     )
+
+
+def _images(pod: dict[str, Any]) -> list[str]:
+    return [container.text("image") for container in Fields(pod, "pod").each("spec", "containers")]
 
 
 def _verdict(states: list[PodState], ready: int, recent: int, restarts_warn: int) -> tuple[Status, str]:

@@ -58,7 +58,15 @@ def judge(vitals: Vitals, settings: Settings, pods: tuple[Section, ...] = ()) ->
         "longest_query_seconds": vitals.longest.age_seconds if vitals.longest else 0.0,
     }
     figure = f"{milliseconds(vitals.round_trip_seconds)}, {size(vitals.size_bytes)}"
-    return Answer(status, sentence, figure, (facts, *_longest(vitals), *pods), figures, own_fault=True)
+    return Answer(
+        status,
+        sentence,
+        figure,
+        (facts, *_longest(vitals), *pods),
+        figures,
+        {"version": (vitals.version,)},
+        own_fault=True,
+    )
 
 
 def _verdict(vitals: Vitals, used: float, settings: Settings) -> tuple[Status, str]:

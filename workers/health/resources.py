@@ -75,6 +75,11 @@ def judge(usage: Sequence[dict[str, Any]], pods: Sequence[dict[str, Any]], setti
         shares = [use.of_limit for use in uses if use.resource == resource and use.of_limit is not None]
         if shares:
             figures[f"{resource}_limit_share"] = max(shares)
+        limits = [use.limit for use in uses if use.resource == resource]
+        if limits and None not in limits:
+            figures[f"{resource}_limit_{'bytes' if resource == MEMORY else 'cores'}"] = sum(
+                each or 0.0 for each in limits
+            )
     rows = tuple(
         (
             use.pod,

@@ -1,0 +1,1 @@
+"""Charts as PNG, for Slack: anybody's figures, drawn the same way."""

@@ -1,0 +1,194 @@
+"""What runs by the clock, as people see and steer it: when each entry was last due, what came of it, and pausing one.
+
+    mlflow-ops:schedule          hash: entry → its last tick, epoch seconds
+    mlflow-ops:schedule:runs     hash: entry → JSON: the record of its latest tick, the tick, how often it was repeated
+    mlflow-ops:schedule:paused   hash: entry → JSON: the command that paused it, and when
+
+The scheduler (bot/schedule.py) writes the first two and heeds the third. What falls due while an entry is paused is
+left out; once it goes on, it begins with the next tick.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import time
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, ClassVar, Final
+
+from workers import locks, ticks
+from workers.health.amounts import NOTHING
+from workers.operation import AlreadySo, Change, Operation, OperatorError, Plan, Progress, Report, Risk, Status, Table
+from workers.outbox import PREFIX
+from workers.state import Records
+
+if TYPE_CHECKING:
+    from redis import Redis
+
+    from workers.settings import Ops, ScheduleEntry
+    from workers.systems import Systems
+
+LAST: Final = PREFIX + "schedule"
+RUNS: Final = LAST + ":runs"
+PAUSED: Final = LAST + ":paused"
+
+_TARGET: Final = "schedule"
+_OUTCOME = 60
+
+
+def paused(redis: Redis) -> dict[str, dict[str, Any]]:
+    """The entries that are paused: by which command (`by`) and when (`at`)."""
+    raw: Any = redis.hgetall(PAUSED)
+    return {name.decode(): json.loads(body) for name, body in raw.items()}
+
+
+def entry(name: str, ops: Ops) -> ScheduleEntry:
+    """The entry of that name. Raises OperatorError that names the nearest."""
+    known = ops.clock.get(name)
+    if known is None:
+        near = difflib.get_close_matches(name, ops.clock, n=1)
+        hint = f"Did you mean {near[0]}?" if near else f"There are: {', '.join(ops.clock) or 'none'}."
+        raise OperatorError(f"Nothing called {name} runs by the clock.", hint)
+    return known
+
+
+class ScheduleList(Operation):
+    """Every entry: when it was last due and what came of it, when it is due next."""
+
+    name: ClassVar[str] = "schedule-list"
+    risk: ClassVar[Risk] = Risk.READ
+
+    def run(self, systems: Systems, progress: Progress) -> Report:
+        """Read them from Redis."""
+        progress.step("Looking")
+        ops, redis, now = systems.settings.ops, systems.redis, datetime.now(UTC)
+        last: Any = redis.hgetall(LAST)
+        runs: Any = redis.hgetall(RUNS)
+        stopped = paused(redis)
+        rows = []
+        for name, each in ops.clock.items():
+            key = name.encode()
+            before = datetime.fromtimestamp(float(last[key]), UTC) if key in last else None
+            upcoming = "paused" if name in stopped else _shown(ticks.next_(each.cron, ops.zone, now), ops)
+            said = _outcome(json.loads(runs[key])[0], systems) if key in runs else NOTHING
+            rows.append(
+                (name, each.command, each.cron, upcoming, _shown(before, ops) if key in runs else NOTHING, said)
+            )
+        columns = ("name", "command", "when", f"next ({ops.time_zone})", "last due", "what came of it")
+        table = Table(columns=columns, rows=tuple(rows))
+        held = f"; {len(stopped.keys() & ops.clock.keys())} paused" if stopped.keys() & ops.clock.keys() else ""
+        summary = (
+            f"{len(rows)} by the clock{held}." if rows else "Nothing runs by the clock: name channels in ops.yaml."
+        )
+        hints = ("schedule pause NAME", "schedule run NAME")
+        return Report(
+            title="Schedule", status=Status.OK, summary=summary, sections=(table,) if rows else (), hints=hints
+        )
+
+
+class SchedulePause(Operation):
+    """Leave an entry out until it is resumed; restarts do not forget it. entry: its name."""
+
+    name: ClassVar[str] = "schedule-pause"
+    risk: ClassVar[Risk] = Risk.CHANGE
+    touches: ClassVar[tuple[str, ...]] = (_TARGET,)
+
+    entry: str
+
+    @property
+    def title(self) -> str:
+        """The report's headline."""
+        return f"Pause {self.entry}"
+
+    def plan(self, systems: Systems) -> Plan:
+        """Raises AlreadySo where it is paused, OperatorError where there is none."""
+        known = entry(self.entry, systems.settings.ops)
+        if self.entry in paused(systems.redis):
+            raise AlreadySo(
+                f"{self.entry} is paused already.", f"It goes on with /mlflow schedule resume {self.entry}."
+            )
+        return Plan(
+            title=self.title,
+            summary=f"/mlflow {known.command} ({known.cron}) is left out until it is resumed",
+            steps=("Note that it is paused",),
+            changes=(Change(what=f"schedule/{self.entry}", before="runs", after="paused"),),
+            undo=f"/mlflow schedule resume {self.entry}",
+        )
+
+    def run(self, systems: Systems, progress: Progress) -> Report:
+        """Note it in Redis."""
+        progress.step("Pausing it")
+        by = locks.holder(systems.redis, _TARGET) or ""
+        systems.redis.hset(PAUSED, self.entry, json.dumps({"by": by, "at": time.time()}))
+        summary = f"{self.entry} is left out until somebody resumes it."
+        return Report(title=self.title, status=Status.OK, summary=summary, undo=f"schedule resume {self.entry}")
+
+
+class ScheduleResume(Operation):
+    """Let a paused entry go on. entry: its name."""
+
+    name: ClassVar[str] = "schedule-resume"
+    risk: ClassVar[Risk] = Risk.CHANGE
+    touches: ClassVar[tuple[str, ...]] = (_TARGET,)
+
+    entry: str
+
+    @property
+    def title(self) -> str:
+        """The report's headline."""
+        return f"Resume {self.entry}"
+
+    def plan(self, systems: Systems) -> Plan:
+        """Raises AlreadySo where it is not paused, OperatorError where there is none."""
+        known = paused(systems.redis).get(self.entry)
+        if known is None:
+            entry(self.entry, systems.settings.ops)
+            raise AlreadySo(f"{self.entry} is not paused.", "See /mlflow schedule list.")
+        return Plan(
+            title=self.title,
+            summary="it goes on with its next time",
+            steps=("Forget that it is paused",),
+            changes=(Change(what=f"schedule/{self.entry}", before="paused", after="runs"),),
+            undo=f"/mlflow schedule pause {self.entry}",
+            facts={"paused by": str(known.get("by", ""))},
+        )
+
+    def run(self, systems: Systems, progress: Progress) -> Report:
+        """Note it in Redis."""
+        progress.step("Resuming it")
+        ops = systems.settings.ops
+        systems.redis.hdel(PAUSED, self.entry)
+        known = ops.clock.get(self.entry)
+        upcoming = f" Next: {_shown(ticks.next_(known.cron, ops.zone, datetime.now(UTC)), ops)}." if known else ""
+        return Report(title=self.title, status=Status.OK, summary=f"{self.entry} goes on.{upcoming}")
+
+
+class ScheduleRun(Operation):
+    """Do what an entry does, now. entry: its name.
+
+    The bot takes it for the entry's own command, typed by whoever asks: who may, and whose approval it needs, is
+    decided by that.
+    """
+
+    name: ClassVar[str] = "schedule-run"
+    risk: ClassVar[Risk] = Risk.READ
+
+    entry: str
+
+    def run(self, systems: Systems, progress: Progress) -> Report:
+        """From a terminal only. Raises OperatorError that says which command it is."""
+        progress.step("Looking")
+        command = entry(self.entry, systems.settings.ops).command
+        raise OperatorError(f"{self.entry} is the command “{command}”.", f'Run that one: mlflow-ops run "{command}".')
+
+
+def _shown(at: datetime | None, ops: Ops) -> str:
+    return f"{at.astimezone(ops.zone):%a %d %b %H:%M}" if at else NOTHING
+
+
+def _outcome(record_id: str, systems: Systems) -> str:
+    record = Records(systems.redis).get(record_id)
+    if record is None:
+        return NOTHING
+    said = f"{record.phase.value}: {record.outcome}" if record.outcome else record.phase.value
+    return said if len(said) <= _OUTCOME else f"{said[: _OUTCOME - 1]}…"
