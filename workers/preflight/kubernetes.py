@@ -71,7 +71,7 @@ HELPFUL: Final = (
 """What we can do without: of the whole cluster, so that it may have been left out on purpose."""
 
 
-_REMEDY: Final = "Apply deploy/kubernetes/clusterrole.yaml if you want that."
+_REMEDY: Final = "Apply deploy/kubernetes/access/clusterrole.yaml if you want that."
 
 
 def ask(asking: Asking) -> Answer:
