@@ -19,13 +19,13 @@ from workers.settings import Environment, Ops
 
 _HEAD: Final = """# Configuration
 
-Made by `mlflow-ops config reference`; do not edit it by hand. A wrong key or value stops the process with one sentence that
-names it (exit code 2).
+Made by `mlflow-ops config reference`; do not edit it by hand. A wrong key or value stops the process with one sentence
+that names it (exit code 2).
 
 ## Environment
 
-Secrets come from here only. `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_REGION` and what else boto3 reads go to it as
-they are.
+Secrets come from here only. `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_REGION` and what else boto3 reads go to
+it as they are.
 
 | Variable | What it is |
 | --- | --- |

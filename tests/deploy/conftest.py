@@ -4,12 +4,15 @@ import os
 import subprocess
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 
 from deploy.sandbox.kubernetes.cluster import Options
 from deploy.sandbox.kubernetes.testing import running_cluster
 from deploy.sandbox.kubernetes.wiring import wiring_from
+
+ROOT = Path(__file__).parents[2]
 
 
 class Nothing(BaseHTTPRequestHandler):
@@ -62,4 +65,16 @@ def kubectl(cluster):
             check=False,
         )
 
+    def script(text, **more):
+        return subprocess.run(
+            ["bash", "-c", text],
+            env={**environment, **more},
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+
+    run.script = script
     return run

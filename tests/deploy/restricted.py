@@ -4,7 +4,7 @@ VOLUMES = {"configMap", "csi", "downwardAPI", "emptyDir", "ephemeral", "persiste
 
 
 def violations(pod):
-    """What a pod's spec does that the level forbids, each in a few words; and, beyond it, a writable root file system."""
+    """What a pod's spec does that the level forbids, in a few words each; a writable root file system, too."""
     above = pod.get("securityContext") or {}
     found = [f"{key} is set" for key in ("hostNetwork", "hostPID", "hostIPC") if pod.get(key)]
     for volume in pod.get("volumes") or ():

@@ -73,7 +73,9 @@ def test_the_pip_lines_make_a_whole_environment(tmp_path):
     for word, rest in stage:
         if word == "RUN":
             line = rest.replace("/opt/", f"{tmp_path}/opt/").replace("python -m venv", f"{sys.executable} -m venv")
-            done = subprocess.run(["bash", "-euo", "pipefail", "-c", line], cwd=source, capture_output=True, check=False)
+            done = subprocess.run(
+                ["bash", "-euo", "pipefail", "-c", line], cwd=source, capture_output=True, check=False
+            )
             assert done.returncode == 0, done.stderr.decode()[-2000:]
     programs = tmp_path / "opt" / "mlflow-ops" / "bin"
     said = subprocess.run([programs / "mlflow-ops", "--version"], capture_output=True, text=True, check=True, cwd="/")

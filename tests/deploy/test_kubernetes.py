@@ -2,6 +2,7 @@
 
 import copy
 import importlib.util
+import re
 import shutil
 from pathlib import Path
 
@@ -129,7 +130,9 @@ def test_secrets_are_named_and_only_by_who_needs_them(made, overlay):
     for name, template in pods(made[overlay]).items():
         container = template["spec"]["containers"][0]
         refs = [each["secretRef"]["name"] for each in container.get("envFrom") or ()]
-        refs += [each["valueFrom"]["secretKeyRef"]["name"] for each in container.get("env") or () if "valueFrom" in each]
+        refs += [
+            each["valueFrom"]["secretKeyRef"]["name"] for each in container.get("env") or () if "valueFrom" in each
+        ]
         named[name] = sorted(refs)
         plain = [each["name"] for each in container.get("env") or () if "value" in each]
         assert set(plain) <= {"MLFLOW_OPS_CONFIG"}
@@ -199,3 +202,19 @@ def test_variables_of_the_documented_secrets_are_those_that_are_read():
              if line.startswith("--from-literal=")}  # fmt: skip
     assert given
     assert {name for name in given if name.isupper()} <= read
+
+
+def test_the_set_up_on_a_real_cluster_as_it_is_written(kubectl):
+    """Every line of docs/real-cluster.md that needs no image: Secrets made, manifests applied, all of it there."""
+    lines = re.findall(
+        r"^```sh\n(.*?)^```$",
+        (KUBERNETES.parents[1] / "docs" / "real-cluster.md").read_text(),
+        re.MULTILINE | re.DOTALL,
+    )
+    script = "set -eu\n" + "".join(lines)
+    known = set(re.findall(r"\$([A-Z][A-Z0-9_]+)", script))
+    said = kubectl.script(script, **dict.fromkeys(known, "example"))
+    assert said.returncode == 0, said.stderr
+    found = kubectl("get", "deployment,statefulset,secret,networkpolicy", "-n", "data-platform", "-o", "name").stdout
+    for name in ("deployment.apps/mlflow-ops-bot", "statefulset.apps/mlflow-ops-redis", "secret/mlflow-ops-worker"):
+        assert name in found.split()

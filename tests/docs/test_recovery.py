@@ -104,9 +104,13 @@ def test_the_artifacts_are_there_byte_by_byte(recovered, s3):
 
 
 def test_the_configuration_is_there_and_in_the_cluster(recovered, environment):
-    wanted = {(each["kind"], each["metadata"]["name"]) for each in yaml.safe_load_all((recovered / "config.yaml").read_text())}
+    wanted = {
+        (each["kind"], each["metadata"]["name"]) for each in yaml.safe_load_all((recovered / "config.yaml").read_text())
+    }
     assert ("Secret", "mlflow-backend-secret") in wanted
-    done = followed("kubectl get deployment,service,configmap,secret,ingress -n recovered -o json", environment, recovered)
+    done = followed(
+        "kubectl get deployment,service,configmap,secret,ingress -n recovered -o json", environment, recovered
+    )
     there = {(each["kind"], each["metadata"]["name"]) for each in json.loads(done.stdout)["items"]}
     assert {each for each in wanted if each[0] in {"Deployment", "Service", "ConfigMap", "Secret", "Ingress"}} <= there
 

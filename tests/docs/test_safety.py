@@ -31,7 +31,9 @@ def test_there_are_twelve_rules_and_each_names_tests_that_exist(documents):
     assert missing == []
 
 
-@pytest.mark.parametrize("source", ["import os\nos.system('ls')\n", "import subprocess\nsubprocess.run('ls', shell=True)\n"])
+@pytest.mark.parametrize(
+    "source", ["import os\nos.system('ls')\n", "import subprocess\nsubprocess.run('ls', shell=True)\n"]
+)
 def test_a_shell_string_would_be_seen(tmp_path, source):
     (tmp_path / "bad.py").write_text(source)
     assert linted(tmp_path, tmp_path).returncode == 1
