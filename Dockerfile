@@ -68,7 +68,7 @@ ENV PATH=/opt/mlflow-ops/bin:$PATH \
     MLFLOW_OPS_READY_FILE=/tmp/mlflow-ops-ready
 USER 10001:10001
 WORKDIR /tmp
-# The file is there once the process can serve, and goes when it ends. Kubernetes asks /readyz instead.
+# The file is there once the process can serve, and goes when it ends.
 HEALTHCHECK --interval=10s --timeout=3s --start-period=30s CMD ["test", "-e", "/tmp/mlflow-ops-ready"]
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["mlflow-ops", "--log-format", "json"]

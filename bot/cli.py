@@ -248,6 +248,10 @@ def _until_stopped(loaded: Settings) -> Iterator[tuple[threading.Event, Callable
 
 
 def _readiness(loaded: Settings) -> Callable[[], None]:
+    """How a process says that it can serve. What one that was killed has said, in the same folder, is taken back."""
+    if loaded.environment.ready_file:
+        loaded.environment.ready_file.unlink(missing_ok=True)
+
     def ready() -> None:
         if loaded.environment.ready_file:
             loaded.environment.ready_file.touch()

@@ -66,6 +66,7 @@ def test_the_api_server_takes_every_manifest(kubectl, made, overlay):
     [
         (lambda pod: pod["containers"][0].update(imagePolicy="Always"), 'unknown field "spec.template.spec.containers'),
         (lambda pod: pod["containers"][0]["volumeMounts"][0].update(name="nowhere"), "Not found"),
+        (lambda pod: pod["containers"][0]["readinessProbe"].update(httpGet={"port": 1}), "may not specify more than 1"),
         (lambda pod: pod["containers"][0]["resources"]["requests"].update(memory="4Ti"), "must be less than or equal"),
     ],
 )
@@ -82,9 +83,8 @@ def test_a_wrong_manifest_is_refused(kubectl, made, damage, said):
 def test_every_pod_keeps_the_restricted_level_and_a_read_only_root(made, overlay):
     templates = pods(made[overlay])
     assert len(templates) == 5
-    assert {name: restricted.violations(each["spec"]) for name, each in templates.items()} == dict.fromkeys(
-        templates, []
-    )
+    found = {name: restricted.violations(each["spec"]) for name, each in templates.items()}
+    assert {name: breaches for name, breaches in found.items() if breaches} == {}
 
 
 @pytest.mark.parametrize(
@@ -97,7 +97,7 @@ def test_every_pod_keeps_the_restricted_level_and_a_read_only_root(made, overlay
         lambda pod: pod["containers"][0]["securityContext"].pop("allowPrivilegeEscalation"),
         lambda pod: pod["containers"][0]["securityContext"].pop("capabilities"),
         lambda pod: pod["containers"][0]["securityContext"].pop("readOnlyRootFilesystem"),
-        lambda pod: pod["containers"][0]["ports"][0].update(hostPort=80),
+        lambda pod: pod["containers"][0].update(ports=[{"containerPort": 80, "hostPort": 80}]),
     ],
 )
 def test_that_check_sees_every_breach(made, damage):
@@ -184,6 +184,38 @@ def test_what_the_containers_run_is_a_command_and_ops_yaml_is_valid(made, overla
     configured = [each for each in made[overlay] if each["kind"] == "ConfigMap" and "ops.yaml" in each["data"]]
     (tmp_path / "ops.yaml").write_text(configured[0]["data"]["ops.yaml"])
     assert settings.load({"MLFLOW_OPS_CONFIG": str(tmp_path / "ops.yaml")}).ops.channels
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_a_process_is_ready_when_it_says_so_where_the_image_says(made, overlay):
+    dockerfile = (KUBERNETES.parents[1] / "Dockerfile").read_text()
+    path = re.search(r"MLFLOW_OPS_READY_FILE=(\S+)", dockerfile)[1]
+    assert f'CMD ["test", "-e", "{path}"]' in dockerfile
+    for name, template in pods(made[overlay]).items():
+        if name != "mlflow-ops-redis":
+            assert template["spec"]["containers"][0]["readinessProbe"]["exec"]["command"] == ["test", "-e", path]
+
+
+def test_the_probes_over_http_go_to_a_port_that_is_named(kubectl, tmp_path):
+    (tmp_path / "overlay").mkdir()
+    shutil.copytree(KUBERNETES, tmp_path / "kubernetes")
+    (tmp_path / "overlay" / "kustomization.yaml").write_text(
+        "resources: [../kubernetes/overlays/minimal]\ncomponents: [../kubernetes/components/http-probes, ../kubernetes/components/monitoring]\n"
+    )
+    done = kubectl("kustomize", str(tmp_path / "overlay"))
+    assert done.returncode == 0, done.stderr
+    documents = list(yaml.safe_load_all(done.stdout))
+    for name, template in pods(documents).items():
+        container = template["spec"]["containers"][0]
+        if name != "mlflow-ops-redis":
+            assert container["readinessProbe"]["httpGet"]["port"] == container["ports"][0]["name"] == "metrics"
+            assert "exec" not in container["readinessProbe"]
+            assert container["livenessProbe"]["httpGet"]["path"] == "/healthz"
+    assert tried(kubectl, ours(documents)).returncode == 0
+    service = next(each for each in documents if each["metadata"]["name"] == "mlflow-ops-metrics")
+    monitor = next(each for each in documents if each["kind"] == "ServiceMonitor")
+    assert monitor["spec"]["selector"]["matchLabels"].items() <= service["metadata"]["labels"].items()
+    assert monitor["spec"]["endpoints"][0]["port"] == service["spec"]["ports"][0]["name"]
 
 
 def test_production_has_a_budget_and_two_of_each_process(made):

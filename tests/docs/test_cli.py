@@ -57,6 +57,13 @@ def test_exit_codes_and_streams(words, environment, code):
     assert "Traceback" not in done.stderr
 
 
+def test_a_process_that_was_killed_does_not_make_the_next_one_ready(tmp_path):
+    (tmp_path / "ready").touch()
+    done = ran(["worker", "--queue", "ops"], MLFLOW_OPS_READY_FILE=str(tmp_path / "ready"))
+    assert done.returncode == 2, "it has no Redis"
+    assert not (tmp_path / "ready").exists()
+
+
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_completion_knows_the_commands(shell, documents):
     assert "_MLFLOW_OPS_COMPLETE" in ran(["completion", shell]).stdout
