@@ -200,7 +200,8 @@ def test_the_probes_over_http_go_to_a_port_that_is_named(kubectl, tmp_path):
     (tmp_path / "overlay").mkdir()
     shutil.copytree(KUBERNETES, tmp_path / "kubernetes")
     (tmp_path / "overlay" / "kustomization.yaml").write_text(
-        "resources: [../kubernetes/overlays/minimal]\ncomponents: [../kubernetes/components/http-probes, ../kubernetes/components/monitoring]\n"
+        "resources: [../kubernetes/overlays/minimal]\n"
+        "components: [../kubernetes/components/http-probes, ../kubernetes/components/monitoring]\n"
     )
     done = kubectl("kustomize", str(tmp_path / "overlay"))
     assert done.returncode == 0, done.stderr
