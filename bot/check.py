@@ -18,7 +18,6 @@ SCOPES: Final = {
     "pins:write": "maintenance: its notice",
     "channels:history": "finding out whether a message arrived",
     "groups:history": "the same in private channels",
-    "im:write": "direct messages",
     "files:write": "long details as files",
     "usergroups:read": "roles by user group",
 }

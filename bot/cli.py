@@ -104,6 +104,30 @@ def check(*, as_json: bool, details: bool) -> None:
 
 
 @main.group()
+def config() -> None:
+    """The settings."""
+
+
+@config.command()
+def reference() -> None:
+    """Print every key of ops.yaml and every variable, with type, limits, default and meaning, as Markdown."""
+    from bot import reference as documented
+
+    click.echo(documented.markdown())
+
+
+@main.command()
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(shell: str) -> None:
+    """Print what makes a shell complete mlflow-ops: eval "$(mlflow-ops completion bash)"."""
+    from click.shell_completion import get_completion_class
+
+    kind = get_completion_class(shell)
+    assert kind is not None
+    click.echo(kind(main, {}, "mlflow-ops", "_MLFLOW_OPS_COMPLETE").source())
+
+
+@main.group()
 def audit() -> None:
     """The audit record."""
 
@@ -200,10 +224,15 @@ class _TerminalProgress:
 
 @contextmanager
 def _settings() -> Iterator[Settings]:
+    from redis.exceptions import RedisError
+
     try:
         yield settings.load()
     except settings.SettingsError as error:
         _stop(str(error))
+    except RedisError as error:
+        click.echo(f"Redis does not answer ({type(error).__name__}): start it, or correct REDIS_URL.", err=True)
+        sys.exit(FAILED)
 
 
 @contextmanager
@@ -219,6 +248,10 @@ def _until_stopped(loaded: Settings) -> Iterator[tuple[threading.Event, Callable
 
 
 def _readiness(loaded: Settings) -> Callable[[], None]:
+    """How a process says that it can serve. What one that was killed has said, in the same folder, is taken back."""
+    if loaded.environment.ready_file:
+        loaded.environment.ready_file.unlink(missing_ok=True)
+
     def ready() -> None:
         if loaded.environment.ready_file:
             loaded.environment.ready_file.touch()

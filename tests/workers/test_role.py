@@ -8,7 +8,7 @@ import yaml
 from workers.preflight.kubernetes import FOR_RECOVERY, HELPFUL, NEEDED
 from workers.settings import KubernetesNames
 
-KUBERNETES = Path(__file__).parents[2] / "deploy" / "kubernetes"
+KUBERNETES = Path(__file__).parents[2] / "deploy" / "kubernetes" / "access"
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """Is there room for more: on the nodes, and under the namespace's quotas and budgets.
 
-Nodes are the whole cluster's, so looking needs a ClusterRole (deploy/kubernetes/clusterrole.yaml); without it nothing
-is said about them. Room is counted as the scheduler counts it, by requests and not by use
+Nodes are the whole cluster's, so looking needs a ClusterRole (deploy/kubernetes/access/clusterrole.yaml); without it
+nothing is said about them. Room is counted as the scheduler counts it, by requests and not by use
 (https://kubernetes.io/docs/concepts/configuration/manage-resources-containers/#how-pods-with-resource-requests-are-scheduled).
 """
 

@@ -106,7 +106,7 @@ FOR_RECOVERY: Final = (
 """What may be bound for as long as a recovery takes: deploy/kubernetes/recovery-role.yaml."""
 
 
-_REMEDY: Final = "Apply deploy/kubernetes/clusterrole.yaml if you want that."
+_REMEDY: Final = "Apply deploy/kubernetes/access/clusterrole.yaml if you want that."
 
 
 def ask(asking: Asking) -> Answer:

@@ -9,7 +9,7 @@ import yaml
 from deploy.sandbox.kubernetes.objects import Object
 
 WORKER_ACCOUNT = "mlflow-ops-worker"
-_PRODUCT = Path(__file__).parents[3] / "kubernetes"
+_PRODUCT = Path(__file__).parents[3] / "kubernetes" / "access"
 _RBAC = "rbac.authorization.k8s.io"
 
 

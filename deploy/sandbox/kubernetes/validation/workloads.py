@@ -44,7 +44,18 @@ def check_owner(item: Object, problems: Problems) -> None:
     spec = item.get("spec") or {}
     problems.at_least("spec.replicas", spec.get("replicas"))
     _check_selector(spec, problems)
-    check_template(spec.get("template") or {}, "spec.template", problems)
+    check_template(_with_claims(spec), "spec.template", problems)
+
+
+def _with_claims(spec: Object) -> Object:
+    """The template as its pods will be: a StatefulSet's claims are volumes of theirs, which it need not name."""
+    template = spec.get("template") or {}
+    claims = [
+        {"name": claim["metadata"]["name"], "persistentVolumeClaim": {"claimName": claim["metadata"]["name"]}}
+        for claim in spec.get("volumeClaimTemplates") or ()
+    ]
+    pod = template.get("spec") or {}
+    return {**template, "spec": {**pod, "volumes": [*(pod.get("volumes") or ()), *claims]}} if claims else template
 
 
 def check_owner_update(before: Object, after: Object, problems: Problems) -> None:

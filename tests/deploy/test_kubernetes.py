@@ -1,0 +1,253 @@
+"""The manifests: what kustomize makes of them, what an API server says to that, and what they promise."""
+
+import copy
+import importlib.util
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+import yaml
+
+from bot.cli import main
+from workers import settings
+from workers.settings import Environment
+
+pytestmark = pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not on PATH")
+
+KUBERNETES = Path(__file__).parents[2] / "deploy" / "kubernetes"
+OVERLAYS = ("minimal", "production")
+OF_OPERATORS = {"monitoring.coreos.com", "keda.sh", "external-secrets.io"}
+NEVER_THE_BOTS = ("AWS_", "MLFLOW_", "KUBE")
+
+_spec = importlib.util.spec_from_file_location("restricted", Path(__file__).with_name("restricted.py"))
+restricted = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(restricted)
+
+
+@pytest.fixture(scope="module")
+def made(kubectl):
+    """What each overlay becomes."""
+    results = {}
+    for overlay in OVERLAYS:
+        done = kubectl("kustomize", str(KUBERNETES / "overlays" / overlay))
+        assert done.returncode == 0, done.stderr
+        results[overlay] = list(yaml.safe_load_all(done.stdout))
+    return results
+
+
+def ours(documents):
+    """Without the kinds that operators bring."""
+    return [each for each in documents if each["apiVersion"].split("/")[0] not in OF_OPERATORS]
+
+
+def pods(documents):
+    return {
+        each["metadata"]["name"]: each["spec"]["template"]
+        for each in documents
+        if each["kind"] in {"Deployment", "StatefulSet"}
+    }
+
+
+def tried(kubectl, documents):
+    return kubectl("apply", "--dry-run=server", "--validate=strict", "-f", "-", given=yaml.safe_dump_all(documents))
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_the_api_server_takes_every_manifest(kubectl, made, overlay):
+    documents = ours(made[overlay])
+    done = tried(kubectl, documents)
+    assert done.returncode == 0, done.stderr
+    assert len(done.stdout.splitlines()) == len(documents)
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (lambda pod: pod["containers"][0].update(imagePolicy="Always"), 'unknown field "spec.template.spec.containers'),
+        (lambda pod: pod["containers"][0]["volumeMounts"][0].update(name="nowhere"), "Not found"),
+        (lambda pod: pod["containers"][0]["readinessProbe"].update(httpGet={"port": 1}), "may not specify more than 1"),
+        (lambda pod: pod["containers"][0]["resources"]["requests"].update(memory="4Ti"), "must be less than or equal"),
+    ],
+)
+def test_a_wrong_manifest_is_refused(kubectl, made, damage, said):
+    bot = copy.deepcopy(next(each for each in made["minimal"] if each["metadata"]["name"] == "mlflow-ops-bot"
+                             and each["kind"] == "Deployment"))  # fmt: skip
+    damage(bot["spec"]["template"]["spec"])
+    done = tried(kubectl, [bot])
+    assert done.returncode != 0
+    assert said in done.stderr
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_every_pod_keeps_the_restricted_level_and_a_read_only_root(made, overlay):
+    templates = pods(made[overlay])
+    assert len(templates) == 5
+    found = {name: restricted.violations(each["spec"]) for name, each in templates.items()}
+    assert {name: breaches for name, breaches in found.items() if breaches} == {}
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda pod: pod.update(hostNetwork=True),
+        lambda pod: pod["volumes"].append({"name": "host", "hostPath": {"path": "/"}}),
+        lambda pod: pod["securityContext"].pop("runAsNonRoot"),
+        lambda pod: pod["securityContext"].pop("seccompProfile"),
+        lambda pod: pod["containers"][0]["securityContext"].pop("allowPrivilegeEscalation"),
+        lambda pod: pod["containers"][0]["securityContext"].pop("capabilities"),
+        lambda pod: pod["containers"][0]["securityContext"].pop("readOnlyRootFilesystem"),
+        lambda pod: pod["containers"][0].update(ports=[{"containerPort": 80, "hostPort": 80}]),
+    ],
+)
+def test_that_check_sees_every_breach(made, damage):
+    pod = copy.deepcopy(pods(made["minimal"])["mlflow-ops-worker-ops"]["spec"])
+    damage(pod)
+    assert len(restricted.violations(pod)) == 1
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_only_the_workers_have_an_account_in_the_cluster(made, overlay):
+    accounts = {
+        name: (each["spec"]["serviceAccountName"], each["spec"]["automountServiceAccountToken"])
+        for name, each in pods(made[overlay]).items()
+    }
+    assert accounts == {
+        "mlflow-ops-bot": ("mlflow-ops-bot", False),
+        "mlflow-ops-scheduler": ("mlflow-ops-bot", False),
+        "mlflow-ops-redis": ("mlflow-ops-redis", False),
+        "mlflow-ops-worker-quick": ("mlflow-ops-worker", True),
+        "mlflow-ops-worker-ops": ("mlflow-ops-worker", True),
+    }
+    bound = [subject["name"] for each in made[overlay] for subject in each.get("subjects") or ()]
+    assert set(bound) == {"mlflow-ops-worker"}
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_secrets_are_named_and_only_by_who_needs_them(made, overlay):
+    assert not [each for each in made[overlay] if each["kind"] == "Secret"]
+    named = {}
+    for name, template in pods(made[overlay]).items():
+        container = template["spec"]["containers"][0]
+        refs = [each["secretRef"]["name"] for each in container.get("envFrom") or ()]
+        refs += [
+            each["valueFrom"]["secretKeyRef"]["name"] for each in container.get("env") or () if "valueFrom" in each
+        ]
+        named[name] = sorted(refs)
+        plain = [each["name"] for each in container.get("env") or () if "value" in each]
+        assert set(plain) <= {"MLFLOW_OPS_CONFIG"}
+    assert named == {
+        "mlflow-ops-bot": ["mlflow-ops-redis", "mlflow-ops-slack"],
+        "mlflow-ops-scheduler": ["mlflow-ops-redis"],
+        "mlflow-ops-redis": [],
+        "mlflow-ops-worker-quick": ["mlflow-ops-redis", "mlflow-ops-worker"],
+        "mlflow-ops-worker-ops": ["mlflow-ops-redis", "mlflow-ops-worker"],
+    }
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_every_selector_finds_pods(made, overlay):
+    labels = [each["metadata"]["labels"] for each in pods(made[overlay]).values()]
+
+    def found(selector):
+        plain = selector.get("matchLabels") or {}
+        sets = selector.get("matchExpressions") or ()
+        return [
+            each
+            for each in labels
+            if plain.items() <= each.items() and all(each.get(rule["key"]) in rule["values"] for rule in sets)
+        ]
+
+    for each in made[overlay]:
+        if each["kind"] in {"NetworkPolicy", "PodDisruptionBudget", "Deployment", "StatefulSet"}:
+            spec = each["spec"]
+            assert found(spec.get("podSelector") or spec["selector"]), each["metadata"]["name"]
+            for rule in (*spec.get("ingress", ()), *spec.get("egress", ())):
+                for peer in (*rule.get("from", ()), *rule.get("to", ())):
+                    selector = peer.get("podSelector")
+                    outside = (selector or {}).get("matchLabels", {}).get("app") in {"mlflow", "postgres", "minio"}
+                    assert selector is None or outside or found(selector), each["metadata"]["name"]
+        if each["kind"] == "Service":
+            assert found({"matchLabels": each["spec"]["selector"]})
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_what_the_containers_run_is_a_command_and_ops_yaml_is_valid(made, overlay, tmp_path):
+    for name, template in pods(made[overlay]).items():
+        arguments = template["spec"]["containers"][0].get("args")
+        if arguments:
+            context = main.make_context("mlflow-ops", list(arguments), resilient_parsing=False)
+            command = main.get_command(context, arguments[0])
+            command.make_context(arguments[0], list(arguments[1:]), parent=context)
+        else:
+            assert name == "mlflow-ops-redis"
+    configured = [each for each in made[overlay] if each["kind"] == "ConfigMap" and "ops.yaml" in each["data"]]
+    (tmp_path / "ops.yaml").write_text(configured[0]["data"]["ops.yaml"])
+    assert settings.load({"MLFLOW_OPS_CONFIG": str(tmp_path / "ops.yaml")}).ops.channels
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_a_process_is_ready_when_it_says_so_where_the_image_says(made, overlay):
+    dockerfile = (KUBERNETES.parents[1] / "Dockerfile").read_text()
+    path = re.search(r"MLFLOW_OPS_READY_FILE=(\S+)", dockerfile)[1]
+    assert f'CMD ["test", "-e", "{path}"]' in dockerfile
+    for name, template in pods(made[overlay]).items():
+        if name != "mlflow-ops-redis":
+            assert template["spec"]["containers"][0]["readinessProbe"]["exec"]["command"] == ["test", "-e", path]
+
+
+def test_the_probes_over_http_go_to_a_port_that_is_named(kubectl, tmp_path):
+    (tmp_path / "overlay").mkdir()
+    shutil.copytree(KUBERNETES, tmp_path / "kubernetes")
+    (tmp_path / "overlay" / "kustomization.yaml").write_text(
+        "resources: [../kubernetes/overlays/minimal]\n"
+        "components: [../kubernetes/components/http-probes, ../kubernetes/components/monitoring]\n"
+    )
+    done = kubectl("kustomize", str(tmp_path / "overlay"))
+    assert done.returncode == 0, done.stderr
+    documents = list(yaml.safe_load_all(done.stdout))
+    for name, template in pods(documents).items():
+        container = template["spec"]["containers"][0]
+        if name != "mlflow-ops-redis":
+            assert container["readinessProbe"]["httpGet"]["port"] == container["ports"][0]["name"] == "metrics"
+            assert "exec" not in container["readinessProbe"]
+            assert container["livenessProbe"]["httpGet"]["path"] == "/healthz"
+    assert tried(kubectl, ours(documents)).returncode == 0
+    service = next(each for each in documents if each["metadata"]["name"] == "mlflow-ops-metrics")
+    monitor = next(each for each in documents if each["kind"] == "ServiceMonitor")
+    assert monitor["spec"]["selector"]["matchLabels"].items() <= service["metadata"]["labels"].items()
+    assert monitor["spec"]["endpoints"][0]["port"] == service["spec"]["ports"][0]["name"]
+
+
+def test_production_has_a_budget_and_two_of_each_process(made):
+    counts = {each["metadata"]["name"]: each["spec"]["replicas"] for each in made["production"]
+              if each["kind"] == "Deployment"}  # fmt: skip
+    budgets = {each["metadata"]["name"] for each in made["production"] if each["kind"] == "PodDisruptionBudget"}
+    assert counts == dict.fromkeys(budgets, 2)
+
+
+def test_variables_of_the_documented_secrets_are_those_that_are_read():
+    text = (KUBERNETES.parents[1] / "docs" / "real-cluster.md").read_text()
+    read = {field.alias for field in Environment.model_fields.values()} | {
+        "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION",
+    }  # fmt: skip
+    given = {line.split("=")[1] for line in text.replace("--from-literal", "\n--from-literal").splitlines()
+             if line.startswith("--from-literal=")}  # fmt: skip
+    assert given
+    assert {name for name in given if name.isupper()} <= read
+
+
+def test_the_set_up_on_a_real_cluster_as_it_is_written(kubectl):
+    """Every line of docs/real-cluster.md that needs no image: Secrets made, manifests applied, all of it there."""
+    lines = re.findall(
+        r"^```sh\n(.*?)^```$",
+        (KUBERNETES.parents[1] / "docs" / "real-cluster.md").read_text(),
+        re.MULTILINE | re.DOTALL,
+    )
+    script = "set -eu\n" + "".join(lines)
+    known = set(re.findall(r"\$([A-Z][A-Z0-9_]+)", script))
+    said = kubectl.script(script, **dict.fromkeys(known, "example"))
+    assert said.returncode == 0, said.stderr
+    found = kubectl("get", "deployment,statefulset,secret,networkpolicy", "-n", "data-platform", "-o", "name").stdout
+    for name in ("deployment.apps/mlflow-ops-bot", "statefulset.apps/mlflow-ops-redis", "secret/mlflow-ops-worker"):
+        assert name in found.split()

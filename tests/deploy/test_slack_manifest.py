@@ -1,0 +1,100 @@
+"""The Slack app asks for the scopes of the methods that the code calls, and for no others."""
+
+import ast
+from pathlib import Path
+
+import pytest
+import yaml
+from slack_sdk import WebClient
+
+from bot import check, slash
+
+ROOT = Path(__file__).parents[2]
+MANIFEST = yaml.safe_load((ROOT / "deploy" / "slack" / "manifest.yaml").read_text())
+SCOPE_OF = {
+    "apps_connections_open": [],
+    "auth_test": [],
+    "chat_delete": ["chat:write"],
+    "chat_getPermalink": [],
+    "chat_postEphemeral": ["chat:write"],
+    "chat_postMessage": ["chat:write"],
+    "chat_update": ["chat:write"],
+    "conversations_history": ["channels:history", "groups:history"],
+    "conversations_info": ["channels:read", "groups:read"],
+    "conversations_members": ["channels:read", "groups:read"],
+    "conversations_open": ["im:write"],
+    "conversations_replies": ["channels:history", "groups:history"],
+    "files_completeUploadExternal": ["files:write"],
+    "files_getUploadURLExternal": ["files:write"],
+    "pins_add": ["pins:write"],
+    "pins_remove": ["pins:write"],
+    "reactions_add": ["reactions:write"],
+    "usergroups_list": ["usergroups:read"],
+    "usergroups_users_list": ["usergroups:read"],
+    "users_info": ["users:read"],
+    "views_open": [],
+    "views_publish": [],
+    "views_push": [],
+    "views_update": [],
+}
+"""By method, what https://docs.slack.dev/reference/methods demands of a bot in public and private channels.
+
+A direct message is chat.postMessage to a person's id, for which chat:write is enough; apps.connections.open takes the
+app-level token with connections:write, which no manifest can hold.
+"""
+METHODS = {name for name in dir(WebClient) if "_" in name.strip("_") and not name.startswith("_")} - {"api_call"}
+
+
+def called(sources):
+    """The Web API methods that the sources call."""
+    found = set()
+    for source in sources:
+        for node in ast.walk(ast.parse(source)):
+            if isinstance(node, ast.Attribute) and node.attr in METHODS:
+                found.add(node.attr)
+            named = isinstance(node, ast.Attribute) and node.attr == "api_call"
+            assert not named, "api_call hides which method is called: use the client's own method"
+    return found
+
+
+def sources():
+    return [file.read_text() for folder in ("bot", "commands", "workers") for file in (ROOT / folder).rglob("*.py")]
+
+
+def needed(methods):
+    return {scope for method in methods for scope in SCOPE_OF[method]} | {"commands"}
+
+
+def test_the_scopes_are_those_of_the_methods_called():
+    methods = called(sources())
+    assert methods
+    assert methods <= set(SCOPE_OF), "look the method's scopes up and add it to the table"
+    assert set(MANIFEST["oauth_config"]["scopes"]["bot"]) == needed(methods)
+
+
+def test_mlflow_ops_check_asks_for_the_same_scopes():
+    assert set(check.SCOPES) == set(MANIFEST["oauth_config"]["scopes"]["bot"])
+
+
+@pytest.mark.parametrize(
+    ("source", "scope"),
+    [("client.reactions_add(name='eyes')", "reactions:write"), ("self._client.users_info(user=u)", "users:read")],
+)
+def test_a_further_call_would_be_seen(source, scope):
+    more = needed(called([*sources(), source])) - set(MANIFEST["oauth_config"]["scopes"]["bot"])
+    assert more == {scope}
+
+
+def test_a_scope_that_nothing_uses_would_be_seen():
+    fewer = called(sources()) - {"pins_add", "pins_remove"}
+    assert set(MANIFEST["oauth_config"]["scopes"]["bot"]) - needed(fewer) == {"pins:write"}
+
+
+def test_the_ways_in_are_on():
+    settings, features = MANIFEST["settings"], MANIFEST["features"]
+    assert settings["socket_mode_enabled"] is True
+    assert settings["interactivity"]["is_enabled"] is True
+    assert settings["event_subscriptions"]["bot_events"] == ["app_home_opened"]
+    assert features["app_home"]["home_tab_enabled"] is True
+    assert features["app_home"]["messages_tab_enabled"] is True, "direct messages come there"
+    assert [each["command"] for each in features["slash_commands"]] == [slash.COMMAND]

@@ -1,0 +1,88 @@
+"""docs/cli.md: each command is one, each is named, and the exit codes and streams are those that it says."""
+
+import os
+import shlex
+import subprocess
+import sys
+
+import pytest
+from click.testing import CliRunner
+
+from bot import reference
+from bot.cli import main
+
+
+def ran(words, **environment):
+    keep = {name: value for name, value in os.environ.items() if name in {"PATH", "HOME", "PYTHONPATH"}}
+    return subprocess.run(
+        [sys.executable, "-m", "bot", *words], env={**keep, **environment}, capture_output=True, text=True, check=False
+    )
+
+
+def every_command(group=main, path=()):
+    for name, command in group.commands.items():
+        yield from every_command(command, (*path, name)) if hasattr(command, "commands") else [(*path, name)]
+
+
+def test_the_table_names_every_command_and_each_can_be_typed(documents):
+    typed = [shlex.split(cells[0].strip("`"))[1:] for cells in documents.rows("cli.md", 2)]
+    for words in typed:
+        assert CliRunner().invoke(main, [*words, "--help"]).exit_code == 0, words
+    named = {tuple(words[: len(path)]) for words in typed for path in every_command()}
+    assert not set(every_command()) - named
+
+
+@pytest.mark.parametrize(
+    ("words", "environment", "code"),
+    [
+        (["--version"], {}, 0),
+        (["run", "help"], {}, 0),
+        (["config", "reference"], {}, 0),
+        (["completion", "zsh"], {}, 0),
+        (["audit", "verify"], {"REDIS_URL": "redis://127.0.0.1:1/0"}, 1),
+        (["run", "heatlh"], {}, 2),
+        (["run", "health", "--nonsense"], {}, 2),
+        (["nonsense"], {}, 2),
+        (["bot"], {}, 2),
+        (["worker", "--queue", "ops"], {"MLFLOW_OPS_CONFIG": "/nowhere"}, 2),
+        (["run", "health"], {"SLACK_BOT_TOKEN": "wrong"}, 2),
+        (["run", 'scale 4 --break-glass "because of this"'], {}, 2),
+    ],
+)
+def test_exit_codes_and_streams(words, environment, code):
+    done = ran(words, **environment)
+    assert done.returncode == code, done.stderr
+    assert bool(done.stdout) is (code == 0)
+    assert bool(done.stderr) is (code != 0)
+    assert "Traceback" not in done.stderr
+
+
+def test_a_process_that_was_killed_does_not_make_the_next_one_ready(tmp_path):
+    (tmp_path / "ready").touch()
+    done = ran(["worker", "--queue", "ops"], MLFLOW_OPS_READY_FILE=str(tmp_path / "ready"))
+    assert done.returncode == 2, "it has no Redis"
+    assert not (tmp_path / "ready").exists()
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_knows_the_commands(shell, documents):
+    assert "_MLFLOW_OPS_COMPLETE" in ran(["completion", shell]).stdout
+    asked = {"_MLFLOW_OPS_COMPLETE": f"{shell}_complete", "COMP_WORDS": "mlflow-ops wo", "COMP_CWORD": "1"}
+    if shell == "fish":
+        asked["COMP_CWORD"] = "wo"
+    script = "import sys; sys.argv[0] = 'mlflow-ops'; from bot.cli import main; main(prog_name='mlflow-ops')"
+    done = subprocess.run(
+        [sys.executable, "-c", script], env={**os.environ, **asked}, capture_output=True, text=True, check=False
+    )
+    assert "worker" in done.stdout
+    assert "scheduler" not in done.stdout
+
+
+def test_the_configuration_document_is_current(documents):
+    assert (documents.DOCS / "configuration.md").read_text() == reference.markdown() + "\n", (
+        "run: mlflow-ops config reference > docs/configuration.md"
+    )
+
+
+def test_the_configuration_document_says_something_of_each_variable(documents):
+    assert [cells[0] for cells in documents.rows("configuration.md", 2) if not cells[1]] == []
