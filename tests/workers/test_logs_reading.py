@@ -332,7 +332,7 @@ def test_without_the_permission_it_names_the_verb(cluster, systems):
     from deploy.sandbox.kubernetes.resources import ROLES
 
     store = cluster.cluster.store
-    role = store.get(ROLES, NAMESPACE, "mlflow-ops-worker")
+    role = store.get(ROLES, NAMESPACE, "mlflow-ops-exec")
     rules = role["rules"]
     role["rules"] = [rule for rule in rules if rule["resources"] != ["pods/exec"]]
     try:

@@ -5,14 +5,20 @@ from pathlib import Path
 import pytest
 import yaml
 
-from workers.preflight.kubernetes import FOR_RECOVERY, HELPFUL, NEEDED
+from workers.preflight.kubernetes import FOR_EXEC, FOR_RECOVERY, HELPFUL, NEEDED
 from workers.settings import KubernetesNames
 
-KUBERNETES = Path(__file__).parents[2] / "deploy" / "kubernetes" / "access"
+KUBERNETES = Path(__file__).parents[2] / "deploy" / "kubernetes"
 
 
 @pytest.mark.parametrize(
-    ("file", "asked"), [("role.yaml", NEEDED), ("clusterrole.yaml", HELPFUL), ("recovery-role.yaml", FOR_RECOVERY)]
+    ("file", "asked"),
+    [
+        ("access/role.yaml", NEEDED),
+        ("access/clusterrole.yaml", HELPFUL),
+        ("recovery/role.yaml", FOR_RECOVERY),
+        ("exec/role.yaml", FOR_EXEC),
+    ],
 )
 def test_the_role_and_the_check_name_the_same_permissions(file, asked):
     granted = {

@@ -68,8 +68,6 @@ NEEDED: Final = (
     Permission("list", "apps", "daemonsets", "status"),
     Permission("list", "batch", "jobs", "status"),
     Permission("list", "networking.k8s.io", "ingresses", "status"),
-    Permission("get", "", "pods/exec", "logs size"),
-    Permission("create", "", "pods/exec", "logs size"),
 )
 HELPFUL: Final = (
     Permission("list", "", "nodes", "scale, resources: room on the nodes", everywhere=True),
@@ -103,7 +101,13 @@ FOR_RECOVERY: Final = (
         for verb in ("create", "get", "update")
     ),
 )
-"""What may be bound for as long as a recovery takes: deploy/kubernetes/recovery-role.yaml."""
+"""What may be bound for as long as a recovery takes: deploy/kubernetes/recovery."""
+
+FOR_EXEC: Final = (
+    Permission("get", "", "pods/exec", "logs size"),
+    Permission("create", "", "pods/exec", "logs size"),
+)
+"""What may be bound where it is wanted: deploy/kubernetes/exec."""
 
 
 _REMEDY: Final = "Apply deploy/kubernetes/access/clusterrole.yaml if you want that."
@@ -114,7 +118,7 @@ def ask(asking: Asking) -> Answer:
     namespace = asking.names.namespace
     asked = [
         (permission, asking.aside(partial(_allowed, asking, permission)))
-        for permission in (*NEEDED, *HELPFUL, *FOR_RECOVERY)
+        for permission in (*NEEDED, *HELPFUL, *FOR_RECOVERY, *FOR_EXEC)
     ]
     answers = [(permission, bool(future.result(timeout=asking.left))) for permission, future in asked]
     lacks = [permission for permission, allowed in answers if not allowed and permission in NEEDED]
@@ -140,7 +144,9 @@ def ask(asking: Asking) -> Answer:
         return Answer(Status.WARN, sentence, f"{len(misses)} missing", (table,), own_fault=True)
     sentence = f"Our account has every permission that it needs in {namespace}."
     if any(not allowed and permission in FOR_RECOVERY for permission, allowed in answers):
-        sentence += " restore config and recover need deploy/kubernetes/recovery-role.yaml bound as well."
+        sentence += " restore config and recover need deploy/kubernetes/recovery as well."
+    if any(not allowed and permission in FOR_EXEC for permission, allowed in answers):
+        sentence += " logs size needs deploy/kubernetes/exec as well."
     return Answer(Status.OK, sentence, count(len(NEEDED), "permission"), (table,), own_fault=True)
 
 

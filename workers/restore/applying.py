@@ -115,8 +115,7 @@ def _compared(cluster: Cluster, wanted: Json) -> Applied:
     except ClusterForbidden as error:
         raise OperatorError(
             f"Our account may not put {name_of(wanted)} back: {error.message}",
-            "An administrator can let it, for as long as is needed: kubectl apply -f deploy/kubernetes/"
-            "recovery-role.yaml -f deploy/kubernetes/recovery-rolebinding.yaml",
+            "An administrator can let it, for as long as is needed: kubectl apply -k deploy/kubernetes/recovery",
         ) from None
     return Applied(wanted, live, _typed(result, wanted))
 

@@ -126,7 +126,7 @@ def _refusal(cluster: Cluster, pod: str, reason: str) -> ClusterError:
         case "403":
             message = f"Our account may not run programs in pods of {cluster.namespace}."
             return ClusterForbidden(
-                message, "Give its Role get and create on pods/exec (deploy/kubernetes has the Role)."
+                message, "It needs get and create on pods/exec: kubectl apply -k deploy/kubernetes/exec"
             )
         case "404":
             return ClusterNotFound(f"Kubernetes: {words or pod + ' is gone'}.")

@@ -9,7 +9,9 @@ import yaml
 from deploy.sandbox.kubernetes.objects import Object
 
 WORKER_ACCOUNT = "mlflow-ops-worker"
-_PRODUCT = Path(__file__).parents[3] / "kubernetes" / "access"
+_PRODUCT = Path(__file__).parents[3] / "kubernetes"
+_BESIDE = ("recovery", "exec")
+"""Roles that an administrator binds where they are wanted; here they are."""
 _RBAC = "rbac.authorization.k8s.io"
 
 
@@ -30,7 +32,7 @@ def cluster_roles() -> list[Object]:
     every = {"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}
     reviews = ["selfsubjectaccessreviews", "selfsubjectrulesreviews"]
     return [
-        _read("clusterrole.yaml"),
+        _read("access/clusterrole.yaml"),
         _role("cluster-admin", [every, {"nonResourceURLs": ["*"], "verbs": ["*"]}]),
         _role("system:discovery", [{"nonResourceURLs": discovery, "verbs": ["get"]}]),
         _role("system:public-info-viewer", [{"nonResourceURLs": public, "verbs": ["get"]}]),
@@ -47,7 +49,7 @@ def cluster_roles() -> list[Object]:
 def cluster_role_bindings() -> list[Object]:
     """Return their bindings."""
     return [
-        _read("clusterrolebinding.yaml"),
+        _read("access/clusterrolebinding.yaml"),
         _binding("cluster-admin", "cluster-admin", ["system:masters"]),
         _binding("system:discovery", "system:discovery", ["system:authenticated"]),
         _binding("system:basic-user", "system:basic-user", ["system:authenticated"]),
@@ -61,7 +63,7 @@ def cluster_role_bindings() -> list[Object]:
 
 def worker_role(namespace: str) -> Object:
     """Return what the workers may: the product's own Role, so that the sandbox refuses what a cluster would."""
-    role: Object = _read("role.yaml")
+    role: Object = _read("access/role.yaml")
     return {"metadata": {**role["metadata"], "namespace": namespace}, "rules": role["rules"]}
 
 
@@ -74,20 +76,18 @@ def worker_role_binding(namespace: str) -> Object:
     }
 
 
-def recovery_role(namespace: str) -> Object:
-    """Return what they may also, where configuration is to be restored from Slack."""
-    role: Object = _read("recovery-role.yaml")
-    return {"metadata": {**role["metadata"], "namespace": namespace}, "rules": role["rules"]}
-
-
-def recovery_role_binding(namespace: str) -> Object:
-    """Return the binding of that role to the workers' account."""
-    binding = worker_role_binding(namespace)
-    role = recovery_role(namespace)["metadata"]["name"]
-    return binding | {
-        "metadata": {"name": role, "namespace": namespace},
-        "roleRef": {"apiGroup": _RBAC, "kind": "Role", "name": role},
-    }
+def roles_beside(namespace: str) -> list[tuple[Object, Object]]:
+    """Return the roles that may be bound to the workers' account as well, each with its binding."""
+    found = []
+    for folder in _BESIDE:
+        role = _read(f"{folder}/role.yaml")
+        name = role["metadata"]["name"]
+        binding = worker_role_binding(namespace) | {
+            "metadata": {"name": name, "namespace": namespace},
+            "roleRef": {"apiGroup": _RBAC, "kind": "Role", "name": name},
+        }
+        found.append(({**role, "metadata": {"name": name, "namespace": namespace}}, binding))
+    return found
 
 
 def _role(name: str, rules: list[Object]) -> Object:

@@ -87,8 +87,9 @@ class Planter:
         self.store.create(POD_DISRUPTION_BUDGETS, manifests.disruption_budget(wiring))
         self.store.create(ROLES, access.worker_role(namespace))
         self.store.create(ROLE_BINDINGS, access.worker_role_binding(namespace))
-        self.store.create(ROLES, access.recovery_role(namespace))
-        self.store.create(ROLE_BINDINGS, access.recovery_role_binding(namespace))
+        for role, binding in access.roles_beside(namespace):
+            self.store.create(ROLES, role)
+            self.store.create(ROLE_BINDINGS, binding)
         self.store.create(SERVICE_ACCOUNTS, {"metadata": {"name": access.WORKER_ACCOUNT, "namespace": namespace}})
 
     def plant_cluster(self, namespace: str) -> None:
