@@ -1,5 +1,6 @@
 """Runs side by side: what differs, what is best, what is missing; thousands of them in little memory."""
 
+import base64
 import csv
 import io
 import subprocess
@@ -152,3 +153,15 @@ def test_ten_thousand_runs_stay_within_memory(sandbox, experiment, many_runs):
     assert "10,000 runs" in ended.stdout
     assert megabytes < 300
     assert time.monotonic() - began < 100
+
+
+def test_metrics_with_steps_are_drawn_and_told_in_words(do, experiment, log_run, mlflow):
+    ids = [log_run(experiment[0], f"run {n}", metrics={"final": 0.5 + n / 10}) for n in range(2)]
+    for number, run in enumerate(ids):
+        points = [{"key": "loss", "value": (number + 1) / (n + 1), "timestamp": n, "step": n} for n in range(20)]
+        mlflow.tracking.call("runs/log-batch", {"run_id": run, "metrics": points})
+    report = do(f"runs compare {ids[0]} {ids[1]}")
+    (picture,) = [each for each in report.attachments if each.alt]
+    assert base64.b64decode(picture.content).startswith(b"\x89PNG")
+    assert f"run 1 ({ids[1][:8]}) from 2 to 0.1 in 20 steps" in picture.alt
+    assert "final" not in picture.alt

@@ -27,7 +27,7 @@ VERMILION: Final = "#D55E00"
 GREEN: Final = "#009E73"
 BLACK: Final = "#000000"
 COLOURS: Final = (BLUE, VERMILION, GREEN, BLACK)
-_STYLES: Final = ("solid", (0, (4, 1.2)), (0, (1, 1.2)), "dashdot")
+STYLES: Final = ("solid", (0, (4, 1.2)), (0, (1, 1.2)), "dashdot")
 PAPER: Final = "#FFFFFF"
 INK: Final = "#1D1C1D"
 _FAINT: Final = "#C9C9C9"
@@ -68,24 +68,35 @@ class Panel:
 
 def draw(panels: Sequence[Panel], zone: tzinfo, *, columns: int = 2, wide: float = _WIDE, high: float = _HIGH) -> bytes:
     """The panels as a PNG, `columns` beside each other, all over the same time. wide and high: of one, in inches."""
+    moments = [at for panel in panels for series in panel.series for at, _ in series.points]
+    moments += [at for panel in panels if panel.ahead for at, _ in panel.ahead]
+    around = (min(moments), max(moments)) if moments else None
+
+    def paint(ax: Axes, number: int) -> None:
+        _panel(ax, panels[number], zone, around)
+
+    return beside(len(panels), paint, columns=columns, wide=wide, high=high)
+
+
+def beside(
+    panels: int, paint: Callable[[Axes, int], None], *, columns: int = 2, wide: float = _WIDE, high: float = _HIGH
+) -> bytes:
+    """So many panels as a PNG, each painted by its number. wide and high: of one, in inches."""
     # Its cache of fonts takes seconds to make: kept where every work-horse finds it, also without a home.
     os.environ.setdefault("MPLCONFIGDIR", str(Path(tempfile.gettempdir()) / "mlflow-ops-matplotlib"))
     from matplotlib import rc_context
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    rows = math.ceil(len(panels) / columns)
+    rows = math.ceil(panels / columns)
     with rc_context({"font.family": "DejaVu Sans", "font.size": 9, "text.parse_math": False}):
         figure = Figure(figsize=(wide * columns, high * rows + 0.15), dpi=_DPI, facecolor=PAPER)
         figure.set_layout_engine("constrained", w_pad=0.1, h_pad=0.08)
         FigureCanvasAgg(figure)
-        moments = [at for panel in panels for series in panel.series for at, _ in series.points]
-        moments += [at for panel in panels if panel.ahead for at, _ in panel.ahead]
-        around = (min(moments), max(moments)) if moments else None
         axes = figure.subplots(rows, columns, squeeze=False)
         for number, ax in enumerate(axes.flat):
-            if number < len(panels):
-                _panel(ax, panels[number], zone, around)
+            if number < panels:
+                paint(ax, number)
             else:
                 ax.set_axis_off()
         held = io.BytesIO()
@@ -97,6 +108,17 @@ def described(title: str, panels: Sequence[Panel]) -> str:
     """The picture in words, for who does not see it; no longer than Slack's alternative text may be."""
     words = " ".join([f"{title}.", *(_words(panel) for panel in panels)])
     return words if len(words) <= ALT_CHARACTERS else f"{words[: ALT_CHARACTERS - 1]}…"
+
+
+def frame(ax: Axes, title: str) -> None:
+    """A panel's title and axes."""
+    ax.set_title(title, loc="left", fontsize=10, fontweight="bold", color=INK)
+    ax.set_facecolor(PAPER)
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.spines[["left", "bottom"]].set_color(_FAINT)
+    ax.tick_params(colors=_MIDDLE, labelsize=8, length=3)
+    ax.grid(visible=True, axis="y", color=_FAINT, linewidth=0.5, alpha=0.6)
+    ax.set_axisbelow(True)
 
 
 def _words(panel: Panel) -> str:
@@ -114,19 +136,13 @@ def _words(panel: Panel) -> str:
 
 
 def _panel(ax: Axes, panel: Panel, zone: tzinfo, around: tuple[datetime, datetime] | None) -> None:
-    ax.set_title(panel.title, loc="left", fontsize=10, fontweight="bold", color=INK)
-    ax.set_facecolor(PAPER)
-    ax.spines[["top", "right"]].set_visible(False)
-    ax.spines[["left", "bottom"]].set_color(_FAINT)
-    ax.tick_params(colors=_MIDDLE, labelsize=8, length=3)
-    ax.grid(visible=True, axis="y", color=_FAINT, linewidth=0.5, alpha=0.6)
-    ax.set_axisbelow(True)
+    frame(ax, panel.title)
     if not any(series.points for series in panel.series):
         ax.text(0.5, 0.5, "no figures yet", transform=ax.transAxes, ha="center", va="center", color=_MIDDLE)
         ax.set_xticks([])
         ax.set_yticks([])
         return
-    for colour, style, series in zip(COLOURS, _STYLES, panel.series, strict=False):
+    for colour, style, series in zip(COLOURS, STYLES, panel.series, strict=False):
         _line(ax, series, colour, style, zone)
     _scale(ax, panel, zone)
     ticks = _ticks(panel.series[0], *ax.get_ylim())

@@ -22,6 +22,7 @@ from workers.experiments.finding import active as active_experiment
 from workers.experiments.finding import moment, named
 from workers.health.amounts import NOTHING, count, listed
 from workers.operation import Facts, Operation, OperatorError, Progress, Report, Risk, Section, Status, Table
+from workers.runs import curves
 from workers.runs.finding import Run, find, search
 from workers.runs.sheet import Sheet
 from workers.runs.show import figure
@@ -80,7 +81,10 @@ class RunsCompare(Operation):
             sheet = _sheet(_kept(spool), seen)
             # A few runs keep the order in which they were named.
             shown = _first(_kept(spool), [] if seen.runs <= BESIDE else names, self, ROWS)
-        return self._report(seen, shown, names, parameters, sheet, about)
+        progress.step("Drawing the metrics that have steps")
+        picture = curves.drawn(systems.tracking, _called(shown), names) if seen.runs <= curves.RUNS else ()
+        report = self._report(seen, shown, names, parameters, sheet, about)
+        return report.model_copy(update={"attachments": (*report.attachments, *picture)})
 
     def lower_is_better(self, metric: str) -> bool:
         """As asked, else by its name: losses and errors are better low."""
@@ -173,6 +177,10 @@ class RunsCompare(Operation):
             rows=rows,
             numeric=columns[2:],
         )
+
+
+def _called(rows: list[_Row]) -> dict[str, str]:
+    return {row.id: f"{row.name} ({row.id[:8]})" if row.name else row.id[:8] for row in rows}
 
 
 @dataclass
