@@ -77,6 +77,7 @@ def test_more_than_a_page_is_told_and_can_be_asked_for(run, systems):
     first = run(f"experiments search {text}")
     assert len(rows(first)) == 20
     assert first.hints[0] == f"experiments search {text} --page 2"
+    assert [(offer.label, offer.command) for offer in first.offers] == [("Next page", first.hints[0])]
     second = run(first.hints[0])
     assert len(rows(second)) == 3
     assert not {each[0] for each in rows(first)} & {each[0] for each in rows(second)}

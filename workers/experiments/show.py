@@ -14,7 +14,7 @@ from pydantic import Field
 
 from workers.experiments.finding import Experiment, View, every, find, moment
 from workers.health.amounts import NOTHING, count
-from workers.operation import Facts, Operation, OperatorError, Progress, Report, Risk, Section, Status, Table
+from workers.operation import Facts, Offer, Operation, OperatorError, Progress, Report, Risk, Section, Status, Table
 
 if TYPE_CHECKING:
     from workers.systems import Systems
@@ -57,8 +57,11 @@ class ExperimentsList(Operation):
         last = start + len(shown)
         summary = f"{start + 1} to {last}{about}{', and there are more' if more else ''}."
         further = (f"{self._words()} --page {self.page + 1}",) if more else ()
+        offers = tuple(Offer(sentence="There are more.", label="Next page", command=words) for words in further)
         hints = (*further, f"experiments show {shown[0].word}")
-        return Report(title=self.title, status=Status.OK, summary=summary, sections=(table,), hints=hints)
+        return Report(
+            title=self.title, status=Status.OK, summary=summary, sections=(table,), hints=hints, offers=offers
+        )
 
     def _wanted(self, each: Experiment) -> bool:
         text = self.text.casefold()

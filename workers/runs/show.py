@@ -10,7 +10,19 @@ from pydantic import Field
 from workers.experiments.finding import active as active_experiment
 from workers.experiments.finding import moment
 from workers.health.amounts import NOTHING, count
-from workers.operation import Facts, Operation, OperatorError, Progress, Report, Risk, Section, Status, Table, Text
+from workers.operation import (
+    Facts,
+    Offer,
+    Operation,
+    OperatorError,
+    Progress,
+    Report,
+    Risk,
+    Section,
+    Status,
+    Table,
+    Text,
+)
 from workers.runs.finding import Run, find, search
 from workers.runs.sheet import Sheet
 from workers.systems.errors import TrackingInvalid
@@ -68,9 +80,16 @@ class RunsSearch(Operation):
         table = _table(runs[:_IN_TABLE])
         attachments = (_sheet(runs).file("runs.csv"),) if len(runs) > _IN_TABLE else ()
         further = (f"{self._words(experiment.word)} --max {min(self.most * 10, MOST)}",) if more else ()
+        offers = tuple(Offer(sentence="There are more.", label="Show more", command=words) for words in further)
         hints = (*further, f"runs show {runs[0].short}", f"runs compare {experiment.word}")
         return Report(
-            title=title, status=Status.OK, summary=summary, sections=(table,), hints=hints, attachments=attachments
+            title=title,
+            status=Status.OK,
+            summary=summary,
+            sections=(table,),
+            hints=hints,
+            offers=offers,
+            attachments=attachments,
         )
 
     def _words(self, experiment: str) -> str:
