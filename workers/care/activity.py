@@ -164,7 +164,10 @@ class DatabaseCancel(Operation):
             title=self.title,
             summary=f"{called(session)} ({session.user} from {session.client}), {session.state} for "
             f"{duration(age(session))}: {shown(session.query)}",
-            steps=("End the session" if self.end else "Cancel its query, if it is still this one", "Look whether it is"),
+            steps=(
+                "End the session" if self.end else "Cancel its query, if it is still this one",
+                "Look whether it is",
+            ),
             changes=(Change(what=f"session {self.pid}", before="there" if self.end else "active", after=after),),
             warnings=("It looks like a backup or another operation of ours; cancel that one instead.",) if ours else (),
             undo="",
@@ -187,7 +190,9 @@ class DatabaseCancel(Operation):
         """The session, and who may end it: our own role where it is of that role, else the admin's."""
         session = next((each for each in systems.upkeep.sessions() if each.pid == self.pid), None)
         if session is None:
-            raise OperatorError(f"PostgreSQL has no client session with the pid {self.pid}.", "See who is there: db activity.")
+            raise OperatorError(
+                f"PostgreSQL has no client session with the pid {self.pid}.", "See who is there: db activity."
+            )
         if session.user == systems.database.role().name:
             return session, systems.upkeep
         if systems.settings.environment.database_admin_url is None:

@@ -118,7 +118,9 @@ def _sections(found: Found, since: str) -> tuple[Section, ...]:
     sections: list[Section] = []
     if found.missing:
         rows = tuple((each.table, each.name, each.over) for each in found.missing)
-        sections.append(Table(title="Missing (MLflow's schema has them)", columns=("table", "index", "over"), rows=rows))
+        sections.append(
+            Table(title="Missing (MLflow's schema has them)", columns=("table", "index", "over"), rows=rows)
+        )
     if found.invalid:
         sections.append(_table("Invalid (a build was broken off; they cost and do not help)", found.invalid))
     if found.building:
@@ -130,7 +132,10 @@ def _sections(found: Found, since: str) -> tuple[Section, ...]:
         )
         sections.append(
             Table(
-                title="Doing the same work", columns=("table", "indexes", "one costs"), rows=rows, numeric=("one costs",)
+                title="Doing the same work",
+                columns=("table", "indexes", "one costs"),
+                rows=rows,
+                numeric=("one costs",),
             )
         )
     if found.unused:
@@ -174,7 +179,7 @@ class DatabaseIndexesCreate(Operation):
         return "Build missing indexes"
 
     def plan(self, systems: Systems) -> Plan:
-        """Which. Raises AlreadySo where none is missing, OperatorError for an unknown one or one that is being built."""
+        """Which. Raises AlreadySo where none is missing, OperatorError for an unknown one or one being built."""
         wanted, leftovers = self._wanted(systems)
         steps = [f"Drop the invalid leftover {name}, concurrently" for name in leftovers]
         steps += [f"CREATE {'UNIQUE ' if each.unique else ''}INDEX CONCURRENTLY {each}" for each in wanted]
@@ -183,12 +188,16 @@ class DatabaseIndexesCreate(Operation):
             summary=f"{len(wanted)} missing of MLflow's {len(INDEXES)}",
             steps=(*steps, "Read back that each is valid"),
             changes=tuple(
-                Change(what=f"index {each.name}", before="invalid" if each.name in leftovers else "missing", after="valid")
+                Change(
+                    what=f"index {each.name}", before="invalid" if each.name in leftovers else "missing", after="valid"
+                )
                 for each in wanted
             ),
             warnings=(
-                "Nobody is kept from reading or writing, but each build reads its whole table twice, and waits for "
-                "transactions that are open.",
+                (
+                    "Nobody is kept from reading or writing, but each build reads its whole table twice, and waits "
+                    "for transactions that are open."
+                ),
             ),
             undo="None is needed: MLflow's schema has these indexes.",
             facts={"indexes": [str(each) for each in wanted], "invalid": list(leftovers)},

@@ -151,10 +151,14 @@ class DatabaseVacuum(Operation):
 def _warnings(tables: list[TableFigures]) -> tuple[str, ...]:
     largest = max(tables, key=lambda each: each.total_bytes)
     return (
-        "While a table is rewritten, nobody can read or write it: MLflow's requests wait, and may fail. Plan it for a "
-        "quiet hour.",
-        f"The rewriting needs as much free disk again as a table has: up to {size(largest.total_bytes)} "
-        f"({largest.name}).",
+        (
+            "While a table is rewritten, nobody can read or write it: MLflow's requests wait, and may fail. Plan it "
+            "for a quiet hour."
+        ),
+        (
+            f"The rewriting needs as much free disk again as a table has: up to {size(largest.total_bytes)} "
+            f"({largest.name})."
+        ),
     )
 
 

@@ -92,7 +92,8 @@ ORDER BY coalesce(a.xact_start, a.query_start), a.pid
 _LOCKS: Final = """
 SELECT l.pid, coalesce(c.relname::text, l.locktype), l.mode, l.granted
 FROM pg_locks l
-LEFT JOIN pg_class c ON c.oid = l.relation AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+LEFT JOIN pg_class c ON c.oid = l.relation
+  AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
 WHERE NOT l.granted AND l.pid <> pg_backend_pid() ORDER BY l.pid
 """
 
@@ -118,7 +119,8 @@ _BUILT: Final = "SELECT phase, blocks_done, blocks_total FROM pg_stat_progress_c
 
 _SIGNALS: Final[dict[bool, LiteralString]] = {
     False: """SELECT pg_cancel_backend(pid) FROM pg_stat_activity
-              WHERE pid = %s AND backend_start::text = %s AND coalesce(query_start::text, '') = %s AND state = 'active'""",
+              WHERE pid = %s AND backend_start::text = %s AND coalesce(query_start::text, '') = %s
+                AND state = 'active'""",
     True: """SELECT pg_terminate_backend(pid) FROM pg_stat_activity
              WHERE pid = %s AND backend_start::text = %s AND coalesce(query_start::text, %s) IS NOT NULL""",
 }
@@ -180,7 +182,7 @@ class Session:
     state_seconds: float
     query_seconds: float
     waits_for: str
-    blocked_by: tuple[int, ...]
+    blocked_by: list[int]
     query: str
 
 
@@ -237,7 +239,7 @@ class Upkeep:
 
     def sessions(self) -> list[Session]:
         """The other sessions of the server, the oldest transaction first."""
-        return [Session(*row[:13], tuple(row[13]), row[14]) for row in self._rows(_SESSIONS)]
+        return [Session(*row) for row in self._rows(_SESSIONS)]
 
     def waiting(self) -> list[WaitingLock]:
         """What sessions wait for."""
@@ -289,9 +291,7 @@ class Upkeep:
         with self.database.session() as connection:
             return connection.execute(query).fetchall()
 
-    def _watched(
-        self, statement: sql.Composed, look: LiteralString, how_far: HowFar, *, lock_seconds: int = 0
-    ) -> None:
+    def _watched(self, statement: sql.Composed, look: LiteralString, how_far: HowFar, *, lock_seconds: int = 0) -> None:
         """Carry out a long statement in one session and tell from another one how far it is."""
         with self.database.session(patience_seconds=0) as connection, self.database.session() as beside:
             # Waiting is no danger where only a weak lock is taken.
