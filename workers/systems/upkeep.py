@@ -4,8 +4,8 @@ Statistics are PostgreSQL's own estimates (https://www.postgresql.org/docs/curre
 rows would read every page. Names of tables and indexes go through psycopg.sql.
 
 Traps this avoids: VACUUM and CREATE INDEX CONCURRENTLY do not run in a transaction, nor within a statement timeout
-made for questions; a role that is no member of pg_read_all_stats sees other roles' queries as "<insufficient
-privilege>"; a pid may belong to another session by the time that it is cancelled.
+made for questions; a role that is no member of pg_read_all_stats sees other roles' sessions with a name and
+little else; a pid may belong to another session by the time that it is cancelled.
 """
 
 from __future__ import annotations
@@ -85,7 +85,8 @@ SELECT a.pid, coalesce(a.datname::text, ''), coalesce(a.usename::text, ''), coal
        coalesce(extract(epoch FROM clock_timestamp() - a.query_start), 0)::float,
        coalesce(a.wait_event_type, ''), pg_blocking_pids(a.pid), left(a.query, {QUERY_READ})
 FROM pg_stat_activity a
-WHERE a.backend_type = 'client backend' AND a.pid <> pg_backend_pid()
+WHERE a.pid <> pg_backend_pid() AND a.datname IS NOT NULL
+  AND coalesce(a.backend_type, 'client backend') = 'client backend'
 ORDER BY coalesce(a.xact_start, a.query_start), a.pid
 """  # noqa: S608 - the number is ours
 
