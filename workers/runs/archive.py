@@ -32,7 +32,7 @@ from workers.operation import (
     Table,
 )
 from workers.runs import batches
-from workers.runs.choosing import SHORT_PAGE, Chosen, Wanted, choose, fingerprint
+from workers.runs.choosing import Chosen, Wanted, choose, fingerprint
 from workers.runs.finding import Run, experiments_by_id, search
 from workers.runs.pace import Patient, Tally, over
 from workers.runs.sheet import Sheet
@@ -281,7 +281,7 @@ class RunsUnarchive(Operation):
 def marked(tracking: Tracking, mark: str) -> list[Run]:
     """The runs that bear a mark, of all experiments."""
     experiments = experiments_by_id(tracking, "ALL")
-    return list(search(tracking, experiments, f"tags.`{TAG}` = '{mark}'", view="ALL", size=SHORT_PAGE))
+    return list(search(tracking, experiments, f"tags.`{TAG}` = '{mark}'", view="ALL", gently=True))
 
 
 def _archive(systems: Systems, ids: Sequence[str], mark: str, tally: Tally, progress: Progress) -> None:

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
 UNDER_WAY: Final = frozenset({"RUNNING", "SCHEDULED"})
 _EXAMPLES: Final = 3
-SHORT_PAGE: Final = 100
-"""Runs asked for at once: MLflow answers nobody else while it makes a page, 10 ms for each hundred runs."""
 
 
 @dataclass
@@ -108,7 +106,7 @@ def choose(tracking: Tracking, wanted: Wanted, progress: Progress | None = None)
     chosen = Chosen(experiments=experiments)
     registered = registered_runs(tracking)
     condition = f"attributes.start_time < {wanted.before_ms}"
-    for number, run in enumerate(search(tracking, experiments, condition, size=SHORT_PAGE)):
+    for number, run in enumerate(search(tracking, experiments, condition, gently=True)):
         if progress and number % 1000 == 0:
             progress.checkpoint()
         why = _stays(run, wanted, registered)
