@@ -233,6 +233,14 @@ class Health(_Section):
     thresholds: Thresholds = Thresholds()
 
 
+class Latency(_Section):
+    """What `latency` may ask of MLflow: it measures, and is no load test."""
+
+    requests_at_most: Annotated[int, Field(ge=1, le=10_000)] = Field(1000, description="in one measurement")
+    concurrency_at_most: Annotated[int, Field(ge=1, le=50)] = Field(20, description="requests at the same time")
+    seconds_at_most: Annotated[float, Field(gt=0, le=300)] = Field(60, description="after which it asks no more")
+
+
 class Slack(_Section):
     """How fast Slack may be told (https://docs.slack.dev/apis/web-api/rate-limits): over all bots together."""
 
@@ -377,6 +385,7 @@ class Ops(_Section):
     kubernetes: KubernetesNames = KubernetesNames()
     storage: Storage = Storage()
     health: Health = Health()
+    latency: Latency = Latency()
     slack: Slack = Slack()
     scaling: Scaling = Scaling()
     configuration: Configuration = Configuration()

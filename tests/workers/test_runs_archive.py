@@ -5,14 +5,16 @@ import io
 import threading
 import time
 
+import psycopg
 import pytest
 
 from commands import grammar
-from workers import engine
+from workers import engine, settings
 from workers.operation import AlreadySo, Cancelled, OperatorError, Status
-from workers.runs import archive
+from workers.runs import archive, batches
 from workers.runs.finding import search
 from workers.runs.pace import Pace
+from workers.systems import Systems
 
 
 class Silent:
@@ -113,6 +115,54 @@ def test_nothing_to_archive_is_told_with_the_reasons(do, experiment, log_run, as
         do(asked)
     with pytest.raises(OperatorError, match="There is no experiment “nosuch”"):
         do("runs archive --older-than 90d --experiment nosuch")
+
+
+@pytest.fixture
+def do_by_calls(sandbox):
+    """As `do`, for workers that have not got MLflow's database."""
+    without = {name: value for name, value in sandbox.process_env.items() if not name.startswith("MLFLOW_OPS_DATABASE")}
+    systems = Systems(settings.load(without))
+    return lambda words: engine.perform_here(grammar.parse(words), words, "olga", systems, Silent())
+
+
+def test_without_the_database_it_is_done_call_by_call(do_by_calls, mlflow, experiment, many_runs, states, asked):
+    old = many_runs(experiment[0], 60)
+    report = do_by_calls(asked)
+    assert report.summary.startswith("60 runs are archived under the mark ")
+    assert states() == (set(), old)
+    assert do_by_calls(report.undo).summary == "60 runs are active again."
+    assert states() == (old, set())
+    assert not any(archive.TAG in run.tags for run in search(mlflow.tracking, [experiment[0]], view="ALL"))
+
+
+def test_a_database_that_is_not_mlflows_is_left_alone(mlflow, experiment, many_runs):
+    (run,) = many_runs(experiment[0], 1)
+    assert batches.states(mlflow, [run]) is not None
+    assert batches.states(mlflow, ["0" * 32]) is None
+
+
+def test_what_the_tables_say_is_what_mlflow_would_have_written(mlflow, experiment, many_runs, sandbox):
+    """Row by row the same as after MLflow's own calls, but for the moment."""
+    first, second = sorted(many_runs(experiment[0], 2))
+    store = batches.states(mlflow, [first])
+
+    def rows(run):
+        with psycopg.connect(sandbox.env["MLFLOW_OPS_DATABASE_URL"]) as connection:
+            runs = connection.execute("SELECT to_jsonb(r) FROM runs r WHERE run_uuid = %s", (run,)).fetchone()[0]
+            tags = connection.execute("SELECT to_jsonb(t) FROM tags t WHERE run_uuid = %s", (run,)).fetchall()
+        moment = runs.pop("deleted_time")
+        same = [{name: value for name, value in tag.items() if name != "run_uuid"} for (tag,) in tags]
+        return runs["lifecycle_stage"], moment and abs(moment / 1000 - time.time()) < 60, same
+
+    assert store.archive([first], archive.TAG, "m") == {first}
+    mlflow.tracking.call("runs/set-tag", {"run_id": second, "key": archive.TAG, "value": "m"})
+    mlflow.tracking.call("runs/delete", {"run_id": second})
+    assert rows(first) == rows(second)
+    assert store.archive([first], archive.TAG, "m") == set()
+    assert store.restore([first], archive.TAG, "m") == {first}
+    mlflow.tracking.call("runs/restore", {"run_id": second})
+    mlflow.tracking.call("runs/delete-tag", {"run_id": second, "key": archive.TAG})
+    assert rows(first) == rows(second)
 
 
 class StopsAfter(Silent):

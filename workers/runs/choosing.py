@@ -106,7 +106,7 @@ def choose(tracking: Tracking, wanted: Wanted, progress: Progress | None = None)
     chosen = Chosen(experiments=experiments)
     registered = registered_runs(tracking)
     condition = f"attributes.start_time < {wanted.before_ms}"
-    for number, run in enumerate(search(tracking, experiments, condition)):
+    for number, run in enumerate(search(tracking, experiments, condition, gently=True)):
         if progress and number % 1000 == 0:
             progress.checkpoint()
         why = _stays(run, wanted, registered)

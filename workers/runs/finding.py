@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from workers.experiments.finding import SECONDS, Experiment, View, every, pairs
 from workers.health.amounts import NOTHING, duration
 from workers.operation import OperatorError
+from workers.runs.pace import SHORT_PAGE, rested
 from workers.systems.errors import TrackingMissing
 
 if TYPE_CHECKING:
@@ -92,12 +93,17 @@ def search(  # noqa: PLR0913 - as MLflow's own
     *,
     view: View = "ACTIVE_ONLY",
     size: int = 1000,
+    gently: bool = False,
 ) -> Iterator[Run]:
-    """Every run that a filter finds, page by page; over many experiments, in the order of the experiments."""
+    """Every run that a filter finds, page by page; over many experiments, in the order of the experiments.
+
+    gently: in short pages with rests between them, for very many runs that nobody waits for.
+    """
     patient = tracking.within(SECONDS)
     for ids in batches(experiments, TOGETHER):
         body = {"experiment_ids": ids, "filter": filter_string, "order_by": list(order_by), "run_view_type": view}
-        for page in patient.pages("runs/search", "runs", body, size=size):
+        pages = patient.pages("runs/search", "runs", body, size=SHORT_PAGE if gently else size)
+        for page in rested(pages) if gently else pages:
             yield from map(Run.of, page)
 
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from workers.systems.database import Database
     from workers.systems.objects import Objects
     from workers.systems.tracking import Tracking
+    from workers.systems.upkeep import Upkeep
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,20 @@ class Systems:
         from workers.systems.database import Database
 
         return Database.connect(self.settings)
+
+    @cached_property
+    def upkeep(self) -> Upkeep:
+        """Care of MLflow's database, as MLflow's own role, which owns its tables."""
+        from workers.systems.upkeep import Upkeep
+
+        return Upkeep(self.database)
+
+    @cached_property
+    def admin_upkeep(self) -> Upkeep:
+        """The sessions of the whole server, as the role that may end those of others."""
+        from workers.systems.upkeep import Upkeep
+
+        return Upkeep(self.admin_database)
 
     @cached_property
     def admin_database(self) -> Database:

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote
@@ -211,6 +213,21 @@ class Database:
             msg = f"PostgreSQL at {self.address} answered an empty row."
             raise Nonsense(msg)
         return Role(*row)
+
+    @contextmanager
+    def session(self, *, patience_seconds: float | None = None) -> Iterator[psycopg.Connection[tuple[Any, ...]]]:
+        """A connection in autocommit, for a gateway that builds on this one; psycopg's errors leave it explained.
+
+        patience_seconds: for each statement instead of answer_within_seconds; 0: for ever.
+        """
+        try:
+            with self._open() as connection:
+                if patience_seconds is not None:
+                    milliseconds = str(int(patience_seconds * 1000))
+                    connection.execute("SELECT set_config('statement_timeout', %s, false)", (milliseconds,))
+                yield connection
+        except (psycopg.Error, UnicodeDecodeError) as error:
+            raise self._explained(error) from None
 
     def explained(self, error: Exception | str) -> DatabaseError | Nonsense:
         """An exception of psycopg's, or what one of PostgreSQL's programs said, as a sentence."""

@@ -82,12 +82,14 @@ class SignedCalls:
             max_pool_connections=at_once,
         )
 
-    def send(self, operation: str, method: str, bucket: str, key: str, headers: Mapping[str, str]) -> Answer:
-        """The answer to one request.
+    def send(  # noqa: PLR0913 - a request
+        self, operation: str, method: str, bucket: str, key: str, headers: Mapping[str, str], *, query: str = ""
+    ) -> Answer:
+        """The answer to one request. query: what follows the question mark, quoted already.
 
         Raises what botocore's client would raise: ClientError for a refusal, BotoCoreError for the rest.
         """
-        url = self._url(bucket, key)
+        url = self._url(bucket, key) + (f"?{query}" if query else "")
         for attempt in range(1, self._attempts + 1):
             try:
                 return self._once(operation, method, url, headers)

@@ -97,6 +97,13 @@ class Tracking:
         """What /health says: "OK" whenever the server's process answers at all."""
         return self._get("/health").decode("utf-8", "replace").strip()
 
+    def knock(self, path: str) -> int:
+        """The HTTP status of a GET of any path of this server, whatever it is; the answer is read and forgotten.
+
+        Raises TrackingTimeout and TrackingUnreachable.
+        """
+        return self._response("GET", path, None).status
+
     def version(self) -> str:
         """The server's version."""
         text = self._get("/version").decode("utf-8", "replace").strip()
@@ -163,11 +170,17 @@ class Tracking:
         return self._send("GET", path, None)
 
     def _send(self, verb: str, path: str, body: dict[str, Any] | None) -> bytes:
+        response = self._response(verb, path, body)
+        if response.status == 200:  # noqa: PLR2004
+            return response.data
+        raise self._refusal(response.status, response.data[:2000].decode("utf-8", "replace"))
+
+    def _response(self, verb: str, path: str, body: dict[str, Any] | None) -> urllib3.BaseHTTPResponse:
         patience = urllib3.Timeout(
             connect=min(CONNECT_SECONDS, self.answer_within_seconds), read=self.answer_within_seconds
         )
         try:
-            response = self.pool.request(
+            return self.pool.request(
                 verb, self.base + path, headers=self.headers, timeout=patience, redirect=False, json=body
             )
         except urllib3.exceptions.HTTPError as error:
@@ -178,9 +191,6 @@ class Tracking:
                 f"MLflow at {self.address} {connections.words(error, self.answer_within_seconds)}.",
                 "Check the Service, its endpoints and MLFLOW_TRACKING_URI.",
             ) from None
-        if response.status == 200:  # noqa: PLR2004
-            return response.data
-        raise self._refusal(response.status, response.data[:2000].decode("utf-8", "replace"))
 
     def _refusal(self, status: int, body: str) -> TrackingError:
         at = f"MLflow at {self.address}"

@@ -1,0 +1,182 @@
+"""Response times measured against real servers: MLflow's, and ones that are slow, failing, or not there."""
+
+import threading
+import time
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from commands import grammar
+from workers import engine, settings
+from workers.latency import Measured
+from workers.operation import Cancelled, OperatorError, Status
+from workers.systems import Systems
+from workers.systems.errors import TrackingUnreachable
+
+
+class Silent:
+    def step(self, name):
+        pass
+
+    def advance(self, done, total, unit):
+        pass
+
+    def checkpoint(self):
+        pass
+
+
+class Counting(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self):
+        with self.server.lock:
+            self.server.paths.append(self.path)
+            self.server.now += 1
+            self.server.most = max(self.server.most, self.server.now)
+            number = len(self.server.paths)
+        status, seconds = self.server.answer(number)
+        time.sleep(seconds)
+        self.send_response(status)
+        self.send_header("Content-Length", "2")
+        self.end_headers()
+        self.wfile.write(b"OK")
+        with self.server.lock:
+            self.server.now -= 1
+
+    def log_message(self, *_):
+        pass
+
+
+@contextmanager
+def served(answer=lambda _number: (200, 0.0)):
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Counting)
+    server.daemon_threads = True
+    server.lock, server.paths, server.now, server.most, server.answer = threading.Lock(), [], 0, 0, answer
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield server
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+@pytest.fixture
+def do(tmp_path):
+    def perform(words, url, *, progress=None, ops=""):
+        config = tmp_path / "ops.yaml"
+        config.write_text(ops or "channels: []\n")
+        systems = Systems(settings.load({"MLFLOW_TRACKING_URI": url, "MLFLOW_OPS_CONFIG": str(config)}))
+        return engine.perform_here(grammar.parse(words), words, "olga", systems, progress or Silent())
+
+    return perform
+
+
+def at(server):
+    return f"http://127.0.0.1:{server.server_port}"
+
+
+def test_as_many_as_asked_and_no_more_at_once(do):
+    with served(lambda _: (200, 0.02)) as server:
+        report = do("latency --requests 60 --concurrency 6", at(server))
+    assert server.paths == ["/health"] * 60
+    assert 2 <= server.most <= 6
+    facts = dict(report.sections[0].items)
+    assert (report.status, facts["errors"], facts["answers"]) == (Status.OK, "none", "60 x 200")
+    assert sum(int(row[1]) for row in report.sections[1].rows) == 60
+    assert 40 < float(facts["requests a second"]) < 310
+
+
+def test_percentiles_are_by_nearest_rank():
+    found = Measured(seconds=[n / 100 for n in range(1, 101)])
+    assert [found.percentile(percent) for percent in (50, 90, 95, 99)] == [0.5, 0.9, 0.95, 0.99]
+    assert Measured(seconds=[0.3]).percentile(99) == 0.3
+
+
+def test_errors_are_counted_and_named(do):
+    with served(lambda number: (503 if number % 4 == 0 else 200, 0.0)) as server:
+        report = do("latency --requests 80 --concurrency 4", at(server))
+    assert report.status is Status.WARN
+    assert report.summary.startswith("20 of 80 requests failed")
+    assert dict(report.sections[0].items)["answers"] == "60 x 200, 20 x 503"
+
+
+def test_where_all_fails_it_stops_asking(do):
+    with served(lambda _: (500, 0.0)) as server:
+        report = do("latency --requests 500 --concurrency 5", at(server))
+    assert report.status is Status.FAIL
+    assert 10 <= len(server.paths) < 30
+    assert "the first 10 failed" in report.summary
+
+
+def test_where_nobody_listens_it_says_so(do, free_port):
+    with pytest.raises(TrackingUnreachable, match="refuses connections"):
+        do("latency", f"http://127.0.0.1:{free_port}")
+
+
+def test_a_slow_server_is_a_warning_and_the_time_is_bounded(do):
+    ops = "latency: {seconds_at_most: 1}\nhealth: {thresholds: {tracking_p95_warn_seconds: 0.1}}\n"
+    with served(lambda _: (200, 0.3)) as server:
+        began = time.monotonic()
+        report = do("latency --requests 200 --concurrency 2", at(server), ops=ops)
+    assert time.monotonic() - began < 4
+    assert report.status is Status.WARN
+    assert "1 s were over" in report.summary
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("latency --requests 1001", "--requests 1,001 would be a load test; at most 1,000 are allowed."),
+        ("latency --concurrency 21", "--concurrency 21 would be a load test; at most 20 are allowed."),
+    ],
+)
+def test_it_is_no_load_test(do, words, said):
+    with served() as server:
+        with pytest.raises(OperatorError) as told:
+            do(words, at(server))
+        assert told.value.message == said
+        assert "ops.yaml" in told.value.hint
+        assert not server.paths
+        do("latency --requests 30 --concurrency 25", at(server), ops="latency: {concurrency_at_most: 25}\n")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "http://169.254.169.254/latest/meta-data",
+        "//169.254.169.254/latest",
+        "@evil.example/",
+        "health",
+        "/\\evil.example",
+        "/a b",
+        "/a\r\nHost: evil",
+        "/a/../../admin",
+        "/#x",
+        "/ünïcode",
+    ],
+)
+def test_only_paths_of_the_server_itself_are_asked(path):
+    with pytest.raises(grammar.UsageError, match="a path of MLflow's own server"):
+        grammar.parse(f"latency --path '{path}'")
+
+
+def test_the_path_goes_to_mlflow_as_it_was_given(do):
+    with served() as server:
+        do("latency --requests 3 --path /api/2.0/mlflow/experiments/search?max_results=1", at(server))
+    assert set(server.paths) == {"/api/2.0/mlflow/experiments/search?max_results=1"}
+
+
+def test_it_stops_when_asked_to(do):
+    class Stops(Silent):
+        def checkpoint(self):
+            raise Cancelled
+
+    with served(lambda _: (200, 0.05)) as server:
+        with pytest.raises(Cancelled):
+            do("latency --requests 500 --concurrency 2", at(server), progress=Stops())
+        asked = len(server.paths)
+        time.sleep(0.3)
+        assert len(server.paths) == asked <= 20

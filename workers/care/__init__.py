@@ -1,0 +1,1 @@
+"""Care of the database: how large and how well it is, vacuum, indexes, and what sessions do."""
