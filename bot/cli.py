@@ -51,15 +51,28 @@ def main(log_format: Literal["console", "json"]) -> None:
     logs.configure(log_format)
 
 
+_METRICS = click.option(
+    "--metrics-port",
+    type=click.IntRange(0, 65535),
+    envvar="MLFLOW_OPS_METRICS_PORT",
+    help="Serve /metrics, /healthz and /readyz there.",
+)
+
+
 @main.command()
 @click.option("--http", is_flag=True, help="Serve Slack's HTTP requests instead of Socket Mode.")
 @click.option("--host", default="0.0.0.0", show_default=True, help="With --http: the address to listen on.")  # noqa: S104
 @click.option("--port", default=3000, show_default=True, type=click.IntRange(0, 65535), help="With --http.")
-def bot(*, http: bool, host: str, port: int) -> None:
+@_METRICS
+def bot(*, http: bool, host: str, port: int, metrics_port: int | None) -> None:
     """Serve Slack: acknowledge commands, check who may, and queue them."""
     from bot import app
 
-    with _settings() as loaded, _until_stopped(loaded) as (stop, ready):
+    with (
+        _settings() as loaded,
+        _until_stopped(loaded) as (stop, said_ready),
+        _metrics(loaded, metrics_port, said_ready) as ready,
+    ):
         if http:
             app.serve_http(loaded, host, port, stop, ready)
         else:
@@ -77,11 +90,16 @@ def worker(queue: str) -> None:
 
 
 @main.command()
-def scheduler() -> None:
+@_METRICS
+def scheduler(*, metrics_port: int | None) -> None:
     """Do what falls due; one of those started works, the others stand by."""
     from bot import schedule
 
-    with _settings() as loaded, _until_stopped(loaded) as (stop, ready):
+    with (
+        _settings() as loaded,
+        _until_stopped(loaded) as (stop, said_ready),
+        _metrics(loaded, metrics_port, said_ready) as ready,
+    ):
         schedule.serve(loaded, stop, ready)
 
 
@@ -245,6 +263,25 @@ def _until_stopped(loaded: Settings) -> Iterator[tuple[threading.Event, Callable
     finally:
         if loaded.environment.ready_file:
             loaded.environment.ready_file.unlink(missing_ok=True)
+
+
+@contextmanager
+def _metrics(loaded: Settings, port: int | None, said_ready: Callable[[], None]) -> Iterator[Callable[[], None]]:
+    """Serve the figures beside the process; what it says once it can serve makes /readyz say so too."""
+    if port is None:
+        yield said_ready
+        return
+    from bot import metrics
+    from workers.state import connect
+
+    can_serve = threading.Event()
+
+    def ready() -> None:
+        said_ready()
+        can_serve.set()
+
+    with metrics.served(port, connect(loaded, answer_within_seconds=2.0), can_serve.is_set):
+        yield ready
 
 
 def _readiness(loaded: Settings) -> Callable[[], None]:

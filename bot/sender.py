@@ -21,7 +21,7 @@ from slack_sdk.errors import SlackClientError
 
 from bot import files, history
 from bot.answers import UNREADABLE, Again, Refused, meaning
-from workers import queues, render, thread
+from workers import counting, queues, render, thread
 from workers.operation import OperatorError
 from workers.outbox import Entry, Limit, Outbox
 from workers.settings import Slack
@@ -111,8 +111,10 @@ class Sender:
             self._after(meaning(error), entry, record)
             return
         self._outbox.done(entry)
+        counting.slack_called(self._redis, entry.kind, "ok")
 
     def _after(self, answer: Again | Refused, entry: Entry, record: Record) -> None:
+        counting.slack_called(self._redis, entry.kind, "again" if isinstance(answer, Again) else "refused")
         if isinstance(answer, Again):
             wait = answer.after_seconds or self._patience.after(entry.tried)
             _log.warning("not sent, tried again", why=answer.why, kind=entry.kind, seconds=round(wait, 1))

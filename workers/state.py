@@ -27,6 +27,7 @@ from redis import Redis
 from redis.backoff import ExponentialBackoff
 from redis.retry import Retry
 
+from workers import counting
 from workers.audit import NOTE
 from workers.outbox import PREFIX, PUSH, draft
 from workers.redaction import cleaned, without_secrets
@@ -320,7 +321,16 @@ class Records:
         only = json.dumps(before) if before else ""
         moment = _moment(phase, record_id, outcome=without_secrets(outcome), **_told(more))
         told = [record_id, now, phase, len(fields), only, moment, *(part for pair in fields.items() for part in pair)]
-        return bool(self._finish(keys=keys, args=[*told, *(part for each in drafts for part in each)]))
+        if not self._finish(keys=keys, args=[*told, *(part for each in drafts for part in each)]):
+            return False
+        self._count(record_id, phase, now)
+        return True
+
+    def _count(self, record_id: str, phase: Phase, now: float) -> None:
+        found: Any = self._redis.hmget(_key(record_id), ["operation", "started_at", "accepted_at"])
+        operation, *times = [json.loads(each) if each else None for each in found]
+        began = next((float(each) for each in times if each), now)
+        counting.ended(self._redis, str(operation or "unknown"), phase, now - began)
 
 
 def _key(record_id: str) -> str:

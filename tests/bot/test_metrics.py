@@ -1,0 +1,122 @@
+"""What Prometheus is shown is what Redis holds, and the process says truly whether it can serve."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from datetime import UTC, datetime
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from bot import metrics
+from deploy.sandbox.slack.controls import wait_for
+from tests.bot.test_away import RedisServer
+from workers import counting, render
+from workers.history.keeping import History, Sample
+from workers.state import Phase, Record, Records
+
+
+@pytest.fixture
+def shown(redis):
+    """All figures, by name and labels."""
+
+    def shown():
+        said = []
+        body = b"".join(
+            metrics.app(redis, lambda: True)(
+                {"PATH_INFO": "/metrics", "REQUEST_METHOD": "GET"}, lambda status, _headers: said.append(status)
+            )
+        )
+        assert said == ["200 OK"]
+        return {
+            (sample.name, *sorted(sample.labels.items())): sample.value
+            for family in text_string_to_metric_families(body.decode())
+            for sample in family.samples
+        }
+
+    return shown
+
+
+def test_what_has_ended_waits_and_was_sent(redis, shown):
+    for _ in range(3):
+        counting.ended(redis, "scale", "done", 2.5)
+    counting.ended(redis, "scale", "failed", 0.5)
+    counting.slack_called(redis, "edit", "ok")
+    found = shown()
+    assert found["mlflow_ops_operations_total", ("operation", "scale"), ("outcome", "done")] == 3
+    assert found["mlflow_ops_operation_seconds_sum", ("operation", "scale")] == 8
+    assert found["mlflow_ops_operation_seconds_count", ("operation", "scale")] == 4
+    assert found["mlflow_ops_slack_calls_total", ("kind", "edit"), ("result", "ok")] == 1
+    assert found["mlflow_ops_queue_jobs", ("queue", "ops")] == 0
+    assert found["mlflow_ops_workers", ("queue", "ops")] == 0
+    assert found["mlflow_ops_approvals_waiting",] == 0
+
+
+def test_the_end_of_a_command_is_counted_once(redis, shown, accepted):
+    record = accepted()
+    assert Records(redis).finish(record.id, Phase.DONE, "well")
+    assert not Records(redis).finish(record.id, Phase.FAILED, "again")
+    found = shown()
+    assert found["mlflow_ops_operations_total", ("operation", record.operation), ("outcome", "done")] == 1
+    assert ("mlflow_ops_operations_total", ("operation", record.operation), ("outcome", "failed")) not in found
+
+
+@pytest.fixture
+def accepted(redis):
+    def accepted():
+        record = Record(operation="health", arguments={}, words="health", requester="U0VERA", channel="C0OPS")
+        Records(redis).accept(record, "delivery", render.asked(record.words, record.requester))
+        return record
+
+    return accepted
+
+
+def test_what_the_last_health_run_saw(redis, shown):
+    assert ("mlflow_ops_backup_age_seconds",) not in shown()
+    figures = {"backup.age_seconds": 100.0, "backup.drill_well": 1.0, "ingress.certificate_days": 40.0}
+    History(redis).keep(Sample(datetime.now(UTC), figures, {}, {"postgres": "fail", "mlflow": "ok"}))
+    found = shown()
+    assert 100 <= found["mlflow_ops_backup_age_seconds",] < 160
+    assert found["mlflow_ops_drill_well",] == 1
+    assert found["mlflow_ops_certificate_left_days",] == 40
+    assert found["mlflow_ops_health", ("check", "postgres")] == 3
+    assert found["mlflow_ops_health", ("check", "mlflow")] == 0
+
+
+def asked(port, path):
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as answer:
+            return answer.status, answer.read()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read()
+    except OSError:
+        return None
+
+
+def test_the_scheduler_serves_them_and_is_not_ready_without_redis(environment, local_slack, tmp_path, free_port):
+    own = RedisServer(tmp_path / "own-redis", free_port)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    with local_slack() as slack:
+        env = {**os.environ, **environment(slack), "REDIS_URL": own.url}
+        command = [sys.executable, "-m", "bot", "scheduler", "--metrics-port", str(port)]
+        process = subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            wait_for(lambda: asked(port, "/readyz") == (200, b"ok\n"), 20)
+            status, body = asked(port, "/metrics")
+            assert status == 200
+            assert b"mlflow_ops_redis_up 1.0" in body
+            assert asked(port, "/other")[0] == 404
+            own.stop()
+            wait_for(lambda: asked(port, "/readyz") == (503, b"not ready\n"), 20)
+            assert asked(port, "/healthz") == (200, b"ok\n")
+            assert b"mlflow_ops_redis_up 0.0" in asked(port, "/metrics")[1]
+        finally:
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(30) == 0
+            own.stop()
