@@ -127,7 +127,7 @@ class Figures:
 def app(redis: Redis, ready: Callable[[], bool]) -> WSGI:
     """The three addresses; anything else is not found. ready: whether the process can serve."""
     registry = CollectorRegistry()
-    registry.register(Figures(redis))  # type: ignore[arg-type]
+    registry.register(Figures(redis))
     shown: WSGI = make_wsgi_app(registry)
 
     def serve(environ: dict[str, Any], start: Callable[..., Any]) -> Any:
@@ -138,7 +138,7 @@ def app(redis: Redis, ready: Callable[[], bool]) -> WSGI:
         if well is None:
             start("404 Not Found", [("Content-Type", "text/plain")])
             return [b"not found\n"]
-        good = well()
+        good = well()  # type: ignore[no-untyped-call]
         start("200 OK" if good else "503 Service Unavailable", [("Content-Type", "text/plain")])
         return [b"ok\n" if good else b"not ready\n"]
 
