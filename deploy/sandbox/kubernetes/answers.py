@@ -41,8 +41,8 @@ def json_answer(body: Object, *, code: int = 200, content_type: str = JSON) -> w
 
 def as_yaml(answer: web.Response) -> web.Response:
     """Return the same answer in YAML."""
-    answer.body = yaml.safe_dump(json.loads(answer.body), sort_keys=True).encode()
-    answer.headers["Content-Type"] = YAML
+    answer.text = yaml.safe_dump(json.loads(answer.text or ""), sort_keys=True)
+    answer.content_type = YAML
     return answer
 
 

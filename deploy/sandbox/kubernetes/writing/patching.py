@@ -47,9 +47,9 @@ def patched(live: Object, body: bytes, content_type: str, kind: Type, options: W
         shown = go_format(patch)
     else:
         raise unsupported()
-    problem = "" if content_type == STRATEGIC else kind_problem(result, live["apiVersion"], live["kind"])
-    if problem:
-        raise _invalid(shown, problem)
+    wrong = "" if content_type == STRATEGIC else kind_problem(result, live["apiVersion"], live["kind"])
+    if wrong:
+        raise _invalid(shown, wrong)
     decoder = Decoder(converter=content_type == STRATEGIC)
     try:
         item = decoder.decode(result, kind)
