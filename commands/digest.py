@@ -1,4 +1,4 @@
-"""The morning's digest, on demand."""
+"""Daily operations: the morning's digest, on demand."""
 
 from __future__ import annotations
 

@@ -31,6 +31,21 @@ MAX_CHARACTERS = 3000
 
 REASON_CHARACTERS = 10
 
+CHAPTERS = (
+    "Daily operations",
+    "Common tasks",
+    "Backup and recovery",
+    "Scaling and performance",
+    "Database optimization",
+    "Maintenance windows",
+    "Key metrics",
+    "Useful commands",
+    "Commands about commands",
+)
+"""The order in which help lists them: the runbook's. What a module's first line says before its colon is its chapter."""
+
+_WHOLE_SENTENCE = 200
+
 _CONTEXT = {"terminal_width": 78}
 """Help must not depend on the window of whoever started the bot."""
 
@@ -75,6 +90,7 @@ class _Command(click.Command):
     """A click command whose --help is raised instead of printed and which knows its examples."""
 
     examples: tuple[str, ...] = ()
+    chapter: str = ""
 
     def get_help_option(self, ctx: click.Context) -> click.Option:  # noqa: ARG002 - click's
         def show(context: click.Context, _parameter: click.Parameter, value: bool) -> None:  # noqa: FBT001 - click's
@@ -143,6 +159,26 @@ class _Group(_Command, click.Group):
                 usage = known.get_usage(nearest)
             raise UsageError(f"There is no command “{_short(word)}”. Did you mean “{near[0]}”?", usage)
         return super().resolve_command(ctx, args)
+
+
+class _Root(_Group):
+    """The group of all: its help lists them by the runbook's chapters, each in a whole sentence."""
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write a section a chapter, and where to begin."""
+        known = [each for name in self.list_commands(ctx) if isinstance(each := self.get_command(ctx, name), _Command)]
+        others = sorted({each.chapter for each in known} - set(CHAPTERS))
+        for chapter in (*CHAPTERS, *others):
+            rows = [
+                (str(each.name), each.get_short_help_str(limit=_WHOLE_SENTENCE))
+                for each in known
+                if each.chapter == chapter
+            ]
+            if rows:
+                with formatter.section(chapter):
+                    formatter.write_dl(rows)
+        formatter.write_paragraph()
+        formatter.write(f"Begin with {ctx.info_name} health. How to use one: {ctx.info_name} help COMMAND.\n")
 
 
 class _GroupThatActs(_Group):
@@ -277,7 +313,7 @@ def parse(text: str, program: str = "/mlflow") -> Operation | BreakGlass | Help:
 @cache
 def load() -> click.Group:
     """The root of the grammar, with every command that the modules of this package define."""
-    root = _Group(
+    root = _Root(
         "mlflow",
         help="Operate MLflow: type a command and, where it needs one, a name.",
         subcommand_metavar="COMMAND …",
@@ -285,10 +321,13 @@ def load() -> click.Group:
         no_args_is_help=False,
         options_metavar="",
     )
-    found: list[click.Command] = []
+    found: list[_Command] = []
     for module in sorted(pkgutil.iter_modules(commands.__path__), key=lambda each: each.name):
-        members = vars(importlib.import_module(f"{commands.__name__}.{module.name}")).values()
-        found += [member for member in members if isinstance(member, click.Command) and member.name]
+        imported = importlib.import_module(f"{commands.__name__}.{module.name}")
+        members = [each for each in vars(imported).values() if isinstance(each, _Command) and each.name]
+        for member in members:
+            member.chapter = (imported.__doc__ or "").split("\n", 1)[0].split(":", 1)[0].rstrip(".")
+        found += members
     under_a_word = {
         id(each) for member in found if isinstance(member, click.Group) for each in member.commands.values()
     }

@@ -1,4 +1,4 @@
-"""Maintenance windows."""
+"""Maintenance windows: announced, and ended."""
 
 from __future__ import annotations
 

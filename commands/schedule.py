@@ -1,4 +1,4 @@
-"""What runs by the clock."""
+"""Commands about commands: what runs by the clock."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 import psutil
 
-from . import control, postgres
+from . import control, leftovers, postgres
 from .errors import SandboxError
 from .folder import Folder, read_json
 
@@ -178,5 +178,7 @@ def remove(sandbox: Sandbox) -> None:
         except subprocess.TimeoutExpired:
             sandbox.supervisor.kill()
             sandbox.supervisor.wait()
+    # What a killed one has left may still write.
+    leftovers.end(Folder(sandbox.path))
     postgres.forget(Folder(sandbox.path))
     shutil.rmtree(sandbox.path, ignore_errors=True)

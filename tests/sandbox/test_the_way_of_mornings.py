@@ -30,6 +30,12 @@ PICTURES = os.environ.get("MLFLOW_OPS_PICTURES")
 
 
 @pytest.fixture(scope="module")
+def sandbox(start_sandbox_once, tmp_path_factory):
+    """One of its own: a day is green only where no other test has done anything."""
+    return start_sandbox_once(tmp_path_factory.mktemp("mornings") / "data")
+
+
+@pytest.fixture(scope="module")
 def vera(sandbox):
     return SlackPerson(sandbox.slack_url, VERA)
 
