@@ -25,15 +25,13 @@ def group(told: Group, record: Record) -> Message:
         return _over(told)
     severity = f" · {plain(told.severity)}" if told.severity else ""
     bell = ":no_bell:" if told.silence else _BELLS.get(told.severity, ":warning:")
-    lines = [f"{bell} *{plain(told.name)}*{severity} · {_counts(told)}"]
+    lines = [f"{bell} *{plain(told.name)}*{severity} · {_counts(told)} since {at(told.began)}{_again(told)}"]
     lines += [plain(text) for text in (told.summary, told.description) if text]
-    lines.append(f"since {at(told.began)}{_again(told)}")
     if told.silence:
         lines.append(_silenced(told.silence))
     if told.labels:
-        pairs = list(told.labels.items())
-        shown = " ".join(code(f"{name}={value}") for name, value in pairs[:_LABELS] if name != "alertname")
-        lines += [shown] if shown else []
+        pairs = [(name, value) for name, value in told.labels.items() if name not in {"alertname", "severity"}]
+        lines += [" ".join(code(f"{name}={value}") for name, value in pairs[:_LABELS])] if pairs else []
     lines += [f"• {code(what)} since {at(began)}" for what, began in told.shown if what]
     left = told.fires - len(told.shown)
     if left > 0 and any(what for what, _ in told.shown):
