@@ -23,11 +23,12 @@ from redis.exceptions import RedisError
 from bot.alarms import Alarms
 from workers.alerts.keeping import Busy
 from workers.alerts.notification import Garbage, read
+from workers.health import CHECKS
 from workers.settings import SettingsError
 from workers.state import connect
 
 if TYPE_CHECKING:
-    from workers.settings import Settings
+    from workers.settings import Ops, Settings
 
 BODY_BYTES: Final = 4 << 20
 """A thousand alerts are about one megabyte."""
@@ -102,11 +103,22 @@ def _taken(body: bytes, alarms: Alarms) -> Answer:
     return "200 OK", "taken"
 
 
+def _check(ops: Ops) -> None:
+    if not (ops.alerts.channels or ops.channels):
+        msg = "There is no channel for alerts: name one under alerts.channels in ops.yaml."
+        raise SettingsError(msg)
+    for name, chosen in ops.alerts.checks.items():
+        unknown = next((each for each in chosen if each not in CHECKS), None)
+        if unknown:
+            msg = f"alerts.checks.{name} is wrong: there is no check {unknown!r}; known are {', '.join(CHECKS)}."
+            raise SettingsError(msg)
+
+
 @contextmanager
 def served(settings: Settings, host: str, port: int | None) -> Iterator[None]:
     """Serve the webhook for as long as this goes on; nothing without a port.
 
-    Raises SettingsError without a secret, or a channel to tell of alerts; OSError where the port is taken.
+    Raises SettingsError without a secret or a channel, or for a check that is none; OSError where the port is taken.
     """
     if port is None:
         yield
@@ -114,9 +126,7 @@ def served(settings: Settings, host: str, port: int | None) -> Iterator[None]:
     from waitress.server import create_server
 
     settings.environment.require("alerts_secret", "redis_url")
-    if not (settings.ops.alerts.channels or settings.ops.channels):
-        msg = "There is no channel for alerts: name one under alerts.channels in ops.yaml."
-        raise SettingsError(msg)
+    _check(settings.ops)
     assert settings.environment.alerts_secret is not None
     alarms = Alarms(settings.ops, connect(settings, answer_within_seconds=2.0))
     serving = app(alarms, settings.environment.alerts_secret.get_secret_value())

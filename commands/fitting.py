@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from commands import grammar
-from workers.health import CHECKS, Health
+from workers.health import Health
 from workers.operation import Offer, Operation
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def fit(name: str, annotation: str, ops: Ops) -> Fit:
     named = _named(annotation)
     chosen = ops.alerts.checks.get(name)
     if chosen is not None:
-        checks = [each for each in chosen if each in CHECKS]
+        checks = list(chosen)
         check = " ".join(["health", *checks]) if checks else ""
     elif named is not None and isinstance(named[1], Health):
         checks, check = list(named[1].checks), named[0]

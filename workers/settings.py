@@ -374,7 +374,9 @@ CheckName = Annotated[str, Field(pattern=r"^[a-z]+$")]
 class Alerts(_Section):
     """How what Alertmanager reports is told."""
 
-    channels: tuple[ChannelId, ...] = Field((), description="where; by default the first of channels")
+    channels: tuple[ChannelId, ...] = Field(
+        (), description="where; by default the first of channels. Buttons work in those of `channels` only"
+    )
     checks: dict[str, tuple[CheckName, ...]] = Field(
         {},
         description="by an alert's name: the health checks that its thread begins with (empty: none); by default "

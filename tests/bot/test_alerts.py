@@ -4,28 +4,34 @@ import base64
 import io
 import json
 import random
+import socket
+import subprocess
+import sys
 import threading
 import time
 
 import pytest
+import requests
 from hypothesis import HealthCheck, given
-from hypothesis import settings as hypothesis
+from hypothesis import settings as examples
 from hypothesis import strategies as st
 
 from bot import alerts, silencing
 from bot.alarms import Alarms
 from bot.alerts import app, authorised
 from commands import fitting, grammar
-from workers import maintenance, render
+from workers import maintenance, render, settings
 from workers.alerts import group as groups
 from workers.alerts import keeping
 from workers.alerts.group import identify
 from workers.alerts.keeping import KEEP_SECONDS, Keeping
 from workers.alerts.notification import FINGERPRINTS, Garbage, read
 from workers.alerts.silence import AlertsSilence
+from workers.operation import AlreadySo, OperatorError
 from workers.outbox import Outbox
-from workers.settings import Ops
+from workers.settings import Ops, SettingsError
 from workers.state import Record, Records
+from workers.systems import Systems
 
 SECRET = "a secret of at least sixteen letters"
 OPS = Ops.model_validate({"channels": ["C0OPS"], "roles": {"operator": {"users": ["U0OLEG"]}}})
@@ -213,7 +219,7 @@ JSON = st.recursive(
 )
 
 
-@hypothesis(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_whatever_is_sent_is_taken_or_refused(data, post):
     body = notification(alert())
@@ -330,23 +336,25 @@ def test_a_storm_of_a_thousand_groups_becomes_one_message(post, redis, slack, cl
     own = slack.roots()
     assert len(own) == OPS.alerts.storm_above + 1
     assert len(checks(redis)) == OPS.alerts.storm_above
-    storm = own[-1]
+    storm = Keeping(redis).crowd(Keeping(redis).storm(""))[1].records[0]
     assert "995 alerts firing in 995 groups" in slack.last(storm)
     assert "995 `NodeDown`" in slack.last(storm)
     used = sum(redis.memory_usage(key) for key in redis.keys("mlflow-ops:alerts:*"))
     assert used < 4 << 20
     assert all(0 < redis.ttl(key) <= KEEP_SECONDS for key in redis.keys("mlflow-ops:alerts:[gc]*:*"))
-    for name in every:
-        post(notification(*resolved(alert("NodeDown", instance=name), at=clock.now), key=name))
-    assert "The storm of alerts is over" in slack.last(storm)
-    assert slack.roots() == own
 
 
-def test_a_storm_that_nobody_reads_is_one_waiting_edit(post, redis):
-    for number in range(300):
-        post(notification(alert(instance=str(number)), key=str(number)))
+def test_a_storm_that_nobody_reads_is_one_waiting_message_and_it_ends(post, redis, slack):
+    every = [alert(instance=str(number)) for number in range(60)]
+    for number, each in enumerate(every):
+        post(notification(each, key=str(number)))
     waiting = sum(redis.llen(key) for key in redis.keys("mlflow-ops:outbox:thread:*"))
     assert waiting == 2 * OPS.alerts.storm_above + 1
+    own = slack.roots()
+    for number, each in enumerate(every):
+        post(notification(*resolved(each), key=str(number)))
+    assert "The storm of alerts is over" in slack.last(Keeping(redis).crowd(Keeping(redis).storm(""))[1].records[0])
+    assert slack.roots() == own
 
 
 def test_a_group_of_thousands_is_counted(post, redis, slack):
@@ -441,6 +449,57 @@ def test_whatever_is_filled_in_becomes_one_command(why, chosen):
     assert isinstance(request, AlertsSilence)
     assert request.target == "3f2a9c01de"
     assert request.seconds in {1800, 7200, 7 * 86_400}
+
+
+def test_a_silence_needs_an_alertmanager_and_something_to_silence(redis, redis_url, post):
+    systems = Systems(settings.load({"REDIS_URL": redis_url}))
+    with pytest.raises(OperatorError, match="do not know where Alertmanager is"):
+        AlertsSilence(target="0123456789abcdef").plan(systems)
+    with pytest.raises(OperatorError, match="There is no alert group 0123456789"):
+        AlertsSilence(target="0123456789").plan(systems)
+    # A label that was cut or blotted out would silence something else, or nothing.
+    post({**notification(alert()), "groupLabels": {"alertname": "MLflowDown", "token": "abcdef123456"}})
+    with pytest.raises(OperatorError, match="hold a secret"):
+        AlertsSilence(target=group(redis).id).plan(systems)
+    post({**notification(alert("Other"), alert("Another")), "groupKey": "{}:{}", "groupLabels": {}})
+    with pytest.raises(OperatorError, match="no label in common"):
+        AlertsSilence(target=identify("{}:{}")).plan(systems)
+    post(notification(*resolved(alert())))
+    with pytest.raises(AlreadySo, match="MLflowDown is resolved"):
+        AlertsSilence(target=group(redis).id).plan(systems)
+
+
+def test_over_http_too_and_not_without_a_secret(local_slack, environment, started, free_port, tmp_path):
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    url = f"http://127.0.0.1:{free_port}/slack/events"
+    way = ["--http", "--host", "127.0.0.1", "--port", str(free_port), "--alerts-port", str(port)]
+    with local_slack(mode="http", request_url=url) as slack:
+        env = environment(slack)
+        refused = subprocess.run(
+            [sys.executable, "-m", "bot", "bot", *way], env=env, capture_output=True, text=True, check=False, timeout=60
+        )
+        assert refused.returncode == 2
+        assert "MLFLOW_OPS_ALERTS_SECRET is not set" in refused.stderr
+        with started("bot", *way, env={**env, "MLFLOW_OPS_ALERTS_SECRET": SECRET}):
+            address = f"http://127.0.0.1:{port}/alerts"
+            given = {"Authorization": f"Bearer {SECRET}"}
+            assert requests.post(address, json=notification(alert()), headers=given, timeout=10).status_code == 200
+            assert requests.post(address, json=notification(alert()), timeout=10).status_code == 401
+            vera = slack.person("vera")
+            root = vera.wait_for(lambda: vera.find("C0OPS", "MLflowDown"), deadline=20)
+            # The check waits for a worker, in the thread and not in the channel.
+            vera.wait_for(lambda: vera.find_reply("C0OPS", root["ts"], "health mlflow"), deadline=20)
+            assert len(vera.messages("C0OPS")) == 1
+
+
+def test_a_check_that_there_is_not_is_told_at_the_start(redis_url):
+    ops = {"channels": ["C0OPS"], "alerts": {"checks": {"Odd": ["podz"]}}}
+    known = settings.load({"REDIS_URL": redis_url, "MLFLOW_OPS_ALERTS_SECRET": SECRET})
+    wrong = known.model_copy(update={"ops": Ops.model_validate(ops)})
+    with pytest.raises(SettingsError, match="there is no check 'podz'"), alerts.served(wrong, "127.0.0.1", 0):
+        pass
 
 
 def test_garbage_says_what_is_wrong():

@@ -198,6 +198,7 @@ def test_an_alert_fires_is_silenced_by_its_button_and_is_resolved(sandbox, alert
     becomes(omar, root["ts"], "Silenced until")
     listed = message_of(omar, "alerts list", "1 alert firing, 1 of them silenced")
     reply(omar, listed["ts"], silence["id"])
+    message_of(omar, f"alerts silence {listed_group(root)}", "It is silenced already")
     if PICTURES:
         shot(request.getfixturevalue("open_page"), sandbox, root["ts"], "alert-silenced")
 
@@ -212,6 +213,10 @@ def test_an_alert_fires_is_silenced_by_its_button_and_is_resolved(sandbox, alert
     assert len(told) == 1
     if PICTURES:
         shot(request.getfixturevalue("open_page"), sandbox, root["ts"], "alert-resolved")
+
+
+def listed_group(root):
+    return re.search(r"alert group `([0-9a-f]{10})`", words(root))[1]
 
 
 def message_of(person, command, said):

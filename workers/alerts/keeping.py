@@ -20,6 +20,7 @@ from pydantic import BaseModel
 
 from workers.alerts import words
 from workers.alerts.group import Crowd, Group, Silence
+from workers.operation import OperatorError
 from workers.outbox import PREFIX, PUSH, draft
 from workers.state import RECORD_SECONDS, Record, Records
 
@@ -70,8 +71,11 @@ Said = tuple[str, tuple["Kind", str]]
 """Words about a record, by its id."""
 
 
-class Busy(Exception):  # noqa: N818 - what is so now
+class Busy(OperatorError):  # noqa: N818 - what is so now
     """Others change the same group all the time; to be tried again."""
+
+    def __init__(self) -> None:
+        super().__init__("So much happens to this alert that its message could not be changed.", "Ask again.")
 
 
 class Keeping:
