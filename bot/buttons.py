@@ -19,7 +19,7 @@ from slack_bolt.context.respond import Respond
 from slack_sdk import WebClient
 from slack_sdk.errors import SlackClientError
 
-from bot import slash
+from bot import silencing, slash
 from commands import policy
 from workers import approvals, buttons, proposals, render
 from workers.operation import Plan
@@ -58,14 +58,20 @@ class Buttons:
             buttons.CANCEL.action: self.cancel,
             buttons.AGAIN.action: self.again,
             buttons.UNDO.action: self.undo,
+            buttons.UNSILENCE.action: self.unsilence,
         }
         deciding |= {buttons.offered(number): partial(self.offered, number) for number in range(buttons.OFFERS)}
-        opening: dict[str, Open] = {buttons.DENY.action: self.deny, buttons.DETAILS.action: self.details}
+        opening: dict[str, Open] = {
+            buttons.DENY.action: self.deny,
+            buttons.DETAILS.action: self.details,
+            buttons.SILENCE.action: self.silence,
+        }
         for action, decide in deciding.items():
             app.action(action)(self._listener(_without_trigger(decide)))
         for action, show in opening.items():
             app.action(action)(self._listener(show))
         app.view(DENIAL)(self.denied)
+        app.view(silencing.SILENCING)(self.silenced)
 
     def _listener(self, decide: Open) -> Callable[[Ack, dict[str, Any], Respond], None]:
         def on_press(ack: Ack, body: dict[str, Any], respond: Respond) -> None:
@@ -159,6 +165,37 @@ class Buttons:
             # A link: it was opened by Slack.
             return ""
         return self.again(record.model_copy(update={"words": record.offers[number]}), user)
+
+    def silence(self, record: Record, _user: str, trigger: str) -> str:
+        """Ask for how long an alert is to be silent."""
+        group = silencing.group_of(record)
+        if not group:
+            return "This is no alert's message."
+        by_hand = render.code(f"/mlflow alerts silence {group} --for 2h")
+        return "" if self._opened(trigger, silencing.view(record)) else f"Slack opens no window now; type {by_hand}."
+
+    def silenced(self, ack: Ack, body: dict[str, Any]) -> None:
+        """The window was submitted: ask for the silence, as oneself; submitted twice, it is asked for once."""
+        ack()
+        submitted = body.get("view", {})
+        value = str(submitted.get("private_metadata", ""))
+        try:
+            user = str(body["user"]["id"])
+            record = self._records.get(value) if value.isalnum() else None
+            if record is None or not silencing.group_of(record):
+                return
+            words = silencing.command(record, submitted.get("state", {}).get("values", {}))
+            asked = {"user_id": user, "channel_id": record.channel, "text": words}
+            asked["trigger_id"] = f"view:{submitted.get('id')}"
+            text = slash.answered(asked, self._ops, self._records, self._members)
+            if text:
+                self._client.chat_postEphemeral(channel=record.channel, user=user, text=text)
+        except (RedisError, SlackClientError, OSError) as error:
+            _log.error("a silence came to nothing", error=str(error))
+
+    def unsilence(self, record: Record, user: str) -> str:
+        """Ask for the end of an alert's silence, as oneself."""
+        return self.again(record.model_copy(update={"words": f"alerts unsilence {silencing.group_of(record)}"}), user)
 
     def withdraw(self, record: Record, user: str) -> str:
         """Take back what one asked for."""

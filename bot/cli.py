@@ -61,17 +61,24 @@ _METRICS = click.option(
 
 @main.command()
 @click.option("--http", is_flag=True, help="Serve Slack's HTTP requests instead of Socket Mode.")
-@click.option("--host", default="0.0.0.0", show_default=True, help="With --http: the address to listen on.")  # noqa: S104
+@click.option("--host", default="0.0.0.0", show_default=True, help="With --http or --alerts-port: the address.")  # noqa: S104
 @click.option("--port", default=3000, show_default=True, type=click.IntRange(0, 65535), help="With --http.")
+@click.option(
+    "--alerts-port",
+    type=click.IntRange(0, 65535),
+    envvar="MLFLOW_OPS_ALERTS_PORT",
+    help="Take Alertmanager's webhook there, at /alerts.",
+)
 @_METRICS
-def bot(*, http: bool, host: str, port: int, metrics_port: int | None) -> None:
+def bot(*, http: bool, host: str, port: int, alerts_port: int | None, metrics_port: int | None) -> None:
     """Serve Slack: acknowledge commands, check who may, and queue them."""
-    from bot import app
+    from bot import alerts, app
 
     with (
         _settings() as loaded,
         _until_stopped(loaded) as (stop, said_ready),
         _metrics(loaded, metrics_port, said_ready) as ready,
+        alerts.served(loaded, host, alerts_port),
     ):
         if http:
             app.serve_http(loaded, host, port, stop, ready)

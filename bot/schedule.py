@@ -21,6 +21,7 @@ from redis import Redis
 from redis.exceptions import LockError, RedisError
 from rq.registry import clean_registries
 
+from bot.alarms import Alarms
 from commands import grammar, policy
 from workers import audit, engine, maintenance, queues, render, scheduling, ticks
 from workers.digest.digest import Digest
@@ -61,6 +62,7 @@ def serve(settings: Settings, stop: threading.Event, ready: Callable[[], None], 
                 continue
             fire(settings.ops, redis, seat.clock())
             sweep(redis)
+            Alarms(settings.ops, redis).release()
         except (RedisError, LockError, OSError) as error:
             _log.warning("the scheduler pauses", error=type(error).__name__, detail=str(error))
         stop.wait(seat.every_seconds)

@@ -48,9 +48,19 @@ BY_CLOCK = "schedule:"
 BY_TERMINAL = "terminal:"
 """What somebody begins with who asked in a terminal; then comes the name that was given."""
 
+BY_ALERT = "alert:"
+"""What a requester begins with that is an alert; then comes its name."""
+
+
+def is_person(requester: str) -> bool:
+    """Whether it is somebody whom Slack knows."""
+    return not requester.startswith((BY_CLOCK, BY_TERMINAL, BY_ALERT))
+
 
 def whom(requester: str) -> str:
-    """Who asked, as Slack shows it: a person, or the clock."""
+    """Who asked, as Slack shows it: a person, the clock, or an alert."""
+    if requester.startswith(BY_ALERT):
+        return f"the alert {code(requester.removeprefix(BY_ALERT))}"
     if requester.startswith(BY_CLOCK):
         return f"the schedule {code(requester.removeprefix(BY_CLOCK))}"
     if requester.startswith(BY_TERMINAL):

@@ -368,6 +368,25 @@ class Digest(_Section):
         )
 
 
+CheckName = Annotated[str, Field(pattern=r"^[a-z]+$")]
+
+
+class Alerts(_Section):
+    """How what Alertmanager reports is told."""
+
+    channels: tuple[ChannelId, ...] = Field(
+        (), description="where; by default the first of channels. Buttons work in those of `channels` only"
+    )
+    checks: dict[str, tuple[CheckName, ...]] = Field(
+        {},
+        description="by an alert's name: the health checks that its thread begins with (empty: none); by default "
+        "those of its annotation `command`, else what its name speaks of",
+    )
+    storm_above: Annotated[int, Field(ge=1, le=100)] = Field(
+        5, description="new groups within five minutes that get a message each; what comes beyond them shares one"
+    )
+
+
 def _amount(value: object) -> object:
     """1.5, 50Gi and 2Ti alike."""
     found = re.fullmatch(r"(\d+(?:\.\d+)?)(Ki|Mi|Gi|Ti|Pi)", value) if isinstance(value, str) else None
@@ -398,6 +417,7 @@ class Ops(_Section):
         "`drill`, every week, and `digest`, unless they are given here, or are null",
     )
     digest: Digest = Digest()
+    alerts: Alerts = Alerts()
     limits: dict[str, Amount] = Field(
         {}, description="by a metric's name, as `trend` takes it: where it must not go (database: 50Gi)"
     )
@@ -456,6 +476,14 @@ class Environment(BaseModel):
     backup_keys_old: Annotated[SecretStr, _keys(several=True)] | None = Field(
         None, alias="MLFLOW_OPS_BACKUP_KEYS_OLD", description="only to read with, commas between them"
     )
+    alerts_secret: SecretStr | None = Field(
+        None, alias="MLFLOW_OPS_ALERTS_SECRET", min_length=16, description="what Alertmanager shows to the bot"
+    )
+    alertmanager_url: Annotated[SecretStr, _starting_with("http://", "https://")] | None = Field(
+        None,
+        alias="MLFLOW_OPS_ALERTMANAGER_URL",
+        description="Alertmanager's address, for the workers; with user:password@ where it asks for one",
+    )
     ready_file: Path | None = Field(
         None, alias="MLFLOW_OPS_READY_FILE", description="written once the process can serve; removed at its end"
     )
@@ -478,6 +506,8 @@ _MEANING = {
     "database_url": "the address of MLflow's database, such as postgresql://user:password@host:5432/mlflow",
     "auth_database_url": "the address of basic-auth's database, such as postgresql://user:password@host:5432/auth",
     "backup_key": "32 random bytes in base64, as openssl rand -base64 32 prints them",
+    "alerts_secret": "what Alertmanager shows to be let in, such as openssl rand -hex 32 prints",
+    "alertmanager_url": "the address of Alertmanager, such as http://alertmanager.monitoring.svc.cluster.local:9093",
     "database_admin_url": "the address of its server for a role with CREATEDB, such as postgresql://admin:password@host/postgres",
 }
 

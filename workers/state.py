@@ -182,7 +182,7 @@ class Record(BaseModel):
     approvals: how many people must approve it. approvers: those who may, as Slack shows them. expires_at: until when
     they may. plan and digest: what they approve. break_glass: why nobody was asked. reason: why it was denied.
     undo: the command that goes back, once it is done. offers: the commands of its buttons.
-    quiet: nothing is said unless it fails.
+    quiet: nothing is said unless it fails. beneath: the record in whose thread it is told, and thread_ts, that thread.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -195,6 +195,8 @@ class Record(BaseModel):
     channel: str
     phase: Phase = Phase.ACCEPTED
     root_ts: str | None = None
+    beneath: str = ""
+    thread_ts: str | None = None
     permalink: str = ""
     accepted_at: float = Field(default_factory=time.time)
     approvals: int = 0
@@ -218,6 +220,16 @@ class Record(BaseModel):
     worker: str | None = None
     outcome: str | None = None
 
+    @property
+    def thread(self) -> str | None:
+        """The thread that it is told in: below its own message, unless that stands in another's."""
+        return self.thread_ts or self.root_ts
+
+    @property
+    def fields(self) -> list[str]:
+        """As it is kept: names and values in turn."""
+        return [part for pair in _encode(self.model_dump(mode="json")).items() for part in pair]
+
 
 class Records:
     """Reads and writes records. Every method raises redis.exceptions.RedisError where Redis is away."""
@@ -233,11 +245,10 @@ class Records:
     def accept(self, record: Record, delivery: str, root: Message, *, remember_seconds: int = SEEN_SECONDS) -> bool:
         """Record a command together with its first message; False where this delivery was accepted before."""
         _, body = draft("root", root)
-        fields = [part for pair in _encode(record.model_dump(mode="json")).items() for part in pair]
         keys = [f"{PREFIX}seen:{delivery}", _key(record.id), _OPEN, _RECENT]
         about: list[Any] = [record.id, remember_seconds, RECORD_SECONDS, record.accepted_at, body, _RECENT_KEPT]
         about.append(asked(record))
-        return bool(self._accept(keys=keys, args=[*about, *fields]))
+        return bool(self._accept(keys=keys, args=[*about, *record.fields]))
 
     def get(self, record_id: str) -> Record | None:
         """The record, or None where there is none (any more)."""

@@ -219,6 +219,34 @@ def test_the_probes_over_http_go_to_a_port_that_is_named(kubectl, tmp_path):
     assert monitor["spec"]["endpoints"][0]["port"] == service["spec"]["ports"][0]["name"]
 
 
+def test_alertmanagers_way_to_the_bot_and_the_workers_way_to_alertmanager(kubectl, tmp_path):
+    (tmp_path / "overlay").mkdir()
+    shutil.copytree(KUBERNETES, tmp_path / "kubernetes")
+    (tmp_path / "overlay" / "kustomization.yaml").write_text(
+        "resources: [../kubernetes/overlays/minimal]\ncomponents: [../kubernetes/components/alerts]\n"
+    )
+    done = kubectl("kustomize", str(tmp_path / "overlay"))
+    assert done.returncode == 0, done.stderr
+    documents = list(yaml.safe_load_all(done.stdout))
+    assert tried(kubectl, ours(documents)).returncode == 0
+    named = {each["metadata"]["name"]: each for each in documents if each["kind"] in {"Service", "NetworkPolicy"}}
+    service, policy = named["mlflow-ops-alerts"]["spec"], named["mlflow-ops-from-alertmanager"]["spec"]
+    found = [
+        name
+        for name, template in pods(documents).items()
+        if service["selector"].items() <= template["metadata"]["labels"].items()
+    ]
+    assert found == ["mlflow-ops-bot"]
+    assert policy["podSelector"]["matchLabels"] == service["selector"]
+    port = service["ports"][0]["targetPort"]
+    assert policy["ingress"][0]["ports"] == [{"protocol": "TCP", "port": port}]
+    environment = pods(documents)["mlflow-ops-bot"]["spec"]["containers"][0]["env"]
+    assert {"name": "MLFLOW_OPS_ALERTS_PORT", "value": str(port)} in environment
+    assert {"name": "MLFLOW_OPS_CONFIG", "value": "/etc/mlflow-ops/ops.yaml"} in environment
+    option = next(each for each in main.commands["bot"].params if each.name == "alerts_port")
+    assert option.envvar == "MLFLOW_OPS_ALERTS_PORT"
+
+
 def test_production_has_a_budget_and_two_of_each_process(made):
     counts = {each["metadata"]["name"]: each["spec"]["replicas"] for each in made["production"]
               if each["kind"] == "Deployment"}  # fmt: skip

@@ -15,6 +15,7 @@ from workers.settings import Settings
 if TYPE_CHECKING:
     from redis import Redis
 
+    from workers.systems.alertmanager import Alertmanager
     from workers.systems.cluster import Cluster
     from workers.systems.database import Database
     from workers.systems.objects import Objects
@@ -76,6 +77,13 @@ class Systems:
         from workers.systems.tracking import Tracking
 
         return Tracking.connect(self.settings)
+
+    @cached_property
+    def alertmanager(self) -> Alertmanager:
+        """Alertmanager, where its silences are made."""
+        from workers.systems.alertmanager import Alertmanager
+
+        return Alertmanager.connect(self.settings)
 
     @cached_property
     def redis(self) -> Redis:
