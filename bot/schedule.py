@@ -170,7 +170,7 @@ class _Tick:
         record = _command(entry, label, ops, due=float(self.of.rpartition(":")[2]))
         where = f":{entry.channel}" if entry.channels else ""
         delivery = f"schedule:{self.of}{where}{f':{self.tried}' if self.tried else ''}"
-        root = render.asked(record.words, record.requester)
+        root = render.asked(record.words, record.requester).calling(record.calls)
         if not Records(redis).accept(record, delivery, root, remember_seconds=RECORD_SECONDS):
             return False
         redis.hset(scheduling.RUNS, self.of.partition(":")[0], json.dumps([record.id, self.of, self.tried]))
