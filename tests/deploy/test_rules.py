@@ -20,6 +20,9 @@ POD = 'namespace="data-platform", pod="mlflow-1", container="mlflow"'
 USED = f"container_memory_working_set_bytes{{{POD}}}"
 LIMIT = f'kube_pod_container_resource_limits{{{POD}, resource="memory"}}'
 
+VOLUME = '{namespace="data-platform", persistentvolumeclaim="data-postgres-0"}'
+FREE, SIZE = f"kubelet_volume_stats_available_bytes{VOLUME}", f"kubelet_volume_stats_capacity_bytes{VOLUME}"
+
 CASES = {
     "MLflowDown": ({UP: "0x60"}, {UP: "1x60"}, "30m"),
     "MLflowHighMemory": ({USED: "95x60", LIMIT: "100x60"}, {USED: "50x60", LIMIT: "100x60"}, "30m"),
@@ -38,6 +41,9 @@ CASES = {
     ),
     "MLflowDatabaseFillsUp": (
         {"mlflow_ops_database_size_bytes": "1000+1x700"}, {"mlflow_ops_database_size_bytes": "100000000+1x700"}, "11h"
+    ),
+    "MLflowDiskFillsUp": (
+        {FREE: "30000-20x600", SIZE: "100000x600"}, {FREE: "30000-1x600", SIZE: "100000x600"}, "9h"
     ),
     "MLflowOpsQueueStuck": (
         {'mlflow_ops_queue_oldest_seconds{queue="ops"}': "700x60"},
