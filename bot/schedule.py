@@ -24,6 +24,7 @@ from rq.registry import clean_registries
 from commands import grammar, policy
 from workers import audit, engine, maintenance, queues, render, scheduling, ticks
 from workers.digest.digest import Digest
+from workers.incident import timeline
 from workers.operation import Operation, Risk
 from workers.outbox import PREFIX
 from workers.settings import Ops, ScheduleEntry, Settings, SettingsError
@@ -189,9 +190,12 @@ def _command(entry: ScheduleEntry, label: str, ops: Ops, due: float) -> Record:
 
 
 def sweep(redis: Redis) -> None:
-    """Let RQ find the jobs that died, end or rescue their records, and seal the audit record."""
+    """Let RQ find the jobs that died, end or rescue their records, tell what is new of incidents, and seal the audit
+    record.
+    """
     for name in queues.QUEUES:
         clean_registries(queues.queue(name, redis))
     engine.rescue(redis)
     maintenance.end(redis, "its time is over", only_over=True)
+    timeline.follow(redis)
     audit.seal(redis)

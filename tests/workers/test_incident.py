@@ -7,6 +7,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
+from bot import schedule
 from commands import grammar, policy
 from workers import audit, engine, render, settings
 from workers.incident import keeping
@@ -207,8 +208,22 @@ def test_its_timeline_and_its_account(systems, redis):
     health = policy.record_of(grammar.parse("health"), "health", "schedule:figures", "C0OPS", OPS)
     records.accept(health, health.id, render.asked("health", "schedule:figures"))
     records.finish(health.id, Phase.DONE, "looked by the clock")
+    audit.note(redis, json.dumps({"what": "alert", "id": "group-1", "text": "MLflowDown is firing"}))
+    schedule.sweep(redis)
     in_slack('incident note "<!here> the disk is full | really"', world)
     in_slack("incident take", world)
+    schedule.sweep(redis)
+    schedule.sweep(redis)
+    news = [body["blocks"][0]["text"]["text"] for kind, body in said(redis, first.id) if "<!date" in json.dumps(body)]
+    assert len(news) == 1, "each moment is told once, and a note has told itself"
+    assert [line.partition("> ")[2] for line in news[0].splitlines()] == [
+        "/mlflow scale 9: asked for (<@U0OLEG>)",
+        "/mlflow scale 9: began",
+        "/mlflow scale 9: waits for approval",
+        "/mlflow scale 9: approved (<@U0ADA>)",
+        "/mlflow scale 9: failed: no room | for \u2060`nine` (<@U0OLEG>)".replace("\u2060`", "`\u2060"),
+        "alert: MLflowDown is firing",
+    ]
 
     _, shown = in_slack("incident show", world)
     told = [(line.text.partition(" ")[2], line.by) for line in shown.lead]
@@ -221,6 +236,7 @@ def test_its_timeline_and_its_account(systems, redis):
     assert ("/mlflow scale 9: failed: no room | for `nine`", ("U0OLEG",)) in told
     assert ("noted: <!here> the disk is full | really", ("U0OLEG",)) in told
     assert ("is on it", ("U0OLEG",)) in told
+    assert ("alert: MLflowDown is firing", ()) in told
     assert not [text for text, _ in told if "clock" in text or "incident note" in text or "incident show" in text]
 
     _, closed = in_slack('incident close "the disk was full"', world, user="U0ADA")

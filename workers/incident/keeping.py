@@ -87,6 +87,13 @@ def close(redis: Redis, incident: Incident) -> bool:
     return bool(redis.register_script(_CLOSE)(keys=keys, args=args))
 
 
+def all_open(redis: Redis) -> list[Incident]:
+    """Those of all channels."""
+    channels: Any = redis.smembers(_CHANNELS)
+    found = (current(redis, each.decode()) for each in sorted(channels))
+    return [each for each in found if each is not None]
+
+
 def last_entry(redis: Redis) -> str:
     """The id of the audit record's last entry."""
     found: Any = redis.xrevrange(audit.STREAM, count=1)
