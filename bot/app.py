@@ -73,8 +73,10 @@ def _not_about_the_token(line: logging.LogRecord) -> bool:
     return "`token` will be unused" not in line.getMessage()
 
 
-def serve_socket_mode(settings: Settings, stop: threading.Event, ready: Callable[[], None]) -> None:
-    """Serve over Socket Mode until `stop` is set. Raises SettingsError without an app-level token."""
+def serve_socket_mode(settings: Settings, stop: threading.Event, ready: Callable[[Callable[[], bool]], None]) -> None:
+    """Serve over Socket Mode until `stop` is set. ready: called once, with what tells from then on whether Slack is
+    connected. Raises SettingsError without an app-level token.
+    """
     from slack_bolt.adapter.socket_mode import SocketModeHandler
 
     settings.environment.require("slack_bot_token", "slack_app_token", "redis_url")
@@ -84,7 +86,7 @@ def serve_socket_mode(settings: Settings, stop: threading.Event, ready: Callable
     handler = SocketModeHandler(bot.app, settings.environment.slack_app_token.get_secret_value(), concurrency=20)
     try:
         handler.connect()  # type: ignore[no-untyped-call]
-        ready()
+        ready(handler.client.is_connected)
         stop.wait()
     finally:
         handler.close()  # type: ignore[no-untyped-call]

@@ -10,7 +10,7 @@ import sys
 import threading
 from collections.abc import Callable
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Literal, NoReturn
+from typing import TYPE_CHECKING, Literal, NoReturn, Protocol
 
 import click
 
@@ -77,7 +77,7 @@ def bot(*, http: bool, host: str, port: int, alerts_port: int | None, metrics_po
     with (
         _settings() as loaded,
         _until_stopped(loaded) as (stop, said_ready),
-        _metrics(loaded, metrics_port, said_ready) as ready,
+        _metrics(loaded, metrics_port, said_ready, "bot") as ready,
         alerts.served(loaded, host, alerts_port),
     ):
         if http:
@@ -88,12 +88,16 @@ def bot(*, http: bool, host: str, port: int, alerts_port: int | None, metrics_po
 
 @main.command()
 @click.option("--queue", type=click.Choice(["quick", "ops"]), required=True, help="quick: reads; ops: changes.")
-def worker(queue: str) -> None:
+@_METRICS
+def worker(*, queue: str, metrics_port: int | None) -> None:
     """Run the commands of one queue."""
     from workers import engine
 
-    with _settings() as loaded:
-        engine.work(queue, _readiness(loaded))
+    with (
+        _settings() as loaded,
+        _metrics(loaded, metrics_port, _readiness(loaded), f"worker-{queue}", shared=False) as ready,
+    ):
+        engine.work(queue, ready)
 
 
 @main.command()
@@ -105,7 +109,7 @@ def scheduler(*, metrics_port: int | None) -> None:
     with (
         _settings() as loaded,
         _until_stopped(loaded) as (stop, said_ready),
-        _metrics(loaded, metrics_port, said_ready) as ready,
+        _metrics(loaded, metrics_port, said_ready, "scheduler") as ready,
     ):
         schedule.serve(loaded, stop, ready)
 
@@ -272,22 +276,34 @@ def _until_stopped(loaded: Settings) -> Iterator[tuple[threading.Event, Callable
             loaded.environment.ready_file.unlink(missing_ok=True)
 
 
+class _Ready(Protocol):
+    """How a process says that it can serve. still: whether it can, asked from then on."""
+
+    def __call__(self, still: Callable[[], bool] = ...) -> None: ...
+
+
 @contextmanager
-def _metrics(loaded: Settings, port: int | None, said_ready: Callable[[], None]) -> Iterator[Callable[[], None]]:
+def _metrics(
+    loaded: Settings, port: int | None, said_ready: Callable[[], None], process: str, *, shared: bool = True
+) -> Iterator[_Ready]:
     """Serve the figures beside the process; what it says once it can serve makes /readyz say so too."""
+    asked: list[Callable[[], bool]] = []
+
+    def ready(still: Callable[[], bool] = lambda: True) -> None:
+        said_ready()
+        asked.append(still)
+
     if port is None:
-        yield said_ready
+        yield ready
         return
     from bot import metrics
     from workers.state import connect
 
-    can_serve = threading.Event()
+    def can_serve() -> bool:
+        return bool(asked) and asked[0]()
 
-    def ready() -> None:
-        said_ready()
-        can_serve.set()
-
-    with metrics.served(port, connect(loaded, answer_within_seconds=2.0), can_serve.is_set):
+    redis = connect(loaded, answer_within_seconds=2.0)
+    with metrics.served(port, metrics.app(redis, can_serve, process, shared=shared)):
         yield ready
 
 

@@ -88,10 +88,11 @@ def _accept(record: Record, reason: str, delivery: str, records: Records) -> str
     if reason:
         record = policy.without_approval(record, reason)
     try:
-        accepted = records.accept(record, delivery, render.asked(record.words, record.requester))
+        accepted = records.accept(record, delivery, render.asked(record.words, record.requester).calling(record.calls))
     except RedisError as error:
         _log.error("not accepted: Redis is away", error=str(error))
-        return "Nothing was done: my queue (Redis) cannot be reached. Try again in a minute; then tell whoever runs me."
+        whom = f"Call {render.called(record.calls)} yourself, now;" if record.calls else "Try again in a minute;"
+        return f"Nothing was done: my queue (Redis) cannot be reached. {whom} then tell whoever runs me."
     if accepted:
         about = {"operation": record.operation, "requester": record.requester, "channel": record.channel}
         _log.info("accepted", operation_id=record.id, **about)

@@ -42,7 +42,7 @@ CHAPTERS = (
     "Useful commands",
     "Commands about commands",
 )
-"""The order in which help lists them: the runbook's. What a module's first line says before its colon is its chapter."""
+"""The order in which help lists them: the runbook's. A module's first line, up to its colon, is its chapter."""
 
 _WHOLE_SENTENCE = 200
 

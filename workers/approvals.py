@@ -51,7 +51,7 @@ def approve(record: Record, user: str, redis: Redis) -> Answer:
         before=Phase.PENDING,
         phase=Phase.APPROVED,
         **decided,
-        **queues.run_fields(),
+        **queues.run_fields(record.operation),
     )
     if not moved:
         return Answer.TOO_LATE

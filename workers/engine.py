@@ -20,11 +20,11 @@ from rq.job import Job
 
 from workers import approvals, audit, locks, planning, proposals, queues, registry, render, settings, thread, timeouts
 from workers.lease import Signs, alive
-from workers.operation import Cancelled, Operation, OperatorError, Plan, Report, Risk, Status
+from workers.operation import Caller, Cancelled, Operation, OperatorError, Plan, Report, Risk, Status
 from workers.outbox import Outbox, draft
 from workers.queues import SealedJob, queue
 from workers.render import plain, whom
-from workers.state import Phase, Record, Records, Stage, asked, connect, ended
+from workers.state import Phase, Record, Records, Stage, asked, connect, ended, new_id
 from workers.systems import Systems, preload
 
 if TYPE_CHECKING:
@@ -80,8 +80,8 @@ def _plan(record: Record, records: Records) -> Phase:
     waits = record.model_copy(update={"phase": phase})
     fields: dict[str, Any] = {"phase": phase, "plan": made[0].model_dump(mode="json"), "digest": made[0].digest}
     if phase is Phase.QUEUED:
-        fields |= queues.run_fields()
-    words = [draft("edit", proposals.proposal(made[0], waits))]
+        fields |= queues.run_fields(record.operation)
+    words = [draft("edit", proposals.proposal(made[0], waits).calling(record.calls))]
     if record.break_glass:
         words.append(draft("reply", proposals.alarm(record)))
     words += [draft("file", each) for each in render.files(made[0].title, made[0].attachments)]
@@ -182,17 +182,21 @@ def perform_here(operation: Operation, words: str, name: str | None, systems: Sy
     """Run an operation in this process, without Slack. What changes something is done in somebody's `name` only, else
     its plan is reported; it takes its locks in Redis as any other. Raises OperatorError.
     """
+    requester = f"{render.BY_TERMINAL}{name or ''}"
+    caller = Caller(record_id=new_id(), requester=requester, channel="terminal")
+    operation = operation.asked_by(caller)
     if operation.risk is Risk.READ:
         return perform(operation, systems, progress)
     plan = operation.plan(systems)
     if name is None:
         return planning.shown(plan).model_copy(update={"hints": (f"{words} --yes-by NAME",)})
     record = Record(
+        id=caller.record_id,
         operation=operation.name,
         arguments=operation.model_dump(mode="json"),
         words=words,
-        requester=f"{render.BY_TERMINAL}{name}",
-        channel="terminal",
+        requester=requester,
+        channel=caller.channel,
     )
     audit.note(systems.redis, asked(record))
     phase, outcome = Phase.FAILED, "it broke off"

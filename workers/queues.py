@@ -77,9 +77,10 @@ def throw_away_garbage(of: Queue, redis: Redis) -> None:
                 redis.lrem(key, 0, raw)
 
 
-def run_fields() -> dict[str, Any]:
-    """The fields of a record whose plan is made and which is to run."""
-    return {"stage": Stage.RUN, "queue": OPS, "queued_at": time.time(), "queued_times": 1}
+def run_fields(operation: str) -> dict[str, Any]:
+    """The fields of a record whose plan is made and which is to run. operation: its name."""
+    where = QUICK if registry.operations()[operation].urgent else OPS
+    return {"stage": Stage.RUN, "queue": where, "queued_at": time.time(), "queued_times": 1}
 
 
 def look_fields() -> dict[str, Any]:

@@ -77,6 +77,13 @@ def at(moment: float | None) -> str:
     return f"<!date^{whole}^{{time}}|{datetime.fromtimestamp(whole, UTC):%H:%M} UTC>"
 
 
+def called(ids: tuple[str, ...]) -> str:
+    """A mention of each, which notifies them where it is posted, and not where it is edited in. ids: of Slack users and
+    groups, from ops.yaml.
+    """
+    return " ".join(f"<!subteam^{each}>" if each.startswith("S") else f"<@{each}>" for each in ids)
+
+
 def approved(by: tuple[str, ...], moment: float | None) -> str:
     """Who approved it and when; empty where nobody had to."""
     return f"approved by {' and '.join(f'<@{user}>' for user in by)} at {at(moment)}" if by else ""
@@ -96,6 +103,13 @@ class Message:
     content: str = ""
     alt: str = ""
     in_sight: bool = False
+
+    def calling(self, ids: tuple[str, ...]) -> Message:
+        """The same message, that begins with who is called; itself where nobody is."""
+        if not ids:
+            return self
+        line = section(f":rotating_light: On call: {called(ids)}")
+        return replace(self, text=f"{called(ids)} {self.text}", blocks=[line, *self.blocks[: BLOCKS - 1]])
 
     def and_also(self, block: Block) -> Message:
         """The same message with a block at its end."""

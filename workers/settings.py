@@ -57,10 +57,12 @@ Seconds = Annotated[float, Field(gt=0, le=3600)]
 Fraction = Annotated[float, Field(gt=0, le=1)]
 Days = Annotated[int, Field(ge=0, le=3650)]
 ChannelId = Annotated[str, Field(pattern=r"^[CDG][A-Z0-9]{2,}$")]
+PersonId = Annotated[str, Field(pattern=r"^[UW][A-Z0-9]{2,}$")]
 UserId = Annotated[str, Field(pattern=r"^([UW][A-Z0-9]{2,}|\*)$")]
 GroupId = Annotated[str, Field(pattern=r"^S[A-Z0-9]{2,}$")]
 KubernetesName = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", max_length=253)]
 BucketName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")]
+ClockTime = Annotated[str, Field(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$")]
 HttpUrl = Annotated[AnyUrl, UrlConstraints(allowed_schemes=["http", "https"])]
 
 
@@ -349,9 +351,7 @@ Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 class Digest(_Section):
     """When and where the morning's digest comes."""
 
-    at: Annotated[str, Field(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$")] = Field(
-        "08:00", description="by the clock of time_zone"
-    )
+    at: ClockTime = Field("08:00", description="by the clock of time_zone")
     weekdays: Annotated[tuple[Weekday, ...], Field(min_length=1)] = ("mon", "tue", "wed", "thu", "fri")
     holidays: tuple[date, ...] = Field((), description="days without one, such as 2026-12-25")
     channels: tuple[ChannelId, ...] = Field((), description="by default the first of channels")
@@ -387,6 +387,37 @@ class Alerts(_Section):
     )
 
 
+class Called(_Section):
+    """Whom `escalate` calls: Slack user ids and user-group ids."""
+
+    users: tuple[PersonId, ...] = Field((), description="Slack user ids, such as U012AB3CD")
+    groups: tuple[GroupId, ...] = Field((), description="Slack user-group ids, such as S012AB3CD")
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """All of them, groups first."""
+        return (*self.groups, *self.users)
+
+
+class Escalation(_Section):
+    """Who is on call: the team in business hours of time_zone, else DevOps; where one is empty, the other."""
+
+    team: Called = Called()
+    devops: Called = Called()
+    begins: ClockTime = Field("09:00", description="when business hours begin")
+    ends: ClockTime = Field("17:00", description="when they end")
+    weekdays: tuple[Weekday, ...] | None = Field(None, description="of business hours; by default the digest's")
+    holidays: tuple[date, ...] | None = Field(None, description="days without them; by default the digest's")
+    role: RoleName = Field("viewer", description="the role that somebody needs to escalate")
+
+    @model_validator(mode="after")
+    def _begins_before_it_ends(self) -> Escalation:
+        if self.begins >= self.ends:
+            msg = f"business hours must begin before they end, on one day, not at {self.begins} and {self.ends}"
+            raise ValueError(msg)
+        return self
+
+
 def _amount(value: object) -> object:
     """1.5, 50Gi and 2Ti alike."""
     found = re.fullmatch(r"(\d+(?:\.\d+)?)(Ki|Mi|Gi|Ti|Pi)", value) if isinstance(value, str) else None
@@ -418,6 +449,7 @@ class Ops(_Section):
     )
     digest: Digest = Digest()
     alerts: Alerts = Alerts()
+    escalation: Escalation = Escalation()
     limits: dict[str, Amount] = Field(
         {}, description="by a metric's name, as `trend` takes it: where it must not go (database: 50Gi)"
     )
@@ -483,6 +515,16 @@ class Environment(BaseModel):
         None,
         alias="MLFLOW_OPS_ALERTMANAGER_URL",
         description="Alertmanager's address, for the workers; with user:password@ where it asks for one",
+    )
+    pagerduty_key: SecretStr | None = Field(
+        None,
+        alias="MLFLOW_OPS_PAGERDUTY_KEY",
+        description="the integration key of a service in PagerDuty (Events API v2)",
+    )
+    pagerduty_url: HttpUrl = Field(
+        HttpUrl("https://events.pagerduty.com/v2/enqueue"),
+        alias="MLFLOW_OPS_PAGERDUTY_URL",
+        description="its Events API; in the EU https://events.eu.pagerduty.com/v2/enqueue",
     )
     ready_file: Path | None = Field(
         None, alias="MLFLOW_OPS_READY_FILE", description="written once the process can serve; removed at its end"

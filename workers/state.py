@@ -29,7 +29,7 @@ from redis.retry import Retry
 
 from workers import counting
 from workers.audit import NOTE
-from workers.outbox import PREFIX, PUSH, draft
+from workers.outbox import PREFIX, PUSH, Outbox, draft
 from workers.redaction import cleaned, without_secrets
 
 if TYPE_CHECKING:
@@ -183,6 +183,7 @@ class Record(BaseModel):
     they may. plan and digest: what they approve. break_glass: why nobody was asked. reason: why it was denied.
     undo: the command that goes back, once it is done. offers: the commands of its buttons.
     quiet: nothing is said unless it fails. beneath: the record in whose thread it is told, and thread_ts, that thread.
+    calls: the ids of those whom its first message calls.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -209,6 +210,7 @@ class Record(BaseModel):
     reason: str = ""
     break_glass: str = ""
     quiet: bool = False
+    calls: tuple[str, ...] = ()
     undo: str = ""
     offers: tuple[str, ...] = ()
     queue: str | None = None
@@ -249,6 +251,15 @@ class Records:
         about: list[Any] = [record.id, remember_seconds, RECORD_SECONDS, record.accepted_at, body, _RECENT_KEPT]
         about.append(asked(record))
         return bool(self._accept(keys=keys, args=[*about, *record.fields]))
+
+    def keep(self, record: Record, root: Message) -> None:
+        """Keep a record with its first message that no worker runs: of what began elsewhere and has a thread."""
+        fields = _encode(record.model_dump(mode="json"))
+        pipe = self._redis.pipeline(transaction=True)
+        pipe.hset(_key(record.id), mapping=fields)
+        pipe.expire(_key(record.id), RECORD_SECONDS)
+        pipe.execute()
+        Outbox(self._redis).push(record.id, draft("root", root))
 
     def get(self, record_id: str) -> Record | None:
         """The record, or None where there is none (any more)."""

@@ -85,6 +85,7 @@ class SlackThread:
     def _show(self, figure: str) -> None:
         self._edited = self._monotonic()
         message = render.under_way(self._record.words, self._record.requester, self._step, figure)
+        message = message.calling(self._record.calls)
         if self._cancellable:
             message = message.and_also(buttons.row(self._record, buttons.CANCEL))
         try:
@@ -106,6 +107,7 @@ def success(record: Record, report: Report) -> list[tuple[Kind, str]]:
     """The last words about a record: the report replaces the root message, its details go into the thread."""
     to_do = [buttons.offer(record, number, offer) for number, offer in enumerate(report.offers[: buttons.OFFERS])]
     root = render.root(report, record.words, record.requester, _decided(record), to_do=to_do)
+    root = root.calling(record.calls)
     if report.undo:
         root = root.and_also(buttons.row(record, buttons.UNDO))
     pin = [draft("pin", root)] if report.pinned else []
@@ -121,7 +123,7 @@ def _kind(message: render.Message) -> Kind:
 
 def failure(record: Record, message: str, hint: str, *, again: bool = False) -> list[tuple[Kind, str]]:
     """The last words about a record that failed: why, and what now. again: with a button to ask for it again."""
-    words = render.failed(record.words, record.requester, message, hint, _decided(record))
+    words = render.failed(record.words, record.requester, message, hint, _decided(record)).calling(record.calls)
     return [draft("edit", words.and_also(buttons.row(record, buttons.AGAIN)) if again else words)]
 
 

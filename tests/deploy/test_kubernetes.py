@@ -2,6 +2,7 @@
 
 import copy
 import importlib.util
+import json
 import re
 import shutil
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 import yaml
 
 from bot.cli import main
-from workers import settings
+from workers import queues, settings
 from workers.settings import Environment
 
 pytestmark = pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not on PATH")
@@ -135,7 +136,7 @@ def test_secrets_are_named_and_only_by_who_needs_them(made, overlay):
         ]
         named[name] = sorted(refs)
         plain = [each["name"] for each in container.get("env") or () if "value" in each]
-        assert set(plain) <= {"MLFLOW_OPS_CONFIG"}
+        assert set(plain) <= {"MLFLOW_OPS_CONFIG", "MLFLOW_OPS_METRICS_PORT"}
     assert named == {
         "mlflow-ops-bot": ["mlflow-ops-redis", "mlflow-ops-slack"],
         "mlflow-ops-scheduler": ["mlflow-ops-redis"],
@@ -198,7 +199,8 @@ def test_a_process_is_ready_when_it_says_so_where_the_image_says(made, overlay):
 
 def test_the_probes_over_http_go_to_a_port_that_is_named(kubectl, tmp_path):
     (tmp_path / "overlay").mkdir()
-    shutil.copytree(KUBERNETES, tmp_path / "kubernetes")
+    for each in ("kubernetes", "grafana"):
+        shutil.copytree(KUBERNETES.parent / each, tmp_path / each)
     (tmp_path / "overlay" / "kustomization.yaml").write_text(
         "resources: [../kubernetes/overlays/minimal]\n"
         "components: [../kubernetes/components/http-probes, ../kubernetes/components/monitoring]\n"
@@ -212,11 +214,28 @@ def test_the_probes_over_http_go_to_a_port_that_is_named(kubectl, tmp_path):
             assert container["readinessProbe"]["httpGet"]["port"] == container["ports"][0]["name"] == "metrics"
             assert "exec" not in container["readinessProbe"]
             assert container["livenessProbe"]["httpGet"]["path"] == "/healthz"
+            (port,) = [each["value"] for each in container["env"] if each["name"] == "MLFLOW_OPS_METRICS_PORT"]
+            assert int(port) == container["ports"][0]["containerPort"]
     assert tried(kubectl, ours(documents)).returncode == 0
     service = next(each for each in documents if each["metadata"]["name"] == "mlflow-ops-metrics")
     monitor = next(each for each in documents if each["kind"] == "ServiceMonitor")
     assert monitor["spec"]["selector"]["matchLabels"].items() <= service["metadata"]["labels"].items()
     assert monitor["spec"]["endpoints"][0]["port"] == service["spec"]["ports"][0]["name"]
+    (board,) = [each for each in documents if each["metadata"].get("labels", {}).get("grafana_dashboard") == "1"]
+    assert json.loads(board["data"]["mlflow-ops.json"])["uid"] == "mlflow-ops"
+    assert board["metadata"]["namespace"] == "data-platform"
+    rule = next(each for each in documents if each["kind"] == "PrometheusRule")
+    assert rule["spec"] == yaml.safe_load((KUBERNETES.parent / "prometheus" / "rules.yaml").read_text()), (
+        "make prometheusrule.yaml anew: see CONTRIBUTING.md"
+    )
+
+
+def test_keda_looks_at_the_queues_where_they_are(made, redis):
+    lists = {
+        each["spec"]["scaleTargetRef"]["name"]: each["spec"]["triggers"][0]["metadata"]["listName"]
+        for each in made["production"] if each["kind"] == "ScaledObject"
+    }  # fmt: skip
+    assert lists == {f"mlflow-ops-worker-{name}": queues.queue(name, redis).key for name in queues.QUEUES}
 
 
 def test_alertmanagers_way_to_the_bot_and_the_workers_way_to_alertmanager(kubectl, tmp_path):
