@@ -60,15 +60,13 @@ class RestoreDatabase(Operation):
         suitable.refuse_without_room(systems, server, part)
         databases = server.databases()
         now = databases.get(live)
-        if self.beside and self.beside in databases:
+        if self.beside in databases:
             raise OperatorError(f"There is a database {self.beside} already.", "Choose another name.")
+        if names.is_fresh(self.beside, live) or names.is_aside(self.beside, live):
+            raise OperatorError(f"{self.beside} is a name that restores give to their own.", "Choose another name.")
         if self.beside:
             return self._plan_beside(found, part)
-        aside = names.aside(live, found.id)
-        if aside in databases:
-            raise OperatorError(
-                f"There is {aside} already: this set was restored before.", "Undo that first: /mlflow restore undo."
-            )
+        aside = names.aside(live, found.id, databases)
         if not self.from_elsewhere:
             suitable.refuse_foreign(systems, found, part)
         revision = _revision(systems)
@@ -105,17 +103,19 @@ class RestoreDatabase(Operation):
         if not self.beside:
             _upgrade(systems, progress, fresh, part)
         if self.beside:
+            server.comment(fresh, names.comment("restored beside", found.name))
             summary = f"The backup {found.id} is in the database {fresh}; the live one was not touched."
             return Report(title="Restore beside", status=Status.OK, summary=summary)
-        aside = names.aside(live, found.id)
+        databases = server.databases()
+        aside = names.aside(live, found.id, databases)
         progress.step(f"Switching: {live} becomes {aside}")
         progress.checkpoint()
-        gap = _switch(server, live, fresh, aside)
+        gap = _switch(server, (live, fresh, aside), names.comments(live, aside, found.name))
         progress.step("Asking MLflow")
         trouble = _answers(systems)
         title = f"Restore the database {live}"
         if trouble:
-            server.switch(live, aside, fresh)
+            server.switch(live, aside, fresh, {live: databases[live].comment})
             server.drop(fresh)
             return Report(
                 title=title,
@@ -123,8 +123,6 @@ class RestoreDatabase(Operation):
                 summary=f"MLflow does not answer with it: {trouble}. The database of before is live again.",
                 hints=("health",),
             )
-        server.comment(aside, names.comment("put aside", found.name))
-        server.comment(live, names.comment("restored", found.name))
         rows = sum(part.rows.values())
         with server.opened(aside):
             lost = loss.since(server.database(aside, systems.database), found)
@@ -169,7 +167,7 @@ class RestoreUndo(Operation):
     def plan(self, systems: Systems) -> Plan:
         """Which one comes back. Raises OperatorError where none was put aside."""
         live = systems.database.name
-        aside, undone = _newest_aside(Server.of(systems), live), names.fresh(live, "undone")
+        aside, undone = _newest_aside(Server.of(systems), live), names.fresh(live, names.UNDONE)
         return Plan(
             title=f"Undo the restore of {live}",
             summary=f"{aside} becomes {live} again",
@@ -187,15 +185,16 @@ class RestoreUndo(Operation):
         """Switch."""
         server, live = Server.of(systems), systems.database.name
         repair(server, live)
-        aside, undone = _newest_aside(server, live), names.fresh(live, "undone")
+        aside, undone = _newest_aside(server, live), names.fresh(live, names.UNDONE)
         server.drop(undone)
+        told = {name: each.comment for name, each in server.databases().items()}
         progress.step(f"Switching: {aside} becomes {live}")
-        gap = _switch(server, live, aside, undone)
+        gap = _switch(server, (live, aside, undone), {live: "", undone: told.get(live, "")})
         progress.step("Asking MLflow")
         trouble = _answers(systems)
         title = f"Undo the restore of {live}"
         if trouble:
-            server.switch(live, undone, aside)
+            server.switch(live, undone, aside, {live: told[live], aside: told[aside]})
             summary = f"MLflow does not answer with it: {trouble}. The restored database is live again."
             return Report(title=title, status=Status.FAIL, summary=summary, hints=("health",))
         summary = f"{live} is the database of before the restore; nobody could get in for {gap * 1000:.0f} ms."
@@ -244,10 +243,11 @@ def _upgrade(systems: Systems, progress: Progress, fresh: str, part: DatabasePar
         )
 
 
-def _switch(server: Server, live: str, fresh: str, aside: str) -> float:
+def _switch(server: Server, trio: tuple[str, str, str], comments: dict[str, str]) -> float:
+    live, fresh, aside = trio
     if live not in server.databases():
         raise OperatorError(f"There is no database {live} to be replaced.", "Restore beside: --as NAME.")
-    return server.switch(live, fresh, aside)
+    return server.switch(live, fresh, aside, comments)
 
 
 def _answers(systems: Systems) -> str:
@@ -267,10 +267,11 @@ def _answers(systems: Systems) -> str:
 
 
 def _newest_aside(server: Server, live: str) -> str:
-    found = sorted(name for name in server.databases() if names.is_aside(name, live))
+    found = [each for each in server.databases().values() if names.is_aside(each.name, live)]
     if not found:
         raise AlreadySo("No restore has put a database aside.", "Nothing is to be undone.")
-    return found[-1]
+    # By the time that is written on it: its name ends with a set's id, which says nothing of when.
+    return max(found, key=lambda each: names.since(each.comment) or datetime.min.replace(tzinfo=UTC)).name
 
 
 def _revision(systems: Systems) -> str:

@@ -178,11 +178,13 @@ class _Recovery:
         fresh = names.fresh(live, self.found.id)
         like = recreating.like_for(self.server, recreating.role_of(self.systems))
         restore_into(self.systems, self.server, fresh, self.found, self._going, like=like)
-        if live in self.server.databases():
-            self.server.switch(live, fresh, names.aside(live, self.found.id))
+        databases = self.server.databases()
+        if live in databases:
+            aside = names.aside(live, self.found.id, databases)
+            self.server.switch(live, fresh, aside, names.comments(live, aside, self.found.name))
         else:
             self.server.rename(fresh, live)
-        self.server.comment(live, names.comment("restored", self.found.name))
+            self.server.comment(live, names.comment("restored", self.found.name))
         return (
             f"{count(sum(part.rows.values()), 'row')} in {count(len(part.rows), 'table')}, compared with the manifest"
         )

@@ -51,6 +51,34 @@ def test_what_was_lost_is_back_and_what_was_newer_can_be_had_again(backed_up, da
         RestoreUndo().plan(backed_up)
 
 
+def test_undo_takes_the_last_one_put_aside_and_a_set_can_be_restored_twice(backed_up, database_url, progress):
+    server, live = Server.of(backed_up), backed_up.database.name
+    do(database_url, "INSERT INTO experiments VALUES (900, 'first')")
+    RestoreDatabase().run(backed_up, progress)
+    (first,) = (name for name in server.databases() if "_before_" in name)
+    # The last by its name, as where the set that was restored first has the larger id.
+    server.rename(first, f"{live}_before_ffffff")
+    do(database_url, "INSERT INTO experiments VALUES (901, 'second'), (902, 'third')")
+    RestoreDatabase().run(backed_up, progress)
+    assert rows(database_url, "experiments")[0] == 20
+    RestoreUndo().run(backed_up, progress)
+    assert rows(database_url, "experiments")[0] == 22
+    RestoreUndo().run(backed_up, progress)
+    assert rows(database_url, "experiments")[0] == 21
+    RestoreDatabase().run(backed_up, progress)
+    RestoreDatabase().run(backed_up, progress)
+    assert sum("_before_" in name for name in server.databases()) == 2
+
+
+def test_a_database_of_somebodys_own_is_not_taken_for_one_of_ours(backed_up, database_url, progress):
+    server, live = Server.of(backed_up), backed_up.database.name
+    RestoreDatabase(beside=f"{live}_restore_mine").run(backed_up, progress)
+    RestoreDatabase().run(backed_up, progress)
+    assert f"{live}_restore_mine" in server.databases()
+    with pytest.raises(OperatorError, match="is a name that restores give to their own"):
+        RestoreDatabase(beside=f"{live}_restore_abcdef").plan(backed_up)
+
+
 def test_all_belongs_to_the_role_that_owned_it(backed_up, database_url, progress):
     RestoreDatabase().run(backed_up, progress)
     with psycopg.connect(database_url, autocommit=True) as connection:
