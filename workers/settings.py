@@ -179,6 +179,10 @@ class Restore(_Section):
     database_disk_bytes: Annotated[int, Field(ge=1)] | None = Field(
         None, description="the size of the database server's disk, which PostgreSQL does not tell"
     )
+    while_switching: Literal["kept-up", "scaled-to-0"] = Field(
+        "kept-up",
+        description="MLflow while its database is switched: without sessions for that moment, or without pods",
+    )
     keep_aside_days: Days = Field(7, description="how long a database that a restore has put aside is kept")
     rto_seconds: Annotated[int, Field(ge=60)] = Field(1800, description="how long a recovery may take")
     drill_artifacts: Annotated[int, Field(ge=0, le=100_000)] = Field(200, description="artifacts that a drill restores")

@@ -27,6 +27,7 @@ from workers.operation import (
     Status,
     Text,
 )
+from workers.restore import suitable
 from workers.runs.finding import find as find_run
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ class RestoreArtifacts(Operation):
     experiment: str = ""
     run_id: str = ""
     exact: bool = False
+    from_elsewhere: bool = False
 
     @model_validator(mode="after")
     def _one_choice(self) -> RestoreArtifacts:
@@ -137,11 +139,8 @@ class RestoreArtifacts(Operation):
         found = sets.good(systems.objects, storage.backups_bucket, self.set)
         if found.artifacts is None:
             raise OperatorError(f"The backup {found.id} holds no artifacts.", "See /mlflow backup list.")
-        if found.artifacts.bucket != storage.artifacts_bucket:
-            raise OperatorError(
-                f"The backup {found.id} is of the bucket {found.artifacts.bucket}, not {storage.artifacts_bucket}.",
-                "Take a backup of this MLflow: /mlflow backup list.",
-            )
+        if not self.from_elsewhere:
+            suitable.refuse_foreign(systems, found)
         return (
             artifacts.Wanted(
                 storage.backups_bucket, found.name, storage.artifacts_bucket, self._prefix(systems), self.exact

@@ -18,7 +18,7 @@ from workers.backup import drilled, sets
 from workers.deployment import schema
 from workers.health.amounts import count, duration, size
 from workers.operation import AlreadySo, Change, Facts, Operation, OperatorError, Plan, Progress, Report, Risk, Status
-from workers.restore import loss, names, suitable
+from workers.restore import loss, names, standing_by, suitable
 from workers.restore.beside import restore_into
 from workers.systems.errors import GatewayError
 from workers.systems.server import Server
@@ -29,7 +29,11 @@ if TYPE_CHECKING:
     from workers.systems.server import Described
 
 ANSWER_SECONDS: Final = 60.0
+START_SECONDS: Final = 300.0
+"""For MLflow to answer where its pods were taken away."""
 LOOK_SECONDS: Final = 0.25
+LARGEST: Final = 5
+"""Tables whose rows a report names."""
 _NAME: Final = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 
 
@@ -68,7 +72,7 @@ class RestoreDatabase(Operation):
             return self._plan_beside(found, part)
         aside = names.aside(live, found.id, databases)
         if not self.from_elsewhere:
-            suitable.refuse_foreign(systems, found, part)
+            suitable.refuse_foreign(systems, found)
         revision = _revision(systems)
         suitable.refuse_newer(systems, found, part, revision)
         older = bool(revision) and part.alembic_revision != revision
@@ -79,6 +83,7 @@ class RestoreDatabase(Operation):
                 f"Restore {found.id} into {names.fresh(live, found.id)}, beside the live database",
                 "Compare its tables with the backup's manifest",
                 *((f"Run mlflow db upgrade on it: its schema is {part.alembic_revision}",) if older else ()),
+                *_scaled(systems),
                 f"Refuse sessions, end those that are there, and rename: {live} → {aside}, the restored one → {live}",
                 "Ask MLflow; where it does not answer, switch back",
             ),
@@ -108,9 +113,10 @@ class RestoreDatabase(Operation):
             return Report(title="Restore beside", status=Status.OK, summary=summary)
         databases = server.databases()
         aside = names.aside(live, found.id, databases)
-        progress.step(f"Switching: {live} becomes {aside}")
-        progress.checkpoint()
-        gap = _switch(server, (live, fresh, aside), names.comments(live, aside, found.name))
+        with standing_by.away(systems, progress):
+            progress.step(f"Switching: {live} becomes {aside}")
+            progress.checkpoint()
+            gap = _switch(server, (live, fresh, aside), names.comments(live, aside, found.name))
         progress.step("Asking MLflow")
         trouble = _answers(systems)
         title = f"Restore the database {live}"
@@ -123,15 +129,16 @@ class RestoreDatabase(Operation):
                 summary=f"MLflow does not answer with it: {trouble}. The database of before is live again.",
                 hints=("health",),
             )
-        rows = sum(part.rows.values())
         with server.opened(aside):
             lost = loss.since(server.database(aside, systems.database), found)
         missed = f" {lost.words} that were begun since the backup are in {aside} only." if lost else ""
+        rows = sum(part.rows.values())
         return Report(
             title=title,
             status=Status.OK,
             summary=f"{live} is the backup {found.id} ({count(len(part.rows), 'table')}, {count(rows, 'row')}); nobody "
             f"could get in for {gap * 1000:.0f} ms. The one of before is {aside}.{missed}",
+            sections=(_checks(systems, part, gap),),
             hints=("health", "experiments list"),
             undo="restore undo",
         )
@@ -139,8 +146,7 @@ class RestoreDatabase(Operation):
     def aftermath(self, systems: Systems, planned: Plan) -> str:
         """Let sessions in where the switch was cut off, and say which database is live."""
         server, live = Server.of(systems), systems.database.name
-        repaired = repair(server, live)
-        said = f"{live} had been closed to sessions, and is open again. " if repaired else ""
+        said = _mended(systems)
         left = [name for name in server.databases() if names.is_fresh(name, live)]
         half = f" {left[0]} is half restored; the next restore removes it." if left else ""
         return f"{said}{super().aftermath(systems, planned)}{half}"
@@ -172,6 +178,7 @@ class RestoreUndo(Operation):
             title=f"Undo the restore of {live}",
             summary=f"{aside} becomes {live} again",
             steps=(
+                *_scaled(systems),
                 f"Refuse sessions, end those that are there, and rename: {live} → {undone}, {aside} → {live}",
                 "Ask MLflow; where it does not answer, switch back",
             ),
@@ -188,8 +195,9 @@ class RestoreUndo(Operation):
         aside, undone = _newest_aside(server, live), names.fresh(live, names.UNDONE)
         server.drop(undone)
         told = {name: each.comment for name, each in server.databases().items()}
-        progress.step(f"Switching: {aside} becomes {live}")
-        gap = _switch(server, (live, aside, undone), {live: "", undone: told.get(live, "")})
+        with standing_by.away(systems, progress):
+            progress.step(f"Switching: {aside} becomes {live}")
+            gap = _switch(server, (live, aside, undone), {live: "", undone: told.get(live, "")})
         progress.step("Asking MLflow")
         trouble = _answers(systems)
         title = f"Undo the restore of {live}"
@@ -200,6 +208,10 @@ class RestoreUndo(Operation):
         summary = f"{live} is the database of before the restore; nobody could get in for {gap * 1000:.0f} ms."
         return Report(title=title, status=Status.OK, summary=summary, hints=("health",))
 
+    def aftermath(self, systems: Systems, planned: Plan) -> str:
+        """Let sessions in, and MLflow's pods back, where the switch was cut off; and say which database is live."""
+        return f"{_mended(systems)}{super().aftermath(systems, planned)}"
+
 
 def repair(server: Server, live: str) -> bool:
     """Let sessions into a live database that an interrupted switch has closed; whether that was so."""
@@ -208,6 +220,13 @@ def repair(server: Server, live: str) -> bool:
         return False
     server.allow(live, connections=True)
     return True
+
+
+def _mended(systems: Systems) -> str:
+    """Undo what an interrupted switch has done to who may get in; what that was, in a sentence."""
+    live = systems.database.name
+    said = f"{live} had been closed to sessions, and is open again. " if repair(Server.of(systems), live) else ""
+    return said + standing_by.brought_back_if_possible(systems)
 
 
 def _wanted(systems: Systems, wanted: str) -> tuple[Manifest, DatabasePart]:
@@ -250,11 +269,29 @@ def _switch(server: Server, trio: tuple[str, str, str], comments: dict[str, str]
     return server.switch(live, fresh, aside, comments)
 
 
+def _checks(systems: Systems, part: DatabasePart, gap: float) -> Facts:
+    """What was looked at before and after the switch; none of it has failed, else there would have been none."""
+    asked = systems.settings.environment.mlflow_tracking_uri is not None
+    largest = sorted(part.rows.items(), key=lambda each: -each[1])[:LARGEST]
+    return Facts(
+        title="Checked",
+        items=(
+            ("bytes of the dump", f"{size(part.dump.bytes)}, their SHA-256 is that of the backup's manifest"),
+            ("rows of each table", f"as in the manifest: {count(len(part.rows), 'table')}"),
+            *((f"  {table}", f"{held:,}") for table, held in largest if held),
+            ("schema", _revision(systems) or "none"),
+            ("nobody could get in for", f"{gap * 1000:.0f} ms"),
+            ("MLflow", "answers from it" if asked else "was not asked: MLFLOW_TRACKING_URI is not set"),
+        ),
+    )
+
+
 def _answers(systems: Systems) -> str:
     """Why MLflow does not answer from its database, at last; empty where it does."""
     if systems.settings.environment.mlflow_tracking_uri is None:
         return ""
-    until, why = time.monotonic() + ANSWER_SECONDS, ""
+    patience = START_SECONDS if standing_by.wanted(systems) else ANSWER_SECONDS
+    until, why = time.monotonic() + patience, ""
     while time.monotonic() < until:
         try:
             systems.tracking.search_experiments()
@@ -264,6 +301,12 @@ def _answers(systems: Systems) -> str:
         else:
             return ""
     return why
+
+
+def _scaled(systems: Systems) -> tuple[str, ...]:
+    if not standing_by.wanted(systems):
+        return ()
+    return (f"Scale {systems.settings.ops.kubernetes.deployment} to 0, and back once its database was switched",)
 
 
 def _newest_aside(server: Server, live: str) -> str:
@@ -282,7 +325,8 @@ def _revision(systems: Systems) -> str:
 
 
 def _loss(systems: Systems, found: Manifest) -> str:
-    age = duration((datetime.now(UTC) - found.finished_at).total_seconds())
+    # Of its beginning: what was written while it was made is not in it.
+    age = duration((datetime.now(UTC) - found.started_at).total_seconds())
     lost = loss.since(systems.database, found)
     if lost is None:
         return f"The backup is {age} old; what was written since then could not be counted."

@@ -6,7 +6,9 @@ import pytest
 from workers.backup.backup import Backup
 from workers.backup.manifest import Manifest
 from workers.operation import AlreadySo, OperatorError, Status
+from workers.restore import standing_by
 from workers.restore.database import RestoreDatabase, RestoreUndo, repair
+from workers.systems import Systems
 from workers.systems.server import Server
 
 
@@ -155,6 +157,44 @@ def test_sessions_are_ended_and_come_back_to_the_new_one(backed_up, database_url
         with pytest.raises(psycopg.OperationalError):
             held.execute("SELECT 1")
     assert rows(database_url)[0] == 500
+
+
+def test_mlflow_has_no_pods_while_its_database_is_switched_where_that_is_wanted(
+    backed_up, database_url, progress_that, progress
+):
+    ops = backed_up.settings.ops.model_copy(
+        update={"restore": backed_up.settings.ops.restore.model_copy(update={"while_switching": "scaled-to-0"})}
+    )
+    made, cluster, seen = Systems(backed_up.settings.model_copy(update={"ops": ops})), backed_up.cluster, []
+
+    def look(step):
+        if step.startswith("Switching"):
+            seen.append((cluster.scale("mlflow")["spec"]["replicas"], cluster.pods("app=mlflow")))
+
+    before = cluster.scale("mlflow")["spec"]["replicas"]
+    plan = RestoreDatabase().plan(made)
+    assert "Scale mlflow to 0, and back once its database was switched" in plan.steps
+    RestoreDatabase().run(made, progress_that(look))
+    assert seen == [(0, [])]
+    assert cluster.scale("mlflow")["spec"]["replicas"] == before > 0
+
+    class Killed(BaseException):
+        pass
+
+    def die(step):
+        if step.startswith("Switching"):
+            raise Killed
+
+    with pytest.raises(Killed):
+        RestoreUndo().run(made, progress_that(die))
+    assert cluster.scale("mlflow")["spec"]["replicas"] == before
+    # As kill -9 leaves it, which runs no clean-up.
+    cluster.patch_deployment(
+        "mlflow", {"metadata": {"annotations": {standing_by.REPLICAS: str(before)}}, "spec": {"replicas": 0}}
+    )
+    assert f"MLflow had been scaled to 0, and gets its {before} pods back" in RestoreDatabase().aftermath(made, plan)
+    assert cluster.scale("mlflow")["spec"]["replicas"] == before
+    assert standing_by.bring_back(made) == 0
 
 
 def test_a_database_that_was_left_closed_is_opened_again(backed_up, database_url):
