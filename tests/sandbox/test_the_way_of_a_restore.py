@@ -155,6 +155,10 @@ def test_damage_done_in_the_page_is_mended_by_two_people_in_the_page(whole, peop
             return connection.execute("SELECT to_regclass('metrics')").fetchone()[0]
 
     typed("backup", "read back and compared")
+    for what, part in (("list", "the newest"), ("show latest", "PostgreSQL")):
+        typed(f"backup {what}", "asked by").locator(".replies").click()
+        expect(omar.get_by_label("Thread", exact=True)).to_contain_text(part, timeout=ms)
+        picture(omar, f"backup-{what.split()[0]}")
     ada.locator("#panel-rail").click()
     for thing, done in (("table", "dropped"), ("artifacts", "deleted"), ("config", "broken, at")):
         ada.locator(f"[data-thing={thing}] [data-action=do]").click()

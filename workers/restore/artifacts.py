@@ -71,7 +71,7 @@ class RestoreArtifacts(Operation):
                 f"Restore without --exact, or switch versioning on: aws s3api put-bucket-versioning --bucket "
                 f"{wanted.target_bucket} --versioning-configuration Status=Enabled",
             )
-        seen = artifacts.compare(systems.objects, wanted)
+        seen = artifacts.compare(systems.objects, wanted, backups=systems.backups)
         self._refuse(seen, found, wanted)
         place = f"s3://{wanted.target_bucket}/{wanted.prefix}"
         changes = [
@@ -101,10 +101,10 @@ class RestoreArtifacts(Operation):
         """Put them back. Raises OperatorError, and Cancelled: what was put back until then stays."""
         wanted, found = self._wanted(systems)
         progress.step(f"Comparing the bucket with the backup {found.id}")
-        seen = artifacts.compare(systems.objects, wanted, progress)
+        seen = artifacts.compare(systems.objects, wanted, progress, backups=systems.backups)
         progress.step(f"Putting back {count(seen.missing + seen.differing, 'artifact')} ({size(seen.bytes)})")
         expected = seen.missing + seen.differing
-        done = artifacts.restore(systems.objects, wanted, progress, expected=expected)
+        done = artifacts.restore(systems.objects, wanted, progress, expected=expected, backups=systems.backups)
         told = f"{done.added:,} added, {done.replaced:,} put back ({size(done.bytes)}), {done.same:,} were right"
         if self.exact:
             told += f", {done.removed:,} removed"
@@ -136,7 +136,7 @@ class RestoreArtifacts(Operation):
 
     def _wanted(self, systems: Systems) -> tuple[artifacts.Wanted, Manifest]:
         storage = systems.settings.ops.storage
-        found = sets.good(systems.objects, storage.backups_bucket, self.set)
+        found = sets.good(systems.backups, storage.backups_bucket, self.set)
         if found.artifacts is None:
             raise OperatorError(f"The backup {found.id} holds no artifacts.", "See /mlflow backup list.")
         if not self.from_elsewhere:

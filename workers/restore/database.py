@@ -231,7 +231,7 @@ def _mended(systems: Systems) -> str:
 
 def _wanted(systems: Systems, wanted: str) -> tuple[Manifest, DatabasePart]:
     bucket = systems.settings.ops.storage.backups_bucket
-    found = sets.good(systems.objects, bucket, wanted, part="database")
+    found = sets.good(systems.backups, bucket, wanted, part="database")
     assert found.database is not None
     return found, found.database
 
@@ -338,7 +338,7 @@ def _loss(systems: Systems, found: Manifest) -> str:
 
 def _estimate(systems: Systems, part: DatabasePart) -> float:
     """By the last drill's pace where there was one, else by how long the dump took."""
-    last = drilled.last(systems.objects, systems.settings.ops.storage.backups_bucket)
+    last = drilled.last(systems.backups, systems.settings.ops.storage.backups_bucket)
     if last is not None and last.well and last.database_bytes:
         return last.seconds * part.size_bytes / last.database_bytes
     return part.seconds * 2

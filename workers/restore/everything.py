@@ -78,7 +78,7 @@ class RestoreAll(Operation):
 
     def _plans(self, systems: Systems) -> list[tuple[Operation, Plan]]:
         bucket = systems.settings.ops.storage.backups_bucket
-        found = sets.good(systems.objects, bucket, self.set, part="database")
+        found = sets.good(systems.backups, bucket, self.set, part="database")
         parts: dict[str, Operation] = {
             "artifacts": RestoreArtifacts(set=found.id, from_elsewhere=self.from_elsewhere),
             "database": RestoreDatabase(set=found.id, from_elsewhere=self.from_elsewhere),

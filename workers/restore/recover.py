@@ -130,7 +130,7 @@ class _Recovery:
     @classmethod
     def of(cls, systems: Systems, asked: Recover, progress: Progress | None = None) -> _Recovery:
         bucket = systems.settings.ops.storage.backups_bucket
-        found = sets.good(systems.objects, bucket, asked.set, part="database")
+        found = sets.good(systems.backups, bucket, asked.set, part="database")
         if not asked.from_elsewhere:
             suitable.refuse_foreign(systems, found)
         return cls(systems, found, progress, Server.of(systems))
@@ -205,12 +205,14 @@ class _Recovery:
         wanted = self._wanted()
         if not recreating.has_bucket(self.systems.objects, wanted.target_bucket):
             return f"all {self.found.artifacts.objects:,} are missing" if self.found.artifacts else ""
-        seen = artifacts.compare(self.systems.objects, wanted)
+        seen = artifacts.compare(self.systems.objects, wanted, backups=self.systems.backups)
         return f"{count(seen.missing, 'artifact')} ({size(seen.bytes)}) are missing" if seen.missing else ""
 
     def _make_artifacts(self) -> str:
         expected = self.found.artifacts.objects if self.found.artifacts else 0
-        done = artifacts.restore(self.systems.objects, self._wanted(), self._going, expected=expected)
+        done = artifacts.restore(
+            self.systems.objects, self._wanted(), self._going, expected=expected, backups=self.systems.backups
+        )
         if done.lost:
             raise OperatorError(f"{count(done.lost_count, 'artifact')} could not be put back: {done.lost[0]}")
         return f"{count(done.added + done.replaced, 'artifact')} ({size(done.bytes)}) put back and compared"
