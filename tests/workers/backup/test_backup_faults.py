@@ -16,7 +16,7 @@ import pytest
 
 from deploy.sandbox.testing import wait_for
 from tests.workers.backup.artifacts.conftest import Way, trouble  # noqa: F401 - a fixture
-from workers.backup import leftovers, sets, upload
+from workers.backup import database, leftovers, sets, upload
 from workers.backup.backup import Backup
 from workers.backup.showing import BackupList
 from workers.backup.verify import BackupVerify, BackupVerifyDeep
@@ -206,9 +206,13 @@ def test_a_whole_set_through_a_store_that_fails_slows_down_and_hangs_up(
     monkeypatch,
     trouble,  # noqa: F811
     seed,
+    database_url,
 ):
     monkeypatch.setattr(signed_calls, "FIRST_WAIT_SECONDS", 0.01)
-    monkeypatch.setattr(upload, "FIRST_PART", 64 * 1024)
+    monkeypatch.setattr(upload, "FIRST_PART", 5 << 20)
+    monkeypatch.setattr(database, "compression", lambda *_: "none")
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute("CREATE TABLE large AS SELECT repeat(md5(n::text), 100) FROM generate_series(1, 4000) n")
     way = Way(parts.env["AWS_ENDPOINT_URL_S3"])
     try:
         through = systems(AWS_ENDPOINT_URL_S3=way.url)
