@@ -201,7 +201,7 @@ def perform_here(operation: Operation, words: str, name: str | None, systems: Sy
     audit.note(systems.redis, asked(record))
     phase, outcome = Phase.FAILED, "it broke off"
     try:
-        with locks.held(systems.redis, record, operation.touches):
+        with locks.held(systems.redis, record, operation.touches) as taken, locks.kept(taken):
             report = perform(operation, systems, progress)
         phase = Phase.FAILED if report.status is Status.FAIL else Phase.DONE
         outcome = report.summary

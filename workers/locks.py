@@ -13,12 +13,17 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+import structlog
+from redis.exceptions import RedisError
+
 from workers.operation import OperatorError
 from workers.outbox import PREFIX
 from workers.state import ALIVE_SECONDS, Record, Records
 
 if TYPE_CHECKING:
     from redis import Redis
+
+_log = structlog.get_logger(__name__)
 
 LEASE_SECONDS = 2 * ALIVE_SECONDS
 """Longer than a sign of life: a record is ended before its locks lapse."""
@@ -88,13 +93,32 @@ def holder(redis: Redis, target: str) -> str | None:
 
 @contextmanager
 def held(redis: Redis, record: Record, targets: Sequence[str]) -> Iterator[Locks]:
-    """Hold locks within. Raises OperatorError where somebody else does."""
+    """Hold locks within; they lapse unless somebody renews them. Raises OperatorError where somebody else does."""
     locks = Locks(redis, record.id, targets)
     locks.take()
     try:
         yield locks
     finally:
         locks.give_back()
+
+
+@contextmanager
+def kept(locks: Locks, *, every_seconds: float = ALIVE_SECONDS / 3) -> Iterator[None]:
+    """Renew locks within, where no worker's sign of life does: for a command that runs in a terminal."""
+    done = threading.Event()
+
+    def renew() -> None:
+        while not done.wait(every_seconds):
+            try:
+                locks.renew()
+            except (OperatorError, RedisError) as error:
+                _log.warning("a lock could not be renewed", error=str(error))
+
+    threading.Thread(target=renew, name="locks", daemon=True).start()
+    try:
+        yield
+    finally:
+        done.set()
 
 
 def _held(target: str, holder: Record | None) -> OperatorError:

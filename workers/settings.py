@@ -181,6 +181,10 @@ class Restore(_Section):
     database_disk_bytes: Annotated[int, Field(ge=1)] | None = Field(
         None, description="the size of the database server's disk, which PostgreSQL does not tell"
     )
+    while_switching: Literal["kept-up", "scaled-to-0"] = Field(
+        "kept-up",
+        description="MLflow while its database is switched: without sessions for that moment, or without pods",
+    )
     keep_aside_days: Days = Field(7, description="how long a database that a restore has put aside is kept")
     rto_seconds: Annotated[int, Field(ge=60)] = Field(1800, description="how long a recovery may take")
     drill_artifacts: Annotated[int, Field(ge=0, le=100_000)] = Field(200, description="artifacts that a drill restores")
@@ -492,6 +496,16 @@ class Environment(BaseModel):
     mlflow_tracking_username: str | None = Field(None, alias="MLFLOW_TRACKING_USERNAME")
     mlflow_tracking_password: SecretStr | None = Field(None, alias="MLFLOW_TRACKING_PASSWORD")
     s3_endpoint_url: HttpUrl | None = Field(None, alias="AWS_ENDPOINT_URL_S3")
+    backup_s3_endpoint_url: HttpUrl | None = Field(
+        None,
+        alias="MLFLOW_OPS_BACKUP_S3_ENDPOINT_URL",
+        description="another store, or region, for the backups; else they are where the artifacts are",
+    )
+    backup_s3_region: str | None = Field(None, alias="MLFLOW_OPS_BACKUP_S3_REGION")
+    backup_s3_access_key_id: str | None = Field(
+        None, alias="MLFLOW_OPS_BACKUP_S3_ACCESS_KEY_ID", description="for that store; else the AWS_* ones"
+    )
+    backup_s3_secret_access_key: SecretStr | None = Field(None, alias="MLFLOW_OPS_BACKUP_S3_SECRET_ACCESS_KEY")
     database_url: Annotated[SecretStr, _starting_with("postgresql://", "postgres://")] | None = Field(
         None, alias="MLFLOW_OPS_DATABASE_URL"
     )

@@ -7,8 +7,10 @@ import subprocess
 import sys
 
 import boto3
+import psutil
 import psycopg
 import pytest
+from redis import Redis
 
 from deploy.sandbox.slack.client import SlackPerson, words
 from deploy.sandbox.testing import wait_for
@@ -164,13 +166,30 @@ def test_pruning_waits_for_somebody_else_and_keeps_the_last_good_set(said, peopl
     said("omar", "backup verify latest", "All of it is as it was written")
 
 
+def everything_in(redis):
+    """Every key and value, whatever its type."""
+    read = {
+        b"string": redis.get,
+        b"hash": redis.hgetall,
+        b"list": lambda key: redis.lrange(key, 0, -1),
+        b"set": redis.smembers,
+        b"zset": lambda key: redis.zrange(key, 0, -1),
+        b"stream": redis.xrange,
+    }
+    return "\n".join(f"{key} {read[redis.type(key)](key)}" for key in redis.scan_iter(count=1000) if redis.exists(key))
+
+
 def test_no_secret_is_told_anywhere(sandbox, people):
     found = (psycopg.conninfo.conninfo_to_dict(sandbox.env[name])["password"] for name in DATABASES)
     secrets = {sandbox.env["MLFLOW_OPS_BACKUP_KEY"], sandbox.env["AWS_SECRET_ACCESS_KEY"], *found}
     omar = people["omar"]
     told = [words(reply) for root in omar.messages(OPS_CHANNEL) for reply in omar.thread(OPS_CHANNEL, root["ts"])]
     places = {part: sandbox.log(part) for part in ("bot", "scheduler", "worker-quick", "worker-ops")}
-    places |= {"Slack": "\n".join(told)}
+    places |= {"Slack": "\n".join(told), "Redis": everything_in(Redis.from_url(sandbox.env["REDIS_URL"]))}
+    arguments = [" ".join(each.info["cmdline"] or ()) for each in psutil.process_iter(["cmdline"])]
+    places |= {"the process list": "\n".join(arguments)}
+    assert "backup" in places["Redis"]
+    assert "mlflow" in places["the process list"]
     assert "Backup" in places["Slack"]
     for secret in secrets:
         for place, text in places.items():

@@ -7,7 +7,8 @@ import time
 import pytest
 
 from commands import grammar, policy
-from workers import approvals, engine, proposals, queues, render
+from deploy.sandbox.testing import wait_for
+from workers import approvals, engine, locks, proposals, queues, render
 from workers.locks import Locks
 from workers.operation import Change, OperatorError, Plan
 from workers.outbox import Outbox
@@ -193,6 +194,13 @@ def test_one_change_per_target_at_a_time(redis):
     first.renew()
     second.take()
     assert 0 < redis.pttl("mlflow-ops:lock:database") <= 30_000
+
+
+def test_a_terminals_lock_is_renewed_for_as_long_as_its_command_runs(redis):
+    with locks.held(redis, pending(redis), ["database"]) as taken, locks.kept(taken, every_seconds=0.01):
+        redis.pexpire("mlflow-ops:lock:database", 1000)
+        wait_for(lambda: redis.pttl("mlflow-ops:lock:database") > 5000, "the lock to be renewed", 5)
+    assert redis.get("mlflow-ops:lock:database") is None
 
 
 def test_a_dead_owners_lock_lapses(redis):

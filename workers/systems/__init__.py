@@ -66,10 +66,19 @@ class Systems:
 
     @cached_property
     def objects(self) -> Objects:
-        """The S3 object store."""
+        """The S3 object store, with the artifacts."""
         from workers.systems.objects import Objects
 
         return Objects.connect(self.settings)
+
+    @cached_property
+    def backups(self) -> Objects:
+        """The S3 object store that the backups are in: another one where MLFLOW_OPS_BACKUP_S3_ENDPOINT_URL names it."""
+        from workers.systems.objects import Objects
+
+        if self.settings.environment.backup_s3_endpoint_url is None:
+            return self.objects
+        return Objects.connect(self.settings, backups=True)
 
     @cached_property
     def tracking(self) -> Tracking:
