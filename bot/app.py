@@ -21,6 +21,7 @@ from bot.choosing import Choosing
 from bot.client import TIMEOUT_SECONDS, web_client
 from bot.directory import Directory, groups_of
 from bot.http import BODY_BYTES, Delivered, wsgi
+from commands import grammar
 from workers.settings import Settings
 from workers.state import Records, connect
 
@@ -33,6 +34,8 @@ class Bot:
     """The Slack app and what runs beside it. `start` returns once it can serve; `close` ends it cleanly."""
 
     def __init__(self, settings: Settings) -> None:
+        # Reads every command's module, which takes longer than Slack waits for an acknowledgement on a busy machine.
+        grammar.load()
         self._client = web_client(settings)
         self._stop = threading.Event()
         self._settings = settings

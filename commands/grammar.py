@@ -51,6 +51,8 @@ _CONTEXT = {"terminal_width": 78}
 
 _QUOTES = str.maketrans({"“": '"', "”": '"', "„": '"', "‘": "'", "’": "'", "\u00a0": " "})  # noqa: RUF001
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+_NO_NUMBER = re.compile(r"'(.*)' is not a valid (integer|float)(?: range)?", re.DOTALL)
+"""click's words for them."""
 _DASHES = re.compile("(?<!\\S)[\u2013\u2014](?=\\w)")
 """Phones turn two hyphens into a dash."""
 
@@ -355,10 +357,14 @@ def _leaves(group: click.Group, context: click.Context, path: str) -> Iterator[t
 def _sentence(error: click.UsageError) -> str:
     message = error.format_message().strip()
     if isinstance(error, click.BadParameter) and not isinstance(error, click.MissingParameter) and error.param:
-        message = error.message
+        message = _NO_NUMBER.sub(_no_number, error.message)
         if isinstance(error.param, click.Option):
             message = f"{error.param.opts[0]}: {message}"
     return message if message.endswith((".", "?", "!")) else f"{message}."
+
+
+def _no_number(found: re.Match[str]) -> str:
+    return f"“{_short(found[1])}” is not a {'whole number' if found[2] == 'integer' else 'number'}"
 
 
 def _short(word: str) -> str:

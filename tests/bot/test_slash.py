@@ -1,5 +1,9 @@
 """Every command gets its own clear words: accepted, refused, or not understood."""
 
+import os
+import subprocess
+import sys
+
 import pytest
 
 from bot import slash
@@ -50,7 +54,7 @@ def test_the_same_delivery_twice_is_one_command(ask, redis):
         ({"text": "helth"}, "Did you mean “health”?"),
         ({"text": "xyzzy"}, "There is no command “xyzzy”."),
         ({"text": "<!channel>"}, "There is no command “&lt;!channel&gt;”."),
-        ({"text": ""}, "Commands:"),
+        ({"text": ""}, "Daily operations:"),
         ({"text": "help health"}, "Usage: /mlflow health"),
     ],
 )
@@ -60,10 +64,34 @@ def test_each_refusal_has_its_own_words_and_records_nothing(ask, redis, case, wo
 
 
 def test_somebody_without_a_role_learns_nothing_of_the_commands(ask):
-    assert "Commands:" not in ask("help", user="U0EVE")
+    assert "Daily operations:" not in ask("help", user="U0EVE")
 
 
 def test_with_redis_away_the_sender_is_told_at_once(free_port):
     away = connect(load({"REDIS_URL": f"redis://127.0.0.1:{free_port}/0"}), answer_within_seconds=1.0)
     command = {"user_id": "U0VERA", "channel_id": "C0OPS", "text": "health", "trigger_id": "1"}
     assert "my queue (Redis) cannot be reached" in slash.answer(command, OPS, Records(away), lambda _group: frozenset())
+
+
+FIRST_COMMAND = """
+import sys
+from bot import slash
+from bot.app import Bot
+from workers import settings
+from workers.state import Records, connect
+
+loaded = settings.load()
+Bot(loaded)
+before = set(sys.modules)
+command = {"user_id": "U0VERA", "channel_id": "C0OPS", "text": "health queues", "trigger_id": "1"}
+assert slash.answered(command, loaded.ops, Records(connect(loaded)), lambda _group: frozenset()) == ""
+print(*sorted(name for name in set(sys.modules) - before if name.split(".")[0] in {"bot", "commands", "workers"}))
+"""
+
+
+def test_a_bot_that_serves_has_read_every_command_so_that_the_first_one_is_no_slower(redis_url, redis, tmp_path):
+    config = tmp_path / "ops.yaml"
+    config.write_text('{channels: [C0OPS], roles: {viewer: {users: ["*"]}}}')
+    env = {**os.environ, "SLACK_BOT_TOKEN": "xoxb-1", "REDIS_URL": redis_url, "MLFLOW_OPS_CONFIG": str(config)}
+    run = subprocess.run([sys.executable, "-c", FIRST_COMMAND], env=env, capture_output=True, text=True, check=False)
+    assert (run.returncode, run.stdout.splitlines()[-1:]) == (0, [""]), run.stderr

@@ -7,8 +7,10 @@ from __future__ import annotations
 import json
 import uuid
 
+import yaml
 from aiohttp import web
 
+from deploy.sandbox.kubernetes.negotiation import YAML
 from deploy.sandbox.kubernetes.objects import Object
 from deploy.sandbox.kubernetes.resources import Resource
 from deploy.sandbox.kubernetes.status import ApiError
@@ -35,6 +37,13 @@ def json_answer(body: Object, *, code: int = 200, content_type: str = JSON) -> w
     """Answer with an object."""
     headers = {**standard_headers(), "Content-Type": content_type}
     return web.Response(body=encode(body), status=code, headers=headers)
+
+
+def as_yaml(answer: web.Response) -> web.Response:
+    """Return the same answer in YAML."""
+    answer.text = yaml.safe_dump(json.loads(answer.text or ""), sort_keys=True)
+    answer.content_type = YAML
+    return answer
 
 
 def error_answer(error: ApiError) -> web.Response:

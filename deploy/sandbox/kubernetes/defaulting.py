@@ -103,12 +103,12 @@ def default_service(item: Object, cluster_ip: str) -> None:
 
 def default_pod(item: Object, token_volume: str) -> None:
     """Fill in a Pod as admission does: the service account, its token volume, tolerations, priority."""
-    spec = item["spec"]
+    spec = item.setdefault("spec", {})
     default_pod_spec(spec)
     spec.setdefault("serviceAccountName", "default")
     spec.setdefault("serviceAccount", spec["serviceAccountName"])
     spec.setdefault("volumes", []).append(_token_volume(token_volume))
-    for container in spec["containers"]:
+    for container in spec.get("containers") or ():
         mount = {
             "name": token_volume,
             "readOnly": True,

@@ -1,7 +1,8 @@
 """Which form of an answer the client takes: the object itself, a Table, or metadata only.
 
 kubectl asks for ``application/json;as=Table;v=v1;g=meta.k8s.io`` first; controllers ask for protobuf first and take
-JSON. The first clause that can be served wins, as in the real server; where none can, the answer is 406.
+JSON. The first clause that can be served wins, as in the real server; where none can, the answer is 406. Protobuf is
+read here (kubectl sends it) and never written, which every client that asks for it allows.
 """
 
 from __future__ import annotations
@@ -10,8 +11,8 @@ from dataclasses import dataclass
 
 from deploy.sandbox.kubernetes.status import not_acceptable
 
-_SERVED = frozenset({"application/json", "application/*", "*/*"})
-_TYPES = "application/json"
+YAML = "application/yaml"
+_SERVED = frozenset({"application/json", YAML, "application/*", "*/*"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,4 +48,10 @@ def negotiate(header: str, shapes: frozenset[str]) -> str:
             return ""
         if shape in shapes and group == "meta.k8s.io" and version in {"v1", "v1beta1"}:
             return shape
-    raise not_acceptable(_TYPES)
+    raise not_acceptable()
+
+
+def wants_yaml(header: str) -> bool:
+    """Say whether YAML is the first form that can be served."""
+    served = (clause.media_type for clause in parse_accept(header) if clause.media_type in _SERVED)
+    return next(served, "") == YAML

@@ -28,10 +28,12 @@ from deploy.sandbox.kubernetes.status import (
 from deploy.sandbox.kubernetes.store import Store
 from deploy.sandbox.kubernetes.tables.rendering import partial_metadata, render_table
 from deploy.sandbox.kubernetes.times import Clock
+from deploy.sandbox.kubernetes.writing.bodies import go_json_error
 
 LIST_SHAPES = frozenset({"Table", "PartialObjectMetadataList"})
 OBJECT_SHAPES = frozenset({"Table", "PartialObjectMetadata"})
 
+_CONTINUE_FORM = "meta.k8s.io/v1"
 _CONTINUE_TOO_OLD = (
     "The provided continue parameter is too old to display a consistent list result. You can start a new list without "
     "the continue parameter, or use the continue token in this response to retrieve the remainder of the results. "
@@ -98,6 +100,7 @@ class Reader:
 
     def _select(self, target: Target, query: Mapping[str, str], selection: Selection) -> tuple[list[Object], Object]:
         limit = _limit(query)
+        _check_match(query)
         token = query.get("continue", "")
         revision, start = self._position(query, token)
         if token and revision >= 0 and revision < self.store.compacted:
@@ -156,6 +159,24 @@ def _limit(query: Mapping[str, str]) -> int:
     return limit
 
 
+def _check_match(query: Mapping[str, str]) -> None:
+    match, version = query.get("resourceVersionMatch", ""), query.get("resourceVersion", "")
+    about = "Forbidden: resourceVersionMatch"
+    found: list[str] = []
+    if match and not version:
+        found.append(f"{about} is forbidden unless resourceVersion is provided")
+    if match and query.get("continue"):
+        found.append(f"{about} is forbidden when continue is provided")
+    if match == "Exact" and version == "0":
+        found.append(f'{about} "exact" is forbidden for resourceVersion "0"')
+    causes = [Cause("FieldValueForbidden", "resourceVersionMatch", sentence) for sentence in found]
+    if match not in {"", "Exact", "NotOlderThan"}:
+        sentence = f'Unsupported value: "{match}": supported values: "", "Exact", "NotOlderThan"'
+        causes.append(Cause("FieldValueNotSupported", "resourceVersionMatch", sentence))
+    if causes:
+        raise invalid("meta.k8s.io", "ListOptions", "", causes)
+
+
 def include_of(query: Mapping[str, str]) -> str:
     """Return how much of each object a table row carries. Raises ApiError 400."""
     include = query.get("includeObject") or "Metadata"
@@ -170,17 +191,27 @@ def _key(target: Target, item: Object) -> str:
 
 
 def _encode_token(revision: int, start: str) -> str:
-    body = json.dumps({"v": "meta.k8s.io/v1", "rv": revision, "start": start}, separators=(",", ":"))
+    body = json.dumps({"v": _CONTINUE_FORM, "rv": revision, "start": start}, separators=(",", ":"))
     return base64.urlsafe_b64encode(body.encode()).rstrip(b"=").decode()
 
 
 def _decode_token(token: str) -> tuple[int, str]:
     try:
-        body = json.loads(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))
+        data = base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True)
+    except binascii.Error:
+        at = next((place for place, sign in enumerate(token) if not (sign.isalnum() or sign in "-_")), len(token) - 1)
+        raise _bad_token(f"illegal base64 data at input byte {at}") from None
+    try:
+        body = json.loads(data.decode("latin-1"))
+    except ValueError as problem:
+        raise _bad_token(go_json_error(data, problem)) from None
+    if not isinstance(body, dict) or body.get("v") != _CONTINUE_FORM:
+        raise _bad_token('server does not recognize this encoded version ""')
+    try:
         return int(body["rv"]), str(body["start"])
-    except (ValueError, binascii.Error, KeyError, TypeError) as problem:
-        raise _bad_token(problem) from None
+    except (KeyError, TypeError, ValueError):
+        raise _bad_token("incorrect encoded start resourceVersion (version meta.k8s.io/v1)") from None
 
 
-def _bad_token(problem: Exception) -> ApiError:
-    return bad_request(f"continue key is not valid: {problem}")
+def _bad_token(problem: str) -> ApiError:
+    return bad_request(f"invalid continue token: continue key is not valid: {problem}")

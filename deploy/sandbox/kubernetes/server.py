@@ -14,15 +14,16 @@ from aiohttp import web
 
 from deploy.sandbox.kubernetes import discovery
 from deploy.sandbox.kubernetes.access import Attributes, Authorizer, attributes_of
-from deploy.sandbox.kubernetes.answers import error_answer, json_answer, page_not_found, standard_headers
+from deploy.sandbox.kubernetes.answers import JSON, as_yaml, error_answer, json_answer, page_not_found, standard_headers
 from deploy.sandbox.kubernetes.disturbances import Disturbances
 from deploy.sandbox.kubernetes.exec import Executor
 from deploy.sandbox.kubernetes.features import Features
 from deploy.sandbox.kubernetes.identity import Identities, User
+from deploy.sandbox.kubernetes.impersonation import acting_user
 from deploy.sandbox.kubernetes.label_selectors import parse_label_selector
 from deploy.sandbox.kubernetes.log_requests import LogReader
 from deploy.sandbox.kubernetes.metrics import Metrics
-from deploy.sandbox.kubernetes.negotiation import negotiate
+from deploy.sandbox.kubernetes.negotiation import negotiate, wants_yaml
 from deploy.sandbox.kubernetes.objects import Object
 from deploy.sandbox.kubernetes.reading import LIST_SHAPES, Reader
 from deploy.sandbox.kubernetes.requests import Target, parse_target
@@ -30,7 +31,7 @@ from deploy.sandbox.kubernetes.resources import CERT_MANAGER_GROUP, METRICS_GROU
 from deploy.sandbox.kubernetes.reviews import Reviews
 from deploy.sandbox.kubernetes.scale import scale_of
 from deploy.sandbox.kubernetes.schema import openapi
-from deploy.sandbox.kubernetes.status import ApiError, bad_request, method_not_allowed
+from deploy.sandbox.kubernetes.status import ApiError, bad_request, method_not_allowed, no_such_path
 from deploy.sandbox.kubernetes.watching import Watcher
 from deploy.sandbox.kubernetes.writing.handling import Writes, writes_of
 
@@ -74,12 +75,15 @@ class ApiServer:
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Answer one request."""
+        accept = request.headers.get("Accept", "")
         disturbed = await self.disturbances.apply(request)
         if disturbed is not None:
             return disturbed
         try:
-            user = self.identities.authenticate(request.headers)
+            user = acting_user(self.identities.authenticate(request.headers), request.headers, self.authorizer)
             answer = await self._route(request, user)
+            if isinstance(answer, web.Response) and answer.content_type == JSON and wants_yaml(accept):
+                answer = as_yaml(answer)
         except ApiError as error:
             answer = error_answer(error)
         except ConnectionResetError:
@@ -96,10 +100,14 @@ class ApiServer:
             if parts[:2] == ["openapi", "v3"]:
                 document = openapi.answer(parts[2:])
                 return json_answer(document) if document is not None else page_not_found()
-            return self._about_itself(request, parts)
+            if not self._is_below_a_version(parts):
+                return self._about_itself(request, parts)
+            raise no_such_path()
         if not self._is_installed(target.resource.group):
             return page_not_found()
         self.authorizer.require(user, attributes_of(target))
+        if not _has_place(target):
+            raise method_not_allowed()
         if target.verb not in {"get", "list", "watch"} or target.subresource == "exec":
             return await self._write(request, target, user)
         if target.subresource:
@@ -150,12 +158,23 @@ class ApiServer:
             items = self.metrics.nodes(selector)
         return {**kind, "kind": target.resource.list_kind, "metadata": {}, "items": items}
 
+    def _is_below_a_version(self, parts: list[str]) -> bool:
+        """Say whether a path goes on behind a group and version that there are."""
+        match parts:
+            case ["api", version, _, *_]:
+                return discovery.resource_list("", version, self.features) is not None
+            case ["apis", group, version, _, *_]:
+                return discovery.resource_list(group, version, self.features) is not None
+        return False
+
     def _is_installed(self, group: str) -> bool:
         return {METRICS_GROUP: self.features.metrics, CERT_MANAGER_GROUP: self.features.cert_manager}.get(group, True)
 
     def _about_itself(self, request: web.Request, parts: list[str]) -> web.Response:
         if len(parts) >= 1 and parts[0] in _HEALTH:
             return web.Response(text="ok", headers=standard_headers())
+        if request.method not in {"GET", "HEAD"} and parts[:1] in (["api"], ["apis"], ["version"]):
+            raise method_not_allowed()
         wants_all = discovery.wants_aggregated(request.headers.get("Accept", ""))
         body: Object | None = None
         match parts:
@@ -175,3 +194,10 @@ class ApiServer:
             case ["apis", group, version]:
                 body = discovery.resource_list(group, version, self.features)
         return json_answer(body) if body is not None else page_not_found()
+
+
+def _has_place(target: Target) -> bool:
+    """Say whether the verb belongs to this kind of path: a collection is posted to, an object is put and patched."""
+    if target.verb == "create" and not target.subresource:
+        return not target.name
+    return bool(target.name) or target.verb not in {"update", "patch"}

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from deploy.sandbox.kubernetes.objects import Object
 from deploy.sandbox.kubernetes.resources import Resource
 
+_MEDIA_TYPES = "application/json, application/yaml, application/vnd.kubernetes.protobuf"
+
 
 @dataclass(eq=False)
 class ApiError(Exception):
@@ -117,9 +119,20 @@ def method_not_allowed() -> ApiError:
     return ApiError(405, "MethodNotAllowed", "the server does not allow this method on the requested resource", {})
 
 
-def not_acceptable(types: str) -> ApiError:
+def no_such_path() -> ApiError:
+    """404: the group and version exist, the kind or the subresource does not."""
+    return ApiError(404, "NotFound", "the server could not find the requested resource", {})
+
+
+def not_acceptable() -> ApiError:
     """406: none of the media types that the client takes."""
-    return ApiError(406, "NotAcceptable", f"only the following media types are accepted: {types}", {})
+    return ApiError(406, "NotAcceptable", f"only the following media types are accepted: {_MEDIA_TYPES}")
+
+
+def unknown_format() -> ApiError:
+    """415: a body in a form that nobody reads; a patch of no kind has a sentence of its own."""
+    message = f"the body of the request was in an unknown format - accepted media types include: {_MEDIA_TYPES}"
+    return ApiError(415, "UnsupportedMediaType", message)
 
 
 def expired(message: str, *, continue_token: str = "") -> ApiError:

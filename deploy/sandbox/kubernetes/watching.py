@@ -149,6 +149,9 @@ def _options(query: Mapping[str, str], accept: str) -> WatchOptions:
     if initial is not None and match != "NotOlderThan":
         message = "Forbidden: sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"
         raise invalid("meta.k8s.io", "ListOptions", "", [Cause("FieldValueForbidden", "resourceVersionMatch", message)])
+    if initial is None and match:
+        message = "Forbidden: resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"
+        raise invalid("meta.k8s.io", "ListOptions", "", [Cause("FieldValueForbidden", "resourceVersionMatch", message)])
     if is_true(initial) and not bookmarks:
         message = "Forbidden: sendInitialEvents requires setting allowWatchBookmarks to true"
         cause = Cause("FieldValueForbidden", "sendInitialEvents", message)

@@ -27,6 +27,10 @@ class DecodingError(Exception):
     """A value of the wrong type; the message is the decoder's."""
 
 
+# Written whatever they hold: structs, and what is one in Go, so that a maxSurge of 0 stays 0.
+_ALWAYS = frozenset({"object", "any", "int-or-string"})
+
+
 @dataclass(slots=True)
 class Decoder:
     """Decodes one object; ``unknown`` are the paths of fields that no type has."""
@@ -66,7 +70,7 @@ class Decoder:
                 self.unknown.append(below)
                 continue
             found = self._value(entry, wanted, below, type_name(kind.model))
-            if found is _ABSENT or (wanted.kind not in {"object", "any"} and _is_zero(found) and name not in POINTERS):
+            if found is _ABSENT or (wanted.kind not in _ALWAYS and _is_zero(found) and name not in POINTERS):
                 continue
             kept[name] = found
         return kept

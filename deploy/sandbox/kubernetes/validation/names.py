@@ -66,6 +66,10 @@ def label_value(text: str) -> list[str]:
 
 def qualified_name(text: str) -> list[str]:
     """Return what is wrong with the key of a label or annotation."""
+    signs = f"must consist of alphanumeric characters, '-', '_' or '.', and {_ENDS} (e.g. 'MyName',  or 'my.name',  or "
+    signs += f"'123-abc', regex used for validation is '{_NAME}')"
+    if text.count("/") > 1:
+        return [f"a qualified name {signs} with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')"]
     prefix, slash, name = text.rpartition("/")
     found: list[str] = []
     if slash:
@@ -77,10 +81,7 @@ def qualified_name(text: str) -> list[str]:
     elif len(name) > _LONGEST_LABEL:
         found.append(f"name part must be no more than {_LONGEST_LABEL} bytes")
     if not re.fullmatch(_NAME, name):
-        found.append(
-            f"name part must consist of alphanumeric characters, '-', '_' or '.', and {_ENDS} (e.g. 'MyName',  or "
-            f"'my.name',  or '123-abc', regex used for validation is '{_NAME}')"
-        )
+        found.append(f"name part {signs}")
     return found
 
 

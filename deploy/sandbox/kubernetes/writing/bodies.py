@@ -15,12 +15,20 @@ from deploy.sandbox.kubernetes.requests import Target
 from deploy.sandbox.kubernetes.resources import Resource, resource_of_kind
 from deploy.sandbox.kubernetes.schema.decoding import Decoder, DecodingError
 from deploy.sandbox.kubernetes.schema.types import Type
-from deploy.sandbox.kubernetes.status import ApiError, bad_request
+from deploy.sandbox.kubernetes.status import ApiError, bad_request, unknown_format
 from deploy.sandbox.kubernetes.writing.options import WriteOptions
 
 _JSON = frozenset({"", "application/json", "application/octet-stream"})
 _YAML = frozenset({"application/yaml", "application/x-yaml"})
 _SHOWN = 30
+_NO_VALUE = "looking for beginning of value"
+_GO_WORDS = {
+    "Expecting property name": "looking for beginning of object key string",
+    "Illegal trailing comma before end of object": "looking for beginning of object key string",
+    "Expecting ':'": "after object key",
+    "Extra data": "after top-level value",
+}
+"""What Go's decoder says where Python's says this."""
 _SCHEME = 'in scheme "pkg/api/legacyscheme/scheme.go:30"'
 
 
@@ -41,7 +49,7 @@ def parse_body(body: bytes, content_type: str, kind: str) -> Object:
     if content_type in _YAML:
         return parse_yaml(body)
     if content_type not in _JSON:
-        raise protobuf.unsupported_media_type()
+        raise unknown_format()
     try:
         value = json.loads(body)
     except ValueError as problem:
@@ -73,7 +81,8 @@ def go_json_error(body: bytes, problem: ValueError) -> str:
     if isinstance(problem, json.JSONDecodeError):
         rest = problem.doc[problem.pos :].lstrip()
         if rest and not problem.msg.startswith("Unterminated"):
-            return f"invalid character {rest[0]!r} looking for beginning of value"
+            where = next((words for start, words in _GO_WORDS.items() if problem.msg.startswith(start)), _NO_VALUE)
+            return f"invalid character {rest[0]!r} {where}"
     elif body:
         return "invalid UTF-8"
     return "unexpected end of JSON input"
@@ -128,20 +137,24 @@ def place(target: Target, item: Object) -> None:
         metadata["name"] = target.name
 
 
-def _check_kind(body: Object, resource: Resource) -> None:
-    version, kind = str(body.get("apiVersion") or resource.api_version), str(body.get("kind") or resource.kind)
-    if (version, kind) == (resource.api_version, resource.kind):
-        return
+def kind_problem(body: Object, wanted_version: str, wanted_kind: str) -> str:
+    """Return why a body is not of the kind that the path names; "" where it is, or where it does not say."""
+    version, kind = str(body.get("apiVersion") or wanted_version), str(body.get("kind") or wanted_kind)
+    if (version, kind) == (wanted_version, wanted_kind):
+        return ""
     group, _, short = version.rpartition("/")
-    if resource_of_kind(group, kind) is None:
-        sentence = f'no kind "{kind}" is registered for version "{version}" {_SCHEME}'
-        raise _cannot_be_handled(kind, short, resource.kind, sentence)
-    if version != resource.api_version:
-        raise bad_request(
-            f"the API version in the data ({version}) does not match the expected API version ({resource.api_version})"
-        )
-    sentence = f"converting (v1.{kind}) to ({group or 'core'}.{resource.kind}): unknown conversion"
-    raise _cannot_be_handled(kind, short, resource.kind, sentence)
+    known = resource_of_kind(group, kind)
+    if known is None or known.version != short:
+        return f'no kind "{kind}" is registered for version "{version}" {_SCHEME}'
+    wanted_group = wanted_version.rpartition("/")[0] or "core"
+    return f"converting ({short}.{kind}) to ({wanted_group}.{wanted_kind}): unknown conversion"
+
+
+def _check_kind(body: Object, resource: Resource) -> None:
+    problem = kind_problem(body, resource.api_version, resource.kind)
+    if problem:
+        version, kind = str(body.get("apiVersion") or resource.api_version), str(body.get("kind") or resource.kind)
+        raise _cannot_be_handled(kind, version.rpartition("/")[2], resource.kind, problem)
 
 
 def _cannot_be_handled(kind: str, version: str, wanted: str, sentence: str) -> ApiError:

@@ -18,7 +18,7 @@ from deploy.sandbox.kubernetes.protobuf import unsupported_media_type as unsuppo
 from deploy.sandbox.kubernetes.schema.decoding import Decoder, DecodingError
 from deploy.sandbox.kubernetes.schema.types import Type
 from deploy.sandbox.kubernetes.status import ApiError, Cause, bad_request, internal_error, invalid
-from deploy.sandbox.kubernetes.writing.bodies import bare, complain, go_json_error, json_kind
+from deploy.sandbox.kubernetes.writing.bodies import bare, complain, go_json_error, json_kind, kind_problem
 from deploy.sandbox.kubernetes.writing.options import WriteOptions
 
 JSON_PATCH, MERGE = "application/json-patch+json", "application/merge-patch+json"
@@ -47,6 +47,9 @@ def patched(live: Object, body: bytes, content_type: str, kind: Type, options: W
         shown = go_format(patch)
     else:
         raise unsupported()
+    wrong = "" if content_type == STRATEGIC else kind_problem(result, live["apiVersion"], live["kind"])
+    if wrong:
+        raise _invalid(shown, wrong)
     decoder = Decoder(converter=content_type == STRATEGIC)
     try:
         item = decoder.decode(result, kind)

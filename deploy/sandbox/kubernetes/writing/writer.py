@@ -146,9 +146,18 @@ class Writer:
         if (parsed.get("metadata") or {}).get("managedFields"):
             raise bad_request("metadata.managedFields must be nil")
         resource = target.resource
+        version = parsed.get("apiVersion")
+        if version != resource.api_version:
+            raise bad_request(
+                "incorrect version specified in apply patch. "
+                f"Specified patch version: {version or ''}, expected: {resource.api_version}"
+            )
         decoder = Decoder(converter=True)
         about = f"{target.namespace}/{target.name}; {resource.api_version}, Kind={resource.kind}"
         refused = f"failed to create typed patch object ({about}): "
+        if parsed.get("kind") != resource.kind:
+            gvk = f"{resource.api_version}, Kind={parsed.get('kind') or ''}"
+            raise ApiError(500, "InternalError", f"{refused}no corresponding type for {gvk}")
         try:
             item = decoder.decode(parsed, root_type(resource))
         except DecodingError as problem:
