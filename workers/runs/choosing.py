@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from workers.experiments.finding import active as active_experiment
 from workers.runs.finding import Run, experiments_by_id, search
+from workers.runs.registered import registered_runs
 
 if TYPE_CHECKING:
     from workers.operation import Progress
@@ -117,16 +118,6 @@ def choose(tracking: Tracking, wanted: Wanted, progress: Progress | None = None)
         else:
             chosen.rows.append(Row(run.id, run.experiment, run.start_ms or 0))
     return chosen
-
-
-def registered_runs(tracking: Tracking) -> dict[str, str]:
-    """The runs that versions of registered models come from, with "model version"."""
-    found = {}
-    for page in tracking.within(60).pages_asked("model-versions/search", "model_versions", size=200):
-        for each in page:
-            if each.get("run_id"):
-                found[str(each["run_id"])] = f"{each.get('name')} {each.get('version')}"
-    return found
 
 
 def _stays(run: Run, wanted: Wanted, registered: dict[str, str]) -> str:
