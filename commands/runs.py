@@ -122,11 +122,14 @@ def _archive(
     )
 
 
-@change("unarchive", examples=("runs unarchive 260826-3fa0c1",))
-@click.argument("mark", metavar="MARK")
-def _unarchive(mark: str) -> Operation:
+@change("unarchive", examples=("runs unarchive 260826-3fa0c1", "runs unarchive --operation 1a2b3c4d5e"))
+@click.argument("mark", metavar="[MARK]", default="")
+@click.option("--operation", default="", metavar="ID", help="Of the command that has archived them: jobs shows it.")
+def _unarchive(mark: str, operation: str) -> Operation:
     """Bring back the runs that one archiving has taken; its thread names the mark. Needs approval."""
-    return RunsUnarchive(mark=mark.strip().lower())
+    if bool(mark) == bool(operation):
+        raise click.UsageError("Give the mark of an archiving, or --operation with the id of its command.")
+    return RunsUnarchive(mark=(mark or operation).strip().lower())
 
 
 @change(

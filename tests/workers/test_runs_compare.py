@@ -165,3 +165,12 @@ def test_metrics_with_steps_are_drawn_and_told_in_words(do, experiment, log_run,
     assert base64.b64decode(picture.content).startswith(b"\x89PNG")
     assert f"run 1 ({ids[1][:8]}) from 2 to 0.1 in 20 steps" in picture.alt
     assert "final" not in picture.alt
+
+
+def test_of_many_runs_the_best_are_drawn(do, experiment, log_run, mlflow):
+    ids = [log_run(experiment[0], f"日本 {n}") for n in range(6)]
+    for number, run in enumerate(ids):
+        points = [{"key": "loss", "value": 1 + number - n / 10, "timestamp": n, "step": n} for n in range(5)]
+        mlflow.tracking.call("runs/log-batch", {"run_id": run, "metrics": points})
+    (picture,) = [each for each in do(f"runs compare {experiment[1]}").attachments if each.alt]
+    assert [run[:8] in picture.alt for run in ids] == [True] * 4 + [False] * 2
