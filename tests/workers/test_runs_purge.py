@@ -144,7 +144,7 @@ def test_it_stops_between_two_jobs_and_goes_on(systems, experiment, deleted, san
     asked = grammar.parse(f"runs purge --run {ids[0]} --run {ids[1][:12]}")
     with pytest.raises(Cancelled) as stopped:
         asked.run(here, Told(cancelled_at=1))
-    assert stopped.value.left == "1 run of 2 are purged, the others are as they were."
+    assert stopped.value.left == "1 of 2 runs are purged, the others are as they were."
     assert len(there(sandbox, ids)) == 1
     (left,) = there(sandbox, ids)
     broken = systems(kubernetes={"backend_store_variable": "NOSUCH"})

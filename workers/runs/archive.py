@@ -87,9 +87,7 @@ class RunsArchive(Operation):
         chosen = choose(systems.tracking, self._wanted())
         self._chosen = chosen
         day = f"{self.before:%Y-%m-%d} 00:00 UTC"
-        stay = tuple(
-            f"{count(left.runs, 'run')} stay, because {why}: {left.named}." for why, left in sorted(chosen.left.items())
-        )
+        stay = tuple(left.told(why) for why, left in sorted(chosen.left.items()))
         if not chosen.rows:
             raise AlreadySo(
                 f"There is no active run to archive that began before {day}.",

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from workers.experiments.finding import active as active_experiment
+from workers.health.amounts import count
 from workers.runs.finding import Run, experiments_by_id, search
 from workers.runs.registered import registered_runs
 
@@ -34,6 +35,10 @@ class Left:
         """The examples, and how many there are besides."""
         rest = self.runs - len(self.examples)
         return ", ".join(self.examples) + (f" and {rest:,} more" if rest else "")
+
+    def told(self, why: str) -> str:
+        """A sentence about all of them."""
+        return f"{count(self.runs, 'run')} {'stays' if self.runs == 1 else 'stay'}, because {why}: {self.named}."
 
     def add(self, called: str) -> None:
         """One more."""

@@ -81,9 +81,7 @@ class RunsPurge(Operation):
         backup = young_backup(systems)
         chosen = choose(systems, self._asked(), backup.started_at)
         self._chosen = chosen
-        stay = tuple(
-            f"{count(left.runs, 'run')} stay, because {why}: {left.named}." for why, left in sorted(chosen.left.items())
-        )
+        stay = tuple(left.told(why) for why, left in sorted(chosen.left.items()))
         if not chosen.runs:
             bound = f" that was deleted before {self.before}" if self.before else ""
             raise AlreadySo(f"There is no run to purge{bound}.", " ".join(stay) or "Nothing is to be done.")
@@ -142,7 +140,7 @@ class RunsPurge(Operation):
         try:
             purge(systems, progress, chosen.ids, purged)
         except Cancelled:
-            told = f"{count(purged.done, 'run')} of {len(chosen.runs):,} are purged, the others are as they were."
+            told = f"{purged.done:,} of {count(len(chosen.runs), 'run')} are purged, the others are as they were."
             raise Cancelled(told) from None
         except OperatorError as error:
             return self._report(
@@ -165,14 +163,16 @@ class RunsPurge(Operation):
 
     def aftermath(self, systems: Systems, planned: Plan) -> str:
         """How many of those that were planned are left."""
-        before = planned.facts.get("runs")
+        before = int(str(planned.facts.get("runs", 0)))
         try:
             left = len(choose(systems, self._asked(), young_backup(systems).started_at).runs)
         except OperatorError:
             return "How many runs are purged is not known; a Job that had begun goes on to the end of its runs."
+        if not left:
+            return f"All {before:,} runs are purged."
         return (
-            f"{left:,} of {before:,} runs are left, as they were. A Job that had begun goes on to the end of its runs; "
-            "asked for again, the rest is purged."
+            f"{before - left:,} of {before:,} runs are purged, the others are still there as deleted ones. A Job that had "
+            "begun goes on to the end of its runs; asked for again, the rest is purged."
         )
 
     def _report(self, status: Status, summary: str, backup: Manifest, chosen: Purgeable | None = None) -> Report:

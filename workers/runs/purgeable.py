@@ -82,17 +82,23 @@ def choose(systems: Systems, asked: Asked, backed_up: datetime) -> Purgeable:
 
 
 def _stays(run: DeletedRun, asked: Asked, registered: dict[str, str], limit: int, *, asleep_too: bool) -> str:
-    if run.id in registered:
-        return "a registered model version refers to it"
-    if run.asleep and not asleep_too:
-        return "its experiment is deleted and would come back without it (name it with --experiment)"
-    if run.deleted_ms is None:
-        return "it is not known when it was deleted (restored and deleted again, it is)"
-    if asked.before_ms is not None and run.deleted_ms >= asked.before_ms:
-        return f"it was deleted on or after {asked.before}"
-    if run.deleted_ms >= limit:
-        return "it was deleted after the last backup was begun"
-    return ""
+    """Why a run is not taken; empty where it is."""
+    deleted = run.deleted_ms or 0
+    reasons = (
+        (run.id in registered, "a registered model version refers to it"),
+        (
+            run.asleep and not asleep_too,
+            "its experiment is deleted and would come back without it (name it with --experiment)",
+        ),
+        (not run.artifacts, "MLflow has not noted where its artifacts are, and gc would remove nobody knows what"),
+        (run.deleted_ms is None, "it is not known when it was deleted (restored and deleted again, it is)"),
+        (
+            asked.before_ms is not None and deleted >= asked.before_ms,
+            f"it was deleted on or after {asked.before}",
+        ),
+        (deleted >= limit, "it was deleted after the last backup was begun"),
+    )
+    return next((why for so, why in reasons if so), "")
 
 
 def _deleted(systems: Systems, word: str) -> str:
