@@ -29,12 +29,17 @@ _KEPT_OF_CONTAINER: Final = ("env", "envFrom", "resources", "securityContext", "
 
 @dataclass(frozen=True)
 class Once:
-    """What is to be run. purpose: a word for the Job's name. seconds: how long it may take."""
+    """What is to be run. purpose: a word for the Job's name. seconds: how long it may take.
+
+    environment: variables beside the container's own, instead of those of the same name; they stand in the Job for
+    everybody to read who may read Jobs, so none is a secret.
+    """
 
     image: str
     command: tuple[str, ...]
     purpose: str
     seconds: float
+    environment: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -95,6 +100,9 @@ def _job(deployment: dict[str, Any], container: str, name: str, once: Once) -> d
     ours = next((each for each in spec["containers"] if each["name"] == container), spec["containers"][0])
     like = {key: ours[key] for key in _KEPT_OF_CONTAINER if key in ours}
     pod = {key: spec[key] for key in (*_KEPT_OF_POD, "volumes") if key in spec}
+    if once.environment:
+        kept = [each for each in like.get("env") or () if each.get("name") not in dict(once.environment)]
+        like["env"] = [*kept, *({"name": key, "value": value} for key, value in once.environment)]
     labels = {"app.kubernetes.io/managed-by": "mlflow-ops"}
     return {
         "apiVersion": "batch/v1",

@@ -165,14 +165,15 @@ def prefix_of(systems: Systems, location: str) -> str:
     bucket = systems.settings.ops.storage.artifacts_bucket
     proxied = _PROXIED.fullmatch(location)
     if proxied:
-        beginning = _destination(systems, bucket)
+        beginning = destination(systems, bucket)
         return f"{beginning}{proxied[1].rstrip('/')}/"
     if location.startswith(f"s3://{bucket}/"):
         return f"{location.removeprefix(f's3://{bucket}/').rstrip('/')}/"
     raise OperatorError(f"Its artifacts are at {location[:120]}, which is not in s3://{bucket}.", "Use --prefix.")
 
 
-def _destination(systems: Systems, bucket: str) -> str:
+def destination(systems: Systems, bucket: str) -> str:
+    """Under which prefix of that bucket MLflow keeps what it proxies, with a slash at its end; empty for its root."""
     names = systems.settings.ops.kubernetes
     try:
         spec = systems.cluster.deployment(names.deployment)["spec"]["template"]["spec"]

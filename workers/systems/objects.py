@@ -167,6 +167,11 @@ class Objects:
             return False
         return True
 
+    def any(self, bucket: str, prefix: str) -> bool:
+        """Whether there is any object whose key begins so."""
+        query = {"Bucket": bucket, "Prefix": prefix, "MaxKeys": 1}
+        return bool(self._ask(lambda: self.client.list_objects_v2(**query), bucket).get("Contents"))
+
     def write(self, bucket: str, key: str, body: bytes) -> None:
         """Put a small object."""
         self._ask(lambda: self.client.put_object(Bucket=bucket, Key=key, Body=body), bucket)
