@@ -459,6 +459,12 @@ class Environment(BaseModel):
     ready_file: Path | None = Field(
         None, alias="MLFLOW_OPS_READY_FILE", description="written once the process can serve; removed at its end"
     )
+    grace_seconds: Annotated[float, Field(ge=0)] = Field(
+        20.0,
+        alias="MLFLOW_OPS_GRACE_SECONDS",
+        description="how long what a worker runs may take to end after SIGTERM, before it is stopped at a safe point; "
+        "half a minute less than what comes before SIGKILL",
+    )
 
     def require(self, *fields: str) -> None:
         """Raises SettingsError, naming the variable, for the first of `fields` that is not set."""
