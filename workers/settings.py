@@ -167,7 +167,7 @@ class Backup(_Section):
     split_above: Annotated[int, Field(ge=1)] = Field(
         200_000, description="artifacts above which several workers copy them together"
     )
-    helpers: Annotated[int, Field(ge=0, le=32)] = Field(3, description="how many workers may help the one that began")
+    helpers: Annotated[int, Field(ge=0, le=64)] = Field(3, description="how many workers may help the one that began")
     lock_wait_seconds: Annotated[int, Field(ge=1, le=3600)] = Field(
         60, description="how long the dump waits for a table that somebody else has locked"
     )

@@ -11,7 +11,9 @@ import yaml
 
 from deploy.sandbox.kubernetes import least_privilege
 from deploy.sandbox.kubernetes.access import Attributes
+from deploy.sandbox.kubernetes.identity import admin, service_account
 from deploy.sandbox.kubernetes.least_privilege import Permission, Used
+from deploy.sandbox.kubernetes.seed.access import WORKER_ACCOUNT
 from workers import settings
 from workers.preflight.kubernetes import FOR_EXEC, FOR_RECOVERY, HELPFUL, NEEDED
 from workers.settings import KubernetesNames
@@ -43,12 +45,13 @@ def test_the_role_and_the_check_name_the_same_permissions(file, asked):
 
 
 def test_what_the_product_asks_of_the_api_server_is_noted_and_nobody_elses(tmp_path):
-    used = Used(tmp_path / "used.jsonl")
-    used.note(Attributes("list", "", "pods", namespace="a"), "mlflow-ops/0.1.0")
-    used.note(Attributes("list", "", "pods", namespace="a"), "mlflow-ops/0.1.0")
-    used.note(Attributes("get", "", "pods", "exec", namespace="a", name="mlflow-1"), "")
-    used.note(Attributes("delete", "", "pods", namespace="a", name="mlflow-1"), "kubectl/v1.36.2")
-    used.note(Attributes("create", "authorization.k8s.io", "selfsubjectaccessreviews"), "mlflow-ops/0.1.0")
+    used, worker = Used(tmp_path / "used.jsonl"), service_account("a", WORKER_ACCOUNT)
+    used.note(admin(), Attributes("patch", "", "secrets", namespace="a", name="b"), "mlflow-ops/0.1.0")
+    used.note(worker, Attributes("list", "", "pods", namespace="a"), "mlflow-ops/0.1.0")
+    used.note(worker, Attributes("list", "", "pods", namespace="a"), "mlflow-ops/0.1.0")
+    used.note(worker, Attributes("get", "", "pods", "exec", namespace="a", name="mlflow-1"), "")
+    used.note(worker, Attributes("delete", "", "pods", namespace="a", name="mlflow-1"), "kubectl/v1.36.2")
+    used.note(worker, Attributes("create", "authorization.k8s.io", "selfsubjectaccessreviews"), "mlflow-ops/0.1.0")
     assert least_privilege.used(tmp_path) == {
         Permission("list", "", "pods"),
         Permission("get", "", "pods/exec", "mlflow-1"),

@@ -1,8 +1,8 @@
 """Which permissions the product has used, whatever process served it, and how that compares with the Roles that it has.
 
 Each API server appends what is new to a file of its own in the folder that `SANDBOX_PERMISSIONS_USED` names, so those
-of all test processes add up. The product is known by its User-Agent, under any account: what tests look up by
-themselves does not count. (A WebSocket for a program in a pod has none.)
+of all test processes add up. What counts is what the workers' account did with the product's own client, known by its
+User-Agent (a WebSocket for a program in a pod has none); what that account may not do is refused, and fails the test.
 """
 
 from __future__ import annotations
@@ -16,10 +16,13 @@ from typing import TYPE_CHECKING, Final
 
 import yaml
 
+from deploy.sandbox.kubernetes.seed.access import WORKER_ACCOUNT
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from deploy.sandbox.kubernetes.access import Attributes
+    from deploy.sandbox.kubernetes.identity import User
 
 FOLDER: Final = "SANDBOX_PERMISSIONS_USED"
 PROGRAM: Final = "mlflow-ops/"
@@ -57,9 +60,11 @@ class Used:
         folder = os.environ.get(FOLDER)
         return cls(Path(folder) / f"{os.getpid()}-{secrets.token_hex(4)}.jsonl" if folder else None)
 
-    def note(self, wanted: Attributes, program: str) -> None:
+    def note(self, user: User, wanted: Attributes, program: str) -> None:
         """Somebody did it. program: the User-Agent."""
+        account = user.service_account
         ours = program.startswith(PROGRAM) or (not program and wanted.subresource == "exec")
+        ours = ours and account is not None and account[1] == WORKER_ACCOUNT
         if self._file is None or not ours or wanted.group in EVERYBODYS:
             return
         # A server before 1.35 asks for get where a program is started over a WebSocket, a later one for create.

@@ -103,7 +103,7 @@ class ApiServer:
             return page_not_found()
         wanted = attributes_of(target)
         self.authorizer.require(user, wanted)
-        self.used.note(wanted, request.headers.get("User-Agent", ""))
+        self.used.note(user, wanted, request.headers.get("User-Agent", ""))
         if target.verb not in {"get", "list", "watch"} or target.subresource == "exec":
             return await self._write(request, target, user)
         if target.subresource:
