@@ -1,8 +1,8 @@
 """Settings → a Bolt app with its listeners, served over Socket Mode or HTTP until SIGTERM.
 
 Traps: Bolt's five listener threads also serve acknowledgements, so there are more here and none of them waits;
-SocketModeHandler.start() does not hear SIGTERM, so it is connected and closed by hand; Bolt verifies signatures in
-HTTP mode only (see bot.http).
+SocketModeHandler.start() does not hear SIGTERM, so it is connected and closed by hand (see bot.draining); Bolt verifies
+signatures in HTTP mode only (see bot.http).
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import logging
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import structlog
 from slack_bolt import App
@@ -20,6 +21,7 @@ from bot.buttons import Buttons
 from bot.choosing import Choosing
 from bot.client import TIMEOUT_SECONDS, web_client
 from bot.directory import Directory, groups_of
+from bot.draining import Draining, serving, until_idle
 from bot.http import BODY_BYTES, Delivered, wsgi
 from commands import grammar
 from workers.settings import Settings
@@ -87,10 +89,12 @@ def serve_socket_mode(settings: Settings, stop: threading.Event, ready: Callable
     bot = Bot(settings)
     bot.start()
     handler = SocketModeHandler(bot.app, settings.environment.slack_app_token.get_secret_value(), concurrency=20)
+    draining = Draining(handler.client)
     try:
         handler.connect()  # type: ignore[no-untyped-call]
         ready(handler.client.is_connected)
         stop.wait()
+        draining.finish()
     finally:
         handler.close()  # type: ignore[no-untyped-call]
         bot.close()
@@ -116,11 +120,13 @@ def serve_http(settings: Settings, host: str, port: int, stop: threading.Event, 
         max_request_body_size=BODY_BYTES,
         ident=None,
     )
-    serving = threading.Thread(target=server.run, name="http", daemon=True)
+    loop = threading.Thread(target=server.run, name="http", daemon=True)
     try:
-        serving.start()
+        loop.start()
         ready()
         stop.wait()
+        channels: Any = getattr(server, "active_channels", {})
+        until_idle(lambda: serving(list(channels.values())))
     finally:
         server.close()
         bot.close()

@@ -2,7 +2,8 @@
 
 A record is claimed before it runs, so a job that Redis hands out twice runs once; and it ends together with the words
 about it, so whatever kills a process, its thread is told: by itself, by its worker where the work-horse dies, by the
-scheduler's sweep where both do. Nothing is retried: only what nobody has begun is queued again.
+scheduler's sweep where both do. Nothing is retried: only what nobody has begun is queued again, and what may be
+taken up where it stopped when its worker is replaced (see workers.leaving).
 """
 
 from __future__ import annotations
@@ -10,7 +11,8 @@ from __future__ import annotations
 import os
 import time
 import uuid
-from functools import cache
+from functools import cache, partial
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -18,7 +20,20 @@ from redis import Redis
 from rq import Worker
 from rq.job import Job
 
-from workers import approvals, audit, locks, planning, proposals, queues, registry, render, settings, thread, timeouts
+from workers import (
+    approvals,
+    audit,
+    leaving,
+    locks,
+    planning,
+    proposals,
+    queues,
+    registry,
+    render,
+    settings,
+    thread,
+    timeouts,
+)
 from workers.lease import Signs, alive
 from workers.operation import Caller, Cancelled, Operation, OperatorError, Plan, Report, Risk, Status
 from workers.outbox import Outbox, draft
@@ -43,7 +58,7 @@ def run(record_id: str) -> str:
     """RQ calls this in the work-horse: claim a stage of the record, and do it. Returns the phase that it led to."""
     records = Records(_redis())
     known = records.get(record_id)
-    record = known and records.start(record_id, worker=_worker_name(), stage=known.stage)
+    record = known and records.start(record_id, worker=_worker_name(), stage=known.stage, turn=known.turn)
     if not record:
         _log.warning("not run again: claimed or ended before", operation_id=record_id)
         return "claimed before"
@@ -62,7 +77,11 @@ def run(record_id: str) -> str:
             after.update(undo=report.undo, offers=[offer.command for offer in report.offers])
             return report
 
-        return _end(record, records, _attempt(record, carry_out), **after).value
+        try:
+            ended = _attempt(record, carry_out)
+        except _HandedOver:
+            return _hand_over(record, records).value
+        return _end(record, records, ended, **after).value
 
 
 def _plan(record: Record, records: Records) -> Phase:
@@ -111,7 +130,14 @@ def _look(record: Record, records: Records) -> Phase:
 def _carried_out(operation: Operation, record: Record, signs: Signs) -> Report:
     systems = _systems()
     cancellable = not operation.goes_on
-    progress = thread.SlackThread(Outbox(systems.redis), record, Records(systems.redis), cancellable=cancellable)
+    grace = systems.settings.environment.grace_seconds if cancellable else inf
+    progress = thread.SlackThread(
+        Outbox(systems.redis),
+        record,
+        Records(systems.redis),
+        cancellable=cancellable,
+        should_stop=partial(leaving.should_stop, resumes=operation.resumes, grace_seconds=grace),
+    )
     if operation.risk is Risk.READ:
         return perform(operation, systems, progress)
     with locks.held(_redis(), record, operation.touches) as taken:
@@ -137,12 +163,7 @@ def _attempt(record: Record, do: Callable[[Operation], Report]) -> tuple[Phase, 
         _log.info("failed", reason=str(error))
         return _failed(record, error.message, error.hint)
     except Cancelled as cancelled:
-        _log.info("cancelled", left=cancelled.left)
-        by = Records(_redis()).asked_to_stop(record.id)
-        message = f"stopped at a safe point, as {whom(by)} asked." if by else "stopped at a safe point."
-        if cancelled.left:
-            message += f" {plain(cancelled.left)}"
-        return Phase.CANCELLED, message, thread.cancellation(record, message)
+        return _stopped(record, cancelled.left)
     except timeouts.TimedOut:
         _log.warning("timed out")
         return _failed(record, "It took longer than allowed and was stopped.", "Check /mlflow health.")
@@ -165,6 +186,32 @@ def _end(record: Record, records: Records, ended: tuple[Phase, str, list[tuple[K
     if not records.finish(record.id, phase, outcome, *words, **after):
         _log.warning("ended by somebody else", phase=phase, outcome=outcome)
     return phase
+
+
+def _hand_over(record: Record, records: Records) -> Phase:
+    """Have another worker take it up where it stopped."""
+    step = "Its worker is being replaced: another one goes on with it."
+    words = draft("edit", render.under_way(record.words, record.requester, step, ""))
+    fields = queues.handed_over_fields(record)
+    if records.move(record.id, words, before=Phase.RUNNING, **fields):
+        _log.info("handed over", times=fields["handovers"])
+        queues.enqueue_run(record.id, _redis())
+    return Phase.QUEUED
+
+
+def _stopped(record: Record, left: str) -> tuple[Phase, str, list[tuple[Kind, str]]]:
+    """By a person, or for its worker's sake: then it ends here, or raises _HandedOver."""
+    _log.info("stopped", left=left)
+    by = Records(_redis()).asked_to_stop(record.id)
+    if by is None and leaving.since() is not None:
+        if registry.operations()[record.operation].resumes:
+            raise _HandedOver
+        message = f"It was stopped at a safe point, because its worker is being replaced. {left}".strip()
+        return Phase.FAILED, message, thread.failure(record, message, "Ask again.", again=True)
+    message = f"stopped at a safe point, as {whom(by)} asked." if by else "stopped at a safe point."
+    if left:
+        message += f" {plain(left)}"
+    return Phase.CANCELLED, message, thread.cancellation(record, message)
 
 
 def _failed(record: Record, message: str, hint: str) -> tuple[Phase, str, list[tuple[Kind, str]]]:
@@ -217,11 +264,16 @@ class Moved(OperatorError):  # noqa: N818 - its message is a sentence for people
     """What was planned is not what would happen now."""
 
 
+class _HandedOver(BaseException):
+    """It stopped for its worker's sake, and goes on elsewhere."""
+
+
 class OperationsWorker(Worker):
     """A worker of one queue that notices and tells when a job's process dies.
 
     RQ's three detection times are lowered from minutes to seconds, and a work-horse that was killed, for which RQ
-    calls no callback, ends its record with a message in its thread.
+    calls no callback, ends its record with a message in its thread. On SIGTERM what it runs hears of it, and it takes
+    nothing more.
     """
 
     job_class = SealedJob
@@ -237,6 +289,11 @@ class OperationsWorker(Worker):
             job_monitoring_interval=5,
             work_horse_killed_handler=_tell_killed,
         )
+
+    def handle_warm_shutdown_request(self) -> None:
+        """RQ calls this on SIGTERM."""
+        leaving.begin()
+        super().handle_warm_shutdown_request()  # type: ignore[no-untyped-call]
 
     def dequeue_job_and_maintain_ttl(self, *arguments: Any, **named: Any) -> Any:
         """The next job; what is no job's id, and would end the worker, is thrown away."""

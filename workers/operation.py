@@ -297,10 +297,11 @@ class Operation(BaseModel):
     A subclass sets `name` (unique; what the record in Redis and the audit trail call it) and `risk`, and
     implements `run`; one that changes something also implements `plan`. `touches` are the locks that it takes, and
     `timeout_seconds` bounds its run in the worker. `approvers` is how many people must approve it where it is gated and
-    ops.yaml says nothing. `goes_on` says why it cannot be cancelled, where it cannot. `long`
-    work belongs on the
-    queue `ops` although it only reads. What is `urgent` waits for nobody: for no approval, whatever ops.yaml says, and
-    not behind a backup, so it runs on the queue `quick` although it changes something.
+    ops.yaml says nothing. `goes_on` says why it cannot be cancelled, where it cannot. `long` work belongs on the queue
+    `ops` although it only reads. What is `urgent` waits for nobody: for no approval, whatever ops.yaml says, and not
+    behind a backup, so it runs on the queue `quick` although it changes something. `resumes`: may be stopped at any
+    checkpoint and run again without anybody's word, by another worker; it finds what was done, or begins anew where it
+    only reads.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -310,6 +311,7 @@ class Operation(BaseModel):
     touches: ClassVar[tuple[str, ...]] = ()
     timeout_seconds: ClassVar[int] = 60
     long: ClassVar[bool] = False
+    resumes: ClassVar[bool] = False
     approvers: ClassVar[int] = 1
     goes_on: ClassVar[str] = ""
     urgent: ClassVar[bool] = False

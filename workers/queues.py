@@ -88,6 +88,12 @@ def look_fields() -> dict[str, Any]:
     return {"stage": Stage.LOOK, "queue": QUICK, "queued_at": time.time(), "queued_times": 1}
 
 
+def handed_over_fields(record: Record) -> dict[str, Any]:
+    """The fields of a record that goes from a worker which is being replaced to another."""
+    turns = record.handovers + 1
+    return {"phase": Phase.QUEUED, "handovers": turns, "queued_at": time.time(), "queued_times": 1}
+
+
 def enqueue(record: Record, redis: Redis) -> None:
     """Put an accepted and announced record on its queue; a second time is without effect.
 
@@ -128,8 +134,8 @@ def _put(record: Record, operation: Operation, redis: Redis) -> None:
 
 
 def job_id(record: Record) -> str:
-    """The id of the job that does a record's stage."""
-    return record.id if record.stage is Stage.RUN else f"{record.id}-{record.stage}"
+    """The id of the job that does a record's stage, this time."""
+    return record.id if record.turn == Stage.RUN else f"{record.id}-{record.turn}"
 
 
 def is_lost(record: Record, redis: Redis) -> bool:
@@ -137,7 +143,7 @@ def is_lost(record: Record, redis: Redis) -> bool:
     if record.queue is None or time.time() - (record.queued_at or 0) < STUCK_SECONDS:
         return False
     waits = redis.lpos(queue(record.queue, redis).key, job_id(record)) is not None
-    return not waits and not Records(redis).claimed(record.id, record.stage)
+    return not waits and not Records(redis).claimed(record)
 
 
 def enqueue_again(record: Record, redis: Redis) -> None:

@@ -169,7 +169,7 @@ class Backup(_Section):
     split_above: Annotated[int, Field(ge=1)] = Field(
         200_000, description="artifacts above which several workers copy them together"
     )
-    helpers: Annotated[int, Field(ge=0, le=32)] = Field(3, description="how many workers may help the one that began")
+    helpers: Annotated[int, Field(ge=0, le=64)] = Field(3, description="how many workers may help the one that began")
     lock_wait_seconds: Annotated[int, Field(ge=1, le=3600)] = Field(
         60, description="how long the dump waits for a table that somebody else has locked"
     )
@@ -542,6 +542,12 @@ class Environment(BaseModel):
     )
     ready_file: Path | None = Field(
         None, alias="MLFLOW_OPS_READY_FILE", description="written once the process can serve; removed at its end"
+    )
+    grace_seconds: Annotated[float, Field(ge=0)] = Field(
+        20.0,
+        alias="MLFLOW_OPS_GRACE_SECONDS",
+        description="how long what a worker runs may take to end after SIGTERM, before it is stopped at a safe point; "
+        "half a minute less than what comes before SIGKILL",
     )
 
     def require(self, *fields: str) -> None:

@@ -1,7 +1,7 @@
 """The records in Redis: one per accepted command, from its acknowledgement to its end.
 
     mlflow-ops:record:<id>        hash, one JSON value per field; kept for 30 days
-    mlflow-ops:record:<id>:claim  hash: which worker runs it, how it ended; each written once
+    mlflow-ops:record:<id>:claim  hash: which worker runs each stage of it, how it ended; each written once
     mlflow-ops:record:<id>:alive  there while its worker lives
     mlflow-ops:open               sorted set: the ids of those that have not ended → when they were accepted
     mlflow-ops:recent             sorted set: the latest thousand → when they were accepted
@@ -184,6 +184,7 @@ class Record(BaseModel):
     undo: the command that goes back, once it is done. offers: the commands of its buttons.
     quiet: nothing is said unless it fails. beneath: the record in whose thread it is told, and thread_ts, that thread.
     calls: the ids of those whom its first message calls.
+    handovers: how often a worker that was replaced gave its stage to another.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -217,6 +218,7 @@ class Record(BaseModel):
     stage: Stage = Stage.RUN
     queued_at: float | None = None
     queued_times: int = 0
+    handovers: int = 0
     started_at: float | None = None
     ended_at: float | None = None
     worker: str | None = None
@@ -231,6 +233,11 @@ class Record(BaseModel):
     def fields(self) -> list[str]:
         """As it is kept: names and values in turn."""
         return [part for pair in _encode(self.model_dump(mode="json")).items() for part in pair]
+
+    @property
+    def turn(self) -> str:
+        """Its stage, and which worker's turn it is: what one worker claims, and one job does."""
+        return f"{self.stage}-{self.handovers}" if self.handovers else str(self.stage)
 
 
 class Records:
@@ -262,11 +269,13 @@ class Records:
         Outbox(self._redis).push(record.id, draft("root", root))
 
     def get(self, record_id: str) -> Record | None:
-        """The record, or None where there is none (any more)."""
+        """The record, or None where there is none (any more). What only a later version knows of it is left out."""
         fields: dict[Any, Any] = self._redis.hgetall(_key(record_id))
         if not fields:
             return None
-        return Record.model_validate({name.decode(): json.loads(value) for name, value in fields.items()})
+        named = {name.decode(): value for name, value in fields.items()}
+        known = {name: json.loads(value) for name, value in named.items() if name in Record.model_fields}
+        return Record.model_validate(known)
 
     def update(self, record_id: str, **fields: Any) -> None:
         """Set fields of a record."""
@@ -282,12 +291,12 @@ class Records:
         ids: Any = self._redis.zrange(_RECENT, 0, max(0, number - 1), desc=True)
         return [member.decode() for member in ids]
 
-    def start(self, record_id: str, worker: str, stage: Stage = Stage.RUN) -> Record | None:
-        """Claim a stage of a record: exactly one caller gets it, all others None."""
+    def start(self, record_id: str, worker: str, stage: Stage = Stage.RUN, turn: str = "") -> Record | None:
+        """Claim a stage of a record: exactly one caller gets it, all others None. turn: the record's, where known."""
         fields = _encode({"phase": Phase.RUNNING, "started_at": time.time(), "worker": worker})
         claim = f"{worker}/{secrets.token_hex(4)}"
         moment = _moment("planning" if stage is Stage.PLAN else "started", record_id, worker=worker)
-        about: list[Any] = [claim, RECORD_SECONDS, int(ALIVE_SECONDS * 1000), stage, moment]
+        about: list[Any] = [claim, RECORD_SECONDS, int(ALIVE_SECONDS * 1000), turn or stage, moment]
         told = [*about, *(part for pair in fields.items() for part in pair)]
         if not self._start(keys=[_key(record_id), _key(record_id) + ":claim", _alive(record_id)], args=told):
             return None
@@ -302,9 +311,9 @@ class Records:
         """Whether its worker has said so within ALIVE_SECONDS."""
         return bool(self._redis.exists(_alive(record_id)))
 
-    def claimed(self, record_id: str, stage: Stage) -> bool:
-        """Whether a worker has begun this stage of it."""
-        return bool(self._redis.hexists(_key(record_id) + ":claim", stage))
+    def claimed(self, record: Record) -> bool:
+        """Whether a worker has begun the stage of it that is next."""
+        return bool(self._redis.hexists(_key(record.id) + ":claim", record.turn))
 
     def ask_to_stop(self, record_id: str, user: str) -> None:
         """Ask whoever runs it to stop at the next safe point."""

@@ -34,13 +34,14 @@ _log = structlog.get_logger(__name__)
 class SlackThread:
     """The progress of one record, in its thread."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - all but the first two by name
         self,
         outbox: Outbox,
         record: Record,
         records: Records | None = None,
         *,
         cancellable: bool = False,
+        should_stop: Callable[[], bool] = lambda: False,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._outbox = outbox
@@ -52,6 +53,7 @@ class SlackThread:
         self._began = monotonic()
         self._edited = monotonic()
         self._cancellable = cancellable
+        self._should_stop = should_stop
 
     def step(self, name: str) -> None:
         """See Progress."""
@@ -66,6 +68,8 @@ class SlackThread:
 
     def checkpoint(self) -> None:
         """See Progress; Redis is asked at most once in LOOK_SECONDS."""
+        if self._should_stop():
+            raise Cancelled
         now = self._monotonic()
         if self._records is None or now - self._looked < LOOK_SECONDS:
             return

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from redis import Redis
 
 from bot.cli import main
 from workers import queues, settings
@@ -136,7 +137,7 @@ def test_secrets_are_named_and_only_by_who_needs_them(made, overlay):
         ]
         named[name] = sorted(refs)
         plain = [each["name"] for each in container.get("env") or () if "value" in each]
-        assert set(plain) <= {"MLFLOW_OPS_CONFIG", "MLFLOW_OPS_METRICS_PORT"}
+        assert set(plain) <= {"MLFLOW_OPS_CONFIG", "MLFLOW_OPS_GRACE_SECONDS", "MLFLOW_OPS_METRICS_PORT"}
     assert named == {
         "mlflow-ops-bot": ["mlflow-ops-redis", "mlflow-ops-slack"],
         "mlflow-ops-scheduler": ["mlflow-ops-redis"],
@@ -195,6 +196,24 @@ def test_a_process_is_ready_when_it_says_so_where_the_image_says(made, overlay):
     for name, template in pods(made[overlay]).items():
         if name != "mlflow-ops-redis":
             assert template["spec"]["containers"][0]["readinessProbe"]["exec"]["command"] == ["test", "-e", path]
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_a_worker_stops_at_a_safe_point_before_it_is_killed(made, overlay):
+    for name in ("mlflow-ops-worker-quick", "mlflow-ops-worker-ops"):
+        pod = pods(made[overlay])[name]["spec"]
+        (grace,) = [each["value"] for each in pod["containers"][0]["env"] if each["name"] == "MLFLOW_OPS_GRACE_SECONDS"]
+        assert 0 < float(grace) <= pod["terminationGracePeriodSeconds"] - 30
+
+
+def test_keda_counts_the_lists_on_which_jobs_wait(made):
+    counted = {
+        each["spec"]["scaleTargetRef"]["name"]: each["spec"]["triggers"][0]["metadata"]["listName"]
+        for each in made["production"]
+        if each["kind"] == "ScaledObject"
+    }
+    nowhere = Redis.from_url("redis://127.0.0.1:1/0")
+    assert counted == {f"mlflow-ops-worker-{name}": queues.queue(name, nowhere).key for name in queues.QUEUES}
 
 
 def test_the_probes_over_http_go_to_a_port_that_is_named(kubectl, tmp_path):

@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 import json
+import signal
 import subprocess
 import sys
 
@@ -16,6 +17,7 @@ from deploy.sandbox.slack.client import SlackPerson, words
 from deploy.sandbox.testing import wait_for
 from deploy.sandbox.wiring import OPS_CHANNEL
 from workers import settings
+from workers.state import Phase, Records, connect
 from workers.systems.cluster import Cluster
 
 SECONDS = 60
@@ -123,6 +125,27 @@ def test_a_killed_work_horse_leaves_no_set_and_the_next_run_cleans_up(said, peop
     wait_for(lambda: _ran(sandbox, "backup database"), "a backup to succeed once the lock has lapsed", 90)
     assert "Uploads" not in s3.list_multipart_uploads(Bucket=BUCKET)
     assert len(manifests(s3)) == len(before) + 1
+
+
+def test_a_worker_that_is_replaced_hands_its_backup_to_the_next(said, people, sandbox, s3, locked_table):
+    before = manifests(s3)
+    root, _ = said("omar", "backup", "Database mlflow: dumping")
+    wait_for(lambda: waiting_dump(sandbox), "pg_dump to wait for the table", 30)
+    leaving = sandbox.process("worker-ops")
+    leaving.send_signal(signal.SIGTERM)
+    locked_table.rollback()
+    omar = people["omar"]
+
+    def made():
+        (message,) = [each for each in omar.messages(OPS_CHANNEL) if each["ts"] == root["ts"]]
+        return "read back and compared" in words(message) or None
+
+    omar.wait_for(made, deadline=SECONDS)
+    assert len(manifests(s3)) == len(before) + 1
+    assert not leaving.is_running()
+    records = Records(connect(settings.load(sandbox.process_env)))
+    (record,) = [each for each in map(records.get, records.recent(20)) if each.root_ts == root["ts"]]
+    assert (record.phase, record.handovers) == (Phase.DONE, 1)
 
 
 def test_only_one_at_a_time(said, sandbox, s3, locked_table):

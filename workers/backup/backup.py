@@ -42,6 +42,7 @@ class Backup(Operation):
     risk: ClassVar[Risk] = Risk.CHANGE
     touches: ClassVar[tuple[str, ...]] = (LOCK,)
     timeout_seconds: ClassVar[int] = 6 * 3600
+    resumes: ClassVar[bool] = True
 
     parts: tuple[str, ...] = ()
 

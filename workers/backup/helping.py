@@ -37,6 +37,7 @@ class BackupHelp(Operation):
     name: ClassVar[str] = "backup-help"
     risk: ClassVar[Risk] = Risk.READ
     long: ClassVar[bool] = True
+    resumes: ClassVar[bool] = True
     timeout_seconds: ClassVar[int] = 6 * 3600
 
     set_name: str

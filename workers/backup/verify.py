@@ -33,6 +33,7 @@ class BackupVerify(Operation):
     name: ClassVar[str] = "backup-verify"
     risk: ClassVar[Risk] = Risk.READ
     timeout_seconds: ClassVar[int] = 3600
+    resumes: ClassVar[bool] = True
 
     id: SetId = sets.LATEST
 
@@ -47,6 +48,7 @@ class BackupVerifyDeep(Operation):
     name: ClassVar[str] = "backup-verify-deep"
     risk: ClassVar[Risk] = Risk.CHANGE
     timeout_seconds: ClassVar[int] = 6 * 3600
+    resumes: ClassVar[bool] = True
 
     id: SetId = sets.LATEST
 

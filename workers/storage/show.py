@@ -33,6 +33,7 @@ class Storage(Operation):
     name: ClassVar[str] = "storage"
     risk: ClassVar[Risk] = Risk.READ
     long: ClassVar[bool] = True
+    resumes: ClassVar[bool] = True
     timeout_seconds: ClassVar[int] = 2 * 3600
 
     by: Literal["experiment", "prefix"] = "experiment"
