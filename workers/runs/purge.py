@@ -119,6 +119,7 @@ class RunsPurge(Operation):
                 "run ids": chosen.fingerprint,
                 "deleted before": str(self.before or "any day"),
                 "image": image,
+                **({"these": list(chosen.ids)} if self.runs else {}),
             },
             attachments=(sheet.file("purge.csv"),),
         )
@@ -163,15 +164,18 @@ class RunsPurge(Operation):
 
     def aftermath(self, systems: Systems, planned: Plan) -> str:
         """How many of those that were planned are left."""
-        before = int(str(planned.facts.get("runs", 0)))
+        before, these = int(str(planned.facts["runs"])), planned.facts.get("these")
         try:
-            left = len(choose(systems, self._asked(), young_backup(systems).started_at).runs)
+            if isinstance(these, list):
+                left = len(DeletedRuns(systems.database).states(list(map(str, these))))
+            else:
+                left = len(choose(systems, self._asked(), young_backup(systems).started_at).runs)
         except OperatorError:
             return "How many runs are purged is not known; a Job that had begun goes on to the end of its runs."
         if not left:
             return f"All {before:,} runs are purged."
         return (
-            f"{before - left:,} of {before:,} runs are purged, the others are still there as deleted ones. A Job that had "
+            f"{before - left:,} of {before:,} runs are purged, the others are still there, deleted. A Job that had "
             "begun goes on to the end of its runs; asked for again, the rest is purged."
         )
 
