@@ -185,7 +185,13 @@ def test_nothing_is_purged_on_an_old_backup_nor_what_it_does_not_hold(
     systems, experiment, deleted, log_run, client, tmp_path
 ):
     here = systems()
+    empty = systems(storage={"backups_bucket": "mlflow-artifacts"})
+    with pytest.raises(
+        OperatorError, match="without a backup of database and artifacts, and mlflow-artifacts has none"
+    ):
+        grammar.parse("runs purge").plan(empty)
     back_up(here)
+    Backup(parts=("database",)).run(here, Told())
     (late,) = deleted(experiment[0], 1, days=0)
     with pytest.raises(AlreadySo, match="deleted after the last backup was begun"):
         grammar.parse(f"runs purge --run {late}").plan(here)
