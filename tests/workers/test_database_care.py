@@ -375,7 +375,7 @@ def test_stats_are_one_overview(do, sql):
     (picture,) = report.attachments
     assert base64.b64decode(picture.content).startswith(b"\x89PNG")
     largest, total, _ = next(section for section in do("db size").sections if section.kind == "table").rows[0]
-    assert picture.alt.startswith(f"Largest tables: {largest} {total}, ")
+    assert picture.alt.startswith(f"The database in one picture. Largest tables: {largest} {total}, ")
     assert re.search(r"Connections, of \d+: .*mlflow \d+", picture.alt)
 
 

@@ -13,6 +13,8 @@ from mlflow.tracking import MlflowClient
 from commands import grammar
 from workers import settings
 from workers.backup.backup import Backup
+from workers.deployment import once
+from workers.deployment.once import Once
 from workers.operation import AlreadySo, Cancelled, OperatorError, Status
 from workers.runs import purging
 from workers.runs.purge import RunsPurge
@@ -123,8 +125,7 @@ def test_exactly_what_was_planned_is_gone_and_a_backup_brings_it_back(systems, c
         assert told.done[-1] == (3, 3, "runs")
         assert there(sandbox, [*old, *young, *registered, *asleep]) == {*young, *registered, *asleep}
         assert client.get_experiment(other).lifecycle_stage == "deleted"
-        jobs = here.cluster.list(f"/apis/batch/v1/namespaces/{here.cluster.namespace}/jobs")
-        assert not [each for each in jobs if "-gc-" in each["metadata"]["name"]]
+        assert here.cluster.jobs("mlflow-ops/purpose=gc") == []
         with pytest.raises(AlreadySo, match=r"no run to purge.*a registered model version"):
             asked.plan(here)
         back = grammar.parse(report.hints[0])
@@ -142,10 +143,14 @@ def test_it_stops_between_two_jobs_and_goes_on(systems, experiment, deleted, san
     ids = deleted(experiment[0], 2, days=0)
     back_up(here)
     asked = grammar.parse(f"runs purge --run {ids[0]} --run {ids[1][:12]}")
+    planned = asked.plan(here)
     with pytest.raises(Cancelled) as stopped:
         asked.run(here, Told(cancelled_at=1))
     assert stopped.value.left == "1 of 2 runs are purged, the others are as they were."
     assert len(there(sandbox, ids)) == 1
+    with pytest.raises(OperatorError, match="There is no run"):
+        asked.plan(here)
+    assert asked.aftermath(here, planned).startswith("1 of 2 runs are purged")
     (left,) = there(sandbox, ids)
     broken = systems(kubernetes={"backend_store_variable": "NOSUCH"})
     report = grammar.parse(f"runs purge --run {left}").run(broken, Told())
@@ -155,11 +160,38 @@ def test_it_stops_between_two_jobs_and_goes_on(systems, experiment, deleted, san
     assert there(sandbox, ids) == {left}
 
 
+def test_a_job_whose_worker_died_is_waited_for_and_then_swept_up(systems, experiment, deleted, sandbox):
+    """As a killed worker leaves one: it runs on, and nobody is there to remove it."""
+    here = systems()
+    (run,) = deleted(experiment[0], 1, days=0)
+    back_up(here)
+    deployment = here.cluster.deployment("mlflow")
+    image = "ghcr.io/mlflow/mlflow:v3.17.2"
+    job = once._job(deployment, "mlflow", "mlflow-gc-lost", Once(image, ("sleep", "3"), "gc", 60))
+    here.cluster.create_job(job)
+    asked = grammar.parse(f"runs purge --run {run}")
+    report = asked.run(here, Told())
+    assert report.status is Status.FAIL
+    assert "A Job of an earlier purge is still at its runs." in report.summary
+    assert there(sandbox, [run]) == {run}
+    deadline = time.monotonic() + 30
+    while once.sweep(here.cluster, "gc"):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    assert here.cluster.jobs("mlflow-ops/purpose=gc") == []
+
+
 def test_nothing_is_purged_on_an_old_backup_nor_what_it_does_not_hold(
     systems, experiment, deleted, log_run, client, tmp_path
 ):
     here = systems()
+    empty = systems(storage={"backups_bucket": "mlflow-artifacts"})
+    with pytest.raises(
+        OperatorError, match="without a backup of database and artifacts, and mlflow-artifacts has none"
+    ):
+        grammar.parse("runs purge").plan(empty)
     back_up(here)
+    Backup(parts=("database",)).run(here, Told())
     (late,) = deleted(experiment[0], 1, days=0)
     with pytest.raises(AlreadySo, match="deleted after the last backup was begun"):
         grammar.parse(f"runs purge --run {late}").plan(here)

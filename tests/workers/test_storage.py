@@ -222,7 +222,7 @@ def test_storage_counts_and_names_experiments(do, systems):
     (picture,) = report.attachments
     assert base64.b64decode(picture.content).startswith(b"\x89PNG")
     largest, total, *_ = cells(report, "By experiment")[0]
-    assert picture.alt.startswith(f"By experiment: {largest} {total}, ")
+    assert picture.alt.startswith(f"What the artifacts take. By experiment: {largest} {total}, ")
 
 
 def test_it_is_listed_once_an_hour_unless_asked_afresh(do, s3):

@@ -44,7 +44,7 @@ def drawn(tables: Sequence[TableFigures], sessions: Sequence[Session], connectio
         bars.paint(ax, panels[number])
 
     content = base64.b64encode(charts.beside(len(panels), paint, wide=4.4, high=2.3)).decode()
-    said = " ".join(bars.words(each) for each in panels)[: charts.ALT_CHARACTERS]
+    said = " ".join(("The database in one picture.", *map(bars.words, panels)))[: charts.ALT_CHARACTERS]
     return Attachment(filename="database.png", content=content, alt=said, in_sight=True)
 
 

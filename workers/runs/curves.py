@@ -54,7 +54,7 @@ def drawn(tracking: Tracking, runs: dict[str, str], metrics: Iterable[str]) -> t
 
     columns = 2 if len(panels) > 1 else 1
     content = base64.b64encode(charts.beside(len(panels), paint, columns=columns, high=2.2)).decode()
-    words = " ".join(_words(name, curves) for name, curves in panels)
+    words = " ".join(("Metrics by step.", *(_words(name, curves) for name, curves in panels)))
     return (Attachment(filename="compare.png", content=content, alt=words[: charts.ALT_CHARACTERS]),)
 
 

@@ -46,6 +46,7 @@ RUNS_A_SECOND: Final = 10
 BEGIN_SECONDS: Final = 20
 """What a small MLflow takes, and a Job's beginning; for the estimate only."""
 _SHOWN: Final = 50
+_MAKE_ONE: Final = "Make one: /mlflow backup."
 _ASKED_AGAIN: Final = 20
 """Runs of which MLflow and the store are asked whether they are gone; the database is asked of all."""
 
@@ -119,6 +120,7 @@ class RunsPurge(Operation):
                 "run ids": chosen.fingerprint,
                 "deleted before": str(self.before or "any day"),
                 "image": image,
+                **({"these": list(chosen.ids)} if self.runs else {}),
             },
             attachments=(sheet.file("purge.csv"),),
         )
@@ -130,9 +132,7 @@ class RunsPurge(Operation):
         progress.step(f"Verifying the backup {backup.id}")
         seen = verified(systems, backup.name, progress, deep=False)
         if seen.status is not Status.OK:
-            raise OperatorError(
-                f"Nothing was purged: the backup {backup.id} is not good. {seen.summary}", "Make one: /mlflow backup."
-            )
+            raise OperatorError(f"Nothing was purged: the backup {backup.id} is not good. {seen.summary}", _MAKE_ONE)
         store = DeletedRuns(systems.database)
         experiments, _, _ = store.counts()
         progress.step(f"mlflow gc: {count(len(chosen.runs), 'run')}")
@@ -163,15 +163,18 @@ class RunsPurge(Operation):
 
     def aftermath(self, systems: Systems, planned: Plan) -> str:
         """How many of those that were planned are left."""
-        before = int(str(planned.facts.get("runs", 0)))
+        before, these = int(str(planned.facts["runs"])), planned.facts.get("these")
         try:
-            left = len(choose(systems, self._asked(), young_backup(systems).started_at).runs)
+            if isinstance(these, list):
+                left = len(DeletedRuns(systems.database).states(list(map(str, these))))
+            else:
+                left = len(choose(systems, self._asked(), young_backup(systems).started_at).runs)
         except OperatorError:
             return "How many runs are purged is not known; a Job that had begun goes on to the end of its runs."
         if not left:
             return f"All {before:,} runs are purged."
         return (
-            f"{before - left:,} of {before:,} runs are purged, the others are still there as deleted ones. A Job that had "
+            f"{before - left:,} of {before:,} runs are purged, the others are still there, deleted. A Job that had "
             "begun goes on to the end of its runs; asked for again, the rest is purged."
         )
 
@@ -198,19 +201,21 @@ class RunsPurge(Operation):
 
 def young_backup(systems: Systems) -> Manifest:
     """The newest good set that holds database and artifacts. Raises OperatorError where it is older than the RPO."""
-    bucket = systems.settings.ops.storage.backups_bucket
-    found = sets.good(systems.objects, bucket, sets.LATEST, part="database")
-    if found.artifacts is None:
+    objects, bucket = systems.objects, systems.settings.ops.storage.backups_bucket
+    for name in reversed(sets.names(objects, bucket)):
+        found = sets.look(objects, bucket, name).manifest
+        if found and found.database and found.artifacts and not sets.drilled_badly(objects, bucket, name):
+            break
+    else:
         raise OperatorError(
-            f"Nothing is purged without a backup of the artifacts too, and the newest, {found.id}, holds none.",
-            "Make one: /mlflow backup.",
+            f"Nothing is purged without a backup of database and artifacts, and {bucket} has none.", _MAKE_ONE
         )
     allowed = systems.settings.ops.health.thresholds.backup_age_fail_seconds
     age = (datetime.now(UTC) - found.finished_at).total_seconds()
     if age > allowed:
         raise OperatorError(
             f"Nothing is purged on a backup that is {duration(age)} old: {duration(allowed)} are allowed (the RPO).",
-            "Make one: /mlflow backup.",
+            _MAKE_ONE,
         )
     return found
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from workers.deployment.once import Once, run_once
+from workers.deployment.once import Once, run_once, sweep
 from workers.deployment.update import image_of
 from workers.health.amounts import count
 from workers.operation import OperatorError
@@ -32,6 +32,7 @@ CHUNK: Final = 250
 """Runs a Job: it takes some seconds to begin, and a minute or two for so many."""
 CHUNK_SECONDS: Final = 3600.0
 _SAID: Final = 400
+_PURPOSE: Final = "gc"
 
 _GC: Final = """
 import os, sys
@@ -61,8 +62,10 @@ class Purged:
 def purge(systems: Systems, progress: Progress, ids: Sequence[str], purged: Purged) -> None:
     """Remove these for good, chunk by chunk, in the image that MLflow runs. purged: kept up to date.
 
-    Raises OperatorError where a chunk was not removed, and Cancelled between two chunks.
+    Raises OperatorError where a chunk was not removed or a Job of before still runs, and Cancelled between two chunks.
     """
+    if sweep(systems.cluster, _PURPOSE):
+        raise OperatorError("A Job of an earlier purge is still at its runs.", "Ask again once it has ended: status.")
     names, bucket = systems.settings.ops.kubernetes, systems.settings.ops.storage.artifacts_bucket
     image = image_of(systems.cluster.deployment(names.deployment), names.container)
     under = f"s3://{bucket}/{destination(systems, bucket)}".rstrip("/")
@@ -78,7 +81,7 @@ def purge(systems: Systems, progress: Progress, ids: Sequence[str], purged: Purg
             continue
         watching = _Watching(store, progress, due, purged.done, len(ids))
         command = ("python", "-c", _GC, names.backend_store_variable, under, ",".join(due))
-        once = Once(image, command, "gc", CHUNK_SECONDS, environment)
+        once = Once(image, command, _PURPOSE, CHUNK_SECONDS, environment)
         ended = run_once(systems, watching, once)
         left = set(store.states(due))
         purged.done += len(due) - len(left)

@@ -227,6 +227,10 @@ class Cluster:
         """One Job."""
         return self.get(self._path("jobs", name, group="apis/batch/v1"))
 
+    def jobs(self, selector: str) -> list[Json]:
+        """The Jobs of the namespace with these labels."""
+        return self.list(self._path("jobs", group="apis/batch/v1"), labelSelector=selector)
+
     def delete_job(self, name: str) -> None:
         """Delete a Job with its pods; that it is not there is no error."""
         options: Json = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background"}
