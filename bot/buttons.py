@@ -29,7 +29,7 @@ from workers.state import Phase, Record, Records
 
 Decide = Callable[[Record, str], str]
 Open = Callable[[Record, str, str], str]
-"""What opens a modal besides: it takes the trigger of the press."""
+"""What opens a modal, or asks for something: it takes the trigger of the press, and each press has its own."""
 
 DENIAL = "denial"
 _REASON = "reason"
@@ -56,16 +56,18 @@ class Buttons:
             buttons.APPROVE.action: self.approve,
             buttons.WITHDRAW.action: self.withdraw,
             buttons.CANCEL.action: self.cancel,
-            buttons.AGAIN.action: self.again,
-            buttons.UNDO.action: self.undo,
-            buttons.UNSILENCE.action: self.unsilence,
         }
-        deciding |= {buttons.offered(number): partial(self.offered, number) for number in range(buttons.OFFERS)}
         opening: dict[str, Open] = {
             buttons.DENY.action: self.deny,
             buttons.DETAILS.action: self.details,
-            buttons.SILENCE.action: self.silence,
+            buttons.AGAIN.action: self.again,
+            buttons.UNDO.action: self.undo,
         }
+        opening |= {
+            buttons.SILENCE.action: self.silence,
+            buttons.UNSILENCE.action: self.unsilence,
+        }
+        opening |= {buttons.offered(number): partial(self.offered, number) for number in range(buttons.OFFERS)}
         for action, decide in deciding.items():
             app.action(action)(self._listener(_without_trigger(decide)))
         for action, show in opening.items():
@@ -151,20 +153,20 @@ class Buttons:
         """Stop what runs."""
         return slash.cancel(record.id, user, self._ops, self._records, self._members)
 
-    def undo(self, record: Record, user: str) -> str:
+    def undo(self, record: Record, user: str, trigger: str) -> str:
         """Ask for the command that goes back, as oneself."""
         if not record.undo:
             return "There is nothing to undo."
-        return self.again(record.model_copy(update={"words": record.undo}), user)
+        return self.again(record.model_copy(update={"words": record.undo}), user, trigger)
 
-    def offered(self, number: int, record: Record, user: str) -> str:
+    def offered(self, number: int, record: Record, user: str, trigger: str) -> str:
         """Ask for what a button of a report offers, as oneself."""
         if number >= len(record.offers):
             return "That is not offered any more; ask again."
         if not record.offers[number]:
             # A link: it was opened by Slack.
             return ""
-        return self.again(record.model_copy(update={"words": record.offers[number]}), user)
+        return self.again(record.model_copy(update={"words": record.offers[number]}), user, trigger)
 
     def silence(self, record: Record, _user: str, trigger: str) -> str:
         """Ask for how long an alert is to be silent."""
@@ -193,9 +195,10 @@ class Buttons:
         except (RedisError, SlackClientError, OSError) as error:
             _log.error("a silence came to nothing", error=str(error))
 
-    def unsilence(self, record: Record, user: str) -> str:
+    def unsilence(self, record: Record, user: str, trigger: str) -> str:
         """Ask for the end of an alert's silence, as oneself."""
-        return self.again(record.model_copy(update={"words": f"alerts unsilence {silencing.group_of(record)}"}), user)
+        words = f"alerts unsilence {silencing.group_of(record)}"
+        return self.again(record.model_copy(update={"words": words}), user, trigger)
 
     def withdraw(self, record: Record, user: str) -> str:
         """Take back what one asked for."""
@@ -203,9 +206,10 @@ class Buttons:
             return f"Only <@{record.requester}>, who asked for it, can withdraw it; approvers can deny it."
         return self._refused(record, Phase.CANCELLED, user)
 
-    def again(self, record: Record, user: str) -> str:
-        """Ask for the same once more, as oneself."""
-        asked = {"user_id": user, "channel_id": record.channel, "text": record.words, "trigger_id": uuid.uuid4().hex}
+    def again(self, record: Record, user: str, trigger: str) -> str:
+        """Ask for the same once more, as oneself; once, also where Slack delivers the press again."""
+        delivery = trigger or uuid.uuid4().hex
+        asked = {"user_id": user, "channel_id": record.channel, "text": record.words, "trigger_id": delivery}
         return slash.answer(asked, self._ops, self._records, self._members)
 
     def _opened(self, trigger: str, view: dict[str, Any]) -> bool:

@@ -16,7 +16,7 @@ import click
 
 from workers import logging as logs
 from workers import settings
-from workers.operation import OperatorError, Status
+from workers.operation import Cancelled, OperatorError, Status
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -196,7 +196,8 @@ def export() -> None:
 def run(words: str, *, as_json: bool, details: bool, yes_by: str | None) -> None:
     """Run a command here, as it would be typed after /mlflow: mlflow-ops run "health".
 
-    A change is shown and not done, unless --yes-by says in whose name: the way in when Slack is down.
+    A change is shown and not done, unless --yes-by says in whose name: the way in when Slack is down. Ctrl-C stops it
+    at its next safe point, where it puts back what is half done; a second one breaks off.
     Exits with 0 where the report is ok or a warning, 1 where it failed, 2 where WORDS are not a command.
     """
     from commands import grammar
@@ -212,11 +213,17 @@ def run(words: str, *, as_json: bool, details: bool, yes_by: str | None) -> None
         return
     if isinstance(request, grammar.BreakGlass):
         _stop("--break-glass is for Slack: here nobody is asked for approval. Say --yes-by NAME.")
+    stop = threading.Event()
+    if yes_by:
+        signal.signal(signal.SIGINT, lambda *_: _asked_to_stop(stop))
     with _settings() as loaded:
         try:
-            report = engine.perform_here(request, words, yes_by, Systems(loaded), _TerminalProgress())
+            report = engine.perform_here(request, words, yes_by, Systems(loaded), _TerminalProgress(stop))
         except OperatorError as error:
             click.echo(str(error), err=True)
+            sys.exit(FAILED)
+        except Cancelled as cancelled:
+            click.echo(f"It was stopped at a safe point. {cancelled.left}".rstrip(), err=True)
             sys.exit(FAILED)
     _show(report, as_json=as_json, details=details)
 
@@ -234,8 +241,17 @@ def _show(report: Report, *, as_json: bool, details: bool) -> NoReturn:
     sys.exit(FAILED if report.status is Status.FAIL else 0)
 
 
+def _asked_to_stop(stop: threading.Event) -> None:
+    stop.set()
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    click.echo("\nStopping at the next safe point; Ctrl-C again breaks off.", err=True)
+
+
 class _TerminalProgress:
-    """Progress on standard error, where a person watches; nothing where nobody does."""
+    """Progress on standard error, where a person watches; nothing where nobody does. stop: set to have it stopped."""
+
+    def __init__(self, stop: threading.Event | None = None) -> None:
+        self._stop = stop
 
     def step(self, name: str) -> None:
         self._show(f"{name} …")
@@ -244,7 +260,8 @@ class _TerminalProgress:
         self._show(f"{done:,} of {total:,} {unit}")
 
     def checkpoint(self) -> None:
-        return
+        if self._stop and self._stop.is_set():
+            raise Cancelled
 
     def _show(self, text: str) -> None:
         if sys.stderr.isatty():

@@ -27,7 +27,7 @@ from workers.operation import OperatorError
 from workers.outbox import Entry, Limit, Outbox
 from workers.render import is_person
 from workers.settings import Slack
-from workers.state import Phase, Record, Records
+from workers.state import TERMINAL, Phase, Record, Records
 
 THREADS = 4
 IDLE_SECONDS = 1.0
@@ -85,7 +85,7 @@ class Sender:
         if entry is None:
             return wait
         record = self._records.get(entry.record_id)
-        if record is None:
+        if record is None or record.channel == TERMINAL:
             self._outbox.done(entry)
             return 0
         placed = self._placed(entry, record)
@@ -194,7 +194,7 @@ class Sender:
             case "direct":
                 self._client.chat_postMessage(channel=record.requester, text=entry.text)
             case _:
-                self._post(entry, record, thread_ts=record.thread)
+                self._post(entry, record, thread_ts=record.thread, broadcast=entry.kind == "broadcast")
 
     def _announce(self, entry: Entry, record: Record) -> None:
         if record.root_ts is None:
@@ -220,7 +220,7 @@ class Sender:
         except (SlackClientError, HTTPException, OSError, *UNREADABLE) as error:
             _log.warning("no link to a thread", error=type(error).__name__)
 
-    def _post(self, entry: Entry, record: Record, thread_ts: str | None = None) -> str:
+    def _post(self, entry: Entry, record: Record, thread_ts: str | None = None, *, broadcast: bool = False) -> str:
         """Post it unless Slack has it already; its ts."""
         if entry.tried:
             there = self._find(entry, record, thread_ts)
@@ -231,6 +231,7 @@ class Sender:
             text=entry.text,
             blocks=entry.blocks,
             thread_ts=thread_ts,
+            reply_broadcast=broadcast,
             metadata={"event_type": METADATA, "event_payload": {"id": record.id, "number": entry.number}},
             unfurl_links=False,
             unfurl_media=False,

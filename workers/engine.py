@@ -22,7 +22,7 @@ from rq.job import Job
 
 from workers import (
     approvals,
-    audit,
+    counting,
     leaving,
     locks,
     planning,
@@ -39,7 +39,7 @@ from workers.operation import Caller, Cancelled, Operation, OperatorError, Plan,
 from workers.outbox import Outbox, draft
 from workers.queues import SealedJob, queue
 from workers.render import plain, whom
-from workers.state import Phase, Record, Records, Stage, asked, connect, ended, new_id
+from workers.state import TERMINAL, Phase, Record, Records, Stage, connect, new_id
 from workers.systems import Systems, preload
 
 if TYPE_CHECKING:
@@ -89,8 +89,11 @@ def _plan(record: Record, records: Records) -> Phase:
     made: list[Plan] = []
 
     def plan(operation: Operation) -> Report:
-        made.append(operation.plan(_systems()))
-        return Report(title=operation.title, status=Status.OK, summary=made[0].summary)
+        plan = operation.plan(_systems())
+        if plan.estimate_seconds is None:
+            plan = plan.model_copy(update={"estimate_seconds": counting.usual_seconds(_redis(), operation.name)})
+        made.append(plan)
+        return Report(title=operation.title, status=Status.OK, summary=plan.summary)
 
     ended = _attempt(record, plan)
     if not made or ended[0] is not Phase.DONE:
@@ -102,7 +105,9 @@ def _plan(record: Record, records: Records) -> Phase:
         fields |= queues.run_fields(record.operation)
     words = [draft("edit", proposals.proposal(made[0], waits).calling(record.calls))]
     if record.break_glass:
-        words.append(draft("reply", proposals.alarm(record)))
+        words.append(draft("broadcast", proposals.alarm(record)))
+    if phase is Phase.QUEUED and made[0].warnings:
+        words.append(draft("reply", proposals.warned(made[0])))
     words += [draft("file", each) for each in render.files(made[0].title, made[0].attachments)]
     if records.move(record.id, *words, before=Phase.RUNNING, **fields) and phase is Phase.QUEUED:
         queues.enqueue_run(record.id, _redis())
@@ -151,7 +156,9 @@ def _carried_out(operation: Operation, record: Record, signs: Signs) -> Report:
         return perform(operation, systems, progress)
 
 
-def _attempt(record: Record, do: Callable[[Operation], Report]) -> tuple[Phase, str, list[tuple[Kind, str]]]:
+def _attempt(  # noqa: PLR0911 - each way out has its own words
+    record: Record, do: Callable[[Operation], Report]
+) -> tuple[Phase, str, list[tuple[Kind, str]]]:
     try:
         operation = registry.build(record.operation, record.arguments)
         with timeouts.limit(operation.timeout_seconds):
@@ -159,6 +166,10 @@ def _attempt(record: Record, do: Callable[[Operation], Report]) -> tuple[Phase, 
     except Moved as error:
         _log.info("not done: the world has moved", reason=str(error))
         return Phase.FAILED, error.message, thread.failure(record, error.message, error.hint, again=True)
+    except locks.Held as error:
+        _log.info("not done: locked", reason=str(error))
+        words = thread.failure(record, error.message, error.hint, again=True, holder=error.requester)
+        return Phase.FAILED, error.message, words
     except OperatorError as error:
         _log.info("failed", reason=str(error))
         return _failed(record, error.message, error.hint)
@@ -227,10 +238,10 @@ def perform(operation: Operation, systems: Systems, progress: Progress) -> Repor
 
 def perform_here(operation: Operation, words: str, name: str | None, systems: Systems, progress: Progress) -> Report:
     """Run an operation in this process, without Slack. What changes something is done in somebody's `name` only, else
-    its plan is reported; it takes its locks in Redis as any other. Raises OperatorError.
+    its plan is reported; it takes its locks in Redis as any other, and keeps them. Raises OperatorError and Cancelled.
     """
     requester = f"{render.BY_TERMINAL}{name or ''}"
-    caller = Caller(record_id=new_id(), requester=requester, channel="terminal")
+    caller = Caller(record_id=new_id(), requester=requester, channel=TERMINAL)
     operation = operation.asked_by(caller)
     if operation.risk is Risk.READ:
         return perform(operation, systems, progress)
@@ -243,20 +254,29 @@ def perform_here(operation: Operation, words: str, name: str | None, systems: Sy
         arguments=operation.model_dump(mode="json"),
         words=words,
         requester=requester,
-        channel=caller.channel,
+        channel=TERMINAL,
+        phase=Phase.RUNNING,
+        started_at=time.time(),
+        worker=TERMINAL,
+        digest=plan.digest,
     )
-    audit.note(systems.redis, asked(record))
+    records = Records(systems.redis)
+    records.begin_here(record)
     phase, outcome = Phase.FAILED, "it broke off"
     try:
-        with locks.held(systems.redis, record, operation.touches) as taken, locks.kept(taken):
+        with alive(records, record) as signs, locks.held(systems.redis, record, operation.touches) as taken:
+            signs.beside(taken.renew)
             report = perform(operation, systems, progress)
         phase = Phase.FAILED if report.status is Status.FAIL else Phase.DONE
         outcome = report.summary
     except OperatorError as error:
         outcome = error.message
         raise
+    except Cancelled as cancelled:
+        phase, outcome = Phase.CANCELLED, f"stopped at a safe point. {cancelled.left}".rstrip()
+        raise
     finally:
-        audit.note(systems.redis, ended(record, phase, outcome))
+        records.finish(record.id, phase, outcome)
     return report
 
 

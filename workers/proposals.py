@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from workers import buttons
+from workers.health.amounts import duration
 from workers.render import BLOCKS, Block, Message, at, blocks_of, code, paragraphs, plain, section, short, whom
 from workers.state import Phase
 
@@ -55,6 +56,12 @@ def reminder(record: Record) -> Message:
     return Message(text=text, blocks=[section(text)])
 
 
+def warned(plan: Plan) -> Message:
+    """What whoever asked should know of a change that nobody is asked about: its message is soon another one."""
+    lines = [f":warning: {plain(warning)}" for warning in plan.warnings]
+    return Message(text=short(f"{plan.title}: {' '.join(plan.warnings)}"), blocks=paragraphs("\n".join(lines)))
+
+
 def _changes(plan: Plan) -> list[Block]:
     lines = [
         f"{plain(change.what)}: {code(change.before)} → {code(change.after)}"
@@ -71,7 +78,7 @@ def _foot(plan: Plan, record: Record) -> str:
         people = "one person" if record.approvals == 1 else f"{record.approvals} people"
         parts.append(f"needs {people} of {record.approvers}, {_until(record)}")
     if plan.estimate_seconds is not None:
-        parts.append(f"takes about {plan.estimate_seconds:.0f} s")
+        parts.append(f"takes about {duration(max(1.0, plan.estimate_seconds))}")
     if plan.undo:
         parts.append(f"to undo: {plain(plan.undo)}")
     return " · ".join(parts)

@@ -152,9 +152,15 @@ def under_way(words: str, requester: str, step: str, figure: str) -> Message:
     return Message(text=short(f"/mlflow {words}: {step}"), blocks=[section(f"{text} {plain(figure)}".rstrip())])
 
 
-def failed(words: str, requester: str, message: str, hint: str, decided: str = "") -> Message:
-    """The root message of a command that did not do what was asked: why, and what now. decided: who approved it."""
+def failed(  # noqa: PLR0913 - all that is told of it
+    words: str, requester: str, message: str, hint: str, decided: str = "", *, holder: str = ""
+) -> Message:
+    """The root message of a command that did not do what was asked: why, and what now. decided: who approved it.
+    holder: who asked for what stands in its way.
+    """
     lines = [f":x: {code('/mlflow ' + words)} failed: {plain(message)}"]
+    if holder:
+        lines.append(f"That was asked by {whom(holder)}.")
     if hint:
         lines.append(plain(hint))
     lines.append(f"_asked by {whom(requester)}{f', {decided}' if decided else ''}_")

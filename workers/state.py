@@ -28,7 +28,7 @@ from redis.backoff import ExponentialBackoff
 from redis.retry import Retry
 
 from workers import counting
-from workers.audit import NOTE
+from workers.audit import NOTE, note
 from workers.outbox import PREFIX, PUSH, Outbox, draft
 from workers.redaction import cleaned, without_secrets
 
@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 RECORD_SECONDS = 30 * 24 * 3600
 SEEN_SECONDS = 3600
 """Slack retries a delivery three times within an hour (https://docs.slack.dev/apis/events-api/#retries)."""
+TERMINAL = "terminal"
+"""In the place of a channel, and of a worker: of a command that is carried out in a terminal."""
 ALIVE_SECONDS = 15.0
 """A worker that says nothing for so long is gone."""
 
@@ -268,6 +270,15 @@ class Records:
         pipe.execute()
         Outbox(self._redis).push(record.id, draft("root", root))
 
+    def begin_here(self, record: Record) -> None:
+        """Record a command that runs in a terminal: nobody waits for it in Slack, and none of its words go there."""
+        pipe = self._redis.pipeline(transaction=True)
+        pipe.hset(_key(record.id), mapping=_encode(record.model_dump(mode="json")))
+        pipe.expire(_key(record.id), RECORD_SECONDS)
+        note(pipe, asked(record))
+        note(pipe, _moment("started", record, worker=record.worker, digest=record.digest))
+        pipe.execute()
+
     def get(self, record_id: str) -> Record | None:
         """The record, or None where there is none (any more). What only a later version knows of it is left out."""
         fields: dict[Any, Any] = self._redis.hgetall(_key(record_id))
@@ -381,11 +392,6 @@ def asked(record: Record) -> str:
     urgent = {"break_glass": record.break_glass} if record.break_glass else {}
     about = {"words": record.words, "requester": record.requester, "channel": record.channel, **urgent}
     return _moment("asked", record, **about)
-
-
-def ended(record: Record, phase: Phase, outcome: str) -> str:
-    """That it came to its end, for the audit record."""
-    return _moment(phase, record, outcome=without_secrets(outcome))
 
 
 def _moment(what: str, of: Record | str, **more: Any) -> str:

@@ -125,9 +125,14 @@ def _kind(message: render.Message) -> Kind:
     return "picture" if message.in_sight else "file"
 
 
-def failure(record: Record, message: str, hint: str, *, again: bool = False) -> list[tuple[Kind, str]]:
-    """The last words about a record that failed: why, and what now. again: with a button to ask for it again."""
-    words = render.failed(record.words, record.requester, message, hint, _decided(record)).calling(record.calls)
+def failure(
+    record: Record, message: str, hint: str, *, again: bool = False, holder: str = ""
+) -> list[tuple[Kind, str]]:
+    """The last words about a record that failed: why, and what now. again: with a button to ask for it again.
+    holder: who asked for what stands in its way.
+    """
+    words = render.failed(record.words, record.requester, message, hint, _decided(record), holder=holder)
+    words = words.calling(record.calls)
     return [draft("edit", words.and_also(buttons.row(record, buttons.AGAIN)) if again else words)]
 
 
