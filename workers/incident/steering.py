@@ -13,7 +13,7 @@ from workers.incident import account, keeping, paging, timeline
 from workers.incident.urgent import Urgent
 from workers.operation import Change, Facts, Lead, OperatorError, Plan, Report, Risk, Status
 from workers.outbox import Outbox, draft
-from workers.render import Message, plain, section, short, whom
+from workers.render import Message, paragraphs, plain, section, short, whom
 
 if TYPE_CHECKING:
     from workers.incident.keeping import Incident
@@ -109,9 +109,9 @@ class TakeIncident(_OfIncident):
         progress.step("Noting it")
         known = self.open(systems)
         paged = paging.acknowledge(systems, known)
-        self.tell(systems, known, ":raising_hand:", "is on it.", f"PagerDuty {paged}" if paged else "")
+        self.tell(systems, known, ":eyes:", "is on it.", f"PagerDuty {paged}" if paged else "")
         facts = (Facts(items=paging.fact(paged)),) if paged else ()
-        return Report(title=self.title, status=Status.OK, summary="is on it", sections=facts)
+        return Report(title=self.title, status=Status.OK, summary="taken.", sections=facts)
 
 
 class CloseIncident(_OfIncident):
@@ -151,10 +151,9 @@ class CloseIncident(_OfIncident):
         self.tell(
             systems, known, ":white_check_mark:", f"{ending} (after {lasted}).", f"PagerDuty {paged}" if paged else ""
         )
-        over = Message(short(f"The incident is over: {self.outcome}"), [])
-        Outbox(redis).push(
-            known.id, draft("unpin", over), *(draft("file", each) for each in render.files(self.title, [file]))
-        )
+        over = _over(known, caller.requester, self.outcome, lasted)
+        files = [draft("file", each) for each in render.files(self.title, [file])]
+        Outbox(redis).push(known.id, draft("unpin", over), draft("edit", over), *files)
         facts = (("lasted", lasted), ("moments", str(len(said))), *paging.fact(paged))
         return Report(
             title=self.title,
@@ -164,3 +163,13 @@ class CloseIncident(_OfIncident):
             attachments=(file,) if caller.channel == keeping.NOWHERE else (),
             hints=("health",),
         )
+
+
+def _over(incident: Incident, by: str, outcome: str, lasted: str) -> Message:
+    """What its first message says from then on; what there was to press is gone."""
+    lines = (
+        f":white_check_mark: *Incident*, over after {lasted}: {plain(incident.what)}",
+        plain(outcome),
+        f"_Opened by {whom(incident.by)}, closed by {whom(by)}; the account is in the thread._",
+    )
+    return Message(short(f"Incident, over: {incident.what}"), paragraphs("\n".join(filter(None, lines))))
