@@ -35,6 +35,7 @@ def pytest_configure(config):
         os.environ[least_privilege.FOLDER] = tempfile.mkdtemp(prefix="permissions-")
 
 
+@pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session):
     """After all the tests together: the Roles grant what was used, and nothing else. A part of them does not tell."""
     config = session.config
@@ -42,9 +43,11 @@ def pytest_sessionfinish(session):
         return
     folder = Path(os.environ.pop(least_privilege.FOLDER))
     found = least_privilege.differences(least_privilege.granted(ROLES), least_privilege.used(folder))
-    shutil.rmtree(folder)
-    whole = config.args_source is config.ArgsSource.TESTPATHS and not config.option.keyword
-    if whole and config.option.markexpr in {"", "not bench"} and session.exitstatus == pytest.ExitCode.OK:
+    shutil.rmtree(folder, ignore_errors=True)
+    chosen = config.option
+    part = chosen.keyword or chosen.ignore or chosen.ignore_glob or chosen.deselect
+    whole = config.args_source is config.ArgsSource.TESTPATHS and not part
+    if whole and chosen.markexpr in {"", "not bench"} and session.exitstatus == pytest.ExitCode.OK:
         say = config.pluginmanager.get_plugin("terminalreporter").write_line
         say("")
         for sentence in found or ["The Roles grant exactly what these tests used."]:

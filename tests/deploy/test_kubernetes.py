@@ -229,7 +229,9 @@ def test_the_probes_over_http_go_to_a_port_that_is_named(kubectl, tmp_path):
     documents = list(yaml.safe_load_all(done.stdout))
     for name, template in pods(documents).items():
         container = template["spec"]["containers"][0]
-        if name != "mlflow-ops-redis":
+        if name in {"mlflow-ops-bot", "mlflow-ops-scheduler"}:
+            (port,) = [each["value"] for each in container["env"] if each["name"] == "MLFLOW_OPS_METRICS_PORT"]
+            assert int(port) == container["ports"][0]["containerPort"]
             assert container["readinessProbe"]["httpGet"]["port"] == container["ports"][0]["name"] == "metrics"
             assert "exec" not in container["readinessProbe"]
             assert container["livenessProbe"]["httpGet"]["path"] == "/healthz"

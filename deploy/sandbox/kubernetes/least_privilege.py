@@ -7,6 +7,7 @@ User-Agent (a WebSocket for a program in a pod has none); what that account may 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import secrets
@@ -73,7 +74,8 @@ class Used:
             found = Permission(verb, wanted.group, wanted.full_resource, wanted.name, not wanted.namespace)
             if found not in self._seen:
                 self._seen.add(found)
-                with self._file.open("a", encoding="utf-8") as file:
+                # The tests may have ended, and their folder gone, while a part is still running.
+                with contextlib.suppress(FileNotFoundError), self._file.open("a", encoding="utf-8") as file:
                     file.write(json.dumps(asdict(found)) + "\n")
 
 
