@@ -16,12 +16,13 @@ from typing import Any
 import structlog
 from slack_bolt import App
 
-from bot import sender, slash
+from bot import publishing, sender, slash
 from bot.buttons import Buttons
 from bot.choosing import Choosing
 from bot.client import TIMEOUT_SECONDS, web_client
 from bot.directory import Directory, groups_of
 from bot.draining import Draining, serving, until_idle
+from bot.home import Home
 from bot.http import BODY_BYTES, Delivered, wsgi
 from commands import grammar
 from workers.settings import Settings
@@ -58,6 +59,7 @@ class Bot:
         listener = slash.listener(settings.ops, records, self._directory.members)
         self.app.command(slash.COMMAND)(choosing.around(listener))
         Buttons(settings.ops, redis, self._directory.members, web_client(settings, patient=False)).listen(self.app)
+        Home(settings.ops, redis, self._directory.members, web_client(settings, patient=False)).listen(self.app)
 
     def start(self) -> None:
         """Read the user groups and begin to send. Raises nothing where Slack or Redis is away: it tries again."""
@@ -65,6 +67,8 @@ class Bot:
         self._directory.keep_fresh(self._stop)
         clients = (web_client(self._settings, patient=False) for _ in range(sender.THREADS))
         self._senders = sender.start(clients, connect(self._settings), self._settings.ops.slack, self._stop)
+        client, members = web_client(self._settings, patient=False), self._directory.members
+        self._senders.append(publishing.start(client, connect(self._settings), self._settings.ops, members, self._stop))
 
     def close(self) -> None:
         """Finish what is in hand."""

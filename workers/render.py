@@ -30,7 +30,7 @@ MESSAGE_TEXT = 12_000
 DETAIL_MESSAGES = 4
 """What needs more messages than these becomes a file."""
 
-_EMOJI = {
+EMOJI = {
     Status.OK: ":white_check_mark:",
     Status.WARN: ":warning:",
     Status.FAIL: ":x:",
@@ -68,13 +68,14 @@ def whom(requester: str) -> str:
     return f"<@{requester}>"
 
 
-def at(moment: float | None) -> str:
+def at(moment: float | None, shown: str = "{time}") -> str:
     """A time of day, which Slack shows in the reader's own (docs.slack.dev/messaging/formatting-message-text).
 
-    moment: seconds since the epoch.
+    moment: seconds since the epoch. shown: Slack's words for how, such as {date_short_pretty}.
     """
     whole = int(moment or 0)
-    return f"<!date^{whole}^{{time}}|{datetime.fromtimestamp(whole, UTC):%H:%M} UTC>"
+    day = "%d %b " if "date" in shown or "ago" in shown else ""
+    return f"<!date^{whole}^{shown}|{datetime.fromtimestamp(whole, UTC):{day}%H:%M} UTC>"
 
 
 def called(ids: tuple[str, ...]) -> str:
@@ -177,7 +178,7 @@ def root(report: Report, words: str, requester: str, decided: str = "", *, to_do
     """A finished report in the channel: the verdict, then one line per check, worst first. decided: who approved it.
     to_do: blocks that stand above its foot.
     """
-    headline = f"{_EMOJI[report.status]} *{plain(report.title)}*: {plain(report.summary)}"
+    headline = f"{EMOJI[report.status]} *{plain(report.title)}*: {plain(report.summary)}"
     if report.lead:
         return _read_at_once(report, headline, words, requester, to_do)
     lines = [_check_line(check) for check in report.checks]
@@ -255,7 +256,7 @@ def _as_file(report: Report) -> Message:
 
 def _check_line(check: Check) -> str:
     figure = f" {plain(check.figure)}" if check.figure else ""
-    return f"{_EMOJI[check.status]} *{plain(check.title)}*{figure} — {plain(check.sentence)}"
+    return f"{EMOJI[check.status]} *{plain(check.title)}*{figure} — {plain(check.sentence)}"
 
 
 def _check_blocks(check: Check) -> Iterator[Block]:
@@ -273,7 +274,7 @@ def blocks_of(shown: Section) -> Iterator[Block]:
         case Facts(items=items):
             yield from paragraphs("\n".join(f"{plain(name)}: {plain(value)}" for name, value in items))
         case Links(items=items):
-            yield from paragraphs("\n".join(f"<{_address(url)}|{_label(name)}>" for name, url in items))
+            yield from paragraphs("\n".join(link(name, url) for name, url in items))
         case Table():
             yield from _literal(_columns(shown))
         case Text(text=text, literal=True):
@@ -282,12 +283,10 @@ def blocks_of(shown: Section) -> Iterator[Block]:
             yield from paragraphs(plain(text))
 
 
-def _address(url: str) -> str:
-    return escape(url).replace("|", "%7C")
-
-
-def _label(name: str) -> str:
-    return escape(" ".join(name.split())).replace("|", "\u00a6")
+def link(name: str, url: str) -> str:
+    """A place to go to."""
+    label = escape(" ".join(name.split())).replace("|", "\u00a6")
+    return f"<{escape(url).replace('|', '%7C')}|{label}>"
 
 
 def _columns(table: Table) -> list[str]:

@@ -3,6 +3,7 @@
     mlflow-ops:record:<id>        hash, one JSON value per field; kept for 30 days
     mlflow-ops:record:<id>:claim  hash: which worker runs each stage of it, how it ended; each written once
     mlflow-ops:record:<id>:alive  there while its worker lives
+    mlflow-ops:record:<id>:step   JSON: what it is doing, and how far it is with it
     mlflow-ops:open               sorted set: the ids of those that have not ended → when they were accepted
     mlflow-ops:recent             sorted set: the latest thousand → when they were accepted
     mlflow-ops:seen:<delivery>    a delivery that was accepted already (Slack delivers again when in doubt)
@@ -33,6 +34,8 @@ from workers.outbox import PREFIX, PUSH, Outbox, draft
 from workers.redaction import cleaned, without_secrets
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from workers.outbox import Kind
     from workers.render import Message
     from workers.settings import Settings
@@ -42,6 +45,7 @@ SEEN_SECONDS = 3600
 """Slack retries a delivery three times within an hour (https://docs.slack.dev/apis/events-api/#retries)."""
 TERMINAL = "terminal"
 """In the place of a channel, and of a worker: of a command that is carried out in a terminal."""
+STEP_SECONDS = 24 * 3600
 ALIVE_SECONDS = 15.0
 """A worker that says nothing for so long is gone."""
 
@@ -301,6 +305,24 @@ class Records:
         """The ids of the latest, newest first."""
         ids: Any = self._redis.zrange(_RECENT, 0, max(0, number - 1), desc=True)
         return [member.decode() for member in ids]
+
+    def pick(self, record_ids: Sequence[str], *fields: str) -> list[tuple[Any, ...]]:
+        """Some fields of many records, in one call; None where there is none."""
+        pipe = self._redis.pipeline(transaction=False)
+        for record_id in record_ids:
+            pipe.hmget(_key(record_id), fields)
+        return [tuple(json.loads(each) if each else None for each in found) for found in pipe.execute()]
+
+    def tell_step(self, record_id: str, step: str, figure: str = "", share: float | None = None) -> None:
+        """Keep what a running one is doing, for whoever looks from elsewhere. share: 0 to 1."""
+        body = json.dumps(cleaned({"step": step, "figure": figure, "share": share}), ensure_ascii=False)
+        self._redis.set(f"{_key(record_id)}:step", body, ex=STEP_SECONDS)
+
+    def step(self, record_id: str) -> dict[str, Any]:
+        """What `tell_step` kept: step, figure and share; empty where nothing was told."""
+        raw: Any = self._redis.get(f"{_key(record_id)}:step")
+        found: dict[str, Any] = json.loads(raw) if raw else {}
+        return found
 
     def start(self, record_id: str, worker: str, stage: Stage = Stage.RUN, turn: str = "") -> Record | None:
         """Claim a stage of a record: exactly one caller gets it, all others None. turn: the record's, where known."""

@@ -64,7 +64,8 @@ class SlackThread:
     def advance(self, done: int, total: int, unit: str) -> None:
         """See Progress."""
         took = self._monotonic() - self._began
-        self._edit(f"{done:,} of {total:,} {unit}{_pace(done, total, unit, took)}")
+        share = min(1.0, done / total) if total > 0 else None
+        self._edit(f"{done:,} of {total:,} {unit}{_pace(done, total, unit, took)}", share)
 
     def checkpoint(self) -> None:
         """See Progress; Redis is asked at most once in LOOK_SECONDS."""
@@ -81,12 +82,12 @@ class SlackThread:
         if asked:
             raise Cancelled
 
-    def _edit(self, figure: str) -> None:
+    def _edit(self, figure: str, share: float | None) -> None:
         now = self._monotonic()
         if now - self._edited >= EDIT_SECONDS:
-            self._show(figure)
+            self._show(figure, share)
 
-    def _show(self, figure: str) -> None:
+    def _show(self, figure: str, share: float | None = None) -> None:
         self._edited = self._monotonic()
         message = render.under_way(self._record.words, self._record.requester, self._step, figure)
         message = message.calling(self._record.calls)
@@ -94,6 +95,8 @@ class SlackThread:
             message = message.and_also(buttons.row(self._record, buttons.CANCEL))
         try:
             self._outbox.push(self._record.id, draft("edit", message))
+            if self._records is not None:
+                self._records.tell_step(self._record.id, self._step, figure, share)
         except RedisError as error:
             _log.warning("progress could not be shown", error=type(error).__name__)
 

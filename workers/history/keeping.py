@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
+from workers.operation import Status
 from workers.outbox import PREFIX
 from workers.redaction import cleaned
 
@@ -35,18 +36,20 @@ MOST_FIGURES: Final = 100
 _RAW: Final = PREFIX + "history:raw"
 _DAYS: Final = PREFIX + "history:days"
 _DAY: Final = timedelta(days=1)
+_LATEST: Final = 24
 
 
 @dataclass(frozen=True)
 class Sample:
     """One health run. figures: by check and name ("postgres.size_bytes"); notes: what is not a number, likewise;
-    verdicts: by check.
+    verdicts: by check; sentences: what was said of those that are not well.
     """
 
     at: datetime
     figures: dict[str, float]
     notes: dict[str, tuple[str, ...]] = field(default_factory=dict)
     verdicts: dict[str, str] = field(default_factory=dict)
+    sentences: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -79,7 +82,8 @@ def sample(checks: Iterable[Check], at: datetime) -> Sample:
         for name, said in check.notes.items()
     }
     kept = dict(list(figures.items())[:MOST_FIGURES])
-    return Sample(at, kept, notes, {check.name: check.status.value for check in every})
+    ill = {check.name: check.sentence[:NOTE_CHARACTERS] for check in every if check.status is not Status.OK}
+    return Sample(at, kept, notes, {check.name: check.status.value for check in every}, ill)
 
 
 class History:
@@ -95,6 +99,7 @@ class History:
             "figures": {name: _short(value) for name, value in made.figures.items()},
             "notes": {name: list(said) for name, said in made.notes.items()},
             "verdicts": made.verdicts,
+            **({"sentences": made.sentences} if made.sentences else {}),
         }
         pipe = self._redis.pipeline(transaction=True)
         pipe.zadd(_RAW, {json.dumps(cleaned(body), ensure_ascii=False, separators=(",", ":")): made.at.timestamp()})
@@ -141,8 +146,12 @@ class History:
 
     def figures(self) -> list[str]:
         """The names of all figures of the latest runs, in order."""
-        raw: Any = self._redis.zrange(_RAW, -24, -1)
-        return sorted({name for each in raw for name in json.loads(each)["figures"]})
+        return sorted({name for each in self.latest() for name in each.figures})
+
+    def latest(self) -> list[Sample]:
+        """The latest runs (two dozen: a day's, where the clock alone asks), oldest first."""
+        raw: Any = self._redis.zrange(_RAW, -_LATEST, -1)
+        return [_sample(json.loads(each)) for each in raw]
 
     def _sum_up(self, known: set[str], now: datetime) -> None:
         today = now.astimezone(UTC).date()
@@ -184,6 +193,7 @@ def _sample(body: dict[str, Any]) -> Sample:
         figures=body["figures"],
         notes={name: tuple(said) for name, said in body["notes"].items()},
         verdicts=body["verdicts"],
+        sentences=body.get("sentences", {}),
     )
 
 
