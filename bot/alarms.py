@@ -9,6 +9,7 @@ Many groups at once share one message (a storm), and during maintenance a note i
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from commands import fitting, grammar, policy
-from workers import maintenance, render
+from workers import audit, maintenance, render
 from workers.alerts import group as groups
 from workers.alerts import words
 from workers.alerts.group import Crowd, Group
@@ -24,6 +25,7 @@ from workers.alerts.keeping import ATTEMPTS, Busy, Keeping, Said
 from workers.alerts.show import AlertsList
 from workers.operation import Operation
 from workers.outbox import draft
+from workers.redaction import cleaned
 from workers.state import RECORD_SECONDS, Phase, Record, Records, new_id
 
 if TYPE_CHECKING:
@@ -57,7 +59,8 @@ class Alarms:
                 self._keeping.heard_of(group, now)
                 break
             records = () if known and group.records == known.records else self._new_records(group)
-            if self._keeping.swap(raw, group, now, records, *self._said(group, known, records)):
+            said = self._said(group, known, records)
+            if self._keeping.swap(raw, group, now, records, *said, moment=_moment(group, known)):
                 break
         else:
             raise Busy
@@ -74,7 +77,8 @@ class Alarms:
                 now = self._clock()
                 group = self._placed(known.model_copy(update={"crowd": ""}), now)
                 records = self._new_records(group)
-                if not self._keeping.swap(raw, group, now, records, *self._said(group, None, records)):
+                said = self._said(group, None, records)
+                if not self._keeping.swap(raw, group, now, records, *said, moment=_moment(group, None)):
                     continue
                 self._beside(group, now)
                 released.append(group_id)
@@ -189,3 +193,17 @@ class Alarms:
             names={},
         )
         return crowd, records
+
+
+def _moment(group: Group, known: Group | None) -> str:
+    """What the audit record, and with it an open incident, keeps of a change; nothing of one alert among many."""
+    if group.crowd:
+        return ""
+    if known is None or group.times > known.times:
+        what = audit.ALERT
+    elif known.over is None and group.over is not None:
+        what = audit.ALERT_RESOLVED
+    else:
+        return ""
+    text = f"{group.name}: {group.summary}" if group.summary else group.name
+    return json.dumps(cleaned({"what": what, "id": group.id, "text": text}), ensure_ascii=False)

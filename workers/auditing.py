@@ -109,6 +109,8 @@ def gathered(entries: Iterable[Entry]) -> dict[str, Told]:
     """The commands that entries tell of, by their records' ids."""
     found: dict[str, Told] = {}
     for entry in entries:
+        if entry.event.get("what") in {audit.ALERT, audit.ALERT_RESOLVED}:
+            continue
         at = int(entry.id.partition("-")[0]) / 1000
         told = found.setdefault(str(entry.event.get("id", entry.id)), Told(asked_at=at))
         _learn(told, entry.event, at)

@@ -20,13 +20,14 @@ from bot import alerts, silencing
 from bot.alarms import Alarms
 from bot.alerts import app, authorised
 from commands import fitting, grammar
-from workers import maintenance, render, settings
+from workers import audit, maintenance, render, settings
 from workers.alerts import group as groups
 from workers.alerts import keeping
 from workers.alerts.group import identify
 from workers.alerts.keeping import KEEP_SECONDS, Keeping
 from workers.alerts.notification import FINGERPRINTS, Garbage, read
 from workers.alerts.silence import AlertsSilence
+from workers.auditing import gathered
 from workers.operation import AlreadySo, OperatorError
 from workers.outbox import Outbox
 from workers.settings import Ops, SettingsError
@@ -250,6 +251,16 @@ def test_a_group_fires_and_is_resolved_in_one_message(post, redis, slack, clock)
     assert "Silence" not in slack.last(root)
     assert len(slack.replies(root)) == 1
     assert slack.roots() == [root]
+
+
+def test_the_audit_record_keeps_that_it_fired_and_that_it_is_over(post, redis):
+    one = alert()
+    for body in (notification(one), notification(one), notification(*resolved(one))):
+        post(body)
+    kept = [each.event for each in audit.entries(redis) if each.event["id"] == group(redis).id]
+    assert [each["what"] for each in kept] == ["alert", "alert-resolved"]
+    assert kept[0]["text"].startswith("MLflowDown")
+    assert group(redis).id not in gathered(audit.entries(redis))
 
 
 def test_what_is_delivered_again_has_no_second_effect(post, redis, slack, clock):

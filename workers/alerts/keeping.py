@@ -20,6 +20,7 @@ from pydantic import BaseModel
 
 from workers.alerts import words
 from workers.alerts.group import Crowd, Group, Silence
+from workers.audit import NOTE
 from workers.operation import OperatorError
 from workers.outbox import PREFIX, PUSH, draft
 from workers.state import RECORD_SECONDS, Record, Records
@@ -41,11 +42,13 @@ ATTEMPTS: Final = 60
 _PLACE: Final = PREFIX + "alerts:"
 _SWAP: Final = (
     PUSH
+    + NOTE
     + f"local records, record_keep = '{PREFIX}record:', {RECORD_SECONDS}\n"
     + """
 if (redis.call('GET', KEYS[1]) or '') ~= ARGV[1] then return 0 end
 redis.call('SET', KEYS[1], ARGV[2], 'EX', ARGV[3])
-local i = 6
+if ARGV[6] ~= '' then note(ARGV[6]) end
+local i = 7
 for _ = 1, tonumber(ARGV[5]) do
   local key, number = records .. ARGV[i], tonumber(ARGV[i + 1])
   for f = i + 2, i + 1 + number, 2 do redis.call('HSET', key, ARGV[f], ARGV[f + 1]) end
@@ -101,10 +104,20 @@ class Keeping:
         found = (self.group(each.decode())[1] for each in ids)
         return [group for group in found if group is not None]
 
-    def swap(self, raw: str, kept: Group | Crowd, now: float, records: tuple[Record, ...], *said: Said) -> bool:
-        """Write it together with new records and words, unless it is no longer as `raw` was; then False."""
+    def swap(
+        self,
+        raw: str,
+        kept: Group | Crowd,
+        now: float,
+        records: tuple[Record, ...],
+        *said: Said,
+        moment: str = "",
+    ) -> bool:
+        """Write it together with new records, words and a moment of the audit record, unless it is no longer as `raw`
+        was; then False.
+        """
         name = f"{'group' if isinstance(kept, Group) else 'crowd'}:{kept.id}"
-        about: list[Any] = [raw, kept.model_dump_json(), KEEP_SECONDS, now, len(records)]
+        about: list[Any] = [raw, kept.model_dump_json(), KEEP_SECONDS, now, len(records), moment]
         for record in records:
             about += [record.id, len(record.fields), *record.fields]
         about += [part for record_id, each in said for part in (record_id, *each)]

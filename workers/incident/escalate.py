@@ -26,7 +26,7 @@ from workers.operation import Change, Facts, Offer, OperatorError, Plan, Report,
 from workers.outbox import Outbox, draft
 from workers.render import Message, plain, section, short, whom
 from workers.settings import SettingsError
-from workers.state import Phase, Record, Records
+from workers.state import TERMINAL, Phase, Record, Records
 
 if TYPE_CHECKING:
     from workers.operation import Progress
@@ -91,11 +91,11 @@ class Escalate(Urgent):
         paged = paging.trigger(systems, incident, self.what, caller.requester)
         if incident.id != mine.id:
             return self._added(incident, systems, paged)
-        elsewhere = Records(redis).get(mine.id) is None
-        if elsewhere and mine.channel != keeping.NOWHERE:
+        elsewhere = caller.channel == TERMINAL and mine.channel != TERMINAL
+        if elsewhere:
             self._begin_thread(mine, systems)
         report = self._report(mine, systems, progress, paged)
-        if elsewhere and mine.channel != keeping.NOWHERE:
+        if elsewhere:
             record = Records(redis).get(mine.id)
             assert record is not None
             Records(redis).update(mine.id, offers=[offer.command for offer in report.offers])

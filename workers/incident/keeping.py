@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict
 
 from workers import audit
 from workers.outbox import PREFIX
+from workers.state import TERMINAL
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 
 _KEY: Final = PREFIX + "incident:"
 _CHANNELS: Final = PREFIX + "incidents"
-NOWHERE: Final = "terminal"
 
 _OPEN = """
 if not redis.call('SET', KEYS[1], ARGV[1], 'NX') then return 0 end
@@ -59,9 +59,9 @@ class Incident(BaseModel):
 
 def place(caller: Caller | None, ops: Ops) -> str:
     """The channel whose incident somebody means: where they ask, or, from a terminal, the first of ops.yaml."""
-    if caller is not None and caller.channel != NOWHERE:
+    if caller is not None and caller.channel != TERMINAL:
         return caller.channel
-    return ops.channels[0] if ops.channels else NOWHERE
+    return ops.channels[0] if ops.channels else TERMINAL
 
 
 def current(redis: Redis, channel: str) -> Incident | None:

@@ -14,6 +14,7 @@ from workers.incident.urgent import Urgent
 from workers.operation import Change, Facts, Lead, OperatorError, Plan, Report, Risk, Status
 from workers.outbox import Outbox, draft
 from workers.render import Message, paragraphs, plain, section, short, whom
+from workers.state import TERMINAL
 
 if TYPE_CHECKING:
     from workers.incident.keeping import Incident
@@ -160,7 +161,7 @@ class CloseIncident(_OfIncident):
             status=Status.OK,
             summary=f"{known.what}: {self.outcome or 'it is over'}. Its thread has the account.",
             sections=(Facts(items=facts),),
-            attachments=(file,) if caller.channel == keeping.NOWHERE else (),
+            attachments=(file,) if caller.channel == TERMINAL else (),
             hints=("health",),
         )
 

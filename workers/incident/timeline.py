@@ -74,7 +74,7 @@ def told(entries: Iterable[Entry], redis: Redis) -> Iterator[Line]:
         at, what, key = int(entry.id.partition("-")[0]) / 1000, str(event.get("what", "")), str(event.get("id", ""))
         if what == "asked":
             asked[key] = _command(key, event, redis)
-        elif what in {"alert", "alert-resolved"}:
+        elif what in {audit.ALERT, audit.ALERT_RESOLVED}:
             yield Line(at, f"{what.replace('-', ' ')}: {event.get('text', '')}"[:_OUTCOME_CHARACTERS], entry=entry.id)
             continue
         elif key not in asked:
@@ -122,7 +122,6 @@ def _command(key: str, event: dict[str, Any], redis: Redis) -> _Command | None:
     record = Records(redis).get(key)
     words = str(event.get("words") or (record.words if record else ""))
     requester = str(event.get("requester") or (record.requester if record else ""))
-    # What is asked for in a terminal leaves no record.
     operation = (
         record.operation
         if record
