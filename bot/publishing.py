@@ -18,7 +18,7 @@ import hashlib
 import json
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
@@ -52,9 +52,10 @@ ANYWAY_SECONDS: Final = 300.0
 """Roles change, and health is checked in terminals, without a moment in the audit record."""
 PER_MINUTE: Final = 80
 """Tier 4 begins at a hundred a minute (https://docs.slack.dev/apis/web-api/rate-limits)."""
-LISTEN_SECONDS: Final = 5.0
+LISTEN_SECONDS: Final = 1.0
 AWAY_SECONDS: Final = 5.0
 _VIEW_SECONDS: Final = 24 * 3600
+_LIMIT: Final = Limit("views.publish", every=60 / PER_MINUTE, burst=10)
 
 _OPEN: Final = PREFIX + "home:open"
 _DUE: Final = PREFIX + "home:due"
@@ -80,10 +81,11 @@ def opened(redis: Redis, user: str, view_hash: str, now: float) -> None:
 
 @dataclass(frozen=True)
 class _Shown:
-    """What Slack shows of a person's Home."""
+    """What Slack shows of a person's Home, and since when."""
 
     hash: str = ""
     digest: str = ""
+    at: float = 0.0
 
     @classmethod
     def of(cls, redis: Redis, user: str) -> _Shown:
@@ -104,6 +106,7 @@ class Publisher:
         self._clock = clock
         self._outbox = Outbox(redis, clock=clock)
         self._heard: dict[str, str] = {}
+        self._pause_until = 0.0
 
     def serve(self, stop: threading.Event) -> None:
         """Publish until `stop` is set; while Redis is away, look again each second."""
@@ -140,7 +143,7 @@ class Publisher:
         first: Any = self._redis.zrange(_DUE, 0, 0, withscores=True)
         if not first:
             return LISTEN_SECONDS
-        user, due = first[0][0].decode(), float(first[0][1])
+        user, due = first[0][0].decode(), max(float(first[0][1]), self._pause_until)
         if due > self._clock():
             return max(0.001, due - self._clock())
         if self._redis.zrem(_DUE, user):
@@ -148,31 +151,36 @@ class Publisher:
         return 0.0
 
     def _draw(self, user: str) -> None:
-        person, now = Person(user, self._ops, self._members), self._clock()
+        now = self._clock()
+        if (self._redis.zscore(_OPEN, user) or 0.0) <= now - OPEN_SECONDS:
+            return
+        person = Person(user, self._ops, self._members)
         may_look, moment = not person.stranger(), datetime.fromtimestamp(now, UTC)
         seen = overview(self._redis, self._ops, user, moment) if may_look else None
         view = home_page.view(person, seen, moment)
         digest = hashlib.sha256(json.dumps(view, sort_keys=True).encode()).hexdigest()
         shown = _Shown.of(self._redis, user)
-        again = STEP_SECONDS if seen and seen.running else ANYWAY_SECONDS
-        if digest != shown.digest:
-            wait = self._outbox.allowance([*_limits(user)])
-            if not wait:
-                wait = self._published(user, view, _Shown(shown.hash, digest))
-            if wait:
-                self._later(user, wait)
-                return
-        if may_look and (self._redis.zscore(_OPEN, user) or 0.0) > now - OPEN_SECONDS:
-            self._later(user, again)
+        wait = 0.0 if digest == shown.digest else self._published(user, view, _Shown(shown.hash, digest, shown.at))
+        if wait:
+            self._later(user, wait)
+        elif may_look:
+            self._later(user, STEP_SECONDS if seen and seen.running else ANYWAY_SECONDS)
 
     def _published(self, user: str, view: dict[str, Any], shown: _Shown) -> float:
-        """Give it to Slack: 0, or the seconds until it is to be tried again."""
+        """Give it to Slack: 0, or the seconds until this person's Home is to be drawn again."""
+        soon = shown.at + BETWEEN_SECONDS - self._clock()
+        if soon > 0:
+            return soon
+        wait = self._outbox.allowance([_LIMIT])
+        if wait:
+            self._pause_until = self._clock() + wait
+            return 0.001
         try:
             answer: Any = self._client.views_publish(user_id=user, view=view, hash=shown.hash or None)
         except (SlackClientError, OSError, *UNREADABLE) as error:
             return self._after(error, user)
-        body = json.dumps({"hash": answer["view"]["hash"], "digest": shown.digest})
-        self._redis.set(_view(user), body, ex=_VIEW_SECONDS)
+        known = _Shown(answer["view"]["hash"], shown.digest, self._clock())
+        self._redis.set(_view(user), json.dumps(asdict(known)), ex=_VIEW_SECONDS)
         counting.slack_called(self._redis, "home", "ok")
         return 0.0
 
@@ -190,7 +198,7 @@ class Publisher:
             return 0.0
         wait = max(answer.after_seconds, AWAY_SECONDS)
         if answer.limited:
-            self._outbox.used_up(next(iter(_limits(user))), wait)
+            self._outbox.used_up(_LIMIT, wait)
         return wait
 
     def _out_of_date(self) -> None:
@@ -214,11 +222,6 @@ def start(client: WebClient, redis: Redis, ops: Ops, members: Members, stop: thr
     thread = threading.Thread(target=publisher.serve, args=(stop,), name="homes", daemon=True)
     thread.start()
     return thread
-
-
-def _limits(user: str) -> tuple[Limit, Limit]:
-    everybody = Limit("views.publish", every=60 / PER_MINUTE, burst=10)
-    return everybody, Limit(f"views.publish:{user}", every=BETWEEN_SECONDS)
 
 
 def _view(user: str) -> str:
