@@ -8,6 +8,7 @@ scheduler's sweep where both do. Nothing is retried: only what nobody has begun 
 from __future__ import annotations
 
 import os
+import shlex
 import time
 import uuid
 from functools import cache
@@ -209,7 +210,7 @@ def perform_here(operation: Operation, words: str, name: str | None, systems: Sy
         return perform(operation, systems, progress)
     plan = operation.plan(systems)
     if name is None:
-        return planning.shown(plan).model_copy(update={"hints": (f"{words} --yes-by NAME",)})
+        return planning.shown(plan, do=f"mlflow-ops run {shlex.quote(words)} --yes-by NAME")
     record = Record(
         operation=operation.name,
         arguments=operation.model_dump(mode="json"),

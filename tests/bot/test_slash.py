@@ -1,10 +1,12 @@
 """Every command gets its own clear words: accepted, refused, or not understood."""
 
 import pytest
+from slack_sdk import WebClient
 
 from bot import slash
+from bot.buttons import Buttons
 from workers.settings import Ops, load
-from workers.state import Records, connect
+from workers.state import Record, Records, connect
 
 OPS = Ops.model_validate({"channels": ["C0OPS"], "roles": {"viewer": {"users": ["U0VERA"]}}})
 
@@ -67,3 +69,11 @@ def test_with_redis_away_the_sender_is_told_at_once(free_port):
     away = connect(load({"REDIS_URL": f"redis://127.0.0.1:{free_port}/0"}), answer_within_seconds=1.0)
     command = {"user_id": "U0VERA", "channel_id": "C0OPS", "text": "health", "trigger_id": "1"}
     assert "my queue (Redis) cannot be reached" in slash.answer(command, OPS, Records(away), lambda _group: frozenset())
+
+
+def test_a_press_that_slack_delivers_twice_asks_once(redis):
+    pressing = Buttons(OPS, redis, lambda _group: frozenset(), WebClient())
+    before = Record(operation="health", arguments={}, words="health", requester="U0VERA", channel="C0OPS")
+    assert pressing.again(before, "U0VERA", "7.8.9") == ""
+    assert pressing.again(before, "U0VERA", "7.8.9") == ""
+    assert len(accepted(redis)) == 1
