@@ -62,7 +62,10 @@ class Bot:
         Home(settings.ops, redis, self._directory.members, web_client(settings, patient=False)).listen(self.app)
 
     def start(self) -> None:
-        """Read the user groups and begin to send. Raises nothing where Slack or Redis is away: it tries again."""
+        """Learn the commands, read the user groups and begin to send. Raises nothing where Slack or Redis is away: it
+        tries again. The commands' modules take a second or more to import: too much of the three that Slack waits.
+        """
+        grammar.load()
         self._directory.refresh()
         self._directory.keep_fresh(self._stop)
         clients = (web_client(self._settings, patient=False) for _ in range(sender.THREADS))

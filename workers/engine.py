@@ -9,6 +9,7 @@ taken up where it stopped when its worker is replaced (see workers.leaving).
 from __future__ import annotations
 
 import os
+import shlex
 import time
 import uuid
 from functools import cache, partial
@@ -247,7 +248,7 @@ def perform_here(operation: Operation, words: str, name: str | None, systems: Sy
         return perform(operation, systems, progress)
     plan = operation.plan(systems)
     if name is None:
-        return planning.shown(plan).model_copy(update={"hints": (f"{words} --yes-by NAME",)})
+        return planning.shown(plan, do=f"mlflow-ops run {shlex.quote(words)} --yes-by NAME")
     record = Record(
         id=caller.record_id,
         operation=operation.name,

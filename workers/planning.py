@@ -27,8 +27,8 @@ class DryRun(Operation):
         return shown(registry.build(self.of, self.arguments).plan(systems))
 
 
-def shown(plan: Plan) -> Report:
-    """A plan as a report."""
+def shown(plan: Plan, *, do: str = "") -> Report:
+    """A plan as a report. do: what would carry it out."""
     sections: list[Section] = []
     if plan.changes:
         rows = tuple((change.what, change.before, change.after) for change in plan.changes)
@@ -39,6 +39,8 @@ def shown(plan: Plan) -> Report:
     told = [("to undo", plan.undo)] if plan.undo else []
     if plan.estimate_seconds is not None:
         told.append(("takes about", duration(max(1.0, plan.estimate_seconds))))
+    if do:
+        told.append(("to do it", do))
     if told:
         sections.append(Facts(items=tuple(told)))
     return Report(
