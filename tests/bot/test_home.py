@@ -303,6 +303,30 @@ def test_what_slack_has_lost_is_drawn_again_though_nothing_changed(stage):
     assert vera.home()["hash"] != before
 
 
+def test_what_slack_does_not_take_now_it_is_given_later(stage, redis):
+    vera = stage.opens("vera")
+    stage.slack.sandbox.fault("ratelimited", method="views.publish", count=1, retry_after=30)
+    stage.draws()
+    assert vera.home() is None
+    assert stage.draws(29) == 0
+    stage.slack.sandbox.away()
+    stage.draws(2)
+    stage.slack.sandbox.away(on=False)
+    stage.draws(publishing.AWAY_SECONDS + 0.1)
+    assert "Nothing was measured yet" in words(vera.home())
+    assert counting.read(redis, counting.SLACK) == {("home", "again"): 2.0, ("home", "ok"): 1.0}
+
+
+def test_what_slack_refuses_is_not_tried_for_ever(stage, redis):
+    vera = stage.opens("vera")
+    stage.slack.sandbox.fault("error", method="views.publish", count=1, error="not_enabled", status=200)
+    assert stage.draws() == 1
+    assert stage.draws(60) == 0
+    waiting(redis)
+    stage.draws()
+    assert "Scale mlflow" in words(vera.home())
+
+
 def test_a_hundred_and_fifty_people_at_once_are_drawn_within_the_tier_that_slack_allows(local_slack, redis):
     people = [{"id": f"U0N{n}", "name": f"n{n}", "real_name": f"N {n}", "email": f"n{n}@x.example"} for n in range(150)]
     everybody = Ops.model_validate({"channels": ["C0OPS"], "roles": {"viewer": {"users": ["*"]}}})

@@ -61,10 +61,12 @@ def test_what_waits_is_approved_at_home_and_the_thread_says_by_whom(people, visi
     omar, vera = people[OMAR], people[VERA]
     name = f"home-{uuid.uuid4().hex[:6]}"
     asks(omar, f"experiments create {name}", ":white_check_mark:")
+    asks(omar, "backup", "read back and compared")
     asks(vera, "health", "MLflow health")
     page = visit(ADA)
     home = page.locator("#main .home")
-    expect(home).to_contain_text("checks", timeout=SECONDS * 1000)
+    expect(home).to_contain_text("The last good set is from Today", timeout=SECONDS * 1000)
+    expect(home).to_contain_text("database, artifacts, config are in s3://", timeout=SECONDS * 1000)
     waits = asks(omar, f"experiments delete {name}", "Waits for approval")
     # Nobody reloads anything: it appears, with what it would do.
     expect(home).to_contain_text(f"/mlflow experiments delete {name}", timeout=SECONDS * 1000)
