@@ -62,10 +62,7 @@ class Bot:
         Home(settings.ops, redis, self._directory.members, web_client(settings, patient=False)).listen(self.app)
 
     def start(self) -> None:
-        """Learn the commands, read the user groups and begin to send. Raises nothing where Slack or Redis is away: it
-        tries again. The commands' modules take a second or more to import: too much of the three that Slack waits.
-        """
-        grammar.load()
+        """Read the user groups and begin to send. Raises nothing where Slack or Redis is away: it tries again."""
         self._directory.refresh()
         self._directory.keep_fresh(self._stop)
         clients = (web_client(self._settings, patient=False) for _ in range(sender.THREADS))

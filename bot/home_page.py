@@ -53,6 +53,8 @@ FIGURES: Final = ("latency", "errors", "database", "storage", "memory", "connect
 _TITLES: Final = {question.name: question.title for question in QUESTIONS}
 _MOST: Final = 8
 _LINES: Final = 15
+_WORDS: Final = 80
+_OUTCOME: Final = 160
 _OLD: Final = timedelta(hours=2)
 """The clock asks each hour by default."""
 _BAR: Final = 10
@@ -224,7 +226,7 @@ def _measured(health: Health, ops: Ops) -> list[str]:
 
 
 def _made(record: Record) -> str:
-    said = f": {plain(_cut(record.outcome))}" if record.outcome else ""
+    said = f": {plain(_cut(record.outcome, _OUTCOME))}" if record.outcome else ""
     return f"{_PHASES[record.phase]} {at(record.ended_at, _WHEN)}, asked by {whom(record.requester)}{said}"
 
 
@@ -269,5 +271,5 @@ def _title(name: str) -> str:
     return plain(_TITLES.get(name, name))
 
 
-def _cut(words: str) -> str:
-    return words if len(words) <= 80 else f"{words[:79]}…"  # noqa: PLR2004 - a line
+def _cut(words: str, most: int = _WORDS) -> str:
+    return words if len(words) <= most else f"{words[: most - 1]}…"

@@ -78,11 +78,11 @@ def overview(redis: Redis, ops: Ops, user: str, now: datetime) -> Overview:
 
     Raises redis.exceptions.RedisError.
     """
-    records = Records(redis)
+    records, history = Records(redis), History(redis)
     still = [each for each in map(records.get, records.open()) if each and each.channel in ops.channels]
     backups, mine = _lately(records, ops, user)
     return Overview(
-        health=health(History(redis).latest()),
+        health=health(history.latest(), history.said()),
         running=tuple(_running(each, records) for each in still if each.phase is not Phase.PENDING and not each.quiet),
         waiting=tuple(each for each in still if each.phase is Phase.PENDING),
         backups=backups,
@@ -97,24 +97,20 @@ def last_channel(records: Records, user: str) -> str:
     return next((str(channel) for requester, channel in known if requester == user), "")
 
 
-def health(runs: Sequence[Sample]) -> Health | None:
-    """From the latest runs, oldest first: the last whole one, and what was asked again since then."""
+def health(runs: Sequence[Sample], said: dict[str, str]) -> Health | None:
+    """From the latest runs, oldest first: the last whole one, and what was asked again since then. said: by check."""
     most = max((len(each.verdicts) for each in runs), default=0)
     if not most:
         return None
     whole = next(number for number in reversed(range(len(runs))) if len(runs[number].verdicts) * 2 > most)
     base = runs[whole]
-    verdicts, sentences, figures = dict(base.verdicts), dict(base.sentences), dict(base.figures)
+    verdicts = dict(base.verdicts)
     for later in runs[whole + 1 :]:
-        for name, verdict in later.verdicts.items():
-            verdicts[name] = verdict
-            sentences[name] = later.sentences.get(name, "")
-    ill = [
-        (name, Status(verdict), sentences.get(name, "")) for name, verdict in verdicts.items() if verdict != Status.OK
-    ]
+        verdicts |= later.verdicts
+    ill = [(name, Status(verdict), said.get(name, "")) for name, verdict in verdicts.items() if verdict != Status.OK]
     ill.sort(key=lambda each: -each[1].severity)
     worst = ill[0][1] if ill else Status.OK
-    return Health(base.at.astimezone(UTC), worst, tuple(ill), len(verdicts), figures)
+    return Health(base.at.astimezone(UTC), worst, tuple(ill), len(verdicts), dict(base.figures))
 
 
 def _running(record: Record, records: Records) -> Running:

@@ -10,6 +10,7 @@ from slack_sdk import WebClient
 from bot import home_page, publishing
 from bot.app import Bot
 from bot.buttons import Buttons
+from bot.home import Home
 from bot.home_page import Person
 from bot.publishing import Publisher
 from commands import grammar, policy
@@ -64,15 +65,17 @@ def waiting(redis, text="scale 9", **fields):
     return accepted(redis, text, phase=Phase.PENDING, stage=Stage.PLAN, **(plan | fields))
 
 
-def checked(at, **ill):
-    """A whole health run; `ill`: what is said by a check that is not well."""
+def checked(redis, at, **ill):
+    """A whole health run is made; `ill`: what is said by a check that is not well."""
     figures = {
         "postgres": {"size_bytes": 11.6 * 2**20},
         "mlflow": {"p95_seconds": 0.09},
         "backup": {"age_seconds": 1200.0, "drill_age_seconds": 86_400.0, "drill_well": 1.0, "restore_seconds": 42.0},
     }
-    return sample(
-        (
+    remembered(
+        redis,
+        at,
+        *(
             Check(
                 name=name,
                 title=name,
@@ -82,14 +85,18 @@ def checked(at, **ill):
             )
             for name in CHECKS
         ),
-        at,
     )
+
+
+def remembered(redis, at, *checks):
+    History(redis).keep(sample(checks, at))
+    History(redis).say(checks)
 
 
 @pytest.fixture
 def everything(redis):
     """Something of each kind, as workers leave it."""
-    History(redis).keep(checked(NOW - timedelta(minutes=4), pods="mlflow-0 was restarted <!channel> 3 times."))
+    checked(redis, NOW - timedelta(minutes=4), pods="mlflow-0 was restarted <!channel> 3 times.")
     running = accepted(redis, "backup", phase=Phase.RUNNING)
     progress = SlackThread(Outbox(redis), running, Records(redis), monotonic=iter(range(0, 1000, 5)).__next__)
     progress.step("Artifacts: copying")
@@ -146,16 +153,15 @@ def test_somebody_without_a_role_sees_who_may_and_nothing_else(everything, redis
 
 
 def test_a_red_check_offers_what_helps_to_those_who_may(redis):
-    History(redis).keep(checked(NOW, backup="The last good backup is 3 h old."))
+    checked(redis, NOW, backup="The last good backup is 3 h old.")
     assert "ask-backup" not in actions(seen_by(redis, "U0VERA"))
     assert actions(seen_by(redis, "U0OLEG")).count("ask-backup") == 2
 
 
 def test_what_was_asked_again_since_the_last_whole_check_counts(redis):
-    history = History(redis)
-    history.keep(checked(NOW - timedelta(minutes=30), pods="One is away."))
+    checked(redis, NOW - timedelta(minutes=30), pods="One is away.")
     well = Check(name="pods", title="Pods", status=Status.OK, sentence="They are there.")
-    history.keep(sample((well,), NOW - timedelta(minutes=10)))
+    remembered(redis, NOW - timedelta(minutes=10), well)
     said = words(seen_by(redis, "U0VERA"))
     assert "*All is well*: 11 checks" in said
     assert f"<!date^{int((NOW - timedelta(minutes=30)).timestamp())}^{{ago}}" in said
@@ -163,12 +169,12 @@ def test_what_was_asked_again_since_the_last_whole_check_counts(redis):
 
 def test_old_figures_are_said_to_be_old_and_none_to_be_none(redis):
     assert "Nothing was measured yet" in words(seen_by(redis, "U0VERA"))
-    History(redis).keep(checked(NOW - timedelta(hours=3)))
+    checked(redis, NOW - timedelta(hours=3))
     assert "That is long ago" in words(seen_by(redis, "U0VERA"))
 
 
 def test_forty_of_each_fit_into_a_view_that_slack_takes(redis):
-    History(redis).keep(checked(NOW, **dict.fromkeys(CHECKS, "<!here> *x* " * 300)))
+    checked(redis, NOW, **dict.fromkeys(CHECKS, "<!here> *x* " * 300))
     many = tuple(Change(what=f"<x> {n}", before="`" * 500, after="*" * 500) for n in range(100))
     plan = PLAN.model_copy(update={"changes": many, "warnings": ("w" * 900,) * 50, "summary": "s & < " * 2000})
     for number in range(40):
@@ -297,6 +303,30 @@ def test_what_slack_has_lost_is_drawn_again_though_nothing_changed(stage):
     assert vera.home()["hash"] != before
 
 
+def test_what_slack_does_not_take_now_it_is_given_later(stage, redis):
+    vera = stage.opens("vera")
+    stage.slack.sandbox.fault("ratelimited", method="views.publish", count=1, retry_after=30)
+    stage.draws()
+    assert vera.home() is None
+    assert stage.draws(29) == 0
+    stage.slack.sandbox.away()
+    stage.draws(2)
+    stage.slack.sandbox.away(on=False)
+    stage.draws(publishing.AWAY_SECONDS + 0.1)
+    assert "Nothing was measured yet" in words(vera.home())
+    assert counting.read(redis, counting.SLACK) == {("home", "again"): 2.0, ("home", "ok"): 1.0}
+
+
+def test_what_slack_refuses_is_not_tried_for_ever(stage, redis):
+    vera = stage.opens("vera")
+    stage.slack.sandbox.fault("error", method="views.publish", count=1, error="not_enabled", status=200)
+    assert stage.draws() == 1
+    assert stage.draws(60) == 0
+    waiting(redis)
+    stage.draws()
+    assert "Scale mlflow" in words(vera.home())
+
+
 def test_a_hundred_and_fifty_people_at_once_are_drawn_within_the_tier_that_slack_allows(local_slack, redis):
     people = [{"id": f"U0N{n}", "name": f"n{n}", "real_name": f"N {n}", "email": f"n{n}@x.example"} for n in range(150)]
     everybody = Ops.model_validate({"channels": ["C0OPS"], "roles": {"viewer": {"users": ["*"]}}})
@@ -315,6 +345,14 @@ def test_a_hundred_and_fifty_people_at_once_are_drawn_within_the_tier_that_slack
         told = {each["id"]: slack.person(each["name"]).home() for each in people[::30]}
     assert all(told.values())
     assert counting.read(redis, counting.SLACK) == {("home", "ok"): 150.0}
+
+
+def test_the_messages_tab_is_no_home(redis):
+    home = Home(OPS, redis, members, Silent())
+    home.opened({"type": "app_home_opened", "user": "U0VERA", "tab": "messages"})
+    assert redis.zcard("mlflow-ops:home:due") == 0
+    home.opened({"type": "app_home_opened", "user": "U0VERA", "tab": "home"})
+    assert redis.zcard("mlflow-ops:home:due") == 1
 
 
 # Pressing, over Slack's wire: a press at home is in no channel and has no address to answer to.

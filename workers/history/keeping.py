@@ -2,6 +2,7 @@
 
     mlflow-ops:history:raw    sorted set: one JSON object per run → when it was made, epoch seconds; 14 days of them
     mlflow-ops:history:days   hash: a day (UTC) → how often, sum, least, most and last of each figure; a year of them
+    mlflow-ops:history:said   hash: a check → what it said last
 
 A day's summary is made from its raw runs once it is over, and making it again gives the same: two workers that do so
 at once do no harm, and a day on which nobody looked is made up for within the 14 days. Two health runs of the same
@@ -16,7 +17,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from workers.operation import Status
 from workers.outbox import PREFIX
 from workers.redaction import cleaned
 
@@ -35,6 +35,7 @@ MOST_FIGURES: Final = 100
 
 _RAW: Final = PREFIX + "history:raw"
 _DAYS: Final = PREFIX + "history:days"
+_SAID: Final = PREFIX + "history:said"
 _DAY: Final = timedelta(days=1)
 _LATEST: Final = 24
 
@@ -42,14 +43,13 @@ _LATEST: Final = 24
 @dataclass(frozen=True)
 class Sample:
     """One health run. figures: by check and name ("postgres.size_bytes"); notes: what is not a number, likewise;
-    verdicts: by check; sentences: what was said of those that are not well.
+    verdicts: by check.
     """
 
     at: datetime
     figures: dict[str, float]
     notes: dict[str, tuple[str, ...]] = field(default_factory=dict)
     verdicts: dict[str, str] = field(default_factory=dict)
-    sentences: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -82,8 +82,7 @@ def sample(checks: Iterable[Check], at: datetime) -> Sample:
         for name, said in check.notes.items()
     }
     kept = dict(list(figures.items())[:MOST_FIGURES])
-    ill = {check.name: check.sentence[:NOTE_CHARACTERS] for check in every if check.status is not Status.OK}
-    return Sample(at, kept, notes, {check.name: check.status.value for check in every}, ill)
+    return Sample(at, kept, notes, {check.name: check.status.value for check in every})
 
 
 class History:
@@ -99,7 +98,6 @@ class History:
             "figures": {name: _short(value) for name, value in made.figures.items()},
             "notes": {name: list(said) for name, said in made.notes.items()},
             "verdicts": made.verdicts,
-            **({"sentences": made.sentences} if made.sentences else {}),
         }
         pipe = self._redis.pipeline(transaction=True)
         pipe.zadd(_RAW, {json.dumps(cleaned(body), ensure_ascii=False, separators=(",", ":")): made.at.timestamp()})
@@ -110,6 +108,17 @@ class History:
         pipe.zremrangebyscore(_RAW, "-inf", (made.at - RAW_DAYS * _DAY).timestamp())
         pipe.zremrangebyrank(_RAW, 0, -MOST_RAW - 1)
         pipe.execute()
+
+    def say(self, checks: Iterable[Check]) -> None:
+        """Keep what each check said; of each, the last sentence only."""
+        said = {check.name: cleaned(check.sentence[:NOTE_CHARACTERS]) for check in checks}
+        if said:
+            self._redis.hset(_SAID, mapping=said)  # type: ignore[arg-type]
+
+    def said(self) -> dict[str, str]:
+        """What each check said last, by its name."""
+        raw: Any = self._redis.hgetall(_SAID)
+        return {name.decode(): sentence.decode() for name, sentence in raw.items()}
 
     def samples(self, since: datetime, until: datetime) -> list[Sample]:
         """The runs between two moments, oldest first."""
@@ -193,7 +202,6 @@ def _sample(body: dict[str, Any]) -> Sample:
         figures=body["figures"],
         notes={name: tuple(said) for name, said in body["notes"].items()},
         verdicts=body["verdicts"],
-        sentences=body.get("sentences", {}),
     )
 
 
