@@ -125,8 +125,7 @@ class Home:
         said = home_page.Person(user, self._ops, self._members).stranger()
         if not said:
             try:
-                last = self._last(user)
-                channel = last if last in self._ops.channels else self._ops.channels[0]
+                channel = home_page.usual_channel(self._last(user), self._ops)
                 if windows.opened(self._client, trigger, made(channel)):
                     return
                 said = "Slack does not open a window now; press again."

@@ -8,7 +8,7 @@ outside is escaped, and each list is bounded: Slack takes 100 blocks in a view
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
@@ -76,11 +76,12 @@ _PHASES: Final = {
 
 @dataclass(frozen=True)
 class Person:
-    """For whom it is drawn, and by which rules."""
+    """For whom it is drawn, and by which rules. asked_last: the channel where they typed something last."""
 
     user: str
     ops: Ops
     members: policy.Members
+    asked_last: str = ""
 
     @property
     def role(self) -> str | None:
@@ -98,14 +99,18 @@ class Person:
         wanted = grammar.parse(words)
         if not isinstance(wanted, Operation):
             return False
-        place = channel_for(wanted, "", self.ops)
+        place = channel_for(wanted, self.asked_last, self.ops)
         return policy.refusal(self.user, place, wanted, self.ops, self.members) is None
 
 
-def channel_for(operation: Operation, preferred: str, ops: Ops) -> str:
-    """Where a command from a Home is asked: where it must be, else where this person asked last, else the first."""
-    only = policy.approval(operation, ops).channel
-    return only or (preferred if preferred in ops.channels else ops.channels[0])
+def usual_channel(asked_last: str, ops: Ops) -> str:
+    """Where a command from a Home is asked: where this person asked last, else the first. Some must be elsewhere."""
+    return asked_last if asked_last in ops.channels else ops.channels[0]
+
+
+def channel_for(operation: Operation, asked_last: str, ops: Ops) -> str:
+    """Where this command from a Home is asked: where policy wants it, else in the usual channel."""
+    return policy.approval(operation, ops).channel or usual_channel(asked_last, ops)
 
 
 def view(person: Person, seen: Overview | None, now: datetime) -> dict[str, Any]:
@@ -116,6 +121,7 @@ def view(person: Person, seen: Overview | None, now: datetime) -> dict[str, Any]
 
 
 def _blocks(person: Person, seen: Overview, now: datetime) -> list[Block]:
+    person = replace(person, asked_last=seen.mine[0].channel if seen.mine else "")
     parts = [
         _health(person, seen.health, now),
         _waiting(person, seen.waiting),
@@ -179,7 +185,8 @@ def _running(person: Person, running: tuple[Running, ...]) -> list[Block]:
         text = f"{code('/mlflow ' + record.words)} by {whom(record.requester)} in {_place(record)}\n{state}"
         line = section(f"{text}\n{_bar(each.share)}" if each.share is not None else text)
         refused = policy.refusal_to_cancel(person.user, record, person.ops, person.members)
-        if refused is None and not registry.operations()[record.operation].goes_on:
+        kind = registry.operations().get(record.operation)
+        if refused is None and kind is not None and not kind.goes_on:
             line["accessory"] = buttons.row(record, buttons.CANCEL)["elements"][0]
         blocks.append(line)
     return [*blocks, *_more(len(running))]
@@ -190,8 +197,8 @@ def _asking(person: Person) -> list[Block]:
     if person.may_ask("restore database latest"):
         usual.append(_button(RESTORE, "Restore …"))
     row = {"type": "actions", "elements": [*usual, _button(ANYTHING, "Something else …")]}
-    where = " or ".join(f"<#{each}>" for each in person.ops.channels[:3])
-    return [section(f"*Ask*: it is answered in {where}, as if you had typed it there."), row]
+    where = usual_channel(person.asked_last, person.ops)
+    return [section(f"*Ask*: it is answered in <#{where}>, as if you had typed it there."), row]
 
 
 def _mine(mine: tuple[Record, ...]) -> list[Block]:

@@ -74,7 +74,8 @@ def opened(redis: Redis, user: str, view_hash: str, now: float) -> None:
     pipe = redis.pipeline(transaction=False)
     pipe.zadd(_OPEN, {user: now})
     pipe.zremrangebyrank(_OPEN, 0, -MOST_OPEN - 1)
-    pipe.zadd(_DUE, {user: now}, lt=True)
+    # Before all who only see a change later.
+    pipe.zadd(_DUE, {user: 0.0}, lt=True)
     pipe.xadd(_OPENED, {"user": user}, maxlen=100)
     pipe.execute()
 
@@ -143,14 +144,15 @@ class Publisher:
         first: Any = self._redis.zrange(_DUE, 0, 0, withscores=True)
         if not first:
             return LISTEN_SECONDS
-        user, due = first[0][0].decode(), max(float(first[0][1]), self._pause_until)
-        if due > self._clock():
-            return max(0.001, due - self._clock())
+        user, due = first[0][0].decode(), float(first[0][1])
+        wait = max(due, self._pause_until) - self._clock()
+        if wait > 0:
+            return max(0.001, wait)
         if self._redis.zrem(_DUE, user):
-            self._draw(user)
+            self._draw(user, due)
         return 0.0
 
-    def _draw(self, user: str) -> None:
+    def _draw(self, user: str, due: float) -> None:
         now = self._clock()
         if (self._redis.zscore(_OPEN, user) or 0.0) <= now - OPEN_SECONDS:
             return
@@ -161,7 +163,10 @@ class Publisher:
         digest = hashlib.sha256(json.dumps(view, sort_keys=True).encode()).hexdigest()
         shown = _Shown.of(self._redis, user)
         wait = 0.0 if digest == shown.digest else self._published(user, view, _Shown(shown.hash, digest, shown.at))
-        if wait:
+        if self._pause_until > now:
+            # It keeps its place.
+            self._redis.zadd(_DUE, {user: due}, lt=True)
+        elif wait:
             self._later(user, wait)
         elif may_look:
             self._later(user, STEP_SECONDS if seen and seen.running else ANYWAY_SECONDS)
@@ -174,7 +179,7 @@ class Publisher:
         wait = self._outbox.allowance([_LIMIT])
         if wait:
             self._pause_until = self._clock() + wait
-            return 0.001
+            return wait
         try:
             answer: Any = self._client.views_publish(user_id=user, view=view, hash=shown.hash or None)
         except (SlackClientError, OSError, *UNREADABLE) as error:

@@ -143,6 +143,8 @@ def test_each_role_sees_everything_and_may_press_what_policy_allows(
     assert f":white_check_mark: The last good set is from <!date^{int(NOW.timestamp()) - 240 - 1200}^" in said
     assert "restored in 42 s" in said
     assert "*digest* `/mlflow digest` next <!date^" in said
+    asked_last = "C0SECOND" if user == "U0VERA" else "C0OPS"
+    assert f"*Ask*: it is answered in <#{asked_last}>" in said
     assert ("*Your last commands*" in said) is (user in {"U0VERA", "U0OLEG"})
 
 
