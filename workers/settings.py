@@ -501,11 +501,15 @@ class Environment(BaseModel):
         alias="MLFLOW_OPS_BACKUP_S3_ENDPOINT_URL",
         description="another store, or region, for the backups; else they are where the artifacts are",
     )
-    backup_s3_region: str | None = Field(None, alias="MLFLOW_OPS_BACKUP_S3_REGION")
+    backup_s3_region: str | None = Field(
+        None, alias="MLFLOW_OPS_BACKUP_S3_REGION", description="the region of that store; else AWS_DEFAULT_REGION"
+    )
     backup_s3_access_key_id: str | None = Field(
         None, alias="MLFLOW_OPS_BACKUP_S3_ACCESS_KEY_ID", description="for that store; else the AWS_* ones"
     )
-    backup_s3_secret_access_key: SecretStr | None = Field(None, alias="MLFLOW_OPS_BACKUP_S3_SECRET_ACCESS_KEY")
+    backup_s3_secret_access_key: SecretStr | None = Field(
+        None, alias="MLFLOW_OPS_BACKUP_S3_SECRET_ACCESS_KEY", description="the secret of that key"
+    )
     database_url: Annotated[SecretStr, _starting_with("postgresql://", "postgres://")] | None = Field(
         None, alias="MLFLOW_OPS_DATABASE_URL"
     )

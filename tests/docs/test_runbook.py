@@ -26,6 +26,11 @@ OWN = ("experiments create ", "runs tag ", "runs param ")
 """What is really done: it is to things of the test's own."""
 
 NOTHING_TO_DO = {
+    "alerts list": "refuses connections",
+    "alerts silence 3f2a9c01de --for 2h": "3f2a9c01de|refuses connections",
+    "incident show": "There is no open incident",
+    'incident note "the disk is full"': "There is no open incident",
+    'incident close "the disk was full"': "There is no open incident",
     "maintenance end": "There is no maintenance",
     "recover": "Nothing of MLflow is missing",
     "restore artifacts latest": "are as the backup",

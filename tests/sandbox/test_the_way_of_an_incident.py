@@ -1,6 +1,7 @@
 """An incident over Slack: whoever is on call is pinged, the thread fills, and its end is a file in it."""
 
 import os
+import re
 import urllib.request
 from datetime import UTC, datetime
 from pathlib import Path
@@ -55,11 +56,11 @@ def test_from_a_call_for_help_to_the_account_of_it(sandbox, vera, omar, called, 
     opened = root(vera, "*Incident*: &lt;!channel&gt; nobody can log in")
     assert "On call: " in words(opened)
     assert all(each in words(opened) for each in called.ids)
-    assert opened["pinned_to"] == [OPS_CHANNEL]
+    vera.wait_for(lambda: current(vera, opened).get("pinned_to") == [OPS_CHANNEL] or None, deadline=SECONDS)
     pinged = {each["target"] for each in slack.pings() if each["ts"] == opened["ts"] and each["via"] == "post"}
     assert pinged == {*called.ids, VERA}, "an edit would notify nobody, and what she typed calls nobody"
-    reply(vera, opened, "on call: ")
-    reply(vera, opened, "Logs")
+    for said in (f"on call:? {called.name}", "Logs", "Operations|command"):
+        vera.wait_for(lambda said=said: re.search(said, details(vera, opened, sandbox)), deadline=SECONDS)
     for each in ("PostgreSQL", "MLflow", "Pods"):
         assert each in words(opened)
 
@@ -93,6 +94,13 @@ def test_from_a_call_for_help_to_the_account_of_it(sandbox, vera, omar, called, 
     assert "action_id" not in str(now["blocks"]), "there is nothing left to press"
     assert omar.command(OPS_CHANNEL, "/mlflow schedule resume drill").ok
     root(omar, "drill goes on.")
+
+
+def details(person, message, sandbox):
+    """All that a thread holds: what is long is a file there."""
+    thread = person.thread(OPS_CHANNEL, message["ts"])
+    long = [read(file, sandbox) for each in thread for file in each.get("files", ()) if file["name"].endswith(".txt")]
+    return re.sub(r"[*`]| +(?= )", "", "\n".join([*map(words, thread), *long]))
 
 
 def current(person, message):

@@ -22,7 +22,7 @@ from workers.incident.oncall import on_call
 from workers.incident.urgent import Urgent
 from workers.jobs import Jobs
 from workers.logs.show import Logs
-from workers.operation import Change, Facts, Offer, OperatorError, Plan, Report, Section, Status, Text
+from workers.operation import Change, Check, Facts, Offer, OperatorError, Plan, Report, Section, Status, Text
 from workers.outbox import Outbox, draft
 from workers.render import Message, plain, section, short, whom
 from workers.settings import SettingsError
@@ -153,7 +153,7 @@ class Escalate(Urgent):
             title=self.title,
             status=Status.WARN,
             summary=self.what,
-            checks=health.checks,
+            checks=tuple(_in_short(each) for each in health.checks),
             sections=(facts, *operations, *logs),
             hints=('incident note "…"', "incident show", 'incident close "what it was"'),
             offers=(
@@ -162,6 +162,11 @@ class Escalate(Urgent):
             ),
             pinned=True,
         )
+
+
+def _in_short(check: Check) -> Check:
+    """Of what is well a line is enough: whoever is called reads what is not."""
+    return check.model_copy(update={"details": ()}) if check.status is Status.OK else check
 
 
 def _had(what: str, look: Callable[[], tuple[Section, ...]]) -> tuple[Section, ...]:
