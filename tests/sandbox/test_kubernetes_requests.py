@@ -37,6 +37,7 @@ def api(cluster):
         ("POST", f"{SPACE}/configmaps/some"),
         ("PUT", f"{SPACE}/configmaps"),
         ("PATCH", f"{APPS}/deployments"),
+        ("POST", "/api/v1/configmaps"),
         ("DELETE", "/version"),
         ("PATCH", "/apis"),
     ],
@@ -168,6 +169,54 @@ def test_who_acts_in_the_name_of_somebody_has_only_their_rights(cluster, api):
         (
             f'users "admin" is forbidden: User "{WORKER}" cannot impersonate resource "users" in API group "" at the '
             "cluster scope"
+        ),
+    )
+
+
+AUTHORIZATION = "/apis/authorization.k8s.io/v1"
+
+
+@pytest.mark.parametrize(
+    ("path", "spec", "status", "sentence"),
+    [
+        (
+            f"{AUTHORIZATION}/selfsubjectaccessreviews",
+            {},
+            422,
+            (
+                '.authorization.k8s.io "" is invalid: spec.resourceAttributes: Invalid value: null: exactly one of '
+                "nonResourceAttributes or resourceAttributes must be specified"
+            ),
+        ),
+        (
+            f"{AUTHORIZATION}/subjectaccessreviews",
+            {"resourceAttributes": {"verb": "get", "resource": "pods"}},
+            422,
+            '"" is invalid: spec.user: Invalid value: "": at least one of user or group must be specified',
+        ),
+        (f"{AUTHORIZATION}/selfsubjectrulesreviews", {}, 400, "no namespace on request"),
+        ("/apis/authentication.k8s.io/v1/tokenreviews", {}, 400, "token is required for TokenReview in authentication"),
+    ],
+)
+def test_reviews_that_ask_nothing(api, path, spec, status, sentence):
+    got, _, message = api.message("POST", path, {"spec": spec})
+    assert got == status
+    assert message.endswith(sentence)
+
+
+def test_what_is_settled_stays(api):
+    pod = {"metadata": {"name": "settled"}, "spec": {"containers": [{"name": "a", "image": "busybox:1"}]}}
+    api.good("POST", f"{SPACE}/pods", pod)
+    status, _, message = api.message("PATCH", f"{SPACE}/pods/settled", {"spec": {"nodeName": "elsewhere"}}, MERGE)
+    assert status == 422
+    assert "spec: Forbidden: pod updates may not change fields other than" in message
+    api.good("POST", f"{SPACE}/services", {"metadata": {"name": "settled"}, "spec": {"ports": [{"port": 80}]}})
+    moved = {"spec": {"clusterIPs": ["10.96.9.9"]}}
+    assert api.message("PATCH", f"{SPACE}/services/settled", moved, MERGE)[::2] == (
+        422,
+        (
+            'Service "settled" is invalid: spec.clusterIPs: Invalid value: ["10.96.9.9"]: first value must match '
+            "`clusterIP`"
         ),
     )
 

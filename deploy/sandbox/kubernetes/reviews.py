@@ -5,13 +5,14 @@ These are objects that are created and answered, never stored.
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 
 from deploy.sandbox.kubernetes.access import Attributes, Authorizer
 from deploy.sandbox.kubernetes.identity import Identities, User
 from deploy.sandbox.kubernetes.objects import Object
 from deploy.sandbox.kubernetes.requests import Target
-from deploy.sandbox.kubernetes.status import bad_request
+from deploy.sandbox.kubernetes.status import Cause, bad_request, invalid
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +23,7 @@ class Reviews:
     identities: Identities
 
     def answer(self, target: Target, user: User, body: Object) -> Object:
-        """Return the review with its status. Raises ApiError 400."""
+        """Return the review with its status. Raises ApiError 400, 422."""
         spec = body.get("spec") or {}
         if not isinstance(spec, dict):
             message = "the object provided is unrecognized (must be of type " + target.resource.kind + ")"
@@ -36,17 +37,19 @@ class Reviews:
         if kind == "SelfSubjectReview":
             return review | {"status": {"userInfo": {"username": user.name, "groups": list(user.groups)}}}
         if kind == "TokenReview":
-            return review | {"spec": spec, "status": self._token(str(spec.get("token", "")))}
+            if not spec.get("token"):
+                raise bad_request("token is required for TokenReview in authentication")
+            return review | {"spec": spec, "status": self._token(str(spec["token"]))}
         if kind == "SelfSubjectRulesReview":
-            return review | {"spec": {}, "status": self._rules(user, str(spec.get("namespace", "")))}
+            if not spec.get("namespace"):
+                raise bad_request("no namespace on request")
+            return review | {"spec": {}, "status": self._rules(user, str(spec["namespace"]))}
+        _check_access(spec, of_oneself=kind == "SelfSubjectAccessReview")
         asked = user if kind == "SelfSubjectAccessReview" else _other(spec)
         return review | {"spec": _without_empty(spec), "status": self._access(asked, spec)}
 
     def _access(self, user: User, spec: Object) -> Object:
         resource, path = spec.get("resourceAttributes"), spec.get("nonResourceAttributes")
-        if bool(resource) == bool(path):
-            message = "exactly one of nonResourceAttributes or resourceAttributes must be specified"
-            raise bad_request(message)
         if resource:
             fields = ("group", "resource", "subresource", "namespace", "name")
             wanted = Attributes(str(resource.get("verb", "")), **{key: str(resource.get(key, "")) for key in fields})
@@ -69,6 +72,23 @@ class Reviews:
         if user is None:
             return {"authenticated": False, "error": "invalid bearer token"}
         return {"authenticated": True, "user": {"username": user.name, "groups": list(user.groups)}}
+
+
+def _check_access(spec: Object, *, of_oneself: bool) -> None:
+    """Raise ApiError 422 unless the question is about one thing, and about somebody."""
+    resource, path = spec.get("resourceAttributes"), spec.get("nonResourceAttributes")
+    causes: list[Cause] = []
+    if resource and path:
+        message = f"Invalid value: {json.dumps(path)}: cannot be specified in combination with resourceAttributes"
+        causes.append(Cause("FieldValueInvalid", "spec.nonResourceAttributes", message))
+    if not resource and not path:
+        message = "Invalid value: null: exactly one of nonResourceAttributes or resourceAttributes must be specified"
+        causes.append(Cause("FieldValueInvalid", "spec.resourceAttributes", message))
+    if not of_oneself and not spec.get("user") and not spec.get("groups"):
+        message = 'Invalid value: "": at least one of user or group must be specified'
+        causes.append(Cause("FieldValueInvalid", "spec.user", message))
+    if causes:
+        raise invalid("authorization.k8s.io", "", "", causes)
 
 
 def _other(spec: Object) -> User:

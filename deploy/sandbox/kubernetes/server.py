@@ -202,6 +202,8 @@ class ApiServer:
 
 def _has_place(target: Target) -> bool:
     """Say whether the verb belongs to this kind of path: a collection is posted to, an object is put and patched."""
+    if target.resource.namespaced and not target.namespace:
+        return target.verb in {"list", "watch"}
     if target.verb == "create" and not target.subresource:
         return not target.name
     return bool(target.name) or target.verb not in {"update", "patch"}

@@ -85,6 +85,10 @@ def check_service_update(before: Object, after: Object, problems: Problems) -> N
     old, new = before["spec"].get("clusterIP"), after["spec"].get("clusterIP")
     if old and new != old and after["spec"].get("type") != "ExternalName":
         problems.invalid("spec.clusterIPs[0]", [new] if new else [], "may not change once set")
+        return
+    listed = after["spec"].get("clusterIPs")
+    if new and listed and listed[0] != new:
+        problems.invalid("spec.clusterIPs", listed, "first value must match `clusterIP`")
 
 
 def check_ingress(item: Object, problems: Problems) -> None:

@@ -211,9 +211,7 @@ def check_pod_update(before: Object, after: Object, problems: Problems) -> None:
     """Check what a pod's spec has become; only images, tolerations and the deadline may change."""
 
     def fixed(spec: Object) -> Object:
-        kept = {
-            key: value for key, value in spec.items() if key not in {"activeDeadlineSeconds", "tolerations", "nodeName"}
-        }
+        kept = {key: value for key, value in spec.items() if key not in {"activeDeadlineSeconds", "tolerations"}}
         for field in ("containers", "initContainers"):
             if field in kept:
                 kept[field] = [{**entry, "image": ""} for entry in kept[field]]
