@@ -1,8 +1,8 @@
 """Settings → a Bolt app with its listeners, served over Socket Mode or HTTP until SIGTERM.
 
 Traps: Bolt's five listener threads also serve acknowledgements, so there are more here and none of them waits;
-SocketModeHandler.start() does not hear SIGTERM, so it is connected and closed by hand; Bolt verifies signatures in
-HTTP mode only (see bot.http).
+SocketModeHandler.start() does not hear SIGTERM, so it is connected and closed by hand (see bot.draining); Bolt verifies
+signatures in HTTP mode only (see bot.http).
 """
 
 from __future__ import annotations
@@ -11,15 +11,18 @@ import logging
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import structlog
 from slack_bolt import App
 
-from bot import sender, slash
+from bot import publishing, sender, slash
 from bot.buttons import Buttons
 from bot.choosing import Choosing
 from bot.client import TIMEOUT_SECONDS, web_client
 from bot.directory import Directory, groups_of
+from bot.draining import Draining, serving, until_idle
+from bot.home import Home
 from bot.http import BODY_BYTES, Delivered, wsgi
 from commands import grammar
 from workers.settings import Settings
@@ -56,6 +59,7 @@ class Bot:
         listener = slash.listener(settings.ops, records, self._directory.members)
         self.app.command(slash.COMMAND)(choosing.around(listener))
         Buttons(settings.ops, redis, self._directory.members, web_client(settings, patient=False)).listen(self.app)
+        Home(settings.ops, redis, self._directory.members, web_client(settings, patient=False)).listen(self.app)
 
     def start(self) -> None:
         """Read the user groups and begin to send. Raises nothing where Slack or Redis is away: it tries again."""
@@ -63,6 +67,8 @@ class Bot:
         self._directory.keep_fresh(self._stop)
         clients = (web_client(self._settings, patient=False) for _ in range(sender.THREADS))
         self._senders = sender.start(clients, connect(self._settings), self._settings.ops.slack, self._stop)
+        client, members = web_client(self._settings, patient=False), self._directory.members
+        self._senders.append(publishing.start(client, connect(self._settings), self._settings.ops, members, self._stop))
 
     def close(self) -> None:
         """Finish what is in hand."""
@@ -76,8 +82,10 @@ def _not_about_the_token(line: logging.LogRecord) -> bool:
     return "`token` will be unused" not in line.getMessage()
 
 
-def serve_socket_mode(settings: Settings, stop: threading.Event, ready: Callable[[], None]) -> None:
-    """Serve over Socket Mode until `stop` is set. Raises SettingsError without an app-level token."""
+def serve_socket_mode(settings: Settings, stop: threading.Event, ready: Callable[[Callable[[], bool]], None]) -> None:
+    """Serve over Socket Mode until `stop` is set. ready: called once, with what tells from then on whether Slack is
+    connected. Raises SettingsError without an app-level token.
+    """
     from slack_bolt.adapter.socket_mode import SocketModeHandler
 
     settings.environment.require("slack_bot_token", "slack_app_token", "redis_url")
@@ -85,10 +93,12 @@ def serve_socket_mode(settings: Settings, stop: threading.Event, ready: Callable
     bot = Bot(settings)
     bot.start()
     handler = SocketModeHandler(bot.app, settings.environment.slack_app_token.get_secret_value(), concurrency=20)
+    draining = Draining(handler.client)
     try:
         handler.connect()  # type: ignore[no-untyped-call]
-        ready()
+        ready(handler.client.is_connected)
         stop.wait()
+        draining.finish()
     finally:
         handler.close()  # type: ignore[no-untyped-call]
         bot.close()
@@ -114,11 +124,13 @@ def serve_http(settings: Settings, host: str, port: int, stop: threading.Event, 
         max_request_body_size=BODY_BYTES,
         ident=None,
     )
-    serving = threading.Thread(target=server.run, name="http", daemon=True)
+    loop = threading.Thread(target=server.run, name="http", daemon=True)
     try:
-        serving.start()
+        loop.start()
         ready()
         stop.wait()
+        channels: Any = getattr(server, "active_channels", {})
+        until_idle(lambda: serving(list(channels.values())))
     finally:
         server.close()
         bot.close()

@@ -17,9 +17,9 @@ from redis.exceptions import RedisError
 from slack_bolt import Ack, App
 from slack_bolt.context.respond import Respond
 from slack_sdk import WebClient
-from slack_sdk.errors import SlackClientError
+from slack_sdk.errors import SlackApiError, SlackClientError
 
-from bot import slash
+from bot import silencing, slash, windows
 from commands import policy
 from workers import approvals, buttons, proposals, render
 from workers.operation import Plan
@@ -29,13 +29,15 @@ from workers.state import Phase, Record, Records
 
 Decide = Callable[[Record, str], str]
 Open = Callable[[Record, str, str], str]
-"""What opens a modal besides: it takes the trigger of the press."""
+"""What opens a modal, or asks for something: it takes the trigger of the press, and each press has its own."""
 
 DENIAL = "denial"
 _REASON = "reason"
 _REASON_CHARACTERS = 300
-_TITLE_CHARACTERS = 24
-"""https://docs.slack.dev/reference/views/modal-views"""
+AT_HOME = frozenset(
+    each.action for each in (buttons.APPROVE, buttons.DENY, buttons.WITHDRAW, buttons.DETAILS, buttons.CANCEL)
+)
+"""Those that an App Home shows too; there is no channel there to compare the record's with."""
 
 _log = structlog.get_logger(__name__)
 
@@ -56,22 +58,32 @@ class Buttons:
             buttons.APPROVE.action: self.approve,
             buttons.WITHDRAW.action: self.withdraw,
             buttons.CANCEL.action: self.cancel,
+        }
+        opening: dict[str, Open] = {
+            buttons.DENY.action: self.deny,
+            buttons.DETAILS.action: self.details,
             buttons.AGAIN.action: self.again,
             buttons.UNDO.action: self.undo,
         }
-        deciding |= {buttons.offered(number): partial(self.offered, number) for number in range(buttons.OFFERS)}
-        opening: dict[str, Open] = {buttons.DENY.action: self.deny, buttons.DETAILS.action: self.details}
+        opening |= {
+            buttons.SILENCE.action: self.silence,
+            buttons.UNSILENCE.action: self.unsilence,
+        }
+        opening |= {buttons.offered(number): partial(self.offered, number) for number in range(buttons.OFFERS)}
         for action, decide in deciding.items():
             app.action(action)(self._listener(_without_trigger(decide)))
         for action, show in opening.items():
             app.action(action)(self._listener(show))
         app.view(DENIAL)(self.denied)
+        app.view(silencing.SILENCING)(self.silenced)
 
     def _listener(self, decide: Open) -> Callable[[Ack, dict[str, Any], Respond], None]:
         def on_press(ack: Ack, body: dict[str, Any], respond: Respond) -> None:
             ack()
             said = self._pressed(decide, body)
-            if said:
+            if said and windows.pressed_at_home(body):
+                windows.tell(self._client, str(body.get("trigger_id", "")), str(body["user"]["id"]), said)
+            elif said:
                 respond(text=said, response_type="ephemeral", replace_original=False)
 
         return on_press
@@ -80,7 +92,7 @@ class Buttons:
         try:
             user, value = str(body["user"]["id"]), str(body["actions"][0].get("value", ""))
             record = self._records.get(value) if value.isalnum() else None
-            if record is None or record.channel != body.get("channel", {}).get("id"):
+            if record is None or not _stands_there(record, body):
                 return "I do not know this command any more; ask again."
             here = policy.refusal_here(user, record.channel, self._ops, self._members)
             return here.sentence if here else decide(record, user, str(body.get("trigger_id", "")))
@@ -110,7 +122,7 @@ class Buttons:
             return refusal.sentence
         if record.phase is not Phase.PENDING:
             return self._too_late(record)
-        if self._opened(trigger, _denial(record)):
+        if windows.opened(self._client, trigger, _denial(record)):
             return ""
         return self._refused(record, Phase.DENIED, user)
 
@@ -129,7 +141,7 @@ class Buttons:
             answer = policy.refusal_to_decide(user, record, self._ops, self._members)
             text = answer.sentence if answer else self._refused(record, Phase.DENIED, user, reason)
             if text:
-                self._client.chat_postEphemeral(channel=record.channel, user=user, text=text)
+                self._tell(record.channel, user, text)
         except (RedisError, SlackClientError, OSError) as error:
             _log.error("a denial came to nothing", error=str(error))
 
@@ -138,27 +150,61 @@ class Buttons:
         if record.plan is None:
             return "It has no plan yet."
         blocks = proposals.details(Plan.model_validate(record.plan), record)
-        shown = {"type": "modal", "title": _plain("The plan"), "close": _plain("Close"), "blocks": blocks}
-        return "" if self._opened(trigger, shown) else "Slack does not open a window now; press again."
+        title, close = windows.plain_text("The plan"), windows.plain_text("Close")
+        shown = {"type": "modal", "title": title, "close": close, "blocks": blocks}
+        return "" if windows.opened(self._client, trigger, shown) else "Slack does not open a window now; press again."
 
     def cancel(self, record: Record, user: str) -> str:
         """Stop what runs."""
         return slash.cancel(record.id, user, self._ops, self._records, self._members)
 
-    def undo(self, record: Record, user: str) -> str:
+    def undo(self, record: Record, user: str, trigger: str) -> str:
         """Ask for the command that goes back, as oneself."""
         if not record.undo:
             return "There is nothing to undo."
-        return self.again(record.model_copy(update={"words": record.undo}), user)
+        return self.again(record.model_copy(update={"words": record.undo}), user, trigger)
 
-    def offered(self, number: int, record: Record, user: str) -> str:
+    def offered(self, number: int, record: Record, user: str, trigger: str) -> str:
         """Ask for what a button of a report offers, as oneself."""
         if number >= len(record.offers):
             return "That is not offered any more; ask again."
         if not record.offers[number]:
             # A link: it was opened by Slack.
             return ""
-        return self.again(record.model_copy(update={"words": record.offers[number]}), user)
+        return self.again(record.model_copy(update={"words": record.offers[number]}), user, trigger)
+
+    def silence(self, record: Record, _user: str, trigger: str) -> str:
+        """Ask for how long an alert is to be silent."""
+        group = silencing.group_of(record)
+        if not group:
+            return "This is no alert's message."
+        by_hand = render.code(f"/mlflow alerts silence {group} --for 2h")
+        shown = windows.opened(self._client, trigger, silencing.view(record))
+        return "" if shown else f"Slack opens no window now; type {by_hand}."
+
+    def silenced(self, ack: Ack, body: dict[str, Any]) -> None:
+        """The window was submitted: ask for the silence, as oneself; submitted twice, it is asked for once."""
+        ack()
+        submitted = body.get("view", {})
+        value = str(submitted.get("private_metadata", ""))
+        try:
+            user = str(body["user"]["id"])
+            record = self._records.get(value) if value.isalnum() else None
+            if record is None or not silencing.group_of(record):
+                return
+            words = silencing.command(record, submitted.get("state", {}).get("values", {}))
+            asked = {"user_id": user, "channel_id": record.channel, "text": words}
+            asked["trigger_id"] = f"view:{submitted.get('id')}"
+            text = slash.answered(asked, self._ops, self._records, self._members)
+            if text:
+                self._client.chat_postEphemeral(channel=record.channel, user=user, text=text)
+        except (RedisError, SlackClientError, OSError) as error:
+            _log.error("a silence came to nothing", error=str(error))
+
+    def unsilence(self, record: Record, user: str, trigger: str) -> str:
+        """Ask for the end of an alert's silence, as oneself."""
+        words = f"alerts unsilence {silencing.group_of(record)}"
+        return self.again(record.model_copy(update={"words": words}), user, trigger)
 
     def withdraw(self, record: Record, user: str) -> str:
         """Take back what one asked for."""
@@ -166,18 +212,18 @@ class Buttons:
             return f"Only <@{record.requester}>, who asked for it, can withdraw it; approvers can deny it."
         return self._refused(record, Phase.CANCELLED, user)
 
-    def again(self, record: Record, user: str) -> str:
-        """Ask for the same once more, as oneself."""
-        asked = {"user_id": user, "channel_id": record.channel, "text": record.words, "trigger_id": uuid.uuid4().hex}
+    def again(self, record: Record, user: str, trigger: str) -> str:
+        """Ask for the same once more, as oneself; once, also where Slack delivers the press again."""
+        delivery = trigger or uuid.uuid4().hex
+        asked = {"user_id": user, "channel_id": record.channel, "text": record.words, "trigger_id": delivery}
         return slash.answer(asked, self._ops, self._records, self._members)
 
-    def _opened(self, trigger: str, view: dict[str, Any]) -> bool:
+    def _tell(self, channel: str, user: str, text: str) -> None:
         try:
-            self._client.views_open(trigger_id=trigger, view=view)
-        except (SlackClientError, OSError) as error:
-            _log.warning("a modal could not be opened", error=str(error))
-            return False
-        return True
+            self._client.chat_postEphemeral(channel=channel, user=user, text=text)
+        except SlackApiError:
+            # Pressed at home by somebody who is not in that channel.
+            self._client.chat_postMessage(channel=user, text=text)
 
     def _refused(self, record: Record, phase: Phase, user: str, reason: str = "") -> str:
         if record.phase is Phase.PENDING and approvals.refuse(record, phase, user, self._redis, reason):
@@ -195,8 +241,11 @@ def _without_trigger(decide: Decide) -> Open:
     return lambda record, user, _trigger: decide(record, user)
 
 
-def _plain(text: str) -> dict[str, str]:
-    return {"type": "plain_text", "text": text[:_TITLE_CHARACTERS]}
+def _stands_there(record: Record, body: dict[str, Any]) -> bool:
+    """Whether the record's buttons stand where this was pressed: in its channel, or, some of them, in an App Home."""
+    if windows.pressed_at_home(body):
+        return str(body["actions"][0].get("action_id")) in AT_HOME
+    return bool(record.channel == body.get("channel", {}).get("id"))
 
 
 def _denial(record: Record) -> dict[str, Any]:
@@ -204,16 +253,16 @@ def _denial(record: Record) -> dict[str, Any]:
         "type": "modal",
         "callback_id": DENIAL,
         "private_metadata": record.id,
-        "title": _plain("Deny it"),
-        "submit": _plain("Deny"),
-        "close": _plain("Back"),
+        "title": windows.plain_text("Deny it"),
+        "submit": windows.plain_text("Deny"),
+        "close": windows.plain_text("Back"),
         "blocks": [
             render.section(f"{render.code('/mlflow ' + record.words)} asked by {render.whom(record.requester)}"),
             {
                 "type": "input",
                 "block_id": _REASON,
                 "optional": True,
-                "label": _plain("Why?"),
+                "label": windows.plain_text("Why?"),
                 "element": {
                     "type": "plain_text_input",
                     "action_id": _REASON,

@@ -10,13 +10,13 @@ import sys
 import threading
 from collections.abc import Callable
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Literal, NoReturn
+from typing import TYPE_CHECKING, Literal, NoReturn, Protocol
 
 import click
 
 from workers import logging as logs
 from workers import settings
-from workers.operation import OperatorError, Status
+from workers.operation import Cancelled, OperatorError, Status
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -61,17 +61,24 @@ _METRICS = click.option(
 
 @main.command()
 @click.option("--http", is_flag=True, help="Serve Slack's HTTP requests instead of Socket Mode.")
-@click.option("--host", default="0.0.0.0", show_default=True, help="With --http: the address to listen on.")  # noqa: S104
+@click.option("--host", default="0.0.0.0", show_default=True, help="With --http or --alerts-port: the address.")  # noqa: S104
 @click.option("--port", default=3000, show_default=True, type=click.IntRange(0, 65535), help="With --http.")
+@click.option(
+    "--alerts-port",
+    type=click.IntRange(0, 65535),
+    envvar="MLFLOW_OPS_ALERTS_PORT",
+    help="Take Alertmanager's webhook there, at /alerts.",
+)
 @_METRICS
-def bot(*, http: bool, host: str, port: int, metrics_port: int | None) -> None:
+def bot(*, http: bool, host: str, port: int, alerts_port: int | None, metrics_port: int | None) -> None:
     """Serve Slack: acknowledge commands, check who may, and queue them."""
-    from bot import app
+    from bot import alerts, app
 
     with (
         _settings() as loaded,
         _until_stopped(loaded) as (stop, said_ready),
-        _metrics(loaded, metrics_port, said_ready) as ready,
+        _metrics(loaded, metrics_port, said_ready, "bot") as ready,
+        alerts.served(loaded, host, alerts_port),
     ):
         if http:
             app.serve_http(loaded, host, port, stop, ready)
@@ -81,12 +88,16 @@ def bot(*, http: bool, host: str, port: int, metrics_port: int | None) -> None:
 
 @main.command()
 @click.option("--queue", type=click.Choice(["quick", "ops"]), required=True, help="quick: reads; ops: changes.")
-def worker(queue: str) -> None:
+@_METRICS
+def worker(*, queue: str, metrics_port: int | None) -> None:
     """Run the commands of one queue."""
     from workers import engine
 
-    with _settings() as loaded:
-        engine.work(queue, _readiness(loaded))
+    with (
+        _settings() as loaded,
+        _metrics(loaded, metrics_port, _readiness(loaded), f"worker-{queue}", shared=False) as ready,
+    ):
+        engine.work(queue, ready)
 
 
 @main.command()
@@ -98,7 +109,7 @@ def scheduler(*, metrics_port: int | None) -> None:
     with (
         _settings() as loaded,
         _until_stopped(loaded) as (stop, said_ready),
-        _metrics(loaded, metrics_port, said_ready) as ready,
+        _metrics(loaded, metrics_port, said_ready, "scheduler") as ready,
     ):
         schedule.serve(loaded, stop, ready)
 
@@ -185,7 +196,8 @@ def export() -> None:
 def run(words: str, *, as_json: bool, details: bool, yes_by: str | None) -> None:
     """Run a command here, as it would be typed after /mlflow: mlflow-ops run "health".
 
-    A change is shown and not done, unless --yes-by says in whose name: the way in when Slack is down.
+    A change is shown and not done, unless --yes-by says in whose name: the way in when Slack is down. Ctrl-C stops it
+    at its next safe point, where it puts back what is half done; a second one breaks off.
     Exits with 0 where the report is ok or a warning, 1 where it failed, 2 where WORDS are not a command.
     """
     from commands import grammar
@@ -201,11 +213,17 @@ def run(words: str, *, as_json: bool, details: bool, yes_by: str | None) -> None
         return
     if isinstance(request, grammar.BreakGlass):
         _stop("--break-glass is for Slack: here nobody is asked for approval. Say --yes-by NAME.")
+    stop = threading.Event()
+    if yes_by:
+        signal.signal(signal.SIGINT, lambda *_: _asked_to_stop(stop))
     with _settings() as loaded:
         try:
-            report = engine.perform_here(request, words, yes_by, Systems(loaded), _TerminalProgress())
+            report = engine.perform_here(request, words, yes_by, Systems(loaded), _TerminalProgress(stop))
         except OperatorError as error:
             click.echo(str(error), err=True)
+            sys.exit(FAILED)
+        except Cancelled as cancelled:
+            click.echo(f"It was stopped at a safe point. {cancelled.left}".rstrip(), err=True)
             sys.exit(FAILED)
     _show(report, as_json=as_json, details=details)
 
@@ -223,8 +241,17 @@ def _show(report: Report, *, as_json: bool, details: bool) -> NoReturn:
     sys.exit(FAILED if report.status is Status.FAIL else 0)
 
 
+def _asked_to_stop(stop: threading.Event) -> None:
+    stop.set()
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    click.echo("\nStopping at the next safe point; Ctrl-C again breaks off.", err=True)
+
+
 class _TerminalProgress:
-    """Progress on standard error, where a person watches; nothing where nobody does."""
+    """Progress on standard error, where a person watches; nothing where nobody does. stop: set to have it stopped."""
+
+    def __init__(self, stop: threading.Event | None = None) -> None:
+        self._stop = stop
 
     def step(self, name: str) -> None:
         self._show(f"{name} …")
@@ -233,7 +260,8 @@ class _TerminalProgress:
         self._show(f"{done:,} of {total:,} {unit}")
 
     def checkpoint(self) -> None:
-        return
+        if self._stop and self._stop.is_set():
+            raise Cancelled
 
     def _show(self, text: str) -> None:
         if sys.stderr.isatty():
@@ -265,22 +293,34 @@ def _until_stopped(loaded: Settings) -> Iterator[tuple[threading.Event, Callable
             loaded.environment.ready_file.unlink(missing_ok=True)
 
 
+class _Ready(Protocol):
+    """How a process says that it can serve. still: whether it can, asked from then on."""
+
+    def __call__(self, still: Callable[[], bool] = ...) -> None: ...
+
+
 @contextmanager
-def _metrics(loaded: Settings, port: int | None, said_ready: Callable[[], None]) -> Iterator[Callable[[], None]]:
+def _metrics(
+    loaded: Settings, port: int | None, said_ready: Callable[[], None], process: str, *, shared: bool = True
+) -> Iterator[_Ready]:
     """Serve the figures beside the process; what it says once it can serve makes /readyz say so too."""
+    asked: list[Callable[[], bool]] = []
+
+    def ready(still: Callable[[], bool] = lambda: True) -> None:
+        said_ready()
+        asked.append(still)
+
     if port is None:
-        yield said_ready
+        yield ready
         return
     from bot import metrics
     from workers.state import connect
 
-    can_serve = threading.Event()
+    def can_serve() -> bool:
+        return bool(asked) and asked[0]()
 
-    def ready() -> None:
-        said_ready()
-        can_serve.set()
-
-    with metrics.served(port, connect(loaded, answer_within_seconds=2.0), can_serve.is_set):
+    redis = connect(loaded, answer_within_seconds=2.0)
+    with metrics.served(port, metrics.app(redis, can_serve, process, shared=shared)):
         yield ready
 
 

@@ -1,19 +1,23 @@
-"""/metrics for Prometheus, /healthz and /readyz, of the bot and the scheduler.
+"""/metrics for Prometheus, /healthz and /readyz, of the bot, the scheduler and the workers.
 
-What is shown comes from Redis when it is asked for, so every process shows the same, and a counter outlives them. What
-only workers can see (backups, drills, certificates) comes from the last health run that asked for it; a
-silent one runs each hour (`figures`).
+What bot and scheduler show comes from Redis when it is asked for, so both show the same, and a counter outlives them.
+What only workers can see (backups, drills, certificates) comes from the last health run that asked for it; a
+silent one runs each hour (`figures`). A worker shows its own process only.
+
+A worker forks for each job. The child inherits the listening socket, and would keep the port taken, and callers
+waiting, where its parent dies: so it closes its copy first thing.
 """
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, Gauge, PlatformCollector, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric, SummaryMetricFamily
 from prometheus_client.exposition import make_wsgi_app
 from redis.exceptions import RedisError
@@ -124,10 +128,17 @@ class Figures:
                 yield GaugeMetricFamily(name, meaning, value=latest[figure])
 
 
-def app(redis: Redis, ready: Callable[[], bool]) -> WSGI:
-    """The three addresses; anything else is not found. ready: whether the process can serve."""
+def app(redis: Redis, ready: Callable[[], bool], process: str = "bot", *, shared: bool = True) -> WSGI:
+    """The three addresses; anything else is not found. ready: whether the process can serve; process: what it is
+    called. shared: with the figures that all processes share.
+    """
     registry = CollectorRegistry()
-    registry.register(Figures(redis))
+    ProcessCollector(registry=registry)
+    PlatformCollector(registry=registry)
+    can_serve = Gauge("mlflow_ops_ready", "1 where this process can serve.", ["process"], registry=registry)
+    can_serve.labels(process).set_function(lambda: float(ready() and _answers(redis)))
+    if shared:
+        registry.register(Figures(redis))
     shown: WSGI = make_wsgi_app(registry)
 
     def serve(environ: dict[str, Any], start: Callable[..., Any]) -> Any:
@@ -153,14 +164,18 @@ def _answers(redis: Redis) -> bool:
 
 
 @contextmanager
-def served(port: int | None, redis: Redis, ready: Callable[[], bool]) -> Iterator[None]:
-    """Serve them on all interfaces for as long as this goes on; nothing without a port. Raises OSError."""
-    if port is None:
-        yield
-        return
+def served(port: int, serving: WSGI) -> Iterator[None]:
+    """Serve what `app` made on all interfaces for as long as this goes on. Raises OSError."""
     from waitress.server import create_server
 
-    server = create_server(app(redis, ready), host="0.0.0.0", port=port, threads=THREADS, ident=None)  # noqa: S104
+    open_: dict[int, Any] = {}
+    server = create_server(serving, map=open_, host="0.0.0.0", port=port, threads=THREADS, ident=None)  # noqa: S104
+
+    def forget() -> None:
+        for each in [each for each in open_.values() if getattr(each, "socket", None)]:
+            each.socket.close()
+
+    os.register_at_fork(after_in_child=forget)
     threading.Thread(target=server.run, name="metrics", daemon=True).start()
     try:
         yield

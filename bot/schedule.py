@@ -21,9 +21,11 @@ from redis import Redis
 from redis.exceptions import LockError, RedisError
 from rq.registry import clean_registries
 
+from bot.alarms import Alarms
 from commands import grammar, policy
 from workers import audit, engine, maintenance, queues, render, scheduling, ticks
 from workers.digest.digest import Digest
+from workers.incident import timeline
 from workers.operation import Operation, Risk
 from workers.outbox import PREFIX
 from workers.settings import Ops, ScheduleEntry, Settings, SettingsError
@@ -61,6 +63,7 @@ def serve(settings: Settings, stop: threading.Event, ready: Callable[[], None], 
                 continue
             fire(settings.ops, redis, seat.clock())
             sweep(redis)
+            Alarms(settings.ops, redis).release()
         except (RedisError, LockError, OSError) as error:
             _log.warning("the scheduler pauses", error=type(error).__name__, detail=str(error))
         stop.wait(seat.every_seconds)
@@ -170,7 +173,7 @@ class _Tick:
         record = _command(entry, label, ops, due=float(self.of.rpartition(":")[2]))
         where = f":{entry.channel}" if entry.channels else ""
         delivery = f"schedule:{self.of}{where}{f':{self.tried}' if self.tried else ''}"
-        root = render.asked(record.words, record.requester)
+        root = render.asked(record.words, record.requester).calling(record.calls)
         if not Records(redis).accept(record, delivery, root, remember_seconds=RECORD_SECONDS):
             return False
         redis.hset(scheduling.RUNS, self.of.partition(":")[0], json.dumps([record.id, self.of, self.tried]))
@@ -189,9 +192,12 @@ def _command(entry: ScheduleEntry, label: str, ops: Ops, due: float) -> Record:
 
 
 def sweep(redis: Redis) -> None:
-    """Let RQ find the jobs that died, end or rescue their records, and seal the audit record."""
+    """Let RQ find the jobs that died, end or rescue their records, tell what is new of incidents, and seal the audit
+    record.
+    """
     for name in queues.QUEUES:
         clean_registries(queues.queue(name, redis))
     engine.rescue(redis)
     maintenance.end(redis, "its time is over", only_over=True)
+    timeline.follow(redis)
     audit.seal(redis)

@@ -9,6 +9,7 @@ Slack has it: every message carries its number as metadata
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from http.client import HTTPException
@@ -24,12 +25,15 @@ from bot.answers import UNREADABLE, Again, Refused, meaning
 from workers import counting, queues, render, thread
 from workers.operation import OperatorError
 from workers.outbox import Entry, Limit, Outbox
+from workers.render import is_person
 from workers.settings import Slack
-from workers.state import Phase, Record, Records
+from workers.state import TERMINAL, Phase, Record, Records
 
 THREADS = 4
 IDLE_SECONDS = 1.0
 REDIS_PAUSE_SECONDS = 1.0
+THREAD_PAUSE_SECONDS = 0.25
+THREAD_SECONDS = 600.0
 METADATA = "mlflow_ops_message"
 PLAIN_CHARACTERS = 3000
 
@@ -81,15 +85,34 @@ class Sender:
         if entry is None:
             return wait
         record = self._records.get(entry.record_id)
-        if record is None:
+        if record is None or record.channel == TERMINAL:
             self._outbox.done(entry)
             return 0
+        placed = self._placed(entry, record)
+        if placed is None:
+            return 0
+        record = placed
         if record.quiet and record.phase is not Phase.FAILED:
             self._in_silence(entry, record)
             return 0
         with structlog.contextvars.bound_contextvars(operation_id=record.id):
             self._handle(entry, record)
         return 0
+
+    def _placed(self, entry: Entry, record: Record) -> Record | None:
+        """The record, knowing the thread that it is told in; None where that is not there yet. A thread that never
+        comes is not waited for without end: then it is told in the channel.
+        """
+        if not record.beneath or record.thread_ts or record.root_ts:
+            return record
+        above = self._records.get(record.beneath)
+        if above is None or (above.root_ts is None and time.time() - record.accepted_at > THREAD_SECONDS):
+            return record
+        if above.root_ts is None:
+            self._outbox.later(entry, THREAD_PAUSE_SECONDS)
+            return None
+        self._records.update(record.id, thread_ts=above.thread)
+        return record.model_copy(update={"thread_ts": above.thread})
 
     def _in_silence(self, entry: Entry, record: Record) -> None:
         """A command that says nothing unless it fails: it begins without a message. Its end posts one where needed."""
@@ -153,15 +176,15 @@ class Sender:
             case "root":
                 self._announce(entry, record)
             case "edit" if record.quiet and not record.root_ts:
-                self._records.update(record.id, root_ts=self._post(entry, record))
+                self._records.update(record.id, root_ts=self._post(entry, record, thread_ts=record.thread_ts))
             case "edit" if record.root_ts:
                 self._client.chat_update(
                     channel=record.channel, ts=record.root_ts, text=entry.text, blocks=entry.blocks
                 )
             case "file" if record.root_ts:
-                files.upload(self._client, self._outbox, entry, record, record.root_ts)
+                files.upload(self._client, self._outbox, entry, record, record.thread)
             case "picture":
-                files.upload(self._client, self._outbox, entry, record, None)
+                files.upload(self._client, self._outbox, entry, record, record.thread_ts)
             case "pin" if record.root_ts:
                 self._client.pins_add(channel=record.channel, timestamp=record.root_ts)
             case "unpin" if record.root_ts:
@@ -171,11 +194,11 @@ class Sender:
             case "direct":
                 self._client.chat_postMessage(channel=record.requester, text=entry.text)
             case _:
-                self._post(entry, record, thread_ts=record.root_ts)
+                self._post(entry, record, thread_ts=record.thread, broadcast=entry.kind == "broadcast")
 
     def _announce(self, entry: Entry, record: Record) -> None:
         if record.root_ts is None:
-            record = record.model_copy(update={"root_ts": self._post(entry, record)})
+            record = record.model_copy(update={"root_ts": self._post(entry, record, thread_ts=record.thread_ts)})
             self._records.update(record.id, root_ts=record.root_ts)
         self._begin(record)
         if not record.permalink:
@@ -197,7 +220,7 @@ class Sender:
         except (SlackClientError, HTTPException, OSError, *UNREADABLE) as error:
             _log.warning("no link to a thread", error=type(error).__name__)
 
-    def _post(self, entry: Entry, record: Record, thread_ts: str | None = None) -> str:
+    def _post(self, entry: Entry, record: Record, thread_ts: str | None = None, *, broadcast: bool = False) -> str:
         """Post it unless Slack has it already; its ts."""
         if entry.tried:
             there = self._find(entry, record, thread_ts)
@@ -208,6 +231,7 @@ class Sender:
             text=entry.text,
             blocks=entry.blocks,
             thread_ts=thread_ts,
+            reply_broadcast=broadcast,
             metadata={"event_type": METADATA, "event_payload": {"id": record.id, "number": entry.number}},
             unfurl_links=False,
             unfurl_media=False,
@@ -227,12 +251,12 @@ class Sender:
         if answer.channel_closed:
             self._tell_privately(answer, entry, record)
         elif answer.message_gone and entry.kind == "edit":
-            ts = self._post(entry, record)
+            ts = self._post(entry, record, thread_ts=record.thread_ts)
             self._records.update(record.id, root_ts=ts)
         else:
             ts = str(
                 self._client.chat_postMessage(
-                    channel=record.channel, thread_ts=record.root_ts, text=entry.text[:PLAIN_CHARACTERS]
+                    channel=record.channel, thread_ts=record.thread, text=entry.text[:PLAIN_CHARACTERS]
                 )["ts"]
             )
             if entry.kind == "root":
@@ -251,6 +275,9 @@ class Sender:
         elif entry.kind == "edit":
             text = entry.text
         else:
+            return
+        if not is_person(record.requester):
+            _log.error("told nowhere: its channel is closed to me, and nobody asked for it", text=text)
             return
         self._client.chat_postMessage(channel=record.requester, text=text)
 

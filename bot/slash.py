@@ -15,13 +15,13 @@ from redis.exceptions import RedisError
 from slack_bolt import Ack
 
 from commands import grammar, policy
-from workers import registry, render, scheduling, thread
+from workers import jobs, render, scheduling
 from workers.jobs import Cancel
 from workers.operation import OperatorError
 from workers.redaction import without_secrets
 from workers.scheduling import ScheduleRun
 from workers.settings import Ops
-from workers.state import Phase, Record, Records
+from workers.state import Record, Records
 
 COMMAND = "/mlflow"
 
@@ -88,10 +88,11 @@ def _accept(record: Record, reason: str, delivery: str, records: Records) -> str
     if reason:
         record = policy.without_approval(record, reason)
     try:
-        accepted = records.accept(record, delivery, render.asked(record.words, record.requester))
+        accepted = records.accept(record, delivery, render.asked(record.words, record.requester).calling(record.calls))
     except RedisError as error:
         _log.error("not accepted: Redis is away", error=str(error))
-        return "Nothing was done: my queue (Redis) cannot be reached. Try again in a minute; then tell whoever runs me."
+        whom = f"Call {render.called(record.calls)} yourself, now;" if record.calls else "Try again in a minute;"
+        return f"Nothing was done: my queue (Redis) cannot be reached. {whom} then tell whoever runs me."
     if accepted:
         about = {"operation": record.operation, "requester": record.requester, "channel": record.channel}
         _log.info("accepted", operation_id=record.id, **about)
@@ -110,12 +111,7 @@ def cancel(record_id: str, user: str, ops: Ops, records: Records, members: polic
     refusal = policy.refusal_to_cancel(user, record, ops, members)
     if refusal:
         return refusal.sentence
-    words = thread.cancellation(record, f"stopped by <@{user}> before anything was done.")
-    for waits in (Phase.ACCEPTED, Phase.PENDING, Phase.QUEUED, Phase.APPROVED):
-        if records.finish(record.id, Phase.CANCELLED, f"cancelled by {user}", *words, before=waits):
-            return "It is stopped; nothing was done."
-    goes_on = registry.operations()[record.operation].goes_on
-    if goes_on:
-        return f"It cannot be stopped: {goes_on}."
-    records.ask_to_stop(record.id, user)
-    return "It runs; it will stop at its next safe point and say so in its thread."
+    try:
+        return jobs.stop(record, user, records)
+    except OperatorError as error:
+        return f"{error.message} {error.hint}".rstrip()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from commands.grammar import OneOf, change, command
+from commands.grammar import OneOf, Whole, change, command
 from workers.deployment.history import History, Rollback
 from workers.deployment.resources import Resources
 from workers.deployment.restart import Restart
@@ -14,7 +14,7 @@ from workers.deployment.update import Update
 
 
 @change("scale", examples=("scale 4", "scale 4 --dry-run"))
-@click.argument("replicas", type=click.IntRange(0, 1000), metavar="REPLICAS")
+@click.argument("replicas", type=Whole(0, 1000), metavar="REPLICAS")
 def scale(replicas: int) -> Scale:
     """Have this many pods of MLflow, and wait until they are ready. 0, and more than ops.yaml's scaling.free_up_to,
     need approval.
@@ -74,7 +74,7 @@ def history() -> History:
 
 
 @change("rollback", examples=("rollback", "rollback --to 3 --dry-run"))
-@click.option("--to", type=click.IntRange(min=1), default=None, metavar="REVISION", help="By default the one before.")
+@click.option("--to", type=Whole(1), default=None, metavar="REVISION", help="By default the one before.")
 def rollback(to: int | None) -> Rollback:
     """Go back to an earlier revision, as kubectl rollout undo does. Needs approval."""
     return Rollback(to=to or 0)

@@ -42,7 +42,7 @@ CHAPTERS = (
     "Useful commands",
     "Commands about commands",
 )
-"""The order in which help lists them: the runbook's. What a module's first line says before its colon is its chapter."""
+"""The order in which help lists them: the runbook's. A module's first line, up to its colon, is its chapter."""
 
 _WHOLE_SENTENCE = 200
 
@@ -124,6 +124,22 @@ class OneOf(click.Choice[str]):
         near = difflib.get_close_matches(str(value).lower(), known, n=1, cutoff=0.5)
         right = f"Did you mean “{near[0]}”?" if near else f"It must be one of {', '.join(known)}."
         return f"“{_short(str(value))}” is not known here. {right}"
+
+
+class Whole(click.IntRange):
+    """A whole number within limits, which a mistake names."""
+
+    name = "number"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """The number, or a usage error that says what it may be."""
+        limits = f"between {self.min} and {self.max:,}" if self.max is not None else f"{self.min} or more"
+        if re.fullmatch(r"[+-]?\d{1,12}", str(value)) is None:
+            self.fail(f"“{_short(str(value))}” is not a whole number; it must be one {limits}.", param, ctx)
+        number = int(value)
+        if number < (self.min or 0) or (self.max is not None and number > self.max):
+            self.fail(f"{number:,} is not {limits}.", param, ctx)
+        return number
 
 
 class Duration(click.ParamType[float]):
@@ -356,6 +372,8 @@ def _leaves(group: click.Group, context: click.Context, path: str) -> Iterator[t
 
 def _sentence(error: click.UsageError) -> str:
     message = error.format_message().strip()
+    if isinstance(error, click.NoSuchOption) and re.fullmatch(r"-\d", error.option_name):
+        return "A number below 0 means nothing here: write one without the minus."
     if isinstance(error, click.BadParameter) and not isinstance(error, click.MissingParameter) and error.param:
         message = _NO_NUMBER.sub(_no_number, error.message)
         if isinstance(error.param, click.Option):

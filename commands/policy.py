@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from workers import maintenance
-from workers.operation import Operation, Risk
+from workers.operation import Caller, Operation, Risk
 from workers.settings import ROLES, Approval, Ops, RoleName
-from workers.state import Record
+from workers.state import Record, new_id
 
 Members = Callable[[str], frozenset[str]]
 """User-group id → the ids of its members."""
@@ -63,7 +63,7 @@ def refusal(  # noqa: PLR0913 - who, where, what, and by which rules
     if here is not None:
         return here
     role = role_of(user, ops, members)
-    needed: RoleName = "admin" if break_glass else NEEDED[operation.risk]
+    needed: RoleName = "admin" if break_glass else operation.needs(ops) or NEEDED[operation.risk]
     what = "--break-glass" if break_glass else operation.title
     if role is None or ROLES.index(role) < ROLES.index(needed):
         return Refusal(f"{what} needs the role {needed}; you are {role}. Those who may: {who_may(needed, ops)}.")
@@ -77,8 +77,10 @@ def refusal(  # noqa: PLR0913 - who, where, what, and by which rules
 
 def approval(operation: Operation, ops: Ops, now: datetime | None = None) -> Approval:
     """Whose approval it needs: as ops.yaml says, else one approver where the operation is gated; within a maintenance
-    window, no more than it says for these.
+    window, no more than it says for these. What is urgent needs nobody's.
     """
+    if operation.urgent:
+        return Approval(approvers=0)
     gated = operation.risk is not Risk.READ and operation.gated(ops)
     needed = ops.approvals.get(operation.name, Approval(approvers=operation.approvers if gated else 0))
     inside = ops.maintenance.approvers_inside
@@ -98,7 +100,10 @@ def record_of(operation: Operation, words: str, requester: str, channel: str, op
     """A command as it is accepted, with the approval that it needs."""
     needed = approval(operation, ops)
     now = time.time()
+    record_id = new_id()
+    operation = operation.asked_by(Caller(record_id=record_id, requester=requester, channel=channel))
     return Record(
+        id=record_id,
         operation=operation.name,
         arguments=operation.model_dump(mode="json"),
         words=words,
@@ -108,6 +113,7 @@ def record_of(operation: Operation, words: str, requester: str, channel: str, op
         approvals=needed.approvers,
         approvers=who_may(needed.role, ops) if needed.approvers else "",
         expires_at=now + needed.expires_minutes * 60 if needed.approvers else None,
+        calls=operation.calls(ops, datetime.fromtimestamp(now, UTC)),
     )
 
 

@@ -14,11 +14,13 @@ from workers.restore.everything import RestoreAll
 from workers.restore.one import RestoreExperiment, RestoreRun
 from workers.restore.recover import Recover
 
+_ELSEWHERE = click.option("--from-elsewhere", is_flag=True, help="Although the backup is of another MLflow.")
+
 
 @change("database", examples=("restore database latest --dry-run", "restore database 1a2b3c --as mlflow_then"))
 @click.argument("set_", metavar="[latest|ID]", default="latest")
 @click.option("--as", "beside", metavar="NAME", default="", help="Only beside the live one, to look into it.")
-@click.option("--from-elsewhere", is_flag=True, help="Although the backup is of another MLflow.")
+@_ELSEWHERE
 def _database(set_: str, beside: str, *, from_elsewhere: bool) -> RestoreDatabase:
     """Restore a backup beside the live database, compare it, and switch in milliseconds; the old one stays, and restore
     undo switches back. Needs approval.
@@ -45,11 +47,16 @@ def _undo() -> RestoreUndo:
 @click.option("--experiment", metavar="NAME", default="", help="Only what belongs to that experiment.")
 @click.option("--run", "run_id", metavar="RUN", default="", help="Only what belongs to that run.")
 @click.option("--exact", is_flag=True, help="Also remove what the backup does not hold; the bucket must keep versions.")
-def _artifacts(set_: str, prefix: str, experiment: str, run_id: str, *, exact: bool) -> RestoreArtifacts:
+@_ELSEWHERE
+def _artifacts(  # noqa: PLR0913 - one for each option
+    set_: str, prefix: str, experiment: str, run_id: str, *, exact: bool, from_elsewhere: bool
+) -> RestoreArtifacts:
     """Add the artifacts that are missing and put back those that differ, each compared by its checksum; what the backup
     does not hold stays. Needs approval.
     """
-    return RestoreArtifacts(set=set_, prefix=prefix, experiment=experiment, run_id=run_id, exact=exact)
+    return RestoreArtifacts(
+        set=set_, prefix=prefix, experiment=experiment, run_id=run_id, exact=exact, from_elsewhere=from_elsewhere
+    )
 
 
 @change("config", examples=("restore config --dry-run", "restore config 1a2b3c --only deployment,configmap"))
@@ -68,11 +75,12 @@ def _config(set_: str, only: str) -> RestoreConfiguration:
 
 @change("all", examples=("restore all --dry-run", "restore all 1a2b3c"))
 @click.argument("set_", metavar="[latest|ID]", default="latest")
-def _all(set_: str) -> RestoreAll:
+@_ELSEWHERE
+def _all(set_: str, *, from_elsewhere: bool) -> RestoreAll:
     """All that a backup holds: artifacts, then the database, then the configuration, each as its own command does it.
     Needs two approvals.
     """
-    return RestoreAll(set=set_)
+    return RestoreAll(set=set_, from_elsewhere=from_elsewhere)
 
 
 @change("run", examples=("restore run 0a1b2c3d4e5f60718293a4b5c6d7e8f9", "restore run 0a1b2c3d --dry-run"))
@@ -107,11 +115,12 @@ def drill(set_: str) -> Drill:
 
 @change("recover", examples=("recover --dry-run", "recover", "recover --from 1a2b3c"))
 @click.option("--from", "set_", metavar="ID", default="latest", help="Of that backup; else the latest.")
-def recover(set_: str) -> Recover:
+@_ELSEWHERE
+def recover(set_: str, *, from_elsewhere: bool) -> Recover:
     """Everything is gone: bring MLflow back from a backup, from its role in PostgreSQL to a run that is logged. What is
     there is not replaced; asked again, it goes on where it stopped. Needs two approvals.
     """
-    return Recover(set=set_)
+    return Recover(set=set_, from_elsewhere=from_elsewhere)
 
 
 restore = group(

@@ -7,14 +7,17 @@ from datetime import UTC, datetime, timedelta
 import click
 
 from commands.experiments import pairs
-from commands.grammar import Duration, OneOf, change, command, group
+from commands.grammar import OneOf, change, command, group
+from commands.moments import Since
 from workers.operation import Operation
 from workers.runs.archive import RunsArchive, RunsUnarchive
 from workers.runs.compare import RunsCompare
+from workers.runs.purge import RunsPurge
 from workers.runs.show import MOST, RunShow, RunsSearch
 from workers.runs.tagging import RunParam, RunTag, RunUntag
 
 _RUN = click.argument("run", metavar="RUN")
+_KEPT_SECONDS = 30 * 86_400.0
 
 
 def _exceptions(context: click.Context, parameter: click.Parameter, given: tuple[str, ...]) -> dict[str, str | None]:
@@ -103,7 +106,7 @@ def _param(context: click.Context, run: str, pair: str) -> Operation:
         "runs archive --older-than 90d --experiment load-forecast-eu --except-tag keep=true --status FINISHED",
     ),
 )
-@click.option("--older-than", "seconds", type=Duration(), required=True, metavar="AGE", help="90d, 12w; whole days.")
+@click.option("--older-than", "seconds", type=Since(), required=True, metavar="AGE", help="90d, 12w; whole days.")
 @click.option("--experiment", default="", metavar="NAME|ID", help="By default all active ones.")
 @click.option("--except-tag", "except_tags", multiple=True, callback=_exceptions, metavar="K[=V]", help="These stay.")
 @click.option("--status", "statuses", multiple=True, type=OneOf(["FINISHED", "FAILED", "KILLED"], case_sensitive=False))
@@ -119,15 +122,42 @@ def _archive(
     )
 
 
-@change("unarchive", examples=("runs unarchive 260826-3fa0c1",))
-@click.argument("mark", metavar="MARK")
-def _unarchive(mark: str) -> Operation:
+@change("unarchive", examples=("runs unarchive 260826-3fa0c1", "runs unarchive --operation 1a2b3c4d5e"))
+@click.argument("mark", metavar="[MARK]", default="")
+@click.option("--operation", default="", metavar="ID", help="Of the command that has archived them: jobs shows it.")
+def _unarchive(mark: str, operation: str) -> Operation:
     """Bring back the runs that one archiving has taken; its thread names the mark. Needs approval."""
-    return RunsUnarchive(mark=mark.strip().lower())
+    if bool(mark) == bool(operation):
+        raise click.UsageError("Give the mark of an archiving, or --operation with the id of its command.")
+    return RunsUnarchive(mark=(mark or operation).strip().lower())
+
+
+@change(
+    "purge",
+    examples=(
+        "runs purge --older-than 30d --dry-run",
+        "runs purge --experiment load-forecast-eu",
+        "runs purge --run 0b41f7d2",
+    ),
+)
+@click.option(
+    "--older-than", "seconds", type=Since(), metavar="AGE", help="Deleted so long ago, in whole days; 30d by default."
+)
+@click.option("--experiment", default="", metavar="NAME|ID", help="By default all active ones.")
+@click.option("--run", "runs_", multiple=True, metavar="RUN", help="These only, however long ago they were deleted.")
+def _purge(seconds: float | None, experiment: str, runs_: tuple[str, ...]) -> Operation:
+    """Remove runs for good that were archived or deleted, with MLflow's own gc. Nothing but a backup brings one back,
+    so the newest must be within the RPO and is verified first. Runs that a registered model comes from stay. Needs
+    two approvals.
+    """
+    if seconds is None and not runs_:
+        seconds = _KEPT_SECONDS
+    before = None if seconds is None else (datetime.now(UTC) - timedelta(seconds=seconds)).date()
+    return RunsPurge(before=before, experiment=experiment, runs=tuple(dict.fromkeys(runs_)))
 
 
 runs = group(
     "runs",
-    *(_search, _show, _compare, _tag, _untag, _param, _archive, _unarchive),
-    meaning="MLflow's runs: search, show and compare them; tag them; archive old ones and bring them back.",
+    *(_search, _show, _compare, _tag, _untag, _param, _archive, _unarchive, _purge),
+    meaning="MLflow's runs: search, show and compare them; tag them; archive old ones, bring them back or purge them.",
 )

@@ -4,23 +4,56 @@ A test may pause, kill or restart a part of the shared sandbox; it leaves all pa
 """
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from redis import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from deploy.sandbox import testing
+from deploy.sandbox.kubernetes import least_privilege
 from deploy.sandbox.redis import program
 from deploy.sandbox.slack.testing import example, serving
 from deploy.sandbox.slack.workspace import Workspace
 from workers import settings
 from workers.state import connect
+
+ROLES = sorted((Path(__file__).parents[1] / "deploy" / "kubernetes").glob("*/*role.yaml"))
+
+
+def pytest_configure(config):
+    """Every API server of this run, in whatever process, notes which permissions the product uses."""
+    if not hasattr(config, "workerinput"):
+        os.environ[least_privilege.FOLDER] = tempfile.mkdtemp(prefix="permissions-")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session):
+    """After all the tests together: the Roles grant what was used, and nothing else. A part of them does not tell."""
+    config = session.config
+    if hasattr(config, "workerinput"):
+        return
+    folder = Path(os.environ.pop(least_privilege.FOLDER))
+    found = least_privilege.differences(least_privilege.granted(ROLES), least_privilege.used(folder))
+    shutil.rmtree(folder, ignore_errors=True)
+    chosen = config.option
+    part = chosen.keyword or chosen.ignore or chosen.ignore_glob or chosen.deselect
+    whole = config.args_source is config.ArgsSource.TESTPATHS and not part
+    if whole and chosen.markexpr in {"", "not bench"} and session.exitstatus == pytest.ExitCode.OK:
+        say = config.pluginmanager.get_plugin("terminalreporter").write_line
+        say("")
+        for sentence in found or ["The Roles grant exactly what these tests used."]:
+            say(sentence, red=bool(found), green=not found)
+        if found:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 @pytest.fixture

@@ -41,8 +41,10 @@ def approve(record: Record, user: str, redis: Redis) -> Answer:
     plan = Plan.model_validate(record.plan)
     if len(approvers) < record.approvals:
         counted = record.model_copy(update={"decided_by": approvers})
-        Outbox(redis).push(record.id, draft("edit", proposals.proposal(plan, counted)))
-        return Answer.COUNTED
+        words = draft("edit", proposals.proposal(plan, counted))
+        # One step with the look whether it still waits: the buttons must not come back to what somebody has decided.
+        moved = records.move(record.id, words, before=Phase.PENDING, phase=Phase.PENDING, decided_by=approvers)
+        return Answer.COUNTED if moved else Answer.TOO_LATE
     decided = {"decided_by": approvers, "decided_at": time.time()}
     approved = record.model_copy(update={"phase": Phase.APPROVED, **decided})
     moved = records.move(
@@ -51,7 +53,7 @@ def approve(record: Record, user: str, redis: Redis) -> Answer:
         before=Phase.PENDING,
         phase=Phase.APPROVED,
         **decided,
-        **queues.run_fields(),
+        **queues.run_fields(record.operation),
     )
     if not moved:
         return Answer.TOO_LATE

@@ -26,6 +26,10 @@ SEALS: Final = STREAM + ":seals"
 _LAST: Final = STREAM + ":last"
 PAGE: Final = 500
 
+ALERT: Final = "alert"
+ALERT_RESOLVED: Final = "alert-resolved"
+"""Moments of an alert, not of a command: its group as `id`, and `text`."""
+
 NOTE: Final = f"""
 local function note(text) redis.call('XADD', '{STREAM}', '*', 'e', text) end
 """

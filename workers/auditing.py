@@ -94,8 +94,8 @@ class AuditExport(Operation):
         body = "".join(f"{line}\n" for line in audit.lines(systems.redis)).encode()
         bucket = systems.settings.ops.storage.backups_bucket
         key = f"audit/{datetime.now(UTC):%Y%m%dT%H%M%SZ}.jsonl"
-        systems.objects.write(bucket, key, body)
-        if systems.objects.read(bucket, key, at_most=len(body) + 1) != body:
+        systems.backups.write(bucket, key, body)
+        if systems.backups.read(bucket, key, at_most=len(body) + 1) != body:
             summary = f"s3://{bucket}/{key} did not come back as it was written."
             return Report(title="Audit", status=Status.FAIL, summary=summary)
         facts = Facts(
@@ -109,6 +109,8 @@ def gathered(entries: Iterable[Entry]) -> dict[str, Told]:
     """The commands that entries tell of, by their records' ids."""
     found: dict[str, Told] = {}
     for entry in entries:
+        if entry.event.get("what") in {audit.ALERT, audit.ALERT_RESOLVED}:
+            continue
         at = int(entry.id.partition("-")[0]) / 1000
         told = found.setdefault(str(entry.event.get("id", entry.id)), Told(asked_at=at))
         _learn(told, entry.event, at)

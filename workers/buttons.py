@@ -29,6 +29,8 @@ DETAILS: Final = Button("details", "Details")
 CANCEL: Final = Button("cancel", "Cancel", "danger")
 AGAIN: Final = Button("again", "Ask again")
 UNDO: Final = Button("undo", "Undo …")
+SILENCE: Final = Button("silence", "Silence …")
+UNSILENCE: Final = Button("unsilence", "End the silence")
 
 OFFERS: Final = 10
 """As many things to do as a message may offer; the record holds their commands."""

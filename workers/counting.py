@@ -6,6 +6,7 @@ Hashes of whole numbers and seconds, which only grow, as Prometheus wants its co
 
 from __future__ import annotations
 
+import statistics
 from typing import TYPE_CHECKING, Any, Final
 
 from workers.outbox import PREFIX
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
 ENDED: Final = PREFIX + "count:operations"
 SECONDS: Final = PREFIX + "count:operation-seconds"
 SLACK: Final = PREFIX + "count:slack"
+TOOK: Final = PREFIX + "count:took:"
+"""And for each operation, how long the latest that went well took, in seconds."""
+_LATEST: Final = 20
 _BETWEEN: Final = "|"
 
 
@@ -24,7 +28,16 @@ def ended(redis: Redis, operation: str, outcome: str, seconds: float) -> None:
     pipe = redis.pipeline(transaction=False)
     pipe.hincrby(ENDED, f"{operation}{_BETWEEN}{outcome}", 1)
     pipe.hincrbyfloat(SECONDS, operation, round(max(0.0, seconds), 3))
+    if outcome == "done":
+        pipe.lpush(TOOK + operation, round(max(0.0, seconds), 3))
+        pipe.ltrim(TOOK + operation, 0, _LATEST - 1)
     pipe.execute()
+
+
+def usual_seconds(redis: Redis, operation: str) -> float | None:
+    """How long an operation takes as a rule; None where none has gone well yet. Raises redis.exceptions.RedisError."""
+    latest: Any = redis.lrange(TOOK + operation, 0, -1)
+    return statistics.median(map(float, latest)) if latest else None
 
 
 def slack_called(redis: Redis, kind: str, result: str) -> None:

@@ -2,15 +2,18 @@
 
 A record is claimed before it runs, so a job that Redis hands out twice runs once; and it ends together with the words
 about it, so whatever kills a process, its thread is told: by itself, by its worker where the work-horse dies, by the
-scheduler's sweep where both do. Nothing is retried: only what nobody has begun is queued again.
+scheduler's sweep where both do. Nothing is retried: only what nobody has begun is queued again, and what may be
+taken up where it stopped when its worker is replaced (see workers.leaving).
 """
 
 from __future__ import annotations
 
 import os
+import shlex
 import time
 import uuid
-from functools import cache
+from functools import cache, partial
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -18,13 +21,26 @@ from redis import Redis
 from rq import Worker
 from rq.job import Job
 
-from workers import approvals, audit, locks, planning, proposals, queues, registry, render, settings, thread, timeouts
+from workers import (
+    approvals,
+    counting,
+    leaving,
+    locks,
+    planning,
+    proposals,
+    queues,
+    registry,
+    render,
+    settings,
+    thread,
+    timeouts,
+)
 from workers.lease import Signs, alive
-from workers.operation import Cancelled, Operation, OperatorError, Plan, Report, Risk, Status
+from workers.operation import Caller, Cancelled, Operation, OperatorError, Plan, Report, Risk, Status
 from workers.outbox import Outbox, draft
 from workers.queues import SealedJob, queue
 from workers.render import plain, whom
-from workers.state import Phase, Record, Records, Stage, asked, connect, ended
+from workers.state import TERMINAL, Phase, Record, Records, Stage, connect, new_id
 from workers.systems import Systems, preload
 
 if TYPE_CHECKING:
@@ -43,7 +59,7 @@ def run(record_id: str) -> str:
     """RQ calls this in the work-horse: claim a stage of the record, and do it. Returns the phase that it led to."""
     records = Records(_redis())
     known = records.get(record_id)
-    record = known and records.start(record_id, worker=_worker_name(), stage=known.stage)
+    record = known and records.start(record_id, worker=_worker_name(), stage=known.stage, turn=known.turn)
     if not record:
         _log.warning("not run again: claimed or ended before", operation_id=record_id)
         return "claimed before"
@@ -62,7 +78,11 @@ def run(record_id: str) -> str:
             after.update(undo=report.undo, offers=[offer.command for offer in report.offers])
             return report
 
-        return _end(record, records, _attempt(record, carry_out), **after).value
+        try:
+            ended = _attempt(record, carry_out)
+        except _HandedOver:
+            return _hand_over(record, records).value
+        return _end(record, records, ended, **after).value
 
 
 def _plan(record: Record, records: Records) -> Phase:
@@ -70,8 +90,11 @@ def _plan(record: Record, records: Records) -> Phase:
     made: list[Plan] = []
 
     def plan(operation: Operation) -> Report:
-        made.append(operation.plan(_systems()))
-        return Report(title=operation.title, status=Status.OK, summary=made[0].summary)
+        plan = operation.plan(_systems())
+        if plan.estimate_seconds is None:
+            plan = plan.model_copy(update={"estimate_seconds": counting.usual_seconds(_redis(), operation.name)})
+        made.append(plan)
+        return Report(title=operation.title, status=Status.OK, summary=plan.summary)
 
     ended = _attempt(record, plan)
     if not made or ended[0] is not Phase.DONE:
@@ -80,10 +103,12 @@ def _plan(record: Record, records: Records) -> Phase:
     waits = record.model_copy(update={"phase": phase})
     fields: dict[str, Any] = {"phase": phase, "plan": made[0].model_dump(mode="json"), "digest": made[0].digest}
     if phase is Phase.QUEUED:
-        fields |= queues.run_fields()
-    words = [draft("edit", proposals.proposal(made[0], waits))]
+        fields |= queues.run_fields(record.operation)
+    words = [draft("edit", proposals.proposal(made[0], waits).calling(record.calls))]
     if record.break_glass:
-        words.append(draft("reply", proposals.alarm(record)))
+        words.append(draft("broadcast", proposals.alarm(record)))
+    if phase is Phase.QUEUED and made[0].warnings:
+        words.append(draft("reply", proposals.warned(made[0])))
     words += [draft("file", each) for each in render.files(made[0].title, made[0].attachments)]
     if records.move(record.id, *words, before=Phase.RUNNING, **fields) and phase is Phase.QUEUED:
         queues.enqueue_run(record.id, _redis())
@@ -111,7 +136,14 @@ def _look(record: Record, records: Records) -> Phase:
 def _carried_out(operation: Operation, record: Record, signs: Signs) -> Report:
     systems = _systems()
     cancellable = not operation.goes_on
-    progress = thread.SlackThread(Outbox(systems.redis), record, Records(systems.redis), cancellable=cancellable)
+    grace = systems.settings.environment.grace_seconds if cancellable else inf
+    progress = thread.SlackThread(
+        Outbox(systems.redis),
+        record,
+        Records(systems.redis),
+        cancellable=cancellable,
+        should_stop=partial(leaving.should_stop, resumes=operation.resumes, grace_seconds=grace),
+    )
     if operation.risk is Risk.READ:
         return perform(operation, systems, progress)
     with locks.held(_redis(), record, operation.touches) as taken:
@@ -125,7 +157,9 @@ def _carried_out(operation: Operation, record: Record, signs: Signs) -> Report:
         return perform(operation, systems, progress)
 
 
-def _attempt(record: Record, do: Callable[[Operation], Report]) -> tuple[Phase, str, list[tuple[Kind, str]]]:
+def _attempt(  # noqa: PLR0911 - each way out has its own words
+    record: Record, do: Callable[[Operation], Report]
+) -> tuple[Phase, str, list[tuple[Kind, str]]]:
     try:
         operation = registry.build(record.operation, record.arguments)
         with timeouts.limit(operation.timeout_seconds):
@@ -133,16 +167,15 @@ def _attempt(record: Record, do: Callable[[Operation], Report]) -> tuple[Phase, 
     except Moved as error:
         _log.info("not done: the world has moved", reason=str(error))
         return Phase.FAILED, error.message, thread.failure(record, error.message, error.hint, again=True)
+    except locks.Held as error:
+        _log.info("not done: locked", reason=str(error))
+        words = thread.failure(record, error.message, error.hint, again=True, holder=error.requester)
+        return Phase.FAILED, error.message, words
     except OperatorError as error:
         _log.info("failed", reason=str(error))
         return _failed(record, error.message, error.hint)
     except Cancelled as cancelled:
-        _log.info("cancelled", left=cancelled.left)
-        by = Records(_redis()).asked_to_stop(record.id)
-        message = f"stopped at a safe point, as {whom(by)} asked." if by else "stopped at a safe point."
-        if cancelled.left:
-            message += f" {plain(cancelled.left)}"
-        return Phase.CANCELLED, message, thread.cancellation(record, message)
+        return _stopped(record, cancelled.left)
     except timeouts.TimedOut:
         _log.warning("timed out")
         return _failed(record, "It took longer than allowed and was stopped.", "Check /mlflow health.")
@@ -167,6 +200,32 @@ def _end(record: Record, records: Records, ended: tuple[Phase, str, list[tuple[K
     return phase
 
 
+def _hand_over(record: Record, records: Records) -> Phase:
+    """Have another worker take it up where it stopped."""
+    step = "Its worker is being replaced: another one goes on with it."
+    words = draft("edit", render.under_way(record.words, record.requester, step, ""))
+    fields = queues.handed_over_fields(record)
+    if records.move(record.id, words, before=Phase.RUNNING, **fields):
+        _log.info("handed over", times=fields["handovers"])
+        queues.enqueue_run(record.id, _redis())
+    return Phase.QUEUED
+
+
+def _stopped(record: Record, left: str) -> tuple[Phase, str, list[tuple[Kind, str]]]:
+    """By a person, or for its worker's sake: then it ends here, or raises _HandedOver."""
+    _log.info("stopped", left=left)
+    by = Records(_redis()).asked_to_stop(record.id)
+    if by is None and leaving.since() is not None:
+        if registry.operations()[record.operation].resumes:
+            raise _HandedOver
+        message = f"It was stopped at a safe point, because its worker is being replaced. {left}".strip()
+        return Phase.FAILED, message, thread.failure(record, message, "Ask again.", again=True)
+    message = f"stopped at a safe point, as {whom(by)} asked." if by else "stopped at a safe point."
+    if left:
+        message += f" {plain(left)}"
+    return Phase.CANCELLED, message, thread.cancellation(record, message)
+
+
 def _failed(record: Record, message: str, hint: str) -> tuple[Phase, str, list[tuple[Kind, str]]]:
     return Phase.FAILED, message, thread.failure(record, message, hint)
 
@@ -180,32 +239,45 @@ def perform(operation: Operation, systems: Systems, progress: Progress) -> Repor
 
 def perform_here(operation: Operation, words: str, name: str | None, systems: Systems, progress: Progress) -> Report:
     """Run an operation in this process, without Slack. What changes something is done in somebody's `name` only, else
-    its plan is reported; it takes its locks in Redis as any other. Raises OperatorError.
+    its plan is reported; it takes its locks in Redis as any other, and keeps them. Raises OperatorError and Cancelled.
     """
+    requester = f"{render.BY_TERMINAL}{name or ''}"
+    caller = Caller(record_id=new_id(), requester=requester, channel=TERMINAL)
+    operation = operation.asked_by(caller)
     if operation.risk is Risk.READ:
         return perform(operation, systems, progress)
     plan = operation.plan(systems)
     if name is None:
-        return planning.shown(plan).model_copy(update={"hints": (f"{words} --yes-by NAME",)})
+        return planning.shown(plan, do=f"mlflow-ops run {shlex.quote(words)} --yes-by NAME")
     record = Record(
+        id=caller.record_id,
         operation=operation.name,
         arguments=operation.model_dump(mode="json"),
         words=words,
-        requester=f"{render.BY_TERMINAL}{name}",
-        channel="terminal",
+        requester=requester,
+        channel=TERMINAL,
+        phase=Phase.RUNNING,
+        started_at=time.time(),
+        worker=TERMINAL,
+        digest=plan.digest,
     )
-    audit.note(systems.redis, asked(record))
+    records = Records(systems.redis)
+    records.begin_here(record)
     phase, outcome = Phase.FAILED, "it broke off"
     try:
-        with locks.held(systems.redis, record, operation.touches):
+        with alive(records, record) as signs, locks.held(systems.redis, record, operation.touches) as taken:
+            signs.beside(taken.renew)
             report = perform(operation, systems, progress)
         phase = Phase.FAILED if report.status is Status.FAIL else Phase.DONE
         outcome = report.summary
     except OperatorError as error:
         outcome = error.message
         raise
+    except Cancelled as cancelled:
+        phase, outcome = Phase.CANCELLED, f"stopped at a safe point. {cancelled.left}".rstrip()
+        raise
     finally:
-        audit.note(systems.redis, ended(record, phase, outcome))
+        records.finish(record.id, phase, outcome)
     return report
 
 
@@ -213,11 +285,16 @@ class Moved(OperatorError):  # noqa: N818 - its message is a sentence for people
     """What was planned is not what would happen now."""
 
 
+class _HandedOver(BaseException):
+    """It stopped for its worker's sake, and goes on elsewhere."""
+
+
 class OperationsWorker(Worker):
     """A worker of one queue that notices and tells when a job's process dies.
 
     RQ's three detection times are lowered from minutes to seconds, and a work-horse that was killed, for which RQ
-    calls no callback, ends its record with a message in its thread.
+    calls no callback, ends its record with a message in its thread. On SIGTERM what it runs hears of it, and it takes
+    nothing more.
     """
 
     job_class = SealedJob
@@ -233,6 +310,11 @@ class OperationsWorker(Worker):
             job_monitoring_interval=5,
             work_horse_killed_handler=_tell_killed,
         )
+
+    def handle_warm_shutdown_request(self) -> None:
+        """RQ calls this on SIGTERM."""
+        leaving.begin()
+        super().handle_warm_shutdown_request()  # type: ignore[no-untyped-call]
 
     def dequeue_job_and_maintain_ttl(self, *arguments: Any, **named: Any) -> Any:
         """The next job; what is no job's id, and would end the worker, is thrown away."""

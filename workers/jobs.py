@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field
 
+from workers import registry, thread
 from workers.health.amounts import count, duration
 from workers.operation import Links, Operation, OperatorError, Progress, Report, Risk, Section, Status, Table
-from workers.state import Record, Records
+from workers.render import BY_TERMINAL, whom
+from workers.state import TERMINAL, Phase, Record, Records
 
 if TYPE_CHECKING:
     from workers.systems import Systems
@@ -29,7 +31,8 @@ class Jobs(Operation):
         """Read them from Redis."""
         progress.step("Looking")
         records = Records(systems.redis)
-        met = map(records.get, records.recent(self.last + 100))
+        recent = records.recent(self.last + 100)
+        met = map(records.get, dict.fromkeys([*recent, *reversed(records.open())]))
         known = [record for record in met if record and record.operation != self.name]
         still = [record for record in known if not record.phase.ended]
         ended = [record for record in known if record.phase.ended][: self.last]
@@ -62,8 +65,26 @@ class Cancel(Operation):
         record = records.get(self.id)
         if record is None or record.phase.ended:
             raise OperatorError(f"There is no command {self.id} that could be stopped.", "See mlflow-ops run jobs.")
-        records.ask_to_stop(record.id, "terminal:an administrator")
-        return Report(title="Cancel", status=Status.OK, summary=f"{self.id} stops at its next safe point.")
+        return Report(title="Cancel", status=Status.OK, summary=stop(record, f"{BY_TERMINAL}an administrator", records))
+
+
+def stop(record: Record, user: str, records: Records) -> str:
+    """End what waits at once, and ask what runs to stop at its next safe point: what to tell whoever asked.
+
+    user: who asked, as a record's requester. Raises OperatorError that says why it cannot be stopped.
+    """
+    words = thread.cancellation(record, f"stopped by {whom(user)} before anything was done.")
+    for waits in (Phase.ACCEPTED, Phase.PENDING, Phase.QUEUED, Phase.APPROVED):
+        if records.finish(record.id, Phase.CANCELLED, f"cancelled by {user}", *words, before=waits):
+            return "It is stopped; nothing was done."
+    if record.channel == TERMINAL:
+        by = record.requester.removeprefix(BY_TERMINAL)
+        raise OperatorError(f"It runs in a terminal: {by} can stop it there with Ctrl-C.", "")
+    goes_on = registry.operations()[record.operation].goes_on
+    if goes_on:
+        raise OperatorError(f"It cannot be stopped: {goes_on}.", "")
+    records.ask_to_stop(record.id, user)
+    return "It runs; it will stop at its next safe point and say so in its thread."
 
 
 def _short(words: str) -> str:

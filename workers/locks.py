@@ -1,7 +1,10 @@
 """One change per target at a time, over all workers: each lock has an owner and a lease, so that a dead one's lapses.
 
-mlflow-ops:lock:<target>   the record that holds it; it lapses unless its worker renews it, and counts for nothing
-                           once that record has ended or was given up for lost
+mlflow-ops:lock:<target>         the record that holds it; it lapses unless its worker renews it, and counts for nothing
+                                 once that record has ended or was given up for lost
+mlflow-ops:lock:<target>:fence   how often it was taken: each holder's token
+
+A holder that slept until its lock lapsed may have it again only where nobody had it meanwhile: its token tells.
 """
 
 from __future__ import annotations
@@ -32,6 +35,20 @@ for i = 1, #KEYS do
   local holder = redis.call('GET', KEYS[i])
   if holder and holder ~= ARGV[1] and not over(holder) then return {KEYS[i], holder} end
 end
+local tokens = {}
+for i = 1, #KEYS do
+  redis.call('SET', KEYS[i], ARGV[1], 'PX', ARGV[2])
+  tokens[i] = redis.call('INCR', KEYS[i] .. ':fence')
+end
+return tokens
+"""
+
+_RENEW = """
+for i = 1, #KEYS do
+  local holder = redis.call('GET', KEYS[i])
+  local newest = tonumber(redis.call('GET', KEYS[i] .. ':fence') or '0')
+  if holder and holder ~= ARGV[1] or newest > tonumber(ARGV[2 + i]) then return {KEYS[i], holder or ''} end
+end
 for i = 1, #KEYS do redis.call('SET', KEYS[i], ARGV[1], 'PX', ARGV[2]) end
 return {}
 """
@@ -43,6 +60,14 @@ end
 """
 
 
+class Held(OperatorError):  # noqa: N818 - its message is a sentence for people
+    """Somebody else holds a lock. requester: who asked for what they do; empty where nobody knows."""
+
+    def __init__(self, message: str, hint: str, requester: str = "") -> None:
+        super().__init__(message, hint)
+        self.requester = requester
+
+
 class Locks:
     """The locks of one record. Every method raises redis.exceptions.RedisError where Redis is away."""
 
@@ -52,25 +77,27 @@ class Locks:
         self._keys = [f"{PREFIX}lock:{target}" for target in targets]
         self._mutex = threading.Lock()
         self._given_back = False
+        self._tokens: list[int] = []
         self._take = redis.register_script(_TAKE)
+        self._renew = redis.register_script(_RENEW)
         self._give_back = redis.register_script(_GIVE_BACK)
 
     def take(self) -> None:
-        """Take all of them or none. Raises OperatorError that says who holds one."""
+        """Take all of them or none. Raises Held."""
         if not self._keys:
             return
         answer: list[Any] = self._take(
             keys=self._keys, args=[self._record_id, int(LEASE_SECONDS * 1000), f"{PREFIX}record:"]
         )
-        if answer:
-            target, holder = (part.decode() for part in answer)
-            raise _held(target.rsplit(":", 1)[-1], Records(self._redis).get(holder))
+        self._refused(answer)
+        self._tokens = [int(token) for token in answer]
 
     def renew(self) -> None:
-        """Take them again, from another thread; without effect once they were given back."""
+        """Keep them, from another thread; without effect once they were given back. Raises Held where one was lost."""
         with self._mutex:
-            if not self._given_back:
-                self.take()
+            if self._tokens and not self._given_back:
+                lease = int(LEASE_SECONDS * 1000)
+                self._refused(self._renew(keys=self._keys, args=[self._record_id, lease, *self._tokens]))
 
     def give_back(self) -> None:
         """Let others have them."""
@@ -78,6 +105,11 @@ class Locks:
             self._given_back = True
             if self._keys:
                 self._give_back(keys=self._keys, args=[self._record_id])
+
+    def _refused(self, answer: list[Any]) -> None:
+        if answer and isinstance(answer[0], bytes):
+            target, holder = (part.decode() for part in answer)
+            raise _held(target.rsplit(":", 1)[-1], Records(self._redis).get(holder))
 
 
 def holder(redis: Redis, target: str) -> str | None:
@@ -88,7 +120,7 @@ def holder(redis: Redis, target: str) -> str | None:
 
 @contextmanager
 def held(redis: Redis, record: Record, targets: Sequence[str]) -> Iterator[Locks]:
-    """Hold locks within. Raises OperatorError where somebody else does."""
+    """Hold locks within; they lapse unless somebody renews them. Raises OperatorError where somebody else does."""
     locks = Locks(redis, record.id, targets)
     locks.take()
     try:
@@ -97,11 +129,12 @@ def held(redis: Redis, record: Record, targets: Sequence[str]) -> Iterator[Locks
         locks.give_back()
 
 
-def _held(target: str, holder: Record | None) -> OperatorError:
+def _held(target: str, holder: Record | None) -> Held:
     if holder is None:
-        return OperatorError(f"The {target} is being changed by somebody else.", "Ask again in a minute.")
+        return Held(f"The {target} is being changed by somebody else.", "Ask again in a minute.")
     since = datetime.fromtimestamp(holder.started_at or time.time(), UTC)
-    return OperatorError(
+    return Held(
         f"The {target} is being changed: “/mlflow {holder.words}” (id {holder.id}) runs since {since:%H:%M} UTC.",
         f"Wait for it, or stop it: /mlflow cancel {holder.id}.",
+        holder.requester,
     )

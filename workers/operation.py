@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 
 if TYPE_CHECKING:
-    from workers.settings import Ops
+    from datetime import datetime
+
+    from workers.settings import Ops, RoleName
     from workers.systems import Systems
 
 
@@ -281,15 +283,25 @@ class Progress(Protocol):
         """A point at which stopping is safe. Raises Cancelled where a stop was asked for."""
 
 
+class Caller(_Data):
+    """Who asked for an operation, where, and the id of its record."""
+
+    record_id: str
+    requester: str
+    channel: str
+
+
 class Operation(BaseModel):
     """One request, frozen and JSON-serialisable: class attributes say what kind, fields say with what.
 
     A subclass sets `name` (unique; what the record in Redis and the audit trail call it) and `risk`, and
     implements `run`; one that changes something also implements `plan`. `touches` are the locks that it takes, and
     `timeout_seconds` bounds its run in the worker. `approvers` is how many people must approve it where it is gated and
-    ops.yaml says nothing. `goes_on` says why it cannot be cancelled, where it cannot. `long`
-    work belongs on the
-    queue `ops` although it only reads.
+    ops.yaml says nothing. `goes_on` says why it cannot be cancelled, where it cannot. `long` work belongs on the queue
+    `ops` although it only reads. What is `urgent` waits for nobody: for no approval, whatever ops.yaml says, and not
+    behind a backup, so it runs on the queue `quick` although it changes something. `resumes`: may be stopped at any
+    checkpoint and run again without anybody's word, by another worker; it finds what was done, or begins anew where it
+    only reads.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -299,13 +311,27 @@ class Operation(BaseModel):
     touches: ClassVar[tuple[str, ...]] = ()
     timeout_seconds: ClassVar[int] = 60
     long: ClassVar[bool] = False
+    resumes: ClassVar[bool] = False
     approvers: ClassVar[int] = 1
     goes_on: ClassVar[str] = ""
+    urgent: ClassVar[bool] = False
 
     @property
     def title(self) -> str:
         """What people call it in a headline."""
         return self.name.replace("-", " ").capitalize()
+
+    def asked_by(self, caller: Caller) -> Operation:  # noqa: ARG002 - for those to which it matters
+        """The same, knowing who asks for it and where."""
+        return self
+
+    def needs(self, ops: Ops) -> RoleName | None:  # noqa: ARG002 - for those that say so
+        """The role of whoever may ask for it; None where that follows from its risk."""
+        return None
+
+    def calls(self, ops: Ops, now: datetime) -> tuple[str, ...]:  # noqa: ARG002 - for those that call somebody
+        """Whom its first message calls: ids of Slack users and groups, from ops.yaml, never from what was typed."""
+        return ()
 
     def gated(self, ops: Ops) -> bool:  # noqa: ARG002 - for those that judge by ops.yaml
         """Whether a second person must approve it, where ops.yaml says nothing of it."""

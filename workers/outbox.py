@@ -30,8 +30,9 @@ PREFIX: Final = "mlflow-ops:"
 LEASE_SECONDS: Final = 60.0
 KEEP_SECONDS: Final = 30 * 24 * 3600
 
-Kind = Literal["root", "edit", "reply", "file", "picture", "direct", "pin", "unpin"]
-"""root: the first message; edit: its new content; reply and file: in its thread; picture: a file below it, in the
+Kind = Literal["root", "edit", "reply", "broadcast", "file", "picture", "direct", "pin", "unpin"]
+"""root: the first message; edit: its new content; reply and file: in its thread; broadcast: there and in the
+channel, where everybody is to see it; picture: a file below it, in the
 channel; direct: to the requester alone; pin and unpin: the first message.
 """
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from workers import registry
+from workers.health.amounts import duration
 from workers.operation import Facts, Operation, Plan, Progress, Report, Risk, Section, Status, Table, Text
 
 if TYPE_CHECKING:
@@ -26,8 +27,8 @@ class DryRun(Operation):
         return shown(registry.build(self.of, self.arguments).plan(systems))
 
 
-def shown(plan: Plan) -> Report:
-    """A plan as a report."""
+def shown(plan: Plan, *, do: str = "") -> Report:
+    """A plan as a report. do: what would carry it out."""
     sections: list[Section] = []
     if plan.changes:
         rows = tuple((change.what, change.before, change.after) for change in plan.changes)
@@ -35,8 +36,13 @@ def shown(plan: Plan) -> Report:
     steps = "\n".join(f"{number}. {step}" for number, step in enumerate(plan.steps, 1))
     sections.append(Text(title="Steps", text=steps))
     sections += [Text(title="Warning", text=warning) for warning in plan.warnings]
-    if plan.undo:
-        sections.append(Facts(items=(("to undo", plan.undo),)))
+    told = [("to undo", plan.undo)] if plan.undo else []
+    if plan.estimate_seconds is not None:
+        told.append(("takes about", duration(max(1.0, plan.estimate_seconds))))
+    if do:
+        told.append(("to do it", do))
+    if told:
+        sections.append(Facts(items=tuple(told)))
     return Report(
         title=f"{plan.title} (dry run)",
         status=Status.WARN if plan.warnings else Status.OK,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from workers import buttons
+from workers.health.amounts import duration
 from workers.render import BLOCKS, Block, Message, at, blocks_of, code, paragraphs, plain, section, short, whom
 from workers.state import Phase
 
@@ -21,12 +22,13 @@ _HEAD = {
     Phase.CANCELLED: ":leftwards_arrow_with_hook: *Withdrawn*",
 }
 _SHOWN_CHANGES = 20
+_SHOWN_IN_BRIEF = 5
 
 
 def proposal(plan: Plan, record: Record) -> Message:
     """The root message of a command whose plan is made. Nothing was changed yet."""
     head = _HEAD.get(record.phase, "")
-    by = " and ".join(f"<@{user}>" for user in record.decided_by)
+    by = _people(record)
     if by and record.phase is Phase.PENDING:
         head += f": {len(record.decided_by)} of {record.approvals} so far, {by}"
     elif by:
@@ -49,19 +51,37 @@ def proposal(plan: Plan, record: Record) -> Message:
     return Message(text=short(f"{plan.title}: {record.phase}: {plan.summary}"), blocks=blocks)
 
 
+def brief(plan: Plan, record: Record) -> list[Block]:
+    """What waits for approval, in a few blocks, for a list of such."""
+    head = f"*{plain(plan.title)}*: {plain(plan.summary)}"
+    if record.decided_by:
+        head += f"\n{len(record.decided_by)} of {record.approvals} so far: {_people(record)}"
+    warnings = "\n".join(f":warning: {plain(warning)}" for warning in plan.warnings)
+    texts = paragraphs(head)[:1] + _changes(plan, _SHOWN_IN_BRIEF)[:1] + paragraphs(warnings)[:1]
+    foot = f"{_foot(plan, record)[:1900]} · in <#{record.channel}>"
+    return [*texts, {"type": "context", "elements": [{"type": "mrkdwn", "text": foot}]}]
+
+
 def reminder(record: Record) -> Message:
     """To the approvers, at half time."""
     text = f"{record.approvers}: this still waits for approval, {_until(record)}."
     return Message(text=text, blocks=[section(text)])
 
 
-def _changes(plan: Plan) -> list[Block]:
-    lines = [
-        f"{plain(change.what)}: {code(change.before)} → {code(change.after)}"
-        for change in plan.changes[:_SHOWN_CHANGES]
-    ]
-    if len(plan.changes) > _SHOWN_CHANGES:
-        lines.append(f"and {len(plan.changes) - _SHOWN_CHANGES} more")
+def warned(plan: Plan) -> Message:
+    """What whoever asked should know of a change that nobody is asked about: its message is soon another one."""
+    lines = [f":warning: {plain(warning)}" for warning in plan.warnings]
+    return Message(text=short(f"{plan.title}: {' '.join(plan.warnings)}"), blocks=paragraphs("\n".join(lines)))
+
+
+def _people(record: Record) -> str:
+    return " and ".join(f"<@{user}>" for user in record.decided_by)
+
+
+def _changes(plan: Plan, most: int = _SHOWN_CHANGES) -> list[Block]:
+    lines = [f"{plain(each.what)}: {code(each.before)} → {code(each.after)}" for each in plan.changes[:most]]
+    if len(plan.changes) > most:
+        lines.append(f"and {len(plan.changes) - most} more")
     return paragraphs("\n".join(lines))
 
 
@@ -71,7 +91,7 @@ def _foot(plan: Plan, record: Record) -> str:
         people = "one person" if record.approvals == 1 else f"{record.approvals} people"
         parts.append(f"needs {people} of {record.approvers}, {_until(record)}")
     if plan.estimate_seconds is not None:
-        parts.append(f"takes about {plan.estimate_seconds:.0f} s")
+        parts.append(f"takes about {duration(max(1.0, plan.estimate_seconds))}")
     if plan.undo:
         parts.append(f"to undo: {plain(plan.undo)}")
     return " · ".join(parts)

@@ -77,14 +77,21 @@ def throw_away_garbage(of: Queue, redis: Redis) -> None:
                 redis.lrem(key, 0, raw)
 
 
-def run_fields() -> dict[str, Any]:
-    """The fields of a record whose plan is made and which is to run."""
-    return {"stage": Stage.RUN, "queue": OPS, "queued_at": time.time(), "queued_times": 1}
+def run_fields(operation: str) -> dict[str, Any]:
+    """The fields of a record whose plan is made and which is to run. operation: its name."""
+    where = QUICK if registry.operations()[operation].urgent else OPS
+    return {"stage": Stage.RUN, "queue": where, "queued_at": time.time(), "queued_times": 1}
 
 
 def look_fields() -> dict[str, Any]:
     """The fields of a record whose run was lost: what it has left is to be looked at."""
     return {"stage": Stage.LOOK, "queue": QUICK, "queued_at": time.time(), "queued_times": 1}
+
+
+def handed_over_fields(record: Record) -> dict[str, Any]:
+    """The fields of a record that goes from a worker which is being replaced to another."""
+    turns = record.handovers + 1
+    return {"phase": Phase.QUEUED, "handovers": turns, "queued_at": time.time(), "queued_times": 1}
 
 
 def enqueue(record: Record, redis: Redis) -> None:
@@ -127,8 +134,8 @@ def _put(record: Record, operation: Operation, redis: Redis) -> None:
 
 
 def job_id(record: Record) -> str:
-    """The id of the job that does a record's stage."""
-    return record.id if record.stage is Stage.RUN else f"{record.id}-{record.stage}"
+    """The id of the job that does a record's stage, this time."""
+    return record.id if record.turn == Stage.RUN else f"{record.id}-{record.turn}"
 
 
 def is_lost(record: Record, redis: Redis) -> bool:
@@ -136,7 +143,7 @@ def is_lost(record: Record, redis: Redis) -> bool:
     if record.queue is None or time.time() - (record.queued_at or 0) < STUCK_SECONDS:
         return False
     waits = redis.lpos(queue(record.queue, redis).key, job_id(record)) is not None
-    return not waits and not Records(redis).claimed(record.id, record.stage)
+    return not waits and not Records(redis).claimed(record)
 
 
 def enqueue_again(record: Record, redis: Redis) -> None:

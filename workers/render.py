@@ -30,7 +30,7 @@ MESSAGE_TEXT = 12_000
 DETAIL_MESSAGES = 4
 """What needs more messages than these becomes a file."""
 
-_EMOJI = {
+EMOJI = {
     Status.OK: ":white_check_mark:",
     Status.WARN: ":warning:",
     Status.FAIL: ":x:",
@@ -48,9 +48,19 @@ BY_CLOCK = "schedule:"
 BY_TERMINAL = "terminal:"
 """What somebody begins with who asked in a terminal; then comes the name that was given."""
 
+BY_ALERT = "alert:"
+"""What a requester begins with that is an alert; then comes its name."""
+
+
+def is_person(requester: str) -> bool:
+    """Whether it is somebody whom Slack knows."""
+    return not requester.startswith((BY_CLOCK, BY_TERMINAL, BY_ALERT))
+
 
 def whom(requester: str) -> str:
-    """Who asked, as Slack shows it: a person, or the clock."""
+    """Who asked, as Slack shows it: a person, the clock, or an alert."""
+    if requester.startswith(BY_ALERT):
+        return f"the alert {code(requester.removeprefix(BY_ALERT))}"
     if requester.startswith(BY_CLOCK):
         return f"the schedule {code(requester.removeprefix(BY_CLOCK))}"
     if requester.startswith(BY_TERMINAL):
@@ -58,13 +68,21 @@ def whom(requester: str) -> str:
     return f"<@{requester}>"
 
 
-def at(moment: float | None) -> str:
+def at(moment: float | None, shown: str = "{time}") -> str:
     """A time of day, which Slack shows in the reader's own (docs.slack.dev/messaging/formatting-message-text).
 
-    moment: seconds since the epoch.
+    moment: seconds since the epoch. shown: Slack's words for how, such as {date_short_pretty}.
     """
     whole = int(moment or 0)
-    return f"<!date^{whole}^{{time}}|{datetime.fromtimestamp(whole, UTC):%H:%M} UTC>"
+    day = "%d %b " if "date" in shown or "ago" in shown else ""
+    return f"<!date^{whole}^{shown}|{datetime.fromtimestamp(whole, UTC):{day}%H:%M} UTC>"
+
+
+def called(ids: tuple[str, ...]) -> str:
+    """A mention of each, which notifies them where it is posted, and not where it is edited in. ids: of Slack users and
+    groups, from ops.yaml.
+    """
+    return " ".join(f"<!subteam^{each}>" if each.startswith("S") else f"<@{each}>" for each in ids)
 
 
 def approved(by: tuple[str, ...], moment: float | None) -> str:
@@ -86,6 +104,13 @@ class Message:
     content: str = ""
     alt: str = ""
     in_sight: bool = False
+
+    def calling(self, ids: tuple[str, ...]) -> Message:
+        """The same message, that begins with who is called; itself where nobody is."""
+        if not ids:
+            return self
+        line = section(f":rotating_light: On call: {called(ids)}")
+        return replace(self, text=f"{called(ids)} {self.text}", blocks=[line, *self.blocks[: BLOCKS - 1]])
 
     def and_also(self, block: Block) -> Message:
         """The same message with a block at its end."""
@@ -128,9 +153,15 @@ def under_way(words: str, requester: str, step: str, figure: str) -> Message:
     return Message(text=short(f"/mlflow {words}: {step}"), blocks=[section(f"{text} {plain(figure)}".rstrip())])
 
 
-def failed(words: str, requester: str, message: str, hint: str, decided: str = "") -> Message:
-    """The root message of a command that did not do what was asked: why, and what now. decided: who approved it."""
+def failed(  # noqa: PLR0913 - all that is told of it
+    words: str, requester: str, message: str, hint: str, decided: str = "", *, holder: str = ""
+) -> Message:
+    """The root message of a command that did not do what was asked: why, and what now. decided: who approved it.
+    holder: who asked for what stands in its way.
+    """
     lines = [f":x: {code('/mlflow ' + words)} failed: {plain(message)}"]
+    if holder:
+        lines.append(f"That was asked by {whom(holder)}.")
     if hint:
         lines.append(plain(hint))
     lines.append(f"_asked by {whom(requester)}{f', {decided}' if decided else ''}_")
@@ -147,7 +178,7 @@ def root(report: Report, words: str, requester: str, decided: str = "", *, to_do
     """A finished report in the channel: the verdict, then one line per check, worst first. decided: who approved it.
     to_do: blocks that stand above its foot.
     """
-    headline = f"{_EMOJI[report.status]} *{plain(report.title)}*: {plain(report.summary)}"
+    headline = f"{EMOJI[report.status]} *{plain(report.title)}*: {plain(report.summary)}"
     if report.lead:
         return _read_at_once(report, headline, words, requester, to_do)
     lines = [_check_line(check) for check in report.checks]
@@ -225,7 +256,7 @@ def _as_file(report: Report) -> Message:
 
 def _check_line(check: Check) -> str:
     figure = f" {plain(check.figure)}" if check.figure else ""
-    return f"{_EMOJI[check.status]} *{plain(check.title)}*{figure} — {plain(check.sentence)}"
+    return f"{EMOJI[check.status]} *{plain(check.title)}*{figure} — {plain(check.sentence)}"
 
 
 def _check_blocks(check: Check) -> Iterator[Block]:
@@ -243,7 +274,7 @@ def blocks_of(shown: Section) -> Iterator[Block]:
         case Facts(items=items):
             yield from paragraphs("\n".join(f"{plain(name)}: {plain(value)}" for name, value in items))
         case Links(items=items):
-            yield from paragraphs("\n".join(f"<{_address(url)}|{_label(name)}>" for name, url in items))
+            yield from paragraphs("\n".join(link(name, url) for name, url in items))
         case Table():
             yield from _literal(_columns(shown))
         case Text(text=text, literal=True):
@@ -252,12 +283,10 @@ def blocks_of(shown: Section) -> Iterator[Block]:
             yield from paragraphs(plain(text))
 
 
-def _address(url: str) -> str:
-    return escape(url).replace("|", "%7C")
-
-
-def _label(name: str) -> str:
-    return escape(" ".join(name.split())).replace("|", "\u00a6")
+def link(name: str, url: str) -> str:
+    """A place to go to."""
+    label = escape(" ".join(name.split())).replace("|", "\u00a6")
+    return f"<{escape(url).replace('|', '%7C')}|{label}>"
 
 
 def _columns(table: Table) -> list[str]:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import difflib
 import json
 import time
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
@@ -52,6 +53,40 @@ def entry(name: str, ops: Ops) -> ScheduleEntry:
     return known
 
 
+@dataclass(frozen=True)
+class Standing:
+    """An entry as it stands. Times are UTC. next_at: None where it is paused. last_at: when it was due, None where it
+    never was. record_id: of what it did then.
+    """
+
+    name: str
+    entry: ScheduleEntry
+    next_at: datetime | None
+    last_at: datetime | None
+    record_id: str
+
+
+def standing(ops: Ops, redis: Redis, now: datetime) -> list[Standing]:
+    """Every entry, in the order of ops.yaml. Raises redis.exceptions.RedisError."""
+    last: Any = redis.hgetall(LAST)
+    runs: Any = redis.hgetall(RUNS)
+    stopped = paused(redis)
+    found = []
+    for name, each in ops.clock.items():
+        key = name.encode()
+        ran = key in runs and key in last
+        found.append(
+            Standing(
+                name=name,
+                entry=each,
+                next_at=None if name in stopped else ticks.next_(each.cron, ops.zone, now),
+                last_at=datetime.fromtimestamp(float(last[key]), UTC) if ran else None,
+                record_id=json.loads(runs[key])[0] if key in runs else "",
+            )
+        )
+    return found
+
+
 class ScheduleList(Operation):
     """Every entry: when it was last due and what came of it, when it is due next."""
 
@@ -61,22 +96,23 @@ class ScheduleList(Operation):
     def run(self, systems: Systems, progress: Progress) -> Report:
         """Read them from Redis."""
         progress.step("Looking")
-        ops, redis, now = systems.settings.ops, systems.redis, datetime.now(UTC)
-        last: Any = redis.hgetall(LAST)
-        runs: Any = redis.hgetall(RUNS)
-        stopped = paused(redis)
-        rows = []
-        for name, each in ops.clock.items():
-            key = name.encode()
-            before = datetime.fromtimestamp(float(last[key]), UTC) if key in last else None
-            upcoming = "paused" if name in stopped else _shown(ticks.next_(each.cron, ops.zone, now), ops)
-            said = _outcome(json.loads(runs[key])[0], systems) if key in runs else NOTHING
-            rows.append(
-                (name, each.command, each.cron, upcoming, _shown(before, ops) if key in runs else NOTHING, said)
+        ops = systems.settings.ops
+        known = standing(ops, systems.redis, datetime.now(UTC))
+        rows = [
+            (
+                each.name,
+                each.entry.command,
+                each.entry.cron,
+                _shown(each.next_at, ops) if each.next_at else "paused",
+                _shown(each.last_at, ops),
+                _outcome(each.record_id, systems) if each.record_id else NOTHING,
             )
+            for each in known
+        ]
+        stopped = sum(each.next_at is None for each in known)
         columns = ("name", "command", "when", f"next ({ops.time_zone})", "last due", "what came of it")
         table = Table(columns=columns, rows=tuple(rows))
-        held = f"; {len(stopped.keys() & ops.clock.keys())} paused" if stopped.keys() & ops.clock.keys() else ""
+        held = f"; {stopped} paused" if stopped else ""
         summary = (
             f"{len(rows)} by the clock{held}." if rows else "Nothing runs by the clock: name channels in ops.yaml."
         )

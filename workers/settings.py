@@ -57,10 +57,12 @@ Seconds = Annotated[float, Field(gt=0, le=3600)]
 Fraction = Annotated[float, Field(gt=0, le=1)]
 Days = Annotated[int, Field(ge=0, le=3650)]
 ChannelId = Annotated[str, Field(pattern=r"^[CDG][A-Z0-9]{2,}$")]
+PersonId = Annotated[str, Field(pattern=r"^[UW][A-Z0-9]{2,}$")]
 UserId = Annotated[str, Field(pattern=r"^([UW][A-Z0-9]{2,}|\*)$")]
 GroupId = Annotated[str, Field(pattern=r"^S[A-Z0-9]{2,}$")]
 KubernetesName = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", max_length=253)]
 BucketName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")]
+ClockTime = Annotated[str, Field(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$")]
 HttpUrl = Annotated[AnyUrl, UrlConstraints(allowed_schemes=["http", "https"])]
 
 
@@ -167,7 +169,7 @@ class Backup(_Section):
     split_above: Annotated[int, Field(ge=1)] = Field(
         200_000, description="artifacts above which several workers copy them together"
     )
-    helpers: Annotated[int, Field(ge=0, le=32)] = Field(3, description="how many workers may help the one that began")
+    helpers: Annotated[int, Field(ge=0, le=64)] = Field(3, description="how many workers may help the one that began")
     lock_wait_seconds: Annotated[int, Field(ge=1, le=3600)] = Field(
         60, description="how long the dump waits for a table that somebody else has locked"
     )
@@ -178,6 +180,10 @@ class Restore(_Section):
 
     database_disk_bytes: Annotated[int, Field(ge=1)] | None = Field(
         None, description="the size of the database server's disk, which PostgreSQL does not tell"
+    )
+    while_switching: Literal["kept-up", "scaled-to-0"] = Field(
+        "kept-up",
+        description="MLflow while its database is switched: without sessions for that moment, or without pods",
     )
     keep_aside_days: Days = Field(7, description="how long a database that a restore has put aside is kept")
     rto_seconds: Annotated[int, Field(ge=60)] = Field(1800, description="how long a recovery may take")
@@ -349,9 +355,7 @@ Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 class Digest(_Section):
     """When and where the morning's digest comes."""
 
-    at: Annotated[str, Field(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$")] = Field(
-        "08:00", description="by the clock of time_zone"
-    )
+    at: ClockTime = Field("08:00", description="by the clock of time_zone")
     weekdays: Annotated[tuple[Weekday, ...], Field(min_length=1)] = ("mon", "tue", "wed", "thu", "fri")
     holidays: tuple[date, ...] = Field((), description="days without one, such as 2026-12-25")
     channels: tuple[ChannelId, ...] = Field((), description="by default the first of channels")
@@ -366,6 +370,56 @@ class Digest(_Section):
             channels=self.channels,
             holidays=self.holidays,
         )
+
+
+CheckName = Annotated[str, Field(pattern=r"^[a-z]+$")]
+
+
+class Alerts(_Section):
+    """How what Alertmanager reports is told."""
+
+    channels: tuple[ChannelId, ...] = Field(
+        (), description="where; by default the first of channels. Buttons work in those of `channels` only"
+    )
+    checks: dict[str, tuple[CheckName, ...]] = Field(
+        {},
+        description="by an alert's name: the health checks that its thread begins with (empty: none); by default "
+        "those of its annotation `command`, else what its name speaks of",
+    )
+    storm_above: Annotated[int, Field(ge=1, le=100)] = Field(
+        5, description="new groups within five minutes that get a message each; what comes beyond them shares one"
+    )
+
+
+class Called(_Section):
+    """Whom `escalate` calls: Slack user ids and user-group ids."""
+
+    users: tuple[PersonId, ...] = Field((), description="Slack user ids, such as U012AB3CD")
+    groups: tuple[GroupId, ...] = Field((), description="Slack user-group ids, such as S012AB3CD")
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """All of them, groups first."""
+        return (*self.groups, *self.users)
+
+
+class Escalation(_Section):
+    """Who is on call: the team in business hours of time_zone, else DevOps; where one is empty, the other."""
+
+    team: Called = Called()
+    devops: Called = Called()
+    begins: ClockTime = Field("09:00", description="when business hours begin")
+    ends: ClockTime = Field("17:00", description="when they end")
+    weekdays: tuple[Weekday, ...] | None = Field(None, description="of business hours; by default the digest's")
+    holidays: tuple[date, ...] | None = Field(None, description="days without them; by default the digest's")
+    role: RoleName = Field("viewer", description="the role that somebody needs to escalate")
+
+    @model_validator(mode="after")
+    def _begins_before_it_ends(self) -> Escalation:
+        if self.begins >= self.ends:
+            msg = f"business hours must begin before they end, on one day, not at {self.begins} and {self.ends}"
+            raise ValueError(msg)
+        return self
 
 
 def _amount(value: object) -> object:
@@ -398,6 +452,8 @@ class Ops(_Section):
         "`drill`, every week, and `digest`, unless they are given here, or are null",
     )
     digest: Digest = Digest()
+    alerts: Alerts = Alerts()
+    escalation: Escalation = Escalation()
     limits: dict[str, Amount] = Field(
         {}, description="by a metric's name, as `trend` takes it: where it must not go (database: 50Gi)"
     )
@@ -440,6 +496,20 @@ class Environment(BaseModel):
     mlflow_tracking_username: str | None = Field(None, alias="MLFLOW_TRACKING_USERNAME")
     mlflow_tracking_password: SecretStr | None = Field(None, alias="MLFLOW_TRACKING_PASSWORD")
     s3_endpoint_url: HttpUrl | None = Field(None, alias="AWS_ENDPOINT_URL_S3")
+    backup_s3_endpoint_url: HttpUrl | None = Field(
+        None,
+        alias="MLFLOW_OPS_BACKUP_S3_ENDPOINT_URL",
+        description="another store, or region, for the backups; else they are where the artifacts are",
+    )
+    backup_s3_region: str | None = Field(
+        None, alias="MLFLOW_OPS_BACKUP_S3_REGION", description="the region of that store; else AWS_DEFAULT_REGION"
+    )
+    backup_s3_access_key_id: str | None = Field(
+        None, alias="MLFLOW_OPS_BACKUP_S3_ACCESS_KEY_ID", description="for that store; else the AWS_* ones"
+    )
+    backup_s3_secret_access_key: SecretStr | None = Field(
+        None, alias="MLFLOW_OPS_BACKUP_S3_SECRET_ACCESS_KEY", description="the secret of that key"
+    )
     database_url: Annotated[SecretStr, _starting_with("postgresql://", "postgres://")] | None = Field(
         None, alias="MLFLOW_OPS_DATABASE_URL"
     )
@@ -456,8 +526,32 @@ class Environment(BaseModel):
     backup_keys_old: Annotated[SecretStr, _keys(several=True)] | None = Field(
         None, alias="MLFLOW_OPS_BACKUP_KEYS_OLD", description="only to read with, commas between them"
     )
+    alerts_secret: SecretStr | None = Field(
+        None, alias="MLFLOW_OPS_ALERTS_SECRET", min_length=16, description="what Alertmanager shows to the bot"
+    )
+    alertmanager_url: Annotated[SecretStr, _starting_with("http://", "https://")] | None = Field(
+        None,
+        alias="MLFLOW_OPS_ALERTMANAGER_URL",
+        description="Alertmanager's address, for the workers; with user:password@ where it asks for one",
+    )
+    pagerduty_key: SecretStr | None = Field(
+        None,
+        alias="MLFLOW_OPS_PAGERDUTY_KEY",
+        description="the integration key of a service in PagerDuty (Events API v2)",
+    )
+    pagerduty_url: HttpUrl = Field(
+        HttpUrl("https://events.pagerduty.com/v2/enqueue"),
+        alias="MLFLOW_OPS_PAGERDUTY_URL",
+        description="its Events API; in the EU https://events.eu.pagerduty.com/v2/enqueue",
+    )
     ready_file: Path | None = Field(
         None, alias="MLFLOW_OPS_READY_FILE", description="written once the process can serve; removed at its end"
+    )
+    grace_seconds: Annotated[float, Field(ge=0)] = Field(
+        20.0,
+        alias="MLFLOW_OPS_GRACE_SECONDS",
+        description="how long what a worker runs may take to end after SIGTERM, before it is stopped at a safe point; "
+        "half a minute less than what comes before SIGKILL",
     )
 
     def require(self, *fields: str) -> None:
@@ -478,6 +572,8 @@ _MEANING = {
     "database_url": "the address of MLflow's database, such as postgresql://user:password@host:5432/mlflow",
     "auth_database_url": "the address of basic-auth's database, such as postgresql://user:password@host:5432/auth",
     "backup_key": "32 random bytes in base64, as openssl rand -base64 32 prints them",
+    "alerts_secret": "what Alertmanager shows to be let in, such as openssl rand -hex 32 prints",
+    "alertmanager_url": "the address of Alertmanager, such as http://alertmanager.monitoring.svc.cluster.local:9093",
     "database_admin_url": "the address of its server for a role with CREATEDB, such as postgresql://admin:password@host/postgres",
 }
 

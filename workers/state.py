@@ -1,8 +1,9 @@
 """The records in Redis: one per accepted command, from its acknowledgement to its end.
 
     mlflow-ops:record:<id>        hash, one JSON value per field; kept for 30 days
-    mlflow-ops:record:<id>:claim  hash: which worker runs it, how it ended; each written once
+    mlflow-ops:record:<id>:claim  hash: which worker runs each stage of it, how it ended; each written once
     mlflow-ops:record:<id>:alive  there while its worker lives
+    mlflow-ops:record:<id>:step   JSON: what it is doing, and how far it is with it
     mlflow-ops:open               sorted set: the ids of those that have not ended → when they were accepted
     mlflow-ops:recent             sorted set: the latest thousand → when they were accepted
     mlflow-ops:seen:<delivery>    a delivery that was accepted already (Slack delivers again when in doubt)
@@ -28,11 +29,13 @@ from redis.backoff import ExponentialBackoff
 from redis.retry import Retry
 
 from workers import counting
-from workers.audit import NOTE
-from workers.outbox import PREFIX, PUSH, draft
+from workers.audit import NOTE, note
+from workers.outbox import PREFIX, PUSH, Outbox, draft
 from workers.redaction import cleaned, without_secrets
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from workers.outbox import Kind
     from workers.render import Message
     from workers.settings import Settings
@@ -40,6 +43,9 @@ if TYPE_CHECKING:
 RECORD_SECONDS = 30 * 24 * 3600
 SEEN_SECONDS = 3600
 """Slack retries a delivery three times within an hour (https://docs.slack.dev/apis/events-api/#retries)."""
+TERMINAL = "terminal"
+"""In the place of a channel, and of a worker: of a command that is carried out in a terminal."""
+STEP_SECONDS = 24 * 3600
 ALIVE_SECONDS = 15.0
 """A worker that says nothing for so long is gone."""
 
@@ -182,7 +188,9 @@ class Record(BaseModel):
     approvals: how many people must approve it. approvers: those who may, as Slack shows them. expires_at: until when
     they may. plan and digest: what they approve. break_glass: why nobody was asked. reason: why it was denied.
     undo: the command that goes back, once it is done. offers: the commands of its buttons.
-    quiet: nothing is said unless it fails.
+    quiet: nothing is said unless it fails. beneath: the record in whose thread it is told, and thread_ts, that thread.
+    calls: the ids of those whom its first message calls.
+    handovers: how often a worker that was replaced gave its stage to another.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -195,6 +203,8 @@ class Record(BaseModel):
     channel: str
     phase: Phase = Phase.ACCEPTED
     root_ts: str | None = None
+    beneath: str = ""
+    thread_ts: str | None = None
     permalink: str = ""
     accepted_at: float = Field(default_factory=time.time)
     approvals: int = 0
@@ -207,16 +217,33 @@ class Record(BaseModel):
     reason: str = ""
     break_glass: str = ""
     quiet: bool = False
+    calls: tuple[str, ...] = ()
     undo: str = ""
     offers: tuple[str, ...] = ()
     queue: str | None = None
     stage: Stage = Stage.RUN
     queued_at: float | None = None
     queued_times: int = 0
+    handovers: int = 0
     started_at: float | None = None
     ended_at: float | None = None
     worker: str | None = None
     outcome: str | None = None
+
+    @property
+    def thread(self) -> str | None:
+        """The thread that it is told in: below its own message, unless that stands in another's."""
+        return self.thread_ts or self.root_ts
+
+    @property
+    def fields(self) -> list[str]:
+        """As it is kept: names and values in turn."""
+        return [part for pair in _encode(self.model_dump(mode="json")).items() for part in pair]
+
+    @property
+    def turn(self) -> str:
+        """Its stage, and which worker's turn it is: what one worker claims, and one job does."""
+        return f"{self.stage}-{self.handovers}" if self.handovers else str(self.stage)
 
 
 class Records:
@@ -233,18 +260,37 @@ class Records:
     def accept(self, record: Record, delivery: str, root: Message, *, remember_seconds: int = SEEN_SECONDS) -> bool:
         """Record a command together with its first message; False where this delivery was accepted before."""
         _, body = draft("root", root)
-        fields = [part for pair in _encode(record.model_dump(mode="json")).items() for part in pair]
         keys = [f"{PREFIX}seen:{delivery}", _key(record.id), _OPEN, _RECENT]
         about: list[Any] = [record.id, remember_seconds, RECORD_SECONDS, record.accepted_at, body, _RECENT_KEPT]
         about.append(asked(record))
-        return bool(self._accept(keys=keys, args=[*about, *fields]))
+        return bool(self._accept(keys=keys, args=[*about, *record.fields]))
+
+    def keep(self, record: Record, root: Message) -> None:
+        """Keep a record with its first message that no worker runs: of what began elsewhere and has a thread."""
+        fields = _encode(record.model_dump(mode="json"))
+        pipe = self._redis.pipeline(transaction=True)
+        pipe.hset(_key(record.id), mapping=fields)
+        pipe.expire(_key(record.id), RECORD_SECONDS)
+        pipe.execute()
+        Outbox(self._redis).push(record.id, draft("root", root))
+
+    def begin_here(self, record: Record) -> None:
+        """Record a command that runs in a terminal: nobody waits for it in Slack, and none of its words go there."""
+        pipe = self._redis.pipeline(transaction=True)
+        pipe.hset(_key(record.id), mapping=_encode(record.model_dump(mode="json")))
+        pipe.expire(_key(record.id), RECORD_SECONDS)
+        note(pipe, asked(record))
+        note(pipe, _moment("started", record, worker=record.worker, digest=record.digest))
+        pipe.execute()
 
     def get(self, record_id: str) -> Record | None:
-        """The record, or None where there is none (any more)."""
+        """The record, or None where there is none (any more). What only a later version knows of it is left out."""
         fields: dict[Any, Any] = self._redis.hgetall(_key(record_id))
         if not fields:
             return None
-        return Record.model_validate({name.decode(): json.loads(value) for name, value in fields.items()})
+        named = {name.decode(): value for name, value in fields.items()}
+        known = {name: json.loads(value) for name, value in named.items() if name in Record.model_fields}
+        return Record.model_validate(known)
 
     def update(self, record_id: str, **fields: Any) -> None:
         """Set fields of a record."""
@@ -260,12 +306,30 @@ class Records:
         ids: Any = self._redis.zrange(_RECENT, 0, max(0, number - 1), desc=True)
         return [member.decode() for member in ids]
 
-    def start(self, record_id: str, worker: str, stage: Stage = Stage.RUN) -> Record | None:
-        """Claim a stage of a record: exactly one caller gets it, all others None."""
+    def pick(self, record_ids: Sequence[str], *fields: str) -> list[tuple[Any, ...]]:
+        """Some fields of many records, in one call; None where there is none."""
+        pipe = self._redis.pipeline(transaction=False)
+        for record_id in record_ids:
+            pipe.hmget(_key(record_id), fields)
+        return [tuple(json.loads(each) if each else None for each in found) for found in pipe.execute()]
+
+    def tell_step(self, record_id: str, step: str, figure: str = "", share: float | None = None) -> None:
+        """Keep what a running one is doing, for whoever looks from elsewhere. share: 0 to 1."""
+        body = json.dumps(cleaned({"step": step, "figure": figure, "share": share}), ensure_ascii=False)
+        self._redis.set(f"{_key(record_id)}:step", body, ex=STEP_SECONDS)
+
+    def step(self, record_id: str) -> dict[str, Any]:
+        """What `tell_step` kept: step, figure and share; empty where nothing was told."""
+        raw: Any = self._redis.get(f"{_key(record_id)}:step")
+        found: dict[str, Any] = json.loads(raw) if raw else {}
+        return found
+
+    def start(self, record_id: str, worker: str, stage: Stage = Stage.RUN, turn: str = "") -> Record | None:
+        """Claim a stage of a record: exactly one caller gets it, all others None. turn: the record's, where known."""
         fields = _encode({"phase": Phase.RUNNING, "started_at": time.time(), "worker": worker})
         claim = f"{worker}/{secrets.token_hex(4)}"
         moment = _moment("planning" if stage is Stage.PLAN else "started", record_id, worker=worker)
-        about: list[Any] = [claim, RECORD_SECONDS, int(ALIVE_SECONDS * 1000), stage, moment]
+        about: list[Any] = [claim, RECORD_SECONDS, int(ALIVE_SECONDS * 1000), turn or stage, moment]
         told = [*about, *(part for pair in fields.items() for part in pair)]
         if not self._start(keys=[_key(record_id), _key(record_id) + ":claim", _alive(record_id)], args=told):
             return None
@@ -280,9 +344,9 @@ class Records:
         """Whether its worker has said so within ALIVE_SECONDS."""
         return bool(self._redis.exists(_alive(record_id)))
 
-    def claimed(self, record_id: str, stage: Stage) -> bool:
-        """Whether a worker has begun this stage of it."""
-        return bool(self._redis.hexists(_key(record_id) + ":claim", stage))
+    def claimed(self, record: Record) -> bool:
+        """Whether a worker has begun the stage of it that is next."""
+        return bool(self._redis.hexists(_key(record.id) + ":claim", record.turn))
 
     def ask_to_stop(self, record_id: str, user: str) -> None:
         """Ask whoever runs it to stop at the next safe point."""
@@ -350,11 +414,6 @@ def asked(record: Record) -> str:
     urgent = {"break_glass": record.break_glass} if record.break_glass else {}
     about = {"words": record.words, "requester": record.requester, "channel": record.channel, **urgent}
     return _moment("asked", record, **about)
-
-
-def ended(record: Record, phase: Phase, outcome: str) -> str:
-    """That it came to its end, for the audit record."""
-    return _moment(phase, record, outcome=without_secrets(outcome))
 
 
 def _moment(what: str, of: Record | str, **more: Any) -> str:

@@ -34,13 +34,14 @@ _log = structlog.get_logger(__name__)
 class SlackThread:
     """The progress of one record, in its thread."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - all but the first two by name
         self,
         outbox: Outbox,
         record: Record,
         records: Records | None = None,
         *,
         cancellable: bool = False,
+        should_stop: Callable[[], bool] = lambda: False,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._outbox = outbox
@@ -52,6 +53,7 @@ class SlackThread:
         self._began = monotonic()
         self._edited = monotonic()
         self._cancellable = cancellable
+        self._should_stop = should_stop
 
     def step(self, name: str) -> None:
         """See Progress."""
@@ -62,10 +64,13 @@ class SlackThread:
     def advance(self, done: int, total: int, unit: str) -> None:
         """See Progress."""
         took = self._monotonic() - self._began
-        self._edit(f"{done:,} of {total:,} {unit}{_pace(done, total, unit, took)}")
+        share = min(1.0, done / total) if total > 0 else None
+        self._edit(f"{done:,} of {total:,} {unit}{_pace(done, total, unit, took)}", share)
 
     def checkpoint(self) -> None:
         """See Progress; Redis is asked at most once in LOOK_SECONDS."""
+        if self._should_stop():
+            raise Cancelled
         now = self._monotonic()
         if self._records is None or now - self._looked < LOOK_SECONDS:
             return
@@ -77,18 +82,21 @@ class SlackThread:
         if asked:
             raise Cancelled
 
-    def _edit(self, figure: str) -> None:
+    def _edit(self, figure: str, share: float | None) -> None:
         now = self._monotonic()
         if now - self._edited >= EDIT_SECONDS:
-            self._show(figure)
+            self._show(figure, share)
 
-    def _show(self, figure: str) -> None:
+    def _show(self, figure: str, share: float | None = None) -> None:
         self._edited = self._monotonic()
         message = render.under_way(self._record.words, self._record.requester, self._step, figure)
+        message = message.calling(self._record.calls)
         if self._cancellable:
             message = message.and_also(buttons.row(self._record, buttons.CANCEL))
         try:
             self._outbox.push(self._record.id, draft("edit", message))
+            if self._records is not None:
+                self._records.tell_step(self._record.id, self._step, figure, share)
         except RedisError as error:
             _log.warning("progress could not be shown", error=type(error).__name__)
 
@@ -106,6 +114,7 @@ def success(record: Record, report: Report) -> list[tuple[Kind, str]]:
     """The last words about a record: the report replaces the root message, its details go into the thread."""
     to_do = [buttons.offer(record, number, offer) for number, offer in enumerate(report.offers[: buttons.OFFERS])]
     root = render.root(report, record.words, record.requester, _decided(record), to_do=to_do)
+    root = root.calling(record.calls)
     if report.undo:
         root = root.and_also(buttons.row(record, buttons.UNDO))
     pin = [draft("pin", root)] if report.pinned else []
@@ -119,9 +128,14 @@ def _kind(message: render.Message) -> Kind:
     return "picture" if message.in_sight else "file"
 
 
-def failure(record: Record, message: str, hint: str, *, again: bool = False) -> list[tuple[Kind, str]]:
-    """The last words about a record that failed: why, and what now. again: with a button to ask for it again."""
-    words = render.failed(record.words, record.requester, message, hint, _decided(record))
+def failure(
+    record: Record, message: str, hint: str, *, again: bool = False, holder: str = ""
+) -> list[tuple[Kind, str]]:
+    """The last words about a record that failed: why, and what now. again: with a button to ask for it again.
+    holder: who asked for what stands in its way.
+    """
+    words = render.failed(record.words, record.requester, message, hint, _decided(record), holder=holder)
+    words = words.calling(record.calls)
     return [draft("edit", words.and_also(buttons.row(record, buttons.AGAIN)) if again else words)]
 
 

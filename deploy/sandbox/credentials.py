@@ -26,6 +26,7 @@ class Credentials:
     slack_app_token: str
     slack_signing_secret: str
     backup_key: str
+    alerts_secret: str
 
 
 def _new() -> dict[str, str]:
@@ -38,6 +39,7 @@ def _new() -> dict[str, str]:
         "slack_bot_token": f"xoxb-{secrets.randbelow(10**12):012d}-{secrets.token_hex(12)}",
         "slack_app_token": f"xapp-1-{secrets.randbelow(10**12):012d}-{secrets.token_hex(32)}",
         "slack_signing_secret": secrets.token_hex(16),
+        "alerts_secret": secrets.token_hex(16),
         "backup_key": base64.b64encode(secrets.token_bytes(32)).decode(),
     }
 

@@ -22,7 +22,11 @@ if TYPE_CHECKING:
     from .credentials import Credentials
     from .folder import Folder
 
-PORTS: Final = ("slack", "postgres", "redis", "objects", "mlflow", "service", "kubernetes", "control")
+PORTS: Final = (
+    *("slack", "postgres", "redis", "objects", "mlflow", "service", "kubernetes", "control"),
+    # The bot's for Alertmanager, and the one where the workers look for an Alertmanager, if you start one.
+    *("alerts", "alertmanager"),
+)
 # Where the packages stand that the parts are started from.
 ROOT: Final = Path(__file__).resolve().parents[2]
 
@@ -41,6 +45,7 @@ def bot_environment(folder: Folder, ports: Mapping[str, int], credentials: Crede
         "SLACK_SIGNING_SECRET": credentials.slack_signing_secret,
         "REDIS_URL": redis.url(ports["redis"], credentials.redis),
         "MLFLOW_OPS_CONFIG": str(folder / "ops.yaml"),
+        "MLFLOW_OPS_ALERTS_SECRET": credentials.alerts_secret,
     }
 
 
@@ -50,7 +55,7 @@ def worker_environment(folder: Folder, ports: Mapping[str, int], credentials: Cr
         **{
             name: value
             for name, value in bot_environment(folder, ports, credentials).items()
-            if not name.startswith("SLACK_")
+            if not name.startswith("SLACK_") and name != "MLFLOW_OPS_ALERTS_SECRET"
         },
         **objects.client_environment(ports["objects"], credentials),
         "KUBECONFIG": str(folder / "kubernetes" / "kubeconfig-worker"),
@@ -60,6 +65,7 @@ def worker_environment(folder: Folder, ports: Mapping[str, int], credentials: Cr
             ports["postgres"], postgres.ADMIN, credentials.postgres_admin, "postgres"
         ),
         "MLFLOW_OPS_BACKUP_KEY": credentials.backup_key,
+        "MLFLOW_OPS_ALERTMANAGER_URL": f"http://{HOST}:{ports['alertmanager']}",
         "MLFLOW_OPS_POSTGRES_BIN": str(postgres.installed_programs()),
     }
 
@@ -71,6 +77,7 @@ def user_environment(folder: Folder, ports: Mapping[str, int], credentials: Cred
         **worker_environment(folder, ports, credentials),
         "KUBECONFIG": str(folder / "kubernetes" / "kubeconfig"),
         "MLFLOW_OPS_SANDBOX_PAGE": page(ports),
+        "MLFLOW_OPS_SANDBOX_ALERTS": f"http://{HOST}:{ports['alerts']}/alerts",
         "MLFLOW_OPS_SANDBOX_KUBERNETES_CONTROL": f"http://{HOST}:{ports['control']}",
     }
 
@@ -92,18 +99,18 @@ def build(folder: Folder, ports: Mapping[str, int], credentials: Credentials) ->
         redis.part(folder, port=ports["redis"], credentials=credentials, environ=base),
         _cluster(folder, ports, base),
         _slack(folder, ports, base),
-        *(_announced(folder, part) for part in _own(bot, worker)),
+        *(_announced(folder, part) for part in _own(ports, bot, worker)),
     ]
 
 
-def _own(bot: Mapping[str, str], worker: Mapping[str, str]) -> list[Part]:
+def _own(ports: Mapping[str, int], bot: Mapping[str, str], worker: Mapping[str, str]) -> list[Part]:
     """The product's own processes."""
     program = (sys.executable, "-m", "bot")
     return [
         Part(
             name="bot",
             what="the bot, Slack's way in",
-            command=(*program, "bot"),
+            command=(*program, "bot", "--host", HOST, "--alerts-port", str(ports["alerts"])),
             environ=bot,
             after=("redis", "slack"),
         ),

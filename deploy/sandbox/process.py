@@ -90,7 +90,7 @@ def environment(folder: Folder, *, root: Path, programs: Path, extra: Mapping[st
     kept = {
         name: value
         for name, value in os.environ.items()
-        if name in ("HOME", "LANG", "LC_ALL", "TMPDIR", "TZ") or name.startswith("PYTHON")
+        if name in ("HOME", "LANG", "LC_ALL", "TMPDIR", "TZ") or name.startswith(("PYTHON", "SANDBOX_"))
     }
     path = os.environ.get("PATH", os.defpath)
     modules = os.pathsep.join(filter(None, (str(root), kept.get("PYTHONPATH"))))

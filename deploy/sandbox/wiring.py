@@ -21,6 +21,7 @@ NAMESPACE: Final = "data-platform"
 OPS_CHANNEL: Final = "C07OPSCHAN1"
 GENERAL_CHANNEL: Final = "C07GENERAL1"
 APPROVERS: Final = "S07APPROVE1"
+TEAM: Final = "S07DATATEAM"
 BOT_USER: Final = "U07MLFLOWOP"
 PEOPLE: Final = (
     {
@@ -84,6 +85,7 @@ def write_ops(folder: Folder) -> None:
         },
         "kubernetes": {"namespace": NAMESPACE},
         "storage": {"artifacts_bucket": objects.ARTIFACTS, "backups_bucket": objects.BACKUPS},
+        "escalation": {"team": {"groups": [TEAM]}, "devops": {"users": _people("admin")}},
     }
     write_private(path, _OPS_HEADER + yaml.safe_dump(document, sort_keys=False))
 
@@ -104,7 +106,13 @@ def write_workspace(folder: Folder, credentials: Credentials, suggestions: Seque
             {"id": GENERAL_CHANNEL, "name": "general", "topic": "Everything else"},
         ],
         "usergroups": [
-            {"id": APPROVERS, "handle": "mlflow-approvers", "name": "MLflow approvers", "users": _people("approver")}
+            {"id": APPROVERS, "handle": "mlflow-approvers", "name": "MLflow approvers", "users": _people("approver")},
+            {
+                "id": TEAM,
+                "handle": "data-platform",
+                "name": "Data platform team",
+                "users": [*_people("operator"), *_people("approver")],
+            },
         ],
         "commands": [
             {

@@ -16,7 +16,7 @@ from xml.sax.saxutils import escape
 
 from aiohttp import web
 
-DELAY_SECONDS = 0.005
+DELAY_SECONDS = float(sys.argv[2]) if len(sys.argv) > 2 else 0.005
 PAGE = 1000
 
 
@@ -93,6 +93,8 @@ class Store:
         query = request.query
         self.counts["ListObjectsV2"] += 1
         after = query.get("continuation-token") or query.get("start-after", "")
+        if query.get("delimiter"):
+            return self.folders(bucket, query.get("prefix", ""))
         keys, more = bucket.page(query.get("prefix", ""), after)
         rows = []
         for found in keys:
@@ -105,6 +107,16 @@ class Store:
         return xml(
             f"<ListBucketResult><EncodingType>url</EncodingType><KeyCount>{len(keys)}</KeyCount>"
             f"<IsTruncated>{str(more).lower()}</IsTruncated>{token}{''.join(rows)}</ListBucketResult>"
+        )
+
+    def folders(self, bucket, prefix):
+        """All of them on one page: artifacts stand under few experiments."""
+        found = {key[: key.index("/", len(prefix)) + 1] for key in bucket.objects if key.startswith(prefix)}
+        rows = "".join(
+            f"<CommonPrefixes><Prefix>{quote(each, safe='/')}</Prefix></CommonPrefixes>" for each in sorted(found)
+        )
+        return xml(
+            f"<ListBucketResult><EncodingType>url</EncodingType><IsTruncated>false</IsTruncated>{rows}</ListBucketResult>"
         )
 
     def head(self, request, bucket, key, _body):

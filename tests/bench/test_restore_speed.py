@@ -55,7 +55,8 @@ with Bulk.of(ready.objects, 8) as bulk:
     server.create("restored", server.databases()[ready.database.name], "")
     target = server.database("restored", ready.database)
     began = time.perf_counter()
-    fill(target, part, bulk, "mlflow-backups", ready.settings, Silent())
+    admin = server.database("restored", server.admin)
+    fill(target, part, bulk, "mlflow-backups", ready.settings, Silent(), admin=admin)
     filled = time.perf_counter() - began
     compare(target, part)
     took = time.perf_counter() - began

@@ -9,13 +9,14 @@ import urllib.error
 import urllib.request
 from datetime import UTC, datetime
 
+import psutil
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from bot import metrics
 from deploy.sandbox.slack.controls import wait_for
 from tests.bot.test_away import RedisServer
-from workers import counting, render
+from workers import counting, queues, render
 from workers.history.keeping import History, Sample
 from workers.state import Phase, Record, Records
 
@@ -120,3 +121,62 @@ def test_the_scheduler_serves_them_and_is_not_ready_without_redis(environment, l
             process.send_signal(signal.SIGTERM)
             assert process.wait(30) == 0
             own.stop()
+
+
+@pytest.fixture
+def another_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def test_the_bot_is_not_ready_without_its_connection_to_slack(environment, local_slack, started, another_port):
+    with local_slack() as slack, started("bot", "--metrics-port", str(another_port), env=environment(slack)):
+        wait_for(lambda: asked(another_port, "/readyz") == (200, b"ok\n"), 20)
+        slack.sandbox.away()
+        wait_for(lambda: asked(another_port, "/readyz") == (503, b"not ready\n"), 30)
+        assert asked(another_port, "/healthz") == (200, b"ok\n")
+        assert b'mlflow_ops_ready{process="bot"} 0.0' in asked(another_port, "/metrics")[1]
+        slack.sandbox.away(on=False)
+        wait_for(lambda: asked(another_port, "/readyz") == (200, b"ok\n"), 60)
+
+
+def test_a_worker_serves_them_and_its_work_horse_keeps_nothing_of_it(
+    environment, local_slack, started, redis, another_port
+):
+    def listening(process):
+        return [each.laddr.port for each in process.net_connections("tcp") if each.status == psutil.CONN_LISTEN]
+
+    with socket.create_server(("127.0.0.1", 0)) as silent, local_slack() as slack:
+        address = f"postgresql://mlflow:hunter2@127.0.0.1:{silent.getsockname()[1]}/mlflow"
+        env = {**environment(slack), "MLFLOW_OPS_DATABASE_URL": address}
+        with started("worker", "--queue", "quick", "--metrics-port", str(another_port), env=env) as running:
+            assert asked(another_port, "/readyz") == (200, b"ok\n")
+            body = asked(another_port, "/metrics")[1]
+            assert b'mlflow_ops_ready{process="worker-quick"} 1.0' in body
+            assert b"process_resident_memory_bytes" in body
+            assert b"mlflow_ops_redis_up" not in body, "that the bot is down would not be seen"
+            record = Record(
+                operation="health",
+                arguments={"checks": ["postgres"], "deadline_seconds": 30},
+                words="health postgres",
+                requester="U0VERA",
+                channel="C0OPS",
+            )
+            Records(redis).accept(record, "delivery", render.asked(record.words, record.requester))
+            with socket.create_connection(("127.0.0.1", another_port)) as kept_open:
+                kept_open.sendall(b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n")
+                assert kept_open.recv(100).startswith(b"HTTP/1.1 200")
+                queues.enqueue(record, redis)
+                parent = psutil.Process(running.pid)
+                (horse,) = wait_for(lambda: parent.children() or None, 20)
+                wait_for(lambda: Records(redis).get(record.id).phase is Phase.RUNNING, 20)
+                assert listening(parent) == [another_port]
+                assert not [each for each in horse.net_connections("tcp") if each.laddr.port == another_port]
+            assert asked(another_port, "/readyz") == (200, b"ok\n"), "it answers while a job runs"
+            parent.kill()
+            running.wait(10)
+            assert horse.is_running()
+            with pytest.raises(ConnectionRefusedError):
+                socket.create_connection(("127.0.0.1", another_port), timeout=5)
+            horse.kill()

@@ -5,10 +5,12 @@ import subprocess
 import sys
 
 import pytest
+from slack_sdk import WebClient
 
 from bot import slash
+from bot.buttons import Buttons
 from workers.settings import Ops, load
-from workers.state import Records, connect
+from workers.state import Record, Records, connect
 
 OPS = Ops.model_validate({"channels": ["C0OPS"], "roles": {"viewer": {"users": ["U0VERA"]}}})
 
@@ -95,3 +97,11 @@ def test_a_bot_that_serves_has_read_every_command_so_that_the_first_one_is_no_sl
     env = {**os.environ, "SLACK_BOT_TOKEN": "xoxb-1", "REDIS_URL": redis_url, "MLFLOW_OPS_CONFIG": str(config)}
     run = subprocess.run([sys.executable, "-c", FIRST_COMMAND], env=env, capture_output=True, text=True, check=False)
     assert (run.returncode, run.stdout.splitlines()[-1:]) == (0, [""]), run.stderr
+
+
+def test_a_press_that_slack_delivers_twice_asks_once(redis):
+    pressing = Buttons(OPS, redis, lambda _group: frozenset(), WebClient())
+    before = Record(operation="health", arguments={}, words="health", requester="U0VERA", channel="C0OPS")
+    assert pressing.again(before, "U0VERA", "7.8.9") == ""
+    assert pressing.again(before, "U0VERA", "7.8.9") == ""
+    assert len(accepted(redis)) == 1

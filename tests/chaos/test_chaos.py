@@ -106,7 +106,8 @@ def stage(tmp_path, free_port):
             parts[name] = Part(name, command, its_env, tmp_path / f"{name}.log")
         slack.sandbox.wait_until_connected(40)
         yield slack, parts, Redis.from_url(redis_url)
-        for part in parts.values():
+        # Redis last: without it the others have nothing to say goodbye to, and wait for it.
+        for part in reversed(parts.values()):
             part.stop()
 
 

@@ -1,6 +1,7 @@
 """A cluster that only checks what it is given."""
 
 import os
+import shutil
 import subprocess
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -21,6 +22,22 @@ class Nothing(BaseHTTPRequestHandler):
 
     def log_message(self, *_):
         pass
+
+
+@pytest.fixture(scope="session")
+def promtool(tmp_path_factory):
+    """Prometheus' own tool: where it is, else from Debian's package, without installing that."""
+    found = shutil.which("promtool")
+    if found:
+        return found
+    folder = tmp_path_factory.mktemp("prometheus")
+    try:
+        subprocess.run(["apt-get", "download", "prometheus"], cwd=folder, check=True, capture_output=True, timeout=120)
+        (package,) = folder.glob("prometheus_*.deb")
+        subprocess.run(["dpkg-deb", "-x", package, folder], check=True, capture_output=True, timeout=120)
+    except (OSError, subprocess.SubprocessError, ValueError):
+        pytest.skip("promtool is not here and Debian's package prometheus cannot be had")
+    return folder / "usr" / "bin" / "promtool"
 
 
 @pytest.fixture(scope="module")

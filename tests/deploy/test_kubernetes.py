@@ -2,15 +2,17 @@
 
 import copy
 import importlib.util
+import json
 import re
 import shutil
 from pathlib import Path
 
 import pytest
 import yaml
+from redis import Redis
 
 from bot.cli import main
-from workers import settings
+from workers import queues, settings
 from workers.settings import Environment
 
 pytestmark = pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not on PATH")
@@ -135,7 +137,7 @@ def test_secrets_are_named_and_only_by_who_needs_them(made, overlay):
         ]
         named[name] = sorted(refs)
         plain = [each["name"] for each in container.get("env") or () if "value" in each]
-        assert set(plain) <= {"MLFLOW_OPS_CONFIG"}
+        assert set(plain) <= {"MLFLOW_OPS_CONFIG", "MLFLOW_OPS_GRACE_SECONDS", "MLFLOW_OPS_METRICS_PORT"}
     assert named == {
         "mlflow-ops-bot": ["mlflow-ops-redis", "mlflow-ops-slack"],
         "mlflow-ops-scheduler": ["mlflow-ops-redis"],
@@ -196,9 +198,28 @@ def test_a_process_is_ready_when_it_says_so_where_the_image_says(made, overlay):
             assert template["spec"]["containers"][0]["readinessProbe"]["exec"]["command"] == ["test", "-e", path]
 
 
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_a_worker_stops_at_a_safe_point_before_it_is_killed(made, overlay):
+    for name in ("mlflow-ops-worker-quick", "mlflow-ops-worker-ops"):
+        pod = pods(made[overlay])[name]["spec"]
+        (grace,) = [each["value"] for each in pod["containers"][0]["env"] if each["name"] == "MLFLOW_OPS_GRACE_SECONDS"]
+        assert 0 < float(grace) <= pod["terminationGracePeriodSeconds"] - 30
+
+
+def test_keda_counts_the_lists_on_which_jobs_wait(made):
+    counted = {
+        each["spec"]["scaleTargetRef"]["name"]: each["spec"]["triggers"][0]["metadata"]["listName"]
+        for each in made["production"]
+        if each["kind"] == "ScaledObject"
+    }
+    nowhere = Redis.from_url("redis://127.0.0.1:1/0")
+    assert counted == {f"mlflow-ops-worker-{name}": queues.queue(name, nowhere).key for name in queues.QUEUES}
+
+
 def test_the_probes_over_http_go_to_a_port_that_is_named(kubectl, tmp_path):
     (tmp_path / "overlay").mkdir()
-    shutil.copytree(KUBERNETES, tmp_path / "kubernetes")
+    for each in ("kubernetes", "grafana"):
+        shutil.copytree(KUBERNETES.parent / each, tmp_path / each)
     (tmp_path / "overlay" / "kustomization.yaml").write_text(
         "resources: [../kubernetes/overlays/minimal]\n"
         "components: [../kubernetes/components/http-probes, ../kubernetes/components/monitoring]\n"
@@ -208,7 +229,9 @@ def test_the_probes_over_http_go_to_a_port_that_is_named(kubectl, tmp_path):
     documents = list(yaml.safe_load_all(done.stdout))
     for name, template in pods(documents).items():
         container = template["spec"]["containers"][0]
-        if name != "mlflow-ops-redis":
+        if name in {"mlflow-ops-bot", "mlflow-ops-scheduler"}:
+            (port,) = [each["value"] for each in container["env"] if each["name"] == "MLFLOW_OPS_METRICS_PORT"]
+            assert int(port) == container["ports"][0]["containerPort"]
             assert container["readinessProbe"]["httpGet"]["port"] == container["ports"][0]["name"] == "metrics"
             assert "exec" not in container["readinessProbe"]
             assert container["livenessProbe"]["httpGet"]["path"] == "/healthz"
@@ -217,6 +240,49 @@ def test_the_probes_over_http_go_to_a_port_that_is_named(kubectl, tmp_path):
     monitor = next(each for each in documents if each["kind"] == "ServiceMonitor")
     assert monitor["spec"]["selector"]["matchLabels"].items() <= service["metadata"]["labels"].items()
     assert monitor["spec"]["endpoints"][0]["port"] == service["spec"]["ports"][0]["name"]
+    (board,) = [each for each in documents if each["metadata"].get("labels", {}).get("grafana_dashboard") == "1"]
+    assert json.loads(board["data"]["mlflow-ops.json"])["uid"] == "mlflow-ops"
+    assert board["metadata"]["namespace"] == "data-platform"
+    rule = next(each for each in documents if each["kind"] == "PrometheusRule")
+    assert rule["spec"] == yaml.safe_load((KUBERNETES.parent / "prometheus" / "rules.yaml").read_text()), (
+        "make prometheusrule.yaml anew: see CONTRIBUTING.md"
+    )
+
+
+def test_keda_looks_at_the_queues_where_they_are(made, redis):
+    lists = {
+        each["spec"]["scaleTargetRef"]["name"]: each["spec"]["triggers"][0]["metadata"]["listName"]
+        for each in made["production"] if each["kind"] == "ScaledObject"
+    }  # fmt: skip
+    assert lists == {f"mlflow-ops-worker-{name}": queues.queue(name, redis).key for name in queues.QUEUES}
+
+
+def test_alertmanagers_way_to_the_bot_and_the_workers_way_to_alertmanager(kubectl, tmp_path):
+    (tmp_path / "overlay").mkdir()
+    shutil.copytree(KUBERNETES, tmp_path / "kubernetes")
+    (tmp_path / "overlay" / "kustomization.yaml").write_text(
+        "resources: [../kubernetes/overlays/minimal]\ncomponents: [../kubernetes/components/alerts]\n"
+    )
+    done = kubectl("kustomize", str(tmp_path / "overlay"))
+    assert done.returncode == 0, done.stderr
+    documents = list(yaml.safe_load_all(done.stdout))
+    assert tried(kubectl, ours(documents)).returncode == 0
+    named = {each["metadata"]["name"]: each for each in documents if each["kind"] in {"Service", "NetworkPolicy"}}
+    service, policy = named["mlflow-ops-alerts"]["spec"], named["mlflow-ops-from-alertmanager"]["spec"]
+    found = [
+        name
+        for name, template in pods(documents).items()
+        if service["selector"].items() <= template["metadata"]["labels"].items()
+    ]
+    assert found == ["mlflow-ops-bot"]
+    assert policy["podSelector"]["matchLabels"] == service["selector"]
+    port = service["ports"][0]["targetPort"]
+    assert policy["ingress"][0]["ports"] == [{"protocol": "TCP", "port": port}]
+    environment = pods(documents)["mlflow-ops-bot"]["spec"]["containers"][0]["env"]
+    assert {"name": "MLFLOW_OPS_ALERTS_PORT", "value": str(port)} in environment
+    assert {"name": "MLFLOW_OPS_CONFIG", "value": "/etc/mlflow-ops/ops.yaml"} in environment
+    option = next(each for each in main.commands["bot"].params if each.name == "alerts_port")
+    assert option.envvar == "MLFLOW_OPS_ALERTS_PORT"
 
 
 def test_production_has_a_budget_and_two_of_each_process(made):

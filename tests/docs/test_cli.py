@@ -2,6 +2,7 @@
 
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 
@@ -76,6 +77,26 @@ def test_completion_knows_the_commands(shell, documents):
     )
     assert "worker" in done.stdout
     assert "scheduler" not in done.stdout
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="bash is not on PATH")
+def test_a_shell_that_was_told_completes(tmp_path):
+    program = tmp_path / "mlflow-ops"
+    program.write_text(
+        f'#!/bin/sh\nexec {sys.executable} -c "from bot.cli import main; main(prog_name=\'mlflow-ops\')" "$@"\n'
+    )
+    program.chmod(0o755)
+    script = """
+        eval "$(mlflow-ops completion bash)"
+        complete -p mlflow-ops
+        COMP_WORDS=(mlflow-ops worker --queue "") COMP_CWORD=3
+        _mlflow_ops_completion mlflow-ops
+        echo "${COMPREPLY[@]}"
+    """
+    env = {**os.environ, "PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}"}
+    done = subprocess.run(["bash", "-euc", script], env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "quick ops"
 
 
 def test_the_configuration_document_is_current(documents):

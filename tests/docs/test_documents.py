@@ -11,7 +11,7 @@ from workers.backup.manifest import ArtifactsPart, ConfigurationPart, DatabasePa
 
 TITLES = (
     "adding-a-command", "architecture", "backup-format", "cli", "configuration", "real-cluster",
-    "recovery-without-this-product", "runbook", "safety", "upgrading",
+    "recovery-without-this-product", "runbook", "safety", "scaling", "upgrading",
 )  # fmt: skip
 
 

@@ -195,6 +195,8 @@ def test_slacks_own_process_and_those_that_are_not_the_sandboxs_are_out_of_reach
         ("slack", "busy", "do"),
         ("slack", "again", "break"),
         ("slack", "nothing", "break"),
+        ("damage", "table", "break"),
+        ("damage", "schema; DROP", "do"),
     ],
 )
 def test_only_what_is_listed_can_be_ordered(slack, cluster, group, thing, action):
@@ -208,6 +210,14 @@ def test_a_page_from_elsewhere_cannot_break_anything(slack):
     foreign = {"Origin": "http://example.com"}
     assert requests.post(f"{slack.base_url}/sandbox/panel", json=body, headers=foreign, timeout=5).status_code == 403
     assert requests.post(f"{slack.base_url}/sandbox/panel", data=body, timeout=5).status_code == 415
+
+
+def test_damage_is_a_deed_that_is_refused_with_a_sentence_where_no_sandbox_runs(slack):
+    assert state(slack, "damage", "table")["actions"] == [{"id": "do", "label": "Drop"}]
+    for thing in ("table", "artifacts", "config"):
+        with pytest.raises(SandboxError, match="sandbox_not_ready"):
+            order(slack, "damage", thing, "do")
+    assert state(slack, "damage", "table")["detail"] == ""
 
 
 @pytest.mark.parametrize("address", ["http://example.com:80", "https://127.0.0.1:1", "file:///etc/passwd", "//"])

@@ -3,17 +3,21 @@
 import gzip
 import hashlib
 import json
+import signal
 import subprocess
 import sys
 
 import boto3
+import psutil
 import psycopg
 import pytest
+from redis import Redis
 
 from deploy.sandbox.slack.client import SlackPerson, words
 from deploy.sandbox.testing import wait_for
 from deploy.sandbox.wiring import OPS_CHANNEL
 from workers import settings
+from workers.state import Phase, Records, connect
 from workers.systems.cluster import Cluster
 
 SECONDS = 60
@@ -123,6 +127,27 @@ def test_a_killed_work_horse_leaves_no_set_and_the_next_run_cleans_up(said, peop
     assert len(manifests(s3)) == len(before) + 1
 
 
+def test_a_worker_that_is_replaced_hands_its_backup_to_the_next(said, people, sandbox, s3, locked_table):
+    before = manifests(s3)
+    root, _ = said("omar", "backup", "Database mlflow: dumping")
+    wait_for(lambda: waiting_dump(sandbox), "pg_dump to wait for the table", 30)
+    leaving = sandbox.process("worker-ops")
+    leaving.send_signal(signal.SIGTERM)
+    locked_table.rollback()
+    omar = people["omar"]
+
+    def made():
+        (message,) = [each for each in omar.messages(OPS_CHANNEL) if each["ts"] == root["ts"]]
+        return "read back and compared" in words(message) or None
+
+    omar.wait_for(made, deadline=SECONDS)
+    assert len(manifests(s3)) == len(before) + 1
+    assert not leaving.is_running()
+    records = Records(connect(settings.load(sandbox.process_env)))
+    (record,) = [each for each in map(records.get, records.recent(20)) if each.root_ts == root["ts"]]
+    assert (record.phase, record.handovers) == (Phase.DONE, 1)
+
+
 def test_only_one_at_a_time(said, sandbox, s3, locked_table):
     said("omar", "backup database", "Database mlflow: dumping")
     wait_for(lambda: waiting_dump(sandbox), "pg_dump to wait for the table", 30)
@@ -164,13 +189,30 @@ def test_pruning_waits_for_somebody_else_and_keeps_the_last_good_set(said, peopl
     said("omar", "backup verify latest", "All of it is as it was written")
 
 
+def everything_in(redis):
+    """Every key and value, whatever its type."""
+    read = {
+        b"string": redis.get,
+        b"hash": redis.hgetall,
+        b"list": lambda key: redis.lrange(key, 0, -1),
+        b"set": redis.smembers,
+        b"zset": lambda key: redis.zrange(key, 0, -1),
+        b"stream": redis.xrange,
+    }
+    return "\n".join(f"{key} {read[redis.type(key)](key)}" for key in redis.scan_iter(count=1000) if redis.exists(key))
+
+
 def test_no_secret_is_told_anywhere(sandbox, people):
     found = (psycopg.conninfo.conninfo_to_dict(sandbox.env[name])["password"] for name in DATABASES)
     secrets = {sandbox.env["MLFLOW_OPS_BACKUP_KEY"], sandbox.env["AWS_SECRET_ACCESS_KEY"], *found}
     omar = people["omar"]
     told = [words(reply) for root in omar.messages(OPS_CHANNEL) for reply in omar.thread(OPS_CHANNEL, root["ts"])]
     places = {part: sandbox.log(part) for part in ("bot", "scheduler", "worker-quick", "worker-ops")}
-    places |= {"Slack": "\n".join(told)}
+    places |= {"Slack": "\n".join(told), "Redis": everything_in(Redis.from_url(sandbox.env["REDIS_URL"]))}
+    arguments = [" ".join(each.info["cmdline"] or ()) for each in psutil.process_iter(["cmdline"])]
+    places |= {"the process list": "\n".join(arguments)}
+    assert "backup" in places["Redis"]
+    assert "mlflow" in places["the process list"]
     assert "Backup" in places["Slack"]
     for secret in secrets:
         for place, text in places.items():

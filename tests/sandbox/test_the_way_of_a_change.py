@@ -388,6 +388,7 @@ def test_an_admin_may_break_the_glass_and_everybody_is_told(people, cluster):
     done = answered(noor, text.removeprefix("/mlflow "), "mlflow has 8 ready replicas", deadline=60)
     alarm = noor.wait_for(lambda: noor.find_reply(OPS_CHANNEL, done["ts"], "uses break-glass"), deadline=SECONDS)
     assert "<!channel>" in words(alarm)
+    assert any(each.get("subtype") == "thread_broadcast" for each in noor.messages(OPS_CHANNEL))
     assert "training is stuck" in words(alarm)
     root = answered(noor, "audit --by U07NOOR0005", "Audit")
     noor.wait_for(lambda: noor.find_reply(OPS_CHANNEL, root["ts"], "break-glass: training is stuck"), deadline=SECONDS)
@@ -483,8 +484,9 @@ def test_resources_are_changed_in_one_rollout_and_put_back_with_a_button(people,
         ("resources --cpu 1", "must be REQUEST:LIMIT"),
         ("resources --cpu one:2", "is not a quantity"),
         ("resources", "say what to change"),
-        ("scale -1", "REPLICAS"),
-        ("rollback --to 0", "--to"),
+        ("scale -1", "A number below 0 means nothing here"),
+        ("scale four", "“four” is not a whole number; it must be one between 0 and 1,000."),
+        ("rollback --to 0", "--to: 0 is not 1 or more"),
     ],
 )
 def test_what_is_no_possible_wish_is_said_to_its_sender_only(people, text, said):
@@ -543,6 +545,7 @@ def test_going_back_to_an_earlier_revision(people, asked, cluster):
     [
         ("update slow", "Rolling out", "It had been carried out: mlflow runs ghcr.io/mlflow/mlflow:slow already"),
         ("resources --cpu 350m:", "Rolling the new resources out", "The container mlflow has these resources already"),
+        ("update v9.9.9", "Rolling out", "It had been carried out: mlflow runs ghcr.io/mlflow/mlflow:v9.9.9 already"),
     ],
 )
 def test_a_worker_killed_in_a_step_leaves_old_or_new_and_says_which(people, asked, cluster, sandbox, text, step, left):

@@ -4,6 +4,7 @@ import os
 import re
 import threading
 import time
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -11,12 +12,15 @@ import requests
 
 from deploy.sandbox.slack.client import SlackPerson, words
 from deploy.sandbox.wiring import OPS_CHANNEL
+from tests.bench import seed_database
 from tests.workers.restore.test_recover import delete_everything
 from workers import settings
 from workers.systems import Systems
 from workers.systems.cluster import Cluster
 
 SECONDS = 60
+PICTURES = os.environ.get("MLFLOW_OPS_PICTURES")
+"""A folder for screenshots, where somebody wants to look at them."""
 AWAY_SECONDS = 5
 MEGABYTES = int(os.environ.get("MLFLOW_OPS_RESTORE_MEGABYTES", "20"))
 """How much is added to the database; by hand also 1,100."""
@@ -64,12 +68,12 @@ def runs(whole):
 
 
 class Client:
-    """Asks MLflow again and again; the longest time without a good answer."""
+    """Asks MLflow every 100 ms; for how many seconds in total it had no answer."""
 
     def __init__(self, url):
         self.url = f"{url}/api/2.0/mlflow/experiments/search?max_results=1"
         self.stop = threading.Event()
-        self.longest = 0.0
+        self.away = 0.0
         self.answers = 0
         self.thread = threading.Thread(target=self.ask)
 
@@ -82,16 +86,18 @@ class Client:
         self.thread.join()
 
     def ask(self):
-        last = time.monotonic()
+        refused_since = None
         while not self.stop.is_set():
+            asked = time.monotonic()
             try:
                 requests.get(self.url, timeout=10, headers={"Connection": "close"}).raise_for_status()
             except requests.RequestException:
-                time.sleep(0.02)
-                continue
-            moment = time.monotonic()
-            self.longest, last, self.answers = max(self.longest, moment - last), moment, self.answers + 1
-            time.sleep(0.05)
+                refused_since = refused_since or asked
+            else:
+                self.away += time.monotonic() - refused_since if refused_since else 0
+                refused_since = None
+                self.answers += 1
+            self.stop.wait(0.1)
 
 
 def test_deleted_runs_are_back_and_the_restore_can_be_undone(whole, people):
@@ -107,7 +113,7 @@ def test_deleted_runs_are_back_and_the_restore_can_be_undone(whole, people):
         done = approved(people, "restore database latest", "nobody could get in for")
     assert runs(whole) == before
     assert client.answers > 10
-    assert client.longest < AWAY_SECONDS
+    assert client.away < AWAY_SECONDS
     known = {message["ts"] for message in omar.messages(OPS_CHANNEL)}
     omar.press(OPS_CHANNEL, done["ts"], "undo")
 
@@ -123,6 +129,69 @@ def test_deleted_runs_are_back_and_the_restore_can_be_undone(whole, people):
     again = approved(people, "restore database latest", "nobody could get in for")
     assert "mlflow is the backup" in words(again)
     assert runs(whole) == before
+
+
+def picture(page, name):
+    if PICTURES:
+        page.wait_for_timeout(500)
+        page.screenshot(path=Path(PICTURES) / f"restore-{name}.png")
+
+
+def test_damage_done_in_the_page_is_mended_by_two_people_in_the_page(whole, people, open_page):
+    expect = pytest.importorskip("playwright.sync_api", reason="playwright is not installed").expect
+    ms = SECONDS * 1000
+    view = {"viewport": {"width": 1440, "height": 1000}}
+    omar = open_page(whole.slack_url, "?person=U07OMAR0002&theme=light", OPS_CHANNEL, **view)
+    ada = open_page(whole.slack_url, "?person=U07ADAO0003&theme=dark", OPS_CHANNEL, **view)
+
+    def typed(words, part):
+        omar.fill("#composer", f"/mlflow {words}")
+        omar.keyboard.press("Enter")
+        expect(omar.locator("#main .message").last).to_contain_text(part, timeout=ms)
+        return omar.locator("#main .message").last
+
+    def metrics():
+        with psycopg.connect(whole.env["MLFLOW_OPS_DATABASE_URL"], autocommit=True) as connection:
+            return connection.execute("SELECT to_regclass('metrics')").fetchone()[0]
+
+    typed("backup", "read back and compared")
+    for what, part in (("list", "the newest"), ("show latest", "PostgreSQL")):
+        typed(f"backup {what}", "asked by").locator(".replies").click()
+        expect(omar.get_by_label("Thread", exact=True)).to_contain_text(part, timeout=ms)
+        picture(omar, f"backup-{what.split()[0]}")
+    ada.locator("#panel-rail").click()
+    for thing, done in (("table", "dropped"), ("artifacts", "deleted"), ("config", "broken, at")):
+        ada.locator(f"[data-thing={thing}] [data-action=do]").click()
+        expect(ada.locator(f"[data-thing={thing}]")).to_contain_text(done, timeout=ms)
+    picture(ada, "damage")
+    ada.locator("#panel-rail").click()
+    assert metrics() is None
+    plan = typed("restore database latest", "Waits for approval")
+    expect(plan).to_contain_text("Restore the database mlflow")
+    picture(omar, "plan")
+    ada.locator("#main [data-action=approve]").last.click()
+    expect(omar.locator("#main .message").last).to_contain_text("nobody could get in for", timeout=ms)
+    assert metrics() == "metrics"
+    omar.locator("#main .message").last.locator(".replies").click()
+    expect(omar.get_by_label("Thread", exact=True)).to_contain_text("as in the manifest: 65 tables", timeout=ms)
+    picture(omar, "done")
+    for what, part in (("artifacts", "each was compared"), ("config", "as in the backup")):
+        typed(f"restore {what} latest", "Waits for approval")
+        ada.locator("#main [data-action=approve]").last.click()
+        expect(omar.locator("#main .message").last).to_contain_text(part, timeout=ms)
+    picture(ada, "all")
+    cluster = Cluster.connect(settings.load(whole.process_env))
+    assert "broken" not in cluster.configmap("mlflow-config")["data"].values()
+
+
+def test_an_approval_is_for_the_set_that_was_shown(whole, people):
+    omar = people["omar"]
+    said(omar, "backup database", "read back and compared")
+    message = said(omar, "restore database latest", "Waits for approval")
+    said(omar, "backup database", "read back and compared")
+    people["ada"].press(OPS_CHANNEL, message["ts"], "approve")
+    omar.wait_for(lambda: "things have changed since" in words(now(omar, message)) or None, deadline=SECONDS)
+    assert "Nothing was done" in words(now(omar, message))
 
 
 class Writer:
@@ -161,50 +230,66 @@ def there(whole, ids):
 
 
 def test_what_is_lost_is_what_was_told(whole, people, record_testsuite_property):
-    with psycopg.connect(whole.env["MLFLOW_OPS_DATABASE_URL"], autocommit=True) as connection:
-        (run,) = connection.execute("SELECT run_uuid FROM runs LIMIT 1").fetchone()
-        connection.execute(
-            "INSERT INTO metrics (key, value, timestamp, run_uuid, step, is_nan) "
-            "SELECT md5((n %% 100)::text), random(), n, %s, n, false FROM generate_series(1, %s) n",
-            (run, MEGABYTES * 5000),
-        )
+    seed_database.seed(whole.env["MLFLOW_OPS_DATABASE_URL"], MEGABYTES)
     said(people["omar"], "backup database", "read back and compared", LONG_SECONDS)
     with Writer(whole.env["MLFLOW_TRACKING_URI"]) as writer, Client(whole.env["MLFLOW_TRACKING_URI"]) as client:
         done = approved(people, "restore database latest", "nobody could get in for", LONG_SECONDS)
         time.sleep(3 * WRITE_SECONDS)
     lost = set(writer.taken) - there(whole, writer.taken)
-    assert client.longest < AWAY_SECONDS
+    assert client.away < AWAY_SECONDS
     told = int(re.search(r"([\d,]+) runs? and", words(done))[1].replace(",", ""))
-    record_testsuite_property(
-        "away", f"{MEGABYTES} MB: {client.longest:.2f} s; {told} of {len(writer.taken)} runs lost"
-    )
+    record_testsuite_property("away", f"{MEGABYTES} MB: {client.away:.2f} s; {told} of {len(writer.taken)} runs lost")
     assert 0 < len(lost) <= told <= len(lost) + writer.failed
     assert there(whole, writer.taken[-1:])
     said(people["omar"], "restore prune --all --dry-run", "Nothing was changed")
 
 
-@pytest.mark.parametrize("step", ["Making", "Restoring"])
-def test_a_worker_killed_on_the_way_leaves_the_live_one_and_says_so(whole, people, step):
-    omar, before = people["omar"], runs(whole)
+@pytest.fixture
+def marked_after(whole):
+    """Makes a table that the backup does not hold, and what tells by it whether the old database is live."""
+
+    def old():
+        with psycopg.connect(whole.env["MLFLOW_OPS_DATABASE_URL"], autocommit=True) as connection:
+            return connection.execute("SELECT to_regclass('newer_than_the_backup') IS NOT NULL").fetchone()[0]
+
+    def mark():
+        with psycopg.connect(whole.env["MLFLOW_OPS_DATABASE_URL"], autocommit=True) as connection:
+            connection.execute("CREATE TABLE newer_than_the_backup (n int)")
+        return old
+
+    yield mark
+    with psycopg.connect(whole.env["MLFLOW_OPS_DATABASE_URL"], autocommit=True) as connection:
+        connection.execute("DROP TABLE IF EXISTS newer_than_the_backup")
+
+
+@pytest.mark.parametrize(
+    ("victim", "step"),
+    [("worker-ops", "Making"), ("worker-ops", "Restoring"), ("redis", "Restoring"), ("redis", "Switching")],
+)
+def test_killed_on_the_way_the_thread_tells_which_database_is_live(whole, people, marked_after, victim, step):
+    omar = people["omar"]
     said(omar, "backup database", "read back and compared")
+    before, old = runs(whole), marked_after()
     message = said(omar, "restore database latest", "Waits for approval")
     people["ada"].press(OPS_CHANNEL, message["ts"], "approve")
     omar.wait_for(lambda: step in words(now(omar, message)) or "nobody could" in words(now(omar, message)) or None, 60)
-    known = whole.process("worker-ops")
-    whole.kill("worker-ops")
-    omar.wait_for(
-        lambda: (
-            ("The worker lost this command" in words(now(omar, message)) and "failed" in words(now(omar, message)))
-            or "nobody could" in words(now(omar, message))
-            or None
-        ),
-        deadline=SECONDS,
-    )
-    whole.wait_until_ready("worker-ops", other_than=known)
+    known = whole.process(victim)
+    whole.kill(victim)
+
+    def ended():
+        text = words(now(omar, message))
+        return text if "nobody could" in text or "failed" in text else None
+
+    told = omar.wait_for(ended, deadline=2 * SECONDS)
+    whole.wait_until_ready(victim, other_than=known)
+    assert old() == ("nobody could" not in told), told
     assert runs(whole) == before
     requests.get(
         whole.env["MLFLOW_TRACKING_URI"] + "/api/2.0/mlflow/experiments/search?max_results=1", timeout=10
     ).raise_for_status()
+    if victim == "redis":
+        approved(people, "restore database latest", "nobody could get in for")
+        assert not old()
 
 
 def test_without_a_set_there_is_a_sentence(whole, people):

@@ -283,7 +283,7 @@ def test_pausing_survives_a_restart_of_the_scheduler(sandbox, omar, vera):
     try:
         sandbox.restart("scheduler")
         listed = ask(vera, "schedule list", "1 paused")
-        assert "3 by the clock" in words(listed)
+        assert "4 by the clock" in words(listed)
     finally:
         omar.press(OPS_CHANNEL, done["ts"], "undo")
     becomes_not_paused(omar)

@@ -9,6 +9,8 @@ import pytest
 from deploy.sandbox.slack.client import SlackPerson, words
 from deploy.sandbox.wiring import OPS_CHANNEL
 from workers import settings
+from workers.backup.backup import Backup
+from workers.deployment.rollout import Unwatched
 from workers.runs.finding import search
 from workers.systems import Systems
 
@@ -29,6 +31,11 @@ def omar(sandbox):
 @pytest.fixture
 def ada(sandbox):
     return SlackPerson(sandbox.slack_url, "U07ADAO0003")
+
+
+@pytest.fixture
+def ben(sandbox):
+    return SlackPerson(sandbox.slack_url, "U07BENC0004")
 
 
 @pytest.fixture
@@ -86,6 +93,13 @@ def files(person, message):
     return [file["name"] for reply in person.thread(OPS_CHANNEL, message["ts"]) for file in reply.get("files", ())]
 
 
+def counted(sandbox, experiment):
+    """As `active`, asked of the database: quick enough to catch it under way."""
+    query = "SELECT count(*) FROM runs WHERE experiment_id = %s AND lifecycle_stage = 'active'"
+    with psycopg.connect(sandbox.env["MLFLOW_OPS_DATABASE_URL"]) as connection:
+        return connection.execute(query, (int(experiment[0]),)).fetchone()[0]
+
+
 def active(tracking, experiment):
     return sum(1 for _ in search(tracking, [experiment[0]]))
 
@@ -126,34 +140,72 @@ def test_a_run_that_is_new_between_approval_and_archiving_stops_it(omar, ada, ex
 def test_a_killed_worker_has_left_some_archived_and_asked_again_it_goes_on(omar, ada, experiment, tracking, sandbox):
     start = int((time.time() - 100 * 86400) * 1000)
     with psycopg.connect(sandbox.env["MLFLOW_OPS_DATABASE_URL"]) as connection:
-        connection.execute(RUNS, {"seed": "more", "start": start, "at": int(experiment[0]), "number": 400})
+        connection.execute(RUNS, {"seed": "more", "start": start, "at": int(experiment[0]), "number": 1500})
     text = f"runs archive --older-than 90d --experiment {experiment[1]}"
-    asked = ask(omar, text, "440 runs")
+    asked = ask(omar, text, "1,540 runs")
     becomes(omar, asked, "Waits for approval")
     ada.press(OPS_CHANNEL, asked["ts"], "approve")
-    omar.wait_for(lambda: active(tracking, experiment) < 400 or None, deadline=SECONDS)
+    omar.wait_for(lambda: counted(sandbox, experiment) < 1500 or None, deadline=SECONDS)
     known = sandbox.process("worker-ops")
     sandbox.kill("worker-ops")
     told = words(becomes(omar, asked, "runs are archived under the mark"))
     left = active(tracking, experiment)
-    assert 0 < left < 400
-    assert f"{440 - left} runs are archived under the mark" in told
+    assert 0 < left < 1500
+    assert f"{1540 - left:,} runs are archived under the mark" in told
     sandbox.wait_until_ready("worker-ops", other_than=known)
     again = ask(omar, text, "Waits for approval")
-    assert f"{left} runs of 1 experiment" in words(again)
+    assert f"{left:,} runs of 1 experiment" in words(again)
     ada.press(OPS_CHANNEL, again["ts"], "approve")
-    done = becomes(omar, again, f"{left} runs are archived under the mark")
+    done = becomes(omar, again, f"{left:,} runs are archived under the mark")
     assert active(tracking, experiment) == 0
     mark = words(done).split("under the mark ")[1][:13]
     back = ask(omar, f"runs unarchive {mark}", "Waits for approval")
-    assert "440 runs" in words(back)
+    assert "1,540 runs" in words(back)
     omar.press(OPS_CHANNEL, back["ts"], "withdraw")
+
+
+@pytest.fixture
+def deleted(experiment, sandbox, monkeypatch):
+    """The experiment with eight of its runs deleted forty days ago, and a backup that holds them."""
+    with psycopg.connect(sandbox.env["MLFLOW_OPS_DATABASE_URL"]) as connection:
+        connection.execute(
+            "UPDATE runs SET lifecycle_stage = 'deleted', deleted_time = %s, "
+            "artifact_uri = 'mlflow-artifacts:/' || experiment_id || '/' || run_uuid || '/artifacts' "
+            "WHERE experiment_id = %s AND name < 'run-17'",
+            (int((time.time() - 40 * 86400) * 1000), int(experiment[0])),
+        )
+    for name, value in sandbox.process_env.items():
+        if name.startswith("AWS_"):
+            monkeypatch.setenv(name, value)
+    Backup(parts=("database", "artifacts")).run(Systems(settings.load(sandbox.process_env)), Unwatched())
+    return experiment
+
+
+def left(tracking, experiment):
+    return sum(1 for _ in search(tracking, [experiment[0]], view="ALL"))
+
+
+def test_purged_once_two_have_approved_and_nobody_can_undo_it(omar, ada, ben, deleted, tracking):
+    text = f"runs purge --experiment {deleted[1]}"
+    asked = ask(omar, text, "needs 2 people of")
+    assert "8 runs of 1 experiment, for good" in words(asked)
+    assert "mlflow gc" in words(asked)
+    omar.wait_for(lambda: files(omar, asked) or None, deadline=SECONDS)
+    assert files(omar, asked) == ["purge.csv"]
+    ada.press(OPS_CHANNEL, asked["ts"], "approve")
+    becomes(omar, asked, "1 of 2")
+    assert left(tracking, deleted) == 40
+    ben.press(OPS_CHANNEL, asked["ts"], "approve")
+    omar.wait_for(lambda: "8 runs are gone for good" in words(now(omar, asked)) or None, deadline=150)
+    assert actions(now(omar, asked)) == []
+    assert left(tracking, deleted) == 32
+    assert ask(omar, text, "There is no run to purge")
 
 
 def test_a_comparison_comes_with_its_file(vera):
     report = ask(vera, "runs compare load-forecast-eu --metrics accuracy,rmse", "10 runs in load-forecast-eu")
     vera.wait_for(lambda: files(vera, report) or None, deadline=SECONDS)
-    assert files(vera, report) == ["compare.csv"]
+    assert files(vera, report)[0] == "compare.csv"
     assert vera.find_reply(OPS_CHANNEL, report["ts"], "higher is better")
 
 

@@ -1,12 +1,18 @@
-"""Runs by the thousand in the sandbox's MLflow, written where MLflow keeps them."""
+"""Runs by the thousand in the sandbox's MLflow, written where MLflow keeps them; and a cluster without the rest."""
 
+import threading
 import time
 import uuid
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import psycopg
 import pytest
+import yaml
 
 from commands import grammar
+from deploy.sandbox.kubernetes.cluster import Options
+from deploy.sandbox.kubernetes.testing import running_cluster
+from deploy.sandbox.kubernetes.wiring import wiring_from
 from workers import engine, settings
 from workers.systems import Systems
 
@@ -108,3 +114,47 @@ def log_run(mlflow):
         return run
 
     return log
+
+
+class Healthy(BaseHTTPRequestHandler):
+    """What stands behind the pods."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self):
+        self.send_response(200)
+        self.send_header("Content-Length", "2")
+        self.end_headers()
+        self.wfile.write(b"OK")
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture(scope="module")
+def upstream():
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Healthy)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory, upstream):
+    secrets = {"mlflow-backend-secret": {"PASSWORD": "correct-horse"}}
+    wiring = wiring_from({"mlflow": {"upstream": upstream}, "secrets": secrets})
+    with running_cluster(Options(tmp_path_factory.mktemp("cluster") / "data", wiring)) as running:
+        yield running
+
+
+@pytest.fixture
+def make(running, tmp_path):
+    """Systems for the workers' own account (or the administrator's), with what is changed in ops.yaml."""
+
+    def make(account="kubeconfig-worker", **ops):
+        path = tmp_path / "ops.yaml"
+        path.write_text(yaml.safe_dump(ops))
+        kubeconfig = str(running.kubeconfig.with_name(account))
+        return Systems(settings.load({"KUBECONFIG": kubeconfig, "MLFLOW_OPS_CONFIG": str(path)}))
+
+    return make

@@ -3,16 +3,20 @@
 import random
 import threading
 import time
+from functools import partial
 
 import pytest
 
 from commands import grammar, policy
-from workers import approvals, engine, proposals, queues, render
-from workers.locks import Locks
-from workers.operation import Change, OperatorError, Plan
+from deploy.sandbox.slack.client import wait_for
+from workers import approvals, audit, counting, engine, lease, proposals, queues, render
+from workers.deployment.rollout import Unwatched
+from workers.locks import Held, Locks
+from workers.operation import Cancelled, Change, Operation, OperatorError, Plan, Report, Risk, Status
 from workers.outbox import Outbox
 from workers.settings import Ops
 from workers.state import Phase, Records, Stage
+from workers.systems import Systems
 
 OPS = Ops.model_validate(
     {
@@ -95,6 +99,31 @@ def test_two_approvals_are_two_people(redis):
     assert Records(redis).get(record.id).decided_by == ("U0ANNA", "U0ARUN")
 
 
+def test_a_count_that_comes_too_late_brings_no_buttons_back(redis, monkeypatch):
+    record = pending(redis, approvals=2)
+    real, denied = proposals.proposal, []
+
+    def slowly(plan, shown):
+        if shown.phase is Phase.PENDING and not denied:
+            denied.append(approvals.refuse(record, Phase.DENIED, "U0ARUN", redis, "not now"))
+        return real(plan, shown)
+
+    monkeypatch.setattr(proposals, "proposal", slowly)
+    assert approvals.approve(record, "U0ANNA", redis) is approvals.Answer.TOO_LATE
+    assert denied == [True]
+    last = redis.lindex(f"mlflow-ops:outbox:thread:{record.id}", -1).decode()
+    assert "*Denied*" in last
+    assert '"approve"' not in last
+
+
+def test_each_of_two_approvals_is_in_the_audit_record(redis):
+    record = pending(redis, approvals=2)
+    approvals.approve(record, "U0ANNA", redis)
+    approvals.approve(record, "U0ARUN", redis)
+    moments = [entry.event for entry in audit.entries(redis) if entry.event["id"] == record.id]
+    assert [each["decided_by"] for each in moments if each.get("decided_by")] == [["U0ANNA"], ["U0ANNA", "U0ARUN"]]
+
+
 def test_what_nobody_decides_expires_and_is_reminded_of_once(redis):
     record = pending(redis)
     half = (record.accepted_at + record.expires_at) / 2
@@ -102,6 +131,9 @@ def test_what_nobody_decides_expires_and_is_reminded_of_once(redis):
     for _ in range(3):
         approvals.expire(redis, record, half + 1)
     assert redis.llen(f"mlflow-ops:outbox:thread:{record.id}") == before + 1
+    reminder = redis.lindex(f"mlflow-ops:outbox:thread:{record.id}", -1).decode()
+    assert "<@U0ANNA>, <@U0ARUN>" in reminder
+    assert "still waits for approval" in reminder
     approvals.expire(redis, record, record.expires_at + 1)
     assert Records(redis).get(record.id).phase is Phase.EXPIRED
     assert approvals.approve(record, "U0ANNA", redis) is approvals.Answer.TOO_LATE
@@ -186,8 +218,10 @@ def test_one_change_per_target_at_a_time(redis):
     first, second = Locks(redis, holder.id, ["deployment"]), Locks(redis, other.id, ["deployment", "database"])
     first.take()
     first.take()
-    with pytest.raises(OperatorError, match=rf"The deployment is being changed: “/mlflow scale 9” \(id {holder.id}\)"):
+    with pytest.raises(Held, match=rf"being changed: “/mlflow scale 9” \(id {holder.id}\) runs since 22:13") as held:
         second.take()
+    told = render.failed("scale 3", "U0ANNA", held.value.message, held.value.hint, holder=held.value.requester)
+    assert "That was asked by <@U0OLEG>." in told.blocks[0]["text"]["text"]
     assert redis.get("mlflow-ops:lock:database") is None
     first.give_back()
     first.renew()
@@ -202,3 +236,90 @@ def test_a_dead_owners_lock_lapses(redis):
     time.sleep(0.05)
     second.take()
     assert Outbox(redis).length() == 0
+
+
+def test_whoever_slept_has_his_lock_again_only_where_nobody_had_it(redis):
+    first, second = Locks(redis, "sleeper", ["deployment"]), Locks(redis, "heir", ["deployment"])
+    first.take()
+    redis.delete("mlflow-ops:lock:deployment")
+    first.renew()
+    redis.delete("mlflow-ops:lock:deployment")
+    second.take()
+    second.give_back()
+    with pytest.raises(Held):
+        first.renew()
+
+
+class Long(Operation):
+    """Runs until its locks would have lapsed, were they not renewed."""
+
+    name = "long"
+    risk = Risk.CHANGE
+    touches = ("deployment",)
+
+    def plan(self, systems):
+        return PLAN
+
+    def run(self, systems, progress):
+        redis, lock = systems.redis, "mlflow-ops:lock:deployment"
+        redis.pexpire(lock, 1000)
+        wait_for(lambda: redis.pttl(lock) > 1000 or None, 5)
+        with pytest.raises(Held, match=r"“/mlflow long” \(id [0-9a-f]{10}\)") as held:
+            Locks(redis, "another", self.touches).take()
+        assert held.value.requester == "terminal:olga"
+        progress.checkpoint()
+        return Report(title="Long", status=Status.OK, summary="it is done")
+
+
+@pytest.fixture
+def systems(redis, settings_of_nothing):
+    made = Systems(settings_of_nothing)
+    made.__dict__["redis"] = redis
+    return made
+
+
+def test_a_terminal_keeps_its_locks_and_is_in_the_audit_record(redis, systems, monkeypatch):
+    monkeypatch.setattr(engine, "alive", partial(lease.alive, every_seconds=0.1))
+
+    class Stops(Unwatched):
+        def checkpoint(self):
+            raise Cancelled("It is as it was.")
+
+    engine.perform_here(Long(), "long", "olga", systems, Unwatched())
+    with pytest.raises(Cancelled):
+        engine.perform_here(Long(), "long", "olga", systems, Stops())
+    assert redis.get("mlflow-ops:lock:deployment") is None
+    moments = [entry.event for entry in audit.entries(redis)]
+    assert [each["what"] for each in moments] == ["asked", "started", "done", "asked", "started", "cancelled"]
+    assert moments[1]["digest"] == PLAN.digest
+    assert moments[1]["worker"] == "terminal"
+    assert moments[5]["outcome"] == "stopped at a safe point. It is as it was."
+
+
+def test_a_terminal_stops_what_waits_at_once_and_says_what_cannot_be_stopped(redis, systems):
+    waiting, running = pending(redis), pending(redis, "restart")
+
+    def cancel(record):
+        words = f"cancel {record.id}"
+        return engine.perform_here(grammar.parse(words), words, None, systems, Unwatched())
+
+    assert cancel(waiting).summary == "It is stopped; nothing was done."
+    assert Records(redis).get(waiting.id).phase is Phase.CANCELLED
+    Records(redis).update(running.id, phase=Phase.RUNNING)
+    with pytest.raises(OperatorError, match="It cannot be stopped: Kubernetes carries a restart"):
+        cancel(running)
+
+
+def test_a_change_that_nobody_is_asked_about_keeps_its_warnings_in_its_thread():
+    warned = proposals.warned(PLAN.model_copy(update={"warnings": ("A HorizontalPodAutoscaler steers it.",)}))
+    assert ":warning: A HorizontalPodAutoscaler steers it." in warned.blocks[0]["text"]["text"]
+
+
+def test_how_long_it_took_is_how_long_it_takes(redis):
+    assert counting.usual_seconds(redis, "scale") is None
+    for seconds in (10, 20, 90):
+        counting.ended(redis, "scale", "done", seconds)
+    counting.ended(redis, "scale", "expired", 1800)
+    assert counting.usual_seconds(redis, "scale") == 20
+    foot = proposals.proposal(PLAN.model_copy(update={"estimate_seconds": 20.0}), pending(redis)).blocks[-2]
+    assert "takes about 20 s" in foot["elements"][0]["text"]

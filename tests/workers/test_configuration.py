@@ -2,20 +2,15 @@
 
 import json
 import re
-import threading
 import time
 import urllib.request
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
-import yaml
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from commands.grammar import Help, UsageError, parse
-from deploy.sandbox.kubernetes.cluster import Options
-from deploy.sandbox.kubernetes.testing import running_cluster, until
-from deploy.sandbox.kubernetes.wiring import wiring_from
+from deploy.sandbox.kubernetes.testing import until
 from workers import settings
 from workers.configuration import values
 from workers.configuration.edit import ConfigSet, ConfigUnset
@@ -23,7 +18,6 @@ from workers.configuration.held import CHECKSUM
 from workers.configuration.show import ConfigShow
 from workers.deployment import rollout
 from workers.operation import Cancelled, OperatorError, Status
-from workers.systems import Systems
 from workers.systems.cluster import Cluster
 
 FIRST = {"gunicorn_workers": "4", "gunicorn_timeout": "120", "log_level": "info"}
@@ -44,50 +38,6 @@ class Quiet:
     def checkpoint(self):
         if self.stop:
             raise Cancelled
-
-
-class Healthy(BaseHTTPRequestHandler):
-    """What stands behind the pods."""
-
-    protocol_version = "HTTP/1.1"
-
-    def do_GET(self):
-        self.send_response(200)
-        self.send_header("Content-Length", "2")
-        self.end_headers()
-        self.wfile.write(b"OK")
-
-    def log_message(self, *_):
-        pass
-
-
-@pytest.fixture(scope="module")
-def upstream():
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Healthy)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-
-
-@pytest.fixture(scope="module")
-def running(tmp_path_factory, upstream):
-    secrets = {"mlflow-backend-secret": {"PASSWORD": "correct-horse"}}
-    wiring = wiring_from({"mlflow": {"upstream": upstream}, "secrets": secrets})
-    with running_cluster(Options(tmp_path_factory.mktemp("cluster") / "data", wiring)) as running:
-        yield running
-
-
-@pytest.fixture
-def make(running, tmp_path):
-    """Systems for the workers' own account (or the administrator's), with what is changed in ops.yaml."""
-
-    def make(account="kubeconfig-worker", **ops):
-        path = tmp_path / "ops.yaml"
-        path.write_text(yaml.safe_dump(ops))
-        kubeconfig = str(running.kubeconfig.with_name(account))
-        return Systems(settings.load({"KUBECONFIG": kubeconfig, "MLFLOW_OPS_CONFIG": str(path)}))
-
-    return make
 
 
 @pytest.fixture

@@ -1,5 +1,7 @@
 """Care of a real PostgreSQL: sizes, dead rows, vacuum, indexes, and sessions that wait for each other."""
 
+import base64
+import re
 import threading
 import time
 from contextlib import contextmanager
@@ -370,6 +372,11 @@ def test_stats_are_one_overview(do, sql):
     assert facts["version"].startswith("PostgreSQL ")
     assert facts["invalid indexes"] == "none"
     assert " of " in facts["connections"]
+    (picture,) = report.attachments
+    assert base64.b64decode(picture.content).startswith(b"\x89PNG")
+    largest, total, _ = next(section for section in do("db size").sections if section.kind == "table").rows[0]
+    assert picture.alt.startswith(f"The database in one picture. Largest tables: {largest} {total}, ")
+    assert re.search(r"Connections, of \d+: .*mlflow \d+", picture.alt)
 
 
 def test_where_nobody_answers_it_is_said(sandbox, free_port):

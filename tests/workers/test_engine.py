@@ -150,6 +150,27 @@ def test_sigterm_lets_a_running_command_end(worker, ask, redis):
     assert Records(redis).get(record_id).phase is Phase.DONE
 
 
+def test_what_does_not_end_within_its_grace_is_stopped_and_told_why(slack, environment, started, blackhole, ask, redis):
+    env = {**environment(slack), "MLFLOW_OPS_DATABASE_URL": blackhole, "MLFLOW_OPS_GRACE_SECONDS": "1"}
+    with started("worker", "--queue", "quick", env=env) as worker:
+        record_id = ask("postgres", deadline_seconds=6)
+        wait_for(lambda: Records(redis).get(record_id).phase is Phase.RUNNING or None, 20)
+        worker.send_signal(signal.SIGTERM)
+        assert worker.wait(20) == 0
+    record = Records(redis).get(record_id)
+    assert record.phase is Phase.FAILED
+    assert "because its worker is being replaced" in record.outcome
+    vera = slack.person("vera")
+    root = vera.wait_for(lambda: vera.find("C0OPS", "its worker is being replaced"), deadline=10)
+    assert [each["action_id"] for each in root["blocks"][-1]["elements"]] == ["again"]
+
+
+def test_what_a_later_version_keeps_of_a_record_is_no_hindrance(ask, redis):
+    record_id = ask("queues")
+    redis.hset(f"mlflow-ops:record:{record_id}", "of_a_later_version", '"something"')
+    assert Records(redis).get(record_id).operation == "health"
+
+
 def test_no_secret_of_the_environment_is_in_redis(worker, ask, redis, slack):
     ended(redis, ask("postgres", deadline_seconds=1))
     dump = json.dumps([repr(redis.dump(key)) for key in redis.keys("*")])

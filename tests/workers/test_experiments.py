@@ -1,5 +1,6 @@
 """Experiments on a real MLflow server: found by name or id, made, renamed, deleted and brought back."""
 
+import re
 import shlex
 import uuid
 
@@ -7,6 +8,7 @@ import pytest
 
 from commands import grammar
 from workers import engine, settings
+from workers.health.amounts import NOTHING
 from workers.operation import AlreadySo, OperatorError, Status
 from workers.systems import Systems
 
@@ -24,7 +26,11 @@ class Silent:
 
 @pytest.fixture(scope="module")
 def systems(sandbox):
-    return Systems(settings.load(sandbox.process_env))
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in sandbox.process_env.items():
+            if name.startswith("AWS_"):
+                patch.setenv(name, value)
+        yield Systems(settings.load(sandbox.process_env))
 
 
 @pytest.fixture
@@ -53,9 +59,25 @@ def test_active_ones_are_listed_with_their_runs(run):
     assert row(report, "load-forecast-eu")[5].endswith(" UTC")
 
 
+def test_sizes_are_those_that_storage_found_last(run, systems):
+    empty = run("experiments create " + shlex.quote(f"empty {uuid.uuid4().hex[:6]}"))
+    run("storage --fresh")
+    report = run("experiments list")
+    assert "Sizes of " in report.summary
+    assert (
+        row(report, "load-forecast-eu")[6]
+        == dict(run("experiments show load-forecast-eu").sections[0].items)["artifacts"].partition(", ")[2]
+    )
+    assert row(report, empty.summary.split("“")[1].split("”")[0])[6] == NOTHING
+    alone = Systems(settings.load({"MLFLOW_TRACKING_URI": systems.tracking.base}))
+    bare = engine.perform(grammar.parse("experiments list"), alone, Silent())
+    assert row(bare, "load-forecast-eu")[3:] == (NOTHING,) * 4
+    run(empty.undo)
+
+
 def test_deleted_ones_are_listed_where_asked_for(run):
-    assert row(run("experiments list --deleted"), "ranking-prototype")[2:5] == ("deleted", "0", "3")
-    assert row(run("experiments list --all"), "ranking-prototype")
+    assert row(run("experiments search ranking --deleted"), "ranking-prototype")[2:5] == ("deleted", "0", "3")
+    assert row(run("experiments search ranking --all"), "ranking-prototype")
     assert "load-forecast-eu" not in {each[0] for each in rows(run("experiments list --deleted"))}
 
 
@@ -72,22 +94,24 @@ def test_search_looks_at_names_and_tags(run):
 
 def test_more_than_a_page_is_told_and_can_be_asked_for(run, systems):
     text = f"page{uuid.uuid4().hex[:6]}"
-    for index in range(23):
-        systems.tracking.call("experiments/create", {"name": f"{text}-{index}"})
+    made = [systems.tracking.call("experiments/create", {"name": f"{text}-{index}"}) for index in range(23)]
     first = run(f"experiments search {text}")
     assert len(rows(first)) == 20
     assert first.hints[0] == f"experiments search {text} --page 2"
     assert [(offer.label, offer.command) for offer in first.offers] == [("Next page", first.hints[0])]
     second = run(first.hints[0])
     assert len(rows(second)) == 3
+    assert [(offer.label, offer.command) for offer in second.offers] == [("Page before", f"experiments search {text}")]
     assert not {each[0] for each in rows(first)} & {each[0] for each in rows(second)}
     with pytest.raises(OperatorError, match="There is no page 3"):
         run(f"experiments search {text} --page 3")
+    for each in made:
+        systems.tracking.call("experiments/delete", {"experiment_id": each["experiment_id"]})
 
 
 def test_one_is_shown_by_name_and_by_id(run):
     report = run("experiments show load-forecast-eu")
-    assert report.summary == "It is active and has 10 runs."
+    assert re.fullmatch(r"It is active and has 10 runs, with \d+ artifacts, [\d.]+ KiB\.", report.summary)
     facts = dict(report.sections[0].items)
     assert ("team", "forecasting") in rows(report)
     assert run(f"experiments show {facts['id']}").title == "Experiment load-forecast-eu"

@@ -1,12 +1,23 @@
-"""The Role in deploy/kubernetes grants exactly what the commands need, and `check` asks for exactly that."""
+"""The Roles in deploy/kubernetes grant exactly what the commands need, and `check` asks for exactly that.
 
+That it is what they need is compared at the end of a whole run with every call of every test (tests/conftest.py).
+"""
+
+import os
 from pathlib import Path
 
 import pytest
 import yaml
 
+from deploy.sandbox.kubernetes import least_privilege
+from deploy.sandbox.kubernetes.access import Attributes
+from deploy.sandbox.kubernetes.identity import admin, service_account
+from deploy.sandbox.kubernetes.least_privilege import Permission, Used
+from deploy.sandbox.kubernetes.seed.access import WORKER_ACCOUNT
+from workers import settings
 from workers.preflight.kubernetes import FOR_EXEC, FOR_RECOVERY, HELPFUL, NEEDED
 from workers.settings import KubernetesNames
+from workers.systems import Systems
 
 KUBERNETES = Path(__file__).parents[2] / "deploy" / "kubernetes"
 
@@ -31,3 +42,42 @@ def test_the_role_and_the_check_name_the_same_permissions(file, asked):
     }
     names = KubernetesNames()
     assert granted == {(each.verb, each.group, each.resource, each.name(names)) for each in asked}
+
+
+def test_what_the_product_asks_of_the_api_server_is_noted_and_nobody_elses(tmp_path):
+    used, worker = Used(tmp_path / "used.jsonl"), service_account("a", WORKER_ACCOUNT)
+    used.note(admin(), Attributes("patch", "", "secrets", namespace="a", name="b"), "mlflow-ops/0.1.0")
+    used.note(worker, Attributes("list", "", "pods", namespace="a"), "mlflow-ops/0.1.0")
+    used.note(worker, Attributes("list", "", "pods", namespace="a"), "mlflow-ops/0.1.0")
+    used.note(worker, Attributes("get", "", "pods", "exec", namespace="a", name="mlflow-1"), "")
+    used.note(worker, Attributes("delete", "", "pods", namespace="a", name="mlflow-1"), "kubectl/v1.36.2")
+    used.note(worker, Attributes("create", "authorization.k8s.io", "selfsubjectaccessreviews"), "mlflow-ops/0.1.0")
+    assert least_privilege.used(tmp_path) == {
+        Permission("list", "", "pods"),
+        Permission("get", "", "pods/exec", "mlflow-1"),
+        Permission("create", "", "pods/exec", "mlflow-1"),
+    }
+
+
+def test_a_verb_more_or_less_in_a_role_is_told():
+    pods, secret = Permission("list", "", "pods"), Permission("get", "", "secrets", "mlflow-tls")
+    assert least_privilege.differences({pods, secret}, {pods, secret}) == []
+    assert least_privilege.differences({pods}, {pods, secret}) == ["no Role has it, and it was used: get secrets"]
+    more = Permission("patch", "apps", "deployments")
+    assert least_privilege.differences({pods, more}, {pods}) == [
+        "a Role has it, and nothing used it: patch deployments.apps"
+    ]
+    assert least_privilege.differences({secret}, {Permission("get", "", "secrets", "another")}) == [
+        "a Role has it, and nothing used it: get secrets mlflow-tls"
+    ]
+    everywhere = Permission("list", "", "pods", everywhere=True)
+    assert least_privilege.differences({pods}, {everywhere, pods}) == [
+        "no Role has it, and it was used: list pods everywhere"
+    ]
+
+
+def test_the_sandboxs_own_server_notes_what_a_worker_does(sandbox):
+    folder = Path(os.environ[least_privilege.FOLDER])
+    names = KubernetesNames()
+    Systems(settings.load(sandbox.process_env)).cluster.within(9).secret(names.tls_secret)
+    assert Permission("get", "", "secrets", names.tls_secret) in least_privilege.used(folder)

@@ -120,7 +120,7 @@ def test_a_parameter_is_logged_once_and_never_changed(do, experiment, log_run):
         ("runs tag abcd1234 ../x=v", "is a path"),
         ("runs param abcd1234 lr", "is not KEY=VALUE"),
         ("runs archive", "--older-than"),
-        ("runs archive --older-than yesterday", "is not a length of time"),
+        ("runs archive --older-than lately", "is not a time"),
         ("runs archive --older-than 90d --status RUNNING", "is not known here"),
         ("runs archive --older-than 90d --except-tag =x", "is not KEY=VALUE"),
         ("runs unarchive everything", "mark"),

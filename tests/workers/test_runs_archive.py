@@ -11,9 +11,11 @@ import pytest
 from commands import grammar
 from workers import engine, settings
 from workers.operation import AlreadySo, Cancelled, OperatorError, Status
+from workers.render import Message
 from workers.runs import archive, batches
 from workers.runs.finding import search
 from workers.runs.pace import Pace
+from workers.state import Phase, Record, Records
 from workers.systems import Systems
 
 
@@ -266,3 +268,22 @@ def test_the_pace_grows_while_answers_are_quick_and_is_halved_when_they_are_not(
     assert pace.rest_seconds == 0.05
     assert told(0.01) == 2
     assert pace.rest_seconds == 0
+
+
+def test_an_archiving_is_brought_back_by_the_id_of_its_command(do, mlflow, experiment, many_runs, states, asked):
+    old = many_runs(experiment[0], 3)
+    operation = grammar.parse(asked)
+    arguments = operation.model_dump(mode="json")
+    record = Record(operation=operation.name, arguments=arguments, words=asked, requester="U0OMAR", channel="C0OPS")
+    other = Record(operation="restart", arguments={}, words="restart", requester="U0OMAR", channel="C0OPS")
+    for each in (record, other):
+        assert Records(mlflow.redis).accept(each, each.id, Message("x", []))
+    do(asked)
+    assert states() == (set(), old)
+    for id_ in (other.id, "0123456789"):
+        with pytest.raises(OperatorError, match=f"No command {id_} is known that has archived runs"):
+            do(f"runs unarchive --operation {id_}")
+    assert do(f"runs unarchive --operation {record.id}").summary == "3 runs are active again."
+    assert states() == (old, set())
+    for each in (record, other):
+        Records(mlflow.redis).finish(each.id, Phase.DONE, "told")

@@ -133,13 +133,15 @@ class Silent:
 systems = Systems(settings.load())
 systems.tracking.version()
 report = grammar.parse("runs compare " + sys.argv[1]).run(systems, Silent())
-print(report.attachments[0].content.count("\\n"), peak_memory() // 1_000_000)
+print(report.attachments[0].content.count("\\n"), peak_memory() // 1_000_000, report.attachments[1].filename)
 print(report.summary)
 """
 
 
-def test_ten_thousand_runs_stay_within_memory(sandbox, experiment, many_runs):
-    many_runs(experiment[0], 10_000, metrics=[f"m{i}" for i in range(8)], params=[f"p{i}" for i in range(8)])
+def test_ten_thousand_runs_stay_within_memory(sandbox, experiment, many_runs, mlflow):
+    ids = many_runs(experiment[0], 10_000, metrics=[f"m{i}" for i in range(8)], params=[f"p{i}" for i in range(8)])
+    steps = [{"key": "m0", "value": 1.5 + step, "timestamp": step, "step": step} for step in range(4)]
+    mlflow.tracking.call("runs/log-batch", {"run_id": min(ids), "metrics": steps})
     began = time.monotonic()
     ended = subprocess.run(
         [sys.executable, "-c", COMPARE, experiment[1]],
@@ -151,6 +153,7 @@ def test_ten_thousand_runs_stay_within_memory(sandbox, experiment, many_runs):
     lines, megabytes = map(int, ended.stdout.split()[:2])
     assert lines == 10_001
     assert "10,000 runs" in ended.stdout
+    assert "compare.png" in ended.stdout
     assert megabytes < 300
     assert time.monotonic() - began < 100
 
@@ -165,3 +168,12 @@ def test_metrics_with_steps_are_drawn_and_told_in_words(do, experiment, log_run,
     assert base64.b64decode(picture.content).startswith(b"\x89PNG")
     assert f"run 1 ({ids[1][:8]}) from 2 to 0.1 in 20 steps" in picture.alt
     assert "final" not in picture.alt
+
+
+def test_of_many_runs_the_best_are_drawn(do, experiment, log_run, mlflow):
+    ids = [log_run(experiment[0], f"日本 {n}") for n in range(6)]
+    for number, run in enumerate(ids):
+        points = [{"key": "loss", "value": 1 + number - n / 10, "timestamp": n, "step": n} for n in range(5)]
+        mlflow.tracking.call("runs/log-batch", {"run_id": run, "metrics": points})
+    (picture,) = [each for each in do(f"runs compare {experiment[1]}").attachments if each.alt]
+    assert [run[:8] in picture.alt for run in ids] == [True] * 4 + [False] * 2

@@ -1,5 +1,6 @@
 """What the artifacts take, on a real store with versions, and against MLflow's real database."""
 
+import base64
 import itertools
 import json
 import time
@@ -218,6 +219,10 @@ def test_storage_counts_and_names_experiments(do, systems):
     shown = sum(int(row[2].replace(",", "")) for row in cells(report, "By experiment"))
     assert report.summary.startswith(f"{shown:,} artifacts, ")
     assert cells(do("storage --by prefix --top 2"), "By prefix")[0][0].endswith("/")
+    (picture,) = report.attachments
+    assert base64.b64decode(picture.content).startswith(b"\x89PNG")
+    largest, total, *_ = cells(report, "By experiment")[0]
+    assert picture.alt.startswith(f"What the artifacts take. By experiment: {largest} {total}, ")
 
 
 def test_it_is_listed_once_an_hour_unless_asked_afresh(do, s3):
@@ -289,6 +294,8 @@ def test_growth_is_since_a_week_ago_or_says_since_when(do, systems, days, said):
     for name, moment in shown.items():
         said = said.replace(f"{{{name}}}", moment)
     assert said in growth
+    drawn = do("storage").attachments[0].alt
+    assert ("All artifacts: between 10 B and " in drawn) is bool(days)
 
 
 def test_damaged_records_are_taken_for_none(do, systems):

@@ -1,8 +1,10 @@
 """Progress in a thread: how far, how fast, how long yet, and never more often than a person can read."""
 
+from functools import partial
+
 import pytest
 
-from workers import thread
+from workers import leaving, thread
 from workers.state import Record
 
 
@@ -32,6 +34,22 @@ def test_it_says_how_far_how_fast_and_how_long_yet(told):
     progress.advance(2000, 2000, "MiB")
     assert "2,000 of 2,000 MiB · 100 MiB/s" in outbox.texts[-1]
     assert "left" not in outbox.texts[-1]
+
+
+@pytest.mark.parametrize(("resumes", "stops"), [(True, [False, True, True]), (False, [False, False, True])])
+def test_asked_to_end_what_resumes_stops_at_once_and_anything_else_after_its_grace(monkeypatch, resumes, stops):
+    clock = [50.0]
+    monkeypatch.setattr(leaving.time, "monotonic", lambda: clock[0])
+    stopping = partial(leaving.should_stop, resumes=resumes, grace_seconds=20)
+    try:
+        found = [stopping()]
+        leaving.begin()
+        found.append(stopping())
+        clock[0] += 20
+        found.append(stopping())
+    finally:
+        leaving.forget()
+    assert found == stops
 
 
 def test_too_early_it_says_no_rate_and_slower_than_one_a_second_only_what_is_left(told):

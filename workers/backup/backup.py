@@ -42,6 +42,7 @@ class Backup(Operation):
     risk: ClassVar[Risk] = Risk.CHANGE
     touches: ClassVar[tuple[str, ...]] = (LOCK,)
     timeout_seconds: ClassVar[int] = 6 * 3600
+    resumes: ClassVar[bool] = True
 
     parts: tuple[str, ...] = ()
 
@@ -99,7 +100,7 @@ def make(systems: Systems, progress: Progress, parts: tuple[str, ...]) -> tuple[
     from workers.systems.bulk import Bulk
 
     progress.step("Looking at the sets in the bucket")
-    with Bulk.of(systems.objects, CALLS_AT_ONCE) as bulk:
+    with Bulk.of(systems.backups, CALLS_AT_ONCE) as bulk:
         making = _Making.begin(systems, bulk, progress, datetime.now(UTC))
         if "database" in parts:
             making.databases()
@@ -113,7 +114,7 @@ def make(systems: Systems, progress: Progress, parts: tuple[str, ...]) -> tuple[
 
 @dataclass
 class _Making:
-    """A set that is being made."""
+    """A set that is being made. The store is asked through `bulk` only, which tries again what may be repeated."""
 
     systems: Systems
     bulk: Bulk
@@ -129,10 +130,10 @@ class _Making:
     @classmethod
     def begin(cls, systems: Systems, bulk: Bulk, progress: Progress, now: datetime) -> _Making:
         bucket = systems.settings.ops.storage.backups_bucket
-        systems.objects.head_bucket(bucket)
+        bulk.objects.head_bucket(bucket)
         leftovers.abort_uploads(bulk, bucket)
         swept = leftovers.sweep(bulk, bucket, now)
-        known = sets.names(systems.objects, bucket)
+        known = sets.names(bulk.objects, bucket)
         making = cls(systems, bulk, bucket, progress, sets.new_name(now, known), known, now, swept)
         begun = json.dumps({"begun": now.isoformat()}).encode()
         bulk.put(bucket, f"{making.name}{leftovers.BEGUN}", begun)
@@ -160,7 +161,7 @@ class _Making:
             self.progress.checkpoint()
 
     def artifacts(self) -> None:
-        objects = self.systems.objects
+        objects = self.bulk.objects
         self.progress.step("Artifacts: copying what is new")
         previous, bad = self._previous(), distrust.noted(objects, self.bucket)
         self._copy(previous, bad)
@@ -231,9 +232,11 @@ class _Making:
         from workers.backup.artifacts import copying, spans
         from workers.backup.artifacts.listing import NAME
 
-        ops, objects = self.systems.settings.ops, self.systems.objects
+        ops, objects = self.systems.settings.ops, self.bulk.objects
         bucket = ops.storage.artifacts_bucket
-        sources = copying.Sources(bucket, self.bucket, self.name, previous, distrust=bad)
+        sources = copying.Sources(
+            bucket, self.bucket, self.name, previous, distrust=bad, source=helping.other_store(self.systems)
+        )
         wanted = (ops.backup.helpers + 1) * helping.SPANS_PER_WORKER
         cut = spans.cut(objects, sources, ops.backup.split_above, wanted) if ops.backup.helpers else []
         if cut:
@@ -255,12 +258,12 @@ class _Making:
     def _missing_artifacts(self) -> tuple[str, ...]:
         from workers.backup.artifacts import verify
 
-        return verify(self.systems.objects, self.bucket, self.name, deep=False, progress=self.progress).bad
+        return verify(self.bulk.objects, self.bucket, self.name, deep=False, progress=self.progress).bad
 
     def _last(self) -> Manifest | None:
         """The newest finished set with a database."""
         for name in reversed(self.known):
-            seen = sets.look(self.systems.objects, self.bucket, name).manifest
+            seen = sets.look(self.bulk.objects, self.bucket, name).manifest
             if seen and seen.database:
                 return seen
         return None
@@ -269,7 +272,7 @@ class _Making:
         """The newest finished set with artifacts, and the unfinished ones that are newer; newest first."""
         found: list[str] = []
         for name in reversed(self.known):
-            seen = sets.look(self.systems.objects, self.bucket, name)
+            seen = sets.look(self.bulk.objects, self.bucket, name)
             if seen.manifest and seen.manifest.artifacts:
                 return (*found, name)
             if seen.manifest is None and len(found) < BUILT_ON_AT_MOST:

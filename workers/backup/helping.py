@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from workers.backup.artifacts.copying import Sources
     from workers.backup.artifacts.spans import Span
     from workers.systems import Systems
+    from workers.systems.objects import Objects
 
 KEPT_SECONDS: Final = 86_400
 LOOK_SECONDS: Final = 0.5
@@ -36,6 +37,7 @@ class BackupHelp(Operation):
     name: ClassVar[str] = "backup-help"
     risk: ClassVar[Risk] = Risk.READ
     long: ClassVar[bool] = True
+    resumes: ClassVar[bool] = True
     timeout_seconds: ClassVar[int] = 6 * 3600
 
     set_name: str
@@ -64,7 +66,13 @@ def sources_of(systems: Systems, about: BackupHelp) -> Sources:
         about.set_name,
         about.previous,
         distrust=frozenset(about.distrust),
+        source=other_store(systems),
     )
+
+
+def other_store(systems: Systems) -> Objects | None:
+    """The artifacts' store, where the backups are in another one."""
+    return None if systems.backups is systems.objects else systems.objects
 
 
 def copy_together(systems: Systems, sources: Sources, spans: list[Span], progress: Progress) -> int:
@@ -74,7 +82,7 @@ def copy_together(systems: Systems, sources: Sources, spans: list[Span], progres
     """
     from workers.backup.artifacts.spans import announce
 
-    announce(systems.objects, sources)
+    announce(systems.backups, sources)
     redis, key = systems.redis, _key(sources)
     redis.delete(key)
     redis.rpush(key, *(span.model_dump_json() for span in spans))
@@ -99,7 +107,7 @@ def take_all(systems: Systems, sources: Sources, progress: Progress) -> tuple[in
             return taken, copied
         span = Span.model_validate_json(raw)
         progress.step(f"Artifacts: copying span {span.number}")
-        copied += copy_span(systems.objects, sources, span, progress)
+        copied += copy_span(systems.backups, sources, span, progress)
         taken += 1
 
 

@@ -48,7 +48,7 @@ class Prune(Operation):
     def plan(self, systems: Systems) -> Plan:
         """Which sets would go. Raises ObjectsError."""
         bucket = systems.settings.ops.storage.backups_bucket
-        chosen = choose(systems.objects, bucket, systems.settings.ops.backup.retention)
+        chosen = choose(systems.backups, bucket, systems.settings.ops.backup.retention)
         wanted = systems.settings.ops.backup.retention
         return Plan(
             title="Prune backups",
@@ -76,8 +76,8 @@ class Prune(Operation):
         bucket = systems.settings.ops.storage.backups_bucket
         now = datetime.now(UTC)
         progress.step("Looking at the sets in the bucket")
-        chosen = choose(systems.objects, bucket, systems.settings.ops.backup.retention)
-        with Bulk.of(systems.objects, CALLS_AT_ONCE) as bulk:
+        chosen = choose(systems.backups, bucket, systems.settings.ops.backup.retention)
+        with Bulk.of(systems.backups, CALLS_AT_ONCE) as bulk:
             for done, each in enumerate(chosen.going):
                 progress.checkpoint()
                 progress.step(f"Removing {each.name}")
@@ -89,9 +89,9 @@ class Prune(Operation):
         relied_on = [
             each.name
             for each in chosen.staying
-            if each.name not in swept and _has_listing(systems.objects, bucket, each)
+            if each.name not in swept and _has_listing(systems.backups, bucket, each)
         ]
-        freed = sweep(systems.objects, bucket, relied_on, dry_run=False, older_than=now - leftovers.STALE)
+        freed = sweep(systems.backups, bucket, relied_on, dry_run=False, older_than=now - leftovers.STALE)
         unfinished = f" and {count(len(swept), 'unfinished set')}" if swept else ""
         return Report(
             title="Prune backups",

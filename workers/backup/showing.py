@@ -32,7 +32,7 @@ class BackupList(Operation):
         """Read every manifest. Raises ObjectsError."""
         progress.step("Reading the manifests")
         bucket = systems.settings.ops.storage.backups_bucket
-        found = sets.every(systems.objects, bucket)
+        found = sets.every(systems.backups, bucket)
         now = datetime.now(UTC)
         good = [each.manifest for each in found if each.manifest]
         bad = len(found) - len(good)
@@ -73,7 +73,7 @@ class BackupShow(Operation):
         """Read its manifest. Raises OperatorError where there is no such set, or it is not good."""
         progress.step("Reading the manifest")
         bucket = systems.settings.ops.storage.backups_bucket
-        made = sets.good(systems.objects, bucket, self.id)
+        made = sets.good(systems.backups, bucket, self.id)
         age = duration(max(0.0, (datetime.now(UTC) - made.finished_at).total_seconds()))
         return Report(
             title=f"Backup {made.id}",
@@ -96,11 +96,11 @@ class BackupUsage(Operation):
         from workers.systems.bulk import Bulk
 
         bucket = systems.settings.ops.storage.backups_bucket
-        found = {each.name: each for each in sets.every(systems.objects, bucket)}
+        found = {each.name: each for each in sets.every(systems.backups, bucket)}
         taken: dict[str, tuple[int, int]] = {}
         progress.step("Counting the objects in the bucket")
         seen = 0
-        with Bulk.of(systems.objects, 1) as bulk:
+        with Bulk.of(systems.backups, 1) as bulk:
             for item in bulk.items(bucket):
                 name = _group(item.key, found)
                 objects, total = taken.get(name, (0, 0))

@@ -33,6 +33,7 @@ class BackupVerify(Operation):
     name: ClassVar[str] = "backup-verify"
     risk: ClassVar[Risk] = Risk.READ
     timeout_seconds: ClassVar[int] = 3600
+    resumes: ClassVar[bool] = True
 
     id: SetId = sets.LATEST
 
@@ -47,13 +48,14 @@ class BackupVerifyDeep(Operation):
     name: ClassVar[str] = "backup-verify-deep"
     risk: ClassVar[Risk] = Risk.CHANGE
     timeout_seconds: ClassVar[int] = 6 * 3600
+    resumes: ClassVar[bool] = True
 
     id: SetId = sets.LATEST
 
     def plan(self, systems: Systems) -> Plan:
         """How much would be read."""
         bucket = systems.settings.ops.storage.backups_bucket
-        made = sets.good(systems.objects, bucket, self.id)
+        made = sets.good(systems.backups, bucket, self.id)
         amount = sum(each.bytes for each in made.stored) + (made.artifacts.bytes if made.artifacts else 0)
         return Plan(
             title=f"Verify backup {made.id}",
@@ -72,8 +74,8 @@ def verified(systems: Systems, wanted: str, progress: Progress, *, deep: bool) -
     from workers.systems.bulk import Bulk
 
     bucket = systems.settings.ops.storage.backups_bucket
-    made = sets.good(systems.objects, bucket, wanted)
-    with Bulk.of(systems.objects, READERS) as bulk:
+    made = sets.good(systems.backups, bucket, wanted)
+    with Bulk.of(systems.backups, READERS) as bulk:
         problems = _problems(systems, made, bulk, progress, deep=deep)
     what = f"{count(len(made.stored), 'part')} read"
     if made.artifacts:
@@ -146,10 +148,10 @@ def _artifacts(  # noqa: PLR0913, PLR0917 - what is compared with what
         digest.update(piece)
     if digest.hexdigest() != part.listing.sha256:
         return [f"{bucket}/{part.listing.key} is damaged: its bytes are not those that were written."]
-    seen = artifacts.verify(systems.objects, bucket, name, deep=deep, progress=progress)
+    seen = artifacts.verify(systems.backups, bucket, name, deep=deep, progress=progress)
     problems = list(seen.problems)
     if deep and seen.bad:
-        distrust.note(systems.objects, bucket, seen.bad)
+        distrust.note(systems.backups, bucket, seen.bad)
     if seen.objects != part.objects:
         problems.append(f"The listing has {seen.objects:,} artifacts; the manifest says {part.objects:,}.")
     return problems

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, ClassVar, Final
 
+from workers.care import picture
 from workers.health.amounts import NOTHING, count, duration, share, size
 from workers.operation import Facts, Operation, Progress, Report, Risk, Status, Table, Text
 
@@ -149,11 +150,13 @@ class DatabaseStats(Operation):
         troubles += [f"{each.name} has a sign of neglect: {care}" for each in tables if (care := wants(each))]
         summary = f"{troubles[0][0].upper()}{troubles[0][1:]}." if troubles else "The database is well."
         more = (Text(title="Also", text="\n".join(troubles[1:])),) if len(troubles) > 1 else ()
+        progress.step("Drawing it")
         return Report(
             title="Database",
             status=Status.WARN if troubles else Status.OK,
             summary=summary,
             sections=(Facts(items=facts), *more),
+            attachments=(picture.drawn(tables, sessions, figures.max_connections),),
             hints=("db tables", "db indexes", "db activity"),
         )
 

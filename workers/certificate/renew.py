@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from workers.certificate import shown
 from workers.certificate.details import KEY_MATCHES, Details, read
+from workers.deployment import permission
 from workers.health.amounts import count, listed
 from workers.health.fields import Fields
 from workers.operation import Change, Operation, OperatorError, Plan, Progress, Report, Risk, Status, Table
@@ -50,10 +51,7 @@ class CertRenew(Operation):
         if certificate.issuing and certificate.issuing.text("status") == "True":
             said = certificate.issuing.text("message", default="no message")
             raise OperatorError(f"cert-manager is renewing {certificate.name} already: {said}.", "/mlflow cert show")
-        names = systems.settings.ops.kubernetes
-        if not systems.cluster.may("update", "cert-manager.io", "certificates/status", certificate.name):
-            message = f"Our account may not update certificates/status ({certificate.name}) in {names.namespace}."
-            raise OperatorError(message, "Give its Role the verb update (deploy/kubernetes has the Role).")
+        permission.require(systems, "update", "cert-manager.io", "certificates/status", certificate.name)
         before = _held(systems, behind.secret)
         return Plan(
             title="Renew the certificate",

@@ -9,8 +9,10 @@ from pydantic import AfterValidator, Field
 
 from workers.configuration import values
 from workers.configuration.applying import Wanted, carry_out
-from workers.configuration.held import Held, older_pods, require_permission
+from workers.configuration.held import Held, older_pods
 from workers.configuration.taking import Taking
+from workers.deployment import permission
+from workers.deployment.estimate import rollout_seconds
 from workers.deployment.rollout import state_now
 from workers.health.amounts import listed
 from workers.health.fields import Fields
@@ -111,7 +113,8 @@ def _plan(systems: Systems, wanted: Wanted) -> Plan:
             f"The Deployment {names.deployment} is paused: no pod would take the change.",
             f"kubectl rollout resume deployment/{names.deployment} -n {names.namespace}",
         )
-    require_permission(systems)
+    permission.require(systems, "patch", "", "configmaps", names.configmap)
+    permission.require_deployment(systems)
     taking = Taking(deployment, names.container, held.name)
     before = {key: held.data.get(key) for key in changes}
     replicas = fields.number("spec", "replicas", default=1)
@@ -140,6 +143,7 @@ def _plan(systems: Systems, wanted: Wanted) -> Plan:
             *((f"MLflow may not answer for a moment (strategy {strategy}, {replicas} replicas).",) if gap else ()),
         ),
         undo=_undo_sentence(before),
+        estimate_seconds=rollout_seconds(systems, deployment),
         facts={"replicas": replicas, "strategy": strategy},
     )
 

@@ -86,13 +86,3 @@ def older_pods(systems: Systems, held: Held) -> list[str]:
         if held.changed_at and any(moment and moment < held.changed_at for moment in started):
             found.append(fields.text("metadata", "name"))
     return found
-
-
-def require_permission(systems: Systems) -> None:
-    """Raise OperatorError, naming the verb, where our account may not change the ConfigMap or the Deployment."""
-    names = systems.settings.ops.kubernetes
-    needed = (("", "configmaps", names.configmap), ("apps", "deployments", names.deployment))
-    for group, resource, name in needed:
-        if not systems.cluster.may("patch", group, resource, name):
-            message = f"Our account may not patch {resource} ({name}) in {names.namespace}."
-            raise OperatorError(message, "Give its Role the verb patch (deploy/kubernetes has the Role).")

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final
 
 from pydantic import Field
 
+from workers.deployment import permission
+from workers.deployment.estimate import rollout_seconds
 from workers.deployment.rolling import roll
 from workers.deployment.rollout import state_now
 from workers.deployment.templates import bare, differences
@@ -121,6 +123,7 @@ class Rollback(Operation):
         """What would be another. Raises OperatorError where there is no such revision."""
         names = systems.settings.ops.kubernetes
         current, target = self._both(systems)
+        permission.require_deployment(systems)
         changes = differences(current.template, target.template)
         return Plan(
             title=f"Roll {names.deployment} back",
@@ -132,6 +135,7 @@ class Rollback(Operation):
             ),
             changes=changes,
             undo=f"/mlflow rollback --to {current.number}",
+            estimate_seconds=rollout_seconds(systems, systems.cluster.deployment(names.deployment)),
             facts={"revision": current.number, "target": target.number},
         )
 

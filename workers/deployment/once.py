@@ -23,18 +23,25 @@ if TYPE_CHECKING:
     from workers.systems.cluster import Cluster
 
 LOG_LINES: Final = 200
+_PURPOSE: Final = "mlflow-ops/purpose"
+_ENDED: Final = frozenset({"Complete", "Failed"})
 _KEPT_OF_POD: Final = ("serviceAccountName", "imagePullSecrets", "securityContext", "nodeSelector", "tolerations")
 _KEPT_OF_CONTAINER: Final = ("env", "envFrom", "resources", "securityContext", "imagePullPolicy", "volumeMounts")
 
 
 @dataclass(frozen=True)
 class Once:
-    """What is to be run. purpose: a word for the Job's name. seconds: how long it may take."""
+    """What is to be run. purpose: a word for the Job's name. seconds: how long it may take.
+
+    environment: variables beside the container's own, instead of those of the same name; they stand in the Job for
+    everybody to read who may read Jobs, so none is a secret.
+    """
 
     image: str
     command: tuple[str, ...]
     purpose: str
     seconds: float
+    environment: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -58,6 +65,21 @@ def run_once(systems: Systems, progress: Progress, once: Once) -> Ended:
         cluster.delete_job(name)
 
 
+def sweep(cluster: Cluster, purpose: str) -> bool:
+    """Remove the Jobs of that purpose that have ended and whose worker was not there to do it; whether one still runs.
+
+    Raises ClusterError.
+    """
+    running = False
+    for job in cluster.jobs(f"{_PURPOSE}={purpose}"):
+        conditions = (job.get("status") or {}).get("conditions") or ()
+        if any(each.get("type") in _ENDED and each.get("status") == "True" for each in conditions):
+            cluster.delete_job(job["metadata"]["name"])
+        else:
+            running = True
+    return running
+
+
 def _await(cluster: Cluster, progress: Progress, name: str, seconds: float) -> Ended:
     began = time.monotonic()
     while time.monotonic() - began < seconds:
@@ -66,7 +88,7 @@ def _await(cluster: Cluster, progress: Progress, name: str, seconds: float) -> E
             for each in (cluster.job(name).get("status") or {}).get("conditions") or ()
             if each.get("status") == "True"
         }
-        if "Complete" in conditions or "Failed" in conditions:
+        if _ENDED & conditions.keys():
             said = str(conditions.get("Failed", {}).get("message") or "its program failed").rstrip(".")
             well = "Complete" in conditions
             return Ended(well, "" if well else said, _printed(cluster, name))
@@ -95,7 +117,10 @@ def _job(deployment: dict[str, Any], container: str, name: str, once: Once) -> d
     ours = next((each for each in spec["containers"] if each["name"] == container), spec["containers"][0])
     like = {key: ours[key] for key in _KEPT_OF_CONTAINER if key in ours}
     pod = {key: spec[key] for key in (*_KEPT_OF_POD, "volumes") if key in spec}
-    labels = {"app.kubernetes.io/managed-by": "mlflow-ops"}
+    if once.environment:
+        kept = [each for each in like.get("env") or () if each.get("name") not in dict(once.environment)]
+        like["env"] = [*kept, *({"name": key, "value": value} for key, value in once.environment)]
+    labels = {"app.kubernetes.io/managed-by": "mlflow-ops", _PURPOSE: once.purpose}
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final
 
 from pydantic import AfterValidator, model_validator
 
-from workers.deployment import room
+from workers.deployment import permission, room
+from workers.deployment.estimate import allowances, rollout_seconds
 from workers.deployment.quantities import quantity
-from workers.deployment.rolling import roll
+from workers.deployment.rolling import patched, roll
 from workers.deployment.rollout import state_now
 from workers.health.amounts import NOTHING
 from workers.health.fields import Fields
@@ -80,8 +81,9 @@ class Resources(Operation):
         )
         if not changes:
             raise AlreadySo(f"The container {name} has these resources already.", "Nothing is to be done.")
+        permission.require_deployment(systems)
         replicas = Fields(deployment, "Deployment").number("spec", "replicas", default=1)
-        for refused in (*_by_limit_range(systems, after), *_by_quota(systems, before, after, replicas)):
+        for refused in (*_by_limit_range(systems, after), *_by_quota(systems, before, after, deployment)):
             raise OperatorError(refused, "Ask for less, or have that changed first.")
         spec = _with(deployment["spec"]["template"]["spec"], name, after)
         fits = room.fitting(systems.cluster, room.need(spec))
@@ -98,6 +100,7 @@ class Resources(Operation):
             changes=changes,
             warnings=tuple(room.too_few_nodes(systems.cluster, spec, 1)),
             undo=f"/mlflow {_words(name, before)}",
+            estimate_seconds=rollout_seconds(systems, deployment),
             facts={"container": name, "replicas": replicas},
         )
 
@@ -112,7 +115,7 @@ class Resources(Operation):
         title, old = f"Resources of {names.deployment}", f"with {_told(before)}"
 
         def change() -> dict[str, Any]:
-            return systems.cluster.patch_deployment(names.deployment, patch)
+            return patched(systems.cluster, names.deployment, patch, lambda now: _resources(now, name) == before)
 
         rolled = roll(systems, change, progress, "Rolling the new resources out", old)
         if rolled.back is not None:
@@ -204,6 +207,10 @@ def _by_limit_range(systems: Systems, resources: dict[str, dict[str, str]]) -> I
                 for kind in KINDS:
                     said = resources.get(kind, {}).get(resource, "")
                     value = _value(said)
+                    ratio = _value(str((limit.get("maxLimitRequestRatio") or {}).get(resource, "")))
+                    request = _value(resources.get("requests", {}).get(resource, ""))
+                    if ratio and request and value is not None and kind == "limits" and value > ratio * request:
+                        yield f"{named} allows a {resource} limit of {ratio:f} times its request at most, not {said}."
                     most, least = (_value((limit.get(side) or {}).get(resource, "")) for side in ("max", "min"))
                     if value is not None and most is not None and value > most:
                         yield f"{named} allows {limit['max'][resource]} of {resource} at most, not {said}."
@@ -212,9 +219,16 @@ def _by_limit_range(systems: Systems, resources: dict[str, dict[str, str]]) -> I
 
 
 def _by_quota(
-    systems: Systems, before: dict[str, dict[str, str]], after: dict[str, dict[str, str]], replicas: int
+    systems: Systems,
+    before: dict[str, dict[str, str]],
+    after: dict[str, dict[str, str]],
+    deployment: dict[str, Any],
 ) -> Iterator[str]:
-    """What a ResourceQuota of the namespace would not bear once every pod has it."""
+    """What a ResourceQuota of the namespace would not bear: once every pod has it, or while the first one comes up
+    beside those that are there.
+    """
+    replicas = Fields(deployment, "Deployment").number("spec", "replicas", default=1)
+    beside = allowances(deployment)[1] == 0
     for found in _allowed(systems.cluster.resource_quotas):
         status = found.get("status") or {}
         for key, hard in (status.get("hard") or {}).items():
@@ -229,6 +243,11 @@ def _by_quota(
                 yield (
                     f"ResourceQuota {found['metadata']['name']} allows {hard} of {key} in all: "
                     f"{replicas} pods with these resources are beyond it."
+                )
+            elif beside and replicas and used + new > allowed:
+                yield (
+                    f"ResourceQuota {found['metadata']['name']} allows {hard} of {key} in all, and "
+                    f"{status['used'][key]} is used: there is no room for the first new pod beside the old ones."
                 )
 
 

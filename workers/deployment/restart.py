@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, ClassVar, Final
 
+from workers.deployment import permission
+from workers.deployment.estimate import rollout_seconds
 from workers.deployment.rollout import Watched, state_now, watch
 from workers.health.fields import Fields
 from workers.operation import Operation, Plan, Progress, Report, Risk, Status
@@ -28,7 +30,9 @@ class Restart(Operation):
     def plan(self, systems: Systems) -> Plan:
         """How it rolls, from the Deployment's strategy."""
         name = systems.settings.ops.kubernetes.deployment
-        fields = Fields(systems.cluster.deployment(name), "Deployment")
+        deployment = systems.cluster.deployment(name)
+        permission.require_deployment(systems)
+        fields = Fields(deployment, "Deployment")
         replicas = fields.number("spec", "replicas", default=1)
         strategy = fields.text("spec", "strategy", "type", default="RollingUpdate")
         gap = strategy == "Recreate" or replicas == 1
@@ -40,6 +44,7 @@ class Restart(Operation):
             if gap
             else (),
             undo="none is needed: the pods are the same as before",
+            estimate_seconds=rollout_seconds(systems, deployment),
             facts={"generation": fields.number("metadata", "generation"), "replicas": replicas},
         )
 

@@ -61,6 +61,27 @@ def roll(systems: Systems, change: Callable[[], dict[str, Any]], progress: Progr
     return Rolled(outcome, put_back(systems, progress, before, changed))
 
 
+def patched(
+    cluster: Cluster, name: str, patch: dict[str, Any], unchanged: Callable[[dict[str, Any]], bool]
+) -> dict[str, Any]:
+    """Write a strategic merge patch on the Deployment as it was looked at; the Deployment as it then is.
+
+    unchanged: whether what the patch changes is still what its plan rests on. Raises OperatorError where it is not:
+    what somebody else has changed meanwhile is theirs.
+    """
+    for _ in range(_ATTEMPTS):
+        now = cluster.deployment(name)
+        if not unchanged(now):
+            break
+        guarded = {**patch, "metadata": {"resourceVersion": now["metadata"]["resourceVersion"]}}
+        try:
+            return cluster.patch_deployment(name, guarded)
+        except ClusterConflict:
+            continue
+    message = f"The Deployment {name} was left as it is: somebody else changed it at the same moment."
+    raise OperatorError(message, "Ask again.")
+
+
 def put_back(systems: Systems, progress: Progress, before: dict[str, Any], changed: dict[str, Any]) -> Outcome:
     """Have the template of before again, and watch it. changed: ours; another one is somebody else's and stays."""
     name = systems.settings.ops.kubernetes.deployment

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from workers.deployment.quantities import quantity
+from workers.deployment.quantities import quantity, share
 from workers.health.amounts import count
 from workers.operation import OperatorError
 
@@ -63,7 +63,8 @@ def fitting(cluster: Cluster, pod: Need) -> tuple[int, int] | None:
         whole = Need(_quantity(allocatable.get("cpu")), _quantity(allocatable.get("memory")))
         used = NONE
         for each in pods:
-            if (each.get("spec") or {}).get("nodeName") == node["metadata"]["name"]:
+            over = (each.get("status") or {}).get("phase") in {"Succeeded", "Failed"}
+            if (each.get("spec") or {}).get("nodeName") == node["metadata"]["name"] and not over:
                 used += need(each["spec"])
         now += pod.times_in(Need(whole.cpu - used.cpu, whole.memory - used.memory))
         empty = max(empty, pod.times_in(whole))
@@ -87,10 +88,13 @@ def broken_budgets(cluster: Cluster, labels: dict[str, str], replicas: int) -> I
     for budget in found:
         spec = budget.get("spec") or {}
         selector = (spec.get("selector") or {}).get("matchLabels") or {}
-        least = spec.get("minAvailable")
         if not selector or any(labels.get(name) != value for name, value in selector.items()):
             continue
-        if isinstance(least, int) and replicas <= least:
+        if "minAvailable" in spec:
+            least = share(spec["minAvailable"], replicas, up=True)
+        else:
+            least = replicas - share(spec.get("maxUnavailable", 1), replicas, up=True)
+        if replicas <= least:
             named = (
                 f"PodDisruptionBudget {budget['metadata']['name']} wants {count(least, 'pod')} available at all times"
             )

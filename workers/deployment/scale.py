@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final
 
 from pydantic import Field
 
-from workers.deployment import room
+from workers.deployment import permission, pools, room
+from workers.deployment.estimate import startup_seconds
 from workers.deployment.rollout import Outcome, Watched, state_now, watch
 from workers.health.amounts import count
 from workers.health.fields import Fields
@@ -22,6 +23,7 @@ from workers.operation import (
     Risk,
     Status,
 )
+from workers.settings import SettingsError
 from workers.systems.errors import ClusterConflict
 
 if TYPE_CHECKING:
@@ -53,6 +55,8 @@ class Scale(Operation):
         before = _replicas(systems.cluster.scale(names.deployment))
         if before == self.replicas:
             raise AlreadySo(f"{names.deployment} has {count(before, 'replica')} already.", "Nothing is to be done.")
+        permission.require(systems, "update", "apps", "deployments/scale", names.deployment)
+        template = systems.cluster.deployment(names.deployment)["spec"]["template"]
         what = f"replicas of deployment/{names.deployment}"
         return Plan(
             title=f"Scale {names.deployment}",
@@ -65,10 +69,11 @@ class Scale(Operation):
             warnings=(
                 *self._off(),
                 *_autoscaler(systems),
-                *self._room(systems, before),
-                *self._connections(systems, before),
+                *self._room(systems, before, template),
+                *self._connections(systems, before, template["spec"]),
             ),
             undo=f"/mlflow scale {before}",
+            estimate_seconds=startup_seconds(systems) if self.replicas > before else None,
             facts={"replicas": before},
         )
 
@@ -112,23 +117,28 @@ class Scale(Operation):
     def _off(self) -> tuple[str, ...]:
         return ("MLflow is down for everybody until it is scaled up again.",) if self.replicas == 0 else ()
 
-    def _room(self, systems: Systems, before: int) -> tuple[str, ...]:
-        names = systems.settings.ops.kubernetes
-        template = systems.cluster.deployment(names.deployment)["spec"]["template"]
+    def _room(self, systems: Systems, before: int, template: dict[str, Any]) -> tuple[str, ...]:
         labels = (template.get("metadata") or {}).get("labels") or {}
         short = room.too_few_nodes(systems.cluster, template["spec"], self.replicas - before)
         return (*short, *(room.broken_budgets(systems.cluster, labels, self.replicas) if self.replicas else ()))
 
-    def _connections(self, systems: Systems, before: int) -> tuple[str, ...]:
+    def _connections(self, systems: Systems, before: int, pod_spec: dict[str, Any]) -> tuple[str, ...]:
         """Each replica's workers hold a pool of connections; what the database bears is read where it can be."""
+        if self.replicas <= before:
+            return ()
         try:
             vitals = systems.database.within(3).vitals()
-        except Exception:  # noqa: BLE001 - a warning that cannot be computed is no reason to refuse
+        except (OperatorError, SettingsError):
             return ()
         expected = vitals.connections / max(1, before) * self.replicas
         if expected > vitals.max_connections * systems.settings.ops.health.thresholds.connections_warn:
             told = f"About {expected:.0f} of {vitals.max_connections} database connections would be in use"
             return (f"{told} ({vitals.connections} now).",)
+        workers, pool = pools.of(systems, pod_spec)
+        if self.replicas * workers * pool > vitals.max_connections:
+            told = f"{self.replicas} replicas may keep {self.replicas * workers * pool} database connections open"
+            each = f"{count(workers, 'worker')} each, with a pool of {pool}"
+            return (f"{told} ({each}), and the database takes {vitals.max_connections}.",)
         return ()
 
 

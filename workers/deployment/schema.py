@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from workers.deployment.once import Ended, Once, run_once
 from workers.operation import OperatorError
+from workers.settings import SettingsError
 
 if TYPE_CHECKING:
     from workers.operation import Progress
@@ -61,6 +62,8 @@ def ask(systems: Systems, progress: Progress, image: str) -> Schema:
     """What the database has and what the image needs. Raises OperatorError where the image does not know it at all."""
     try:
         now = systems.database.schema_revision()
+    except SettingsError:
+        return Schema(now="", why="MLFLOW_OPS_DATABASE_URL does not say where the database is")
     except OperatorError as error:
         return Schema(now="", why=f"the database could not be asked: {error.message.rstrip('.')}")
     try:

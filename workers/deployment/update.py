@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final
 from pydantic import Field
 
 from workers.backup.backup import LOCK, Backup
-from workers.deployment import schema
-from workers.deployment.rolling import roll
+from workers.deployment import permission, schema
+from workers.deployment.estimate import rollout_seconds
+from workers.deployment.rolling import patched, roll
 from workers.deployment.rollout import Unwatched, state_now
 from workers.health.fields import Fields
 from workers.operation import AlreadySo, Change, Operation, OperatorError, Plan, Progress, Report, Risk, Status
+from workers.settings import SettingsError
 from workers.systems.errors import GatewayError
 
 if TYPE_CHECKING:
@@ -33,6 +35,8 @@ _IMAGE: Final = re.compile(
     r"(?:[a-z0-9.-]+(?::[0-9]+)?/)?[a-z0-9]+(?:[._/-][a-z0-9]+)*(?::[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?(?:@sha256:[0-9a-f]{64})?"
 )
 """https://github.com/distribution/reference: an image's name, tag and digest."""
+_VERSION: Final = re.compile(r":v?(\d+\.\d+\.\d+[a-z0-9]*)(?:@|$)")
+"""A tag that is a version; others (latest, v3.17.2-full) claim nothing."""
 
 
 class Update(Operation):
@@ -53,6 +57,7 @@ class Update(Operation):
         after = self._image(before)
         if after == before:
             raise AlreadySo(f"{names.deployment} runs {before} already.", "Nothing is to be done.")
+        permission.require_deployment(systems)
         fields = Fields(deployment, "Deployment")
         needs = schema.ask(systems, Unwatched(), after)
         return Plan(
@@ -75,6 +80,7 @@ class Update(Operation):
             ),
             warnings=_warnings(needs, before),
             undo=f"/mlflow update {before}",
+            estimate_seconds=rollout_seconds(systems, deployment),
             facts={
                 "image": before,
                 "replicas": fields.number("spec", "replicas", default=1),
@@ -96,7 +102,9 @@ class Update(Operation):
         patch = {"spec": {"template": {"spec": {"containers": containers}}}}
 
         def change() -> dict[str, Any]:
-            return systems.cluster.patch_deployment(names.deployment, patch)
+            return patched(
+                systems.cluster, names.deployment, patch, lambda now: image_of(now, names.container) == before
+            )
 
         rolled = roll(systems, change, progress, f"Rolling out {after}", before)
         if rolled.back is not None:
@@ -107,11 +115,11 @@ class Update(Operation):
                 sections=(*rolled.outcome.sections, *(() if rolled.back.well else rolled.back.sections)),
                 hints=("history", "health pods"),
             )
-        version = _version(systems)
+        said, doubt = _answer(_version(systems), after)
         return Report(
             title=title,
-            status=Status.OK,
-            summary=f"Every pod of {names.deployment} runs {after}{f'; MLflow says {version}' if version else ''}.",
+            status=Status.WARN if doubt else Status.OK,
+            summary=f"Every pod of {names.deployment} runs {after}; {said}.",
             sections=rolled.outcome.sections,
             hints=("health",),
             undo=f"update {before}",
@@ -175,8 +183,18 @@ def _warnings(needs: Schema, before: str) -> tuple[str, ...]:
     return ()
 
 
+def _answer(version: str, image: str) -> tuple[str, bool]:
+    """What MLflow says of itself after the update, and whether that is not what the image's tag says."""
+    if not version:
+        return "MLflow could not be asked for its version", True
+    tagged = _VERSION.search(image)
+    if tagged and tagged[1] != version:
+        return f"but MLflow says {version}, and not {tagged[1]}", True
+    return f"MLflow says {version}", False
+
+
 def _version(systems: Systems) -> str:
     try:
         return systems.tracking.version()
-    except GatewayError:
+    except (GatewayError, SettingsError):
         return ""

@@ -10,7 +10,7 @@ from workers import audit, registry
 from workers.auditing import gathered
 from workers.health.amounts import NOTHING, count
 from workers.operation import Lead, Offer, Risk, Section, Table
-from workers.render import BY_CLOCK
+from workers.render import BY_ALERT, BY_CLOCK
 from workers.state import Phase, Record, Records
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def commands(redis: Redis, since: datetime) -> Commands:
         # Asked before, ended since: its beginning is not among these.
         if not told.words:
             continue
-        if told.requester.startswith(BY_CLOCK):
+        if told.requester.startswith((BY_CLOCK, BY_ALERT)):
             by_clock += 1
             if told.end in _BAD:
                 clock_failed.append(told)

@@ -132,6 +132,7 @@ class ExperimentRename(Operation):
             title="Rename an experiment",
             status=Status.OK,
             summary=f"The experiment {found.id} is called “{self.to}”; it was “{found.name}”.",
+            hints=(f"experiments show {found.id}",),
             undo=f"experiments rename {found.id} {found.word}",
         )
 
@@ -179,6 +180,7 @@ class ExperimentDelete(Operation):
             title="Delete an experiment",
             status=Status.OK,
             summary=f"“{found.name}” and its runs are deleted; they can be brought back.",
+            hints=("experiments list --deleted",),
             undo=f"experiments restore {found.id}",
         )
 

@@ -1,7 +1,8 @@
 """Experiments as a list with what is in each, and one of them in full.
 
-How many runs each has is counted in the database, because MLflow could only be asked for all of them; where the
-database cannot be asked, the cells stay empty and the list is shown all the same.
+How many runs each has is counted in the database, because MLflow could only be asked for all of them; how large its
+artifacts are is what `storage` has found last, because a list would else list the whole bucket. Where one of these
+cannot be asked, its cells stay empty and the list is shown all the same.
 """
 
 from __future__ import annotations
@@ -12,11 +13,15 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Final
 
 from pydantic import Field
 
+from workers.experiments import sizes
 from workers.experiments.finding import Experiment, View, every, find, moment
-from workers.health.amounts import NOTHING, count
-from workers.operation import Facts, Offer, Operation, OperatorError, Progress, Report, Risk, Section, Status, Table
+from workers.health.amounts import NOTHING, count, size
+from workers.operation import Facts, Operation, OperatorError, Progress, Report, Risk, Section, Status, Table
+from workers.paging import turns
+from workers.settings import SettingsError
 
 if TYPE_CHECKING:
+    from workers.storage.kept import Point
     from workers.systems import Systems
     from workers.systems.database import RunCount
 
@@ -53,14 +58,19 @@ class ExperimentsList(Operation):
             summary = f"There is no {kind}experiment{about}."
             wider = () if self.view == "ALL" else (self._words(view="ALL"),)
             return Report(title=self.title, status=Status.OK, summary=summary, hints=wider)
-        table = _table(shown, _counts(systems, shown))
+        measured = sizes.latest(systems)
+        table = _table(shown, _counts(systems, shown), measured)
         last = start + len(shown)
-        summary = f"{start + 1} to {last}{about}{', and there are more' if more else ''}."
+        as_of = f" Sizes of {moment(int(measured.at * 1000))}." if measured else ""
+        summary = f"{start + 1} to {last}{about}{', and there are more' if more else ''}.{as_of}"
         further = (f"{self._words()} --page {self.page + 1}",) if more else ()
-        offers = tuple(Offer(sentence="There are more.", label="Next page", command=words) for words in further)
-        hints = (*further, f"experiments show {shown[0].word}")
         return Report(
-            title=self.title, status=Status.OK, summary=summary, sections=(table,), hints=hints, offers=offers
+            title=self.title,
+            status=Status.OK,
+            summary=summary,
+            sections=(table,),
+            hints=(*further, f"experiments show {shown[0].word}", *(() if measured else ("storage",))),
+            offers=turns(self._words(), self.page, more=more),
         )
 
     def _wanted(self, each: Experiment) -> bool:
@@ -91,6 +101,8 @@ class ExperimentShow(Operation):
         progress.step("Reading the experiment")
         found = find(systems.tracking, self.experiment)
         runs = _counts(systems, [found]).get(found.id)
+        progress.step("Adding up its artifacts")
+        held = sizes.now(systems, found.location, progress)
         state = "deleted" if found.deleted else "active"
         facts = Facts(
             items=(
@@ -101,7 +113,8 @@ class ExperimentShow(Operation):
                 ("last activity", moment(runs.last_ms) if runs else NOTHING),
                 ("created", moment(found.created_ms)),
                 ("changed", moment(found.updated_ms)),
-                ("artifacts", found.location or NOTHING),
+                ("artifacts", held or NOTHING),
+                ("where", found.location or NOTHING),
             )
         )
         sections: list[Section] = [facts]
@@ -116,7 +129,7 @@ class ExperimentShow(Operation):
         return Report(
             title=f"Experiment {found.name}",
             status=Status.WARN if found.deleted else Status.OK,
-            summary=f"It is {state} and has {holds}.",
+            summary=f"It is {state} and has {holds}{f', with {held}' if held else ''}.",
             sections=tuple(sections),
             hints=hints,
         )
@@ -125,11 +138,11 @@ class ExperimentShow(Operation):
 def _counts(systems: Systems, shown: list[Experiment]) -> dict[str, RunCount]:
     try:
         return systems.database.within(10).run_counts([each.id for each in shown if each.id.isdigit()])
-    except OperatorError:
+    except (OperatorError, SettingsError):
         return {}
 
 
-def _table(shown: list[Experiment], counts: dict[str, RunCount]) -> Table:
+def _table(shown: list[Experiment], counts: dict[str, RunCount], measured: Point | None) -> Table:
     rows = []
     for each in shown:
         runs = counts.get(each.id)
@@ -141,7 +154,8 @@ def _table(shown: list[Experiment], counts: dict[str, RunCount]) -> Table:
                 f"{runs.active:,}" if runs else NOTHING,
                 f"{runs.deleted:,}" if runs else NOTHING,
                 moment(runs.last_ms) if runs else NOTHING,
+                size(measured.experiments[each.id]) if measured and each.id in measured.experiments else NOTHING,
             )
         )
-    columns = ("experiment", "id", "state", "runs", "deleted runs", "last activity")
-    return Table(columns=columns, rows=tuple(rows), numeric=("id", "runs", "deleted runs"))
+    columns = ("experiment", "id", "state", "runs", "deleted runs", "last activity", "artifacts")
+    return Table(columns=columns, rows=tuple(rows), numeric=("id", "runs", "deleted runs", "artifacts"))

@@ -48,11 +48,11 @@ def ask(asking: Asking) -> Answer:
     """The newest set with a manifest."""
     bucket = asking.settings.ops.storage.backups_bucket
     try:
-        found = newest(asking.systems.objects, bucket, asking.now)
+        found = newest(asking.systems.backups, bucket, asking.now)
     except BucketMissing as error:
         sentence = f"There are no backups: the bucket {bucket} does not exist."
         return Answer(Status.WARN, sentence, figure="none", details=(Text(text=error.hint),))
-    return judge(found, asking.settings, asking.now, drilled.last(asking.systems.objects, bucket))
+    return judge(found, asking.settings, asking.now, drilled.last(asking.systems.backups, bucket))
 
 
 def judge(found: Found, settings: Settings, now: datetime, drill: Drilled | None = None) -> Answer:

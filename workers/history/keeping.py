@@ -2,6 +2,7 @@
 
     mlflow-ops:history:raw    sorted set: one JSON object per run → when it was made, epoch seconds; 14 days of them
     mlflow-ops:history:days   hash: a day (UTC) → how often, sum, least, most and last of each figure; a year of them
+    mlflow-ops:history:said   hash: a check → what it said last
 
 A day's summary is made from its raw runs once it is over, and making it again gives the same: two workers that do so
 at once do no harm, and a day on which nobody looked is made up for within the 14 days. Two health runs of the same
@@ -34,7 +35,9 @@ MOST_FIGURES: Final = 100
 
 _RAW: Final = PREFIX + "history:raw"
 _DAYS: Final = PREFIX + "history:days"
+_SAID: Final = PREFIX + "history:said"
 _DAY: Final = timedelta(days=1)
+_LATEST: Final = 24
 
 
 @dataclass(frozen=True)
@@ -106,6 +109,17 @@ class History:
         pipe.zremrangebyrank(_RAW, 0, -MOST_RAW - 1)
         pipe.execute()
 
+    def say(self, checks: Iterable[Check]) -> None:
+        """Keep what each check said; of each, the last sentence only."""
+        said = {check.name: cleaned(check.sentence[:NOTE_CHARACTERS]) for check in checks}
+        if said:
+            self._redis.hset(_SAID, mapping=said)  # type: ignore[arg-type]
+
+    def said(self) -> dict[str, str]:
+        """What each check said last, by its name."""
+        raw: Any = self._redis.hgetall(_SAID)
+        return {name.decode(): sentence.decode() for name, sentence in raw.items()}
+
     def samples(self, since: datetime, until: datetime) -> list[Sample]:
         """The runs between two moments, oldest first."""
         raw: Any = self._redis.zrangebyscore(_RAW, since.timestamp(), until.timestamp())
@@ -141,8 +155,12 @@ class History:
 
     def figures(self) -> list[str]:
         """The names of all figures of the latest runs, in order."""
-        raw: Any = self._redis.zrange(_RAW, -24, -1)
-        return sorted({name for each in raw for name in json.loads(each)["figures"]})
+        return sorted({name for each in self.latest() for name in each.figures})
+
+    def latest(self) -> list[Sample]:
+        """The latest runs (two dozen: a day's, where the clock alone asks), oldest first."""
+        raw: Any = self._redis.zrange(_RAW, -_LATEST, -1)
+        return [_sample(json.loads(each)) for each in raw]
 
     def _sum_up(self, known: set[str], now: datetime) -> None:
         today = now.astimezone(UTC).date()

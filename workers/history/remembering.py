@@ -41,6 +41,7 @@ def kept_and_compared(
                 history.near(now - timedelta(seconds=since_seconds), _about(since_seconds)) if since_seconds else None
             )
             history.keep(made)
+            history.say(checks)
     except SettingsError:
         return _nothing(since_seconds, "there is no Redis here.")
     except RedisError as error:

@@ -96,7 +96,7 @@ class LogsArchive(Operation):
         missed: list[str] = []
         wanted = list(_sources(systems))
         progress.step("Reading logs")
-        with Bulk.of(systems.objects, CALLS_AT_ONCE) as bulk:
+        with Bulk.of(systems.backups, CALLS_AT_ONCE) as bulk:
             for number, source in enumerate(wanted):
                 progress.advance(number, len(wanted), "logs")
                 progress.checkpoint()

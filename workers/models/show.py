@@ -11,7 +11,8 @@ from pydantic import Field
 
 from workers.experiments.finding import moment, pairs
 from workers.health.amounts import NOTHING, count, listed
-from workers.operation import Facts, Offer, Operation, OperatorError, Progress, Report, Risk, Section, Status, Table
+from workers.operation import Facts, Operation, OperatorError, Progress, Report, Risk, Section, Status, Table
+from workers.paging import turns
 from workers.runs.finding import SHORT, quoted
 from workers.systems.errors import TrackingMissing
 
@@ -59,7 +60,7 @@ class ModelsList(Operation):
         table = Table(columns=("model", "newest version", "aliases", "changed"), rows=rows, numeric=("newest version",))
         further = (f"models list --page {self.page + 1}",) if more else ()
         summary = f"{start + 1} to {start + len(shown)}{', and there are more' if more else ''}."
-        offers = tuple(Offer(sentence="There are more.", label="Next page", command=words) for words in further)
+        offers = turns("models list", self.page, more=more)
         hints = (*further, f"models show {_word(shown[0])}")
         return Report(
             title=self.title, status=Status.OK, summary=summary, sections=(table,), hints=hints, offers=offers

@@ -73,7 +73,7 @@ def draw(panels: Sequence[Panel], zone: tzinfo, *, columns: int = 2, wide: float
     around = (min(moments), max(moments)) if moments else None
 
     def paint(ax: Axes, number: int) -> None:
-        _panel(ax, panels[number], zone, around)
+        lines(ax, panels[number], zone, around)
 
     return beside(len(panels), paint, columns=columns, wide=wide, high=high)
 
@@ -135,7 +135,8 @@ def _words(panel: Panel) -> str:
     return " ".join(said)
 
 
-def _panel(ax: Axes, panel: Panel, zone: tzinfo, around: tuple[datetime, datetime] | None) -> None:
+def lines(ax: Axes, panel: Panel, zone: tzinfo, around: tuple[datetime, datetime] | None = None) -> None:
+    """One panel painted. around: the first and last moment of the axis; by default the panel's own."""
     frame(ax, panel.title)
     if not any(series.points for series in panel.series):
         ax.text(0.5, 0.5, "no figures yet", transform=ax.transAxes, ha="center", va="center", color=_MIDDLE)
@@ -147,8 +148,8 @@ def _panel(ax: Axes, panel: Panel, zone: tzinfo, around: tuple[datetime, datetim
     _scale(ax, panel, zone)
     ticks = _ticks(panel.series[0], *ax.get_ylim())
     ax.set_yticks([at for at, _ in ticks], [words for _, words in ticks])
-    if around:
-        _time(ax, around, zone)
+    moments = around or [at for series in panel.series for at, _ in series.points]
+    _time(ax, (min(moments), max(moments)), zone)
     said = " · ".join(
         f"{series.name + ' ' if len(panel.series) > 1 else ''}{series.shown(series.points[-1][1])}"
         for series in panel.series

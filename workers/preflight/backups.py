@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def ask(asking: Asking) -> Answer:
     """One small object there and back."""
     bucket = asking.settings.ops.storage.backups_bucket
-    objects = asking.systems.objects
+    objects = asking.systems.backups
     key, body = f"check/{secrets.token_hex(8)}", secrets.token_bytes(64)
     objects.write(bucket, key, body)
     try:
@@ -28,16 +28,28 @@ def ask(asking: Asking) -> Answer:
     except OperatorError as error:
         versioning = f"unknown: {error.message}"
     lock = objects.object_lock(bucket)
-    shares = ("loss of this store", f"takes artifacts and backups together: both are at {objects.address}")
+    artifacts = asking.systems.objects.address
+    shared = objects.address == artifacts
+    shares = (
+        "loss of a store",
+        f"takes artifacts and backups together: both are at {artifacts}"
+        if shared
+        else f"takes one of the two: artifacts are at {artifacts}, backups at {objects.address}",
+    )
     kept = (("versioning", versioning), ("object lock", lock))
     facts = Facts(items=(("bucket", bucket), ("write, read, delete", "yes"), *kept, shares))
     if not same:
         sentence = f"What was written to {bucket} came back changed."
         return Answer(Status.FAIL, sentence, details=(facts,), own_fault=True)
-    if bucket == asking.settings.ops.storage.artifacts_bucket:
+    if shared and bucket == asking.settings.ops.storage.artifacts_bucket:
         sentence = f"Backups go into the artifacts' own bucket {bucket}: give them one of their own."
         return Answer(Status.WARN, sentence, details=(facts,), own_fault=True)
-    sentence = f"{bucket} can be written, read and deleted from. One store holds it and the artifacts: have it copied."
+    sentence = f"{bucket} can be written, read and deleted from."
+    sentence += (
+        " One store holds it and the artifacts: have it copied, or set MLFLOW_OPS_BACKUP_S3_ENDPOINT_URL."
+        if shared
+        else f" It is at {objects.address}, not where the artifacts are."
+    )
     if versioning == "Enabled":
         sentence += f" {_EXPIRE}"
     return Answer(Status.OK, sentence, f"versioning {versioning.lower()}", (facts,), own_fault=True)

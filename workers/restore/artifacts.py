@@ -27,6 +27,7 @@ from workers.operation import (
     Status,
     Text,
 )
+from workers.restore import suitable
 from workers.runs.finding import find as find_run
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ class RestoreArtifacts(Operation):
     experiment: str = ""
     run_id: str = ""
     exact: bool = False
+    from_elsewhere: bool = False
 
     @model_validator(mode="after")
     def _one_choice(self) -> RestoreArtifacts:
@@ -69,7 +71,7 @@ class RestoreArtifacts(Operation):
                 f"Restore without --exact, or switch versioning on: aws s3api put-bucket-versioning --bucket "
                 f"{wanted.target_bucket} --versioning-configuration Status=Enabled",
             )
-        seen = artifacts.compare(systems.objects, wanted)
+        seen = artifacts.compare(systems.objects, wanted, backups=systems.backups)
         self._refuse(seen, found, wanted)
         place = f"s3://{wanted.target_bucket}/{wanted.prefix}"
         changes = [
@@ -99,10 +101,10 @@ class RestoreArtifacts(Operation):
         """Put them back. Raises OperatorError, and Cancelled: what was put back until then stays."""
         wanted, found = self._wanted(systems)
         progress.step(f"Comparing the bucket with the backup {found.id}")
-        seen = artifacts.compare(systems.objects, wanted, progress)
+        seen = artifacts.compare(systems.objects, wanted, progress, backups=systems.backups)
         progress.step(f"Putting back {count(seen.missing + seen.differing, 'artifact')} ({size(seen.bytes)})")
         expected = seen.missing + seen.differing
-        done = artifacts.restore(systems.objects, wanted, progress, expected=expected)
+        done = artifacts.restore(systems.objects, wanted, progress, expected=expected, backups=systems.backups)
         told = f"{done.added:,} added, {done.replaced:,} put back ({size(done.bytes)}), {done.same:,} were right"
         if self.exact:
             told += f", {done.removed:,} removed"
@@ -134,14 +136,11 @@ class RestoreArtifacts(Operation):
 
     def _wanted(self, systems: Systems) -> tuple[artifacts.Wanted, Manifest]:
         storage = systems.settings.ops.storage
-        found = sets.good(systems.objects, storage.backups_bucket, self.set)
+        found = sets.good(systems.backups, storage.backups_bucket, self.set)
         if found.artifacts is None:
             raise OperatorError(f"The backup {found.id} holds no artifacts.", "See /mlflow backup list.")
-        if found.artifacts.bucket != storage.artifacts_bucket:
-            raise OperatorError(
-                f"The backup {found.id} is of the bucket {found.artifacts.bucket}, not {storage.artifacts_bucket}.",
-                "Take a backup of this MLflow: /mlflow backup list.",
-            )
+        if not self.from_elsewhere:
+            suitable.refuse_foreign(systems, found)
         return (
             artifacts.Wanted(
                 storage.backups_bucket, found.name, storage.artifacts_bucket, self._prefix(systems), self.exact
@@ -166,14 +165,15 @@ def prefix_of(systems: Systems, location: str) -> str:
     bucket = systems.settings.ops.storage.artifacts_bucket
     proxied = _PROXIED.fullmatch(location)
     if proxied:
-        beginning = _destination(systems, bucket)
+        beginning = destination(systems, bucket)
         return f"{beginning}{proxied[1].rstrip('/')}/"
     if location.startswith(f"s3://{bucket}/"):
         return f"{location.removeprefix(f's3://{bucket}/').rstrip('/')}/"
     raise OperatorError(f"Its artifacts are at {location[:120]}, which is not in s3://{bucket}.", "Use --prefix.")
 
 
-def _destination(systems: Systems, bucket: str) -> str:
+def destination(systems: Systems, bucket: str) -> str:
+    """Under which prefix of that bucket MLflow keeps what it proxies, with a slash at its end; empty for its root."""
     names = systems.settings.ops.kubernetes
     try:
         spec = systems.cluster.deployment(names.deployment)["spec"]["template"]["spec"]

@@ -49,8 +49,9 @@ def restore_into(  # noqa: PLR0913 - from where, to where
     target = server.database(fresh, systems.database)
     try:
         progress.step(f"Restoring {found.id} into {fresh}")
-        with Bulk.of(systems.objects, CALLS_AT_ONCE) as bulk:
-            fill(target, part, bulk, systems.settings.ops.storage.backups_bucket, systems.settings, progress)
+        with Bulk.of(systems.backups, CALLS_AT_ONCE) as bulk:
+            bucket, admin = systems.settings.ops.storage.backups_bucket, server.database(fresh, server.admin)
+            fill(target, part, bulk, bucket, systems.settings, progress, admin=admin)
         progress.step("Comparing it with the backup's manifest")
         compare(target, part)
     except BaseException:

@@ -115,9 +115,9 @@ def wanted(systems: Systems, which: str, only: tuple[str, ...]) -> tuple[Manifes
     from workers.systems.bulk import Bulk
 
     bucket = systems.settings.ops.storage.backups_bucket
-    found = sets.good(systems.objects, bucket, which, part="config")
+    found = sets.good(systems.backups, bucket, which, part="config")
     assert found.configuration is not None
-    with Bulk.of(systems.objects, CALLS_AT_ONCE) as bulk:
+    with Bulk.of(systems.backups, CALLS_AT_ONCE) as bulk:
         items = configuration.read(found.configuration, Keys.all_of(systems.settings), bulk, bucket)
     blotted = [item for item in items if configuration.LEFT_OUT in str(item)]
     chosen = [item for item in items if not only or item["kind"].lower() in only]

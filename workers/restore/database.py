@@ -18,7 +18,7 @@ from workers.backup import drilled, sets
 from workers.deployment import schema
 from workers.health.amounts import count, duration, size
 from workers.operation import AlreadySo, Change, Facts, Operation, OperatorError, Plan, Progress, Report, Risk, Status
-from workers.restore import loss, names, suitable
+from workers.restore import loss, names, standing_by, suitable
 from workers.restore.beside import restore_into
 from workers.systems.errors import GatewayError
 from workers.systems.server import Server
@@ -29,7 +29,11 @@ if TYPE_CHECKING:
     from workers.systems.server import Described
 
 ANSWER_SECONDS: Final = 60.0
+START_SECONDS: Final = 300.0
+"""For MLflow to answer where its pods were taken away."""
 LOOK_SECONDS: Final = 0.25
+LARGEST: Final = 5
+"""Tables whose rows a report names."""
 _NAME: Final = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 
 
@@ -60,17 +64,15 @@ class RestoreDatabase(Operation):
         suitable.refuse_without_room(systems, server, part)
         databases = server.databases()
         now = databases.get(live)
-        if self.beside and self.beside in databases:
+        if self.beside in databases:
             raise OperatorError(f"There is a database {self.beside} already.", "Choose another name.")
+        if names.is_fresh(self.beside, live) or names.is_aside(self.beside, live):
+            raise OperatorError(f"{self.beside} is a name that restores give to their own.", "Choose another name.")
         if self.beside:
             return self._plan_beside(found, part)
-        aside = names.aside(live, found.id)
-        if aside in databases:
-            raise OperatorError(
-                f"There is {aside} already: this set was restored before.", "Undo that first: /mlflow restore undo."
-            )
+        aside = names.aside(live, found.id, databases)
         if not self.from_elsewhere:
-            suitable.refuse_foreign(systems, found, part)
+            suitable.refuse_foreign(systems, found)
         revision = _revision(systems)
         suitable.refuse_newer(systems, found, part, revision)
         older = bool(revision) and part.alembic_revision != revision
@@ -81,6 +83,7 @@ class RestoreDatabase(Operation):
                 f"Restore {found.id} into {names.fresh(live, found.id)}, beside the live database",
                 "Compare its tables with the backup's manifest",
                 *((f"Run mlflow db upgrade on it: its schema is {part.alembic_revision}",) if older else ()),
+                *_scaled(systems),
                 f"Refuse sessions, end those that are there, and rename: {live} → {aside}, the restored one → {live}",
                 "Ask MLflow; where it does not answer, switch back",
             ),
@@ -105,17 +108,20 @@ class RestoreDatabase(Operation):
         if not self.beside:
             _upgrade(systems, progress, fresh, part)
         if self.beside:
+            server.comment(fresh, names.comment("restored beside", found.name))
             summary = f"The backup {found.id} is in the database {fresh}; the live one was not touched."
             return Report(title="Restore beside", status=Status.OK, summary=summary)
-        aside = names.aside(live, found.id)
-        progress.step(f"Switching: {live} becomes {aside}")
-        progress.checkpoint()
-        gap = _switch(server, live, fresh, aside)
+        databases = server.databases()
+        aside = names.aside(live, found.id, databases)
+        with standing_by.away(systems, progress):
+            progress.step(f"Switching: {live} becomes {aside}")
+            progress.checkpoint()
+            gap = _switch(server, (live, fresh, aside), names.comments(live, aside, found.name))
         progress.step("Asking MLflow")
         trouble = _answers(systems)
         title = f"Restore the database {live}"
         if trouble:
-            server.switch(live, aside, fresh)
+            server.switch(live, aside, fresh, {live: databases[live].comment})
             server.drop(fresh)
             return Report(
                 title=title,
@@ -123,17 +129,16 @@ class RestoreDatabase(Operation):
                 summary=f"MLflow does not answer with it: {trouble}. The database of before is live again.",
                 hints=("health",),
             )
-        server.comment(aside, names.comment("put aside", found.name))
-        server.comment(live, names.comment("restored", found.name))
-        rows = sum(part.rows.values())
         with server.opened(aside):
             lost = loss.since(server.database(aside, systems.database), found)
         missed = f" {lost.words} that were begun since the backup are in {aside} only." if lost else ""
+        rows = sum(part.rows.values())
         return Report(
             title=title,
             status=Status.OK,
             summary=f"{live} is the backup {found.id} ({count(len(part.rows), 'table')}, {count(rows, 'row')}); nobody "
             f"could get in for {gap * 1000:.0f} ms. The one of before is {aside}.{missed}",
+            sections=(_checks(systems, part, gap),),
             hints=("health", "experiments list"),
             undo="restore undo",
         )
@@ -141,8 +146,7 @@ class RestoreDatabase(Operation):
     def aftermath(self, systems: Systems, planned: Plan) -> str:
         """Let sessions in where the switch was cut off, and say which database is live."""
         server, live = Server.of(systems), systems.database.name
-        repaired = repair(server, live)
-        said = f"{live} had been closed to sessions, and is open again. " if repaired else ""
+        said = _mended(systems)
         left = [name for name in server.databases() if names.is_fresh(name, live)]
         half = f" {left[0]} is half restored; the next restore removes it." if left else ""
         return f"{said}{super().aftermath(systems, planned)}{half}"
@@ -169,11 +173,12 @@ class RestoreUndo(Operation):
     def plan(self, systems: Systems) -> Plan:
         """Which one comes back. Raises OperatorError where none was put aside."""
         live = systems.database.name
-        aside, undone = _newest_aside(Server.of(systems), live), names.fresh(live, "undone")
+        aside, undone = _newest_aside(Server.of(systems), live), names.fresh(live, names.UNDONE)
         return Plan(
             title=f"Undo the restore of {live}",
             summary=f"{aside} becomes {live} again",
             steps=(
+                *_scaled(systems),
                 f"Refuse sessions, end those that are there, and rename: {live} → {undone}, {aside} → {live}",
                 "Ask MLflow; where it does not answer, switch back",
             ),
@@ -187,19 +192,25 @@ class RestoreUndo(Operation):
         """Switch."""
         server, live = Server.of(systems), systems.database.name
         repair(server, live)
-        aside, undone = _newest_aside(server, live), names.fresh(live, "undone")
+        aside, undone = _newest_aside(server, live), names.fresh(live, names.UNDONE)
         server.drop(undone)
-        progress.step(f"Switching: {aside} becomes {live}")
-        gap = _switch(server, live, aside, undone)
+        told = {name: each.comment for name, each in server.databases().items()}
+        with standing_by.away(systems, progress):
+            progress.step(f"Switching: {aside} becomes {live}")
+            gap = _switch(server, (live, aside, undone), {live: "", undone: told.get(live, "")})
         progress.step("Asking MLflow")
         trouble = _answers(systems)
         title = f"Undo the restore of {live}"
         if trouble:
-            server.switch(live, undone, aside)
+            server.switch(live, undone, aside, {live: told[live], aside: told[aside]})
             summary = f"MLflow does not answer with it: {trouble}. The restored database is live again."
             return Report(title=title, status=Status.FAIL, summary=summary, hints=("health",))
         summary = f"{live} is the database of before the restore; nobody could get in for {gap * 1000:.0f} ms."
         return Report(title=title, status=Status.OK, summary=summary, hints=("health",))
+
+    def aftermath(self, systems: Systems, planned: Plan) -> str:
+        """Let sessions in, and MLflow's pods back, where the switch was cut off; and say which database is live."""
+        return f"{_mended(systems)}{super().aftermath(systems, planned)}"
 
 
 def repair(server: Server, live: str) -> bool:
@@ -211,9 +222,16 @@ def repair(server: Server, live: str) -> bool:
     return True
 
 
+def _mended(systems: Systems) -> str:
+    """Undo what an interrupted switch has done to who may get in; what that was, in a sentence."""
+    live = systems.database.name
+    said = f"{live} had been closed to sessions, and is open again. " if repair(Server.of(systems), live) else ""
+    return said + standing_by.brought_back_if_possible(systems)
+
+
 def _wanted(systems: Systems, wanted: str) -> tuple[Manifest, DatabasePart]:
     bucket = systems.settings.ops.storage.backups_bucket
-    found = sets.good(systems.objects, bucket, wanted, part="database")
+    found = sets.good(systems.backups, bucket, wanted, part="database")
     assert found.database is not None
     return found, found.database
 
@@ -244,17 +262,36 @@ def _upgrade(systems: Systems, progress: Progress, fresh: str, part: DatabasePar
         )
 
 
-def _switch(server: Server, live: str, fresh: str, aside: str) -> float:
+def _switch(server: Server, trio: tuple[str, str, str], comments: dict[str, str]) -> float:
+    live, fresh, aside = trio
     if live not in server.databases():
         raise OperatorError(f"There is no database {live} to be replaced.", "Restore beside: --as NAME.")
-    return server.switch(live, fresh, aside)
+    return server.switch(live, fresh, aside, comments)
+
+
+def _checks(systems: Systems, part: DatabasePart, gap: float) -> Facts:
+    """What was looked at before and after the switch; none of it has failed, else there would have been none."""
+    asked = systems.settings.environment.mlflow_tracking_uri is not None
+    largest = sorted(part.rows.items(), key=lambda each: -each[1])[:LARGEST]
+    return Facts(
+        title="Checked",
+        items=(
+            ("bytes of the dump", f"{size(part.dump.bytes)}, their SHA-256 is that of the backup's manifest"),
+            ("rows of each table", f"as in the manifest: {count(len(part.rows), 'table')}"),
+            *((f"  {table}", f"{held:,}") for table, held in largest if held),
+            ("schema", _revision(systems) or "none"),
+            ("nobody could get in for", f"{gap * 1000:.0f} ms"),
+            ("MLflow", "answers from it" if asked else "was not asked: MLFLOW_TRACKING_URI is not set"),
+        ),
+    )
 
 
 def _answers(systems: Systems) -> str:
     """Why MLflow does not answer from its database, at last; empty where it does."""
     if systems.settings.environment.mlflow_tracking_uri is None:
         return ""
-    until, why = time.monotonic() + ANSWER_SECONDS, ""
+    patience = START_SECONDS if standing_by.wanted(systems) else ANSWER_SECONDS
+    until, why = time.monotonic() + patience, ""
     while time.monotonic() < until:
         try:
             systems.tracking.search_experiments()
@@ -266,11 +303,18 @@ def _answers(systems: Systems) -> str:
     return why
 
 
+def _scaled(systems: Systems) -> tuple[str, ...]:
+    if not standing_by.wanted(systems):
+        return ()
+    return (f"Scale {systems.settings.ops.kubernetes.deployment} to 0, and back once its database was switched",)
+
+
 def _newest_aside(server: Server, live: str) -> str:
-    found = sorted(name for name in server.databases() if names.is_aside(name, live))
+    found = [each for each in server.databases().values() if names.is_aside(each.name, live)]
     if not found:
         raise AlreadySo("No restore has put a database aside.", "Nothing is to be undone.")
-    return found[-1]
+    # By the time that is written on it: its name ends with a set's id, which says nothing of when.
+    return max(found, key=lambda each: names.since(each.comment) or datetime.min.replace(tzinfo=UTC)).name
 
 
 def _revision(systems: Systems) -> str:
@@ -281,7 +325,8 @@ def _revision(systems: Systems) -> str:
 
 
 def _loss(systems: Systems, found: Manifest) -> str:
-    age = duration((datetime.now(UTC) - found.finished_at).total_seconds())
+    # Of its beginning: what was written while it was made is not in it.
+    age = duration((datetime.now(UTC) - found.started_at).total_seconds())
     lost = loss.since(systems.database, found)
     if lost is None:
         return f"The backup is {age} old; what was written since then could not be counted."
@@ -293,7 +338,7 @@ def _loss(systems: Systems, found: Manifest) -> str:
 
 def _estimate(systems: Systems, part: DatabasePart) -> float:
     """By the last drill's pace where there was one, else by how long the dump took."""
-    last = drilled.last(systems.objects, systems.settings.ops.storage.backups_bucket)
+    last = drilled.last(systems.backups, systems.settings.ops.storage.backups_bucket)
     if last is not None and last.well and last.database_bytes:
         return last.seconds * part.size_bytes / last.database_bytes
     return part.seconds * 2

@@ -42,7 +42,7 @@ class Drill(Operation):
     def plan(self, systems: Systems) -> Plan:
         """What would be restored, and where."""
         bucket = systems.settings.ops.storage.backups_bucket
-        found = sets.good(systems.objects, bucket, self.set, part="database")
+        found = sets.good(systems.backups, bucket, self.set, part="database")
         assert found.database is not None
         fresh = names.fresh(systems.database.name, found.id)
         sample = min(systems.settings.ops.restore.drill_artifacts, found.artifacts.objects if found.artifacts else 0)
@@ -63,7 +63,7 @@ class Drill(Operation):
     def run(self, systems: Systems, progress: Progress) -> Report:
         """Do it. Raises OperatorError where nothing is said about the set: a server or a store is away."""
         bucket = systems.settings.ops.storage.backups_bucket
-        found = sets.good(systems.objects, bucket, self.set, part="database")
+        found = sets.good(systems.backups, bucket, self.set, part="database")
         assert found.database is not None
         began, problem, copied, seconds = time.monotonic(), "", 0, 0.0
         try:
@@ -83,7 +83,7 @@ class Drill(Operation):
             artifacts=copied,
             problem=problem,
         )
-        _note(systems.objects, bucket, found, done)
+        _note(systems.backups, bucket, found, done)
         return _report(found, done, systems.settings.ops.restore.rto_seconds)
 
 
@@ -97,9 +97,9 @@ def _sample(systems: Systems, found: Manifest, progress: Progress) -> int:
     every = max(1, -(-found.artifacts.objects // wanted))
     place = artifacts.Wanted(bucket, found.name, bucket, to_prefix=SCRATCH, every=every)
     try:
-        done = artifacts.restore(systems.objects, place, progress)
+        done = artifacts.restore(systems.backups, place, progress)
     finally:
-        artifacts.clear(systems.objects, bucket, SCRATCH)
+        artifacts.clear(systems.backups, bucket, SCRATCH)
     if done.lost:
         raise OperatorError(f"{count(done.lost_count, 'artifact')} cannot be restored: {done.lost[0]}")
     return done.added + done.replaced + done.same

@@ -31,6 +31,7 @@ class RestoreAll(Operation):
     approvers: ClassVar[int] = 2
 
     set: Annotated[str, Field(min_length=1, max_length=80)] = sets.LATEST
+    from_elsewhere: bool = False
 
     def plan(self, systems: Systems) -> Plan:
         """The plans of its parts, one behind the other. Raises OperatorError where one of them cannot be done."""
@@ -77,10 +78,10 @@ class RestoreAll(Operation):
 
     def _plans(self, systems: Systems) -> list[tuple[Operation, Plan]]:
         bucket = systems.settings.ops.storage.backups_bucket
-        found = sets.good(systems.objects, bucket, self.set, part="database")
+        found = sets.good(systems.backups, bucket, self.set, part="database")
         parts: dict[str, Operation] = {
-            "artifacts": RestoreArtifacts(set=found.id),
-            "database": RestoreDatabase(set=found.id),
+            "artifacts": RestoreArtifacts(set=found.id, from_elsewhere=self.from_elsewhere),
+            "database": RestoreDatabase(set=found.id, from_elsewhere=self.from_elsewhere),
             "config": RestoreConfiguration(set=found.id),
         }
         plans: list[tuple[Operation, Plan]] = []

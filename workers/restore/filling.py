@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import tempfile
 import time
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Final
@@ -20,6 +21,7 @@ import psycopg
 
 from workers.health.amounts import listed
 from workers.operation import OperatorError
+from workers.restore import extensions
 from workers.systems import postgres_programs, snapshot
 
 if TYPE_CHECKING:
@@ -40,9 +42,18 @@ END_SECONDS: Final = 4 * 3600
 
 
 def fill(  # noqa: PLR0913, PLR0917 - from where, to where
-    target: Database, part: DatabasePart, bulk: Bulk, bucket: str, settings: Settings, progress: Progress
+    target: Database,
+    part: DatabasePart,
+    bulk: Bulk,
+    bucket: str,
+    settings: Settings,
+    progress: Progress,
+    *,
+    admin: Database,
 ) -> None:
-    """Restore a dump into `target`. Raises OperatorError, and Cancelled; what is there then is of no use.
+    """Restore a dump into `target`. admin: the same, as the role that makes extensions.
+
+    Raises OperatorError, and Cancelled; what is there then is of no use.
 
     Where the dump fits on our disk it is fetched, hashed, and restored by several connections; else it is streamed
     through one (pg_restore's --jobs needs a file: https://www.postgresql.org/docs/current/app-pgrestore.html).
@@ -63,9 +74,23 @@ def fill(  # noqa: PLR0913, PLR0917 - from where, to where
             path = Path(folder) / "database.dump"
             with path.open("wb") as file:
                 _fetch(file, part, bulk, bucket, progress)
-            _run([*command, f"--jobs={JOBS}", str(path)], target, progress)
+            chosen = _chosen(str(program.path), path, admin, Path(folder))
+            _run([*command, *chosen, f"--jobs={JOBS}", str(path)], target, progress)
         else:
-            _streamed(command, target, part, bulk, bucket, progress)
+            chosen = _chosen(str(program.path), bulk.open(bucket, part.dump.key)[1], admin, Path(folder))
+            _streamed([*command, *chosen], target, part, bulk, bucket, progress)
+
+
+def _chosen(program: str, dump: Path | Iterable[bytes], admin: Database, folder: Path) -> list[str]:
+    """Make the dump's extensions; options that leave them out, none where it has none."""
+    lines = extensions.contents(program, dump)
+    names = extensions.named(lines)
+    if not names:
+        return []
+    extensions.make(admin, names)
+    path = folder / "contents"
+    path.write_text(extensions.without(lines), encoding="utf-8")
+    return [f"--use-list={path}"]
 
 
 def _sweep() -> None:

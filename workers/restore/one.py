@@ -170,7 +170,7 @@ def _purged(systems: Systems, what: str, wanted: str, parts: tuple[str, str]) ->
 
 
 def _same_schema(systems: Systems, wanted: str) -> Manifest:
-    found = sets.good(systems.objects, systems.settings.ops.storage.backups_bucket, wanted, part="database")
+    found = sets.good(systems.backups, systems.settings.ops.storage.backups_bucket, wanted, part="database")
     assert found.database is not None
     now = systems.database.schema_revision()
     if found.database.alembic_revision != now:
@@ -195,7 +195,7 @@ def _artifacts_back(systems: Systems, found: Manifest, location: str, progress: 
         raise OperatorError(f"There is no bucket {storage.artifacts_bucket}.", "See /mlflow recover.")
     prefix = prefix_of(systems, location)
     wanted = artifacts.Wanted(storage.backups_bucket, found.name, storage.artifacts_bucket, prefix)
-    done = artifacts.restore(systems.objects, wanted, progress)
+    done = artifacts.restore(systems.objects, wanted, progress, backups=systems.backups)
     lost = f"; {count(done.lost_count, 'artifact')} could not be had: {done.lost[0]}" if done.lost else ""
     return f"; {count(done.added + done.replaced, 'artifact')} put back, {done.same:,} were there{lost}"
 

@@ -29,7 +29,7 @@ from workers.operation import (
     Risk,
     Status,
 )
-from workers.restore import applying, configuration, names, recreating, smoke
+from workers.restore import applying, configuration, names, recreating, smoke, suitable
 from workers.restore.beside import restore_into
 from workers.systems.errors import ClusterNotFound, GatewayError
 from workers.systems.server import Server
@@ -63,17 +63,18 @@ class Recover(Operation):
     approvers: ClassVar[int] = 2
 
     set: Annotated[str, Field(min_length=1, max_length=80)] = sets.LATEST
+    from_elsewhere: bool = False
 
     def plan(self, systems: Systems) -> Plan:
         """What is missing. Raises OperatorError, and AlreadySo where nothing is."""
-        recovery = _Recovery.of(systems, self.set)
+        recovery = _Recovery.of(systems, self)
         missing = [(step.name, step.missing()) for step in recovery.steps()]
         if not any(lacks for _, lacks in missing):
             raise AlreadySo("Nothing of MLflow is missing.", "To replace what is there: /mlflow restore.")
         # How many pods are ready moves by itself, and follows from the rest.
         made = [(name, lacks) for name, lacks in missing if lacks and name not in {PODS, ANSWERS}]
         found = recovery.found
-        age = duration((datetime.now(UTC) - found.finished_at).total_seconds())
+        age = duration((datetime.now(UTC) - found.started_at).total_seconds())
         allowed = systems.settings.ops.restore.rto_seconds
         return Plan(
             title="Recover MLflow",
@@ -85,7 +86,7 @@ class Recover(Operation):
             ),
             changes=tuple(Change(what=name, before=lacks, after="as in the backup") for name, lacks in made),
             warnings=(
-                f"The backup is {age} old: what was written since {found.finished_at:%Y-%m-%d %H:%M} UTC is lost.",
+                f"The backup is {age} old: what was written since {found.started_at:%Y-%m-%d %H:%M} UTC is lost.",
                 f"The aim is {duration(allowed)}.",
                 *found.warnings,
             ),
@@ -97,7 +98,8 @@ class Recover(Operation):
     def run(self, systems: Systems, progress: Progress) -> Report:
         """Do what is missing, step by step. Raises Cancelled; what was done until then stays, and is skipped later."""
         began = time.monotonic()
-        recovery = _Recovery.of(systems, self.set, progress)
+        recovery = _Recovery.of(systems, self, progress)
+        lost = (datetime.now(UTC) - recovery.found.started_at).total_seconds()
         told: list[tuple[str, str, str, str]] = []
         problem: OperatorError | None = None
         for step in (*recovery.steps(), recovery.smoke_step()):
@@ -114,7 +116,7 @@ class Recover(Operation):
             except OperatorError as error:
                 problem = error
                 told.append((step.name, FAILED, error.message, duration(time.monotonic() - since)))
-        return _report(systems, recovery.found, told, problem, time.monotonic() - began)
+        return _report(systems, recovery.found, told, problem, (time.monotonic() - began, lost))
 
 
 @dataclass
@@ -126,9 +128,11 @@ class _Recovery:
     notes: list[str] = field(default_factory=list)
 
     @classmethod
-    def of(cls, systems: Systems, wanted: str, progress: Progress | None = None) -> _Recovery:
+    def of(cls, systems: Systems, asked: Recover, progress: Progress | None = None) -> _Recovery:
         bucket = systems.settings.ops.storage.backups_bucket
-        found = sets.good(systems.objects, bucket, wanted, part="database")
+        found = sets.good(systems.backups, bucket, asked.set, part="database")
+        if not asked.from_elsewhere:
+            suitable.refuse_foreign(systems, found)
         return cls(systems, found, progress, Server.of(systems))
 
     def steps(self) -> tuple[Step, ...]:
@@ -178,11 +182,13 @@ class _Recovery:
         fresh = names.fresh(live, self.found.id)
         like = recreating.like_for(self.server, recreating.role_of(self.systems))
         restore_into(self.systems, self.server, fresh, self.found, self._going, like=like)
-        if live in self.server.databases():
-            self.server.switch(live, fresh, names.aside(live, self.found.id))
+        databases = self.server.databases()
+        if live in databases:
+            aside = names.aside(live, self.found.id, databases)
+            self.server.switch(live, fresh, aside, names.comments(live, aside, self.found.name))
         else:
             self.server.rename(fresh, live)
-        self.server.comment(live, names.comment("restored", self.found.name))
+            self.server.comment(live, names.comment("restored", self.found.name))
         return (
             f"{count(sum(part.rows.values()), 'row')} in {count(len(part.rows), 'table')}, compared with the manifest"
         )
@@ -199,12 +205,14 @@ class _Recovery:
         wanted = self._wanted()
         if not recreating.has_bucket(self.systems.objects, wanted.target_bucket):
             return f"all {self.found.artifacts.objects:,} are missing" if self.found.artifacts else ""
-        seen = artifacts.compare(self.systems.objects, wanted)
+        seen = artifacts.compare(self.systems.objects, wanted, backups=self.systems.backups)
         return f"{count(seen.missing, 'artifact')} ({size(seen.bytes)}) are missing" if seen.missing else ""
 
     def _make_artifacts(self) -> str:
         expected = self.found.artifacts.objects if self.found.artifacts else 0
-        done = artifacts.restore(self.systems.objects, self._wanted(), self._going, expected=expected)
+        done = artifacts.restore(
+            self.systems.objects, self._wanted(), self._going, expected=expected, backups=self.systems.backups
+        )
         if done.lost:
             raise OperatorError(f"{count(done.lost_count, 'artifact')} could not be put back: {done.lost[0]}")
         return f"{count(done.added + done.replaced, 'artifact')} ({size(done.bytes)}) put back and compared"
@@ -270,8 +278,15 @@ class _Recovery:
 
 
 def _report(
-    systems: Systems, found: Manifest, told: list[tuple[str, str, str, str]], problem: OperatorError | None, took: float
+    systems: Systems,
+    found: Manifest,
+    told: list[tuple[str, str, str, str]],
+    problem: OperatorError | None,
+    seconds: tuple[float, float],
 ) -> Report:
+    """seconds: that it took, and that the backup was old when it began."""
+    took, lost = seconds
+    point = systems.settings.ops.health.thresholds.backup_age_fail_seconds
     allowed = systems.settings.ops.restore.rto_seconds
     steps = Facts(items=tuple((name, _told(outcome, what, seconds)) for name, outcome, what, seconds in told))
     if problem is not None:
@@ -288,7 +303,8 @@ def _report(
         title="Recover MLflow",
         status=Status.OK if took <= allowed else Status.WARN,
         summary=f"MLflow is back after {duration(took)}, {within} the {duration(allowed)} aimed at. It is as it was at "
-        f"{found.finished_at:%Y-%m-%d %H:%M} UTC; what was written after that is lost.",
+        f"{found.started_at:%Y-%m-%d %H:%M} UTC; what was written in the {duration(lost)} after that is lost, "
+        f"{'within' if lost <= point else 'more than'} the {duration(point)} that may be.",
         sections=(steps,),
         hints=("health", "backup"),
     )

@@ -18,12 +18,11 @@ if TYPE_CHECKING:
     from workers.systems.server import Server
 
 
-def refuse_foreign(systems: Systems, found: Manifest, part: DatabasePart) -> None:
+def refuse_foreign(systems: Systems, found: Manifest) -> None:
     """Raise OperatorError where the set was made of another MLflow: its database or bucket has another name."""
-    live, bucket = systems.database.name, systems.settings.ops.storage.artifacts_bucket
-    others = []
-    if part.database != live:
-        others.append(f"the database {part.database}, not {live}")
+    bucket, others = systems.settings.ops.storage.artifacts_bucket, []
+    if found.database and found.database.database != systems.database.name:
+        others.append(f"the database {found.database.database}, not {systems.database.name}")
     if found.artifacts and found.artifacts.bucket != bucket:
         others.append(f"the bucket {found.artifacts.bucket}, not {bucket}")
     if others:

@@ -36,6 +36,7 @@ from workers.runs.choosing import Chosen, Wanted, choose, fingerprint
 from workers.runs.finding import Run, experiments_by_id, search
 from workers.runs.pace import Patient, Tally, over
 from workers.runs.sheet import Sheet
+from workers.state import Records
 from workers.systems.errors import TrackingInvalid, TrackingMissing
 
 if TYPE_CHECKING:
@@ -86,9 +87,7 @@ class RunsArchive(Operation):
         chosen = choose(systems.tracking, self._wanted())
         self._chosen = chosen
         day = f"{self.before:%Y-%m-%d} 00:00 UTC"
-        stay = tuple(
-            f"{count(left.runs, 'run')} stay, because {why}: {left.named}." for why, left in sorted(chosen.left.items())
-        )
+        stay = tuple(left.told(why) for why, left in sorted(chosen.left.items()))
         if not chosen.rows:
             raise AlreadySo(
                 f"There is no active run to archive that began before {day}.",
@@ -178,14 +177,14 @@ class RunsArchive(Operation):
 
 
 class RunsUnarchive(Operation):
-    """Bring back the runs that one archiving has taken. mark: as that one has told it."""
+    """Bring back the runs that one archiving has taken. mark: as that one has told it; or the id of its command."""
 
     name: ClassVar[str] = "runs-unarchive"
     risk: ClassVar[Risk] = Risk.CHANGE
     touches: ClassVar[tuple[str, ...]] = ("runs",)
     timeout_seconds: ClassVar[int] = 4 * 3600
 
-    mark: Annotated[str, Field(pattern=r"^\d{6}-[0-9a-f]{6}$")]
+    mark: Annotated[str, Field(pattern=r"^(\d{6}-[0-9a-f]{6}|[0-9a-f]{10})$")]
 
     _marked: tuple[list[str], list[str]] | None = PrivateAttr(None)
 
@@ -200,13 +199,13 @@ class RunsUnarchive(Operation):
 
     def plan(self, systems: Systems) -> Plan:
         """Which runs come back. Raises AlreadySo where all are active, OperatorError for an unknown mark."""
-        tracking = systems.tracking
+        tracking, mark = systems.tracking, self._mark(systems)
         experiments = experiments_by_id(tracking, "ALL")
         counted: dict[str, int] = {}
         back: list[str] = []
         strays: list[str] = []
         asleep: dict[str, int] = {}
-        for run in marked(tracking, self.mark):
+        for run in marked(tracking, mark):
             experiment = experiments[run.experiment]
             if not run.deleted:
                 strays.append(run.id)
@@ -216,11 +215,11 @@ class RunsUnarchive(Operation):
                 back.append(run.id)
                 counted[experiment.name] = counted.get(experiment.name, 0) + 1
         if not back:
-            self._refuse(strays, asleep)
+            self._refuse(mark, strays, asleep)
         self._marked = (sorted(back), strays)
         return Plan(
             title=self.title,
-            summary=f"{count(len(back), 'run')} that were archived under the mark {self.mark}",
+            summary=f"{count(len(back), 'run')} that were archived under the mark {mark}",
             steps=(f"Restore each of the {len(back):,} runs, and take its tag {TAG} away",),
             changes=tuple(
                 Change(what=f"runs of {name}", before=f"{number:,} archived", after="active")
@@ -231,7 +230,7 @@ class RunsUnarchive(Operation):
                 for name, number in sorted(asleep.items())
             ),
             estimate_seconds=float(max(1, len(back) // RUNS_A_SECOND)),
-            facts={"runs": len(back), "run ids": fingerprint(back), "mark": self.mark},
+            facts={"runs": len(back), "run ids": fingerprint(back), "mark": mark},
         )
 
     def run(self, systems: Systems, progress: Progress) -> Report:
@@ -244,7 +243,7 @@ class RunsUnarchive(Operation):
         progress.step(f"Restoring {count(len(back), 'run')}")
         tally = Tally()
         try:
-            _restore(systems, (back, strays), self.mark, tally, progress)
+            _restore(systems, (back, strays), self._mark(systems), tally, progress)
         except Cancelled:
             raise Cancelled(f"{count(tally.done, 'run')} are active again; asked for again, it goes on.") from None
         except OperatorError as error:
@@ -261,19 +260,31 @@ class RunsUnarchive(Operation):
 
     def aftermath(self, systems: Systems, planned: Plan) -> str:  # noqa: ARG002 - the mark tells more
         """How many are still archived."""
-        left = sum(run.deleted for run in marked(systems.tracking, self.mark))
-        return f"{count(left, 'run')} are still archived under the mark {self.mark}; asked for again, it goes on."
+        mark = self._mark(systems)
+        left = sum(run.deleted for run in marked(systems.tracking, mark))
+        return f"{count(left, 'run')} are still archived under the mark {mark}; asked for again, it goes on."
 
-    def _refuse(self, strays: list[str], asleep: dict[str, int]) -> None:
+    def _mark(self, systems: Systems) -> str:
+        """The mark itself, or that of the archiving which bears this command's id."""
+        if "-" in self.mark:
+            return self.mark
+        record = Records(systems.redis).get(self.mark)
+        if record is None or record.operation != RunsArchive.name:
+            raise OperatorError(
+                f"No command {self.mark} is known that has archived runs.", "See jobs, or give the mark of its runs."
+            )
+        return RunsArchive.model_validate(record.arguments).mark
+
+    def _refuse(self, mark: str, strays: list[str], asleep: dict[str, int]) -> None:
         if asleep:
             raise OperatorError(
-                f"The runs under the mark {self.mark} belong to deleted experiments: {listed(asleep)}.",
+                f"The runs under the mark {mark} belong to deleted experiments: {listed(asleep)}.",
                 "Restore the experiment: that brings all of its runs back.",
             )
         if strays:
-            raise AlreadySo(f"All runs under the mark {self.mark} are active.", "Nothing is to be done.")
+            raise AlreadySo(f"All runs under the mark {mark} are active.", "Nothing is to be done.")
         raise OperatorError(
-            f"No run bears the mark {self.mark}.",
+            f"No run bears the mark {mark}.",
             "The archiving's thread names its mark; its runs may be back already.",
         )
 

@@ -11,7 +11,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from workers.experiments.finding import active as active_experiment
+from workers.health.amounts import count
 from workers.runs.finding import Run, experiments_by_id, search
+from workers.runs.registered import registered_runs
 
 if TYPE_CHECKING:
     from workers.operation import Progress
@@ -33,6 +35,10 @@ class Left:
         """The examples, and how many there are besides."""
         rest = self.runs - len(self.examples)
         return ", ".join(self.examples) + (f" and {rest:,} more" if rest else "")
+
+    def told(self, why: str) -> str:
+        """A sentence about all of them."""
+        return f"{count(self.runs, 'run')} {'stays' if self.runs == 1 else 'stay'}, because {why}: {self.named}."
 
     def add(self, called: str) -> None:
         """One more."""
@@ -117,16 +123,6 @@ def choose(tracking: Tracking, wanted: Wanted, progress: Progress | None = None)
         else:
             chosen.rows.append(Row(run.id, run.experiment, run.start_ms or 0))
     return chosen
-
-
-def registered_runs(tracking: Tracking) -> dict[str, str]:
-    """The runs that versions of registered models come from, with "model version"."""
-    found = {}
-    for page in tracking.within(60).pages_asked("model-versions/search", "model_versions", size=200):
-        for each in page:
-            if each.get("run_id"):
-                found[str(each["run_id"])] = f"{each.get('name')} {each.get('version')}"
-    return found
 
 
 def _stays(run: Run, wanted: Wanted, registered: dict[str, str]) -> str:

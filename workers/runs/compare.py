@@ -82,7 +82,7 @@ class RunsCompare(Operation):
             # A few runs keep the order in which they were named.
             shown = _first(_kept(spool), [] if seen.runs <= BESIDE else names, self, ROWS)
         progress.step("Drawing the metrics that have steps")
-        picture = curves.drawn(systems.tracking, _called(shown), names) if seen.runs <= curves.RUNS else ()
+        picture = curves.drawn(systems.tracking, _called(shown), names)
         report = self._report(seen, shown, names, parameters, sheet, about)
         return report.model_copy(update={"attachments": (*report.attachments, *picture)})
 

@@ -1,16 +1,17 @@
 """Metrics that have steps, as curves: a panel for each metric, a line for each run.
 
-Only where there are few of both, because more cannot be told apart; the file beside it has all of them.
+Of few of both, the first ones, because more cannot be told apart; the file beside it has all of them.
 """
 
 from __future__ import annotations
 
 import base64
 import math
+from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from workers.operation import Attachment
-from workers.pictures import charts
+from workers.pictures import bars, charts
 from workers.runs.show import figure
 
 if TYPE_CHECKING:
@@ -33,10 +34,11 @@ Curve = list[tuple[int, float]]
 def drawn(tracking: Tracking, runs: dict[str, str], metrics: Iterable[str]) -> tuple[Attachment, ...]:
     """The picture of those metrics that have steps; none where there is nothing to draw.
 
-    runs: what each is called, by its id. Raises TrackingError.
+    runs: what each is called, by its id, the best first. Raises TrackingError.
     """
-    if not 1 < len(runs) <= RUNS:
+    if len(runs) < 2:  # noqa: PLR2004 - one is no comparison
         return ()
+    runs = dict(islice(runs.items(), RUNS))
     panels: list[tuple[str, dict[str, Curve]]] = []
     for name in list(metrics)[:_CANDIDATES]:
         curves = {called: _curve(tracking, run, name) for run, called in runs.items()}
@@ -52,7 +54,7 @@ def drawn(tracking: Tracking, runs: dict[str, str], metrics: Iterable[str]) -> t
 
     columns = 2 if len(panels) > 1 else 1
     content = base64.b64encode(charts.beside(len(panels), paint, columns=columns, high=2.2)).decode()
-    words = " ".join(_words(name, curves) for name, curves in panels)
+    words = " ".join(("Metrics by step.", *(_words(name, curves) for name, curves in panels)))
     return (Attachment(filename="compare.png", content=content, alt=words[: charts.ALT_CHARACTERS]),)
 
 
@@ -68,7 +70,14 @@ def _panel(ax: Axes, name: str, curves: dict[str, Curve]) -> None:
     for colour, style, (called, curve) in zip(charts.COLOURS, charts.STYLES, curves.items(), strict=False):
         if curve:
             mark = "o" if len(curve) == 1 else None
-            ax.plot(*zip(*curve, strict=True), color=colour, linestyle=style, label=called, marker=mark, linewidth=1.4)
+            ax.plot(
+                *zip(*curve, strict=True),
+                color=colour,
+                linestyle=style,
+                label=bars.legible(called),
+                marker=mark,
+                linewidth=1.4,
+            )
     ax.set_xlabel("step", fontsize=8)
     ax.legend(fontsize=7, frameon=False)
 

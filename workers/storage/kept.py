@@ -115,15 +115,19 @@ def last(redis: Redis, bucket: str) -> Measurement | None:
     return found if found.bucket == bucket and time.time() - found.at < CACHED_SECONDS else None
 
 
-def a_week_before(redis: Redis, measurement: Measurement) -> Point | None:
-    """The newest point that is a week older, else the oldest of all; None where there is no older one."""
-    points = []
+def points(redis: Redis, bucket: str) -> list[Point]:
+    """One of each day on which that bucket was listed, oldest first."""
+    found = []
     for text in cast("list[bytes]", redis.hvals(_HISTORY)):
         try:
-            points.append(Point.model_validate_json(text))
+            found.append(Point.model_validate_json(text))
         except ValidationError:
             continue
-    older = sorted((each for each in points if each.bucket == measurement.bucket), key=lambda each: each.at)
-    older = [each for each in older if each.at < measurement.at - 60]
+    return sorted((each for each in found if each.bucket == bucket), key=lambda each: each.at)
+
+
+def a_week_before(history: list[Point], measurement: Measurement) -> Point | None:
+    """The newest point that is a week older, else the oldest of all; None where there is no older one."""
+    older = [each for each in history if each.at < measurement.at - 60]
     before = [each for each in older if each.at <= measurement.at - WEEK_SECONDS]
     return before[-1] if before else older[0] if older else None

@@ -11,7 +11,8 @@ from pydantic import Field
 
 from workers.health.amounts import NOTHING, count, duration, share, size
 from workers.operation import Facts, Operation, OperatorError, Progress, Report, Risk, Section, Status, Table, Text
-from workers.storage.kept import WEEK_SECONDS, Group, Measurement, Orphan, Point, a_week_before, keep, last
+from workers.storage import picture as picturing
+from workers.storage.kept import WEEK_SECONDS, Group, Measurement, Orphan, Point, a_week_before, keep, last, points
 from workers.storage.measuring import Amount, Known, Measured, Measuring
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ class Storage(Operation):
     name: ClassVar[str] = "storage"
     risk: ClassVar[Risk] = Risk.READ
     long: ClassVar[bool] = True
+    resumes: ClassVar[bool] = True
     timeout_seconds: ClassVar[int] = 2 * 3600
 
     by: Literal["experiment", "prefix"] = "experiment"
@@ -45,7 +47,15 @@ class Storage(Operation):
         if measurement is None:
             measurement = measure(systems, progress)
             keep(systems.redis, measurement)
-        return _report(measurement, a_week_before(systems.redis, measurement), self.by, self.top)
+        history = points(systems.redis, bucket)
+        report = _report(measurement, a_week_before(history, measurement), self.by, self.top)
+        if not measurement.objects:
+            return report
+        progress.step("Drawing it")
+        groups = measurement.experiments if self.by == "experiment" else measurement.prefixes
+        named = [(_called(measurement, each, self.by), each) for each in groups]
+        picture = picturing.drawn(f"By {self.by}", named, history, systems.settings.ops.zone)
+        return report.model_copy(update={"attachments": (picture,)})
 
 
 def measure(systems: Systems, progress: Progress) -> Measurement:
@@ -194,8 +204,7 @@ def _shares(found: Measurement, before: Point | None, by: str, top: int, since: 
     most = groups[0].bytes if groups else 0
     rows = []
     for each in groups[:top]:
-        named = found.names.get(each.name)
-        label = f"{named} ({each.name})" if by == "experiment" and named else each.name
+        label = _called(found, each, by)
         grown = _more(each.bytes - earlier[each.name]) if each.name in earlier else "new" if before else NOTHING
         part = each.bytes / found.bytes if found.bytes else 0
         rows.append((label, size(each.bytes), f"{each.objects:,}", share(part), grown, _bar(each.bytes, most)))
@@ -203,6 +212,11 @@ def _shares(found: Measurement, before: Point | None, by: str, top: int, since: 
     title = f"By {by}, the largest first" + (f" ({left} more)" if left > 0 else "")
     columns = (by, "size", "objects", "share", f"since {since}" if since else "growth", "")
     return Table(title=title, columns=columns, rows=tuple(rows), numeric=columns[1:5])
+
+
+def _called(found: Measurement, each: Group, by: str) -> str:
+    named = found.names.get(each.name) if by == "experiment" else None
+    return f"{named} ({each.name})" if named else each.name
 
 
 def _orphan_tables(found: Measurement) -> Iterable[Section]:

@@ -15,6 +15,7 @@ from workers.settings import Settings
 if TYPE_CHECKING:
     from redis import Redis
 
+    from workers.systems.alertmanager import Alertmanager
     from workers.systems.cluster import Cluster
     from workers.systems.database import Database
     from workers.systems.objects import Objects
@@ -65,10 +66,19 @@ class Systems:
 
     @cached_property
     def objects(self) -> Objects:
-        """The S3 object store."""
+        """The S3 object store, with the artifacts."""
         from workers.systems.objects import Objects
 
         return Objects.connect(self.settings)
+
+    @cached_property
+    def backups(self) -> Objects:
+        """The S3 object store that the backups are in: another one where MLFLOW_OPS_BACKUP_S3_ENDPOINT_URL names it."""
+        from workers.systems.objects import Objects
+
+        if self.settings.environment.backup_s3_endpoint_url is None:
+            return self.objects
+        return Objects.connect(self.settings, backups=True)
 
     @cached_property
     def tracking(self) -> Tracking:
@@ -76,6 +86,13 @@ class Systems:
         from workers.systems.tracking import Tracking
 
         return Tracking.connect(self.settings)
+
+    @cached_property
+    def alertmanager(self) -> Alertmanager:
+        """Alertmanager, where its silences are made."""
+        from workers.systems.alertmanager import Alertmanager
+
+        return Alertmanager.connect(self.settings)
 
     @cached_property
     def redis(self) -> Redis:

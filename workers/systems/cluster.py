@@ -11,6 +11,7 @@ import json
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
@@ -42,6 +43,9 @@ PAGE = 500
 CONNECT_SECONDS = 3.0
 LONGEST_LINE = 16_384
 """Characters of one log line that are kept; the rest of the line is skipped."""
+
+PROGRAM = "mlflow-ops/"
+"""How requests begin to say who sends them; a cluster's audit log shows it."""
 
 Json = dict[str, Any]
 
@@ -81,7 +85,9 @@ class Cluster:
         configuration.retries = False
         # The checks ask side by side with 24 threads; what goes beyond the pool is thrown away, with a warning each.
         configuration.connection_pool_maxsize = 32
-        return cls(ApiClient(configuration), settings.ops.kubernetes.namespace)
+        client = ApiClient(configuration)
+        client.user_agent = PROGRAM + version("mlflow-ops")
+        return cls(client, settings.ops.kubernetes.namespace)
 
     def within(self, seconds: float) -> Cluster:
         """The same cluster with another patience."""
@@ -220,6 +226,10 @@ class Cluster:
     def job(self, name: str) -> Json:
         """One Job."""
         return self.get(self._path("jobs", name, group="apis/batch/v1"))
+
+    def jobs(self, selector: str) -> list[Json]:
+        """The Jobs of the namespace with these labels."""
+        return self.list(self._path("jobs", group="apis/batch/v1"), labelSelector=selector)
 
     def delete_job(self, name: str) -> None:
         """Delete a Job with its pods; that it is not there is no error."""

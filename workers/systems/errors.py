@@ -133,3 +133,7 @@ class TrackingTaken(TrackingError):
 
 class TrackingInvalid(TrackingError):
     """MLflow does not do that with these values or in this state; the message is MLflow's."""
+
+
+class PagerError(GatewayError):
+    """PagerDuty did not take an event."""

@@ -33,7 +33,7 @@ from workers.systems.errors import (
 )
 
 if TYPE_CHECKING:
-    from workers.settings import Settings
+    from workers.settings import Environment, Settings
 
 CONNECT_SECONDS: Final = 3.0
 DEFAULT_REGION: Final = "us-east-1"
@@ -62,13 +62,17 @@ class Objects:
     endpoint: str | None = None
 
     @classmethod
-    def connect(cls, settings: Settings) -> Objects:
-        """From AWS_* and AWS_ENDPOINT_URL_S3. Asks nothing yet, save where credentials are to be fetched."""
+    def connect(cls, settings: Settings, *, backups: bool = False) -> Objects:
+        """From AWS_* and AWS_ENDPOINT_URL_S3. Asks nothing yet, save where credentials are to be fetched.
+
+        backups: the store of the backups, where that is another one, from MLFLOW_OPS_BACKUP_S3_*.
+        """
         # Ahead of a health check's deadline, so that the sentence says what is wrong.
         patience = 0.8 * settings.ops.health.deadline_seconds
-        endpoint = settings.environment.s3_endpoint_url
+        environment = settings.environment
+        endpoint = environment.backup_s3_endpoint_url if backups else environment.s3_endpoint_url
         named = str(endpoint) if endpoint else None
-        session = _session()
+        session = _session(environment if backups else None)
         client = session.client(
             "s3",
             endpoint_url=named,
@@ -163,6 +167,11 @@ class Objects:
             return False
         return True
 
+    def any(self, bucket: str, prefix: str) -> bool:
+        """Whether there is any object whose key begins so."""
+        query = {"Bucket": bucket, "Prefix": prefix, "MaxKeys": 1}
+        return bool(self._ask(lambda: self.client.list_objects_v2(**query), bucket).get("Contents"))
+
     def write(self, bucket: str, key: str, body: bytes) -> None:
         """Put a small object."""
         self._ask(lambda: self.client.put_object(Bucket=bucket, Key=key, Body=body), bucket)
@@ -251,11 +260,16 @@ def _moment(text: Any) -> datetime:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-def _session() -> boto3.session.Session:
+def _session(environment: Environment | None = None) -> boto3.session.Session:
+    """environment: where it is that of the backups' store."""
     session = botocore.session.Session()
     session.register_component("data_loader", _descriptions())
     session.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=_moment)
-    return boto3.session.Session(botocore_session=session)
+    if environment and environment.backup_s3_access_key_id and environment.backup_s3_secret_access_key:
+        secret = environment.backup_s3_secret_access_key.get_secret_value()
+        session.set_credentials(environment.backup_s3_access_key_id, secret)
+    region = environment.backup_s3_region if environment else None
+    return boto3.session.Session(botocore_session=session, region_name=region)
 
 
 def preload() -> None:

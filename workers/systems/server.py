@@ -7,7 +7,7 @@ transaction take effect together or not at all (https://www.postgresql.org/docs/
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -73,9 +73,7 @@ class Server:
         )
         with self.connected() as connection:
             connection.execute(made)
-            connection.execute(
-                sql.SQL("COMMENT ON DATABASE {} IS {}").format(sql.Identifier(name), sql.Literal(comment))
-            )
+            _comment(connection, name, comment)
 
     def drop(self, name: str) -> None:
         """Remove a database and end its sessions; that it is not there is no error."""
@@ -106,15 +104,15 @@ class Server:
 
     def comment(self, name: str, text: str) -> None:
         """Write a database's comment."""
-        said = sql.SQL("COMMENT ON DATABASE {} IS {}").format(sql.Identifier(name), sql.Literal(text))
         with self.connected() as connection:
-            connection.execute(said)
+            _comment(connection, name, text)
 
-    def switch(self, live: str, fresh: str, aside: str) -> float:
+    def switch(self, live: str, fresh: str, aside: str, comments: Mapping[str, str]) -> float:
         """`live` becomes `aside`, and `fresh` becomes `live`, at one moment; the seconds that nobody could get in.
 
-        The one put aside takes no sessions afterwards. Where it fails, `live` is as it was.
-        Raises DatabaseRefused where sessions do not end.
+        comments: by the new names, written at that same moment: a process that is killed after it leaves no database
+        that does not say what it is. The one put aside takes no sessions afterwards. Where it fails, `live` is as it
+        was. Raises DatabaseRefused where sessions do not end.
         """
         began = time.monotonic()
         with self.connected() as connection:
@@ -125,6 +123,8 @@ class Server:
                 with connection.transaction():
                     _rename(connection, live, aside)
                     _rename(connection, fresh, live)
+                    for name, text in comments.items():
+                        _comment(connection, name, text)
             except BaseException:
                 self.allow(live, connections=True)
                 raise
@@ -165,6 +165,10 @@ class Server:
 
 def _rename(connection: psycopg.Connection[Any], old: str, new: str) -> None:
     connection.execute(sql.SQL("ALTER DATABASE {} RENAME TO {}").format(sql.Identifier(old), sql.Identifier(new)))
+
+
+def _comment(connection: psycopg.Connection[Any], name: str, text: str) -> None:
+    connection.execute(sql.SQL("COMMENT ON DATABASE {} IS {}").format(sql.Identifier(name), sql.Literal(text)))
 
 
 def _end_sessions(connection: psycopg.Connection[Any], name: str) -> None:

@@ -11,6 +11,7 @@ from deploy.sandbox.kubernetes.endpoints import EndpointsController
 from deploy.sandbox.kubernetes.events import Recorder
 from deploy.sandbox.kubernetes.jobs import JobController
 from deploy.sandbox.kubernetes.pace import Pace
+from deploy.sandbox.kubernetes.quotas import Quotas
 from deploy.sandbox.kubernetes.replicasets import ReplicaSetController
 from deploy.sandbox.kubernetes.statefulsets import StatefulSetController
 from deploy.sandbox.kubernetes.store import Store
@@ -38,6 +39,7 @@ class ControllerManager:
             JobController(*told, self.pace.job_back_off).reconcile,
             StatefulSetController(*told).reconcile,
             DisruptionBudgets(self.store, self.clock).reconcile,
+            Quotas(self.store).reconcile,
             EndpointsController(self.store, self.clock).reconcile,
             CertificateController(*told).reconcile,
         )

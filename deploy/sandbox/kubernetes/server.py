@@ -21,6 +21,7 @@ from deploy.sandbox.kubernetes.features import Features
 from deploy.sandbox.kubernetes.identity import Identities, User
 from deploy.sandbox.kubernetes.impersonation import acting_user
 from deploy.sandbox.kubernetes.label_selectors import parse_label_selector
+from deploy.sandbox.kubernetes.least_privilege import Used
 from deploy.sandbox.kubernetes.log_requests import LogReader
 from deploy.sandbox.kubernetes.metrics import Metrics
 from deploy.sandbox.kubernetes.negotiation import negotiate, wants_yaml
@@ -53,6 +54,7 @@ class ApiServer:
     reviews: Reviews
     disturbances: Disturbances
     features: Features
+    used: Used = field(default_factory=Used.here)
     writes: Writes = field(init=False)
 
     def __post_init__(self) -> None:
@@ -105,9 +107,11 @@ class ApiServer:
             raise no_such_path()
         if not self._is_installed(target.resource.group):
             return page_not_found()
-        self.authorizer.require(user, attributes_of(target))
+        wanted = attributes_of(target)
+        self.authorizer.require(user, wanted)
         if not _has_place(target):
             raise method_not_allowed()
+        self.used.note(user, wanted, request.headers.get("User-Agent", ""))
         if target.verb not in {"get", "list", "watch"} or target.subresource == "exec":
             return await self._write(request, target, user)
         if target.subresource:

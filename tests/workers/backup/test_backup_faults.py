@@ -15,11 +15,13 @@ import psycopg
 import pytest
 
 from deploy.sandbox.testing import wait_for
-from workers.backup import leftovers, sets, upload
+from tests.workers.backup.artifacts.conftest import Way, trouble  # noqa: F401 - a fixture
+from workers.backup import database, leftovers, sets, upload
 from workers.backup.backup import Backup
 from workers.backup.showing import BackupList
-from workers.backup.verify import BackupVerify
+from workers.backup.verify import BackupVerify, BackupVerifyDeep
 from workers.operation import Cancelled, OperatorError, Status
+from workers.systems import signed_calls
 from workers.systems.bulk import Bulk, Upload
 from workers.systems.errors import AccessDenied, ObjectsError, StoreFull
 
@@ -191,6 +193,38 @@ def test_a_store_that_refuses_half_way_leaves_nothing(
     with pytest.raises(type(refusal)):
         Backup(parts=("database",)).run(systems(), progress)
     nothing_is_left()
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_a_whole_set_through_a_store_that_fails_slows_down_and_hangs_up(
+    systems,
+    progress,
+    parts,
+    s3,
+    buckets,
+    keys_in,
+    monkeypatch,
+    trouble,  # noqa: F811
+    seed,
+    database_url,
+):
+    monkeypatch.setattr(signed_calls, "FIRST_WAIT_SECONDS", 0.01)
+    monkeypatch.setattr(upload, "FIRST_PART", 5 << 20)
+    monkeypatch.setattr(database, "compression", lambda *_: "none")
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute("CREATE TABLE large AS SELECT repeat(md5(n::text), 100) FROM generate_series(1, 4000) n")
+    way = Way(parts.env["AWS_ENDPOINT_URL_S3"])
+    try:
+        through = systems(AWS_ENDPOINT_URL_S3=way.url)
+        way.meet = trouble(seed, 0.12)
+        report = Backup().run(through, progress)
+    finally:
+        way.close()
+    assert report.status is Status.OK, report
+    assert way.calls["UploadPUT"] > 2, way.calls
+    assert BackupVerifyDeep().run(systems(), progress).status is Status.OK
+    assert "Uploads" not in s3.list_multipart_uploads(Bucket=buckets[1])
+    assert len([key for key in keys_in(buckets[1]) if key.endswith("manifest.json")]) == 1
 
 
 def test_parts_grow_so_that_ten_thousand_hold_two_terabytes():

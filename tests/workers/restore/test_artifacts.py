@@ -112,14 +112,17 @@ def test_one_that_is_cut_off_goes_on_from_there(backed_up, s3, buckets, progress
     assert content(s3, buckets[0]) == before
 
 
-def test_a_set_of_another_bucket_is_refused(backed_up, systems):
+def test_a_set_of_another_bucket_is_refused_unless_it_is_meant(backed_up, systems, s3, progress):
     other = systems()
     ops = other.settings.ops.model_copy(
         update={"storage": other.settings.ops.storage.model_copy(update={"artifacts_bucket": "elsewhere"})}
     )
     other = Systems(other.settings.model_copy(update={"ops": ops}))
-    with pytest.raises(OperatorError, match=r"is of the bucket .*, not elsewhere"):
+    with pytest.raises(OperatorError, match=r"is of another MLflow: of the bucket .*, not elsewhere"):
         RestoreArtifacts().plan(other)
+    s3.create_bucket(Bucket="elsewhere")
+    assert RestoreArtifacts(from_elsewhere=True).run(other, progress).status is Status.OK
+    assert len(content(s3, "elsewhere")) == 71
 
 
 @pytest.mark.parametrize(

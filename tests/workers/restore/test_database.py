@@ -1,12 +1,16 @@
 """The live database is replaced only by what stands beside it, checked; and comes back with one command."""
 
+from types import SimpleNamespace
+
 import psycopg
 import pytest
 
 from workers.backup.backup import Backup
 from workers.backup.manifest import Manifest
 from workers.operation import AlreadySo, OperatorError, Status
+from workers.restore import filling, standing_by
 from workers.restore.database import RestoreDatabase, RestoreUndo, repair
+from workers.systems import Systems
 from workers.systems.server import Server
 
 
@@ -51,12 +55,60 @@ def test_what_was_lost_is_back_and_what_was_newer_can_be_had_again(backed_up, da
         RestoreUndo().plan(backed_up)
 
 
+def test_undo_takes_the_last_one_put_aside_and_a_set_can_be_restored_twice(backed_up, database_url, progress):
+    server, live = Server.of(backed_up), backed_up.database.name
+    do(database_url, "INSERT INTO experiments VALUES (900, 'first')")
+    RestoreDatabase().run(backed_up, progress)
+    (first,) = (name for name in server.databases() if "_before_" in name)
+    # The last by its name, as where the set that was restored first has the larger id.
+    server.rename(first, f"{live}_before_ffffff")
+    do(database_url, "INSERT INTO experiments VALUES (901, 'second'), (902, 'third')")
+    RestoreDatabase().run(backed_up, progress)
+    assert rows(database_url, "experiments")[0] == 20
+    RestoreUndo().run(backed_up, progress)
+    assert rows(database_url, "experiments")[0] == 22
+    RestoreUndo().run(backed_up, progress)
+    assert rows(database_url, "experiments")[0] == 21
+    RestoreDatabase().run(backed_up, progress)
+    RestoreDatabase().run(backed_up, progress)
+    assert sum("_before_" in name for name in server.databases()) == 2
+
+
+def test_a_database_of_somebodys_own_is_not_taken_for_one_of_ours(backed_up, database_url, progress):
+    server, live = Server.of(backed_up), backed_up.database.name
+    RestoreDatabase(beside=f"{live}_restore_mine").run(backed_up, progress)
+    RestoreDatabase().run(backed_up, progress)
+    assert f"{live}_restore_mine" in server.databases()
+    with pytest.raises(OperatorError, match="is a name that restores give to their own"):
+        RestoreDatabase(beside=f"{live}_restore_abcdef").plan(backed_up)
+
+
 def test_all_belongs_to_the_role_that_owned_it(backed_up, database_url, progress):
     RestoreDatabase().run(backed_up, progress)
     with psycopg.connect(database_url, autocommit=True) as connection:
         owners = connection.execute("SELECT DISTINCT tableowner FROM pg_tables WHERE schemaname = 'public'").fetchall()
         assert owners == [("mlflow",)]
         connection.execute("CREATE TABLE afterwards (n int)")
+
+
+@pytest.mark.parametrize("free", [1 << 40, 0])
+def test_extensions_and_sequences_are_as_they_were_by_file_and_by_stream(
+    backed_up, database_url, progress, monkeypatch, parts, free
+):
+    """vector is one of those that MLflow's own role may not make, as pg_stat_statements is."""
+    admin = Server.of(backed_up).database(backed_up.database.name, backed_up.admin_database)
+    do(admin.url, "CREATE EXTENSION vector")
+    do(database_url, "CREATE TABLE kept (id serial, at vector(2)); INSERT INTO kept (at) VALUES ('[1,2]'), ('[3,4]')")
+    Backup(parts=("database",)).run(backed_up, progress)
+    do(database_url, "DROP TABLE kept")
+    monkeypatch.setattr(filling.shutil, "disk_usage", lambda _: SimpleNamespace(free=free))
+    assert RestoreDatabase().run(backed_up, progress).status is Status.OK
+    do(database_url, "INSERT INTO kept (at) VALUES ('[5,6]')")
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        assert connection.execute("SELECT id, at::text FROM kept ORDER BY id").fetchall()[1:] == [
+            (2, "[3,4]"),
+            (3, "[5,6]"),
+        ]
 
 
 def test_beside_the_live_one_is_not_touched(backed_up, database_url, progress):
@@ -127,6 +179,44 @@ def test_sessions_are_ended_and_come_back_to_the_new_one(backed_up, database_url
         with pytest.raises(psycopg.OperationalError):
             held.execute("SELECT 1")
     assert rows(database_url)[0] == 500
+
+
+def test_mlflow_has_no_pods_while_its_database_is_switched_where_that_is_wanted(
+    backed_up, database_url, progress_that, progress
+):
+    ops = backed_up.settings.ops.model_copy(
+        update={"restore": backed_up.settings.ops.restore.model_copy(update={"while_switching": "scaled-to-0"})}
+    )
+    made, cluster, seen = Systems(backed_up.settings.model_copy(update={"ops": ops})), backed_up.cluster, []
+
+    def look(step):
+        if step.startswith("Switching"):
+            seen.append((cluster.scale("mlflow")["spec"]["replicas"], cluster.pods("app=mlflow")))
+
+    before = cluster.scale("mlflow")["spec"]["replicas"]
+    plan = RestoreDatabase().plan(made)
+    assert "Scale mlflow to 0, and back once its database was switched" in plan.steps
+    RestoreDatabase().run(made, progress_that(look))
+    assert seen == [(0, [])]
+    assert cluster.scale("mlflow")["spec"]["replicas"] == before > 0
+
+    class Killed(BaseException):
+        pass
+
+    def die(step):
+        if step.startswith("Switching"):
+            raise Killed
+
+    with pytest.raises(Killed):
+        RestoreUndo().run(made, progress_that(die))
+    assert cluster.scale("mlflow")["spec"]["replicas"] == before
+    # As kill -9 leaves it, which runs no clean-up.
+    cluster.patch_deployment(
+        "mlflow", {"metadata": {"annotations": {standing_by.REPLICAS: str(before)}}, "spec": {"replicas": 0}}
+    )
+    assert f"MLflow had been scaled to 0, and gets its {before} pods back" in RestoreDatabase().aftermath(made, plan)
+    assert cluster.scale("mlflow")["spec"]["replicas"] == before
+    assert standing_by.bring_back(made) == 0
 
 
 def test_a_database_that_was_left_closed_is_opened_again(backed_up, database_url):

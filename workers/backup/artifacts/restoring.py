@@ -7,17 +7,18 @@ the way: what was put back is found equal by the next run, which goes on from th
 from __future__ import annotations
 
 import hashlib
+import threading
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from workers.backup.artifacts import listing
 from workers.backup.artifacts.verifying import checksum
-from workers.systems.bulk import COPY_AT_MOST, DELETE_AT_MOST, GIB, Bulk, Listed, Way
+from workers.systems.bulk import COPY_AT_MOST, DELETE_AT_MOST, GIB, MIB, PARTS_AT_MOST, Bulk, Listed, Way, Writer
 from workers.systems.errors import ObjectMissing, ObjectsError
 
 if TYPE_CHECKING:
@@ -30,6 +31,9 @@ NAMES_AT_MOST: Final = 100
 _AHEAD: Final = 512
 _LOOK_EVERY: Final = 250
 _PART_BYTES: Final = GIB // 2
+_STREAM_PART_BYTES: Final = 8 * MIB
+_STREAMS: Final = threading.Semaphore(4)
+"""Objects that go through this process at the same time, each with a part in memory."""
 
 
 @dataclass(frozen=True)
@@ -70,12 +74,17 @@ class Difference:
         return not (self.missing or self.differing)
 
 
-def compare(objects: Objects, wanted: Wanted, progress: Progress | None = None) -> Difference:
-    """Look, and change nothing. Raises ListingDamaged, ObjectsError; Cancelled."""
+def compare(
+    objects: Objects, wanted: Wanted, progress: Progress | None = None, *, backups: Objects | None = None
+) -> Difference:
+    """Look, and change nothing. backups: their store, where it is not that of the target.
+
+    Raises ListingDamaged, ObjectsError; Cancelled.
+    """
     names: list[str] = []
     found, digest = Difference(), hashlib.sha256()
-    with Bulk.of(objects, AT_ONCE) as bulk:
-        for number, (entry, there) in enumerate(_walk(bulk, wanted), 1):
+    with Bulk.of(objects, AT_ONCE) as bulk, _other(bulk, backups) as held:
+        for number, (entry, there) in enumerate(_walk(bulk, held, wanted), 1):
             if entry is None:
                 assert there is not None
                 digest.update(there.key.encode() + b"\0")
@@ -106,19 +115,27 @@ class Restored:
     lost_count: int = 0
 
 
-def restore(objects: Objects, wanted: Wanted, progress: Progress, *, expected: int = 0) -> Restored:
+def restore(
+    objects: Objects, wanted: Wanted, progress: Progress, *, expected: int = 0, backups: Objects | None = None
+) -> Restored:
     """Put back what is not there as the set holds it. expected: how many artifacts that is, for progress.
 
+    backups: the store of the set, where it is not that of the target; its bytes go through this process then.
     Raises ObjectsError, ListingDamaged, and Cancelled; what was put back until then is whole.
     """
-    with Bulk.of(objects, AT_ONCE) as bulk, ThreadPoolExecutor(AT_ONCE, thread_name_prefix="restore") as pool:
-        putting = _Putting(bulk, wanted, progress, expected, pool)
+    with (
+        Bulk.of(objects, AT_ONCE) as bulk,
+        _other(bulk, backups) as held,
+        ThreadPoolExecutor(AT_ONCE, thread_name_prefix="restore") as pool,
+    ):
+        putting = _Putting(bulk, held, wanted, progress, expected, pool)
         try:
-            for entry, there in _walk(bulk, wanted):
+            for entry, there in _walk(bulk, held, wanted):
                 putting.take(entry, there)
             putting.end()
         except BaseException:
             bulk.stopping.set()
+            held.stopping.set()
             pool.shutdown(wait=False, cancel_futures=True)
             raise
     return putting.done
@@ -129,6 +146,7 @@ class _Putting:
     """The copies that are under way, in the order of their keys, and what is to go."""
 
     bulk: Bulk
+    held: Bulk
     wanted: Wanted
     progress: Progress
     expected: int
@@ -144,7 +162,7 @@ class _Putting:
         elif there is not None and _equal(entry, there):
             self.done.same += 1
         else:
-            copying = self.pool.submit(_put, self.bulk, self.wanted, entry, there)
+            copying = self.pool.submit(_put, self.bulk, self.held, self.wanted, entry, there)
             self.window.append((entry, there is None, copying))
         if len(self.window) >= _AHEAD:
             self._settle()
@@ -189,10 +207,24 @@ _SAME: Final = "it is the same"
 _BAD: Final = "its bytes in the backup are not those that were kept"
 
 
-def _walk(bulk: Bulk, wanted: Wanted) -> Iterator[tuple[Entry | None, Listed | None]]:
+@contextmanager
+def _other(bulk: Bulk, backups: Objects | None) -> Iterator[Bulk]:
+    """The store of the set: the target's own, or another one."""
+    if (
+        backups is None
+        or backups is bulk.objects
+        or str(backups.client.meta.endpoint_url) == str(bulk.objects.client.meta.endpoint_url)
+    ):
+        yield bulk
+        return
+    with Bulk.of(backups, AT_ONCE) as other:
+        yield other
+
+
+def _walk(bulk: Bulk, held_in: Bulk, wanted: Wanted) -> Iterator[tuple[Entry | None, Listed | None]]:
     """Each artifact of the set with what the bucket has under its key, and what only the bucket has, in key order."""
     name = f"{wanted.set_name}{listing.NAME}"
-    all_held = listing.entries(bulk, wanted.backup_bucket, name)
+    all_held = listing.entries(held_in, wanted.backup_bucket, name)
     held = islice((each for each in all_held if each.key.startswith(wanted.prefix)), 0, None, wanted.every)
     there = bulk.items(wanted.target_bucket, wanted.to_prefix + wanted.prefix)
     skip = len(wanted.to_prefix)
@@ -221,7 +253,7 @@ def _equal_bytes(bulk: Bulk, wanted: Wanted, entry: Entry, there: Listed) -> boo
     return in_parts and there.size == entry.size and _right(bulk, wanted.target_bucket, there.key, entry)
 
 
-def _put(bulk: Bulk, wanted: Wanted, entry: Entry, there: Listed | None) -> str:
+def _put(bulk: Bulk, held: Bulk, wanted: Wanted, entry: Entry, there: Listed | None) -> str:
     """Why it could not be put back; empty where it was. Raises ObjectsError.
 
     Nothing takes the place of what is there unless its bytes were read and found right first.
@@ -229,10 +261,12 @@ def _put(bulk: Bulk, wanted: Wanted, entry: Entry, there: Listed | None) -> str:
     key, bucket = f"{wanted.to_prefix}{entry.key}", wanted.target_bucket
     if there is not None and _equal_bytes(bulk, wanted, entry, there):
         return _SAME
-    if there is not None and not _right(bulk, wanted.backup_bucket, entry.kept, entry):
+    if there is not None and not _right(held, wanted.backup_bucket, entry.kept, entry):
         return _BAD
     way = Way(wanted.backup_bucket, entry.kept, bucket, key, "")
     try:
+        if held is not bulk:
+            return _streamed(bulk, held, way, entry, new=there is None)
         made = bulk.copy_in_parts(way, _PART_BYTES) if entry.size > COPY_AT_MOST else bulk.copy(way)
     except ObjectMissing:
         return "the backup does not hold its bytes any more"
@@ -246,6 +280,26 @@ def _put(bulk: Bulk, wanted: Wanted, entry: Entry, there: Listed | None) -> str:
     if there is None:
         with suppress(ObjectsError):
             bulk.delete(bucket, [key])
+    return _BAD
+
+
+def _streamed(bulk: Bulk, held: Bulk, way: Way, entry: Entry, *, new: bool) -> str:
+    """The same between two stores: the bytes are compared on their way, and their copy by reading it."""
+    with _STREAMS:
+        described, pieces = held.open(way.source, way.key)
+        moves = described.moves | held.tags(way.source, way.key, described)
+        part_bytes = max(_STREAM_PART_BYTES, -(-entry.size // PARTS_AT_MOST))
+        with Writer(bulk, way.target, way.name, part_bytes=part_bytes, moves=moves) as writer:
+            for piece in pieces:
+                writer.write(piece)
+            if writer.size != entry.size:
+                return _BAD
+            writer.close()
+    if _right(bulk, way.target, way.name, entry):
+        return ""
+    if new:
+        with suppress(ObjectsError):
+            bulk.delete(way.target, [way.name])
     return _BAD
 
 

@@ -66,9 +66,10 @@ def _marks(bulk: Bulk, sources: Sources, above: int, wanted: int) -> list[str]:
         step = max(1, total // wanted)
         keys = (str(found["key"]) for found, _ in listing.lines(name, pieces))
         return list(islice(keys, step, None, step))[: wanted - 1]
-    if len(list(islice(bulk.items(sources.source_bucket), above + 1))) <= above:
-        return []
-    return _folders(bulk.objects, sources.source_bucket, wanted)
+    with Bulk.of(sources.source or bulk.objects, 1) as origin:
+        if len(list(islice(origin.items(sources.source_bucket), above + 1))) <= above:
+            return []
+        return _folders(origin.objects, sources.source_bucket, wanted)
 
 
 def _folders(objects: Objects, bucket: str, wanted: int) -> list[str]:

@@ -133,7 +133,7 @@ POINTERS = frozenset(
         "gracePeriodSeconds", "orphanDependents", "averageUtilization", "shareProcessNamespace", "setHostnameAsFQDN",
         "stabilizationWindowSeconds", "hostUsers", "started", "allocateLoadBalancerNodePorts", "timeZone", "seconds",
         "ready", "serving", "terminating", "restartCount", "status", "type", "reason", "message", "image", "imageID",
-        "name", "allowed", "denied",
+        "name", "allowed", "denied", "maxSurge", "maxUnavailable", "minAvailable",
     }
 )  # fmt: skip
 """Fields whose zero value is kept, because it says something or because it is always written."""

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from deploy.sandbox import control
+
 from .cluster import Cluster
+from .damage import Damage
 from .processes import Processes
 from .trouble import Trouble
 
@@ -42,5 +46,5 @@ def groups(slack: Installation, surroundings: Surroundings) -> list[Group]:
     if surroundings.control:
         found.append(Cluster(surroundings.control))
     if surroundings.folder:
-        found.append(Processes(surroundings.folder))
+        found += [Processes(surroundings.folder), Damage(partial(control.environment, surroundings.folder))]
     return [*found, Trouble(slack)]

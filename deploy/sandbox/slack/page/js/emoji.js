@@ -25,6 +25,7 @@ const CHARACTERS = {
   busts_in_silhouette: "👥", bust_in_silhouette: "👤", unlock: "🔓", closed_lock_with_key: "🔐", electric_plug: "🔌",
   satellite_antenna: "📡", computer: "💻", desktop_computer: "🖥️", point_right: "👉", point_up: "☝️", zzz: "💤",
   large_purple_circle: "🟣", large_brown_circle: "🟤", ok: "🆗", hand: "✋", skull: "💀", ghost: "👻", coffee: "☕",
+  no_bell: "🔕", cyclone: "🌀",
 };
 // The same signs written as characters.
 const AS_CHARACTER = { "✅": "white_check_mark", "✔": "heavy_check_mark", "❌": "x", "⚠": "warning", "❓": "question",

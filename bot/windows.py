@@ -1,0 +1,58 @@
+"""Windows that say something to one person: for a press that stands in no channel, where nothing can be answered."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import structlog
+from slack_sdk.errors import SlackClientError
+
+from workers import render
+
+if TYPE_CHECKING:
+    from slack_sdk import WebClient
+
+_TITLE_CHARACTERS: Final = 24
+"""https://docs.slack.dev/reference/views/modal-views"""
+
+_log = structlog.get_logger(__name__)
+
+
+def pressed_at_home(body: dict[str, Any]) -> bool:
+    """Whether a press comes from somebody's App Home: a view, in no channel and in no window.
+
+    https://docs.slack.dev/reference/interaction-payloads/block_actions-payload
+    """
+    container, view = body.get("container") or {}, body.get("view") or {}
+    return container.get("type") == "view" and view.get("type") == "home" and not body.get("channel")
+
+
+def plain_text(text: str) -> dict[str, str]:
+    """A window's title or the text of a button in it."""
+    return {"type": "plain_text", "text": text[:_TITLE_CHARACTERS]}
+
+
+def notice(text: str, title: str = "mlflow-ops") -> dict[str, Any]:
+    """A window that says something. text: mrkdwn."""
+    blocks = render.paragraphs(text)[: render.BLOCKS]
+    return {"type": "modal", "title": plain_text(title), "close": plain_text("Close"), "blocks": blocks}
+
+
+def opened(client: WebClient, trigger: str, view: dict[str, Any]) -> bool:
+    """Open a window for whoever caused the trigger; False where Slack does not."""
+    try:
+        client.views_open(trigger_id=trigger, view=view)
+    except (SlackClientError, OSError) as error:
+        _log.warning("a window could not be opened", error=str(error))
+        return False
+    return True
+
+
+def tell(client: WebClient, trigger: str, user: str, text: str) -> None:
+    """Say something to one person in a window; in a direct message where none can be opened."""
+    if opened(client, trigger, notice(text)):
+        return
+    try:
+        client.chat_postMessage(channel=user, text=text)
+    except (SlackClientError, OSError) as error:
+        _log.warning("somebody could not be told", user=user, error=str(error))

@@ -1,0 +1,35 @@
+"""Alerts: what fires, and silencing it."""
+
+from __future__ import annotations
+
+import click
+
+from commands.grammar import Duration, change, command, group
+from workers.alerts.show import AlertsList
+from workers.alerts.silence import AlertsSilence, AlertsUnsilence
+
+
+@command("list", examples=("alerts list", "alerts list 3f2a9c01de"))
+@click.argument("group_id", default="", metavar="[GROUP]")
+def _list(group_id: str) -> AlertsList:
+    """What Alertmanager says fires, since when, and the silences; or the alerts of one group."""
+    return AlertsList(group=group_id)
+
+
+@change("silence", examples=('alerts silence 3f2a9c01de --for 2h --why "moving the database"',))
+@click.argument("target", metavar="GROUP|FINGERPRINT")
+@click.option("--for", "seconds", type=Duration(), default="2h", show_default=True, help="After which it ends.")
+@click.option("--why", default="", help="Alertmanager keeps it, with who asked.")
+def _silence(target: str, seconds: float, why: str) -> AlertsSilence:
+    """Have Alertmanager keep quiet of a group of alerts, by the id in its message; or of one, by fingerprint."""
+    return AlertsSilence(target=target, seconds=seconds, why=why)
+
+
+@change("unsilence", examples=("alerts unsilence 3f2a9c01de",))
+@click.argument("target", metavar="GROUP|ID")
+def _unsilence(target: str) -> AlertsUnsilence:
+    """End a silence now, by its id or by its group's."""
+    return AlertsUnsilence(target=target)
+
+
+alerts = group("alerts", _list, _silence, _unsilence, meaning="What Alertmanager reports: see it, and silence it.")

@@ -1,0 +1,45 @@
+"""Escalation: whoever is on call is called, and what is done from then on is kept together."""
+
+from __future__ import annotations
+
+import click
+
+from commands.grammar import change, command, group
+from workers.incident.escalate import Escalate
+from workers.incident.steering import CloseIncident, NoteIncident, ShowIncident, TakeIncident
+
+
+@change("escalate", examples=('escalate "MLflow is down"', "escalate nobody can log in"))
+@click.argument("what", nargs=-1, required=True)
+def escalate(what: tuple[str, ...]) -> Escalate:
+    """Call whoever is on call, and open an incident with health, operations, logs and a timeline."""
+    return Escalate(what=" ".join(what))
+
+
+@command("show", examples=("incident show",))
+def _show() -> ShowIncident:
+    """Show what was done since it was opened."""
+    return ShowIncident()
+
+
+@change("note", examples=('incident note "the disk is full"',))
+@click.argument("text", nargs=-1, required=True)
+def _note(text: tuple[str, ...]) -> NoteIncident:
+    """Add a note to its timeline."""
+    return NoteIncident(text=" ".join(text))
+
+
+@change("take", examples=("incident take",))
+def _take() -> TakeIncident:
+    """Say that you are on it."""
+    return TakeIncident()
+
+
+@change("close", examples=('incident close "the disk was full"', "incident close"))
+@click.argument("outcome", nargs=-1)
+def _close(outcome: tuple[str, ...]) -> CloseIncident:
+    """End it, and write its account as a Markdown file into its thread."""
+    return CloseIncident(outcome=" ".join(outcome))
+
+
+incident = group("incident", _show, _note, _take, _close, meaning="An incident: its timeline, notes, and its end.")
