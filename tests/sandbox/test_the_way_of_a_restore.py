@@ -145,10 +145,11 @@ def test_damage_done_in_the_page_is_mended_by_two_people_in_the_page(whole, peop
     ada = open_page(whole.slack_url, "?person=U07ADAO0003&theme=dark", OPS_CHANNEL, **view)
 
     def typed(words, part):
+        mine = omar.locator("#main .message").nth(omar.locator("#main .message").count())
         omar.fill("#composer", f"/mlflow {words}")
         omar.keyboard.press("Enter")
-        expect(omar.locator("#main .message").last).to_contain_text(part, timeout=ms)
-        return omar.locator("#main .message").last
+        expect(mine).to_contain_text(part, timeout=ms)
+        return mine
 
     def metrics():
         with psycopg.connect(whole.env["MLFLOW_OPS_DATABASE_URL"], autocommit=True) as connection:

@@ -164,6 +164,12 @@ def test_a_certificate_is_renewed_by_two_people(people, asked, cluster):
     assert before in said
     vera = people["vera"]
     assert vera.command(OPS_CHANNEL, "/mlflow cert show").ok
-    root = vera.wait_for(lambda: vera.find(OPS_CHANNEL, "and names its hosts"), deadline=SECONDS)
+    shown = ("/mlflow cert show", "and names its hosts")
+
+    def answer():
+        newest = reversed(vera.messages(OPS_CHANNEL))
+        return next((each for each in newest if all(part in words(each) for part in shown)), None)
+
+    root = vera.wait_for(answer, deadline=SECONDS)
     replies = vera.wait_for(lambda: vera.thread(OPS_CHANNEL, root["ts"])[1:] or None, deadline=SECONDS)
     assert any(serial() in words(reply) for reply in replies)
