@@ -79,5 +79,6 @@ def test_a_verb_more_or_less_in_a_role_is_told():
 def test_the_sandboxs_own_server_notes_what_a_worker_does(sandbox):
     folder = Path(os.environ[least_privilege.FOLDER])
     names = KubernetesNames()
-    Systems(settings.load(sandbox.process_env)).cluster.within(9).secret(names.tls_secret)
+    worker = {"KUBECONFIG": str(Path(sandbox.env["KUBECONFIG"]).with_name("kubeconfig-worker"))}
+    Systems(settings.load(sandbox.process_env | worker)).cluster.within(9).secret(names.tls_secret)
     assert Permission("get", "", "secrets", names.tls_secret) in least_privilege.used(folder)
