@@ -16,6 +16,7 @@ from slack_sdk import WebClient
 from slack_sdk.errors import SlackClientError
 
 from bot import slash
+from bot.windows import plain_text
 from commands import policy
 from workers.settings import Ops
 from workers.state import Records
@@ -109,14 +110,14 @@ def words(what: str, chosen: str, name: str) -> str:
 
 def window(channel: str) -> dict[str, Any]:
     """The view."""
-    options = [{"text": _plain(text), "value": value} for value, text in _CHOICES.items()]
+    options = [{"text": plain_text(text), "value": value} for value, text in _CHOICES.items()]
     return {
         "type": "modal",
         "callback_id": VIEW,
         "private_metadata": json.dumps({"channel": channel}),
-        "title": _plain("Restore"),
-        "submit": _plain("Plan it"),
-        "close": _plain("Back"),
+        "title": plain_text("Restore"),
+        "submit": plain_text("Plan it"),
+        "close": plain_text("Back"),
         "blocks": [
             _input(
                 _WHAT, "What?", {"type": "static_select", "options": options, "initial_option": options[0]}, needed=True
@@ -124,7 +125,7 @@ def window(channel: str) -> dict[str, Any]:
             _input(
                 _SET,
                 "From which backup?",
-                {"type": "plain_text_input", "placeholder": _plain("latest"), "max_length": 80},
+                {"type": "plain_text_input", "placeholder": plain_text("latest"), "max_length": 80},
                 hint="An id, as /mlflow backup list shows it.",
             ),
             _input(
@@ -142,11 +143,7 @@ def _input(block: str, label: str, element: dict[str, Any], *, hint: str = "", n
         "type": "input",
         "block_id": block,
         "optional": not needed,
-        "label": _plain(label),
+        "label": plain_text(label),
         "element": {**element, "action_id": block},
     }
-    return shown | ({"hint": _plain(hint)} if hint else {})
-
-
-def _plain(text: str) -> dict[str, str]:
-    return {"type": "plain_text", "text": text}
+    return shown | ({"hint": plain_text(hint)} if hint else {})

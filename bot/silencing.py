@@ -8,6 +8,7 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING, Any, Final
 
+from bot.windows import plain_text
 from workers.render import code, section
 
 if TYPE_CHECKING:
@@ -39,26 +40,26 @@ def group_of(record: Record) -> str:
 
 def view(record: Record) -> dict[str, Any]:
     """The window (https://docs.slack.dev/reference/views/modal-views)."""
-    options = [{"text": _plain(text), "value": value} for value, text in _TIMES.items()]
+    options = [{"text": plain_text(text), "value": value} for value, text in _TIMES.items()]
     usual = next(each for each in options if each["value"] == _USUAL)
     select = {"type": "static_select", "action_id": FOR, "options": options, "initial_option": usual}
     why = {
         "type": "plain_text_input",
         "action_id": WHY,
         "max_length": WHY_CHARACTERS,
-        "placeholder": _plain("Alertmanager keeps it, with your name"),
+        "placeholder": plain_text("Alertmanager keeps it, with your name"),
     }
     return {
         "type": "modal",
         "callback_id": SILENCING,
         "private_metadata": record.id,
-        "title": _plain("Silence the alert"),
-        "submit": _plain("Silence"),
-        "close": _plain("Back"),
+        "title": plain_text("Silence the alert"),
+        "submit": plain_text("Silence"),
+        "close": plain_text("Back"),
         "blocks": [
             section(f"Alertmanager will not tell of the alert group {code(group_of(record))}."),
-            {"type": "input", "block_id": FOR, "label": _plain("For how long?"), "element": select},
-            {"type": "input", "block_id": WHY, "label": _plain("Why?"), "element": why, "optional": True},
+            {"type": "input", "block_id": FOR, "label": plain_text("For how long?"), "element": select},
+            {"type": "input", "block_id": WHY, "label": plain_text("Why?"), "element": why, "optional": True},
         ],
     }
 
@@ -71,7 +72,3 @@ def command(record: Record, values: dict[str, Any]) -> str:
     words = f"alerts silence {group_of(record)} --for {seconds if seconds in _TIMES else _USUAL}"
     why = " ".join(said.translate(_QUOTES).split())[:WHY_CHARACTERS]
     return f"{words} --why {shlex.quote(why)}" if why else words
-
-
-def _plain(text: str) -> dict[str, str]:
-    return {"type": "plain_text", "text": text}

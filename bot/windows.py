@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import structlog
 from slack_sdk.errors import SlackClientError
@@ -11,9 +11,6 @@ from workers import render
 
 if TYPE_CHECKING:
     from slack_sdk import WebClient
-
-_TITLE_CHARACTERS: Final = 24
-"""https://docs.slack.dev/reference/views/modal-views"""
 
 _log = structlog.get_logger(__name__)
 
@@ -28,8 +25,11 @@ def pressed_at_home(body: dict[str, Any]) -> bool:
 
 
 def plain_text(text: str) -> dict[str, str]:
-    """A window's title or the text of a button in it."""
-    return {"type": "plain_text", "text": text[:_TITLE_CHARACTERS]}
+    """A text object; as a window's title, or on its buttons, of 24 characters at the most.
+
+    https://docs.slack.dev/reference/views/modal-views
+    """
+    return {"type": "plain_text", "text": text}
 
 
 def notice(text: str, title: str = "mlflow-ops") -> dict[str, Any]:
