@@ -6,6 +6,7 @@ import hashlib
 import http.client
 import json
 import os
+import re
 import socket
 import threading
 import time
@@ -299,6 +300,8 @@ def test_output_of_mlflow_appears_once_and_without_its_access_lines(api, cluster
     with (wiring[0] / "mlflow.log").open("a") as output:
         output.write("Traceback (most recent call last):\n  boom\n")
         output.write('INFO:     127.0.0.1:1 - "GET /ping HTTP/1.1" 404 Not Found\n')
+        output.write('2026/11/29 02:40:55 INFO:     127.0.0.1:1 - "GET /ping HTTP/1.1" 404 Not Found\n')
+        output.write("2026/11/29 02:40:55 INFO:     Uvicorn running on http://127.0.0.1:1 (Press CTRL+C to quit)\n")
     core = client.CoreV1Api(api)
 
     def logs():
@@ -306,7 +309,18 @@ def test_output_of_mlflow_appears_once_and_without_its_access_lines(api, cluster
 
     until(lambda: "boom" in logs())
     assert logs().count("Traceback") == 1
-    assert "127.0.0.1:1 -" not in logs()
+    assert "127.0.0.1:1" not in logs()
+
+
+def test_each_start_of_mlflow_begins_its_own_log(api):
+    core = client.CoreV1Api(api)
+    first = mlflow_pods(api)[0].metadata.name
+    core.delete_namespaced_pod(first, NAMESPACE)
+    until(lambda: first not in {pod.metadata.name for pod in mlflow_pods(api)} and len(ready_pods(api)) == 2)
+    for pod in mlflow_pods(api):
+        log = core.read_namespaced_pod_log(pod.metadata.name, NAMESPACE)
+        assert re.match(r"\d{4}/\d\d/\d\d \d\d:\d\d:\d\d INFO:     Started server process \[1\]\n", log)
+        assert log.count("Uvicorn running on http://0.0.0.0:5000") == 1
 
 
 def test_an_unhealthy_mlflow_makes_pods_unready_and_the_service_refuse(api, cluster):

@@ -19,6 +19,9 @@ class Backing(Protocol):
     async def start(self) -> None:
         """Begin to serve."""
 
+    def announce(self) -> None:
+        """Write to the container's log what it begins with."""
+
     async def stop(self) -> None:
         """Cease to serve."""
 
@@ -41,6 +44,10 @@ class MlflowBacking:
     async def start(self) -> None:
         """Begin to listen."""
         await self._gateway.start()
+
+    def announce(self) -> None:
+        """Write what MLflow's server writes when it starts."""
+        self._gateway.announce()
 
     async def stop(self) -> None:
         """Stop listening."""
@@ -86,6 +93,9 @@ class ProcessBacking:
     async def start(self) -> None:
         """Do nothing: the supervisor starts it."""
 
+    def announce(self) -> None:
+        """Do nothing: it writes by itself."""
+
     async def stop(self) -> None:
         """Do nothing: the supervisor stops it."""
 
@@ -119,6 +129,9 @@ class NothingBacking:
     """A pod without a process: it is always ready."""
 
     async def start(self) -> None:
+        """Do nothing."""
+
+    def announce(self) -> None:
         """Do nothing."""
 
     async def stop(self) -> None:

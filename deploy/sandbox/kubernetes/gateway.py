@@ -31,6 +31,12 @@ _PIECE = 64 * 1024
 _KEEP_ALIVE_SECONDS = 2.0
 _CONNECT_SECONDS = 5.0
 _AUTOMATIC = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
+_FIRST_LINES = (
+    "Started server process [1]",
+    "Waiting for application startup.",
+    "Application startup complete.",
+    "Uvicorn running on http://0.0.0.0:5000 (Press CTRL+C to quit)",
+)
 PROBE_AGENT = "kube-probe/1.36"
 NODE_ADDRESS = "10.244.0.1"
 
@@ -66,6 +72,11 @@ class Gateway:
         site = web.TCPSite(self._runner, "127.0.0.1", 0)
         await site.start()
         self.port = int(self._runner.addresses[0][1])
+
+    def announce(self) -> None:
+        """Write the lines with which uvicorn starts."""
+        for line in _FIRST_LINES:
+            self._write_line(f"INFO:     {line}")
 
     async def drain(self, linger: float, grace: float) -> None:
         """Return once ``linger`` seconds have passed and no request is being answered; after ``grace`` in any case."""

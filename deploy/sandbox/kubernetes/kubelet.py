@@ -1,8 +1,8 @@
 """The node: runs a PodRunner for each pod that is assigned to it, and tells where pods can be reached.
 
 It also brings the output of the real MLflow server into the cluster's logs: its lines go to the pod that forwarded
-a request last, so that a traceback appears once. Access lines are left out there, because each gateway writes its
-own.
+a request last, so that a traceback appears once. Its access lines and those of its start are left out there, because
+each pod writes its own.
 """
 
 from __future__ import annotations
@@ -34,7 +34,10 @@ from deploy.sandbox.kubernetes.scheduler import schedule_pods
 from deploy.sandbox.kubernetes.wiring import Wiring
 
 _log = logging.getLogger(__name__)
-_ACCESS_LINE = re.compile(r'^INFO:\s+\S+:\d+ - "[A-Z]+ .* HTTP/[\d.]+" \d{3}')
+_OF_EACH_POD = re.compile(
+    r'^(?:\d{4}/\d\d/\d\d \d\d:\d\d:\d\d )?INFO:\s+(?:\S+:\d+ - "[A-Z]+ .* HTTP/[\d.]+" \d{3}'
+    r"|Started server process |Waiting for application startup|Application startup complete|Uvicorn running on )"
+)
 _SUBNET = "10.244.0."
 _FIRST_ADDRESS, _LAST_ADDRESS = 10, 250
 
@@ -151,14 +154,14 @@ class Kubelet:
     def _write_line(self, uid: str, line: str) -> None:
         runner = self._runners.get(uid)
         if runner is not None:
-            runner.write(line)
+            runner.write(f"{self._node.clock():%Y/%m/%d %H:%M:%S} {line}")
 
     def _forwarded(self, uid: str) -> None:
         self._last_forwarder = uid
 
     async def _collect(self, application: str, lines: AsyncIterator[list[str]]) -> None:
         async for batch in lines:
-            kept = [line for line in batch if application != "mlflow" or not _ACCESS_LINE.match(line)]
+            kept = [line for line in batch if application != "mlflow" or not _OF_EACH_POD.match(line)]
             runner = self._listener(application)
             if kept and runner is not None:
                 runner.write(*kept)

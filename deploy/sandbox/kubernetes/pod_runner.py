@@ -209,6 +209,7 @@ class PodRunner:
         self._start.start()
         if serve:
             await self._serve()
+            self.backing.announce()
             await asyncio.sleep(self._pace.start)
 
     async def _serve(self) -> None:
