@@ -283,6 +283,19 @@ class Progress(Protocol):
         """A point at which stopping is safe. Raises Cancelled where a stop was asked for."""
 
 
+class Unwatched:
+    """The progress of an operation that nobody watches and nobody stops: in a script, in a test."""
+
+    def step(self, name: str) -> None:
+        """Say nothing."""
+
+    def advance(self, done: int, total: int, unit: str) -> None:
+        """Say nothing."""
+
+    def checkpoint(self) -> None:
+        """Go on."""
+
+
 class Caller(_Data):
     """Who asked for an operation, where, and the id of its record."""
 

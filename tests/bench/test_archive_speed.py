@@ -47,15 +47,10 @@ from commands import grammar
 from workers import engine, settings
 from workers.systems import Systems
 
-class Silent:
-    def step(self, name): ...
-    def advance(self, done, total, unit): ...
-    def checkpoint(self): ...
-
 systems = Systems(settings.load())
 systems.tracking.search_experiments()
 began = time.perf_counter()
-report = engine.perform_here(grammar.parse(sys.argv[1]), sys.argv[1], "olga", systems, Silent())
+report = engine.perform_here(grammar.parse(sys.argv[1]), sys.argv[1], "olga", systems, Unwatched())
 print(json.dumps({"took": time.perf_counter() - began, "status": report.status, "said": report.summary}))
 """
 

@@ -34,16 +34,12 @@ import json, sys, time
 from workers import settings
 from workers.backup.artifacts import copy
 from workers.systems.objects import Objects, preload
-
-class Silent:
-    def step(self, name): ...
-    def advance(self, done, total, unit): ...
-    def checkpoint(self): ...
+from workers.operation import Unwatched
 
 preload()
 objects = Objects.connect(settings.load({"AWS_ENDPOINT_URL_S3": sys.argv[1]}))
 began = time.perf_counter()
-copied = copy(objects, "mlflow-artifacts", "mlflow-backups", sys.argv[2], tuple(sys.argv[3:]), Silent())
+copied = copy(objects, "mlflow-artifacts", "mlflow-backups", sys.argv[2], tuple(sys.argv[3:]), Unwatched())
 took = time.perf_counter() - began
 status = open("/proc/self/status").read()
 peak = int(status.split("VmHWM:")[1].split()[0]) / 1024

@@ -31,20 +31,16 @@ from workers import settings
 from workers.backup import database
 from workers.systems import Systems, postgres_programs, preload, snapshot
 from workers.systems.bulk import Bulk
-
-class Silent:
-    def step(self, name): pass
-    def advance(self, *_): pass
-    def checkpoint(self): pass
+from workers.operation import Unwatched
 
 preload()
 ready = Systems(settings.load())
 with Bulk.of(ready.objects, 8) as bulk:
     began = time.perf_counter()
-    part = database.dump(ready.database, bulk, "mlflow-backups", "bench/database.dump", ready.settings, Silent())
+    part = database.dump(ready.database, bulk, "mlflow-backups", "bench/database.dump", ready.settings, Unwatched())
     dumped = time.perf_counter() - began
     began = time.perf_counter()
-    database.read_back(part, bulk, "mlflow-backups", ready.settings, Silent())
+    database.read_back(part, bulk, "mlflow-backups", ready.settings, Unwatched())
     read = time.perf_counter() - began
 peak = peak_memory()
 print(json.dumps([dumped, read, part.dump.bytes, peak, part.size_bytes]))

@@ -42,21 +42,16 @@ from workers.systems import Systems, preload
 from workers.systems.bulk import Bulk
 from workers.systems.server import Server
 
-class Silent:
-    def step(self, name): pass
-    def advance(self, *_): pass
-    def checkpoint(self): pass
-
 preload()
 ready = Systems(settings.load())
 server = Server.of(ready)
 with Bulk.of(ready.objects, 8) as bulk:
-    part = database.dump(ready.database, bulk, "mlflow-backups", "bench/restore.dump", ready.settings, Silent())
+    part = database.dump(ready.database, bulk, "mlflow-backups", "bench/restore.dump", ready.settings, Unwatched())
     server.create("restored", server.databases()[ready.database.name], "")
     target = server.database("restored", ready.database)
     began = time.perf_counter()
     admin = server.database("restored", server.admin)
-    fill(target, part, bulk, "mlflow-backups", ready.settings, Silent(), admin=admin)
+    fill(target, part, bulk, "mlflow-backups", ready.settings, Unwatched(), admin=admin)
     filled = time.perf_counter() - began
     compare(target, part)
     took = time.perf_counter() - began
@@ -68,16 +63,12 @@ import json, sys, time
 from workers import settings
 from workers.backup.artifacts import Wanted, restore
 from workers.systems.objects import Objects, preload
-
-class Silent:
-    def step(self, name): ...
-    def advance(self, done, total, unit): ...
-    def checkpoint(self): ...
+from workers.operation import Unwatched
 
 preload()
 objects = Objects.connect(settings.load({"AWS_ENDPOINT_URL_S3": sys.argv[1]}))
 began = time.perf_counter()
-done = restore(objects, Wanted(sys.argv[2], "sets/0/", sys.argv[3]), Silent())
+done = restore(objects, Wanted(sys.argv[2], "sets/0/", sys.argv[3]), Unwatched())
 print(json.dumps([time.perf_counter() - began, done.added, done.lost_count]))
 """
 

@@ -20,6 +20,7 @@ from tests.bench.test_artifacts_speed import BACKUPS, ROOT, SIZE, SOURCE, Store
 from workers import locks, queues, settings
 from workers.backup import helping
 from workers.backup.artifacts import copying, spans
+from workers.operation import Unwatched
 from workers.render import asked
 from workers.state import Phase, Record, Records
 from workers.systems import Systems
@@ -27,17 +28,6 @@ from workers.systems import Systems
 OBJECTS = int(os.environ.get("MLFLOW_OPS_BENCH_SCALING", "2000"))
 NEAR_SECONDS, FAR_SECONDS = 0.005, 0.1
 WORKERS = (1, 2, 4)
-
-
-class Silent:
-    def step(self, name):
-        pass
-
-    def advance(self, done, total, unit):
-        pass
-
-    def checkpoint(self):
-        pass
 
 
 @pytest.fixture
@@ -85,9 +75,9 @@ def copied(systems, redis, set_name, workers):
     with locks.held(redis, record, ("backup",)):
         cut = spans.cut(systems.objects, sources, 100, workers * helping.SPANS_PER_WORKER)
         began = time.perf_counter()
-        helping.copy_together(systems, sources, cut, Silent())
+        helping.copy_together(systems, sources, cut, Unwatched())
         took = time.perf_counter() - began
-    done = copying.whole(systems.objects, sources, Silent(), after_spans=True)
+    done = copying.whole(systems.objects, sources, Unwatched(), after_spans=True)
     assert (done.objects, done.copied_objects) == (OBJECTS, 0)
     return took
 

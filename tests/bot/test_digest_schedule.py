@@ -16,21 +16,13 @@ import pytest
 
 from bot import schedule, slash
 from workers import scheduling, settings, ticks
-from workers.operation import AlreadySo, OperatorError
+from workers.operation import AlreadySo, OperatorError, Unwatched
 from workers.settings import Ops, SettingsError
 from workers.state import Records
 from workers.systems import Systems
 
 BERLIN = ZoneInfo("Europe/Berlin")
 EVERY_DAY = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
-
-
-class Silent:
-    def step(self, name): ...
-
-    def advance(self, done, total, unit): ...
-
-    def checkpoint(self): ...
 
 
 def told(**digest):
@@ -238,15 +230,15 @@ def test_what_is_paused_is_left_out_and_goes_on_with_its_next_time(systems, redi
     schedule.fire(ops, redis, at("2026-11-23T12:00"))
     pause = scheduling.SchedulePause(entry="digest")
     assert pause.plan(systems).changes[0].after == "paused"
-    assert pause.run(systems, Silent()).undo == "schedule resume digest"
+    assert pause.run(systems, Unwatched()).undo == "schedule resume digest"
     with pytest.raises(AlreadySo):
         pause.plan(systems)
     assert schedule.fire(ops, redis, at("2026-11-24T08:01")) == []
     assert schedule.fire(ops, redis, at("2026-11-25T08:01")) == []
-    listed = scheduling.ScheduleList().run(systems, Silent())
+    listed = scheduling.ScheduleList().run(systems, Unwatched())
     assert "1 paused" in listed.summary
     assert listed.sections[0].rows[0][3] == "paused"
-    scheduling.ScheduleResume(entry="digest").run(systems, Silent())
+    scheduling.ScheduleResume(entry="digest").run(systems, Unwatched())
     assert schedule.fire(ops, redis, at("2026-11-25T09:00")) == []
     assert schedule.fire(ops, redis, at("2026-11-26T08:01")) == ["digest"]
     with pytest.raises(AlreadySo):

@@ -13,7 +13,7 @@ import pytest
 from commands import grammar
 from workers import engine, planning, render, settings
 from workers.backup.backup import Backup
-from workers.operation import OperatorError, Risk
+from workers.operation import OperatorError, Risk, Unwatched
 from workers.planning import DryRun
 from workers.systems import Systems
 
@@ -69,19 +69,6 @@ def test_a_command_that_does_not_exist_would_be_seen():
     assert not parses("health nonsense")
 
 
-class Silent:
-    """A progress that nobody watches."""
-
-    def step(self, name):
-        pass
-
-    def advance(self, done, total, unit):
-        pass
-
-    def checkpoint(self):
-        pass
-
-
 @pytest.fixture
 def systems(sandbox, monkeypatch):
     for name, value in sandbox.process_env.items():
@@ -126,14 +113,14 @@ def perform(systems, words, *, really=False):
     """What came of a command."""
     operation = grammar.parse(words)
     if operation.risk is Risk.READ or isinstance(operation, DryRun):
-        return engine.perform(operation, systems, Silent())
+        return engine.perform(operation, systems, Unwatched())
     if really:
-        return engine.perform_here(operation, words, "olga", systems, Silent())
+        return engine.perform_here(operation, words, "olga", systems, Unwatched())
     return planning.shown(operation.plan(systems))
 
 
 def test_each_command_is_run(documents, systems, meant):
-    Backup().run(systems, Silent())
+    Backup().run(systems, Unwatched())
     typed = [words for *_, said in documents.rows("runbook.md", 3) if "not yet" not in said for words in typed_in(said)]
     wrong = []
     for written in typed:

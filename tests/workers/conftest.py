@@ -14,6 +14,7 @@ from deploy.sandbox.kubernetes.cluster import Options
 from deploy.sandbox.kubernetes.testing import running_cluster
 from deploy.sandbox.kubernetes.wiring import wiring_from
 from workers import engine, settings
+from workers.operation import Unwatched
 from workers.systems import Systems
 
 DAY_MS = 24 * 3600 * 1000
@@ -36,19 +37,6 @@ SELECT key, (n %% 7)::text, md5(%(seed)s || n) FROM generate_series(1, %(number)
 """
 
 
-class Silent:
-    """A progress that nobody watches."""
-
-    def step(self, name):
-        pass
-
-    def advance(self, done, total, unit):
-        pass
-
-    def checkpoint(self):
-        pass
-
-
 @pytest.fixture(scope="module")
 def mlflow(sandbox):
     """The sandbox's systems."""
@@ -58,7 +46,7 @@ def mlflow(sandbox):
 @pytest.fixture
 def do(mlflow):
     """Carries out a command as a terminal would."""
-    return lambda words: engine.perform_here(grammar.parse(words), words, "olga", mlflow, Silent())
+    return lambda words: engine.perform_here(grammar.parse(words), words, "olga", mlflow, Unwatched())
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from workers import settings
 from workers.certificate import details, renew
 from workers.certificate.renew import CertRenew
 from workers.certificate.show import CertShow
-from workers.operation import Cancelled, OperatorError, Status
+from workers.operation import Cancelled, OperatorError, Status, Unwatched
 from workers.systems import Systems
 from workers.systems.cluster import Cluster
 
@@ -32,15 +32,9 @@ INGRESS = "/apis/networking.k8s.io/v1/namespaces/data-platform/ingresses/mlflow-
 MERGE = "application/merge-patch+json"
 
 
-class Quiet:
+class Quiet(Unwatched):
     def __init__(self, stop=False):
         self.stop = stop
-
-    def step(self, name):
-        pass
-
-    def advance(self, done, total, unit):
-        pass
 
     def checkpoint(self):
         if self.stop:

@@ -17,13 +17,13 @@ from workers.configuration.edit import ConfigSet, ConfigUnset
 from workers.configuration.held import CHECKSUM
 from workers.configuration.show import ConfigShow
 from workers.deployment import rollout
-from workers.operation import Cancelled, OperatorError, Status
+from workers.operation import Cancelled, OperatorError, Status, Unwatched
 from workers.systems.cluster import Cluster
 
 FIRST = {"gunicorn_workers": "4", "gunicorn_timeout": "120", "log_level": "info"}
 
 
-class Quiet:
+class Quiet(Unwatched):
     """A progress that remembers its steps; somebody may ask it to stop."""
 
     def __init__(self, stop=False):
@@ -31,9 +31,6 @@ class Quiet:
 
     def step(self, name):
         self.steps.append(name)
-
-    def advance(self, done, total, unit):
-        pass
 
     def checkpoint(self):
         if self.stop:

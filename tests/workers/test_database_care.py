@@ -13,25 +13,14 @@ from commands import grammar
 from workers import engine, settings
 from workers.care.mlflow_indexes import INDEXES, REVISION
 from workers.care.statement import shown
-from workers.operation import AlreadySo, Cancelled, OperatorError, Risk, Status
+from workers.operation import AlreadySo, Cancelled, OperatorError, Risk, Status, Unwatched
 from workers.systems import Systems
 from workers.systems.errors import DatabaseRefused, DatabaseUnreachable
 
 PIECES = ("slack", "bot", "scheduler", "worker-quick", "worker-ops", "kubernetes", "objects")
 
 
-class Silent:
-    def step(self, name):
-        pass
-
-    def advance(self, done, total, unit):
-        pass
-
-    def checkpoint(self):
-        pass
-
-
-SILENT = Silent()
+SILENT = Unwatched()
 
 
 @pytest.fixture(scope="module")
@@ -145,7 +134,7 @@ def test_a_full_vacuum_does_not_queue_behind_a_lock_for_ever(do, url, table, mon
 def test_progress_is_told_and_a_cancelled_vacuum_leaves_the_server(do, sql, table):
     sql("DELETE FROM care_test WHERE id % 2 = 0")
 
-    class Stops(Silent):
+    class Stops(Unwatched):
         looks = 0
         blocks = ()
 
@@ -247,7 +236,7 @@ def test_an_invalid_leftover_is_cleaned_before_it_is_built_again(do, sql, url, s
 def test_a_build_that_is_cancelled_leaves_nothing(do, sql, url):
     sql("DROP INDEX index_params_run_uuid")
 
-    class Stops(Silent):
+    class Stops(Unwatched):
         def __init__(self):
             self.ends = time.monotonic() + 1
 
@@ -384,7 +373,7 @@ def test_where_nobody_answers_it_is_said(sandbox, free_port):
     lost = Systems(settings.load({**sandbox.process_env, "MLFLOW_OPS_DATABASE_URL": url}))
     for words in ("db size", "db tables", "db indexes", "db activity", "db stats"):
         with pytest.raises(DatabaseUnreachable, match="refuses connections") as told:
-            engine.perform_here(grammar.parse(words), words, "olga", lost, Silent())
+            engine.perform_here(grammar.parse(words), words, "olga", lost, Unwatched())
         assert "hunter2" not in str(told.value)
 
 

@@ -9,23 +9,10 @@ import pytest
 from commands.grammar import parse
 from deploy.sandbox.kubernetes.testing import until
 from workers.deployment import rollout, scale
-from workers.operation import OperatorError, Plan, Status
+from workers.operation import OperatorError, Plan, Status, Unwatched
 from workers.systems.cluster import Cluster
 
 FIRST_IMAGE = "ghcr.io/mlflow/mlflow:v3.17.2"
-
-
-class Quiet:
-    """A progress that nobody watches."""
-
-    def step(self, name):
-        pass
-
-    def advance(self, done, total, unit):
-        pass
-
-    def checkpoint(self):
-        pass
 
 
 @pytest.fixture
@@ -180,7 +167,7 @@ def test_what_somebody_else_changes_at_the_same_moment_is_theirs(systems, admin,
 
     monkeypatch.setattr(Cluster, "patch_deployment", patch)
     with pytest.raises(OperatorError, match="left as it is: somebody else changed it at the same moment"):
-        parse(text).run(systems, Quiet())
+        parse(text).run(systems, Unwatched())
     now = container(admin)
     assert now["image"] == theirs.get("image", FIRST_IMAGE)
     assert now["resources"]["requests"]["cpu"] == "500m"
@@ -188,16 +175,16 @@ def test_what_somebody_else_changes_at_the_same_moment_is_theirs(systems, admin,
 
 def test_pods_that_find_no_node_are_told_in_the_schedulers_words_and_going_back_is_offered(systems, admin, monkeypatch):
     monkeypatch.setattr(scale, "READY_SECONDS", 3.0)
-    report = parse("scale 60").run(systems, Quiet())
+    report = parse("scale 60").run(systems, Unwatched())
     assert report.status is Status.FAIL
     assert "Insufficient" in report.summary
     assert report.undo == "scale 2"
-    parse(report.undo).run(systems, Quiet())
+    parse(report.undo).run(systems, Unwatched())
     until(lambda: at_rest(admin))
 
 
 def test_an_update_whose_version_is_not_that_of_its_tag_is_no_clean_success(systems, admin):
-    report = parse("update v3.18.0").run(systems, Quiet())
+    report = parse("update v3.18.0").run(systems, Unwatched())
     assert report.status is Status.WARN
     assert "MLflow could not be asked for its version" in report.summary
 
@@ -262,6 +249,6 @@ def test_killed_in_any_step_the_old_state_or_the_new_is_left_and_named(systems, 
     else:
         assert left.startswith("It had been carried out:"), left
     if now != old:
-        assert parse(planned.undo.removeprefix("/mlflow ")).run(systems, Quiet()).status is not Status.FAIL
+        assert parse(planned.undo.removeprefix("/mlflow ")).run(systems, Unwatched()).status is not Status.FAIL
     until(lambda: at_rest(admin))
     assert (container(admin)["image"], container(admin)["resources"], admin.configmap("mlflow-config")["data"]) == old

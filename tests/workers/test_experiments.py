@@ -9,19 +9,8 @@ import pytest
 from commands import grammar
 from workers import engine, settings
 from workers.health.amounts import NOTHING
-from workers.operation import AlreadySo, OperatorError, Status
+from workers.operation import AlreadySo, OperatorError, Status, Unwatched
 from workers.systems import Systems
-
-
-class Silent:
-    def step(self, name):
-        pass
-
-    def advance(self, done, total, unit):
-        pass
-
-    def checkpoint(self):
-        pass
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +24,7 @@ def systems(sandbox):
 
 @pytest.fixture
 def run(systems):
-    return lambda words: engine.perform_here(grammar.parse(words), words, "olga", systems, Silent())
+    return lambda words: engine.perform_here(grammar.parse(words), words, "olga", systems, Unwatched())
 
 
 @pytest.fixture
@@ -70,7 +59,7 @@ def test_sizes_are_those_that_storage_found_last(run, systems):
     )
     assert row(report, empty.summary.split("“")[1].split("”")[0])[6] == NOTHING
     alone = Systems(settings.load({"MLFLOW_TRACKING_URI": systems.tracking.base}))
-    bare = engine.perform(grammar.parse("experiments list"), alone, Silent())
+    bare = engine.perform(grammar.parse("experiments list"), alone, Unwatched())
     assert row(bare, "load-forecast-eu")[3:] == (NOTHING,) * 4
     run(empty.undo)
 

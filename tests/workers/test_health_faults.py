@@ -9,23 +9,10 @@ import pytest
 
 from workers import settings
 from workers.health import CHECKS, Health
-from workers.operation import Status
+from workers.operation import Status, Unwatched
 from workers.systems import Systems
 
 DEADLINE = 5.0
-
-
-class Silent:
-    """A progress that nobody follows."""
-
-    def step(self, name):
-        pass
-
-    def advance(self, done, total, unit):
-        pass
-
-    def checkpoint(self):
-        pass
 
 
 @pytest.fixture
@@ -41,7 +28,7 @@ def report(sandbox, monkeypatch):
             monkeypatch.delenv(name, raising=False)
         systems = Systems(settings.load(environ))
         began = time.monotonic()
-        found = Health(checks=checks).run(systems, Silent())
+        found = Health(checks=checks).run(systems, Unwatched())
         assert time.monotonic() - began < DEADLINE + 1
         assert {check.name for check in found.checks} == set(checks or CHECKS)
         return {check.name: check for check in found.checks}, found
@@ -153,7 +140,7 @@ def test_nothing_is_configured(tmp_path, monkeypatch):
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
-    found = Health().run(Systems(settings.load({})), Silent())
+    found = Health().run(Systems(settings.load({})), Unwatched())
     said = {check.name: check.sentence for check in found.checks}
     assert {check.status for check in found.checks} == {Status.UNKNOWN}
     assert "KUBECONFIG" in said["pods"]

@@ -13,19 +13,11 @@ from workers.health import CHECKS
 from workers.health.amounts import NOTHING
 from workers.history import comparing, forecast, keeping, metrics, remembering, trend
 from workers.history.keeping import History, Point, Sample, sample
-from workers.operation import Check, OperatorError, Status
+from workers.operation import Check, OperatorError, Status, Unwatched
 from workers.systems import Systems
 
 NOW = datetime(2026, 11, 24, 7, tzinfo=UTC)
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
-
-
-class Silent:
-    def step(self, name): ...
-
-    def advance(self, done, total, unit): ...
-
-    def checkpoint(self): ...
 
 
 def at(moment, **figures):
@@ -169,7 +161,7 @@ def test_trend_draws_a_figure_with_its_forecast(systems, redis):
     for number in range(20 * 4, 0, -1):
         value = (100 - 23 - number / 4) * 1024**3
         history.keep(at(now - number * 6 * HOUR, postgres__size_bytes=value))
-    report = trend.Trend(metric="database").run(systems, Silent())
+    report = trend.Trend(metric="database").run(systems, Unwatched())
     assert "The database's disk is full in about 23 days." in report.summary
     (picture,) = report.attachments
     content = base64.b64decode(picture.content)
@@ -180,7 +172,7 @@ def test_trend_draws_a_figure_with_its_forecast(systems, redis):
     assert len(picture.alt) <= 1000
     assert report.status is Status.OK
     unlimited = Systems(systems.settings.model_copy(update={"ops": settings.Ops()}))
-    said = trend.Trend(metric="database").run(unlimited, Silent()).summary
+    said = trend.Trend(metric="database").run(unlimited, Unwatched()).summary
     assert "full" not in said
     assert "limits" in said
 
@@ -189,18 +181,18 @@ def test_trend_of_a_connection_pool_knows_its_limit_from_the_server(systems, red
     now, history = datetime.now(UTC), History(redis)
     for number in range(60, 0, -1):
         history.keep(at(now - number * 6 * HOUR, postgres__connections=100.0 - number, postgres__max_connections=120.0))
-    report = trend.Trend(metric="connections").run(systems, Silent())
+    report = trend.Trend(metric="connections").run(systems, Unwatched())
     assert report.status is Status.WARN
     assert "All connections are in use in about 5 days." in report.summary
 
 
 def test_trend_of_what_nobody_measured_says_what_there_is(systems, redis):
     with pytest.raises(OperatorError) as told:
-        trend.Trend(metric="latency").run(systems, Silent())
+        trend.Trend(metric="latency").run(systems, Unwatched())
     assert "/mlflow health" in str(told.value)
     History(redis).keep(at(datetime.now(UTC), logs__errors=1.0))
     with pytest.raises(OperatorError) as told:
-        trend.Trend(metric="postgres.nonsense").run(systems, Silent())
+        trend.Trend(metric="postgres.nonsense").run(systems, Unwatched())
     assert "logs.errors" in str(told.value)
     with pytest.raises(ValueError, match="did you mean latency"):
         trend.Trend(metric="latecy")

@@ -12,7 +12,7 @@ from commands import grammar, policy
 from workers import audit, engine, render, settings
 from workers.incident import keeping
 from workers.incident.oncall import on_call
-from workers.operation import OperatorError
+from workers.operation import OperatorError, Unwatched
 from workers.settings import Ops
 from workers.state import Phase, Records
 from workers.systems import Systems
@@ -28,17 +28,6 @@ DOCUMENT = {
 }
 OPS = Ops.model_validate(DOCUMENT)
 KEY = "0123456789abcdef0123456789abcdef"
-
-
-class Silent:
-    def step(self, name):
-        pass
-
-    def advance(self, done, total, unit):
-        pass
-
-    def checkpoint(self):
-        pass
 
 
 class PagerDuty:
@@ -112,7 +101,7 @@ def in_slack(words, systems, user="U0OLEG", channel="C0OPS"):
     assert records.accept(record, record.id, render.asked(words, user).calling(record.calls))
     records.start(record.id, "worker")
     operation = type(grammar.parse(words)).model_validate(record.arguments)
-    report = engine.perform(operation, systems, Silent())
+    report = engine.perform(operation, systems, Unwatched())
     assert records.finish(record.id, Phase.DONE, report.summary)
     return record, report
 
@@ -299,7 +288,7 @@ def test_from_a_terminal_it_has_a_thread_in_slack_all_the_same(systems, redis):
     world = systems()
 
     def run(words, name="olga"):
-        return engine.perform_here(grammar.parse(words), words, name, world, Silent())
+        return engine.perform_here(grammar.parse(words), words, name, world, Unwatched())
 
     assert "Nothing was changed" in run('escalate "it is down"', name=None).summary
     assert keeping.current(redis, "C0OPS") is None

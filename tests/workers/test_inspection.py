@@ -24,7 +24,7 @@ from workers.inspection.finding import one_of
 from workers.inspection.howto import HowTo
 from workers.inspection.manifest import Manifest
 from workers.inspection.masking import MASK, masked
-from workers.operation import Facts, OperatorError, Status, Table, Text
+from workers.operation import Facts, OperatorError, Status, Table, Text, Unwatched
 from workers.systems import Systems
 
 NAMESPACE = "data-platform"
@@ -89,20 +89,9 @@ def broken(cluster):
     until(lambda: len(ready(cluster)) == 2)
 
 
-class Silent:
-    def step(self, name):
-        pass
-
-    def advance(self, done, total, unit):
-        pass
-
-    def checkpoint(self):
-        pass
-
-
 @pytest.fixture
 def do(systems):
-    return lambda words: engine.perform(grammar.parse(words), systems, Silent())
+    return lambda words: engine.perform(grammar.parse(words), systems, Unwatched())
 
 
 def told(report):
@@ -152,7 +141,7 @@ def test_a_label_that_nothing_bears(cluster, tmp_path):
     config.write_text("kubernetes: {selector: app=nosuch}")
     env = {"KUBECONFIG": str(cluster.kubeconfig), "MLFLOW_OPS_CONFIG": str(config)}
     with pytest.raises(OperatorError, match="bears app=nosuch"):
-        engine.perform(grammar.parse("status"), Systems(settings.load(env)), Silent())
+        engine.perform(grammar.parse("status"), Systems(settings.load(env)), Unwatched())
 
 
 def test_a_pod_is_described_by_a_part_of_its_name(do, cluster):
@@ -342,7 +331,7 @@ def test_howto_without_the_service(cluster, tmp_path):
     config.write_text("kubernetes: {service: nosuch}")
     env = {"KUBECONFIG": str(cluster.kubeconfig), "MLFLOW_OPS_CONFIG": str(config)}
     with pytest.raises(OperatorError, match="There is no Service nosuch"):
-        HowTo(what="port-forward").run(Systems(settings.load(env)), Silent())
+        HowTo(what="port-forward").run(Systems(settings.load(env)), Unwatched())
 
 
 @pytest.mark.parametrize(

@@ -10,20 +10,9 @@ import pytest
 from commands import grammar
 from workers import engine, settings
 from workers.latency import Measured
-from workers.operation import Cancelled, OperatorError, Status
+from workers.operation import Cancelled, OperatorError, Status, Unwatched
 from workers.systems import Systems
 from workers.systems.errors import TrackingUnreachable
-
-
-class Silent:
-    def step(self, name):
-        pass
-
-    def advance(self, done, total, unit):
-        pass
-
-    def checkpoint(self):
-        pass
 
 
 class Counting(BaseHTTPRequestHandler):
@@ -69,7 +58,7 @@ def do(tmp_path):
         config = tmp_path / "ops.yaml"
         config.write_text(ops or "channels: []\n")
         systems = Systems(settings.load({"MLFLOW_TRACKING_URI": url, "MLFLOW_OPS_CONFIG": str(config)}))
-        return engine.perform_here(grammar.parse(words), words, "olga", systems, progress or Silent())
+        return engine.perform_here(grammar.parse(words), words, "olga", systems, progress or Unwatched())
 
     return perform
 
@@ -170,7 +159,7 @@ def test_the_path_goes_to_mlflow_as_it_was_given(do):
 
 
 def test_it_stops_when_asked_to(do):
-    class Stops(Silent):
+    class Stops(Unwatched):
         def checkpoint(self):
             raise Cancelled
 

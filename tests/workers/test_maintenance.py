@@ -9,7 +9,7 @@ import pytest
 from bot import schedule
 from commands import grammar, policy
 from workers import engine, maintenance, render
-from workers.operation import OperatorError
+from workers.operation import OperatorError, Unwatched
 from workers.settings import Ops
 from workers.state import Records
 from workers.systems import Systems
@@ -29,17 +29,6 @@ OPS = Ops.model_validate(
 )
 
 
-class Silent:
-    def step(self, name):
-        pass
-
-    def advance(self, done, total, unit):
-        pass
-
-    def checkpoint(self):
-        pass
-
-
 @pytest.fixture
 def systems(redis, settings_of_nothing):
     made = Systems(settings_of_nothing)
@@ -48,7 +37,7 @@ def systems(redis, settings_of_nothing):
 
 
 def run(words, systems):
-    return engine.perform_here(grammar.parse(words), words, "olga", systems, Silent())
+    return engine.perform_here(grammar.parse(words), words, "olga", systems, Unwatched())
 
 
 def test_one_at_a_time_and_it_is_told_until_when(systems, redis):

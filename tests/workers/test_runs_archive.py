@@ -10,24 +10,13 @@ import pytest
 
 from commands import grammar
 from workers import engine, settings
-from workers.operation import AlreadySo, Cancelled, OperatorError, Status
+from workers.operation import AlreadySo, Cancelled, OperatorError, Status, Unwatched
 from workers.render import Message
 from workers.runs import archive, batches
 from workers.runs.finding import search
 from workers.runs.pace import Pace
 from workers.state import Phase, Record, Records
 from workers.systems import Systems
-
-
-class Silent:
-    def step(self, name):
-        pass
-
-    def advance(self, done, total, unit):
-        pass
-
-    def checkpoint(self):
-        pass
 
 
 @pytest.fixture
@@ -124,7 +113,7 @@ def do_by_calls(sandbox):
     """As `do`, for workers that have not got MLflow's database."""
     without = {name: value for name, value in sandbox.process_env.items() if not name.startswith("MLFLOW_OPS_DATABASE")}
     systems = Systems(settings.load(without))
-    return lambda words: engine.perform_here(grammar.parse(words), words, "olga", systems, Silent())
+    return lambda words: engine.perform_here(grammar.parse(words), words, "olga", systems, Unwatched())
 
 
 def test_without_the_database_it_is_done_call_by_call(do_by_calls, mlflow, experiment, many_runs, states, asked):
@@ -167,7 +156,7 @@ def test_what_the_tables_say_is_what_mlflow_would_have_written(mlflow, experimen
     assert rows(first) == rows(second)
 
 
-class StopsAfter(Silent):
+class StopsAfter(Unwatched):
     """Somebody asks it to stop once so many runs are done."""
 
     def __init__(self, runs):
@@ -205,7 +194,7 @@ def test_a_run_that_others_delete_meanwhile_is_told_and_stays_deleted(do, mlflow
     operation.plan(mlflow)
     lost = min(old)
     mlflow.tracking.call("runs/delete", {"run_id": lost})
-    report = operation.run(mlflow, Silent())
+    report = operation.run(mlflow, Unwatched())
     assert report.status is Status.WARN
     assert "19 runs are archived" in report.summary
     assert "1 run had been deleted by others meanwhile" in report.summary

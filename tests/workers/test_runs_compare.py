@@ -125,14 +125,9 @@ from commands import grammar
 from workers import settings
 from workers.systems import Systems
 
-class Silent:
-    def step(self, name): pass
-    def advance(self, done, total, unit): pass
-    def checkpoint(self): pass
-
 systems = Systems(settings.load())
 systems.tracking.version()
-report = grammar.parse("runs compare " + sys.argv[1]).run(systems, Silent())
+report = grammar.parse("runs compare " + sys.argv[1]).run(systems, Unwatched())
 print(report.attachments[0].content.count("\\n"), peak_memory() // 1_000_000, report.attachments[1].filename)
 print(report.summary)
 """

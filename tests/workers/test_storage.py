@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from commands import grammar
 from workers import engine, settings
-from workers.operation import Cancelled, Status
+from workers.operation import Cancelled, Status, Unwatched
 from workers.storage import kept
 from workers.storage.measuring import Measuring
 from workers.storage.owners import owner
@@ -28,18 +28,7 @@ PIECES = ("slack", "bot", "scheduler", "worker-quick", "worker-ops", "kubernetes
 BUCKET = "mlflow-artifacts"
 
 
-class Silent:
-    def step(self, name):
-        pass
-
-    def advance(self, done, total, unit):
-        pass
-
-    def checkpoint(self):
-        pass
-
-
-SILENT = Silent()
+SILENT = Unwatched()
 
 
 @pytest.fixture(scope="module")
@@ -314,7 +303,7 @@ def test_without_the_database_sizes_are_told_all_the_same(sandbox, free_port, sy
 
 
 def test_somebody_may_stop_it(do):
-    class Stops(Silent):
+    class Stops(Unwatched):
         def checkpoint(self):
             raise Cancelled
 

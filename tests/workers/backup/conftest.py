@@ -11,6 +11,7 @@ import yaml
 from psycopg import sql
 
 from workers import settings
+from workers.operation import Unwatched
 from workers.systems import Systems
 
 LEFT_OUT = ("mlflow", "slack", "bot", "scheduler", "worker-quick", "worker-ops")
@@ -28,7 +29,7 @@ INSERT INTO metrics SELECT md5((1 + n % 500)::text), 'loss', random(), n FROM ge
 """
 
 
-class Silent:
+class Silent(Unwatched):
     """Progress that remembers its steps."""
 
     def __init__(self, at=None):
@@ -39,12 +40,6 @@ class Silent:
         self.steps.append(name)
         if self.at:
             self.at(name)
-
-    def advance(self, done, total, unit):
-        pass
-
-    def checkpoint(self):
-        pass
 
 
 @pytest.fixture

@@ -243,12 +243,10 @@ import os, sys
 from workers import settings
 from workers.backup.artifacts import Tuning, copy
 from workers.systems.objects import Objects
-class Silent:
-    def step(self, name): ...
-    def advance(self, done, total, unit): ...
-    def checkpoint(self): ...
+from workers.operation import Unwatched
 objects = Objects.connect(settings.load({"AWS_ENDPOINT_URL_S3": sys.argv[1]}))
-copy(objects, sys.argv[2], sys.argv[3], "sets/one/", (), Silent(), tuning=Tuning(at_once=4, ahead=40, note_objects=20))
+tuning = Tuning(at_once=4, ahead=40, note_objects=20)
+copy(objects, sys.argv[2], sys.argv[3], "sets/one/", (), Unwatched(), tuning=tuning)
 """
 
 
