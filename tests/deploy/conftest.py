@@ -3,25 +3,15 @@
 import os
 import shutil
 import subprocess
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
 from deploy.sandbox.kubernetes.cluster import Options
-from deploy.sandbox.kubernetes.testing import running_cluster
+from deploy.sandbox.kubernetes.testing import healthy_upstream, running_cluster
 from deploy.sandbox.kubernetes.wiring import wiring_from
 
 ROOT = Path(__file__).parents[2]
-
-
-class Nothing(BaseHTTPRequestHandler):
-    def do_GET(self):
-        self.send_error(404)
-
-    def log_message(self, *_):
-        pass
 
 
 @pytest.fixture(scope="session")
@@ -43,24 +33,22 @@ def promtool(tmp_path_factory):
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory):
     directory = tmp_path_factory.mktemp("cluster")
-    upstream = ThreadingHTTPServer(("127.0.0.1", 0), Nothing)
-    threading.Thread(target=upstream.serve_forever, daemon=True).start()
-    (directory / "pid").write_text(str(os.getpid()))
-    (directory / "output").write_text("")
-    process = {"pid_file": str(directory / "pid"), "log": str(directory / "output"), "port": upstream.server_port}
-    wiring = wiring_from(
-        {
-            "mlflow": {**process, "version": "3.17.2", "upstream": f"http://127.0.0.1:{upstream.server_port}"},
-            "postgres": process,
-            "minio": process,
-            "service_ports": {"mlflow": 0},
-            "secrets": {},
-            "config": {},
-        }
-    )
-    with running_cluster(Options(directory / "data", wiring)) as running:
-        yield running
-    upstream.shutdown()
+    with healthy_upstream() as port:
+        (directory / "pid").write_text(str(os.getpid()))
+        (directory / "output").write_text("")
+        process = {"pid_file": str(directory / "pid"), "log": str(directory / "output"), "port": port}
+        wiring = wiring_from(
+            {
+                "mlflow": {**process, "version": "3.17.2", "upstream": f"http://127.0.0.1:{port}"},
+                "postgres": process,
+                "minio": process,
+                "service_ports": {"mlflow": 0},
+                "secrets": {},
+                "config": {},
+            }
+        )
+        with running_cluster(Options(directory / "data", wiring)) as running:
+            yield running
 
 
 @pytest.fixture(scope="module")

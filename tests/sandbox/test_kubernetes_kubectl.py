@@ -3,53 +3,36 @@
 import os
 import shutil
 import subprocess
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
 from deploy.sandbox.kubernetes.cluster import Options
-from deploy.sandbox.kubernetes.testing import running_cluster, until
+from deploy.sandbox.kubernetes.testing import healthy_upstream, running_cluster, until
 from deploy.sandbox.kubernetes.wiring import wiring_from
 
 pytestmark = pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not on PATH")
 
 
-class Healthy(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-
-    def do_GET(self):
-        self.send_response(200)
-        self.send_header("Content-Length", "2")
-        self.end_headers()
-        self.wfile.write(b"OK")
-
-    def log_message(self, *_):
-        pass
-
-
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory):
     directory = tmp_path_factory.mktemp("cluster")
-    upstream = ThreadingHTTPServer(("127.0.0.1", 0), Healthy)
-    threading.Thread(target=upstream.serve_forever, daemon=True).start()
-    (directory / "pid").write_text(str(os.getpid()))
-    (directory / "output").write_text("starting\nready\n")
-    process = {"pid_file": str(directory / "pid"), "log": str(directory / "output"), "port": upstream.server_port}
-    wiring = wiring_from(
-        {
-            "mlflow": {**process, "version": "3.17.2", "upstream": f"http://127.0.0.1:{upstream.server_port}"},
-            "postgres": process,
-            "minio": process,
-            "service_ports": {"mlflow": 0},
-            "secrets": {"mlflow-backend-secret": {"PASSWORD": "example"}},
-            "config": {"gunicorn_workers": "4"},
-        }
-    )
-    with running_cluster(Options(directory / "data", wiring)) as running:
-        until(lambda: "2/2" in kubectl(running, "get", "deployment", "mlflow"))
-        yield running
-    upstream.shutdown()
+    with healthy_upstream() as port:
+        (directory / "pid").write_text(str(os.getpid()))
+        (directory / "output").write_text("starting\nready\n")
+        process = {"pid_file": str(directory / "pid"), "log": str(directory / "output"), "port": port}
+        wiring = wiring_from(
+            {
+                "mlflow": {**process, "version": "3.17.2", "upstream": f"http://127.0.0.1:{port}"},
+                "postgres": process,
+                "minio": process,
+                "service_ports": {"mlflow": 0},
+                "secrets": {"mlflow-backend-secret": {"PASSWORD": "example"}},
+                "config": {"gunicorn_workers": "4"},
+            }
+        )
+        with running_cluster(Options(directory / "data", wiring)) as running:
+            until(lambda: "2/2" in kubectl(running, "get", "deployment", "mlflow"))
+            yield running
 
 
 def kubectl(cluster, *arguments, kubeconfig="kubeconfig", expected=0):

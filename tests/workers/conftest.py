@@ -1,9 +1,7 @@
 """Runs by the thousand in the sandbox's MLflow, written where MLflow keeps them; and a cluster without the rest."""
 
-import threading
 import time
 import uuid
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import psycopg
 import pytest
@@ -11,7 +9,7 @@ import yaml
 
 from commands import grammar
 from deploy.sandbox.kubernetes.cluster import Options
-from deploy.sandbox.kubernetes.testing import running_cluster
+from deploy.sandbox.kubernetes.testing import healthy_upstream, running_cluster
 from deploy.sandbox.kubernetes.wiring import wiring_from
 from workers import engine, settings
 from workers.operation import Unwatched
@@ -104,27 +102,11 @@ def log_run(mlflow):
     return log
 
 
-class Healthy(BaseHTTPRequestHandler):
-    """What stands behind the pods."""
-
-    protocol_version = "HTTP/1.1"
-
-    def do_GET(self):
-        self.send_response(200)
-        self.send_header("Content-Length", "2")
-        self.end_headers()
-        self.wfile.write(b"OK")
-
-    def log_message(self, *_):
-        pass
-
-
 @pytest.fixture(scope="module")
 def upstream():
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Healthy)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
+    """The address of something that answers health checks as MLflow does."""
+    with healthy_upstream() as port:
+        yield f"http://127.0.0.1:{port}"
 
 
 @pytest.fixture(scope="module")

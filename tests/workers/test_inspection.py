@@ -32,27 +32,6 @@ PASSWORD = "correct-horse-battery"
 
 
 @pytest.fixture(scope="module")
-def upstream():
-    """Something that answers health checks as MLflow does."""
-    import threading
-    from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-
-    class Answers(BaseHTTPRequestHandler):
-        def do_GET(self):
-            self.send_response(200)
-            self.end_headers()
-            self.wfile.write(b"OK")
-
-        def log_message(self, *_):
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Answers)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-
-
-@pytest.fixture(scope="module")
 def cluster(tmp_path_factory, upstream):
     pid = tmp_path_factory.mktemp("process") / "pid"
     pid.write_text(str(os.getpid()))

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -75,6 +76,31 @@ def running_cluster(options: Options) -> Iterator[EmbeddedCluster]:
         loop.call_soon_threadsafe(loop.stop)
         thread.join(_START_SECONDS)
         loop.close()
+
+
+class _Healthy(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Length", "2")
+        self.end_headers()
+        self.wfile.write(b"OK")
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@contextmanager
+def healthy_upstream() -> Iterator[int]:
+    """Serve what stands behind the pods of MLflow, healthy and nothing else; yield its port on 127.0.0.1."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Healthy)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield server.server_port
+    finally:
+        server.shutdown()
+        server.server_close()
 
 
 async def _start(options: Options) -> Cluster:
