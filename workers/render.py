@@ -214,17 +214,21 @@ def _spoken(line: Lead) -> str:
 
 
 def details(report: Report) -> list[Message]:
-    """The rest of a report, for its thread, in as few messages as Slack's limits allow; as a file where it is long."""
+    """The rest of a report, for its thread, in as few messages as Slack's limits allow.
+
+    Where it is long: how it begins, all of it as a file, and what to type next.
+    """
     blocks: list[Block] = []
     for check in report.checks:
         blocks.extend(_check_blocks(check))
     for each in report.sections:
         blocks.extend(blocks_of(each))
-    if report.hints:
-        blocks.append(section("Next: " + " · ".join(code("/mlflow " + hint) for hint in report.hints)))
-    messages = [Message(text=short(f"{report.title}: details"), blocks=group) for group in _messages(blocks)]
+    told = short(f"{report.title}: details")
+    next_ = [section("Next: " + " · ".join(code("/mlflow " + hint) for hint in report.hints))] if report.hints else []
+    messages = [Message(told, group) for group in _messages([*blocks, *next_])]
     if len(messages) > DETAIL_MESSAGES:
-        messages = [_as_file(report)]
+        messages = [Message(told, next(_messages(blocks))), _as_file(report)]
+        messages += [Message(told, next_)] if next_ else []
     return [*messages, *files(report.title, report.attachments)]
 
 
@@ -251,7 +255,7 @@ def _as_file(report: Report) -> Message:
     page = Console(file=StringIO(), width=160, highlight=False, color_system=None)
     to_terminal(report, page, details=True)
     name = re.sub(r"\W+", "-", report.title).strip("-").lower()
-    return Message(short(f"{report.title}: the details"), [], f"{name}.txt", page.file.getvalue())  # type: ignore[attr-defined]
+    return Message(short(f"{report.title}: all details"), [], f"{name}.txt", page.file.getvalue())  # type: ignore[attr-defined]
 
 
 def _check_line(check: Check) -> str:

@@ -3,10 +3,35 @@
 import json
 import subprocess
 import sys
+import threading
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
 from workers.preflight import redis
+
+
+@contextmanager
+def answering(bodies):
+    """The address of a server that answers these paths, and 404 to all others."""
+
+    class Answers(BaseHTTPRequestHandler):
+        def do_GET(self):
+            body = bodies.get(self.path)
+            self.send_response(404 if body is None else 200)
+            self.end_headers()
+            self.wfile.write(body or b"")
+
+        def log_message(self, *_):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Answers)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
 
 
 @pytest.fixture
@@ -26,9 +51,32 @@ def check(sandbox):
 def test_the_sandbox_is_set_up_well(check):
     checks, code = check()
     assert {name: each["status"] for name, each in checks.items()} == dict.fromkeys(
-        ("slack", "redis", "kubernetes", "roles", "storage", "backups", "programs", "mlflow"), "ok"
+        ("slack", "redis", "kubernetes", "roles", "storage", "backups", "programs", "mlflow", "on-call"), "ok"
+    ) | {"alertmanager": "warn"}
+    assert "refuses connections. " in checks["alertmanager"]["sentence"], (
+        "the sandbox has an address and no Alertmanager"
     )
     assert code == 0
+
+
+def test_an_alertmanager_is_asked_where_there_is_one(check):
+    assert "alertmanager" not in check(MLFLOW_OPS_ALERTMANAGER_URL=None)[0]
+    with answering({"/api/v2/alerts": b'[{"labels": {"alertname": "One"}}]'}) as url:
+        found = check(MLFLOW_OPS_ALERTMANAGER_URL=url)[0]["alertmanager"]
+    assert (found["status"], found["figure"]) == ("ok", "1 alert")
+    with answering({}) as url:
+        checks, code = check(MLFLOW_OPS_ALERTMANAGER_URL=url)
+    assert (checks["alertmanager"]["status"], code) == ("fail", 1)
+    assert "answers 404" in checks["alertmanager"]["sentence"]
+
+
+def test_nobody_on_call_is_told(check, tmp_path):
+    (tmp_path / "ops.yaml").write_text("channels: [C0OPS]\n")
+    checks, code = check(MLFLOW_OPS_CONFIG=str(tmp_path / "ops.yaml"))
+    assert (checks["on-call"]["status"], code) == ("warn", 0)
+    assert "Name users or groups under escalation: in ops.yaml." in checks["on-call"]["sentence"]
+    told = check(MLFLOW_OPS_CONFIG=str(tmp_path / "ops.yaml"), MLFLOW_OPS_PAGERDUTY_KEY="0" * 32)[0]["on-call"]
+    assert told["sentence"].startswith("PagerDuty is told, but nobody is mentioned in Slack.")
 
 
 def test_what_is_missing_is_named_with_what_to_do(check, sandbox):

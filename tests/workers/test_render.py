@@ -1,6 +1,7 @@
 """Reports fit Slack's limits whatever they hold, and nothing from outside pings or formats."""
 
 import io
+import json
 import re
 
 import pytest
@@ -92,12 +93,17 @@ def test_the_root_message_has_the_verdict_and_a_line_per_check_in_the_reports_or
     )
 
 
-def test_details_that_need_many_messages_become_one_file():
+def test_of_details_that_need_many_messages_the_beginning_is_told_and_all_of_it_is_a_file():
     long = Text(title="Log", text="\n".join(f"line {number} <!channel>" for number in range(5000)), literal=True)
-    (message,) = render.details(report(sections=(long,)))
+    beginning, message, last = render.details(report(sections=(long,), hints=("logs",)))
+    told = json.dumps(beginning.blocks)
+    assert "kubectl get pods" in told
+    assert "line 0 " in told
+    assert "line 4999" not in told
     assert message.filename == "mlflow-health.txt"
     assert "line 4999 <!channel>" in message.content
-    assert message.text == "MLflow health: the details"
+    assert message.text == "MLflow health: all details"
+    assert last.blocks == [render.section("Next: `/mlflow logs`")]
 
 
 def test_tables_are_aligned_and_say_where_to_look_further():

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, ClassVar
 from workers.health import blame, mlflow, storage
 from workers.health.asking import Answer, Asking, Question, ask_all
 from workers.operation import Operation, Progress, Report, Risk, verdict
-from workers.preflight import backups, kubernetes, programs, redis, roles
+from workers.preflight import alertmanager, backups, kubernetes, oncall, programs, redis, roles
 
 if TYPE_CHECKING:
     from workers.systems import Systems
@@ -25,6 +25,7 @@ QUESTIONS: tuple[Question, ...] = (
     backups.QUESTION,
     programs.QUESTION,
     mlflow.QUESTION,
+    oncall.QUESTION,
 )
 
 
@@ -46,13 +47,15 @@ class Preflight(Operation):
 
         asking = Asking(systems, DEADLINE_SECONDS)
         progress.step("Asking every system")
+        told_of_alerts = systems.settings.environment.alertmanager_url is not None
+        questions = (*QUESTIONS, alertmanager.QUESTION) if told_of_alerts else QUESTIONS
         answers: dict[str, tuple[Question, Answer]] = {}
         try:
-            for question, answer in ask_all(QUESTIONS, asking):
+            for question, answer in ask_all(questions, asking):
                 answers[question.name] = (question, answer)
-                progress.advance(len(answers), len(QUESTIONS), "systems")
+                progress.advance(len(answers), len(questions), "systems")
         finally:
             asking.close()
-        in_order = {question.name: answers[question.name] for question in QUESTIONS}
+        in_order = {question.name: answers[question.name] for question in questions}
         checks = tuple(question.check(answer, systems.settings) for question, answer in blame.settle(in_order))
         return Report(title=self.title, status=verdict(checks), summary=blame.summary(checks), checks=checks)
