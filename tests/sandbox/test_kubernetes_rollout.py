@@ -190,7 +190,7 @@ def asking(world, *, keep_alive):
         over.set()
         thread.join()
     assert not wrong
-    assert len(asked) > 5
+    assert len(asked) > 2
 
 
 def test_nothing_fails_during_a_restart(world):
