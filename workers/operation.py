@@ -187,7 +187,7 @@ _SHOWN_DIFFERENCES = 5
 
 
 def _arrow(change: Change | None) -> str:
-    return f"{change.before} → {change.after}" if change else "nothing"
+    return f"{change.before} → {change.after}" if change else "no change"
 
 
 class Check(_Data):

@@ -45,6 +45,7 @@ ARCHIVE_PROGRAM = """
 import json, sys, time
 from commands import grammar
 from workers import engine, settings
+from workers.operation import Unwatched
 from workers.systems import Systems
 
 systems = Systems(settings.load())

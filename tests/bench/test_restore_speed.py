@@ -41,6 +41,7 @@ from workers.restore.filling import compare, fill
 from workers.systems import Systems, preload
 from workers.systems.bulk import Bulk
 from workers.systems.server import Server
+from workers.operation import Unwatched
 
 preload()
 ready = Systems(settings.load())

@@ -543,7 +543,6 @@ def test_going_back_to_an_earlier_revision(people, asked, cluster):
 @pytest.mark.parametrize(
     ("text", "step", "left"),
     [
-        ("update slow", "Rolling out", "It had been carried out: mlflow runs ghcr.io/mlflow/mlflow:slow already"),
         ("resources --cpu 350m:", "Rolling the new resources out", "The container mlflow has these resources already"),
         ("update v9.9.9", "Rolling out", "It had been carried out: mlflow runs ghcr.io/mlflow/mlflow:v9.9.9 already"),
     ],
@@ -575,13 +574,38 @@ command.downgrade(_get_alembic_config(os.environ["DATABASE"].replace("%", "%%"))
 """
 
 
-def test_an_update_to_another_schema_upgrades_it_first(people, asked, cluster, sandbox):
-    before = image(cluster)
+@pytest.fixture
+def older_schema(sandbox):
+    """Puts the database's schema back by one revision: (the revision it has now, the newest one, the database)."""
     database = Database.connect(settings.load(sandbox.process_env))
     head = database.schema_revision()
     subprocess.run([sys.executable, "-c", ALEMBIC], env={**sandbox.process_env, "DATABASE": database.url}, check=True)
     older = database.schema_revision()
     assert older != head
+    return older, head, database
+
+
+def jobs(cluster):
+    listed = cluster.list(f"/apis/batch/v1/namespaces/{cluster.namespace}/jobs")
+    return [each["metadata"]["name"] for each in listed if "mlflow-" in each["metadata"]["name"]]
+
+
+def test_a_worker_killed_in_an_upgrade_of_the_schema_waits_for_it_and_says_so(
+    people, asked, cluster, sandbox, older_schema
+):
+    omar, before, (older, head, database) = people["omar"], image(cluster), older_schema
+    message = asked("update v3.18.0")
+    people["ada"].press(OPS_CHANNEL, message["ts"], "approve")
+    ends_with(omar, message, f"Upgrading the database's schema from {older} to {head}", 60)
+    known = sandbox.process("worker-ops")
+    sandbox.kill("worker-ops")
+    ends_with(omar, message, "It had begun: schema of the database", 100)
+    assert (database.schema_revision(), image(cluster), jobs(cluster)) == (head, before, [])
+    sandbox.wait_until_ready("worker-ops", other_than=known)
+
+
+def test_an_update_to_another_schema_upgrades_it_first(people, asked, cluster, older_schema):
+    before, (older, head, database) = image(cluster), older_schema
     omar = people["omar"]
     message = asked("update v3.18.0")
     said = words(message)
@@ -591,8 +615,7 @@ def test_an_update_to_another_schema_upgrades_it_first(people, asked, cluster, s
     people["ada"].press(OPS_CHANNEL, message["ts"], "approve")
     ends_with(omar, message, "Every pod of mlflow runs", 120)
     assert database.schema_revision() == head
-    jobs = cluster.list(f"/apis/batch/v1/namespaces/{cluster.namespace}/jobs")
-    assert [each["metadata"]["name"] for each in jobs if "mlflow-" in each["metadata"]["name"]] == []
+    assert jobs(cluster) == []
     back = asked(f"update {before}")
     people["ben"].press(OPS_CHANNEL, back["ts"], "approve")
     ends_with(omar, back, "Every pod of mlflow runs", 100)

@@ -10,7 +10,7 @@ from deploy.sandbox.slack.client import SlackPerson, words
 from deploy.sandbox.wiring import OPS_CHANNEL
 from workers import settings
 from workers.backup.backup import Backup
-from workers.deployment.rollout import Unwatched
+from workers.operation import Unwatched
 from workers.runs.finding import search
 from workers.systems import Systems
 

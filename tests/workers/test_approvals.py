@@ -10,9 +10,8 @@ import pytest
 from commands import grammar, policy
 from deploy.sandbox.slack.client import wait_for
 from workers import approvals, audit, counting, engine, lease, proposals, queues, render
-from workers.deployment.rollout import Unwatched
 from workers.locks import Held, Locks
-from workers.operation import Cancelled, Change, Operation, OperatorError, Plan, Report, Risk, Status
+from workers.operation import Cancelled, Change, Operation, OperatorError, Plan, Report, Risk, Status, Unwatched
 from workers.outbox import Outbox
 from workers.settings import Ops
 from workers.state import Phase, Records, Stage

@@ -123,6 +123,7 @@ import sys
 from tests.peak_memory import peak_memory
 from commands import grammar
 from workers import settings
+from workers.operation import Unwatched
 from workers.systems import Systems
 
 systems = Systems(settings.load())

@@ -61,19 +61,6 @@ class Unstoppable:
         """Hear nothing."""
 
 
-class Unwatched:
-    """For what is done while nobody watches: planning."""
-
-    def step(self, name: str) -> None:
-        """Say nothing."""
-
-    def advance(self, done: int, total: int, unit: str) -> None:
-        """Say nothing."""
-
-    def checkpoint(self) -> None:
-        """Hear nothing."""
-
-
 @dataclass(frozen=True)
 class Watched:
     """Which Deployment, by whose pods it is known, and how long it may take."""

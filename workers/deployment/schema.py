@@ -7,10 +7,12 @@ the image, so a Job of that image tells which revision it needs, and another one
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from workers.deployment.once import Ended, Once, run_once
+from workers.deployment.once import Ended, Once, run_once, sweep
+from workers.deployment.rollout import LOOK_SECONDS
 from workers.operation import OperatorError
 from workers.settings import SettingsError
 
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
 ASK_SECONDS: Final = 180.0
 UPGRADE_SECONDS: Final = 3600.0
+_UPGRADE_PURPOSE: Final = "db-upgrade"
 _MARK: Final = "mlflow-ops-schema"
 
 _ASK: Final = f"""
@@ -90,5 +93,22 @@ def upgrade(systems: Systems, progress: Progress, image: str, *, database: str =
     """
     variable = systems.settings.ops.kubernetes.backend_store_variable
     command = ("python", "-c", _UPGRADE, variable, *((database,) if database else ()))
-    once = Once(image, command, "db-upgrade", UPGRADE_SECONDS)
+    once = Once(image, command, _UPGRADE_PURPOSE, UPGRADE_SECONDS)
     return run_once(systems, progress, once)
+
+
+def require_no_upgrade(systems: Systems, *, patience_seconds: float = 0.0) -> None:
+    """Return once no upgrade runs in the cluster: its Job goes on where the worker that began it is gone.
+
+    Raises OperatorError where one still does after so many seconds.
+    """
+    ends = time.monotonic() + patience_seconds
+    while sweep(systems.cluster, _UPGRADE_PURPOSE):
+        if time.monotonic() >= ends:
+            namespace = systems.settings.ops.kubernetes.namespace
+            look = f"kubectl get jobs -n {namespace} -l mlflow-ops/purpose={_UPGRADE_PURPOSE}"
+            raise OperatorError(
+                "An upgrade of the database's schema runs in the cluster, as a Job.",
+                f"Ask again once it has ended: {look}",
+            )
+        time.sleep(LOOK_SECONDS)

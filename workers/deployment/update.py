@@ -14,9 +14,20 @@ from workers.backup.backup import LOCK, Backup
 from workers.deployment import permission, schema
 from workers.deployment.estimate import rollout_seconds
 from workers.deployment.rolling import patched, roll
-from workers.deployment.rollout import Unwatched, state_now
+from workers.deployment.rollout import state_now
 from workers.health.fields import Fields
-from workers.operation import AlreadySo, Change, Operation, OperatorError, Plan, Progress, Report, Risk, Status
+from workers.operation import (
+    AlreadySo,
+    Change,
+    Operation,
+    OperatorError,
+    Plan,
+    Progress,
+    Report,
+    Risk,
+    Status,
+    Unwatched,
+)
 from workers.settings import SettingsError
 from workers.systems.errors import GatewayError
 
@@ -24,6 +35,8 @@ if TYPE_CHECKING:
     from workers.deployment.schema import Schema
     from workers.systems import Systems
 
+UPGRADE_PATIENCE_SECONDS: Final = 120.0
+"""How long what a dead worker has begun may take before it is said that nobody knows how it ended."""
 _BACKUP: Final = "Back the database up"
 _TOO_NEW: Final = (
     " The database's schema stays {}: pods that run go on, and one of the version before that is started anew would "
@@ -58,6 +71,7 @@ class Update(Operation):
         if after == before:
             raise AlreadySo(f"{names.deployment} runs {before} already.", "Nothing is to be done.")
         permission.require_deployment(systems)
+        schema.require_no_upgrade(systems)
         fields = Fields(deployment, "Deployment")
         needs = schema.ask(systems, Unwatched(), after)
         return Plan(
@@ -126,7 +140,8 @@ class Update(Operation):
         )
 
     def aftermath(self, systems: Systems, planned: Plan) -> str:
-        """Which image is wanted, and how many pods run it."""
+        """Which image is wanted, how many pods run it, and which schema the database has."""
+        schema.require_no_upgrade(systems, patience_seconds=UPGRADE_PATIENCE_SECONDS)
         return f"{super().aftermath(systems, planned)} {state_now(systems)} To go back: /mlflow rollback."
 
     def _upgrade(self, systems: Systems, progress: Progress, image: str, needs: Schema) -> None:
