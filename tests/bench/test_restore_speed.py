@@ -32,6 +32,7 @@ pytestmark = [pytest.mark.bench, pytest.mark.timeout(900)]
 ROOT = Path(__file__).parents[2]
 MEGABYTES = int(os.environ.get("MLFLOW_OPS_BENCH_RESTORE_MEGABYTES", "200"))
 ARTIFACTS = 3000
+ROUNDS, TARGET = 5, 0.9
 DATABASE = """
 import json, sys, time
 from tests.peak_memory import peak_memory
@@ -99,8 +100,14 @@ def test_a_database_against_pg_restore_of_a_local_file(parts, say, tmp_path):  #
         done = subprocess.run([sys.executable, "-c", DATABASE], env=env, capture_output=True, text=True, check=True)
         return json.loads(done.stdout)
 
-    filled_in, took, size, peak = min(mine() for _ in range(2))
-    best = min(theirs() for _ in range(2))
+    # The best of as many rounds each, in turn: what a machine does beside it slows both. Two are enough if they tell.
+    ours_, theirs_ = [], []
+    for number in range(ROUNDS):
+        ours_.append(mine())
+        theirs_.append(theirs())
+        (filled_in, took, size, peak), best = min(ours_), min(theirs_)
+        if number and best / filled_in >= TARGET:
+            break
     say(f"\n| database of {size / 1e6:.0f} MB, restored | took | a second |\n| --- | --- | --- |")
     for name, seconds in (
         ("pg_restore -j2, a local file", best),
@@ -110,8 +117,7 @@ def test_a_database_against_pg_restore_of_a_local_file(parts, say, tmp_path):  #
         say(f"| {name} | {seconds:.1f} s | {size / seconds / 1e6:.0f} MB |")
     say(f"{best / filled_in:.2f} times as fast; with the comparison {best / took:.2f}; {took / size * 1e9:.0f} s a GB")
     say(f"peak memory {peak / 1e6:.0f} MB")
-    # The target is 0.9; what two runs of the same differ by is left to it.
-    assert best / filled_in >= 0.8
+    assert best / filled_in >= TARGET
     assert peak < 300e6
 
 
