@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 # Objects above this size are spilled to a temporary file by moto: memory does not grow with them.
 os.environ.setdefault("MOTO_S3_DEFAULT_KEY_BUFFER_SIZE", str(1024 * 1024))
+# Nobody asks from a browser; each answer would be looked at for it.
+os.environ.setdefault("MOTO_DISABLE_GLOBAL_CORS", "true")
 
 
 _OPEN_FILES = 65_536

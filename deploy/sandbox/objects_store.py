@@ -26,7 +26,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from moto.core.models import DEFAULT_ACCOUNT_ID
-from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+from moto.moto_server.werkzeug_app import create_backend_app
 from moto.s3.models import FakeDeleteMarker, FakeKey, s3_backends
 from moto.s3.utils import _VersionedKeyStore
 
@@ -99,7 +99,8 @@ class Store:
         self._keeper = threading.Thread(target=self._keep, name="catalogue")
         # The region decides the partition; S3's namespace is one per partition.
         self._backend = s3_backends[DEFAULT_ACCOUNT_ID]["aws"]
-        self._application = DomainDispatcherApplication(create_backend_app)
+        # Without moto's dispatcher, which finds out for each request, under a lock, which of its services is meant.
+        self._application = create_backend_app("s3")
 
     def open(self) -> None:
         """Read the catalogue, make the buckets that are missing, and begin to keep the catalogue."""
