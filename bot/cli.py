@@ -16,7 +16,7 @@ import click
 
 from workers import logging as logs
 from workers import settings
-from workers.operation import Cancelled, OperatorError, Status
+from workers.operation import Cancelled, OperatorError, Status, how_far
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -257,7 +257,7 @@ class _TerminalProgress:
         self._show(f"{name} …")
 
     def advance(self, done: int, total: int, unit: str) -> None:
-        self._show(f"{done:,} of {total:,} {unit}")
+        self._show(how_far(done, total, unit))
 
     def checkpoint(self) -> None:
         if self._stop and self._stop.is_set():

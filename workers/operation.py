@@ -277,10 +277,18 @@ class Progress(Protocol):
         """A new step begins; `name` says what is being done ("Asking eleven systems")."""
 
     def advance(self, done: int, total: int, unit: str) -> None:
-        """So much of the current step is done. Called as often as convenient; shown at a bearable rate."""
+        """So much of the current step is done, of `total` or, where that is 0, of nobody knows how much.
+
+        Called as often as convenient; shown at a bearable rate.
+        """
 
     def checkpoint(self) -> None:
         """A point at which stopping is safe. Raises Cancelled where a stop was asked for."""
+
+
+def how_far(done: int, total: int, unit: str) -> str:
+    """What `Progress.advance` was told, in words: 3 of 10 sets; 3 sets so far."""
+    return f"{done:,} of {total:,} {unit}" if total else f"{done:,} {unit} so far"
 
 
 class Unwatched:

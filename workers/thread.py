@@ -15,7 +15,7 @@ from redis.exceptions import RedisError
 
 from workers import buttons, render
 from workers.health.amounts import duration
-from workers.operation import Cancelled
+from workers.operation import Cancelled, how_far
 from workers.outbox import Outbox, draft
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ class SlackThread:
         """See Progress."""
         took = self._monotonic() - self._began
         share = min(1.0, done / total) if total > 0 else None
-        self._edit(f"{done:,} of {total:,} {unit}{_pace(done, total, unit, took)}", share)
+        self._edit(f"{how_far(done, total, unit)}{_pace(done, total, unit, took)}", share)
 
     def checkpoint(self) -> None:
         """See Progress; Redis is asked at most once in LOOK_SECONDS."""

@@ -3,9 +3,11 @@
 import gzip
 import hashlib
 import json
+import os
 import signal
 import subprocess
 import sys
+import time
 
 import boto3
 import psutil
@@ -13,6 +15,7 @@ import psycopg
 import pytest
 from redis import Redis
 
+from deploy.sandbox.slack.client import Sandbox as Slack
 from deploy.sandbox.slack.client import SlackPerson, words
 from deploy.sandbox.testing import wait_for
 from deploy.sandbox.wiring import OPS_CHANNEL
@@ -21,6 +24,7 @@ from workers.state import Phase, Records, connect
 from workers.systems.cluster import Cluster
 
 SECONDS = 60
+AWAY_SECONDS = float(os.environ.get("MLFLOW_OPS_AWAY_SECONDS", "12"))
 BUCKET = "mlflow-backups"
 DATABASES = ("MLFLOW_OPS_DATABASE_URL", "MLFLOW_OPS_DATABASE_ADMIN_URL")
 
@@ -105,6 +109,34 @@ def waiting_dump(sandbox):
     query = "SELECT 1 FROM pg_stat_activity WHERE application_name = 'pg_dump' AND wait_event_type = 'Lock'"
     with psycopg.connect(sandbox.env["MLFLOW_OPS_DATABASE_ADMIN_URL"], autocommit=True) as connection:
         return connection.execute(query).fetchone()
+
+
+@pytest.mark.timeout(180 + int(AWAY_SECONDS))
+def test_slack_is_away_from_the_middle_to_long_after_the_end_and_the_thread_tells_all_of_it_once(
+    said, people, sandbox, s3, locked_table
+):
+    before, omar = manifests(s3), people["omar"]
+    root, thread = said("omar", "backup", "Database mlflow: dumping")
+    wait_for(lambda: waiting_dump(sandbox), "pg_dump to wait for the table", 30)
+    slack = Slack(sandbox.slack_url)
+    slack.away(seconds=AWAY_SECONDS)
+    back = time.monotonic() + AWAY_SECONDS
+    time.sleep(AWAY_SECONDS / 4)
+    locked_table.rollback()
+    wait_for(lambda: len(manifests(s3)) > len(before), "the backup to end", 60)
+    assert slack.faults()["away"]
+    (made,) = set(manifests(s3)) - set(before)
+    short = made.rpartition("-")[2].split("/")[0]
+    time.sleep(max(0.0, back - time.monotonic()))
+    told = f"Backup {short}: database, artifacts, config"
+
+    def roots():
+        return [each["ts"] for each in omar.messages(OPS_CHANNEL) if told in words(each)]
+
+    omar.wait_for(roots, deadline=120)
+    omar.wait_for(lambda: "Next:" in thread() or None, deadline=60)
+    assert roots() == [root["ts"]]
+    assert thread().count("encrypted with key") == 1
 
 
 def test_a_killed_work_horse_leaves_no_set_and_the_next_run_cleans_up(said, people, sandbox, s3, locked_table):

@@ -36,6 +36,15 @@ def test_it_says_how_far_how_fast_and_how_long_yet(told):
     assert "left" not in outbox.texts[-1]
 
 
+def test_where_nobody_knows_of_how_much_it_says_so(told):
+    progress, clock, outbox = told
+    progress.step("Artifacts: copying what is new")
+    clock[0] += 10
+    progress.advance(1500, 0, "artifacts")
+    assert "1,500 artifacts so far · 150 artifacts/s" in outbox.texts[-1]
+    assert " of " not in outbox.texts[-1]
+
+
 @pytest.mark.parametrize(("resumes", "stops"), [(True, [False, True, True]), (False, [False, False, True])])
 def test_asked_to_end_what_resumes_stops_at_once_and_anything_else_after_its_grace(monkeypatch, resumes, stops):
     clock = [50.0]

@@ -155,7 +155,7 @@ def _stream(  # noqa: PLR0913, PLR0917 - from where, to where
 
     def moved(size: int) -> None:
         progress.checkpoint()
-        progress.advance(size // MIB, max(size, expected) // MIB, "MiB")
+        progress.advance(size // MIB, expected // MIB if expected >= size else 0, "MiB")
 
     with tempfile.TemporaryFile() as said, Streamed(bulk, *place) as upload:
         dumping = subprocess.Popen(

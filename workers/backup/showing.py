@@ -108,7 +108,7 @@ class BackupUsage(Operation):
                 seen += 1
                 if seen % 1000 == 0:
                     progress.checkpoint()
-                    progress.advance(seen, seen, "objects")
+                    progress.advance(seen, 0, "objects")
         total = sum(each for _, each in taken.values())
         rows = tuple((name, f"{taken[name][0]:,}", size(taken[name][1])) for name in sorted(taken))
         table = Table(columns=("what", "objects", "size"), rows=rows, numeric=("objects", "size"))

@@ -366,7 +366,8 @@ class Run:
     def _look(self) -> None:
         self.progress.checkpoint()
         done = self.seen - len(self.window)
-        self.progress.advance(done, max(self.seen, self.expected), "artifacts")
+        # The set before tells how many there will be about; more than that, or without one, nobody knows.
+        self.progress.advance(done, self.expected if self.expected >= self.seen else 0, "artifacts")
 
     def _leave(self) -> None:
         for item in self.window:
