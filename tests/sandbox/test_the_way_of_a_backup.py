@@ -137,6 +137,7 @@ def test_slack_is_away_from_the_middle_to_long_after_the_end_and_the_thread_tell
     omar.wait_for(lambda: "Next:" in thread() or None, deadline=60)
     assert roots() == [root["ts"]]
     assert thread().count("encrypted with key") == 1
+    slack.wait_until_connected(deadline=60)
 
 
 def test_a_killed_work_horse_leaves_no_set_and_the_next_run_cleans_up(said, people, sandbox, s3, locked_table):
