@@ -121,7 +121,7 @@ def test_slack_is_away_from_the_middle_to_long_after_the_end_and_the_thread_tell
     slack = Slack(sandbox.slack_url)
     slack.away(seconds=AWAY_SECONDS)
     back = time.monotonic() + AWAY_SECONDS
-    time.sleep(AWAY_SECONDS / 4)
+    time.sleep(min(AWAY_SECONDS / 4, 10))  # pg_dump does not wait for a table for ever
     locked_table.rollback()
     wait_for(lambda: len(manifests(s3)) > len(before), "the backup to end", 60)
     assert slack.faults()["away"]
