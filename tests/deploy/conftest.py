@@ -7,9 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.sandbox.kubernetes.cluster import Options
-from deploy.sandbox.kubernetes.testing import healthy_upstream, running_cluster
-from deploy.sandbox.kubernetes.wiring import wiring_from
+from deploy.sandbox.kubernetes.testing import cluster_alone
 
 ROOT = Path(__file__).parents[2]
 
@@ -32,23 +30,8 @@ def promtool(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory):
-    directory = tmp_path_factory.mktemp("cluster")
-    with healthy_upstream() as port:
-        (directory / "pid").write_text(str(os.getpid()))
-        (directory / "output").write_text("")
-        process = {"pid_file": str(directory / "pid"), "log": str(directory / "output"), "port": port}
-        wiring = wiring_from(
-            {
-                "mlflow": {**process, "version": "3.17.2", "upstream": f"http://127.0.0.1:{port}"},
-                "postgres": process,
-                "minio": process,
-                "service_ports": {"mlflow": 0},
-                "secrets": {},
-                "config": {},
-            }
-        )
-        with running_cluster(Options(directory / "data", wiring)) as running:
-            yield running
+    with cluster_alone(tmp_path_factory.mktemp("cluster"), secrets={}, config={}) as running:
+        yield running
 
 
 @pytest.fixture(scope="module")

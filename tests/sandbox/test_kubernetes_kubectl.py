@@ -6,33 +6,18 @@ import subprocess
 
 import pytest
 
-from deploy.sandbox.kubernetes.cluster import Options
-from deploy.sandbox.kubernetes.testing import healthy_upstream, running_cluster, until
-from deploy.sandbox.kubernetes.wiring import wiring_from
+from deploy.sandbox.kubernetes.testing import cluster_alone, until
 
 pytestmark = pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not on PATH")
 
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory):
-    directory = tmp_path_factory.mktemp("cluster")
-    with healthy_upstream() as port:
-        (directory / "pid").write_text(str(os.getpid()))
-        (directory / "output").write_text("starting\nready\n")
-        process = {"pid_file": str(directory / "pid"), "log": str(directory / "output"), "port": port}
-        wiring = wiring_from(
-            {
-                "mlflow": {**process, "version": "3.17.2", "upstream": f"http://127.0.0.1:{port}"},
-                "postgres": process,
-                "minio": process,
-                "service_ports": {"mlflow": 0},
-                "secrets": {"mlflow-backend-secret": {"PASSWORD": "example"}},
-                "config": {"gunicorn_workers": "4"},
-            }
-        )
-        with running_cluster(Options(directory / "data", wiring)) as running:
-            until(lambda: "2/2" in kubectl(running, "get", "deployment", "mlflow"))
-            yield running
+    secrets = {"mlflow-backend-secret": {"PASSWORD": "example"}}
+    folder = tmp_path_factory.mktemp("cluster")
+    with cluster_alone(folder, secrets=secrets, config={"gunicorn_workers": "4"}) as running:
+        until(lambda: "2/2" in kubectl(running, "get", "deployment", "mlflow"))
+        yield running
 
 
 def kubectl(cluster, *arguments, kubeconfig="kubeconfig", expected=0):

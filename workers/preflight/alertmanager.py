@@ -20,7 +20,7 @@ def ask(asking: Asking) -> Answer:
         firing = asking.systems.alertmanager.alerts()
     except Unreachable as error:
         return Answer(Status.WARN, f"{error} Until then nothing can be silenced.", unreachable=True)
-    return Answer(Status.OK, "Alertmanager answers, and lets us read.", count(len(firing), "alert"), own_fault=True)
+    return Answer(Status.OK, "Alertmanager answers, and lets us read.", count(len(firing), "alert"))
 
 
 def _look(settings: Settings) -> str:  # noqa: ARG001 - nothing in it is configured

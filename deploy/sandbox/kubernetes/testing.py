@@ -9,6 +9,7 @@ It runs in a thread with its own event loop, on free ports, and at a quick pace:
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 import time
 from collections.abc import Callable, Coroutine, Iterator
@@ -19,7 +20,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from deploy.sandbox.kubernetes.cluster import Cluster, Options
+from deploy.sandbox.kubernetes.objects import Object
 from deploy.sandbox.kubernetes.pace import Pace
+from deploy.sandbox.kubernetes.wiring import wiring_from
 
 QUICK = Pace(
     probe_period=0.05, start=0.0, pull=0.05, crash_after=0.05, back_off=0.2, drain=0.3, job_back_off=0.1, resync=0.1
@@ -101,6 +104,30 @@ def healthy_upstream() -> Iterator[int]:
     finally:
         server.shutdown()
         server.server_close()
+
+
+@contextmanager
+def cluster_alone(folder: Path, *, secrets: Object, config: Object) -> Iterator[EmbeddedCluster]:
+    """Run a cluster of which all that is real is its API: MLflow, PostgreSQL and MinIO are one healthy upstream.
+
+    folder: an empty one. secrets, config: what `wiring` takes for the Secrets and the ConfigMap.
+    """
+    with healthy_upstream() as port:
+        (folder / "pid").write_text(str(os.getpid()))
+        (folder / "output").write_text("starting\nready\n")
+        process = {"pid_file": str(folder / "pid"), "log": str(folder / "output"), "port": port}
+        wiring = wiring_from(
+            {
+                "mlflow": {**process, "version": "3.17.2", "upstream": f"http://127.0.0.1:{port}"},
+                "postgres": process,
+                "minio": process,
+                "service_ports": {"mlflow": 0},
+                "secrets": secrets,
+                "config": config,
+            }
+        )
+        with running_cluster(Options(folder / "data", wiring)) as running:
+            yield running
 
 
 async def _start(options: Options) -> Cluster:
