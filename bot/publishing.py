@@ -176,7 +176,7 @@ class Publisher:
         soon = shown.at + BETWEEN_SECONDS - self._clock()
         if soon > 0:
             return soon
-        wait = self._outbox.allowance([_LIMIT])
+        wait = self._outbox.allowance(_LIMIT)
         if wait:
             self._pause_until = self._clock() + wait
             return wait

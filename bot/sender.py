@@ -121,9 +121,7 @@ class Sender:
         self._outbox.done(entry)
 
     def _handle(self, entry: Entry, record: Record) -> None:
-        wait = self._outbox.allowance(self._limits(entry, record))
-        if wait:
-            self._outbox.later(entry, wait)
+        if not self._outbox.admitted(entry, *self._limits(entry, record)):
             return
         if not self._outbox.tried(entry, min(entry.tried + 1, 99)):
             self._outbox.later(entry, 0)

@@ -1,13 +1,18 @@
 """What is to be said in Slack, kept in Redis until Slack has it.
 
     mlflow-ops:outbox:thread:<record id>   list: the messages of one command, oldest first
-    mlflow-ops:outbox:due                  sorted set: record id → when its first message may be tried, epoch seconds
-    mlflow-ops:outbox:pace:<what>          how far the allowance of one of Slack's limits is used up
+    mlflow-ops:outbox:due                  sorted set: record id → when its first message may be tried, epoch seconds;
+                                           infinity while it stands in a line
+    mlflow-ops:outbox:pace:<limit>         how far the allowance of one of Slack's limits is used up
+    mlflow-ops:outbox:line:<limit>         sorted set: the threads that wait for this allowance, oldest words first
+    mlflow-ops:outbox:lines                sorted set: limit → when the first of its line may be tried, epoch seconds
     mlflow-ops:outbox:wake                 a token while there is something new
 
 Only the first message of a thread is ever tried, so a thread is told in order, whatever Slack answers. An edit that
 nobody has tried yet is replaced by a newer one: progress never piles up. Whoever takes a thread holds it for
 `LEASE_SECONDS`; where he dies, another goes on and finds by the mark `tried` that Slack may have the message already.
+Where a limit is used up, threads stand in its line and only the first is tried: however many wait, each second has the
+same work.
 Pushing is a function in Lua (`PUSH`), so that a record's change and the words about it are written together.
 """
 
@@ -28,6 +33,8 @@ if TYPE_CHECKING:
 
 PREFIX: Final = "mlflow-ops:"
 LEASE_SECONDS: Final = 60.0
+TURN_SECONDS: Final = 1.0
+"""How long a line waits for the thread whose turn it is, should that have nothing to ask for."""
 KEEP_SECONDS: Final = 30 * 24 * 3600
 
 Kind = Literal["root", "edit", "reply", "broadcast", "file", "picture", "direct", "pin", "unpin"]
@@ -68,15 +75,21 @@ for i = 3, #ARGV, 2 do push(ARGV[1], ARGV[i], ARGV[i + 1], ARGV[2]) end
 )
 
 _TAKE = """
-local due, now = KEYS[1], tonumber(ARGV[1])
-local first = redis.call('ZRANGE', due, 0, 0, 'WITHSCORES')
-if #first == 0 then return {} end
-local id, at = first[1], tonumber(first[2])
-if at > now then return {first[2]} end
-local raw = redis.call('LINDEX', ARGV[3] .. id, 0)
-if not raw then redis.call('ZREM', due, id) return {ARGV[1]} end
-redis.call('ZADD', due, now + tonumber(ARGV[2]), id)
-return {ARGV[1], id, raw}
+local box, now = ARGV[1], tonumber(ARGV[2])
+local due, lines = box .. 'due', box .. 'lines'
+local open, first = redis.call('ZRANGE', lines, 0, 0, 'WITHSCORES'), redis.call('ZRANGE', due, 0, 0, 'WITHSCORES')
+local turn, id = open[1] or '', first[1]
+if turn ~= '' and tonumber(open[2]) <= now then
+  id = redis.call('ZPOPMIN', box .. 'line:' .. turn)[1]
+  if redis.call('EXISTS', box .. 'line:' .. turn) == 0 then redis.call('ZREM', lines, turn)
+  else redis.call('ZADD', lines, now + tonumber(ARGV[4]), turn) end
+elseif id and tonumber(first[2]) <= now then turn = ''
+elseif id then return {tostring(math.min(tonumber(first[2]), tonumber(open[2] or first[2])))}
+else return {} end
+local raw = redis.call('LINDEX', box .. 'thread:' .. id, 0)
+if not raw then redis.call('ZREM', due, id) return {ARGV[2]} end
+redis.call('ZADD', due, now + tonumber(ARGV[3]), id)
+return {ARGV[2], id, raw, turn}
 """
 
 _MARK = """
@@ -95,17 +108,28 @@ else redis.call('ZADD', KEYS[2], ARGV[3], ARGV[2]) end
 """
 
 _PACE = """
-local now, wait = tonumber(ARGV[1]), 0
-for i = 1, #KEYS do
-  local every, burst = tonumber(ARGV[2 * i]), tonumber(ARGV[2 * i + 1])
-  local used = math.max(tonumber(redis.call('GET', KEYS[i]) or '0'), now)
-  wait = math.max(wait, used - now - every * (burst - 1))
+local box, now, id, number, turn = ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[4], ARGV[5]
+local wait, before = 0, nil
+for i = 6, #ARGV, 3 do
+  local limit, every, burst = ARGV[i], tonumber(ARGV[i + 1]), tonumber(ARGV[i + 2])
+  local used = math.max(tonumber(redis.call('GET', box .. 'pace:' .. limit) or '0'), now)
+  local opens = math.max(0, used - now - every * (burst - 1))
+  local stands = id ~= '' and limit ~= turn and redis.call('EXISTS', box .. 'line:' .. limit) == 1
+  if opens > wait or (stands and not before) then wait, before = opens, limit end
 end
-if wait > 0 then return tostring(wait) end
-for i = 1, #KEYS do
-  local every = tonumber(ARGV[2 * i])
-  local used = math.max(tonumber(redis.call('GET', KEYS[i]) or '0'), now)
-  redis.call('SET', KEYS[i], tostring(used + every), 'EX', 3600)
+if before and id ~= '' then
+  redis.call('ZADD', box .. 'line:' .. before, 'NX', number, id)
+  redis.call('ZADD', box .. 'lines', now + wait, before)
+  redis.call('ZADD', box .. 'due', 'inf', id)
+end
+if before then return tostring(math.max(wait, 0.001)) end
+for i = 6, #ARGV, 3 do
+  local limit, every, burst = ARGV[i], tonumber(ARGV[i + 1]), tonumber(ARGV[i + 2])
+  local used = math.max(tonumber(redis.call('GET', box .. 'pace:' .. limit) or '0'), now) + every
+  redis.call('SET', box .. 'pace:' .. limit, tostring(used), 'EX', 3600)
+  if redis.call('EXISTS', box .. 'line:' .. limit) == 1 then
+    redis.call('ZADD', box .. 'lines', math.max(now, used - every * (burst - 1)), limit)
+  end
 end
 return '0'
 """
@@ -122,7 +146,9 @@ class Limit:
 
 @dataclass(frozen=True)
 class Entry:
-    """The first message of a thread. `tried`: how often Slack was asked to take it without a clear answer."""
+    """The first message of a thread. `tried`: how often Slack was asked to take it without a clear answer; `turn`:
+    the limit in whose line it was the first.
+    """
 
     record_id: str
     number: int
@@ -133,6 +159,7 @@ class Entry:
     filename: str = ""
     content: str = ""
     alt: str = ""
+    turn: str = ""
 
 
 def draft(kind: Kind, message: Message) -> tuple[Kind, str]:
@@ -165,14 +192,12 @@ class Outbox:
 
     def take(self) -> tuple[Entry | None, float]:
         """The first message of a thread that is due, held for LEASE_SECONDS; else None, and seconds until one is."""
-        answer: list[bytes] = self._take(
-            keys=[_OUTBOX + "due"], args=[self._clock(), LEASE_SECONDS, _OUTBOX + "thread:"]
-        )
+        answer: list[bytes] = self._take(args=[_OUTBOX, self._clock(), LEASE_SECONDS, TURN_SECONDS])
         if not answer:
             return None, float("inf")
         if len(answer) == 1:
             return None, max(0.001, float(answer[0]) - self._clock())
-        return _entry(answer[1].decode(), answer[2].decode()), 0.0
+        return _entry(*(part.decode() for part in answer[1:])), 0.0
 
     def tried(self, entry: Entry, times: int) -> bool:
         """Note how often it was tried without a clear answer: to be called before Slack is.
@@ -190,15 +215,24 @@ class Outbox:
         """Try its thread again after so long."""
         self._redis.zadd(_OUTBOX + "due", {entry.record_id: self._clock() + seconds}, xx=True)
 
-    def allowance(self, limits: Sequence[Limit]) -> float:
+    def allowance(self, *limits: Limit) -> float:
         """0 where a call may be made now, which is then counted under each limit; else the seconds to wait."""
-        figures = [figure for limit in limits for figure in (limit.every, limit.burst)]
-        return float(self._pace(keys=[_pace(limit.name) for limit in limits], args=[self._clock(), *figures]))
+        return self._paced(("", 0, ""), limits)
+
+    def admitted(self, entry: Entry, *limits: Limit) -> bool:
+        """Whether it may be sent now, which is then counted under each limit; else its thread stands in the line of
+        the limit that lasts longest, and whoever holds it lets go.
+        """
+        return self._paced((entry.record_id, entry.number, entry.turn), limits) == 0
+
+    def _paced(self, whose: tuple[str, int, str], limits: Sequence[Limit]) -> float:
+        figures = [figure for limit in limits for figure in (limit.name, limit.every, limit.burst)]
+        return float(self._pace(args=[_OUTBOX, self._clock(), *whose, *figures]))
 
     def used_up(self, limit: Limit, seconds: float) -> None:
         """Slack says that a limit is reached: nobody calls for so long."""
         until = self._clock() + seconds + limit.every * (limit.burst - 1)
-        self._redis.set(_pace(limit.name), str(until), ex=3600)
+        self._redis.set(f"{_OUTBOX}pace:{limit.name}", str(until), ex=3600)
 
     def note(self, entry: Entry, value: str) -> None:
         """Keep something about a message that is being delivered (a reserved file's id)."""
@@ -218,14 +252,10 @@ class Outbox:
         return int(self._redis.zcard(_OUTBOX + "due"))
 
 
-def _entry(record_id: str, raw: str) -> Entry:
+def _entry(record_id: str, raw: str, turn: str) -> Entry:
     kind, tried, number, body = raw.split(":", 3)
-    return Entry(record_id=record_id, number=int(number), kind=kind, tried=int(tried), **json.loads(body))  # type: ignore[arg-type]
+    return Entry(record_id, int(number), kind, int(tried), turn=turn, **json.loads(body))  # type: ignore[arg-type]
 
 
 def _thread(record_id: str) -> str:
     return f"{_OUTBOX}thread:{record_id}"
-
-
-def _pace(name: str) -> str:
-    return f"{_OUTBOX}pace:{name}"

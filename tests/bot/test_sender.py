@@ -116,6 +116,35 @@ def test_progress_of_one_thread_is_shown_once_a_second(sender, redis, record, ou
     assert 8 <= took <= 12
 
 
+def test_a_hundred_commands_of_one_channel_are_told_first_come_first_and_one_is_looked_at_at_a_time(
+    sender, slack, redis, clock
+):
+    asked = [f"health {number}" for number in range(100)]
+
+    def ask(said):
+        record = Record(operation="health", arguments={}, words=said, requester="U0VERA", channel=OPS)
+        Records(redis).accept(record, record.id, text(said))
+        clock.now += 0.001
+
+    def steps(seconds):
+        taken, until = 0, clock.now + seconds
+        while clock.now < until:
+            clock.now += min(sender.step(), until - clock.now)
+            taken += 1
+        return taken
+
+    for each in asked:
+        ask(each)
+    first_steps = steps(10)
+    ask("health later")
+    later_steps = steps(10)
+    said = [message["text"] for message in slack.person("vera").messages(OPS)]
+    assert 20 <= len(said) <= 25
+    assert said == asked[: len(said)]
+    assert first_steps < len(asked) + 40
+    assert later_steps < 40
+
+
 @pytest.mark.parametrize("fault", ["reset_before", "reset_after", "error"])
 def test_a_message_without_a_clear_answer_is_there_once(sender, slack, redis, record, outbox, clock, fault):
     drain(sender, clock)

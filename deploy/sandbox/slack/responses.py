@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import TYPE_CHECKING
 
 from . import content, messages
@@ -34,7 +35,7 @@ class Origin:
 
 
 class ResponseUrls:
-    """The response URLs that were handed out, by the secret part of their path."""
+    """The response URLs that were handed out, by the secret part of their path, oldest first."""
 
     def __init__(self, clock: Callable[[], float], lifetime: float) -> None:
         """Let each live for `lifetime` seconds."""
@@ -45,7 +46,7 @@ class ResponseUrls:
     def make(self, origin: Origin) -> str:
         """Return the secret part of the path of a new response URL."""
         now = self._clock()
-        for key in [k for k, o in self._made.items() if now - o.made > 2 * self._lifetime]:
+        for key in list(takewhile(lambda k: now - self._made[k].made > 2 * self._lifetime, self._made)):
             del self._made[key]
         origin.made = now
         key = f"{secrets.randbelow(10**13)}/{secrets.token_urlsafe(18)}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import TYPE_CHECKING
 
 from .errors import SlackError
@@ -20,7 +21,7 @@ class _Trigger:
 
 
 class Triggers:
-    """The trigger ids that were handed out."""
+    """The trigger ids that were handed out, oldest first."""
 
     def __init__(self, clock: Callable[[], float], lifetime: float) -> None:
         """Let each trigger live for `lifetime` seconds."""
@@ -31,7 +32,7 @@ class Triggers:
     def make(self, user: str) -> str:
         """Return a trigger id for something that `user` did just now."""
         now = self._clock()
-        for key in [k for k, t in self._made.items() if now - t.made > 60 * self._lifetime]:
+        for key in list(takewhile(lambda k: now - self._made[k].made > 60 * self._lifetime, self._made)):
             del self._made[key]
         key = f"{int(now * 1000)}.{secrets.randbelow(10**10)}.{secrets.token_hex(16)}"
         self._made[key] = _Trigger(user, now)
