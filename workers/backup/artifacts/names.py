@@ -7,8 +7,9 @@ listing of the bucket, the listing of the kept bytes and the listing of any set 
 none in memory. Two things make that true:
 
 - "!" sorts before everything that is left in a key: what sorts before "-" is written as "(" and two digits.
-- A key near S3's limit of 1,024 bytes (or with a name near a file system's 255) is cut; artifacts that are cut to
-  the same folder are told apart by their digits, and form one group in the walk.
+- A key near S3's limit of 1,024 bytes (or with a name near a file system's 255) is cut where the next letter might not
+  fit, whatever letter it is: a cut that looked at it would put a short letter behind and a long one before. Artifacts
+  that are cut to the same folder are told apart by their digits, and form one group in the walk.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ FOLDER_AT_MOST: Final = 900
 """Bytes of the folder's name; with prefix and digits it stays below S3's 1,024 (S3 user guide, object keys)."""
 NAME_AT_MOST: Final = 250
 """Bytes between two slashes: stores that keep objects as files allow 255."""
+_LETTER: Final = 4
+"""Bytes of the longest letter as it is written: UTF-8's four, or "(" and two digits (RFC 3629, section 3)."""
 _OURS: Final = re.compile(r"objects/.*!/[0-9a-f]{32}", re.DOTALL)
 _LOW: Final = re.compile(r"[\x00-,]")
 
@@ -41,9 +44,7 @@ def kept(listed: Listed, set_name: str) -> str:
 def folder(key: str) -> str:
     """The part that sorts as the key does: of two keys the lower has the lower folder, or the same."""
     written = _LOW.sub(lambda found: f"({ord(found[0]):02x}", key)
-    if len(written.encode()) <= NAME_AT_MOST:
-        return written
-    return _cut(written)
+    return written if len(written.encode()) <= NAME_AT_MOST - _LETTER else _cut(written)
 
 
 def group(kept_key: str) -> str:
@@ -58,14 +59,12 @@ def groups(listed: Iterable[Listed]) -> Iterator[tuple[str, Iterator[Listed]]]:
 
 
 def _cut(written: str) -> str:
-    """The longest beginning that keeps both limits; it depends on nothing behind it, so the order stays."""
+    """Its beginning up to where another letter might break a limit; what follows has no say, so the order stays."""
     whole, name, at = 0, 0, 0
-    while at < len(written):
+    while at < len(written) and whole + _LETTER <= FOLDER_AT_MOST and name + _LETTER <= NAME_AT_MOST:
         unit = written[at : at + (3 if written[at] == "(" else 1)]
         length = len(unit.encode())
         whole += length
         name = 0 if unit == "/" else name + length
-        if whole > FOLDER_AT_MOST or name > NAME_AT_MOST:
-            break
         at += len(unit)
     return written[:at]

@@ -15,6 +15,10 @@ KEYS = st.one_of(
         lambda t: (t[0] + "x" * t[1] + t[2])[:1000]
     ),
     st.tuples(st.integers(70, 90), st.text(LETTERS, max_size=4)).map(lambda t: "模" * t[0] + t[1]),
+    st.tuples(st.integers(244, 252), st.text(LETTERS, max_size=4)).map(lambda t: "x" * t[0] + t[1]),
+    st.tuples(st.integers(88, 100), st.text(LETTERS, max_size=4)).map(
+        lambda t: ("y" * 200 + "/") * 4 + "z" * t[0] + t[1]
+    ),
 ).filter(lambda key: len(key.encode()) <= 1024)
 
 
@@ -22,6 +26,9 @@ KEYS = st.one_of(
 @example("a", "a!")
 @example("a/b", "a b")
 @example("a" * 249 + "+", "a" * 249 + "-")
+@example("模" * 83 + "0", "模" * 84)
+@example("a" * 250 + "/b", "a" * 251)
+@example(("a" * 200 + "/") * 4 + "a" * 96 + "0", ("a" * 200 + "/") * 4 + "a" * 96 + "模")
 def test_folders_keep_the_order_of_keys(one, other):
     low, high = sorted((one, other))
     assert names.folder(low) + names.END <= names.folder(high) + names.END
