@@ -15,7 +15,7 @@ from urllib.parse import urlencode, urlsplit
 Json = dict[str, Any]
 T = TypeVar("T")
 
-POLL = 0.02
+POLL, LONGEST_POLL = 0.02, 0.1
 TIMEOUT = 30.0
 
 
@@ -100,14 +100,15 @@ class Sandbox:
 
 def wait_for(predicate: Callable[[], T | None], deadline: float = 10.0) -> T:
     """Poll until `predicate` returns something true, and return that; TimeoutError after `deadline` s."""
-    end = time.monotonic() + deadline
+    end, pause = time.monotonic() + deadline, POLL
     while True:
         if found := predicate():
             return found
         if time.monotonic() > end:
             msg = f"nothing after {deadline} s"
             raise TimeoutError(msg)
-        time.sleep(POLL)
+        time.sleep(pause)
+        pause = min(pause * 1.5, LONGEST_POLL)
 
 
 def _request(base_url: str, verb: str, path: str, body: Mapping[str, object] | None) -> Json:
