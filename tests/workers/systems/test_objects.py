@@ -1,6 +1,7 @@
 """The object store's gateway against moto's S3 server, and what it says when there is none."""
 
 import time
+import urllib.request
 
 import pytest
 from moto.server import ThreadedMotoServer
@@ -22,6 +23,8 @@ def store():
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     _, port = server.get_host_and_port()
+    # Its first answer, for which it reads all of its S3, takes longer than these tests wait.
+    urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=60).close()
     yield f"http://127.0.0.1:{port}"
     server.stop()
 
