@@ -29,10 +29,6 @@ from workers.state import connect
 ROLES = sorted((Path(__file__).parents[1] / "deploy" / "kubernetes").glob("*/*role.yaml"))
 
 
-def pytest_addoption(parser):
-    parser.addoption("--strict-roles", action="store_true", help="fail where Roles and what a whole run used differ")
-
-
 def pytest_configure(config):
     """Every API server of this run, in whatever process, notes which permissions the product uses."""
     if not hasattr(config, "workerinput"):
@@ -43,7 +39,7 @@ def pytest_configure(config):
 def pytest_sessionfinish(session):
     """After all the tests together: the Roles grant what was used, and nothing else. A part of them does not tell.
 
-    It is said after every whole run; with --strict-roles the run fails. (tests/workers/test_role.py always does.)
+    A whole run in which nothing was skipped fails where they differ. (tests/workers/test_role.py always does.)
     """
     config = session.config
     if hasattr(config, "workerinput"):
@@ -51,15 +47,14 @@ def pytest_sessionfinish(session):
     folder = Path(os.environ.pop(least_privilege.FOLDER))
     found = least_privilege.differences(least_privilege.granted(ROLES), least_privilege.used(folder))
     shutil.rmtree(folder, ignore_errors=True)
-    chosen = config.option
-    part = chosen.keyword or chosen.ignore or chosen.ignore_glob or chosen.deselect
+    chosen, reporter = config.option, config.pluginmanager.get_plugin("terminalreporter")
+    part = chosen.keyword or chosen.ignore or chosen.ignore_glob or chosen.deselect or reporter.stats.get("skipped")
     whole = config.args_source is config.ArgsSource.TESTPATHS and not part
     if whole and chosen.markexpr in {"", "not bench"} and session.exitstatus == pytest.ExitCode.OK:
-        reporter = config.pluginmanager.get_plugin("terminalreporter")
         reporter.write_line("")
         for sentence in found or ["The Roles grant exactly what these tests used."]:
             reporter.write_line(sentence, red=bool(found), green=not found)
-        if found and chosen.strict_roles:
+        if found:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 

@@ -86,8 +86,8 @@ if turn ~= '' and tonumber(open[2]) <= now then
 elseif id and tonumber(first[2]) <= now then turn = ''
 elseif id then return {tostring(math.min(tonumber(first[2]), tonumber(open[2] or first[2])))}
 else return {} end
-local raw = redis.call('LINDEX', box .. 'thread:' .. id, 0)
-if not raw then redis.call('ZREM', due, id) return {ARGV[2]} end
+local raw = id and redis.call('LINDEX', box .. 'thread:' .. id, 0)
+if not raw then redis.call('ZREM', due, id or '') return {ARGV[2]} end
 redis.call('ZADD', due, now + tonumber(ARGV[3]), id)
 return {ARGV[2], id, raw, turn}
 """

@@ -1,7 +1,8 @@
-"""A real browser for the page."""
+"""A real browser for the page, and a table that a backup has to wait for."""
 
 import shutil
 
+import psycopg
 import pytest
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -40,3 +41,11 @@ def open_page(browser):
     for page in opened:
         page.close()
     assert not wrong
+
+
+@pytest.fixture
+def locked_table(sandbox):
+    """A table that pg_dump has to wait for; gone with the test, or when told."""
+    with psycopg.connect(sandbox.env["MLFLOW_OPS_DATABASE_URL"]) as connection:
+        connection.execute("LOCK TABLE registered_model_aliases IN ACCESS EXCLUSIVE MODE")
+        yield connection

@@ -97,14 +97,6 @@ def test_a_viewer_may_not_make_one_but_may_see_what_it_would_do(said, people):
     said("vera", "backup --dry-run", "Nothing was changed")
 
 
-@pytest.fixture
-def locked_table(sandbox):
-    """A table that pg_dump has to wait for; gone with the test, or when told."""
-    with psycopg.connect(sandbox.env["MLFLOW_OPS_DATABASE_URL"]) as connection:
-        connection.execute("LOCK TABLE registered_model_aliases IN ACCESS EXCLUSIVE MODE")
-        yield connection
-
-
 def waiting_dump(sandbox):
     query = "SELECT 1 FROM pg_stat_activity WHERE application_name = 'pg_dump' AND wait_event_type = 'Lock'"
     with psycopg.connect(sandbox.env["MLFLOW_OPS_DATABASE_ADMIN_URL"], autocommit=True) as connection:
