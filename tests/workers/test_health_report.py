@@ -425,6 +425,15 @@ def test_no_good_backup_is_a_warning(sets):
     assert (answer.status, answer.figure) == (Status.WARN, "none yet")
 
 
+def test_a_set_without_a_manifest_may_be_one_in_the_making_and_its_age_is_told():
+    found, _ = found_in(**{a_set(NOW - timedelta(seconds=15)): None, a_set(NOW - timedelta(days=3)): b"[]"})
+    assert found.passed_over[0] == f"{a_set(NOW - timedelta(seconds=15))}, begun 15 s ago, has no manifest"
+    sentence = backup.judge(found, TOLD, NOW).sentence
+    assert sentence.endswith("yet; 2 sets without a good manifest, the last begun 15 s ago.")
+    foreign, _ = found_in(**{"sets/zzz/": None})
+    assert foreign.passed_over == ("sets/zzz/, of a name that is not ours, has no manifest",)
+
+
 @pytest.mark.parametrize(
     ("seconds", "words"),
     [(0, "0 s"), (119, "119 s"), (120, "2 min"), (3600, "1 h"), (3660, "1 h 1 min"), (90000, "1 d 1 h"), (-5, "0 s")],

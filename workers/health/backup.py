@@ -63,8 +63,11 @@ def judge(found: Found, settings: Settings, now: datetime, drill: Drilled | None
     facts.append(("last drill", _drill(drill, now)))
     details = (Facts(items=tuple(facts)),)
     if found.finished_at is None:
-        unfinished = f"; {count(len(found.passed_over), 'set')} without a manifest" if found.passed_over else ""
-        return Answer(Status.WARN, f"There is no backup in {bucket} yet{unfinished}.", "none yet", details)
+        sets = ""
+        if found.passed_over:
+            many = count(len(found.passed_over), "set")
+            sets = f"; {many} without a good manifest, the last{_begun(found.passed_over[0], now)}"
+        return Answer(Status.WARN, f"There is no backup in {bucket} yet{sets}.", "none yet", details)
     age = max(0.0, (now - found.finished_at).total_seconds())
     allowed = settings.ops.health.thresholds.backup_age_fail_seconds
     status, sentence = Status.OK, f"The last good backup is {duration(age)} old."
@@ -90,6 +93,15 @@ def _drill(drill: Drilled | None, now: datetime) -> str:
     return f"{drill.set_id}, {ago} ago, {how}"
 
 
+def _begun(set_name: str, now: datetime) -> str:
+    """When it was begun, as its name tells: a set in the making has no manifest either."""
+    try:
+        began = datetime.strptime(set_name.removeprefix(SETS)[:16], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+    except ValueError:
+        return " of a name that is not ours"
+    return f" begun {duration((now - began).total_seconds())} ago"
+
+
 def newest(objects: Objects, bucket: str, now: datetime) -> Found:
     """The newest set whose manifest can be read. Raises ObjectsError."""
     passed_over: list[str] = []
@@ -101,7 +113,7 @@ def newest(objects: Objects, bucket: str, now: datetime) -> Found:
                 return Found(name, moment, tuple(passed_over), amounts(content))
             passed_over.append(f"{name} has no {' and no '.join(lacks)}")
         except ObjectMissing:
-            passed_over.append(f"{name} has no manifest")
+            passed_over.append(f"{name},{_begun(name, now)}, has no manifest")
         except Nonsense:
             passed_over.append(f"{name} has a manifest that cannot be read")
         if len(passed_over) >= MOST_TRIED:
