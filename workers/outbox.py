@@ -217,15 +217,16 @@ class Outbox:
 
     def allowance(self, *limits: Limit) -> float:
         """0 where a call may be made now, which is then counted under each limit; else the seconds to wait."""
-        return self._paced(("", 0, ""), limits)
+        return self._paced(None, limits)
 
     def admitted(self, entry: Entry, *limits: Limit) -> bool:
         """Whether it may be sent now, which is then counted under each limit; else its thread stands in the line of
         the limit that lasts longest, and whoever holds it lets go.
         """
-        return self._paced((entry.record_id, entry.number, entry.turn), limits) == 0
+        return self._paced(entry, limits) == 0
 
-    def _paced(self, whose: tuple[str, int, str], limits: Sequence[Limit]) -> float:
+    def _paced(self, entry: Entry | None, limits: Sequence[Limit]) -> float:
+        whose = (entry.record_id, entry.number, entry.turn) if entry else ("", 0, "")
         figures = [figure for limit in limits for figure in (limit.name, limit.every, limit.burst)]
         return float(self._pace(args=[_OUTBOX, self._clock(), *whose, *figures]))
 

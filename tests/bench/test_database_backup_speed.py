@@ -93,7 +93,7 @@ def theirs(parts, url, *options):
 
 @pytest.mark.skipif(shutil.which("aws") is None, reason="the AWS CLI is not installed")
 def test_against_pg_dump_into_the_aws_cli_and_the_memory_it_takes(parts, say):
-    megabytes = int(os.environ.get("MLFLOW_OPS_BENCH_MEGABYTES", "250"))
+    megabytes = int(os.environ.get("MLFLOW_OPS_BENCH_MEGABYTES", "400"))
     small, large = filled(parts, "small", 50), filled(parts, "large", megabytes)
     few = ours(parts, small)
     best_theirs = min(theirs(parts, large) for _ in range(2))

@@ -25,7 +25,7 @@ from workers.render import asked
 from workers.state import Phase, Record, Records
 from workers.systems import Systems
 
-OBJECTS = int(os.environ.get("MLFLOW_OPS_BENCH_SCALING", "1200"))
+OBJECTS = int(os.environ.get("MLFLOW_OPS_BENCH_SCALING", "2000"))
 NEAR_SECONDS, FAR_SECONDS = 0.005, 0.1
 WORKERS = (1, 2, 4)
 

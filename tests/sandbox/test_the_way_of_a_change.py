@@ -545,6 +545,7 @@ def test_going_back_to_an_earlier_revision(people, asked, cluster):
     [
         ("update slow", "Rolling out", "It had been carried out: mlflow runs ghcr.io/mlflow/mlflow:slow already"),
         ("resources --cpu 350m:", "Rolling the new resources out", "The container mlflow has these resources already"),
+        ("update v9.9.9", "Rolling out", "It had been carried out: mlflow runs ghcr.io/mlflow/mlflow:v9.9.9 already"),
     ],
 )
 def test_a_worker_killed_in_a_step_leaves_old_or_new_and_says_which(people, asked, cluster, sandbox, text, step, left):

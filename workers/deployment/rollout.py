@@ -93,8 +93,8 @@ def watch(watched: Watched, progress: Progress, *, clock: Callable[[], float] = 
         if broken:
             return Outcome(well=False, why=_told(broken), sections=(*_pods(watched), *_last_words(watched, broken)))
         if _deadline_exceeded(deployment) or clock() - began > watched.seconds:
-            waiting = [state for state in _states(watched) if not state.is_ready]
-            stuck = next((state for state in waiting if state.trouble_said), waiting[0] if waiting else None)
+            waiting = (state for state in _states(watched) if not state.is_ready)
+            stuck = min(waiting, key=lambda state: not state.trouble_said, default=None)
             why = _told(stuck) if stuck else f"{there} of {wanted} pods are ready"
             message = f"it was not ready within {clock() - began:.0f} s: {why}"
             return Outcome(

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
-from workers.backup import drilled
+from workers.backup import drilled, sets
 from workers.health.amounts import count, duration
 from workers.health.asking import Answer, Question
 from workers.health.fields import Fields
@@ -63,11 +63,11 @@ def judge(found: Found, settings: Settings, now: datetime, drill: Drilled | None
     facts.append(("last drill", _drill(drill, now)))
     details = (Facts(items=tuple(facts)),)
     if found.finished_at is None:
-        sets = ""
+        sentence = f"There is no backup in {bucket} yet"
         if found.passed_over:
             many = count(len(found.passed_over), "set")
-            sets = f"; {many} without a good manifest, the last{_begun(found.passed_over[0], now)}"
-        return Answer(Status.WARN, f"There is no backup in {bucket} yet{sets}.", "none yet", details)
+            sentence += f"; {many} without a good manifest, the last {_begun(found.passed_over[0], now)}"
+        return Answer(Status.WARN, f"{sentence}.", "none yet", details)
     age = max(0.0, (now - found.finished_at).total_seconds())
     allowed = settings.ops.health.thresholds.backup_age_fail_seconds
     status, sentence = Status.OK, f"The last good backup is {duration(age)} old."
@@ -93,13 +93,10 @@ def _drill(drill: Drilled | None, now: datetime) -> str:
     return f"{drill.set_id}, {ago} ago, {how}"
 
 
-def _begun(set_name: str, now: datetime) -> str:
-    """When it was begun, as its name tells: a set in the making has no manifest either."""
-    try:
-        began = datetime.strptime(set_name.removeprefix(SETS)[:16], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
-    except ValueError:
-        return " of a name that is not ours"
-    return f" begun {duration((now - began).total_seconds())} ago"
+def _begun(key: str, now: datetime) -> str:
+    """When its set was begun: one in the making has no manifest either."""
+    name = sets.name_in(key)
+    return f"begun {duration((now - sets.begun(name)).total_seconds())} ago" if name else "of a name that is not ours"
 
 
 def newest(objects: Objects, bucket: str, now: datetime) -> Found:
@@ -113,7 +110,7 @@ def newest(objects: Objects, bucket: str, now: datetime) -> Found:
                 return Found(name, moment, tuple(passed_over), amounts(content))
             passed_over.append(f"{name} has no {' and no '.join(lacks)}")
         except ObjectMissing:
-            passed_over.append(f"{name},{_begun(name, now)}, has no manifest")
+            passed_over.append(f"{name}, {_begun(name, now)}, has no manifest")
         except Nonsense:
             passed_over.append(f"{name} has a manifest that cannot be read")
         if len(passed_over) >= MOST_TRIED:

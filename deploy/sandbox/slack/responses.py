@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import dataclass
-from itertools import takewhile
 from typing import TYPE_CHECKING
 
 from . import content, messages
 from .errors import Json, SlackError
+from .handed_out import forget
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,8 +46,7 @@ class ResponseUrls:
     def make(self, origin: Origin) -> str:
         """Return the secret part of the path of a new response URL."""
         now = self._clock()
-        for key in list(takewhile(lambda k: now - self._made[k].made > 2 * self._lifetime, self._made)):
-            del self._made[key]
+        forget(self._made, before=now - 2 * self._lifetime)
         origin.made = now
         key = f"{secrets.randbelow(10**13)}/{secrets.token_urlsafe(18)}"
         self._made[key] = origin

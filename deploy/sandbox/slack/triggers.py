@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import dataclass
-from itertools import takewhile
 from typing import TYPE_CHECKING
 
 from .errors import SlackError
+from .handed_out import forget
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,8 +32,7 @@ class Triggers:
     def make(self, user: str) -> str:
         """Return a trigger id for something that `user` did just now."""
         now = self._clock()
-        for key in list(takewhile(lambda k: now - self._made[k].made > 60 * self._lifetime, self._made)):
-            del self._made[key]
+        forget(self._made, before=now - 60 * self._lifetime)
         key = f"{int(now * 1000)}.{secrets.randbelow(10**10)}.{secrets.token_hex(16)}"
         self._made[key] = _Trigger(user, now)
         return key
