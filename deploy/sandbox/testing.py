@@ -10,6 +10,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -72,18 +73,23 @@ class Sandbox:
 
     def pause(self, part: str) -> None:
         """Stop a part where it stands (SIGSTOP): its port is open, and nothing answers."""
-        for process in self.family(part):
-            process.suspend()
+        self._each(part, psutil.Process.suspend)
 
     def resume(self, part: str) -> None:
         """Let a paused part go on."""
-        for process in self.family(part):
-            process.resume()
+        self._each(part, psutil.Process.resume)
 
     def kill(self, part: str) -> None:
         """Kill a part and all that it started; the supervisor will start it again."""
-        for process in self.family(part):
-            process.kill()
+        self._each(part, psutil.Process.kill)
+
+    def _each(self, part: str, do: Callable[[psutil.Process], None]) -> None:
+        leader, *others = self.family(part)
+        do(leader)
+        for process in others:
+            # They come and go, as PostgreSQL's sessions and its autovacuum do.
+            with suppress(psutil.NoSuchProcess):
+                do(process)
 
     def restart(self, part: str, *, seconds: float = 60.0) -> None:
         """Kill a part and wait until its successor is ready."""

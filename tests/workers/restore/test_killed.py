@@ -62,7 +62,9 @@ def victim(kind, running, parts):
     if kind == "worker":
         return psutil.Process(running.pid)
     if kind == "pg_restore":
-        return next((each for each in psutil.Process(running.pid).children() if each.name() == "pg_restore"), None)
+        with suppress(psutil.NoSuchProcess):
+            return next((each for each in psutil.Process(running.pid).children() if each.name() == "pg_restore"), None)
+        return None
     return parts.process(kind)
 
 
