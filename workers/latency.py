@@ -60,7 +60,7 @@ class Latency(Operation):
     def run(self, systems: Systems, progress: Progress) -> Report:
         """Measure. Raises OperatorError where it is more than ops.yaml allows, or where nothing answers."""
         self._bounded(systems.settings.ops)
-        tracking = systems.tracking.within(ANSWER_SECONDS)
+        tracking = systems.tracking.within(ANSWER_SECONDS).afresh()
         at_once = min(self.concurrency, self.requests)
         progress.step(f"Asking {tracking.address}{self.path} {self.requests} times, {at_once} at a time")
         seconds_at_most = systems.settings.ops.latency.seconds_at_most

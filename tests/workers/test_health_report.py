@@ -307,6 +307,9 @@ class Pretending:
     def within(self, _):
         return self
 
+    def afresh(self):
+        return self
+
     def search_experiments(self):
         if self.search:
             raise self.search

@@ -43,7 +43,7 @@ def ask(asking: Asking) -> Answer:
     """A burst of questions that need the database, and the version beside it."""
     tracking = asking.systems.tracking.within(round(asking.patience * 0.75, 1))
     version = asking.aside(partial(_version, tracking))
-    burst = _burst(asking, tracking)
+    burst = _burst(asking, tracking.afresh())
     if not burst.seconds:
         if isinstance(burst.refused[0], TrackingTimeout | TrackingUnavailable):
             return _behind(asking, burst.refused[0])
