@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import os
 import shlex
+import signal
+import sys
 import time
 import uuid
 from functools import cache, partial
@@ -316,6 +318,15 @@ class OperationsWorker(Worker):
         leaving.begin()
         super().handle_warm_shutdown_request()  # type: ignore[no-untyped-call]
 
+    def teardown(self) -> None:
+        """RQ calls this before it leaves.
+
+        It leaves by an exception out of the signal's handler, wherever that finds it: the reply to a command that was
+        just sent may still be unread, and the next command on that connection would take it for its own.
+        """
+        self.connection.connection_pool.disconnect(inuse_connections=False)
+        super().teardown()  # type: ignore[no-untyped-call]
+
     def dequeue_job_and_maintain_ttl(self, *arguments: Any, **named: Any) -> Any:
         """The next job; what is no job's id, and would end the worker, is thrown away."""
         while True:
@@ -334,6 +345,8 @@ def work(queue_name: str, ready: Callable[[], None]) -> None:
     redis = connect(loaded, patience_seconds=60)
     worker = OperationsWorker(queue_name, redis)
     redis.ping()
+    # Who hears that it is ready may end it before RQ listens.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())
     ready()
     worker.work(logging_level="WARNING")
 

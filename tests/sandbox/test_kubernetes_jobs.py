@@ -148,9 +148,10 @@ def test_a_container_that_is_started_again(cluster):
 
 
 def test_a_job_takes_too_long(cluster):
-    job = Job(cluster, "long", "sh", "-c", "echo started; sleep 60", activeDeadlineSeconds=1)
+    job = Job(cluster, "long", "sh", "-c", "echo started; sleep 60", activeDeadlineSeconds=60)
     until(lambda: job.pods() and "ready" in job.read().get("status", {}) and job.read()["status"]["ready"] == 1)
     assert job.read()["status"]["active"] == 1
+    job.store.update(JOBS, NAMESPACE, "long", lambda item: item["spec"].update(activeDeadlineSeconds=1))
     failed = job.finish("Failed")
     assert failed["reason"] == "DeadlineExceeded"
     assert failed["message"] == "Job was active longer than specified deadline"

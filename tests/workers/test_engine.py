@@ -13,11 +13,11 @@ from slack_sdk import WebClient
 
 from bot import sender
 from deploy.sandbox.slack.client import wait_for, words
-from workers import queues, render
+from workers import engine, queues, render, settings
 from workers.outbox import Outbox
 from workers.render import Message
 from workers.settings import Slack
-from workers.state import Phase, Record, Records
+from workers.state import Phase, Record, Records, connect
 
 
 @pytest.fixture
@@ -148,6 +148,25 @@ def test_sigterm_lets_a_running_command_end(worker, ask, redis):
     worker.send_signal(signal.SIGTERM)
     assert worker.wait(20) == 0
     assert Records(redis).get(record_id).phase is Phase.DONE
+
+
+@pytest.mark.parametrize("_time", range(5))
+def test_a_worker_that_is_ended_as_soon_as_it_is_ready_ends_well(slack, environment, started, _time):
+    with started("worker", "--queue", "quick", env=environment(slack)):
+        pass
+
+
+def test_a_reply_that_was_not_read_is_not_taken_for_another_when_it_leaves(environment, slack, redis):
+    """As where SIGTERM comes between a command and its reply, and the reply comes late."""
+    leaving = engine.OperationsWorker("quick", connect(settings.load(environment(slack))))
+    leaving.register_birth()
+    assert redis.sismember(leaving.redis_workers_keys, leaving.key)
+    pool = leaving.connection.connection_pool
+    connection = pool.get_connection()
+    connection.send_command("BLPOP", "nobody-writes-here", 1)
+    pool.release(connection)
+    leaving.teardown()
+    assert not redis.sismember(leaving.redis_workers_keys, leaving.key)
 
 
 def test_what_does_not_end_within_its_grace_is_stopped_and_told_why(slack, environment, started, blackhole, ask, redis):
