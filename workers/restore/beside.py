@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from workers.restore import names
 from workers.restore.filling import compare, fill
+from workers.systems.errors import DatabaseRefused
 from workers.systems.server import Server
 
 if TYPE_CHECKING:
@@ -45,7 +46,13 @@ def restore_into(  # noqa: PLR0913 - from where, to where
         if names.is_fresh(each, live):
             server.drop(each)
     progress.step(f"Making {fresh}")
-    server.create(fresh, like, names.comment("being restored", found.name))
+    comment = names.comment("being restored", found.name)
+    try:
+        server.create(fresh, like, comment)
+    except DatabaseRefused:
+        # The session of a worker that was killed goes on making it, and has it since we looked.
+        server.drop(fresh)
+        server.create(fresh, like, comment)
     target = server.database(fresh, systems.database)
     try:
         progress.step(f"Restoring {found.id} into {fresh}")

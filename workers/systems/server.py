@@ -157,7 +157,8 @@ class Server:
             raise DatabaseRefused(
                 f"The role {role} may not do this: {_first(error)}.", "See mlflow-ops check."
             ) from None
-        except psycopg.errors.DuplicateDatabase as error:
+        # The second where another session was making it at that moment.
+        except (psycopg.errors.DuplicateDatabase, psycopg.errors.UniqueViolation) as error:
             raise DatabaseRefused(f"{_first(error)[0].upper()}{_first(error)[1:]}.", "Choose another name.") from None
         except psycopg.Error as error:
             raise self.admin.explained(error) from None

@@ -37,13 +37,19 @@ def locked(url, table="metrics"):
 
 
 def pg_dumps(url):
-    """The running pg_dumps of that database."""
-    name = url.rpartition("/")[2]
+    """The running pg_dumps of that database: other tests have ones of the same name on other ports."""
+    wanted = where(url)
     return [
         each
         for each in psutil.process_iter(["name", "cmdline"])
-        if each.info["name"] == "pg_dump" and any(f"dbname={name}" in word for word in each.info["cmdline"] or ())
+        if each.info["name"] == "pg_dump"
+        and any(where(word[9:]) == wanted for word in each.info["cmdline"] or () if word.startswith("--dbname="))
     ]
+
+
+def where(address):
+    parts = psycopg.conninfo.conninfo_to_dict(address)
+    return parts["port"], parts["dbname"]
 
 
 @pytest.fixture

@@ -111,6 +111,27 @@ def test_extensions_and_sequences_are_as_they_were_by_file_and_by_stream(
         ]
 
 
+@pytest.mark.parametrize("kind", [psycopg.errors.UniqueViolation, psycopg.errors.DuplicateDatabase])
+def test_what_a_dead_workers_session_has_made_meanwhile_is_removed(
+    backed_up, database_url, progress, monkeypatch, kind
+):
+    """Both errors are what PostgreSQL says of it: before and after the other session's end."""
+    create, asked = Server.create, []
+
+    def late(self, name, like, comment):
+        asked.append(name)
+        if len(asked) == 1:
+            create(self, name, like, "of a dead worker")
+            with self.connected():
+                raise kind("database exists")
+        create(self, name, like, comment)
+
+    monkeypatch.setattr(Server, "create", late)
+    RestoreDatabase().run(backed_up, progress)
+    assert len(asked) == 2
+    assert rows(database_url, "metrics")[0] == 30_000
+
+
 def test_beside_the_live_one_is_not_touched(backed_up, database_url, progress):
     do(database_url, "DELETE FROM metrics")
     RestoreDatabase(beside="looked_into").run(backed_up, progress)
