@@ -48,10 +48,13 @@ def everything(sandbox: Sandbox) -> list[psutil.Process]:
     return [item for part in KEPT for item in sandbox.family(part)]
 
 
-def is_alive(item: psutil.Process) -> bool:
-    with suppress(psutil.NoSuchProcess):
-        return bool(item.is_running() and item.status() != psutil.STATUS_ZOMBIE)
-    return False
+def alive(processes: list[psutil.Process]) -> list[psutil.Process]:
+    found = []
+    for item in processes:
+        with suppress(psutil.NoSuchProcess):
+            if item.is_running() and item.status() != psutil.STATUS_ZOMBIE:
+                found.append(item)
+    return found
 
 
 def arguments_of(item: psutil.Process) -> list[str]:
@@ -85,7 +88,7 @@ def test_it_starts_answers_stops_and_finds_its_data_again(data: Path, start_sand
     assert said.returncode == 0
     assert "was stopped in" in said.stdout
     assert first.supervisor.wait(5) == 0
-    assert not [item for item in processes if is_alive(item)]
+    assert not alive(processes)
 
     second = start_sandbox(data, *SMALL)
     assert second.env == first.env
@@ -143,7 +146,7 @@ def test_a_signal_ends_it_and_everything_that_it_started(
     processes = everything(sandbox)
     sandbox.supervisor.send_signal(number)
     assert sandbox.supervisor.wait(30) == 0
-    assert not [item for item in processes if is_alive(item)]
+    assert not alive(processes)
     assert sandbox.said().endswith("Stopped; the data is kept.\n")
 
 
@@ -153,7 +156,7 @@ def test_a_paused_part_does_not_hold_up_the_end(data: Path, start_sandbox: Start
     sandbox.pause("redis")
     sandbox.stop()
     assert sandbox.supervisor.returncode == 0
-    assert not [item for item in processes if is_alive(item)]
+    assert not alive(processes)
 
 
 def test_when_the_supervisor_is_killed_the_next_start_finds_its_data(data: Path, start_sandbox: StartSandbox) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from workers.restore import names
 from workers.restore.filling import compare, fill
-from workers.systems.errors import DatabaseRefused
+from workers.systems.errors import DatabaseTaken
 from workers.systems.server import Server
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def restore_into(  # noqa: PLR0913 - from where, to where
     comment = names.comment("being restored", found.name)
     try:
         server.create(fresh, like, comment)
-    except DatabaseRefused:
+    except DatabaseTaken:
         # The session of a worker that was killed goes on making it, and has it since we looked.
         server.drop(fresh)
         server.create(fresh, like, comment)

@@ -67,6 +67,10 @@ class DatabaseRefused(DatabaseError):
     """PostgreSQL answers and does not let us in: password, role, pg_hba.conf, no connection left, starting up."""
 
 
+class DatabaseTaken(DatabaseError):
+    """There is a database of that name already, or another session is making it."""
+
+
 class DatabaseMissing(DatabaseError):
     """PostgreSQL answers; the database does not exist."""
 

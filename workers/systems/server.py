@@ -17,7 +17,7 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from workers.systems.database import APPLICATION, Database
-from workers.systems.errors import DatabaseMissing, DatabaseRefused
+from workers.systems.errors import DatabaseMissing, DatabaseRefused, DatabaseTaken
 
 if TYPE_CHECKING:
     from workers.systems import Systems
@@ -159,7 +159,7 @@ class Server:
             ) from None
         # The second where another session was making it at that moment.
         except (psycopg.errors.DuplicateDatabase, psycopg.errors.UniqueViolation) as error:
-            raise DatabaseRefused(f"{_first(error)[0].upper()}{_first(error)[1:]}.", "Choose another name.") from None
+            raise DatabaseTaken(f"{_first(error)[0].upper()}{_first(error)[1:]}.", "Choose another name.") from None
         except psycopg.Error as error:
             raise self.admin.explained(error) from None
 

@@ -38,12 +38,14 @@ def locked(url, table="metrics"):
 
 def pg_dumps(url):
     """The running pg_dumps of that database: other tests have ones of the same name on other ports."""
-    wanted = where(url)
+    wanted, flag = where(url), "--dbname="
     return [
         each
         for each in psutil.process_iter(["name", "cmdline"])
         if each.info["name"] == "pg_dump"
-        and any(where(word[9:]) == wanted for word in each.info["cmdline"] or () if word.startswith("--dbname="))
+        and any(
+            word.startswith(flag) and where(word.removeprefix(flag)) == wanted for word in each.info["cmdline"] or ()
+        )
     ]
 
 
