@@ -17,21 +17,23 @@ from typing import TYPE_CHECKING
 import structlog
 
 from commands import fitting, grammar, policy
-from workers import audit, maintenance, render
-from workers.alerts import group as groups
-from workers.alerts import words
-from workers.alerts.group import Crowd, Group
-from workers.alerts.keeping import ATTEMPTS, Busy, Keeping, Said
-from workers.alerts.show import AlertsList
 from workers.operation import Operation
-from workers.outbox import draft
+from workers.operations.alerts import group as groups
+from workers.operations.alerts import message
+from workers.operations.alerts.group import Crowd, Group
+from workers.operations.alerts.show import AlertsList
+from workers.operations.alerts.store import ATTEMPTS, Busy, Keeping, Said
+from workers.operations.commands import maintenance
+from workers.records import audit_log
+from workers.records.outbox import draft
+from workers.records.record import RECORD_SECONDS, Phase, Record, Records, new_id
 from workers.redaction import cleaned
-from workers.state import RECORD_SECONDS, Phase, Record, Records, new_id
+from workers.rendering import message as render
 
 if TYPE_CHECKING:
     from redis import Redis
 
-    from workers.alerts.notification import Notification
+    from workers.operations.alerts.notification import Notification
     from workers.settings import Ops
 
 _log = structlog.get_logger(__name__)
@@ -127,12 +129,12 @@ class Alarms:
 
     def _said(self, group: Group, known: Group | None, records: tuple[Record, ...]) -> list[Said]:
         if records:
-            return [(record.id, draft("root", words.group(group, record))) for record in records]
+            return [(record.id, draft("root", message.group(group, record))) for record in records]
         replies = []
         if known is not None and known.over is None and group.over is not None:
-            replies.append(words.ended(group))
+            replies.append(message.ended(group))
         if known is not None and group.times > known.times:
-            replies.append(words.again(group))
+            replies.append(message.again(group))
         return self._keeping.words(group, *replies)
 
     def _beside(self, group: Group, now: float) -> None:
@@ -163,10 +165,10 @@ class Alarms:
             if known is None:
                 crowd, records = self._new_crowd(group.crowd, now)
                 crowd = groups.counted(crowd, group, now)
-                said = [(record.id, draft("root", words.crowd(crowd))) for record in records]
+                said = [(record.id, draft("root", message.crowd(crowd))) for record in records]
             else:
                 crowd, records = groups.counted(known, group, now), ()
-                said = [(record_id, draft("edit", words.crowd(crowd))) for record_id in crowd.records]
+                said = [(record_id, draft("edit", message.crowd(crowd))) for record_id in crowd.records]
             if crowd == known or self._keeping.swap(raw, crowd, now, records, *said):
                 if crowd.kind == "storm" and (known is None or crowd.latest > known.latest):
                     self._keeping.storms_on()
@@ -200,9 +202,9 @@ def _moment(group: Group, known: Group | None) -> str:
     if group.crowd:
         return ""
     if known is None or group.times > known.times:
-        what = audit.ALERT
+        what = audit_log.ALERT
     elif known.over is None and group.over is not None:
-        what = audit.ALERT_RESOLVED
+        what = audit_log.ALERT_RESOLVED
     else:
         return ""
     text = f"{group.name}: {group.summary}" if group.summary else group.name

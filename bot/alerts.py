@@ -21,11 +21,11 @@ import structlog
 from redis.exceptions import RedisError
 
 from bot.alarms import Alarms
-from workers.alerts.keeping import Busy
-from workers.alerts.notification import Garbage, read
-from workers.health import CHECKS
+from workers.operations.alerts.notification import Garbage, read
+from workers.operations.alerts.store import Busy
+from workers.operations.health import CHECKS
+from workers.records.record import connect
 from workers.settings import SettingsError
-from workers.state import connect
 
 if TYPE_CHECKING:
     from workers.settings import Ops, Settings

@@ -25,8 +25,8 @@ from bot.draining import Draining, serving, until_idle
 from bot.home import Home
 from bot.http import BODY_BYTES, Delivered, wsgi
 from commands import grammar
+from workers.records.record import Records, connect
 from workers.settings import Settings
-from workers.state import Records, connect
 
 LISTENER_THREADS = 20
 

@@ -21,11 +21,12 @@ from slack_sdk.errors import SlackApiError, SlackClientError
 
 from bot import silencing, slash, windows
 from commands import policy
-from workers import approvals, buttons, proposals, render
+from workers.engine import approvals
 from workers.operation import Plan
+from workers.records.record import Phase, Record, Records
 from workers.redaction import without_secrets
+from workers.rendering import buttons, message, proposals
 from workers.settings import Ops
-from workers.state import Phase, Record, Records
 
 Decide = Callable[[Record, str], str]
 Open = Callable[[Record, str, str], str]
@@ -178,7 +179,7 @@ class Buttons:
         group = silencing.group_of(record)
         if not group:
             return "This is no alert's message."
-        by_hand = render.code(f"/mlflow alerts silence {group} --for 2h")
+        by_hand = message.code(f"/mlflow alerts silence {group} --for 2h")
         shown = windows.opened(self._client, trigger, silencing.view(record))
         return "" if shown else f"Slack opens no window now; type {by_hand}."
 
@@ -257,7 +258,7 @@ def _denial(record: Record) -> dict[str, Any]:
         "submit": windows.plain_text("Deny"),
         "close": windows.plain_text("Back"),
         "blocks": [
-            render.section(f"{render.code('/mlflow ' + record.words)} asked by {render.whom(record.requester)}"),
+            message.section(f"{message.code('/mlflow ' + record.words)} asked by {message.whom(record.requester)}"),
             {
                 "type": "input",
                 "block_id": _REASON,

@@ -8,8 +8,8 @@ from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError
 
 from bot.client import web_client
-from workers.health import blame
 from workers.operation import Check, Facts, Report, Status, verdict
+from workers.operations.health import root_cause
 from workers.settings import Settings, SettingsError
 
 SCOPES: Final = {
@@ -28,7 +28,9 @@ _LOOK: Final = "https://api.slack.com/apps"
 def added(report: Report, settings: Settings) -> Report:
     """The report with Slack's check in its place, worst first."""
     checks = tuple(sorted((*report.checks, ask(settings)), key=lambda check: -check.status.severity))
-    return report.model_copy(update={"checks": checks, "status": verdict(checks), "summary": blame.summary(checks)})
+    return report.model_copy(
+        update={"checks": checks, "status": verdict(checks), "summary": root_cause.summary(checks)}
+    )
 
 
 def ask(settings: Settings) -> Check:

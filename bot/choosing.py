@@ -18,8 +18,8 @@ from slack_sdk.errors import SlackClientError
 from bot import slash
 from bot.windows import plain_text
 from commands import policy
+from workers.records.record import Records
 from workers.settings import Ops
-from workers.state import Records
 
 if TYPE_CHECKING:
     from collections.abc import Callable

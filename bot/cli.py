@@ -91,13 +91,13 @@ def bot(*, http: bool, host: str, port: int, alerts_port: int | None, metrics_po
 @_METRICS
 def worker(*, queue: str, metrics_port: int | None) -> None:
     """Run the commands of one queue."""
-    from workers import engine
+    from workers.engine import running
 
     with (
         _settings() as loaded,
         _metrics(loaded, metrics_port, _readiness(loaded), f"worker-{queue}", shared=False) as ready,
     ):
-        engine.work(queue, ready)
+        running.work(queue, ready)
 
 
 @main.command()
@@ -123,12 +123,12 @@ def check(*, as_json: bool, details: bool) -> None:
     Exits with 0 where all that is configured here is well, 1 where something is to be done.
     """
     from bot import check as slack
-    from workers import engine
-    from workers.preflight import Preflight
+    from workers.engine import running
+    from workers.operations.preflight import Preflight
     from workers.systems import Systems
 
     with _settings() as loaded:
-        report = engine.perform(Preflight(), Systems(loaded), _TerminalProgress())
+        report = running.perform(Preflight(), Systems(loaded), _TerminalProgress())
         _show(slack.added(report, loaded), as_json=as_json, details=details)
 
 
@@ -164,8 +164,8 @@ def audit() -> None:
 @audit.command()
 def verify() -> None:
     """Make every seal of the record anew: exits with 1 and names the entry where one is broken."""
-    from workers import audit as recorded
-    from workers.state import connect
+    from workers.records import audit_log as recorded
+    from workers.records.record import connect
 
     with _settings() as loaded:
         found = recorded.verify(connect(loaded))
@@ -180,8 +180,8 @@ def verify() -> None:
 @audit.command()
 def export() -> None:
     """Print the record as JSON Lines: each moment's text, its id and its seal."""
-    from workers import audit as recorded
-    from workers.state import connect
+    from workers.records import audit_log as recorded
+    from workers.records.record import connect
 
     with _settings() as loaded:
         for line in recorded.lines(connect(loaded)):
@@ -201,7 +201,7 @@ def run(words: str, *, as_json: bool, details: bool, yes_by: str | None) -> None
     Exits with 0 where the report is ok or a warning, 1 where it failed, 2 where WORDS are not a command.
     """
     from commands import grammar
-    from workers import engine
+    from workers.engine import running
     from workers.systems import Systems
 
     try:
@@ -218,7 +218,7 @@ def run(words: str, *, as_json: bool, details: bool, yes_by: str | None) -> None
         signal.signal(signal.SIGINT, lambda *_: _asked_to_stop(stop))
     with _settings() as loaded:
         try:
-            report = engine.perform_here(request, words, yes_by, Systems(loaded), _TerminalProgress(stop))
+            report = running.perform_here(request, words, yes_by, Systems(loaded), _TerminalProgress(stop))
         except OperatorError as error:
             click.echo(str(error), err=True)
             sys.exit(FAILED)
@@ -234,9 +234,9 @@ def _show(report: Report, *, as_json: bool, details: bool) -> NoReturn:
     else:
         from rich.console import Console
 
-        from workers import render
+        from workers.rendering import message
 
-        render.to_terminal(report, Console(highlight=False), details=details)
+        message.to_terminal(report, Console(highlight=False), details=details)
     sys.stdout.flush()
     sys.exit(FAILED if report.status is Status.FAIL else 0)
 
@@ -314,7 +314,7 @@ def _metrics(
         yield ready
         return
     from bot import metrics
-    from workers.state import connect
+    from workers.records.record import connect
 
     def can_serve() -> bool:
         return bool(asked) and asked[0]()

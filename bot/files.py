@@ -11,8 +11,8 @@ from typing import Any
 from slack_sdk import WebClient
 
 from bot import history
-from workers.outbox import Entry, Outbox
-from workers.state import Record
+from workers.records.outbox import Entry, Outbox
+from workers.records.record import Record
 
 
 def upload(client: WebClient, outbox: Outbox, entry: Entry, record: Record, thread_ts: str | None) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from slack_sdk import WebClient
 
-from workers.state import Record
+from workers.records.record import Record
 
 
 def messages(client: WebClient, record: Record, thread_ts: str | None) -> Iterator[dict[str, Any]]:

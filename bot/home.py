@@ -15,9 +15,10 @@ from redis.exceptions import RedisError
 
 from bot import choosing, home_page, publishing, slash, windows
 from commands import grammar, policy
-from workers import overview, render
 from workers.operation import Operation
-from workers.state import Records
+from workers.operations.commands import overview
+from workers.records.record import Records
+from workers.rendering import message
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -99,7 +100,7 @@ class Home:
         elif said:
             ack(response_action="errors", errors={_WORDS: said[:2000]})
         else:
-            done = f"{render.code(f'{slash.COMMAND} {words}')} is answered in <#{channel}>."
+            done = f"{message.code(f'{slash.COMMAND} {words}')} is answered in <#{channel}>."
             ack(response_action="update", view=windows.notice(done))
 
     def _asked(self, user: str, words: str, channel: str, delivery: str) -> str:

@@ -13,23 +13,24 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from commands import grammar, policy
-from workers import buttons, proposals, registry, render
-from workers.digest import todo
-from workers.health import QUESTIONS
-from workers.health.amounts import count, duration
-from workers.history import metrics
+from workers import registry
 from workers.operation import Operation, Plan, Status
-from workers.render import at, code, link, plain, section, whom
-from workers.state import Phase
+from workers.operations.digest import todo
+from workers.operations.health import QUESTIONS
+from workers.operations.history import metrics
+from workers.records.record import Phase
+from workers.rendering import buttons, message, proposals
+from workers.rendering.message import at, code, link, plain, section, whom
+from workers.wording import count, duration
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from workers.overview import Health, Overview, Running
-    from workers.render import Block
-    from workers.scheduling import Standing
+    from workers.operations.commands.overview import Health, Overview, Running
+    from workers.operations.commands.schedule import Standing
+    from workers.records.record import Record
+    from workers.rendering.message import Block
     from workers.settings import Ops
-    from workers.state import Record
 
 VIEW_BLOCKS: Final = 100
 ASK: Final = "ask-"
@@ -147,12 +148,12 @@ def _health(person: Person, health: Health | None, now: datetime) -> list[Block]
         names = ", ".join(_title(name) for name, _, _ in ill[:3])
         more = f" and {len(ill) - 3} more" if len(ill) > 3 else ""  # noqa: PLR2004 - as many as a headline bears
         said = f"*To look at: {names}{more}*; {health.asked - len(ill)} of {count(health.asked, 'check')} are well"
-    head = f"{render.EMOJI[health.status]} {said} · measured {at(health.at.timestamp(), _AGO)}"
+    head = f"{message.EMOJI[health.status]} {said} · measured {at(health.at.timestamp(), _AGO)}"
     if now - health.at > _OLD:
         head += "\n:warning: That is long ago: does the scheduler run?"
     blocks = [_header("MLflow"), section(head)]
     for name, status, sentence in ill[:_MOST]:
-        line = section(f"{render.EMOJI[status]} *{_title(name)}*: {plain(sentence) or status.value}")
+        line = section(f"{message.EMOJI[status]} *{_title(name)}*: {plain(sentence) or status.value}")
         action = f"{ASK}{name}"
         if name in todo.COMMANDS and person.may_ask(ASKS[action][1]):
             line["accessory"] = _button(action, ASKS[action][0])
@@ -223,11 +224,11 @@ def _measured(health: Health, ops: Ops) -> list[str]:
         verdict = next((status for name, status, _ in health.ill if name == "backup"), Status.OK)
         allowed = duration(ops.health.thresholds.backup_age_fail_seconds)
         when = at(made.timestamp(), _WHEN)
-        lines.append(f"{render.EMOJI[verdict]} The last good set is from {when}; it may be {allowed} old.")
+        lines.append(f"{message.EMOJI[verdict]} The last good set is from {when}; it may be {allowed} old.")
     if drilled:
         well = bool(health.figures.get("backup.drill_well"))
         how = f"restored in {duration(health.figures.get('backup.restore_seconds', 0.0))}" if well else "*failed*"
-        mark = render.EMOJI[Status.OK if well else Status.WARN]
+        mark = message.EMOJI[Status.OK if well else Status.WARN]
         lines.append(f"{mark} The last drill, {at(drilled.timestamp(), _WHEN)}: {how}.")
     return lines
 

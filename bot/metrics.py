@@ -22,10 +22,10 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.exposition import make_wsgi_app
 from redis.exceptions import RedisError
 
-from workers import counting
-from workers.history.keeping import History
-from workers.queues import QUEUES, queue
-from workers.state import Phase, Records
+from workers.engine.queues import QUEUES, queue
+from workers.operations.history.store import History
+from workers.records import counters
+from workers.records.record import Phase, Records
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -82,18 +82,18 @@ class Figures:
         yield from (jobs, oldest, workers)
 
     def _done(self) -> Iterator[Metric]:
-        seconds = counting.read(self._redis, counting.SECONDS)
+        seconds = counters.read(self._redis, counters.SECONDS)
         labels = ["operation", "outcome"]
         ended = CounterMetricFamily("mlflow_ops_operations", "Operations that have ended.", labels=labels)
         took = SummaryMetricFamily("mlflow_ops_operation_seconds", "How long they took.", labels=["operation"])
         number: dict[str, float] = {}
-        for (operation, outcome), value in counting.read(self._redis, counting.ENDED).items():
+        for (operation, outcome), value in counters.read(self._redis, counters.ENDED).items():
             ended.add_metric([operation, outcome], value)
             number[operation] = number.get(operation, 0) + value
         for operation, value in number.items():
             took.add_metric([operation], count_value=int(value), sum_value=seconds.get((operation,), 0.0))
         calls = CounterMetricFamily("mlflow_ops_slack_calls", "Messages to Slack.", labels=["kind", "result"])
-        for (kind, result), value in counting.read(self._redis, counting.SLACK).items():
+        for (kind, result), value in counters.read(self._redis, counters.SLACK).items():
             calls.add_metric([kind, result], value)
         yield from (ended, took, calls)
 

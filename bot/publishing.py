@@ -29,9 +29,9 @@ from slack_sdk.errors import SlackApiError, SlackClientError
 from bot import home_page
 from bot.answers import UNREADABLE, Again, meaning
 from bot.home_page import Person
-from workers import audit, counting
-from workers.outbox import PREFIX, Limit, Outbox
-from workers.overview import overview
+from workers.operations.commands.overview import overview
+from workers.records import audit_log, counters
+from workers.records.outbox import PREFIX, Limit, Outbox
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -128,7 +128,7 @@ class Publisher:
         """Wait so long for something to happen, and note whose Homes are out of date. Raises RedisError."""
         if not self._heard:
             # What happened before is not known to have been drawn.
-            self._heard = {stream: self._last(stream) for stream in (audit.STREAM, _OPENED)}
+            self._heard = {stream: self._last(stream) for stream in (audit_log.STREAM, _OPENED)}
             self._out_of_date()
             return
         block = max(1, int(seconds * 1000)) if seconds > 0 else None
@@ -136,7 +136,7 @@ class Publisher:
         heard: Any = self._redis.xread(streams, count=500, block=block)
         for stream, moments in heard or ():
             self._heard[stream.decode()] = moments[-1][0].decode()
-            if stream.decode() == audit.STREAM:
+            if stream.decode() == audit_log.STREAM:
                 self._out_of_date()
 
     def step(self) -> float:
@@ -186,7 +186,7 @@ class Publisher:
             return self._after(error, user)
         known = _Shown(answer["view"]["hash"], shown.digest, self._clock())
         self._redis.set(_view(user), json.dumps(asdict(known)), ex=_VIEW_SECONDS)
-        counting.slack_called(self._redis, "home", "ok")
+        counters.slack_called(self._redis, "home", "ok")
         return 0.0
 
     def _after(self, error: Exception, user: str) -> float:
@@ -196,7 +196,7 @@ class Publisher:
             return BETWEEN_SECONDS
         answer = meaning(error)
         again = isinstance(answer, Again) and (answer.limited or not isinstance(error, SlackApiError))
-        counting.slack_called(self._redis, "home", "again" if again else "refused")
+        counters.slack_called(self._redis, "home", "again" if again else "refused")
         _log.warning("a Home was not published", why=answer.why, user=user)
         if not again or not isinstance(answer, Again):
             # Slack would refuse the same again; the next moment makes another.

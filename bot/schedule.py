@@ -23,13 +23,16 @@ from rq.registry import clean_registries
 
 from bot.alarms import Alarms
 from commands import grammar, policy
-from workers import audit, engine, maintenance, queues, render, scheduling, ticks
-from workers.digest.digest import Digest
-from workers.incident import timeline
+from workers.engine import queues, running
 from workers.operation import Operation, Risk
-from workers.outbox import PREFIX
-from workers.settings import Ops, ScheduleEntry, Settings, SettingsError
-from workers.state import RECORD_SECONDS, Phase, Record, Records, connect
+from workers.operations.commands import maintenance, schedule
+from workers.operations.digest.digest import Digest
+from workers.operations.incident import timeline
+from workers.records import audit_log
+from workers.records.outbox import PREFIX
+from workers.records.record import RECORD_SECONDS, Phase, Record, Records, connect
+from workers.rendering import message
+from workers.settings import Ops, ScheduleEntry, Settings, SettingsError, cron
 
 LOCK_SECONDS = 15.0
 EVERY_SECONDS = 5.0
@@ -97,7 +100,7 @@ def check(ops: Ops) -> None:
         if entry.channels and entry.retries:
             msg = f"schedule.{name}.retries is wrong: what is told in several channels is not tried again."
             raise SettingsError(msg)
-        if isinstance(request, scheduling.ScheduleRun):
+        if isinstance(request, schedule.ScheduleRun):
             msg = f"schedule.{name}.command is wrong: give the command of {request.entry} itself."
             raise SettingsError(msg)
         if entry.channel is None and not entry.channels and not ops.channels:
@@ -114,20 +117,20 @@ def fire(ops: Ops, redis: Redis, now: datetime) -> list[str]:
     fired: list[str] = []
     if maintenance.current(redis):
         return fired
-    paused = scheduling.paused(redis)
+    paused = schedule.paused(redis)
     for name, entry in ops.clock.items():
         if name not in paused:
             fired += _again(name, ops, redis, now)
-        known = redis.hget(scheduling.LAST, name)
+        known = redis.hget(schedule.LAST, name)
         if known is None:
             # Met for the first time: it begins with the next tick.
-            redis.hsetnx(scheduling.LAST, name, now.timestamp())
+            redis.hsetnx(schedule.LAST, name, now.timestamp())
             continue
-        due = ticks.last(entry.cron, ops.zone, now)
+        due = cron.last(entry.cron, ops.zone, now)
         if due.timestamp() <= float(known):
             continue
         if name in paused or due.astimezone(ops.zone).date() in entry.holidays:
-            redis.hset(scheduling.LAST, name, str(due.timestamp()))
+            redis.hset(schedule.LAST, name, str(due.timestamp()))
             continue
         late = (now - due).total_seconds() > LATE_SECONDS
         remark = f", due {due.astimezone(ops.zone):%d %b %H:%M}, late" if late else ""
@@ -136,7 +139,7 @@ def fire(ops: Ops, redis: Redis, now: datetime) -> list[str]:
         told = [tick.fire(place, f"{name}{remark}", ops, redis) for place in _places(entry)]
         if any(told):
             fired.append(name)
-        redis.hset(scheduling.LAST, name, str(due.timestamp()))
+        redis.hset(schedule.LAST, name, str(due.timestamp()))
     return fired
 
 
@@ -148,7 +151,7 @@ def _places(entry: ScheduleEntry) -> list[ScheduleEntry]:
 def _again(name: str, ops: Ops, redis: Redis, now: datetime) -> list[str]:
     """Try what failed once more, where its entry says so and its time has come."""
     entry, records = ops.clock[name], Records(redis)
-    raw: Any = redis.hget(scheduling.RUNS, name)
+    raw: Any = redis.hget(schedule.RUNS, name)
     if not raw or not entry.retries:
         return []
     record_id, due, tried = json.loads(raw)
@@ -173,10 +176,10 @@ class _Tick:
         record = _command(entry, label, ops, due=float(self.of.rpartition(":")[2]))
         where = f":{entry.channel}" if entry.channels else ""
         delivery = f"schedule:{self.of}{where}{f':{self.tried}' if self.tried else ''}"
-        root = render.asked(record.words, record.requester).calling(record.calls)
+        root = message.asked(record.words, record.requester).calling(record.calls)
         if not Records(redis).accept(record, delivery, root, remember_seconds=RECORD_SECONDS):
             return False
-        redis.hset(scheduling.RUNS, self.of.partition(":")[0], json.dumps([record.id, self.of, self.tried]))
+        redis.hset(schedule.RUNS, self.of.partition(":")[0], json.dumps([record.id, self.of, self.tried]))
         _log.info("fired", tick=self.of, tried=self.tried, operation_id=record.id)
         return True
 
@@ -186,7 +189,7 @@ def _command(entry: ScheduleEntry, label: str, ops: Ops, due: float) -> Record:
     assert isinstance(request, Operation)
     if isinstance(request, Digest):
         request = request.model_copy(update={"due": due})
-    requester = render.BY_CLOCK + label
+    requester = message.BY_CLOCK + label
     record = policy.record_of(request, entry.command, requester, entry.channel or ops.channels[0], ops)
     return record.model_copy(update={"quiet": entry.quiet})
 
@@ -197,7 +200,7 @@ def sweep(redis: Redis) -> None:
     """
     for name in queues.QUEUES:
         clean_registries(queues.queue(name, redis))
-    engine.rescue(redis)
+    running.rescue(redis)
     maintenance.end(redis, "its time is over", only_over=True)
     timeline.follow(redis)
-    audit.seal(redis)
+    audit_log.seal(redis)

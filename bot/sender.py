@@ -22,12 +22,15 @@ from slack_sdk.errors import SlackClientError
 
 from bot import files, history
 from bot.answers import UNREADABLE, Again, Refused, meaning
-from workers import counting, queues, render, thread
+from workers.engine import queues
 from workers.operation import OperatorError
-from workers.outbox import Entry, Limit, Outbox
-from workers.render import is_person
+from workers.records import counters
+from workers.records.outbox import Entry, Limit, Outbox
+from workers.records.record import TERMINAL, Phase, Record, Records
+from workers.rendering import message as render
+from workers.rendering import thread
+from workers.rendering.message import is_person
 from workers.settings import Slack
-from workers.state import TERMINAL, Phase, Record, Records
 
 THREADS = 4
 IDLE_SECONDS = 1.0
@@ -132,10 +135,10 @@ class Sender:
             self._after(meaning(error), entry, record)
             return
         self._outbox.done(entry)
-        counting.slack_called(self._redis, entry.kind, "ok")
+        counters.slack_called(self._redis, entry.kind, "ok")
 
     def _after(self, answer: Again | Refused, entry: Entry, record: Record) -> None:
-        counting.slack_called(self._redis, entry.kind, "again" if isinstance(answer, Again) else "refused")
+        counters.slack_called(self._redis, entry.kind, "again" if isinstance(answer, Again) else "refused")
         if isinstance(answer, Again):
             wait = answer.after_seconds or self._patience.after(entry.tried)
             _log.warning("not sent, tried again", why=answer.why, kind=entry.kind, seconds=round(wait, 1))

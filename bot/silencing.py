@@ -9,10 +9,10 @@ import shlex
 from typing import TYPE_CHECKING, Any, Final
 
 from bot.windows import plain_text
-from workers.render import code, section
+from workers.rendering.message import code, section
 
 if TYPE_CHECKING:
-    from workers.state import Record
+    from workers.records.record import Record
 
 SILENCING: Final = "silencing"
 FOR: Final = "for"

@@ -15,13 +15,14 @@ from redis.exceptions import RedisError
 from slack_bolt import Ack
 
 from commands import grammar, policy
-from workers import jobs, render, scheduling
-from workers.jobs import Cancel
 from workers.operation import OperatorError
+from workers.operations.commands import jobs, schedule
+from workers.operations.commands.jobs import Cancel
+from workers.operations.commands.schedule import ScheduleRun
+from workers.records.record import Record, Records
 from workers.redaction import without_secrets
-from workers.scheduling import ScheduleRun
+from workers.rendering import message
 from workers.settings import Ops
-from workers.state import Record, Records
 
 COMMAND = "/mlflow"
 
@@ -64,14 +65,14 @@ def answer(  # noqa: PLR0911 - each way out has its own words
     try:
         request = grammar.parse(words, program=COMMAND)
     except grammar.UsageError as error:
-        return f"{render.plain(str(error))}\n{render.code(error.usage)}"
+        return f"{message.plain(str(error))}\n{message.code(error.usage)}"
     if isinstance(request, grammar.Help):
-        return f"```\n{render.escape(request.text)}\n```"
+        return f"```\n{message.escape(request.text)}\n```"
     if isinstance(request, ScheduleRun):
         try:
-            named = scheduling.entry(request.entry, ops)
+            named = schedule.entry(request.entry, ops)
         except OperatorError as error:
-            return render.plain(str(error))
+            return message.plain(str(error))
         return answer({**command, "text": named.command}, ops, records, members)
     reason = ""
     if isinstance(request, grammar.BreakGlass):
@@ -88,10 +89,10 @@ def _accept(record: Record, reason: str, delivery: str, records: Records) -> str
     if reason:
         record = policy.without_approval(record, reason)
     try:
-        accepted = records.accept(record, delivery, render.asked(record.words, record.requester).calling(record.calls))
+        accepted = records.accept(record, delivery, message.asked(record.words, record.requester).calling(record.calls))
     except RedisError as error:
         _log.error("not accepted: Redis is away", error=str(error))
-        whom = f"Call {render.called(record.calls)} yourself, now;" if record.calls else "Try again in a minute;"
+        whom = f"Call {message.called(record.calls)} yourself, now;" if record.calls else "Try again in a minute;"
         return f"Nothing was done: my queue (Redis) cannot be reached. {whom} then tell whoever runs me."
     if accepted:
         about = {"operation": record.operation, "requester": record.requester, "channel": record.channel}
@@ -105,9 +106,9 @@ def cancel(record_id: str, user: str, ops: Ops, records: Records, members: polic
     """Stop a command if this person may; what to tell them. Raises RedisError."""
     record = records.get(record_id)
     if record is None:
-        return f"I know no command {render.code(record_id)}; /mlflow jobs lists them."
+        return f"I know no command {message.code(record_id)}; /mlflow jobs lists them."
     if record.phase.ended:
-        return f"{render.code('/mlflow ' + record.words)} has ended already: {record.phase}."
+        return f"{message.code('/mlflow ' + record.words)} has ended already: {record.phase}."
     refusal = policy.refusal_to_cancel(user, record, ops, members)
     if refusal:
         return refusal.sentence

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import structlog
 from slack_sdk.errors import SlackClientError
 
-from workers import render
+from workers.rendering import message
 
 if TYPE_CHECKING:
     from slack_sdk import WebClient
@@ -34,7 +34,7 @@ def plain_text(text: str) -> dict[str, str]:
 
 def notice(text: str, title: str = "mlflow-ops") -> dict[str, Any]:
     """A window that says something. text: mrkdwn."""
-    blocks = render.paragraphs(text)[: render.BLOCKS]
+    blocks = message.paragraphs(text)[: message.BLOCKS]
     return {"type": "modal", "title": plain_text(title), "close": plain_text("Close"), "blocks": blocks}
 
 

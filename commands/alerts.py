@@ -5,8 +5,8 @@ from __future__ import annotations
 import click
 
 from commands.grammar import Duration, change, command, group
-from workers.alerts.show import AlertsList
-from workers.alerts.silence import AlertsSilence, AlertsUnsilence
+from workers.operations.alerts.show import AlertsList
+from workers.operations.alerts.silence import AlertsSilence, AlertsUnsilence
 
 
 @command("list", examples=("alerts list", "alerts list 3f2a9c01de"))

@@ -5,11 +5,11 @@ from __future__ import annotations
 import click
 
 from commands.grammar import OneOf, change, command, group_that_acts
-from workers.backup.backup import PARTS, Backup
-from workers.backup.prune import Prune
-from workers.backup.showing import BackupList, BackupShow, BackupUsage
-from workers.backup.verify import BackupVerify, BackupVerifyDeep
 from workers.operation import Operation
+from workers.operations.backup.backup import PARTS, Backup
+from workers.operations.backup.prune import Prune
+from workers.operations.backup.show import BackupList, BackupShow, BackupUsage
+from workers.operations.backup.verify import BackupVerify, BackupVerifyDeep
 
 _ID = click.argument("id_", metavar="[ID]", default="latest")
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from commands.grammar import change, command, group
-from workers.certificate.renew import CertRenew
-from workers.certificate.show import CertShow
+from workers.operations.certificate.renew import CertRenew
+from workers.operations.certificate.show import CertShow
 
 
 @command("show", examples=("cert show",))

@@ -5,9 +5,9 @@ from __future__ import annotations
 import click
 
 from commands.grammar import change, command, group
-from workers.configuration import values
-from workers.configuration.edit import ConfigSet, ConfigUnset
-from workers.configuration.show import ConfigShow
+from workers.operations.configuration import values
+from workers.operations.configuration.edit import ConfigSet, ConfigUnset
+from workers.operations.configuration.show import ConfigShow
 
 
 def _pairs(context: click.Context, parameter: click.Parameter, given: tuple[str, ...]) -> dict[str, str]:

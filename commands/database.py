@@ -5,11 +5,11 @@ from __future__ import annotations
 import click
 
 from commands.grammar import change, command, group, group_that_acts
-from workers.care.activity import DatabaseActivity, DatabaseCancel
-from workers.care.indexes import DatabaseIndexes, DatabaseIndexesCreate
-from workers.care.size import DatabaseSize, DatabaseStats, DatabaseTables
-from workers.care.vacuum import DatabaseVacuum
 from workers.operation import Operation
+from workers.operations.database.activity import DatabaseActivity, DatabaseCancel
+from workers.operations.database.indexes import DatabaseIndexes, DatabaseIndexesCreate
+from workers.operations.database.size import DatabaseSize, DatabaseStats, DatabaseTables
+from workers.operations.database.vacuum import DatabaseVacuum
 
 
 @command("size", examples=("db size",))

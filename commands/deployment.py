@@ -5,12 +5,12 @@ from __future__ import annotations
 import click
 
 from commands.grammar import OneOf, Whole, change, command
-from workers.deployment.history import History, Rollback
-from workers.deployment.resources import Resources
-from workers.deployment.restart import Restart
-from workers.deployment.scale import Scale
-from workers.deployment.status import RolloutStatus
-from workers.deployment.update import Update
+from workers.operations.deployment.history import History, Rollback
+from workers.operations.deployment.resources import Resources
+from workers.operations.deployment.restart import Restart
+from workers.operations.deployment.scale import Scale
+from workers.operations.deployment.status import RolloutStatus
+from workers.operations.deployment.update import Update
 
 
 @change("scale", examples=("scale 4", "scale 4 --dry-run"))

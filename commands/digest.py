@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from commands.grammar import command
-from workers.digest.digest import Digest
+from workers.operations.digest.digest import Digest
 
 
 @command("digest", examples=("digest",))

@@ -5,10 +5,15 @@ from __future__ import annotations
 import click
 
 from commands.grammar import change, command, group
-from workers.experiments.edit import ExperimentCreate, ExperimentDelete, ExperimentRename, ExperimentRestore
-from workers.experiments.finding import View
-from workers.experiments.show import ExperimentShow, ExperimentsList
 from workers.operation import Operation
+from workers.operations.experiments.edit import (
+    ExperimentCreate,
+    ExperimentDelete,
+    ExperimentRename,
+    ExperimentRestore,
+)
+from workers.operations.experiments.finding import View
+from workers.operations.experiments.show import ExperimentShow, ExperimentsList
 
 
 def pairs(context: click.Context, parameter: click.Parameter, given: tuple[str, ...]) -> dict[str, str]:

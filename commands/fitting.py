@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from commands import grammar
-from workers.health import Health
 from workers.operation import Offer, Operation
+from workers.operations.health import Health
 
 if TYPE_CHECKING:
     from workers.settings import Ops

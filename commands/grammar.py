@@ -23,8 +23,8 @@ from pydantic import ValidationError
 
 import commands
 from workers.operation import Operation
-from workers.planning import DryRun
-from workers.render import UNSEEN
+from workers.operations.commands.dry_run import DryRun
+from workers.rendering.message import UNSEEN
 
 MAX_CHARACTERS = 3000
 """Longer than any command of ours; a pasted log or script is told so instead of being parsed."""

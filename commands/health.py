@@ -5,9 +5,9 @@ from __future__ import annotations
 import click
 
 from commands.grammar import Duration, OneOf, command
-from workers.health import CHECKS, Health
-from workers.history import metrics
-from workers.history.trend import Trend
+from workers.operations.health import CHECKS, Health
+from workers.operations.history import metrics
+from workers.operations.history.trend import Trend
 
 
 def _since(context: click.Context, parameter: click.Parameter, value: str | None) -> float | None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import click
 
 from commands.grammar import change, command, group
-from workers.incident.escalate import Escalate
-from workers.incident.steering import CloseIncident, NoteIncident, ShowIncident, TakeIncident
+from workers.operations.incident.escalate import Escalate
+from workers.operations.incident.incident import CloseIncident, NoteIncident, ShowIncident, TakeIncident
 
 
 @change("escalate", examples=('escalate "MLflow is down"', "escalate nobody can log in"))

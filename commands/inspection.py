@@ -8,13 +8,13 @@ import click
 
 from commands.grammar import OneOf, command
 from commands.moments import Since
-from workers.inspection.describe import Describe
-from workers.inspection.events import Events
-from workers.inspection.howto import HowTo
-from workers.inspection.manifest import Manifest, What
-from workers.inspection.status import ClusterStatus
-from workers.inspection.top import Top
 from workers.operation import Operation
+from workers.operations.inspection.describe import Describe
+from workers.operations.inspection.events import Events
+from workers.operations.inspection.howto import HowTo
+from workers.operations.inspection.manifest import Manifest, What
+from workers.operations.inspection.status import ClusterStatus
+from workers.operations.inspection.top import Top
 
 _POD = click.option("--pod", default="", metavar="NAME", help="The name, or a part of it that only one pod has.")
 

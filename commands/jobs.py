@@ -5,8 +5,8 @@ from __future__ import annotations
 import click
 
 from commands.grammar import Duration, command
-from workers.auditing import Audit, AuditExport
-from workers.jobs import Cancel, Jobs
+from workers.operations.commands.audit_trail import Audit, AuditExport
+from workers.operations.commands.jobs import Cancel, Jobs
 
 
 @command("jobs", examples=("jobs", "jobs --last 30"))

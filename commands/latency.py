@@ -5,8 +5,8 @@ from __future__ import annotations
 import click
 
 from commands.grammar import command
-from workers.latency import PATH, Latency
 from workers.operation import Operation
+from workers.operations.health.latency import PATH, Latency
 
 
 @command(

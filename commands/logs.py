@@ -9,12 +9,12 @@ import click
 
 from commands.grammar import Duration, OneOf, change, command, group_that_acts
 from commands.moments import Since
-from workers.logs.archive import LogsArchive
-from workers.logs.follow import MOST_SECONDS, LogsFollow
-from workers.logs.show import MOST_LINES, USUAL_LINES, Logs
-from workers.logs.sieve import Level
-from workers.logs.size import LogsSize
 from workers.operation import Operation
+from workers.operations.logs.archive import LogsArchive
+from workers.operations.logs.follow import MOST_SECONDS, LogsFollow
+from workers.operations.logs.line_filter import Level
+from workers.operations.logs.show import MOST_LINES, USUAL_LINES, Logs
+from workers.operations.logs.size import LogsSize
 
 _LEVELS = [level for level in get_args(Level) if level]
 _POD = click.option("--pod", default="", metavar="NAME", help="The name, or a part of it that only one pod has.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from commands.grammar import Duration, change, group
-from workers.maintenance import EndMaintenance, StartMaintenance
+from workers.operations.commands.maintenance import EndMaintenance, StartMaintenance
 
 
 @change("start", examples=('maintenance start "moving to PostgreSQL 18" --for 2h',))

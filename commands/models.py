@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from commands.grammar import command, group
-from workers.models.show import ModelShow, ModelsList
+from workers.operations.models.show import ModelShow, ModelsList
 
 
 @command("list", examples=("models list",))

@@ -7,10 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from workers import maintenance
 from workers.operation import Caller, Operation, Risk
+from workers.operations.commands import maintenance
+from workers.records.record import Record, new_id
 from workers.settings import ROLES, Approval, Ops, RoleName
-from workers.state import Record, new_id
 
 Members = Callable[[str], frozenset[str]]
 """User-group id → the ids of its members."""

@@ -5,14 +5,14 @@ from __future__ import annotations
 import click
 
 from commands.grammar import change, group
-from workers.restore.artifacts import RestoreArtifacts
-from workers.restore.aside import RestorePrune
-from workers.restore.configuration import ONLY, RestoreConfiguration
-from workers.restore.database import RestoreDatabase, RestoreUndo
-from workers.restore.drill import Drill
-from workers.restore.everything import RestoreAll
-from workers.restore.one import RestoreExperiment, RestoreRun
-from workers.restore.recover import Recover
+from workers.operations.restore.all import RestoreAll
+from workers.operations.restore.artifacts import RestoreArtifacts
+from workers.operations.restore.configuration import ONLY, RestoreConfiguration
+from workers.operations.restore.database import RestoreDatabase, RestoreUndo
+from workers.operations.restore.drill import Drill
+from workers.operations.restore.prune import RestorePrune
+from workers.operations.restore.recover import Recover
+from workers.operations.restore.run_or_experiment import RestoreExperiment, RestoreRun
 
 _ELSEWHERE = click.option("--from-elsewhere", is_flag=True, help="Although the backup is of another MLflow.")
 

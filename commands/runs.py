@@ -10,11 +10,11 @@ from commands.experiments import pairs
 from commands.grammar import OneOf, change, command, group
 from commands.moments import Since
 from workers.operation import Operation
-from workers.runs.archive import RunsArchive, RunsUnarchive
-from workers.runs.compare import RunsCompare
-from workers.runs.purge import RunsPurge
-from workers.runs.show import MOST, RunShow, RunsSearch
-from workers.runs.tagging import RunParam, RunTag, RunUntag
+from workers.operations.runs.archive import RunsArchive, RunsUnarchive
+from workers.operations.runs.compare import RunsCompare
+from workers.operations.runs.purge import RunsPurge
+from workers.operations.runs.show import MOST, RunShow, RunsSearch
+from workers.operations.runs.tags import RunParam, RunTag, RunUntag
 
 _RUN = click.argument("run", metavar="RUN")
 _KEPT_SECONDS = 30 * 86_400.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from commands.grammar import change, command, group
-from workers.scheduling import ScheduleList, SchedulePause, ScheduleResume, ScheduleRun
+from workers.operations.commands.schedule import ScheduleList, SchedulePause, ScheduleResume, ScheduleRun
 
 
 @command("list", examples=("schedule list",))

@@ -6,7 +6,7 @@ import click
 
 from commands.grammar import OneOf, command
 from workers.operation import Operation
-from workers.storage.show import Storage
+from workers.operations.storage.show import Storage
 
 
 @command("storage", examples=("storage", "storage --by prefix --top 50", "storage --fresh"))

@@ -24,7 +24,7 @@ from deploy.sandbox.redis import program
 from deploy.sandbox.slack.testing import example, serving
 from deploy.sandbox.slack.workspace import Workspace
 from workers import settings
-from workers.state import connect
+from workers.records.record import connect
 
 ROLES = sorted((Path(__file__).parents[1] / "deploy" / "kubernetes").glob("*/*role.yaml"))
 

@@ -2,7 +2,7 @@
 
 An operation is a request as data; a report is its result as data. Neither knows of Slack, of RQ or of a
 terminal, so the same operation runs behind a button, from the clock and from a shell, and tests read the
-result without parsing text. Rendering is `workers.render`'s; running is `workers.engine`'s.
+result without parsing text. Rendering is `workers.rendering.message`'s; running is `workers.engine.running`'s.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-import workers
+import workers.operations
 from workers.operation import Operation, OperatorError
 
 
@@ -49,13 +49,13 @@ def build(name: str, arguments: dict[str, Any]) -> Operation:
         raise OperatorError(f"{name}: {key} is not valid: {first['msg']}.", "Ask again.") from None
 
 
-_NO_OPERATIONS = ("workers.systems", "workers.engine", "workers.backup.artifacts")
-"""The gateways with their heavy libraries, and the engine that runs operations: the bot needs neither."""
+_NO_OPERATIONS = ("workers.operations.backup.artifacts",)
+"""Has no operation and heavy libraries, which the bot does not need."""
 
 
 @cache
 def _import_all() -> None:
-    _import_below(workers.__path__, workers.__name__)
+    _import_below(workers.operations.__path__, workers.operations.__name__)
 
 
 def _import_below(path: Iterable[str], name: str) -> None:

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from workers.state import Record, Records
+from workers.records.record import Record, Records
 
 PER_SECOND = 100
 SECONDS = int(os.environ.get("MLFLOW_OPS_BENCH_SECONDS", "30"))

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from commands import grammar
-from workers import engine, settings
+from workers import settings
+from workers.engine import running
 from workers.operation import Status, Unwatched
 from workers.systems import Systems
 
@@ -27,7 +28,7 @@ def test_the_report_is_at_least_five_times_as_fast_as_the_runbooks_script(sandbo
     systems = Systems(settings.load(sandbox.env))
 
     def ours():
-        return engine.perform(grammar.parse("health"), systems, Unwatched())
+        return running.perform(grammar.parse("health"), systems, Unwatched())
 
     def runbooks():
         return subprocess.run(["/bin/bash", str(SCRIPT)], env=env, capture_output=True, text=True, check=True).stdout

@@ -17,12 +17,13 @@ from rq import Worker
 
 from deploy.sandbox.testing import wait_for
 from tests.bench.test_artifacts_speed import BACKUPS, ROOT, SIZE, SOURCE, Store
-from workers import locks, queues, settings
-from workers.backup import helping
-from workers.backup.artifacts import copying, spans
+from workers import settings
+from workers.engine import locks, queues
 from workers.operation import Unwatched
-from workers.render import asked
-from workers.state import Phase, Record, Records
+from workers.operations.backup import helpers as helping
+from workers.operations.backup.artifacts import copying, spans
+from workers.records.record import Phase, Record, Records
+from workers.rendering.message import asked
 from workers.systems import Systems
 
 OBJECTS = int(os.environ.get("MLFLOW_OPS_BENCH_SCALING", "2000"))

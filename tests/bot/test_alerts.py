@@ -20,18 +20,21 @@ from bot import alerts, silencing
 from bot.alarms import Alarms
 from bot.alerts import app, authorised
 from commands import fitting, grammar
-from workers import audit, maintenance, render, settings
-from workers.alerts import group as groups
-from workers.alerts import keeping
-from workers.alerts.group import identify
-from workers.alerts.keeping import KEEP_SECONDS, Keeping
-from workers.alerts.notification import FINGERPRINTS, Garbage, read
-from workers.alerts.silence import AlertsSilence
-from workers.auditing import gathered
+from workers import settings
 from workers.operation import AlreadySo, OperatorError
-from workers.outbox import Outbox
+from workers.operations.alerts import group as groups
+from workers.operations.alerts import store
+from workers.operations.alerts.group import identify
+from workers.operations.alerts.notification import FINGERPRINTS, Garbage, read
+from workers.operations.alerts.silence import AlertsSilence
+from workers.operations.alerts.store import KEEP_SECONDS, Keeping
+from workers.operations.commands import maintenance
+from workers.operations.commands.audit_trail import gathered
+from workers.records import audit_log
+from workers.records.outbox import Outbox
+from workers.records.record import Record, Records
+from workers.rendering import message
 from workers.settings import Ops, SettingsError
-from workers.state import Record, Records
 from workers.systems import Systems
 
 SECRET = "a secret of at least sixteen letters"
@@ -257,10 +260,10 @@ def test_the_audit_record_keeps_that_it_fired_and_that_it_is_over(post, redis):
     one = alert()
     for body in (notification(one), notification(one), notification(*resolved(one))):
         post(body)
-    kept = [each.event for each in audit.entries(redis) if each.event["id"] == group(redis).id]
+    kept = [each.event for each in audit_log.entries(redis) if each.event["id"] == group(redis).id]
     assert [each["what"] for each in kept] == ["alert", "alert-resolved"]
     assert kept[0]["text"].startswith("MLflowDown")
-    assert group(redis).id not in gathered(audit.entries(redis))
+    assert group(redis).id not in gathered(audit_log.entries(redis))
 
 
 def test_what_is_delivered_again_has_no_second_effect(post, redis, slack, clock):
@@ -379,7 +382,7 @@ def test_a_group_of_thousands_is_counted(post, redis, slack):
 
 def test_memory_ends_with_the_number_of_groups(post, redis, slack, clock, monkeypatch):
     monkeypatch.setattr(groups, "MEMBERS", 100)
-    monkeypatch.setattr(keeping, "GROUPS", 200)
+    monkeypatch.setattr(store, "GROUPS", 200)
     for number in range(250):
         clock.now += 0.01
         post(notification(alert(instance=str(number)), key=str(number)))
@@ -398,7 +401,7 @@ def maintained(redis):
     record = Record(
         operation="maintenance-start", arguments={}, words="maintenance start", requester="U0OLEG", channel="C0OPS"
     )
-    Records(redis).accept(record, "maintenance", render.asked(record.words, record.requester))
+    Records(redis).accept(record, "maintenance", message.asked(record.words, record.requester))
     Records(redis).update(record.id, root_ts="1.1")
     at = time.time()
     begun = maintenance.Maintenance(record_id=record.id, reason="moving", began_at=at, until=at + 3600)

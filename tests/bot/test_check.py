@@ -9,7 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from workers.preflight import redis
+from workers.operations.preflight import redis
 
 
 @contextmanager

@@ -15,10 +15,12 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from bot import schedule, slash
-from workers import scheduling, settings, ticks
+from workers import settings
 from workers.operation import AlreadySo, OperatorError, Unwatched
+from workers.operations.commands import schedule as scheduling
+from workers.records.record import Records
 from workers.settings import Ops, SettingsError
-from workers.state import Records
+from workers.settings import cron as ticks
 from workers.systems import Systems
 
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -247,7 +249,7 @@ def test_what_is_paused_is_left_out_and_goes_on_with_its_next_time(systems, redi
 
 def test_what_is_not_there_is_answered_with_the_nearest_name(systems):
     with pytest.raises(OperatorError, match="Did you mean digest"):
-        scheduling.SchedulePause(entry="digset").plan(systems)
+        schedule.SchedulePause(entry="digset").plan(systems)
 
 
 def asked(redis, user, text, roles):

@@ -17,15 +17,17 @@ from commands import grammar, policy
 from deploy.sandbox.slack import blocks as slack_blocks
 from deploy.sandbox.slack.client import actions, words
 from deploy.sandbox.slack.testing import connected
-from workers import buttons, counting, render, settings
-from workers.health import CHECKS
-from workers.history.keeping import History, sample
+from workers import settings
 from workers.operation import Change, Check, Operation, Plan, Status
-from workers.outbox import Outbox
-from workers.overview import overview
+from workers.operations.commands.overview import overview
+from workers.operations.health import CHECKS
+from workers.operations.history.store import History, sample
+from workers.records import counters
+from workers.records.outbox import Outbox
+from workers.records.record import Phase, Records, Stage
+from workers.rendering import buttons, message
+from workers.rendering.thread import SlackThread
 from workers.settings import Ops
-from workers.state import Phase, Records, Stage
-from workers.thread import SlackThread
 
 NOW = datetime(2026, 11, 24, 7, tzinfo=UTC)
 ROLES = {
@@ -56,7 +58,7 @@ def accepted(redis, text, requester="U0OLEG", channel="C0OPS", **fields):
     """A command as it stands at some point of its way."""
     record = policy.record_of(grammar.parse(text), text, requester, channel, OPS)
     record = record.model_copy(update={"root_ts": "1.1", "permalink": f"https://slack.example/{record.id}", **fields})
-    Records(redis).accept(record, record.id, render.asked(text, requester))
+    Records(redis).accept(record, record.id, message.asked(text, requester))
     return record
 
 
@@ -286,7 +288,7 @@ def test_a_home_that_nobody_looks_at_any_more_is_left_alone(stage, redis):
 def test_of_two_bots_neither_overwrites_what_the_other_has_drawn_later(stage, redis):
     vera = stage.opens("vera")
     stage.draws()
-    other = {"type": "home", "blocks": [render.section("drawn by another")]}
+    other = {"type": "home", "blocks": [message.section("drawn by another")]}
     stage.client.views_publish(user_id="U0VERA", view=other)
     waiting(redis)
     stage.draws(publishing.BETWEEN_SECONDS + 0.1)
@@ -316,7 +318,7 @@ def test_what_slack_does_not_take_now_it_is_given_later(stage, redis):
     stage.slack.sandbox.away(on=False)
     stage.draws(publishing.AWAY_SECONDS + 0.1)
     assert "Nothing was measured yet" in words(vera.home())
-    assert counting.read(redis, counting.SLACK) == {("home", "again"): 2.0, ("home", "ok"): 1.0}
+    assert counters.read(redis, counters.SLACK) == {("home", "again"): 2.0, ("home", "ok"): 1.0}
 
 
 def test_what_slack_refuses_is_not_tried_for_ever(stage, redis):
@@ -346,7 +348,7 @@ def test_a_hundred_and_fifty_people_at_once_are_drawn_within_the_tier_that_slack
             assert stage.now - began < 180
         told = {each["id"]: slack.person(each["name"]).home() for each in people[::30]}
     assert all(told.values())
-    assert counting.read(redis, counting.SLACK) == {("home", "ok"): 150.0}
+    assert counters.read(redis, counters.SLACK) == {("home", "ok"): 150.0}
 
 
 def test_the_messages_tab_is_no_home(redis):

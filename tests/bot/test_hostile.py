@@ -14,9 +14,9 @@ import requests
 from rq import Queue
 
 from deploy.sandbox.slack.client import wait_for
-from workers import queues
-from workers.render import Message
-from workers.state import Phase, Record, Records
+from workers.engine import queues
+from workers.records.record import Phase, Record, Records
+from workers.rendering.message import Message
 
 FORM = "application/x-www-form-urlencoded"
 
@@ -133,9 +133,9 @@ def crafted(redis, witness):
     plain = Queue("quick", connection=redis, serializer="json")
     yield "a job of os.system", plain.enqueue("os.system", f"touch {witness}"), None
     yield "a job of builtins.eval", plain.enqueue("builtins.eval", f"open('{witness}','w')"), None
-    yield "a job of our own worker", plain.enqueue("workers.engine.work", "quick"), None
+    yield "a job of our own worker", plain.enqueue("workers.engine.running.work", "quick"), None
     yield "a pickle", Queue("quick", connection=redis, serializer="pickle").enqueue(os.system, f"touch {witness}"), None
-    job = queues.queue("quick", redis).enqueue("workers.engine.run", {"id": "x"})
+    job = queues.queue("quick", redis).enqueue("workers.engine.running.run", {"id": "x"})
     yield "an id that is no text", job, None
     yield "an operation that there is not", None, record(operation="os.system")
     yield "arguments of another kind", None, record(arguments={"checks": "queues", "deadline_seconds": "soon"})

@@ -16,9 +16,11 @@ from prometheus_client.parser import text_string_to_metric_families
 from bot import metrics
 from deploy.sandbox.slack.controls import wait_for
 from tests.bot.test_away import RedisServer
-from workers import counting, queues, render
-from workers.history.keeping import History, Sample
-from workers.state import Phase, Record, Records
+from workers.engine import queues
+from workers.operations.history.store import History, Sample
+from workers.records import counters
+from workers.records.record import Phase, Record, Records
+from workers.rendering import message
 
 
 @pytest.fixture
@@ -44,9 +46,9 @@ def shown(redis):
 
 def test_what_has_ended_waits_and_was_sent(redis, shown):
     for _ in range(3):
-        counting.ended(redis, "scale", "done", 2.5)
-    counting.ended(redis, "scale", "failed", 0.5)
-    counting.slack_called(redis, "edit", "ok")
+        counters.ended(redis, "scale", "done", 2.5)
+    counters.ended(redis, "scale", "failed", 0.5)
+    counters.slack_called(redis, "edit", "ok")
     found = shown()
     assert found["mlflow_ops_operations_total", ("operation", "scale"), ("outcome", "done")] == 3
     assert found["mlflow_ops_operation_seconds_sum", ("operation", "scale")] == 8
@@ -70,7 +72,7 @@ def test_the_end_of_a_command_is_counted_once(redis, shown, accepted):
 def accepted(redis):
     def accepted():
         record = Record(operation="health", arguments={}, words="health", requester="U0VERA", channel="C0OPS")
-        Records(redis).accept(record, "delivery", render.asked(record.words, record.requester))
+        Records(redis).accept(record, "delivery", message.asked(record.words, record.requester))
         return record
 
     return accepted
@@ -163,7 +165,7 @@ def test_a_worker_serves_them_and_its_work_horse_keeps_nothing_of_it(
                 requester="U0VERA",
                 channel="C0OPS",
             )
-            Records(redis).accept(record, "delivery", render.asked(record.words, record.requester))
+            Records(redis).accept(record, "delivery", message.asked(record.words, record.requester))
             with socket.create_connection(("127.0.0.1", another_port)) as kept_open:
                 kept_open.sendall(b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n")
                 assert kept_open.recv(100).startswith(b"HTTP/1.1 200")

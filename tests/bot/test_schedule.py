@@ -11,9 +11,9 @@ import pytest
 
 from bot import schedule
 from deploy.sandbox.slack.client import wait_for
-from workers import ticks
+from workers.records.record import Phase, Records
 from workers.settings import Ops, SettingsError
-from workers.state import Phase, Records
+from workers.settings import cron as ticks
 
 BERLIN = ZoneInfo("Europe/Berlin")
 

@@ -8,11 +8,11 @@ from slack_sdk import WebClient
 
 from bot.sender import Patience, Sender
 from deploy.sandbox.slack.client import wait_for, words
-from workers import render
-from workers.outbox import Outbox, draft
-from workers.render import Message
+from workers.records.outbox import Outbox, draft
+from workers.records.record import Phase, Record, Records
+from workers.rendering import message as render
+from workers.rendering.message import Message
 from workers.settings import Slack
-from workers.state import Phase, Record, Records
 
 OPS = "C0OPS"
 

@@ -9,8 +9,8 @@ from slack_sdk import WebClient
 
 from bot import slash
 from bot.buttons import Buttons
+from workers.records.record import Record, Records, connect
 from workers.settings import Ops, load
-from workers.state import Record, Records, connect
 
 OPS = Ops.model_validate({"channels": ["C0OPS"], "roles": {"viewer": {"users": ["U0VERA"]}}})
 

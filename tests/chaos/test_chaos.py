@@ -24,8 +24,8 @@ from deploy.sandbox.redis import program
 from deploy.sandbox.slack.client import wait_for, words
 from deploy.sandbox.slack.testing import example, serving
 from deploy.sandbox.slack.workspace import Workspace
-from workers.outbox import Outbox
-from workers.state import Phase, Records
+from workers.records.outbox import Outbox
+from workers.records.record import Phase, Records
 
 SEEDS = [int(seed) for seed in os.environ.get("MLFLOW_OPS_CHAOS_SEEDS", "1,2,3").split(",")]
 COMMANDS = int(os.environ.get("MLFLOW_OPS_CHAOS_COMMANDS", "300"))

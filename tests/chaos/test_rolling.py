@@ -20,8 +20,8 @@ from deploy.sandbox.redis import program
 from deploy.sandbox.slack.client import wait_for
 from deploy.sandbox.slack.testing import example, serving
 from deploy.sandbox.slack.workspace import Workspace
-from workers.outbox import Outbox
-from workers.state import Phase, Records
+from workers.records.outbox import Outbox
+from workers.records.record import Phase, Records
 
 COMMANDS = 100
 A_TIME = 17  # of six processes that are replaced

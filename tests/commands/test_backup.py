@@ -3,11 +3,11 @@
 import pytest
 
 from commands import grammar
-from workers.backup.backup import Backup
-from workers.backup.prune import Prune
-from workers.backup.showing import BackupList, BackupShow, BackupUsage
-from workers.backup.verify import BackupVerify, BackupVerifyDeep
-from workers.planning import DryRun
+from workers.operations.backup.backup import Backup
+from workers.operations.backup.prune import Prune
+from workers.operations.backup.show import BackupList, BackupShow, BackupUsage
+from workers.operations.backup.verify import BackupVerify, BackupVerifyDeep
+from workers.operations.commands.dry_run import DryRun
 
 
 @pytest.mark.parametrize(

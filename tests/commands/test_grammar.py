@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from commands import grammar
-from workers.health import CHECKS, Health
 from workers.operation import Operation
+from workers.operations.health import CHECKS, Health
 
 
 def test_health_alone_asks_everything():

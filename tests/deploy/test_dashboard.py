@@ -12,8 +12,8 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from bot import metrics
-from workers import counting
-from workers.history.keeping import History, Sample
+from workers.operations.history.store import History, Sample
+from workers.records import counters
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 DASHBOARD = json.loads((DEPLOY / "grafana" / "mlflow-ops.json").read_text())
@@ -42,8 +42,8 @@ def named(expression):
 @pytest.fixture
 def exported(redis):
     """The names of all samples that the bot shows once everything has happened once."""
-    counting.ended(redis, "scale", "done", 2.5)
-    counting.slack_called(redis, "edit", "ok")
+    counters.ended(redis, "scale", "done", 2.5)
+    counters.slack_called(redis, "edit", "ok")
     figures = {figure: 1.0 for figure, _ in metrics._FIGURES.values()}
     History(redis).keep(Sample(datetime.now(UTC), figures, {}, {"postgres": "ok"}))
     said = []

@@ -94,6 +94,6 @@ def test_the_pip_lines_make_a_whole_environment(tmp_path):
     programs = tmp_path / "opt" / "mlflow-ops" / "bin"
     said = subprocess.run([programs / "mlflow-ops", "--version"], capture_output=True, text=True, check=True, cwd="/")
     assert "0.1.0" in said.stdout
-    imported = "import bot.app, commands.grammar, workers.engine, workers.systems.tracking"
+    imported = "import bot.app, commands.grammar, workers.engine.running, workers.systems.mlflow.tracking"
     subprocess.run([programs / "python", "-c", imported], check=True, cwd="/")
     assert not (programs / "pip").exists()

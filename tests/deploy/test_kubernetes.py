@@ -12,7 +12,8 @@ import yaml
 from redis import Redis
 
 from bot.cli import main
-from workers import queues, settings
+from workers import settings
+from workers.engine import queues
 from workers.settings import Environment
 
 pytestmark = pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not on PATH")

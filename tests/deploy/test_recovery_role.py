@@ -8,10 +8,10 @@ import pytest
 import yaml
 
 from workers import settings
-from workers.backup.configuration import clean
-from workers.restore import applying
+from workers.operations.backup.configuration import clean
+from workers.operations.restore import applying
 from workers.settings import KubernetesNames
-from workers.systems.cluster import Cluster
+from workers.systems.cluster.client import Cluster
 from workers.systems.errors import ClusterConflict
 
 pytestmark = pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not on PATH")

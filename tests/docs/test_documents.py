@@ -7,7 +7,7 @@ import subprocess
 import pytest
 import yaml
 
-from workers.backup.manifest import ArtifactsPart, ConfigurationPart, DatabasePart, Manifest
+from workers.operations.backup.manifest import ArtifactsPart, ConfigurationPart, DatabasePart, Manifest
 
 TITLES = (
     "adding-a-command", "architecture", "backup-format", "cli", "configuration", "real-cluster",

@@ -11,10 +11,13 @@ import uuid
 import pytest
 
 from commands import grammar
-from workers import engine, planning, render, settings
-from workers.backup.backup import Backup
+from workers import settings
+from workers.engine import running
 from workers.operation import OperatorError, Risk, Unwatched
-from workers.planning import DryRun
+from workers.operations.backup.backup import Backup
+from workers.operations.commands import dry_run
+from workers.operations.commands.dry_run import DryRun
+from workers.rendering import message
 from workers.systems import Systems
 
 CHAPTERS = {
@@ -113,10 +116,10 @@ def perform(systems, words, *, really=False):
     """What came of a command."""
     operation = grammar.parse(words)
     if operation.risk is Risk.READ or isinstance(operation, DryRun):
-        return engine.perform(operation, systems, Unwatched())
+        return running.perform(operation, systems, Unwatched())
     if really:
-        return engine.perform_here(operation, words, "olga", systems, Unwatched())
-    return planning.shown(operation.plan(systems))
+        return running.perform_here(operation, words, "olga", systems, Unwatched())
+    return dry_run.shown(operation.plan(systems))
 
 
 def test_each_command_is_run(documents, systems, meant):
@@ -134,6 +137,6 @@ def test_each_command_is_run(documents, systems, meant):
                 wrong.append(f"{words}: {refused}")
         else:
             assert report.summary
-            assert render.root(report, words, "U0VERA").blocks
+            assert message.root(report, words, "U0VERA").blocks
     assert wrong == []
     assert len(typed) > 50

@@ -12,7 +12,7 @@ from redis import Redis
 
 from deploy.sandbox.slack.client import SlackPerson, wait_for
 from deploy.sandbox.wiring import OPS_CHANNEL
-from workers.state import Records
+from workers.records.record import Records
 
 OURS = ("bot", "scheduler", "worker-quick", "worker-ops")
 

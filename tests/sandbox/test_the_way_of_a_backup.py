@@ -20,8 +20,8 @@ from deploy.sandbox.slack.client import SlackPerson, words
 from deploy.sandbox.testing import wait_for
 from deploy.sandbox.wiring import OPS_CHANNEL
 from workers import settings
-from workers.state import Phase, Records, connect
-from workers.systems.cluster import Cluster
+from workers.records.record import Phase, Records, connect
+from workers.systems.cluster.client import Cluster
 
 SECONDS = 60
 AWAY_SECONDS = float(os.environ.get("MLFLOW_OPS_AWAY_SECONDS", "12"))

@@ -11,9 +11,9 @@ import requests
 from deploy.sandbox.slack.client import SlackPerson, wait_for, words
 from deploy.sandbox.wiring import OPS_CHANNEL
 from workers import settings
-from workers.deployment import update
-from workers.systems.cluster import Cluster
-from workers.systems.database import Database
+from workers.operations.deployment import update
+from workers.systems.cluster.client import Cluster
+from workers.systems.postgres.database import Database
 
 SECONDS = 20
 

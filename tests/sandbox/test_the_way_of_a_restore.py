@@ -16,7 +16,7 @@ from tests.bench import seed_database
 from tests.workers.restore.test_recover import delete_everything
 from workers import settings
 from workers.systems import Systems
-from workers.systems.cluster import Cluster
+from workers.systems.cluster.client import Cluster
 
 SECONDS = 60
 PICTURES = os.environ.get("MLFLOW_OPS_PICTURES")

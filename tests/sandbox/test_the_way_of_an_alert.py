@@ -18,7 +18,7 @@ from deploy.sandbox.slack.client import SlackPerson, words
 from deploy.sandbox.testing import wait_for
 from deploy.sandbox.wiring import OPS_CHANNEL
 from workers import settings
-from workers.state import connect
+from workers.records.record import connect
 
 SECONDS = 60
 VERA, OMAR = "U07VERA0001", "U07OMAR0002"

@@ -12,7 +12,7 @@ from deploy.sandbox.slack.client import SlackPerson, words
 from deploy.sandbox.slack.controls import Sandbox
 from deploy.sandbox.wiring import OPS_CHANNEL
 from workers import settings
-from workers.incident.oncall import on_call
+from workers.operations.incident.oncall import on_call
 
 SECONDS = 60
 VERA, OMAR, ADA, NOOR = "U07VERA0001", "U07OMAR0002", "U07ADAO0003", "U07NOOR0005"

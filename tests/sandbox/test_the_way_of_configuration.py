@@ -6,10 +6,10 @@ from redis import Redis
 from deploy.sandbox.slack.client import SlackPerson, wait_for, words
 from deploy.sandbox.wiring import OPS_CHANNEL
 from workers import settings
-from workers.certificate import details
-from workers.configuration.held import CHECKSUM
-from workers.configuration.values import checksum
-from workers.systems.cluster import Cluster
+from workers.operations.certificate import details
+from workers.operations.configuration.configmap import CHECKSUM
+from workers.operations.configuration.values import checksum
+from workers.systems.cluster.client import Cluster
 
 SECONDS = 20
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from deploy.sandbox.wiring import OPS_CHANNEL
-from workers.health import CHECKS
+from workers.operations.health import CHECKS
 
 expect = pytest.importorskip("playwright.sync_api", reason="playwright is not installed").expect
 

@@ -12,7 +12,7 @@ import pytest
 from deploy.sandbox.slack.client import SlackPerson, words
 from deploy.sandbox.wiring import OPS_CHANNEL
 from workers import settings
-from workers.inspection.finding import mlflow_pods, name_of
+from workers.operations.inspection.finding import mlflow_pods, name_of
 from workers.systems import Systems
 
 SECONDS = 40

@@ -17,10 +17,10 @@ from bot import schedule
 from deploy.sandbox.slack.client import SlackPerson, words
 from deploy.sandbox.wiring import OPS_CHANNEL
 from workers import settings
-from workers.health.amounts import size
-from workers.history.keeping import History, Sample
+from workers.operations.history.store import History, Sample
+from workers.records.record import connect
 from workers.settings import Ops
-from workers.state import connect
+from workers.wording import size
 
 expect = pytest.importorskip("playwright.sync_api", reason="playwright is not installed").expect
 

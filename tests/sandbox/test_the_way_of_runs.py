@@ -9,9 +9,9 @@ import pytest
 from deploy.sandbox.slack.client import SlackPerson, words
 from deploy.sandbox.wiring import OPS_CHANNEL
 from workers import settings
-from workers.backup.backup import Backup
 from workers.operation import Unwatched
-from workers.runs.finding import search
+from workers.operations.backup.backup import Backup
+from workers.operations.runs.finding import search
 from workers.systems import Systems
 
 SECONDS = 30

@@ -11,7 +11,8 @@ from commands import grammar
 from deploy.sandbox.kubernetes.cluster import Options
 from deploy.sandbox.kubernetes.testing import healthy_upstream, running_cluster
 from deploy.sandbox.kubernetes.wiring import wiring_from
-from workers import engine, settings
+from workers import settings
+from workers.engine import running as engine
 from workers.operation import Unwatched
 from workers.systems import Systems
 

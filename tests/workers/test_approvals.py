@@ -9,12 +9,16 @@ import pytest
 
 from commands import grammar, policy
 from deploy.sandbox.slack.client import wait_for
-from workers import approvals, audit, counting, engine, lease, proposals, queues, render
-from workers.locks import Held, Locks
+from workers.engine import approvals, lease, queues
+from workers.engine import running as engine
+from workers.engine.locks import Held, Locks
 from workers.operation import Cancelled, Change, Operation, OperatorError, Plan, Report, Risk, Status, Unwatched
-from workers.outbox import Outbox
+from workers.records import audit_log, counters
+from workers.records.outbox import Outbox
+from workers.records.record import Phase, Records, Stage
+from workers.rendering import message as render
+from workers.rendering import proposals
 from workers.settings import Ops
-from workers.state import Phase, Records, Stage
 from workers.systems import Systems
 
 OPS = Ops.model_validate(
@@ -119,7 +123,7 @@ def test_each_of_two_approvals_is_in_the_audit_record(redis):
     record = pending(redis, approvals=2)
     approvals.approve(record, "U0ANNA", redis)
     approvals.approve(record, "U0ARUN", redis)
-    moments = [entry.event for entry in audit.entries(redis) if entry.event["id"] == record.id]
+    moments = [entry.event for entry in audit_log.entries(redis) if entry.event["id"] == record.id]
     assert [each["decided_by"] for each in moments if each.get("decided_by")] == [["U0ANNA"], ["U0ANNA", "U0ARUN"]]
 
 
@@ -288,7 +292,7 @@ def test_a_terminal_keeps_its_locks_and_is_in_the_audit_record(redis, systems, m
     with pytest.raises(Cancelled):
         engine.perform_here(Long(), "long", "olga", systems, Stops())
     assert redis.get("mlflow-ops:lock:deployment") is None
-    moments = [entry.event for entry in audit.entries(redis)]
+    moments = [entry.event for entry in audit_log.entries(redis)]
     assert [each["what"] for each in moments] == ["asked", "started", "done", "asked", "started", "cancelled"]
     assert moments[1]["digest"] == PLAN.digest
     assert moments[1]["worker"] == "terminal"
@@ -315,10 +319,10 @@ def test_a_change_that_nobody_is_asked_about_keeps_its_warnings_in_its_thread():
 
 
 def test_how_long_it_took_is_how_long_it_takes(redis):
-    assert counting.usual_seconds(redis, "scale") is None
+    assert counters.usual_seconds(redis, "scale") is None
     for seconds in (10, 20, 90):
-        counting.ended(redis, "scale", "done", seconds)
-    counting.ended(redis, "scale", "expired", 1800)
-    assert counting.usual_seconds(redis, "scale") == 20
+        counters.ended(redis, "scale", "done", seconds)
+    counters.ended(redis, "scale", "expired", 1800)
+    assert counters.usual_seconds(redis, "scale") == 20
     foot = proposals.proposal(PLAN.model_copy(update={"estimate_seconds": 20.0}), pending(redis)).blocks[-2]
     assert "takes about 20 s" in foot["elements"][0]["text"]

@@ -5,8 +5,8 @@ import io
 import pytest
 from PIL import Image
 
-from workers.pictures import bars, charts
-from workers.pictures.bars import Bars
+from workers.rendering import bars, charts
+from workers.rendering.bars import Bars
 
 
 @pytest.mark.parametrize(

@@ -18,12 +18,12 @@ from deploy.sandbox.kubernetes.cluster import Options
 from deploy.sandbox.kubernetes.testing import running_cluster, until
 from deploy.sandbox.kubernetes.wiring import wiring_from
 from workers import settings
-from workers.certificate import details, renew
-from workers.certificate.renew import CertRenew
-from workers.certificate.show import CertShow
 from workers.operation import Cancelled, OperatorError, Status, Unwatched
+from workers.operations.certificate import details, renew
+from workers.operations.certificate.renew import CertRenew
+from workers.operations.certificate.show import CertShow
 from workers.systems import Systems
-from workers.systems.cluster import Cluster
+from workers.systems.cluster.client import Cluster
 
 HOST = "mlflow.254carbon.local"
 CERTIFICATES = "/apis/cert-manager.io/v1/namespaces/data-platform/certificates"

@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 from commands.grammar import Help, UsageError, parse
 from deploy.sandbox.kubernetes.testing import until
 from workers import settings
-from workers.configuration import values
-from workers.configuration.edit import ConfigSet, ConfigUnset
-from workers.configuration.held import CHECKSUM
-from workers.configuration.show import ConfigShow
-from workers.deployment import rollout
 from workers.operation import Cancelled, OperatorError, Status, Unwatched
-from workers.systems.cluster import Cluster
+from workers.operations.configuration import values
+from workers.operations.configuration.configmap import CHECKSUM
+from workers.operations.configuration.edit import ConfigSet, ConfigUnset
+from workers.operations.configuration.show import ConfigShow
+from workers.operations.deployment import rollout
+from workers.systems.cluster.client import Cluster
 
 FIRST = {"gunicorn_workers": "4", "gunicorn_timeout": "120", "log_level": "info"}
 

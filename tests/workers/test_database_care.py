@@ -10,10 +10,11 @@ import psycopg
 import pytest
 
 from commands import grammar
-from workers import engine, settings
-from workers.care.mlflow_indexes import INDEXES, REVISION
-from workers.care.statement import shown
+from workers import settings
+from workers.engine import running
 from workers.operation import AlreadySo, Cancelled, OperatorError, Risk, Status, Unwatched
+from workers.operations.database.mlflow_indexes import INDEXES, REVISION
+from workers.operations.database.statement import shown
 from workers.systems import Systems
 from workers.systems.errors import DatabaseRefused, DatabaseUnreachable
 
@@ -42,7 +43,7 @@ def systems(sandbox):
 
 @pytest.fixture
 def do(systems):
-    return lambda words, progress=SILENT: engine.perform_here(grammar.parse(words), words, "olga", systems, progress)
+    return lambda words, progress=SILENT: running.perform_here(grammar.parse(words), words, "olga", systems, progress)
 
 
 @pytest.fixture
@@ -124,7 +125,7 @@ def test_a_full_vacuum_gives_the_space_back_and_needs_approval(do, sql, systems,
 
 
 def test_a_full_vacuum_does_not_queue_behind_a_lock_for_ever(do, url, table, monkeypatch):
-    monkeypatch.setattr("workers.systems.upkeep.LOCK_SECONDS", 1)
+    monkeypatch.setattr("workers.systems.postgres.maintenance.LOCK_SECONDS", 1)
     with session(url, "SELECT 1 FROM care_test LIMIT 1"):
         report = do("db vacuum care_test --full")
     assert report.status is Status.FAIL
@@ -373,7 +374,7 @@ def test_where_nobody_answers_it_is_said(sandbox, free_port):
     lost = Systems(settings.load({**sandbox.process_env, "MLFLOW_OPS_DATABASE_URL": url}))
     for words in ("db size", "db tables", "db indexes", "db activity", "db stats"):
         with pytest.raises(DatabaseUnreachable, match="refuses connections") as told:
-            engine.perform_here(grammar.parse(words), words, "olga", lost, Unwatched())
+            running.perform_here(grammar.parse(words), words, "olga", lost, Unwatched())
         assert "hunter2" not in str(told.value)
 
 

@@ -8,9 +8,9 @@ import pytest
 
 from commands.grammar import parse
 from deploy.sandbox.kubernetes.testing import until
-from workers.deployment import rollout, scale
 from workers.operation import OperatorError, Plan, Status, Unwatched
-from workers.systems.cluster import Cluster
+from workers.operations.deployment import rollout, scale
+from workers.systems.cluster.client import Cluster
 
 FIRST_IMAGE = "ghcr.io/mlflow/mlflow:v3.17.2"
 

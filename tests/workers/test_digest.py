@@ -8,14 +8,17 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from commands import grammar
-from workers import audit, render, settings, state
-from workers.digest import backups, changes, digest, todo, yesterday
-from workers.digest.digest import Digest
-from workers.health import CHECKS
-from workers.history.keeping import Sample
+from workers import settings
 from workers.operation import Attachment, Check, Lead, Offer, Operation, Report, Status
+from workers.operations.digest import backups, changes, digest, todo, yesterday
+from workers.operations.digest.digest import Digest
+from workers.operations.health import CHECKS
+from workers.operations.history.store import Sample
+from workers.records import audit_log
+from workers.records import record as state
+from workers.records.record import Phase, Record, Records
+from workers.rendering import message as render
 from workers.settings import Ops
-from workers.state import Phase, Record, Records
 
 NOW = datetime(2026, 11, 24, 7, tzinfo=UTC)
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -127,7 +130,7 @@ def test_yesterdays_commands_with_who_and_what_came_of_them(redis):
     did(redis, "restart", "restart", "U0ADA", Phase.FAILED, "the pods did not come up")
     did(redis, "backup", "backup", "schedule:backup")
     did(redis, "backup", "backup", "schedule:backup", Phase.FAILED, "the store is away")
-    audit.note(
+    audit_log.note(
         redis,
         state.asked(
             Record(operation="scale", arguments={}, words="scale 2", requester="terminal:kim", channel="terminal")
@@ -209,7 +212,7 @@ def test_a_picture_that_is_too_large_is_refused():
 
 
 def test_a_pictures_bytes_are_not_searched_for_secrets(redis):
-    from workers.outbox import draft
+    from workers.records.outbox import draft
     from workers.redaction import remember
 
     remember(["hunter2hunter2"])

@@ -9,9 +9,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from PIL import Image
 
-from workers.history import metrics
-from workers.pictures import charts
-from workers.pictures.charts import Panel, Series
+from workers.operations.history import metrics
+from workers.rendering import charts
+from workers.rendering.charts import Panel, Series
 
 NOW = datetime(2026, 11, 24, 7, tzinfo=UTC)
 

@@ -13,11 +13,14 @@ from slack_sdk import WebClient
 
 from bot import sender
 from deploy.sandbox.slack.client import wait_for, words
-from workers import engine, queues, render, settings
-from workers.outbox import Outbox
-from workers.render import Message
+from workers import settings
+from workers.engine import queues
+from workers.engine import running as engine
+from workers.records.outbox import Outbox
+from workers.records.record import Phase, Record, Records, connect
+from workers.rendering import message
+from workers.rendering.message import Message
 from workers.settings import Slack
-from workers.state import Phase, Record, Records, connect
 
 
 @pytest.fixture
@@ -55,7 +58,7 @@ def ask(slack, redis):
             requester="U0VERA",
             channel="C0OPS",
         )
-        Records(redis).accept(record, record.id, render.asked(record.words, record.requester))
+        Records(redis).accept(record, record.id, message.asked(record.words, record.requester))
         return record.id
 
     yield ask
@@ -84,7 +87,7 @@ def test_a_record_that_is_queued_twice_runs_once(worker, ask, redis, slack):
     ended(redis, record_id)
     first = queues.queue("quick", redis).fetch_job(record_id)
     wait_for(lambda: first.get_status(refresh=True) == "finished" or None, 20)
-    job = queues.queue("quick", redis).enqueue("workers.engine.run", record_id, job_id="again")
+    job = queues.queue("quick", redis).enqueue("workers.engine.running.run", record_id, job_id="again")
     wait_for(lambda: job.get_status(refresh=True) == "finished" or None, 20)
     assert job.return_value() == "claimed before"
     root = wait_for(lambda: Records(redis).get(record_id).root_ts)
@@ -104,7 +107,7 @@ def test_a_wrong_argument_in_redis_fails_the_record_with_a_sentence(worker, ask,
     assert "is not valid" in ended(redis, forged.id).outcome
 
 
-@pytest.mark.parametrize("name", ["os.system", "builtins.eval", "subprocess.call", "workers.engine.work"])
+@pytest.mark.parametrize("name", ["os.system", "builtins.eval", "subprocess.call", "workers.engine.running.work"])
 def test_a_job_that_names_another_function_is_refused_and_does_nothing(worker, redis, tmp_path, name):
     witness = tmp_path / "witness"
     job = Queue("quick", connection=redis, serializer="json").enqueue(name, f"touch {witness}")
@@ -115,7 +118,7 @@ def test_a_job_that_names_another_function_is_refused_and_does_nothing(worker, r
 
 def test_a_callback_smuggled_into_a_job_is_not_called(worker, ask, redis, tmp_path):
     witness = tmp_path / "witness"
-    job = queues.queue("quick", redis).enqueue("workers.engine.run", "nothing", job_id="smuggler")
+    job = queues.queue("quick", redis).enqueue("workers.engine.running.run", "nothing", job_id="smuggler")
     redis.hset(f"mlflow-ops:rq:job:{job.id}", "success_callback_name", "os.mkdir")
     redis.hset(f"mlflow-ops:rq:job:{job.id}", "failure_callback_name", "os.mkdir")
     wait_for(lambda: job.get_status(refresh=True) in {"finished", "failed"} or None, 20)

@@ -7,10 +7,11 @@ import uuid
 import pytest
 
 from commands import grammar
-from workers import engine, settings
-from workers.health.amounts import NOTHING
+from workers import settings
+from workers.engine import running
 from workers.operation import AlreadySo, OperatorError, Status, Unwatched
 from workers.systems import Systems
+from workers.wording import NOTHING
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +25,7 @@ def systems(sandbox):
 
 @pytest.fixture
 def run(systems):
-    return lambda words: engine.perform_here(grammar.parse(words), words, "olga", systems, Unwatched())
+    return lambda words: running.perform_here(grammar.parse(words), words, "olga", systems, Unwatched())
 
 
 @pytest.fixture
@@ -59,7 +60,7 @@ def test_sizes_are_those_that_storage_found_last(run, systems):
     )
     assert row(report, empty.summary.split("“")[1].split("”")[0])[6] == NOTHING
     alone = Systems(settings.load({"MLFLOW_TRACKING_URI": systems.tracking.base}))
-    bare = engine.perform(grammar.parse("experiments list"), alone, Unwatched())
+    bare = running.perform(grammar.parse("experiments list"), alone, Unwatched())
     assert row(bare, "load-forecast-eu")[3:] == (NOTHING,) * 4
     run(empty.undo)
 

@@ -8,8 +8,8 @@ import psutil
 import pytest
 
 from workers import settings
-from workers.health import CHECKS, Health
 from workers.operation import Status, Unwatched
+from workers.operations.health import CHECKS, Health
 from workers.systems import Systems
 
 DEADLINE = 5.0

@@ -14,9 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from workers import settings
-from workers.health import certificate, ingress
-from workers.health.certificate import Certificate
 from workers.operation import Status
+from workers.operations.health import ingress
+from workers.systems.cluster import certificate
+from workers.systems.cluster.certificate import Certificate
 from workers.systems.errors import Nonsense
 
 ANSWERS = Path(__file__).parents[1] / "sandbox" / "kubernetes-answers.jsonl"

@@ -12,10 +12,11 @@ from redis.exceptions import RedisError
 from rq import Worker
 
 from deploy.sandbox.redis import program
-from workers import queues, settings
-from workers.health.asking import Asking
-from workers.health.queues import ask as queues_check
+from workers import settings
+from workers.engine import queues
 from workers.operation import OperatorError, Status
+from workers.operations.health.asking import Asking
+from workers.operations.health.queues import ask as queues_check
 from workers.systems import Systems
 from workers.systems.errors import Unreachable
 
@@ -64,7 +65,9 @@ def url(server):
 
 
 def enqueue(redis, name="quick"):
-    return queues.queue(name, redis).enqueue("workers.engine.run", "some-id", failure_ttl=queues.FAILURE_SECONDS)
+    return queues.queue(name, redis).enqueue(
+        "workers.engine.running.run", "some-id", failure_ttl=queues.FAILURE_SECONDS
+    )
 
 
 def test_an_empty_queue_without_workers_is_a_warning(redis, url):

@@ -14,17 +14,18 @@ from rq.timeouts import JobTimeoutException, UnixSignalDeathPenalty
 from structlog.contextvars import bound_contextvars, merge_contextvars
 from structlog.testing import capture_logs
 
-from workers import health, settings
-from workers.health import Health, backup, blame, mlflow, postgres, queues, storage
-from workers.health.amounts import duration, size
-from workers.health.asking import Answer, Asking, Question, ask_all
-from workers.health.mlflow import Burst
-from workers.health.queues import QueueState, RedisState
+from workers import settings
 from workers.operation import OperatorError, Status
+from workers.operations import health
+from workers.operations.health import Health, backup, mlflow, postgres, queues, root_cause, storage
+from workers.operations.health.asking import Answer, Asking, Question, ask_all
+from workers.operations.health.mlflow import Burst
+from workers.operations.health.queues import QueueState, RedisState
 from workers.settings import SettingsError
 from workers.systems import Systems
-from workers.systems.database import RunningQuery, Vitals
 from workers.systems.errors import DatabaseUnreachable, Nonsense, ObjectMissing, TrackingUnavailable
+from workers.systems.postgres.database import RunningQuery, Vitals
+from workers.wording import duration, size
 
 NOW = datetime(2026, 11, 23, 15, 30, tzinfo=UTC)
 TOLD = settings.load({})
@@ -137,7 +138,7 @@ def test_a_crash_is_logged_with_the_operations_id(run):
 
 
 def test_importing_it_loads_no_client_library():
-    code = "import sys, workers.health; print(*sys.modules)"
+    code = "import sys, workers.operations.health; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert not {"kubernetes", "boto3", "botocore", "psycopg", "rq", "redis", "cryptography", "urllib3"} & set(loaded)
 
@@ -170,7 +171,7 @@ def test_an_unknown_check_is_refused_with_the_nearest():
 
 class TestBlame:
     def settle(self, *pairs):
-        return {q.name: a for q, a in blame.settle({q.name: (q, a) for q, a in pairs})}
+        return {q.name: a for q, a in root_cause.settle({q.name: (q, a) for q, a in pairs})}
 
     def test_what_the_database_explains_is_a_warning_that_points_to_it(self):
         down = Answer(Status.FAIL, "PostgreSQL refuses connections.")
@@ -214,7 +215,7 @@ class TestBlame:
     def test_worst_come_first_and_equals_keep_their_order(self):
         statuses = [Status.OK, Status.WARN, Status.FAIL, Status.UNKNOWN, Status.OK]
         given = {str(i): (question(str(i), ok), Answer(s, "x.")) for i, s in enumerate(statuses)}
-        order = [(a.status.severity, int(q.name)) for q, a in blame.settle(given)]
+        order = [(a.status.severity, int(q.name)) for q, a in root_cause.settle(given)]
         assert order == sorted(order, key=lambda pair: (-pair[0], pair[1]))
 
     @pytest.mark.parametrize(
@@ -234,7 +235,7 @@ class TestBlame:
             question(str(i), ok).check(Answer(Status(s), f"{s.title()} {i}."), TOLD)
             for i, s in enumerate(statuses.split())
         )
-        assert blame.summary(checks) == words
+        assert root_cause.summary(checks) == words
 
 
 def vitals(**changed):

@@ -9,12 +9,12 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 
 from workers import settings
-from workers.health import CHECKS
-from workers.health.amounts import NOTHING
-from workers.history import comparing, forecast, keeping, metrics, remembering, trend
-from workers.history.keeping import History, Point, Sample, sample
 from workers.operation import Check, OperatorError, Status, Unwatched
+from workers.operations.health import CHECKS
+from workers.operations.history import comparison, forecast, metrics, recording, store, trend
+from workers.operations.history.store import History, Point, Sample, sample
 from workers.systems import Systems
+from workers.wording import NOTHING
 
 NOW = datetime(2026, 11, 24, 7, tzinfo=UTC)
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
@@ -47,7 +47,7 @@ def test_raw_runs_are_kept_for_fourteen_days_and_days_for_a_year(redis):
     assert last - raw[0].at <= 14 * DAY
     assert len(raw) == 14 * 4
     days = history.days("postgres.size_bytes", date(2000, 1, 1))
-    assert 360 <= len(days) <= keeping.DAYS + 1
+    assert 360 <= len(days) <= store.DAYS + 1
     one = days[-1]
     assert (one.number, one.most - one.least, one.last) == (4, 3.0, one.most)
     assert one.mean == pytest.approx((one.least + one.most) / 2)
@@ -90,7 +90,7 @@ def test_a_years_history_stays_under_fifty_megabytes(redis):
     """A year of it, at its bounds: 2,016 runs that say as much as they may, and 366 days of 100 figures each."""
     chance = random.Random(7)
     made = worst(NOW, chance)
-    assert len(made.figures) == keeping.MOST_FIGURES
+    assert len(made.figures) == store.MOST_FIGURES
     before = redis.info("memory")["used_memory"]
     body = {
         "figures": made.figures,
@@ -98,10 +98,10 @@ def test_a_years_history_stays_under_fifty_megabytes(redis):
         "verdicts": made.verdicts,
     }
     pipe = redis.pipeline(transaction=False)
-    for number in range(keeping.MOST_RAW + 50):
+    for number in range(store.MOST_RAW + 50):
         moment = (NOW - 13 * DAY + number * timedelta(minutes=9)).timestamp()
         pipe.zadd("mlflow-ops:history:raw", {json.dumps({"at": moment, **body}): moment})
-    for number in range(keeping.DAYS + 30):
+    for number in range(store.DAYS + 30):
         day = (NOW - (20 + number) * DAY).date().isoformat()
         pipe.hset(
             "mlflow-ops:history:days",
@@ -110,8 +110,8 @@ def test_a_years_history_stays_under_fifty_megabytes(redis):
         )
     pipe.execute()
     History(redis).keep(Sample(NOW, made.figures))
-    assert redis.zcard("mlflow-ops:history:raw") <= keeping.MOST_RAW
-    assert redis.hlen("mlflow-ops:history:days") <= keeping.DAYS + 15
+    assert redis.zcard("mlflow-ops:history:raw") <= store.MOST_RAW
+    assert redis.hlen("mlflow-ops:history:days") <= store.DAYS + 15
     used = redis.info("memory")["used_memory"] - before
     assert used < 50e6
 
@@ -203,7 +203,7 @@ def test_two_runs_beside_each_other(settings_of_nothing):
         NOW - DAY, {"postgres.size_bytes": 1e9, "mlflow.p95_seconds": 0.020}, {"mlflow.version": ("3.16.0",)}
     )
     now = Sample(NOW, {"postgres.size_bytes": 1.1e9, "mlflow.p95_seconds": 0.020}, {"mlflow.version": ("3.17.2",)})
-    (table,) = comparing.table(before, now, settings_of_nothing)
+    (table,) = comparison.table(before, now, settings_of_nothing)
     rows = {row[0]: row[1:] for row in table.rows}
     assert rows["Database size"][2] == "+95.4 MiB (+10%)"
     assert rows["Latency (p95)"] == ("20 ms", "20 ms", NOTHING)
@@ -219,24 +219,24 @@ def test_each_health_run_is_kept_and_compared_with_the_nearest_of_then(systems, 
     history = History(redis)
     history.keep(at(NOW - 26 * HOUR, postgres__size_bytes=1e9))
     history.keep(at(NOW - 25 * HOUR, postgres__size_bytes=2e9))
-    (table,) = remembering.kept_and_compared((check(size_bytes=3e9),), systems.settings, NOW, 86_400)
+    (table,) = recording.kept_and_compared((check(size_bytes=3e9),), systems.settings, NOW, 86_400)
     assert table.title.startswith("Since Mon 23 Nov 06:00")
     assert ("Database size", "1.9 GiB", "2.8 GiB", "+954 MiB (+50%)") in table.rows
     assert history.near(NOW, HOUR).figures["postgres.size_bytes"] == 3e9
 
 
 def test_without_a_run_of_then_it_says_so(systems):
-    (said,) = remembering.kept_and_compared((check(),), systems.settings, NOW, 86_400)
+    (said,) = recording.kept_and_compared((check(),), systems.settings, NOW, 86_400)
     assert "no health check of then is kept" in said.text
-    assert remembering.kept_and_compared((check(),), systems.settings, NOW, None) == ()
+    assert recording.kept_and_compared((check(),), systems.settings, NOW, None) == ()
 
 
 def test_health_is_told_also_where_redis_is_away(free_port):
     away = settings.load({"REDIS_URL": f"redis://127.0.0.1:{free_port}/0"})
-    assert remembering.kept_and_compared((check(),), away, NOW, None) == ()
-    (said,) = remembering.kept_and_compared((check(),), away, NOW, 3600)
+    assert recording.kept_and_compared((check(),), away, NOW, None) == ()
+    (said,) = recording.kept_and_compared((check(),), away, NOW, 3600)
     assert "Redis does not answer" in said.text
-    (said,) = remembering.kept_and_compared((check(),), settings.load({}), NOW, 3600)
+    (said,) = recording.kept_and_compared((check(),), settings.load({}), NOW, 3600)
     assert "no Redis here" in said.text
 
 

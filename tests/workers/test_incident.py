@@ -9,14 +9,17 @@ import pytest
 
 from bot import schedule
 from commands import grammar, policy
-from workers import audit, engine, render, settings
-from workers.incident import keeping
-from workers.incident.oncall import on_call
+from workers import settings
+from workers.engine import running
 from workers.operation import OperatorError, Unwatched
+from workers.operations.incident import store
+from workers.operations.incident.oncall import on_call
+from workers.records import audit_log
+from workers.records.record import Phase, Records
+from workers.rendering import message as render
 from workers.settings import Ops
-from workers.state import Phase, Records
 from workers.systems import Systems
-from workers.systems.pager import Pager
+from workers.systems.pagerduty import Pager
 
 DOCUMENT = {
     "channels": ["C0OPS", "C0OTHER"],
@@ -101,7 +104,7 @@ def in_slack(words, systems, user="U0OLEG", channel="C0OPS"):
     assert records.accept(record, record.id, render.asked(words, user).calling(record.calls))
     records.start(record.id, "worker")
     operation = type(grammar.parse(words)).model_validate(record.arguments)
-    report = engine.perform(operation, systems, Unwatched())
+    report = running.perform(operation, systems, Unwatched())
     assert records.finish(record.id, Phase.DONE, report.summary)
     return record, report
 
@@ -177,8 +180,8 @@ def test_one_is_open_at_a_time_in_a_channel(systems, redis):
     elsewhere, other = in_slack("escalate another thing", world, channel="C0OTHER")
     assert other.pinned, "another channel has its own"
     in_slack("incident close", world)
-    assert keeping.current(redis, "C0OPS") is None
-    assert keeping.current(redis, "C0OTHER").id == elsewhere.id
+    assert store.current(redis, "C0OPS") is None
+    assert store.current(redis, "C0OTHER").id == elsewhere.id
     assert second.id != first.id
     with pytest.raises(OperatorError, match="no open incident"):
         in_slack("incident close", world)
@@ -197,7 +200,7 @@ def test_its_timeline_and_its_account(systems, redis):
     health = policy.record_of(grammar.parse("health"), "health", "schedule:figures", "C0OPS", OPS)
     records.accept(health, health.id, render.asked("health", "schedule:figures"))
     records.finish(health.id, Phase.DONE, "looked by the clock")
-    audit.note(redis, json.dumps({"what": "alert", "id": "group-1", "text": "MLflowDown is firing"}))
+    audit_log.note(redis, json.dumps({"what": "alert", "id": "group-1", "text": "MLflowDown is firing"}))
     schedule.sweep(redis)
     in_slack('incident note "<!here> the disk is full | really"', world)
     in_slack("incident take", world)
@@ -217,7 +220,7 @@ def test_its_timeline_and_its_account(systems, redis):
     _, shown = in_slack("incident show", world)
     told = [(line.text.partition(" ")[2], line.by) for line in shown.lead]
     assert told[0] == (
-        f"opened the incident: MLflow is down; on call: {keeping.current(redis, 'C0OPS').on_call}",
+        f"opened the incident: MLflow is down; on call: {store.current(redis, 'C0OPS').on_call}",
         ("U0VERA",),
     )
     assert ("/mlflow scale 9: asked for", ("U0OLEG",)) in told
@@ -244,7 +247,7 @@ def test_its_timeline_and_its_account(systems, redis):
     assert {line.replace(r"\|", "").count("|") for line in rows} <= {3, 4}
     assert text.partition("\n\n## Health")[0].splitlines()[-1].endswith("| closed the incident: the disk was full |")
     assert "| pods | " in text, "the health check's verdicts when it was opened"
-    assert audit.verify(redis).broken == ""
+    assert audit_log.verify(redis).broken == ""
 
 
 def test_pagerduty_is_told_and_that_it_cannot_be_stops_nothing(systems, redis, pagerduty):
@@ -261,7 +264,7 @@ def test_pagerduty_is_told_and_that_it_cannot_be_stops_nothing(systems, redis, p
     second, report = in_slack("escalate again", world)
     assert "was not told" in report.model_dump_json()
     assert "answers 400" in report.model_dump_json()
-    assert keeping.current(redis, "C0OPS").id == second.id
+    assert store.current(redis, "C0OPS").id == second.id
     assert KEY not in report.model_dump_json()
 
 
@@ -288,12 +291,12 @@ def test_from_a_terminal_it_has_a_thread_in_slack_all_the_same(systems, redis):
     world = systems()
 
     def run(words, name="olga"):
-        return engine.perform_here(grammar.parse(words), words, name, world, Unwatched())
+        return running.perform_here(grammar.parse(words), words, name, world, Unwatched())
 
     assert "Nothing was changed" in run('escalate "it is down"', name=None).summary
-    assert keeping.current(redis, "C0OPS") is None
+    assert store.current(redis, "C0OPS") is None
     run('escalate "it is down"')
-    known = keeping.current(redis, "C0OPS")
+    known = store.current(redis, "C0OPS")
     record = Records(redis).get(known.id)
     assert record.requester == "terminal:olga"
     kinds = [kind for kind, _ in said(redis, known.id)]

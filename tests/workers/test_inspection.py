@@ -18,13 +18,14 @@ from deploy.sandbox.kubernetes.objects import is_ready, labels_of, name_of
 from deploy.sandbox.kubernetes.resources import CONFIG_MAPS, DEPLOYMENTS, PODS, ROLES, SERVICES
 from deploy.sandbox.kubernetes.testing import running_cluster, until
 from deploy.sandbox.kubernetes.wiring import wiring_from
-from workers import engine, settings
-from workers.inspection.describe import Describe
-from workers.inspection.finding import one_of
-from workers.inspection.howto import HowTo
-from workers.inspection.manifest import Manifest
-from workers.inspection.masking import MASK, masked
+from workers import settings
+from workers.engine import running as engine
 from workers.operation import Facts, OperatorError, Status, Table, Text, Unwatched
+from workers.operations.inspection.describe import Describe
+from workers.operations.inspection.finding import one_of
+from workers.operations.inspection.howto import HowTo
+from workers.operations.inspection.manifest import Manifest
+from workers.operations.inspection.masking import MASK, masked
 from workers.systems import Systems
 
 NAMESPACE = "data-platform"

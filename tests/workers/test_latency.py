@@ -8,9 +8,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from commands import grammar
-from workers import engine, settings
-from workers.latency import Measured
+from workers import settings
+from workers.engine import running
 from workers.operation import Cancelled, OperatorError, Status, Unwatched
+from workers.operations.health.latency import Measured
 from workers.systems import Systems
 from workers.systems.errors import TrackingUnreachable
 
@@ -66,7 +67,7 @@ def do(tmp_path):
         config = tmp_path / "ops.yaml"
         config.write_text(ops or "channels: []\n")
         systems = Systems(settings.load({"MLFLOW_TRACKING_URI": url, "MLFLOW_OPS_CONFIG": str(config)}))
-        return engine.perform_here(grammar.parse(words), words, "olga", systems, progress or Unwatched())
+        return running.perform_here(grammar.parse(words), words, "olga", systems, progress or Unwatched())
 
     return perform
 

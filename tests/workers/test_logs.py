@@ -13,15 +13,15 @@ from hypothesis import strategies as st
 
 from commands import grammar
 from commands.moments import Since
-from workers import render
-from workers.health.log_errors import Groups
-from workers.logs.follow import LogsFollow
-from workers.logs.levels import LEVELS, rank, rank_of
-from workers.logs.lines import Line, Newest, brief, parted, shown, written
-from workers.logs.pattern import CHARACTERS, Pattern
-from workers.logs.show import FILE_CHARACTERS, Logs, attachments, sections
-from workers.logs.sieve import Wanted
 from workers.operation import OperatorError, Report, Status
+from workers.operations.health.log_errors import Groups
+from workers.operations.logs.follow import LogsFollow
+from workers.operations.logs.levels import LEVELS, rank, rank_of
+from workers.operations.logs.line_filter import Wanted
+from workers.operations.logs.lines import Line, Newest, brief, parted, shown, written
+from workers.operations.logs.pattern import CHARACTERS, Pattern
+from workers.operations.logs.show import FILE_CHARACTERS, Logs, attachments, sections
+from workers.rendering import message as render
 
 NOW = datetime(2026, 11, 23, 15, 30, tzinfo=UTC)
 SECOND = 1_000_000_000

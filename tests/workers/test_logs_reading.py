@@ -15,14 +15,15 @@ from deploy.sandbox.kubernetes.objects import labels_of, name_of
 from deploy.sandbox.kubernetes.resources import PODS
 from deploy.sandbox.kubernetes.testing import running_cluster, until
 from deploy.sandbox.kubernetes.wiring import wiring_from
-from workers import engine, settings
-from workers.logs import show
-from workers.logs import size as sizes
-from workers.logs.size import LogsSize
+from workers import settings
+from workers.engine import running as engine
 from workers.operation import Attachment, Cancelled, OperatorError, Status, Table, Text
+from workers.operations.logs import show
+from workers.operations.logs import size as sizes
+from workers.operations.logs.size import LogsSize
 from workers.systems import Systems
+from workers.systems.cluster.exec import run_inside
 from workers.systems.errors import ClusterError, ClusterNotFound, ClusterUnreachable
-from workers.systems.inside import run_inside
 
 NAMESPACE = "data-platform"
 

@@ -8,10 +8,12 @@ import pytest
 
 from bot import schedule
 from commands import grammar, policy
-from workers import engine, maintenance, render
+from workers.engine import running
 from workers.operation import OperatorError, Unwatched
+from workers.operations.commands import maintenance
+from workers.records.record import Records
+from workers.rendering import message
 from workers.settings import Ops
-from workers.state import Records
 from workers.systems import Systems
 
 OPS = Ops.model_validate(
@@ -37,7 +39,7 @@ def systems(redis, settings_of_nothing):
 
 
 def run(words, systems):
-    return engine.perform_here(grammar.parse(words), words, "olga", systems, Unwatched())
+    return running.perform_here(grammar.parse(words), words, "olga", systems, Unwatched())
 
 
 def test_one_at_a_time_and_it_is_told_until_when(systems, redis):
@@ -59,7 +61,7 @@ def begun(redis, seconds):
     records = Records(redis)
     words = 'maintenance start "disks"'
     record = policy.record_of(grammar.parse(words), words, "U0OLEG", "C0OPS", OPS)
-    records.accept(record, record.id, render.asked(words, "U0OLEG"))
+    records.accept(record, record.id, message.asked(words, "U0OLEG"))
     now = time.time()
     known = maintenance.Maintenance(record_id=record.id, reason="disks", began_at=now, until=now + seconds)
     redis.set("mlflow-ops:maintenance", known.model_dump_json())

@@ -10,9 +10,10 @@ from hypothesis import settings as about
 from hypothesis import strategies as st
 
 from commands import grammar
-from workers import engine, render
+from workers.engine import running
 from workers.operation import OperatorError, Unwatched
 from workers.redaction import without_secrets
+from workers.rendering import message as render
 
 ODD = (
     "<!channel> <@U07ADAO0003> <https://evil.example|click>",
@@ -63,7 +64,7 @@ def told(mlflow):
         words = shlex.join(typed)
         try:
             operation = grammar.parse(words)
-            report = engine.perform_here(operation, words, "olga", mlflow, Unwatched())
+            report = running.perform_here(operation, words, "olga", mlflow, Unwatched())
         except (OperatorError, grammar.UsageError):
             return None
         told_safely(report, words)

@@ -8,7 +8,8 @@ import pytest
 import commands
 import workers
 from commands import grammar
-from workers import engine, registry
+from workers import registry
+from workers.engine import running
 from workers.operation import OperatorError, Report, Risk, Status
 from workers.systems import Systems
 
@@ -65,7 +66,7 @@ def test_a_command_is_added_by_one_module_and_one_operation(a_new_command, setti
     operation = grammar.parse("greet Vera")
     again = registry.build(operation.name, operation.model_dump(mode="json"))
     assert again == operation
-    report = engine.perform(again, Systems(settings_of_nothing), progress=None)
+    report = running.perform(again, Systems(settings_of_nothing), progress=None)
     assert report.summary == "Hello Vera."
     assert report.status is Status.OK
     with pytest.raises(grammar.UsageError, match="Did you mean “greet”"):

@@ -15,7 +15,7 @@ from deploy.sandbox.kubernetes.identity import admin, service_account
 from deploy.sandbox.kubernetes.least_privilege import Permission, Used
 from deploy.sandbox.kubernetes.seed.access import WORKER_ACCOUNT
 from workers import settings
-from workers.preflight.kubernetes import FOR_EXEC, FOR_RECOVERY, HELPFUL, NEEDED
+from workers.operations.preflight.kubernetes import FOR_EXEC, FOR_RECOVERY, HELPFUL, NEEDED
 from workers.settings import KubernetesNames
 from workers.systems import Systems
 

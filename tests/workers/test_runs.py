@@ -4,7 +4,7 @@ import pytest
 
 from commands import grammar
 from workers.operation import AlreadySo, OperatorError, Status, Unwatched
-from workers.runs.tagging import RunParam, RunTag
+from workers.operations.runs.tags import RunParam, RunTag
 
 
 def table(report, title=""):

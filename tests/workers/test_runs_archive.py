@@ -9,13 +9,14 @@ import psycopg
 import pytest
 
 from commands import grammar
-from workers import engine, settings
+from workers import settings
+from workers.engine import running as engine
 from workers.operation import AlreadySo, Cancelled, OperatorError, Status, Unwatched
-from workers.render import Message
-from workers.runs import archive, batches
-from workers.runs.finding import search
-from workers.runs.pace import Pace
-from workers.state import Phase, Record, Records
+from workers.operations.runs import archive, batches
+from workers.operations.runs.finding import search
+from workers.operations.runs.pace import Pace
+from workers.records.record import Phase, Record, Records
+from workers.rendering.message import Message
 from workers.systems import Systems
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from workers.operation import OperatorError
-from workers.runs.sheet import Sheet
+from workers.operations.runs.csv_file import Sheet
 
 ROOT = Path(__file__).parents[2]
 

@@ -12,13 +12,13 @@ from mlflow.tracking import MlflowClient
 
 from commands import grammar
 from workers import settings
-from workers.backup.backup import Backup
-from workers.deployment import once
-from workers.deployment.once import Once
 from workers.operation import AlreadySo, Cancelled, OperatorError, Status
-from workers.runs import purging
-from workers.runs.purge import RunsPurge
-from workers.runs.registered import registered_runs
+from workers.operations.backup.backup import Backup
+from workers.operations.deployment import job as once
+from workers.operations.deployment.job import Once
+from workers.operations.runs import mlflow_gc
+from workers.operations.runs.purge import RunsPurge
+from workers.operations.runs.registered import registered_runs
 from workers.systems import Systems
 
 DAY_MS = 24 * 3600 * 1000
@@ -138,7 +138,7 @@ def test_exactly_what_was_planned_is_gone_and_a_backup_brings_it_back(systems, c
 
 
 def test_it_stops_between_two_jobs_and_goes_on(systems, experiment, deleted, sandbox, monkeypatch):
-    monkeypatch.setattr(purging, "CHUNK", 1)
+    monkeypatch.setattr(mlflow_gc, "CHUNK", 1)
     here = systems()
     ids = deleted(experiment[0], 2, days=0)
     back_up(here)

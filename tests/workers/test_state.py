@@ -4,9 +4,9 @@ import threading
 
 import pytest
 
-from workers.outbox import Outbox
-from workers.render import Message
-from workers.state import Phase, Record, Records
+from workers.records.outbox import Outbox
+from workers.records.record import Phase, Record, Records
+from workers.rendering.message import Message
 
 ROOT = Message("asked", [])
 

@@ -14,15 +14,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from commands import grammar
-from workers import engine, settings
+from workers import settings
+from workers.engine import running
 from workers.operation import Cancelled, Status, Unwatched
-from workers.storage import kept
-from workers.storage.measuring import Measuring
-from workers.storage.owners import owner
+from workers.operations.storage import cache
+from workers.operations.storage.measuring import Measuring
+from workers.operations.storage.owners import owner
 from workers.systems import Systems
-from workers.systems.bulk import Bulk
 from workers.systems.errors import BucketMissing
-from workers.systems.listing import AT_ONCE, Lister, Page, between
+from workers.systems.s3.listing import AT_ONCE, Lister, Page, between
+from workers.systems.s3.transfer import Bulk
 
 PIECES = ("slack", "bot", "scheduler", "worker-quick", "worker-ops", "kubernetes")
 BUCKET = "mlflow-artifacts"
@@ -49,7 +50,7 @@ def systems(sandbox):
 @pytest.fixture
 def do(systems):
     systems.redis.delete("storage:last", "storage:history")
-    return lambda words, progress=SILENT: engine.perform_here(grammar.parse(words), words, "olga", systems, progress)
+    return lambda words, progress=SILENT: running.perform_here(grammar.parse(words), words, "olga", systems, progress)
 
 
 @pytest.fixture(scope="module")
@@ -272,9 +273,11 @@ def test_a_model_whose_artifacts_are_gone_is_told(do, sandbox):
 def test_growth_is_since_a_week_ago_or_says_since_when(do, systems, days, said):
     now = time.time()
     for each in days:
-        point = kept.Point(bucket=BUCKET, at=now - each * 86_400 - 60, objects=1, bytes=10, experiments={}, prefixes={})
+        point = cache.Point(
+            bucket=BUCKET, at=now - each * 86_400 - 60, objects=1, bytes=10, experiments={}, prefixes={}
+        )
         systems.redis.hset("storage:history", str(int(point.at // 86_400)), point.model_dump_json())
-    other = kept.Point(bucket="other", at=now - 9 * 86_400, objects=1, bytes=10, experiments={}, prefixes={})
+    other = cache.Point(bucket="other", at=now - 9 * 86_400, objects=1, bytes=10, experiments={}, prefixes={})
     systems.redis.hset("storage:history", "1", other.model_dump_json())
     growth = facts(do("storage"))["growth"]
     shown = {
@@ -296,7 +299,7 @@ def test_damaged_records_are_taken_for_none(do, systems):
 def test_without_the_database_sizes_are_told_all_the_same(sandbox, free_port, systems):
     url = f"postgresql://mlflow:hunter2secret@127.0.0.1:{free_port}/mlflow"
     alone = Systems(settings.load({**sandbox.process_env, "MLFLOW_OPS_DATABASE_URL": url}))
-    report = engine.perform_here(grammar.parse("storage --fresh"), "storage", "olga", alone, SILENT)
+    report = running.perform_here(grammar.parse("storage --fresh"), "storage", "olga", alone, SILENT)
     assert report.status is Status.WARN
     assert "refuses connections" in next(each.text for each in report.sections if each.title == "Not looked at")
     assert "hunter2" not in report.model_dump_json()

@@ -4,8 +4,9 @@ from functools import partial
 
 import pytest
 
-from workers import leaving, thread
-from workers.state import Record
+from workers.engine import shutdown
+from workers.records.record import Record
+from workers.rendering import thread
 
 
 class Kept:
@@ -48,16 +49,16 @@ def test_where_nobody_knows_of_how_much_it_says_so(told):
 @pytest.mark.parametrize(("resumes", "stops"), [(True, [False, True, True]), (False, [False, False, True])])
 def test_asked_to_end_what_resumes_stops_at_once_and_anything_else_after_its_grace(monkeypatch, resumes, stops):
     clock = [50.0]
-    monkeypatch.setattr(leaving.time, "monotonic", lambda: clock[0])
-    stopping = partial(leaving.should_stop, resumes=resumes, grace_seconds=20)
+    monkeypatch.setattr(shutdown.time, "monotonic", lambda: clock[0])
+    stopping = partial(shutdown.should_stop, resumes=resumes, grace_seconds=20)
     try:
         found = [stopping()]
-        leaving.begin()
+        shutdown.begin()
         found.append(stopping())
         clock[0] += 20
         found.append(stopping())
     finally:
-        leaving.forget()
+        shutdown.forget()
     assert found == stops
 
 

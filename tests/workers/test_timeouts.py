@@ -5,8 +5,8 @@ import time
 
 import pytest
 
-from workers import timeouts
-from workers.timeouts import TimedOut, limit
+from workers.engine import timeouts
+from workers.engine.timeouts import TimedOut, limit
 
 
 def stubborn(catches, times):

@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from redis import Redis
 
     from workers.systems.alertmanager import Alertmanager
-    from workers.systems.cluster import Cluster
-    from workers.systems.database import Database
-    from workers.systems.objects import Objects
-    from workers.systems.tracking import Tracking
-    from workers.systems.upkeep import Upkeep
+    from workers.systems.cluster.client import Cluster
+    from workers.systems.mlflow.tracking import Tracking
+    from workers.systems.postgres.database import Database
+    from workers.systems.postgres.maintenance import Upkeep
+    from workers.systems.s3.objects import Objects
 
 
 @dataclass(frozen=True)
@@ -32,49 +32,49 @@ class Systems:
     @cached_property
     def cluster(self) -> Cluster:
         """Kubernetes, from KUBECONFIG or the pod's own service account."""
-        from workers.systems.cluster import Cluster
+        from workers.systems.cluster.client import Cluster
 
         return Cluster.connect(self.settings)
 
     @cached_property
     def database(self) -> Database:
         """MLflow's PostgreSQL database."""
-        from workers.systems.database import Database
+        from workers.systems.postgres.database import Database
 
         return Database.connect(self.settings)
 
     @cached_property
     def upkeep(self) -> Upkeep:
         """Care of MLflow's database, as MLflow's own role, which owns its tables."""
-        from workers.systems.upkeep import Upkeep
+        from workers.systems.postgres.maintenance import Upkeep
 
         return Upkeep(self.database)
 
     @cached_property
     def admin_upkeep(self) -> Upkeep:
         """The sessions of the whole server, as the role that may end those of others."""
-        from workers.systems.upkeep import Upkeep
+        from workers.systems.postgres.maintenance import Upkeep
 
         return Upkeep(self.admin_database)
 
     @cached_property
     def admin_database(self) -> Database:
         """The same server, as the role that may create and rename databases."""
-        from workers.systems.database import Database
+        from workers.systems.postgres.database import Database
 
         return Database.connect(self.settings, admin=True)
 
     @cached_property
     def objects(self) -> Objects:
         """The S3 object store, with the artifacts."""
-        from workers.systems.objects import Objects
+        from workers.systems.s3.objects import Objects
 
         return Objects.connect(self.settings)
 
     @cached_property
     def backups(self) -> Objects:
         """The S3 object store that the backups are in: another one where MLFLOW_OPS_BACKUP_S3_ENDPOINT_URL names it."""
-        from workers.systems.objects import Objects
+        from workers.systems.s3.objects import Objects
 
         if self.settings.environment.backup_s3_endpoint_url is None:
             return self.objects
@@ -83,7 +83,7 @@ class Systems:
     @cached_property
     def tracking(self) -> Tracking:
         """The MLflow server."""
-        from workers.systems.tracking import Tracking
+        from workers.systems.mlflow.tracking import Tracking
 
         return Tracking.connect(self.settings)
 
@@ -97,16 +97,16 @@ class Systems:
     @cached_property
     def redis(self) -> Redis:
         """Our own Redis: records and queues."""
-        from workers.state import connect
+        from workers.records.record import connect
 
         return connect(self.settings)
 
 
 def preload() -> None:
     """Import what operations will need, so that work-horses fork with it in memory."""
-    import workers.systems.cluster
-    import workers.systems.database
-    import workers.systems.tracking  # noqa: F401
-    from workers.systems import objects
+    import workers.systems.cluster.client
+    import workers.systems.mlflow.tracking
+    import workers.systems.postgres.database  # noqa: F401
+    from workers.systems.s3 import objects
 
     objects.preload()

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 FOLDER: Final = "SANDBOX_PERMISSIONS_USED"
 PROGRAM: Final = "mlflow-ops/"
-"""As workers/systems/cluster.py says it: that module is not imported, because it loads the whole Kubernetes client."""
+"""As workers/systems/cluster/client.py says it: that module is not imported, because it loads the whole Kubernetes client."""
 EVERYBODYS: Final = frozenset({"authorization.k8s.io"})
 """Reviews of one's own permissions: every account may ask (system:basic-user)."""
 

@@ -7,17 +7,17 @@ import psycopg
 import pytest
 from moto.server import ThreadedMotoServer
 
-from workers.backup.backup import Backup
-from workers.backup.prune import Prune
-from workers.backup.showing import BackupList
-from workers.backup.verify import BackupVerifyDeep
-from workers.health.asking import Asking
 from workers.operation import Status
-from workers.preflight import backups as check
-from workers.restore.artifacts import RestoreArtifacts
-from workers.restore.database import RestoreDatabase
-from workers.restore.drill import Drill
-from workers.systems.server import Server
+from workers.operations.backup.backup import Backup
+from workers.operations.backup.prune import Prune
+from workers.operations.backup.show import BackupList
+from workers.operations.backup.verify import BackupVerifyDeep
+from workers.operations.health.asking import Asking
+from workers.operations.preflight import backups as check
+from workers.operations.restore.artifacts import RestoreArtifacts
+from workers.operations.restore.database import RestoreDatabase
+from workers.operations.restore.drill import Drill
+from workers.systems.postgres.admin import Server
 
 
 @pytest.fixture

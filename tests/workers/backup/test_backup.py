@@ -10,12 +10,12 @@ import pytest
 import yaml
 from psycopg import sql
 
-from workers.backup import configuration, sets
-from workers.backup.backup import Backup
-from workers.backup.encryption import Keys
-from workers.backup.showing import BackupList, BackupShow, BackupUsage
-from workers.backup.verify import BackupVerify, BackupVerifyDeep
 from workers.operation import OperatorError, Status
+from workers.operations.backup import configuration, sets
+from workers.operations.backup.backup import Backup
+from workers.operations.backup.encryption import Keys
+from workers.operations.backup.show import BackupList, BackupShow, BackupUsage
+from workers.operations.backup.verify import BackupVerify, BackupVerifyDeep
 
 
 @pytest.fixture
@@ -167,7 +167,7 @@ def test_basic_auths_own_database_is_dumped_beside_it(systems, progress, databas
 def test_a_part_alone_is_a_set_of_that_part_and_is_not_the_last_good_backup(systems, progress, buckets):
     from datetime import UTC, datetime
 
-    from workers.health import backup as health
+    from workers.operations.health import backup as health
 
     ready = systems()
     Backup(parts=("config",)).run(ready, progress)

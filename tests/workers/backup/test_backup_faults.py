@@ -16,14 +16,14 @@ import pytest
 
 from deploy.sandbox.testing import wait_for
 from tests.workers.backup.artifacts.conftest import Way, trouble  # noqa: F401 - a fixture
-from workers.backup import database, leftovers, sets, upload
-from workers.backup.backup import Backup
-from workers.backup.showing import BackupList
-from workers.backup.verify import BackupVerify, BackupVerifyDeep
 from workers.operation import Cancelled, OperatorError, Status
-from workers.systems import signed_calls
-from workers.systems.bulk import Bulk, Upload
+from workers.operations.backup import database, leftovers, sets, upload
+from workers.operations.backup.backup import Backup
+from workers.operations.backup.show import BackupList
+from workers.operations.backup.verify import BackupVerify, BackupVerifyDeep
 from workers.systems.errors import AccessDenied, ObjectsError, StoreFull
+from workers.systems.s3 import requests
+from workers.systems.s3.transfer import Bulk, Upload
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -216,7 +216,7 @@ def test_a_whole_set_through_a_store_that_fails_slows_down_and_hangs_up(
     seed,
     database_url,
 ):
-    monkeypatch.setattr(signed_calls, "FIRST_WAIT_SECONDS", 0.01)
+    monkeypatch.setattr(requests, "FIRST_WAIT_SECONDS", 0.01)
     monkeypatch.setattr(upload, "FIRST_PART", 5 << 20)
     monkeypatch.setattr(database, "compression", lambda *_: "none")
     with psycopg.connect(database_url, autocommit=True) as connection:

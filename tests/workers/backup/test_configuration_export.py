@@ -1,7 +1,7 @@
 """Objects of the cluster become YAML that another cluster takes."""
 
-from workers.backup import configuration
-from workers.backup.configuration import LEFT_OUT, Export
+from workers.operations.backup import configuration
+from workers.operations.backup.configuration import LEFT_OUT, Export
 
 SERVICE = {
     "apiVersion": "v1",

@@ -9,8 +9,8 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from workers import settings
-from workers.backup.encryption import Keys, WrongKey
 from workers.operation import OperatorError
+from workers.operations.backup.encryption import Keys, WrongKey
 
 
 def key():

@@ -13,15 +13,15 @@ import yaml
 from rq import Worker
 
 from deploy.sandbox.testing import wait_for
-from workers import locks, queues
-from workers.backup import helping
-from workers.backup.artifacts import copying, spans
-from workers.backup.artifacts.listing import Entry, lines
-from workers.backup.artifacts.moving import Tuning
-from workers.render import asked
-from workers.state import Phase, Record, Records
-from workers.systems.bulk import Bulk
+from workers.engine import locks, queues
+from workers.operations.backup import helpers as helping
+from workers.operations.backup.artifacts import copying, spans
+from workers.operations.backup.artifacts.listing import Entry, lines
+from workers.operations.backup.artifacts.moving import Tuning
+from workers.records.record import Phase, Record, Records
+from workers.rendering.message import asked
 from workers.systems.errors import ObjectsUnreachable
+from workers.systems.s3.transfer import Bulk
 
 NUMBER = 300
 SET = "sets/20260101T000000Z-aaaaaa/"

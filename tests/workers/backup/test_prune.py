@@ -14,13 +14,13 @@ from pathlib import Path
 import pytest
 import yaml
 
-from workers.backup import manifest, sets
-from workers.backup.artifacts import copy, references, verify
-from workers.backup.backup import Backup
-from workers.backup.manifest import ArtifactsPart, Manifest, Stored
-from workers.backup.prune import Prune, choose
-from workers.backup.showing import BackupList
 from workers.operation import OperatorError, Status
+from workers.operations.backup import manifest, sets
+from workers.operations.backup.artifacts import copy, references, verify
+from workers.operations.backup.backup import Backup
+from workers.operations.backup.manifest import ArtifactsPart, Manifest, Stored
+from workers.operations.backup.prune import Prune, choose
+from workers.operations.backup.show import BackupList
 from workers.settings import Retention
 
 
@@ -120,7 +120,9 @@ def test_whatever_is_kept_can_be_restored(seed, configured, progress, buckets, s
     wanted = {name: chance.randint(0, 3) for name in ("hourly", "daily", "weekly", "monthly")}
     ready = configured(**wanted)
     # Everything in the bucket counts as old, so that nothing stays for having been written lately.
-    monkeypatch.setattr("workers.backup.leftovers.STALE", timedelta(days=-1) if chance.random() < 0.7 else timedelta(1))
+    monkeypatch.setattr(
+        "workers.operations.backup.leftovers.STALE", timedelta(days=-1) if chance.random() < 0.7 else timedelta(1)
+    )
     now = datetime.now(UTC)
     ages = sorted((chance.randint(1, 24 * 90) for _ in range(chance.randint(2, 7))), reverse=True)
     previous = ()
@@ -170,7 +172,7 @@ def test_a_backup_that_is_made_meanwhile_is_whole_afterwards(
         previous = (add_set(ready, buckets, progress, now - timedelta(hours=hours), previous),)
     before = set(keys_in(buckets[1], "objects/"))
     # A day, made shorter: what stands there is older, what is being made is not.
-    monkeypatch.setattr("workers.backup.leftovers.STALE", timedelta(seconds=3))
+    monkeypatch.setattr("workers.operations.backup.leftovers.STALE", timedelta(seconds=3))
     time.sleep(4)
     at = chance.choice(["Artifacts: copying", "Artifacts: looking", "Writing", "Removing"])
 

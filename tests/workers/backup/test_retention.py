@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workers.backup.retention import Dated, kept
+from workers.operations.backup.retention import Dated, kept
 from workers.settings import Retention
 
 NOW = datetime(2026, 11, 23, 12, 5, tzinfo=UTC)

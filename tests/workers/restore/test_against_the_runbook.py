@@ -8,9 +8,9 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from workers.backup.backup import Backup
-from workers.restore.database import RestoreDatabase
-from workers.systems.server import Server
+from workers.operations.backup.backup import Backup
+from workers.operations.restore.database import RestoreDatabase
+from workers.systems.postgres.admin import Server
 
 MAINTENANCE = "maintenance_postgres"
 

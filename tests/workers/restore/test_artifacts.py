@@ -2,9 +2,9 @@
 
 import pytest
 
-from workers.backup.backup import Backup
 from workers.operation import AlreadySo, OperatorError, Status
-from workers.restore.artifacts import RestoreArtifacts, prefix_of
+from workers.operations.backup.backup import Backup
+from workers.operations.restore.artifacts import RestoreArtifacts, prefix_of
 from workers.systems import Systems
 
 

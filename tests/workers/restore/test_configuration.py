@@ -5,9 +5,9 @@ from contextlib import suppress
 import pytest
 
 from workers import settings
-from workers.backup.backup import Backup
 from workers.operation import AlreadySo, Cancelled, OperatorError, Status
-from workers.restore.configuration import RestoreConfiguration
+from workers.operations.backup.backup import Backup
+from workers.operations.restore.configuration import RestoreConfiguration
 from workers.systems import Systems
 from workers.systems.errors import ClusterNotFound
 
@@ -39,7 +39,7 @@ def backed_up(systems, progress):
 
 
 def sets_of(systems):
-    from workers.backup import sets
+    from workers.operations.backup import sets
 
     return [sets.id_of(name) for name in sets.names(systems.objects, systems.settings.ops.storage.backups_bucket)]
 

@@ -5,13 +5,13 @@ from types import SimpleNamespace
 import psycopg
 import pytest
 
-from workers.backup.backup import Backup
-from workers.backup.manifest import Manifest
 from workers.operation import AlreadySo, OperatorError, Status
-from workers.restore import filling, standing_by
-from workers.restore.database import RestoreDatabase, RestoreUndo, repair
+from workers.operations.backup.backup import Backup
+from workers.operations.backup.manifest import Manifest
+from workers.operations.restore import downtime, pg_restore
+from workers.operations.restore.database import RestoreDatabase, RestoreUndo, repair
 from workers.systems import Systems
-from workers.systems.server import Server
+from workers.systems.postgres.admin import Server
 
 
 def rows(url, table="runs"):
@@ -101,7 +101,7 @@ def test_extensions_and_sequences_are_as_they_were_by_file_and_by_stream(
     do(database_url, "CREATE TABLE kept (id serial, at vector(2)); INSERT INTO kept (at) VALUES ('[1,2]'), ('[3,4]')")
     Backup(parts=("database",)).run(backed_up, progress)
     do(database_url, "DROP TABLE kept")
-    monkeypatch.setattr(filling.shutil, "disk_usage", lambda _: SimpleNamespace(free=free))
+    monkeypatch.setattr(pg_restore.shutil, "disk_usage", lambda _: SimpleNamespace(free=free))
     assert RestoreDatabase().run(backed_up, progress).status is Status.OK
     do(database_url, "INSERT INTO kept (at) VALUES ('[5,6]')")
     with psycopg.connect(database_url, autocommit=True) as connection:
@@ -233,11 +233,11 @@ def test_mlflow_has_no_pods_while_its_database_is_switched_where_that_is_wanted(
     assert cluster.scale("mlflow")["spec"]["replicas"] == before
     # As kill -9 leaves it, which runs no clean-up.
     cluster.patch_deployment(
-        "mlflow", {"metadata": {"annotations": {standing_by.REPLICAS: str(before)}}, "spec": {"replicas": 0}}
+        "mlflow", {"metadata": {"annotations": {downtime.REPLICAS: str(before)}}, "spec": {"replicas": 0}}
     )
     assert f"MLflow had been scaled to 0, and gets its {before} pods back" in RestoreDatabase().aftermath(made, plan)
     assert cluster.scale("mlflow")["spec"]["replicas"] == before
-    assert standing_by.bring_back(made) == 0
+    assert downtime.bring_back(made) == 0
 
 
 def test_a_database_that_was_left_closed_is_opened_again(backed_up, database_url):

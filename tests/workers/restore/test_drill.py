@@ -3,13 +3,13 @@
 import psycopg
 import pytest
 
-from workers.backup import drilled, sets
-from workers.backup.backup import Backup
 from workers.operation import AlreadySo, OperatorError, Status
-from workers.restore.aside import RestorePrune
-from workers.restore.database import RestoreDatabase, RestoreUndo
-from workers.restore.drill import Drill
-from workers.systems.server import Server
+from workers.operations.backup import drill_result, sets
+from workers.operations.backup.backup import Backup
+from workers.operations.restore.database import RestoreDatabase, RestoreUndo
+from workers.operations.restore.drill import Drill
+from workers.operations.restore.prune import RestorePrune
+from workers.systems.postgres.admin import Server
 
 
 def keys(s3, bucket, prefix=""):
@@ -32,12 +32,12 @@ def test_a_good_set_is_restored_checked_and_thrown_away(backed_up, buckets, s3, 
     report = Drill().run(backed_up, progress)
     assert report.status is Status.OK
     assert "nothing of it stays" in report.summary
-    done = drilled.last(backed_up.objects, buckets[1])
+    done = drill_result.last(backed_up.objects, buckets[1])
     assert done.well
     assert done.artifacts == 10
     assert done.seconds > 0
     assert set(Server.of(backed_up).databases()) == databases
-    assert keys(s3, buckets[1], "drills/") == [drilled.RECORD]
+    assert keys(s3, buckets[1], "drills/") == [drill_result.RECORD]
 
 
 def test_a_set_that_fails_is_never_the_latest(backed_up, buckets, s3, progress):
@@ -49,7 +49,7 @@ def test_a_set_that_fails_is_never_the_latest(backed_up, buckets, s3, progress):
     report = Drill().run(backed_up, progress)
     assert report.status is Status.FAIL
     assert "is not `latest` any more" in report.summary
-    assert not drilled.last(backed_up.objects, buckets[1]).well
+    assert not drill_result.last(backed_up.objects, buckets[1]).well
     assert sets.good(backed_up.objects, buckets[1], "latest").id == first.id
     assert sets.good(backed_up.objects, buckets[1], second.id).id == second.id
     assert [name for name in Server.of(backed_up).databases() if "_restore_" in name] == []
@@ -67,7 +67,7 @@ def test_a_server_that_is_away_says_nothing_about_the_set(backed_up, systems, bu
     away = systems(MLFLOW_OPS_DATABASE_ADMIN_URL="postgresql://nobody@127.0.0.1:1/none")
     with pytest.raises(OperatorError):
         Drill().run(away, progress)
-    assert drilled.last(backed_up.objects, buckets[1]) is None
+    assert drill_result.last(backed_up.objects, buckets[1]) is None
 
 
 def test_what_was_put_aside_is_removed_after_its_time(backed_up, progress):

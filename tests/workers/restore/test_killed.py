@@ -19,10 +19,10 @@ import pytest
 from redis import Redis
 
 from deploy.sandbox.slack.controls import wait_for
-from workers.backup.backup import Backup
-from workers.outbox import PREFIX
-from workers.restore.database import RestoreDatabase, RestoreUndo
-from workers.systems.server import Server
+from workers.operations.backup.backup import Backup
+from workers.operations.restore.database import RestoreDatabase, RestoreUndo
+from workers.records.outbox import PREFIX
+from workers.systems.postgres.admin import Server
 
 pytestmark = pytest.mark.timeout(900)
 

@@ -7,9 +7,9 @@ import pytest
 from mlflow.tracking import MlflowClient
 
 from workers import settings
-from workers.backup.backup import Backup
 from workers.operation import AlreadySo, OperatorError, Status
-from workers.restore.one import RestoreExperiment, RestoreRun
+from workers.operations.backup.backup import Backup
+from workers.operations.restore.run_or_experiment import RestoreExperiment, RestoreRun
 from workers.systems import Systems
 
 LEFT_OUT = ("slack", "bot", "scheduler", "worker-quick", "worker-ops")

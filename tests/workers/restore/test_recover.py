@@ -7,10 +7,10 @@ import requests
 from psycopg import sql
 
 from workers import settings
-from workers.backup.backup import Backup
 from workers.operation import AlreadySo, OperatorError, Status
-from workers.restore import smoke
-from workers.restore.recover import Recover
+from workers.operations.backup.backup import Backup
+from workers.operations.restore import smoke_test
+from workers.operations.restore.recover import Recover
 from workers.systems import Systems
 
 LEFT_OUT = ("slack", "bot", "scheduler", "worker-quick", "worker-ops")
@@ -107,16 +107,16 @@ def test_from_nothing_to_a_run_that_is_logged_and_again_where_it_stopped(whole, 
 
 
 def test_a_role_that_is_gone_is_made_with_its_password(whole, systems):
-    from workers.restore import recreating
-    from workers.systems.server import Server
+    from workers.operations.restore import missing_targets
+    from workers.systems.postgres.admin import Server
 
     url = systems.database.url.replace("mlflow:", "mlflow_again:", 1)
     other = Systems(settings.load({**whole.env, "MLFLOW_OPS_DATABASE_URL": url}))
     server = Server.of(other)
-    assert not recreating.has_role(server, "mlflow_again")
+    assert not missing_targets.has_role(server, "mlflow_again")
     try:
-        recreating.make_role(server, "mlflow_again", other)
-        assert recreating.has_role(server, "mlflow_again")
+        missing_targets.make_role(server, "mlflow_again", other)
+        assert missing_targets.has_role(server, "mlflow_again")
         with psycopg.connect(url, autocommit=True) as connection:
             assert connection.execute("SELECT current_user").fetchone() == ("mlflow_again",)
     finally:
@@ -127,4 +127,4 @@ def test_a_role_that_is_gone_is_made_with_its_password(whole, systems):
 def test_the_smoke_test_can_fail(whole):
     away = Systems(settings.load({**whole.env, "MLFLOW_TRACKING_URI": whole.slack_url}))
     with pytest.raises(OperatorError, match="does not let us create an experiment"):
-        smoke.test(away)
+        smoke_test.test(away)

@@ -6,14 +6,14 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from workers.backup.backup import Backup
-from workers.backup.manifest import Manifest
 from workers.operation import OperatorError, Status
-from workers.restore.configuration import RestoreConfiguration
-from workers.restore.database import RestoreDatabase
-from workers.restore.everything import RestoreAll
+from workers.operations.backup.backup import Backup
+from workers.operations.backup.manifest import Manifest
+from workers.operations.restore.all import RestoreAll
+from workers.operations.restore.configuration import RestoreConfiguration
+from workers.operations.restore.database import RestoreDatabase
 from workers.systems import Systems
-from workers.systems.server import Server
+from workers.systems.postgres.admin import Server
 
 
 def manifest_key(s3, bucket):

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from workers.settings import SettingsError
-from workers.systems.cluster import LONGEST_LINE, Cluster
+from workers.systems.cluster.client import LONGEST_LINE, Cluster
 from workers.systems.errors import (
     ClusterError,
     ClusterForbidden,

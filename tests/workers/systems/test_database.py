@@ -9,8 +9,8 @@ import psycopg
 import pytest
 
 from workers.settings import SettingsError
-from workers.systems.database import Database
 from workers.systems.errors import DatabaseError, DatabaseMissing, DatabaseRefused, DatabaseUnreachable
+from workers.systems.postgres.database import Database
 
 PASSWORD = "p@ss/w0rd-hunter2"
 

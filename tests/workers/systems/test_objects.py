@@ -15,7 +15,7 @@ from workers.systems.errors import (
     ObjectsError,
     ObjectsUnreachable,
 )
-from workers.systems.objects import Objects
+from workers.systems.s3.objects import Objects
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from workers.systems.errors import (
     TrackingUnavailable,
     TrackingUnreachable,
 )
-from workers.systems.tracking import SEARCH, Tracking
+from workers.systems.mlflow.tracking import SEARCH, Tracking
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from moto.server import ThreadedMotoServer
 
 from workers import settings
 from workers.operation import Cancelled
-from workers.systems.objects import Objects
+from workers.systems.s3.objects import Objects
 
 S3_ERROR = "<?xml version='1.0' encoding='UTF-8'?><Error><Code>{}</Code><Message>as the test wants it</Message></Error>"
 

@@ -7,8 +7,8 @@ import threading
 import pytest
 import zstandard
 
-from workers.backup.artifacts import Tuning, copy, references, verify
 from workers.operation import Cancelled
+from workers.operations.backup.artifacts import Tuning, copy, references, verify
 
 ODD_KEYS = [
     "plain/model.pkl",

@@ -8,10 +8,10 @@ import time
 
 import pytest
 
-from workers.backup.artifacts import ListingDamaged, Tuning, copy, references, verify
-from workers.systems import signed_calls
-from workers.systems.bulk import Bulk
+from workers.operations.backup.artifacts import ListingDamaged, Tuning, copy, references, verify
 from workers.systems.errors import AccessDenied, BucketMissing, ObjectsError, StoreFull
+from workers.systems.s3 import requests
+from workers.systems.s3.transfer import Bulk
 
 QUICK = Tuning(at_once=4, ahead=40, note_objects=20)
 
@@ -19,7 +19,7 @@ QUICK = Tuning(at_once=4, ahead=40, note_objects=20)
 @pytest.fixture
 def impatient(monkeypatch):
     """Waits between attempts are as many, and shorter."""
-    monkeypatch.setattr(signed_calls, "FIRST_WAIT_SECONDS", 0.01)
+    monkeypatch.setattr(requests, "FIRST_WAIT_SECONDS", 0.01)
 
 
 def good(place, listening, name, objects):
@@ -212,7 +212,7 @@ def test_verify_names_what_is_missing_what_is_short_and_with_deep_a_flipped_bit(
 def test_a_store_that_does_not_list_in_order_is_refused(place, monkeypatch):
     place.fill(9)
     monkeypatch.setattr(
-        "workers.systems.objects.Objects.ask",
+        "workers.systems.s3.objects.Objects.ask",
         lambda self, call, bucket: backwards(self._ask(call, bucket)),
     )
     with pytest.raises(ObjectsError, match="does not list"):

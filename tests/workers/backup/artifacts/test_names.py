@@ -4,9 +4,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from workers.backup.artifacts import ListingDamaged, names
-from workers.backup.artifacts.listing import Entry, Frames, lines
-from workers.systems.bulk import Listed
+from workers.operations.backup.artifacts import ListingDamaged, object_keys
+from workers.operations.backup.artifacts.listing import Entry, Frames, lines
+from workers.systems.s3.transfer import Listed
 
 LETTERS = st.sampled_from([*"\x01\t !\"%'()+,-./09:AZaz~", "é", "模", "\ud7ff", "\ue000", "🚀"])
 KEYS = st.one_of(
@@ -31,28 +31,28 @@ KEYS = st.one_of(
 @example(("a" * 200 + "/") * 4 + "a" * 96 + "0", ("a" * 200 + "/") * 4 + "a" * 96 + "模")
 def test_folders_keep_the_order_of_keys(one, other):
     low, high = sorted((one, other))
-    assert names.folder(low) + names.END <= names.folder(high) + names.END
+    assert object_keys.folder(low) + object_keys.END <= object_keys.folder(high) + object_keys.END
 
 
 @given(KEYS)
 def test_kept_keys_fit_every_store(key):
-    kept = names.kept(Listed(key, 1, "etag", "2026-01-01T00:00:00+00:00"), "sets/one/")
+    kept = object_keys.kept(Listed(key, 1, "etag", "2026-01-01T00:00:00+00:00"), "sets/one/")
     assert len(kept.encode()) <= 1024
     assert all(len(part.encode()) <= 255 for part in kept.split("/") if part)
-    assert names.group(kept) == f"objects/{names.folder(key)}"
+    assert object_keys.group(kept) == f"objects/{object_keys.folder(key)}"
 
 
 @given(KEYS, KEYS)
 def test_short_keys_have_folders_of_their_own(one, other):
-    if one != other and max(len(one.encode()), len(other.encode())) * 3 < names.NAME_AT_MOST:
-        assert names.folder(one) != names.folder(other)
+    if one != other and max(len(one.encode()), len(other.encode())) * 3 < object_keys.NAME_AT_MOST:
+        assert object_keys.folder(one) != object_keys.folder(other)
 
 
 def test_every_version_has_a_place_of_its_own():
     listed = Listed("k", 1, "e", "t")
     others = [Listed("k", 2, "e", "t"), Listed("k", 1, "f", "t"), Listed("k", 1, "e", "u"), Listed("l", 1, "e", "t")]
-    assert len({names.kept(item, "sets/one/") for item in [listed, *others]}) == 5
-    assert names.kept(listed, "sets/one/") != names.kept(listed, "sets/two/")
+    assert len({object_keys.kept(item, "sets/one/") for item in [listed, *others]}) == 5
+    assert object_keys.kept(listed, "sets/one/") != object_keys.kept(listed, "sets/two/")
 
 
 def compressed(count):

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from workers.backup.artifacts import ListingDamaged, Tuning, copy, references, sweep, verify
 from workers.operation import Cancelled, OperatorError
+from workers.operations.backup.artifacts import ListingDamaged, Tuning, copy, references, sweep, verify
 from workers.systems.errors import ObjectMissing
 
 KEYS = ["a", "a!", "a/b", "b c", "b/ü", "z"]

@@ -1,0 +1,84 @@
+"""From a plan to a decision: approved by enough people, denied, withdrawn or expired; exactly one of these.
+
+A record that waits is in the phase `pending`, and each decision is one script in Redis that only a pending record
+takes: of twenty people who press at once, one decides. What is approved is looked up here by the record's id,
+whatever a button's payload holds.
+"""
+
+from __future__ import annotations
+
+import time
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+from workers.engine import queues
+from workers.operation import Plan
+from workers.records.outbox import PREFIX, Outbox, draft
+from workers.records.record import RECORD_SECONDS, Phase, Record, Records
+from workers.rendering import proposals
+
+if TYPE_CHECKING:
+    from redis import Redis
+
+
+class Answer(StrEnum):
+    """What became of a press."""
+
+    APPROVED = "approved"
+    COUNTED = "counted"
+    TOO_LATE = "too late"
+
+
+def approve(record: Record, user: str, redis: Redis) -> Answer:
+    """Count an approval; with the last one that is needed the record is queued for its run."""
+    records = Records(redis)
+    if record.phase is not Phase.PENDING or (record.expires_at or 0) <= time.time():
+        return Answer.TOO_LATE
+    key = f"{PREFIX}record:{record.id}:approvers"
+    redis.sadd(key, user)
+    redis.expire(key, RECORD_SECONDS)
+    members: Any = redis.smembers(key)
+    approvers = tuple(sorted(member.decode() for member in members))
+    plan = Plan.model_validate(record.plan)
+    if len(approvers) < record.approvals:
+        counted = record.model_copy(update={"decided_by": approvers})
+        words = draft("edit", proposals.proposal(plan, counted))
+        # One step with the look whether it still waits: the buttons must not come back to what somebody has decided.
+        moved = records.move(record.id, words, before=Phase.PENDING, phase=Phase.PENDING, decided_by=approvers)
+        return Answer.COUNTED if moved else Answer.TOO_LATE
+    decided = {"decided_by": approvers, "decided_at": time.time()}
+    approved = record.model_copy(update={"phase": Phase.APPROVED, **decided})
+    moved = records.move(
+        record.id,
+        draft("edit", proposals.proposal(plan, approved)),
+        before=Phase.PENDING,
+        phase=Phase.APPROVED,
+        **decided,
+        **queues.run_fields(record.operation),
+    )
+    if not moved:
+        return Answer.TOO_LATE
+    queues.enqueue_run(record.id, redis)
+    return Answer.APPROVED
+
+
+def refuse(record: Record, phase: Phase, user: str, redis: Redis, reason: str = "") -> bool:
+    """Deny, withdraw (cancelled) or expire what waits; False where it had been decided. user: "" for the clock."""
+    by = {"decided_by": (user,) if user else (), "decided_at": time.time(), "reason": reason}
+    decided = record.model_copy(update={"phase": phase, **by})
+    plan = Plan.model_validate(record.plan)
+    words = draft("edit", proposals.proposal(plan, decided))
+    outcome = f"{phase} by {user}" if user else str(phase)
+    return Records(redis).finish(record.id, phase, outcome, words, before=Phase.PENDING, **by)
+
+
+def expire(redis: Redis, record: Record, now: float) -> None:
+    """End what nobody decided in time; remind of it at half time. For the scheduler's sweep."""
+    if record.phase is not Phase.PENDING or record.expires_at is None:
+        return
+    if record.expires_at <= now:
+        refuse(record, Phase.EXPIRED, "", redis)
+        return
+    half = (record.accepted_at + record.expires_at) / 2
+    if now >= half and redis.set(f"{PREFIX}record:{record.id}:reminded", "1", nx=True, ex=RECORD_SECONDS):
+        Outbox(redis).push(record.id, draft("reply", proposals.reminder(record)))

@@ -1,0 +1,140 @@
+"""One change per target at a time, over all workers: each lock has an owner and a lease, so that a dead one's lapses.
+
+mlflow-ops:lock:<target>         the record that holds it; it lapses unless its worker renews it, and counts for nothing
+                                 once that record has ended or was given up for lost
+mlflow-ops:lock:<target>:fence   how often it was taken: each holder's token
+
+A holder that slept until its lock lapsed may have it again only where nobody had it meanwhile: its token tells.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from workers.operation import OperatorError
+from workers.records.outbox import PREFIX
+from workers.records.record import ALIVE_SECONDS, Record, Records
+
+if TYPE_CHECKING:
+    from redis import Redis
+
+LEASE_SECONDS = 2 * ALIVE_SECONDS
+"""Longer than a sign of life: a record is ended before its locks lapse."""
+
+_TAKE = """
+local function over(holder)
+  return redis.call('HEXISTS', ARGV[3] .. holder .. ':claim', 'ended') == 1
+    or redis.call('HGET', ARGV[3] .. holder, 'stage') == '"look"'
+end
+for i = 1, #KEYS do
+  local holder = redis.call('GET', KEYS[i])
+  if holder and holder ~= ARGV[1] and not over(holder) then return {KEYS[i], holder} end
+end
+local tokens = {}
+for i = 1, #KEYS do
+  redis.call('SET', KEYS[i], ARGV[1], 'PX', ARGV[2])
+  tokens[i] = redis.call('INCR', KEYS[i] .. ':fence')
+end
+return tokens
+"""
+
+_RENEW = """
+for i = 1, #KEYS do
+  local holder = redis.call('GET', KEYS[i])
+  local newest = tonumber(redis.call('GET', KEYS[i] .. ':fence') or '0')
+  if holder and holder ~= ARGV[1] or newest > tonumber(ARGV[2 + i]) then return {KEYS[i], holder or ''} end
+end
+for i = 1, #KEYS do redis.call('SET', KEYS[i], ARGV[1], 'PX', ARGV[2]) end
+return {}
+"""
+
+_GIVE_BACK = """
+for i = 1, #KEYS do
+  if redis.call('GET', KEYS[i]) == ARGV[1] then redis.call('DEL', KEYS[i]) end
+end
+"""
+
+
+class Held(OperatorError):  # noqa: N818 - its message is a sentence for people
+    """Somebody else holds a lock. requester: who asked for what they do; empty where nobody knows."""
+
+    def __init__(self, message: str, hint: str, requester: str = "") -> None:
+        super().__init__(message, hint)
+        self.requester = requester
+
+
+class Locks:
+    """The locks of one record. Every method raises redis.exceptions.RedisError where Redis is away."""
+
+    def __init__(self, redis: Redis, record_id: str, targets: Sequence[str]) -> None:
+        self._redis = redis
+        self._record_id = record_id
+        self._keys = [f"{PREFIX}lock:{target}" for target in targets]
+        self._mutex = threading.Lock()
+        self._given_back = False
+        self._tokens: list[int] = []
+        self._take = redis.register_script(_TAKE)
+        self._renew = redis.register_script(_RENEW)
+        self._give_back = redis.register_script(_GIVE_BACK)
+
+    def take(self) -> None:
+        """Take all of them or none. Raises Held."""
+        if not self._keys:
+            return
+        answer: list[Any] = self._take(
+            keys=self._keys, args=[self._record_id, int(LEASE_SECONDS * 1000), f"{PREFIX}record:"]
+        )
+        self._refused(answer)
+        self._tokens = [int(token) for token in answer]
+
+    def renew(self) -> None:
+        """Keep them, from another thread; without effect once they were given back. Raises Held where one was lost."""
+        with self._mutex:
+            if self._tokens and not self._given_back:
+                lease = int(LEASE_SECONDS * 1000)
+                self._refused(self._renew(keys=self._keys, args=[self._record_id, lease, *self._tokens]))
+
+    def give_back(self) -> None:
+        """Let others have them."""
+        with self._mutex:
+            self._given_back = True
+            if self._keys:
+                self._give_back(keys=self._keys, args=[self._record_id])
+
+    def _refused(self, answer: list[Any]) -> None:
+        if answer and isinstance(answer[0], bytes):
+            target, holder = (part.decode() for part in answer)
+            raise _held(target.rsplit(":", 1)[-1], Records(self._redis).get(holder))
+
+
+def holder(redis: Redis, target: str) -> str | None:
+    """The id of the record that holds the lock of a target now."""
+    raw: Any = redis.get(f"{PREFIX}lock:{target}")
+    return raw.decode() if raw else None
+
+
+@contextmanager
+def held(redis: Redis, record: Record, targets: Sequence[str]) -> Iterator[Locks]:
+    """Hold locks within; they lapse unless somebody renews them. Raises OperatorError where somebody else does."""
+    locks = Locks(redis, record.id, targets)
+    locks.take()
+    try:
+        yield locks
+    finally:
+        locks.give_back()
+
+
+def _held(target: str, holder: Record | None) -> Held:
+    if holder is None:
+        return Held(f"The {target} is being changed by somebody else.", "Ask again in a minute.")
+    since = datetime.fromtimestamp(holder.started_at or time.time(), UTC)
+    return Held(
+        f"The {target} is being changed: “/mlflow {holder.words}” (id {holder.id}) runs since {since:%H:%M} UTC.",
+        f"Wait for it, or stop it: /mlflow cancel {holder.id}.",
+        holder.requester,
+    )

@@ -1,0 +1,391 @@
+"""All artifacts of a bucket into a set: what is new is copied, what is kept already is referred to.
+
+Two sorted listings are walked side by side, the bucket's and the last set's, so memory does not grow with them.
+Copies run in threads; a bounded window keeps the lines of the new listing in order. What was copied is written down in
+parts as it goes, each only after its bytes are there: killed at any moment, the next run goes on from the last part.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import time
+from collections import deque
+from collections.abc import Collection, Iterator
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, wait
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field, replace
+from itertools import chain
+from typing import TYPE_CHECKING, Any, Final
+
+from workers.operations.backup.artifacts import listing
+from workers.operations.backup.artifacts.listing import Frames, ListingDamaged
+from workers.operations.backup.artifacts.moving import Moved, Mover, Tuning
+from workers.systems.errors import GatewayError, ObjectMissing, ObjectsError
+from workers.systems.s3.transfer import Bulk, Listed, Writer
+
+if TYPE_CHECKING:
+    from workers.operation import Progress
+    from workers.systems.s3.objects import Objects
+
+NAMES_AT_MOST: Final = 100
+_LOOK_EVERY: Final = 100
+_LOOK_SECONDS: Final = 1.0
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Copied:
+    """What a run did. changed and vanished: the first hundred keys of artifacts that did so while it ran."""
+
+    objects: int
+    bytes: int
+    copied_objects: int
+    copied_bytes: int
+    changed: tuple[str, ...]
+    vanished: tuple[str, ...]
+    listing_sha256: str
+    listing_bytes: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Sources:
+    """From where to where. set_name: with a slash at its end. previous: sets to build on, newest first.
+
+    source: the artifacts' store, where it is another than the backups'. distrust: keys of kept bytes that a check found
+    bad: they are copied again to where they were, which mends every set that uses them.
+    """
+
+    source_bucket: str
+    backup_bucket: str
+    set_name: str
+    previous: tuple[str, ...] = ()
+    source: Objects | None = None
+    distrust: frozenset[str] = frozenset()
+    tuning: Tuning = field(default_factory=Tuning)
+
+
+@dataclass(frozen=True)
+class Place:
+    """What copying takes: the two stores, what is known, and threads."""
+
+    origin: Bulk
+    target: Bulk
+    known: Known
+    mover: Mover
+    pool: ThreadPoolExecutor
+
+
+def begin(objects: Objects, sources: Sources, stack: ExitStack) -> Place:
+    """Open it; `stack` closes it. objects: the store of the backups."""
+    tuning = sources.tuning
+    target = stack.enter_context(Bulk.of(objects, tuning.at_once))
+    origin = stack.enter_context(Bulk.of(sources.source, tuning.at_once)) if sources.source else target
+    known = Known(target, sources.backup_bucket, sources.previous, sources.distrust)
+    mover = Mover(origin, sources.source_bucket, target, sources.backup_bucket, sources.set_name, tuning)
+    pool = ThreadPoolExecutor(tuning.at_once, thread_name_prefix="artifacts")
+    stack.callback(pool.shutdown, cancel_futures=True)
+    # Waits between attempts end at once where the run does not go on.
+    stack.callback(origin.stopping.set)
+    return Place(origin, target, known, mover, pool)
+
+
+def copy(  # noqa: PLR0913, PLR0917 - what a set is made of
+    objects: Objects,
+    source_bucket: str,
+    backup_bucket: str,
+    set_name: str,
+    previous: tuple[str, ...],
+    progress: Progress,
+    *,
+    source: Objects | None = None,
+    distrust: Collection[str] = (),
+    tuning: Tuning = Tuning(),  # noqa: B008 - frozen
+) -> Copied:
+    """`whole` from its parts one by one (see Sources)."""
+    bad = frozenset(distrust)
+    return whole(objects, Sources(source_bucket, backup_bucket, set_name, previous, source, bad, tuning), progress)
+
+
+def whole(objects: Objects, sources: Sources, progress: Progress, *, after_spans: bool = False) -> Copied:
+    """Write a set's listing of all artifacts in the source, and copy those that are not kept yet.
+
+    objects: the store of the backups. after_spans: the set has parts already, which spans of it have written.
+    Raises ObjectsError, and Cancelled at a checkpoint; what was copied until then is not copied again by the next.
+    """
+    began = time.monotonic()
+    bucket, set_name = sources.backup_bucket, sources.set_name
+    with ExitStack() as stack:
+        known_to = replace(sources, previous=(set_name, *sources.previous)) if after_spans else sources
+        place = begin(objects, known_to, stack)
+        target = place.target
+        target.put(bucket, f"{set_name}{listing.BASES}", json.dumps({"previous": sources.previous}).encode())
+        writer = stack.enter_context(Writer(target, bucket, f"{set_name}{listing.NAME}"))
+        notes = Notes(target, sources, silent=after_spans)
+        run = Run(place.mover, place.pool, writer, notes, progress, place.known.objects)
+        run.walk(place.origin.items(sources.source_bucket), place.known)
+        writer.close()
+        _read_back(target, bucket, f"{set_name}{listing.NAME}", writer)
+        target.delete(bucket, [*listing.parts(target, bucket, set_name), f"{set_name}{listing.BASES}"])
+    return Copied(
+        run.frames.objects,
+        run.frames.bytes,
+        run.copied_objects,
+        run.copied_bytes,
+        tuple(run.changed),
+        tuple(run.vanished),
+        writer.sha256,
+        writer.size,
+        time.monotonic() - began,
+    )
+
+
+class NoListing:
+    """Where a listing goes that nobody wants: the parts tell what a span has copied."""
+
+    def write(self, piece: bytes) -> None:
+        """Forget it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A line of an earlier listing. unfinished: of an unfinished set. bad: where its bytes are, if they are bad."""
+
+    line: bytes
+    unfinished: bool
+    bad: str = ""
+
+
+class Known:
+    """What earlier sets keep already, asked in the order of keys.
+
+    objects: how many the newest finished listing has, as far as it can be told; only for showing progress.
+    """
+
+    def __init__(self, bulk: Bulk, bucket: str, previous: tuple[str, ...], distrusted: frozenset[str]) -> None:
+        """Open the parts of unfinished sets up to the newest finished one, and that one's listing."""
+        self._streams: list[_Stream] = []
+        self.objects = 0
+        for set_name in previous:
+            name = f"{set_name}{listing.NAME}"
+            try:
+                _, pieces = bulk.open(bucket, name)
+            except ObjectMissing:
+                found = listing.parts(bulk, bucket, set_name)
+                if found:
+                    self._streams.append(_Stream(_chained(bulk, bucket, found), distrusted, unfinished=True))
+                continue
+            self._streams.append(_Stream(listing.lines(name, pieces), distrusted, unfinished=False))
+            self.objects = listing.count(bulk, bucket, name)
+            return
+
+    def find(self, wanted: Listed) -> Found | None:
+        """What is known of an artifact."""
+        for stream in self._streams:
+            found = stream.find(wanted)
+            if found is not None:
+                return found
+        return None
+
+
+class _Stream:
+    def __init__(
+        self, found: Iterator[tuple[dict[str, Any], bytes]], distrusted: frozenset[str], *, unfinished: bool
+    ) -> None:
+        self._found = found
+        self._distrusted = distrusted
+        self._next: tuple[dict[str, Any], bytes] | None = None
+        self._over = False
+        self.unfinished = unfinished
+
+    def find(self, wanted: Listed) -> Found | None:
+        while self._next is None or self._next[0]["key"] < wanted.key:
+            if self._over:
+                return None
+            self._next = self._step()
+            if self._next is None:
+                self._over = True
+                return None
+        entry, line = self._next
+        same = (
+            entry["key"] == wanted.key
+            and entry["etag"] == wanted.etag
+            and entry["size"] == wanted.size
+            and entry["last_modified"] == wanted.last_modified
+        )
+        if not same:
+            return None
+        return Found(line, self.unfinished, entry["kept"] if entry["kept"] in self._distrusted else "")
+
+    def _step(self) -> tuple[dict[str, Any], bytes] | None:
+        try:
+            return next(self._found, None)
+        except (ListingDamaged, ObjectMissing) as error:
+            _log.warning("%s What it would have told is copied again.", error.message)
+            return None
+
+
+def _chained(bulk: Bulk, bucket: str, found: list[str]) -> Iterator[tuple[dict[str, Any], bytes]]:
+    return chain.from_iterable(listing.lines(part, bulk.open(bucket, part)[1]) for part in found)
+
+
+@dataclass
+class Notes:
+    """Parts of the listing: what was copied so far, for the next run where this one ends early.
+
+    written: the number of the last part. silent: write none.
+    """
+
+    target: Bulk
+    sources: Sources
+    written: int = 0
+    silent: bool = False
+    frames: Frames = field(default_factory=Frames)
+    waiting: bytearray = field(default_factory=bytearray)
+    since: float = field(default_factory=time.monotonic)
+
+    def add(self, line: bytes, size: int) -> None:
+        """Note an artifact of that size."""
+        if self.silent:
+            return
+        tuning = self.sources.tuning
+        self.waiting += self.frames.add(line, size)
+        if (
+            self.frames.objects >= tuning.note_objects
+            or self.frames.bytes >= tuning.note_bytes
+            or time.monotonic() - self.since >= tuning.note_seconds
+        ):
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what is waiting."""
+        self.since = time.monotonic()
+        if not self.frames.objects:
+            return
+        self.written += 1
+        body = bytes(self.waiting + self.frames.end())
+        name = listing.part_name(self.sources.set_name, self.written)
+        self.target.put(self.sources.backup_bucket, name, body)
+        self.frames = Frames()
+        self.waiting.clear()
+
+
+@dataclass(slots=True)
+class _Item:
+    """An artifact on its way: being copied, or known with its line. unfinished: known to an unfinished set only."""
+
+    listed: Listed
+    copying: Future[Moved] | None = None
+    line: bytes = b""
+    unfinished: bool = False
+
+    @property
+    def settled(self) -> bool:
+        return self.copying is None or self.copying.done()
+
+
+@dataclass
+class Run:
+    """The walk, with the window of copies that are under way in the order of their keys."""
+
+    mover: Mover
+    pool: ThreadPoolExecutor
+    writer: Writer | NoListing
+    notes: Notes
+    progress: Progress
+    expected: int
+    frames: Frames = field(default_factory=Frames)
+    window: deque[_Item] = field(default_factory=deque)
+    seen: int = 0
+    copied_objects: int = 0
+    copied_bytes: int = 0
+    changed: list[str] = field(default_factory=list)
+    vanished: list[str] = field(default_factory=list)
+
+    def walk(self, source: Iterator[Listed], known: Known) -> None:
+        """Take every artifact; at the end the listing is complete, save that it is not closed."""
+        try:
+            for listed in source:
+                self._take(listed, known)
+                self.seen += 1
+                if self.seen % _LOOK_EVERY == 0:
+                    self._look()
+            while self.window:
+                self._settle()
+        except BaseException:
+            # Also where the job's time is up or a person cancels: what is done stays done.
+            self._leave()
+            raise
+        self.writer.write(self.frames.end())
+
+    def _take(self, listed: Listed, known: Known) -> None:
+        found = known.find(listed)
+        if found is None:
+            self.window.append(_Item(listed, self.pool.submit(self.mover.move, listed)))
+        elif found.bad:
+            self.window.append(_Item(listed, self.pool.submit(self.mover.move, listed, found.bad)))
+        else:
+            self.window.append(_Item(listed, None, found.line, found.unfinished))
+        while self.window and self.window[0].settled:
+            self._settle()
+        while len(self.window) >= self.mover.tuning.ahead:
+            self._settle()
+
+    def _settle(self) -> None:
+        item = self.window[0]
+        if item.copying is None:
+            self._write(item.line, item.listed.size)
+            if item.unfinished:
+                self.notes.add(item.line, item.listed.size)
+        else:
+            while not item.copying.done():
+                wait([item.copying], timeout=_LOOK_SECONDS)
+                self._look()
+            self._record(item.listed, item.copying.result())
+        self.window.popleft()
+
+    def _record(self, listed: Listed, moved: Moved) -> None:
+        if moved.entry is None:
+            self.vanished += [listed.key] if len(self.vanished) < NAMES_AT_MOST else []
+            return
+        if moved.changed:
+            self.changed += [listed.key] if len(self.changed) < NAMES_AT_MOST else []
+        self.copied_objects += 1
+        self.copied_bytes += moved.entry.size
+        line = moved.entry.line()
+        self._write(line, moved.entry.size)
+        self.notes.add(line, moved.entry.size)
+
+    def _write(self, line: bytes, size: int) -> None:
+        frame = self.frames.add(line, size)
+        if frame:
+            self.writer.write(frame)
+
+    def _look(self) -> None:
+        self.progress.checkpoint()
+        done = self.seen - len(self.window)
+        # The set before tells how many there will be about; more than that, or without one, nobody knows.
+        self.progress.advance(done, self.expected if self.expected >= self.seen else 0, "artifacts")
+
+    def _leave(self) -> None:
+        for item in self.window:
+            if item.copying is not None:
+                item.copying.cancel()
+        with suppress(GatewayError, CancelledError):
+            while self.window and self.window[0].settled:
+                item = self.window.popleft()
+                if item.copying is not None:
+                    self._record(item.listed, item.copying.result())
+        with suppress(GatewayError):
+            self.notes.flush()
+
+
+def _read_back(target: Bulk, bucket: str, name: str, writer: Writer) -> None:
+    digest = hashlib.sha256()
+    for piece in target.open(bucket, name)[1]:
+        digest.update(piece)
+    if digest.hexdigest() != writer.sha256:
+        msg = f"The listing {name} does not read back as it was written."
+        raise ObjectsError(msg, "Look at the store's health.")

@@ -1,0 +1,227 @@
+"""The listing of a set: one JSON line for each artifact, in the order of keys, compressed in small frames.
+
+Each frame (a thousand lines) carries its own checksum and is used only once that was right; the last line counts the
+others. So a listing that was damaged or cut short is never taken for a shorter one: bytes that it still refers to
+would be swept. While a set is being made, what was copied so far is in parts beside it; they go once the
+whole listing is there.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+import zstandard
+
+from workers.operation import OperatorError
+from workers.systems.errors import ObjectMissing
+
+if TYPE_CHECKING:
+    from workers.systems.s3.transfer import Bulk
+
+NAME: Final = "artifacts.jsonl.zst"
+BASES: Final = "artifacts.previous.json"
+_PART: Final = "artifacts.part-"
+_LINES_IN_FRAME: Final = 1000
+_FRAME_AT_MOST: Final = 64 * 1024 * 1024
+_LEVEL: Final = 3
+_TAIL_BYTES: Final = 512
+
+
+class ListingDamaged(OperatorError):  # noqa: N818 - named after what happened
+    """A listing does not end, does not decompress, or is out of order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One artifact of a set.
+
+    key, size, etag, last_modified: as the source listed it. kept: the key of its bytes. kind and checksum: what its
+    bytes must give (sha256, md5; sha256-parts and md5-parts over parts of part_bytes). moves: content type, metadata
+    and the like where the bytes do not carry them themselves and they are not the default.
+    """
+
+    key: str
+    size: int
+    etag: str
+    last_modified: str
+    kept: str
+    kind: str
+    checksum: str
+    part_bytes: int = 0
+    moves: dict[str, Any] = field(default_factory=dict)
+
+    def line(self) -> bytes:
+        """As it stands in the listing."""
+        shown: dict[str, Any] = {
+            "key": self.key,
+            "size": self.size,
+            "etag": self.etag,
+            "last_modified": self.last_modified,
+            "checksum": {self.kind: self.checksum},
+            "kept": self.kept,
+        }
+        if self.part_bytes:
+            shown["part_bytes"] = self.part_bytes
+        if self.moves:
+            shown["metadata"] = self.moves
+        return json.dumps(shown, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+
+    @classmethod
+    def read(cls, found: dict[str, Any]) -> Entry:
+        """From a line of the listing."""
+        ((kind, checksum),) = found["checksum"].items()
+        return cls(
+            found["key"],
+            found["size"],
+            found["etag"],
+            found["last_modified"],
+            found["kept"],
+            kind,
+            checksum,
+            found.get("part_bytes", 0),
+            found.get("metadata", {}),
+        )
+
+
+class Frames:
+    """Gathers lines and compresses them."""
+
+    def __init__(self) -> None:
+        """Empty."""
+        self._lines: list[bytes] = []
+        self._compressor = zstandard.ZstdCompressor(level=_LEVEL, write_checksum=True)
+        self.objects = 0
+        self.bytes = 0
+
+    def add(self, line: bytes, size: int) -> bytes:
+        """Add an artifact of that size; a frame where one is full."""
+        self._lines.append(line)
+        self.objects += 1
+        self.bytes += size
+        return self._frame() if len(self._lines) == _LINES_IN_FRAME else b""
+
+    def end(self) -> bytes:
+        """What remains, and as a frame of its own the line that says how much there was."""
+        rest = self._frame() if self._lines else b""
+        self._lines.append(json.dumps({"end": True, "objects": self.objects, "bytes": self.bytes}).encode() + b"\n")
+        return rest + self._frame()
+
+    def _frame(self) -> bytes:
+        frame = self._compressor.compress(b"".join(self._lines))
+        self._lines.clear()
+        return frame
+
+
+def lines(name: str, pieces: Iterator[bytes]) -> Iterator[tuple[dict[str, Any], bytes]]:
+    """Each artifact's line of a compressed listing, parsed and as it stands.
+
+    Raises ListingDamaged, naming the listing, before anything of the damaged part was given.
+    """
+    count, last = 0, ""
+    for frame in _frames(name, pieces):
+        for line in frame.splitlines(keepends=True):
+            found = _parsed(name, line)
+            if "end" in found:
+                if found["objects"] != count:
+                    raise _damaged(name, f"has {count} lines and should have {found['objects']}")
+                return
+            if found["key"] <= last:
+                raise _damaged(name, "is not in the order of its keys")
+            last = found["key"]
+            count += 1
+            yield found, line
+    raise _damaged(name, "ends too early")
+
+
+def count(bulk: Bulk, bucket: str, name: str) -> int:
+    """How many artifacts a listing says it has, from its last bytes alone; 0 where they do not say."""
+    tail = bulk.tail(bucket, name, _TAIL_BYTES)
+    start = tail.rfind(zstandard.FRAME_HEADER)
+    try:
+        said = json.loads(zstandard.ZstdDecompressor().decompress(tail[start:]))
+        return int(said["objects"])
+    except (ValueError, KeyError, TypeError, zstandard.ZstdError):
+        return 0
+
+
+def entries(bulk: Bulk, bucket: str, name: str) -> Iterator[Entry]:
+    """The artifacts of one listing. Raises ObjectMissing at once where there is none, ListingDamaged on the way."""
+    try:
+        _, pieces = bulk.open(bucket, name)
+    except ObjectMissing:
+        raise ObjectMissing(f"The bucket {bucket} has no listing {name}.", "See what is there: backup list.") from None
+    return (Entry.read(found) for found, _ in lines(name, pieces))
+
+
+def part_name(set_name: str, number: int) -> str:
+    """The key of a part of a set's listing."""
+    return f"{set_name}{_PART}{number:05d}.jsonl.zst"
+
+
+def parts(bulk: Bulk, bucket: str, set_name: str) -> list[str]:
+    """The keys of the parts that a set has, in order."""
+    return [found.key for found in bulk.items(bucket, f"{set_name}{_PART}")]
+
+
+def bases(bulk: Bulk, bucket: str, set_name: str) -> tuple[str, ...]:
+    """The sets on whose listings a set that is being made relies; none once its own is there."""
+    try:
+        _, pieces = bulk.open(bucket, f"{set_name}{BASES}")
+    except ObjectMissing:
+        return ()
+    if bulk.exists(bucket, f"{set_name}{NAME}"):
+        return ()
+    return tuple(json.loads(b"".join(pieces))["previous"])
+
+
+def used(bulk: Bulk, bucket: str, set_name: str) -> Iterator[str]:
+    """The keys of kept bytes that a set's listing, or the parts of an unfinished one, name; in order.
+
+    Raises ObjectMissing where the set has neither listing nor parts nor a beginning.
+    """
+    try:
+        whole = entries(bulk, bucket, f"{set_name}{NAME}")
+    except ObjectMissing:
+        found = parts(bulk, bucket, set_name)
+        if not found and not bulk.exists(bucket, f"{set_name}{BASES}"):
+            raise
+        for part in found:
+            yield from (entry.kept for entry in entries(bulk, bucket, part))
+    else:
+        yield from (entry.kept for entry in whole)
+
+
+def _frames(name: str, pieces: Iterator[bytes]) -> Iterator[bytes]:
+    inflate = zstandard.ZstdDecompressor()
+    current, frame, size = inflate.decompressobj(), [], 0
+    for piece in pieces:
+        waiting = piece
+        while waiting:
+            try:
+                given = current.decompress(waiting)
+            except zstandard.ZstdError:
+                raise _damaged(name, "does not decompress") from None
+            frame.append(given)
+            size += len(given)
+            if size > _FRAME_AT_MOST:
+                raise _damaged(name, "does not decompress to what we write")
+            waiting = b""
+            if current.eof:
+                waiting = current.unused_data
+                yield b"".join(frame)
+                current, frame, size = inflate.decompressobj(), [], 0
+
+
+def _parsed(name: str, line: bytes) -> dict[str, Any]:
+    try:
+        found: dict[str, Any] = json.loads(line)
+    except ValueError:
+        raise _damaged(name, "has a line that is not JSON") from None
+    return found
+
+
+def _damaged(name: str, how: str) -> ListingDamaged:
+    return ListingDamaged(f"The listing {name} is damaged: it {how}.", "Use another set: backup list.")

@@ -1,0 +1,151 @@
+"""One artifact's way into the backup bucket: copied by the store itself, or streamed where there are two stores.
+
+What is kept is the version that was listed. Where the object is another by the time it is copied, the new version is
+taken and the change recorded; where it is gone, that is recorded.
+
+A copy is compared with its source by what the store says of the bytes: a SHA-256 that it computed, or the ETag where
+that is the MD5 of the bytes. Where the store says neither, both are read and compared here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import threading
+from dataclasses import dataclass, field
+from typing import Final
+
+from workers.operations.backup.artifacts import object_keys
+from workers.operations.backup.artifacts.listing import Entry
+from workers.systems.errors import ObjectChanged, ObjectMissing, ObjectsError
+from workers.systems.s3.transfer import COPY_AT_MOST, GIB, MIB, PARTS_AT_MOST, Bulk, Listed, Made, Way, Writer
+
+_MD5: Final = re.compile(r"[0-9a-f]{32}")
+_ATTEMPTS: Final = 5
+_STREAMS_AT_ONCE: Final = 4
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """How much is done at once. The defaults keep a run's memory below 300 MB.
+
+    at_once: threads. ahead: artifacts between the oldest unfinished one and the newest begun. parts_above and
+    part_bytes: from where and how the store copies in parts. note_objects, note_bytes, note_seconds: after how much
+    new work it is written down, for the next run to go on from.
+    """
+
+    at_once: int = 16
+    ahead: int = 512
+    parts_above: int = COPY_AT_MOST
+    part_bytes: int = GIB // 2
+    stream_part_bytes: int = 8 * MIB
+    note_objects: int = 2000
+    note_bytes: int = GIB
+    note_seconds: float = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """What became of one artifact. entry: None where it vanished. changed: it was another by then."""
+
+    entry: Entry | None
+    changed: bool = False
+
+
+@dataclass(frozen=True)
+class Mover:
+    """Copies artifacts from a bucket of one store to a bucket of the same or another. Safe for threads."""
+
+    source: Bulk
+    source_bucket: str
+    target: Bulk
+    backup_bucket: str
+    set_name: str
+    tuning: Tuning
+    _streams: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(_STREAMS_AT_ONCE))
+
+    def move(self, listed: Listed, kept: str = "") -> Moved:
+        """Copy what was listed, or what is there by now, to a new place or to `kept`, which holds it badly.
+
+        Raises ObjectsError where that cannot be done.
+        """
+        copied = self._by_store if self.source.same_store(self.target) else self._through_us
+        wanted = listed
+        for _ in range(_ATTEMPTS):
+            try:
+                place = kept if kept and wanted == listed else object_keys.kept(wanted, self.set_name)
+                return Moved(copied(wanted, place), changed=wanted != listed)
+            except ObjectMissing:
+                return Moved(None)
+            except ObjectChanged:
+                try:
+                    now = self.source.describe(self.source_bucket, listed.key)
+                except ObjectMissing:
+                    return Moved(None)
+                wanted = Listed(listed.key, now.size, now.etag, now.last_modified)
+        msg = f"The artifact {listed.key} changes faster than it can be copied."
+        raise ObjectsError(msg, "Back up once its run has finished.")
+
+    def _by_store(self, listed: Listed, kept: str) -> Entry:
+        way = Way(self.source_bucket, listed.key, self.backup_bucket, kept, listed.etag)
+        if listed.size > self.tuning.parts_above:
+            made = self.target.copy_in_parts(way, self.tuning.part_bytes)
+        else:
+            made = self.target.copy(way)
+        kind, checksum = self._compared(listed, kept, made)
+        part_bytes = made.part_bytes if kind.endswith("-parts") else 0
+        return Entry(listed.key, listed.size, listed.etag, listed.last_modified, kept, kind, checksum, part_bytes)
+
+    def _compared(self, listed: Listed, kept: str, made: Made) -> tuple[str, str]:
+        if not made.part_bytes and not made.sealed and made.etag == listed.etag and _MD5.fullmatch(made.etag):
+            return ("sha256", made.sha256) if made.sha256 else ("md5", made.etag)
+        # The etags cannot tell that it is the version that was listed; not every store looks at our condition.
+        if self.source.describe(self.source_bucket, listed.key).etag != listed.etag:
+            raise ObjectChanged(f"The artifact {listed.key} has changed.")
+        if made.sha256:
+            return "sha256", made.sha256
+        if made.part_bytes and "-" in made.etag and not made.sealed:
+            return "md5-parts", made.etag
+        theirs = self._sha256(self.source, self.source_bucket, listed.key, listed.etag)
+        ours = self._sha256(self.target, self.backup_bucket, kept, "")
+        if ours != theirs:
+            raise _differs(listed)
+        return "sha256", ours
+
+    def _sha256(self, bulk: Bulk, bucket: str, key: str, etag: str) -> str:
+        digest = hashlib.sha256()
+        for piece in bulk.open(bucket, key, etag)[1]:
+            digest.update(piece)
+        return digest.hexdigest()
+
+    def _through_us(self, listed: Listed, kept: str) -> Entry:
+        if listed.size <= MIB:
+            return self._streamed(listed, kept)
+        with self._streams:
+            return self._streamed(listed, kept)
+
+    def _streamed(self, listed: Listed, kept: str) -> Entry:
+        described, pieces = self.source.open(self.source_bucket, listed.key, listed.etag)
+        if described.etag != listed.etag:
+            raise ObjectChanged(f"The artifact {listed.key} has changed.")
+        moves = described.moves | self.source.tags(self.source_bucket, listed.key, described)
+        part_bytes = max(self.tuning.stream_part_bytes, -(-listed.size // PARTS_AT_MOST))
+        md5 = hashlib.md5(usedforsecurity=False)
+        with Writer(self.target, self.backup_bucket, kept, part_bytes=part_bytes, moves=moves) as writer:
+            for piece in pieces:
+                md5.update(piece)
+                writer.write(piece)
+            if writer.size != listed.size:
+                raise _differs(listed)
+            made = writer.close()
+        if _MD5.fullmatch(made.etag) and not made.sealed and made.etag != md5.hexdigest():
+            written = self._sha256(self.target, self.backup_bucket, kept, "")
+            if written != writer.sha256:
+                raise _differs(listed)
+        return Entry(
+            listed.key, listed.size, listed.etag, listed.last_modified, kept, "sha256", writer.sha256, 0, moves
+        )
+
+
+def _differs(listed: Listed) -> ObjectsError:
+    return ObjectsError(f"The copy of the artifact {listed.key} is not equal to it.", "Look at the store's health.")

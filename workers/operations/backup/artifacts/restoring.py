@@ -1,0 +1,328 @@
+"""Artifacts of a set back into their bucket: what is missing is added, what differs is put back, in parallel.
+
+The set's listing and the bucket's are walked side by side, so memory grows with neither. Nothing is written down on
+the way: what was put back is found equal by the next run, which goes on from there by itself.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from typing import TYPE_CHECKING, Final
+
+from workers.operations.backup.artifacts import listing
+from workers.operations.backup.artifacts.verifying import checksum
+from workers.systems.errors import ObjectMissing, ObjectsError
+from workers.systems.s3.transfer import (
+    COPY_AT_MOST,
+    DELETE_AT_MOST,
+    GIB,
+    MIB,
+    PARTS_AT_MOST,
+    Bulk,
+    Listed,
+    Way,
+    Writer,
+)
+
+if TYPE_CHECKING:
+    from workers.operation import Progress
+    from workers.operations.backup.artifacts.listing import Entry
+    from workers.systems.s3.objects import Objects
+
+AT_ONCE: Final = 16
+NAMES_AT_MOST: Final = 100
+_AHEAD: Final = 512
+_LOOK_EVERY: Final = 250
+_PART_BYTES: Final = GIB // 2
+_STREAM_PART_BYTES: Final = 8 * MIB
+_STREAMS: Final = threading.Semaphore(4)
+"""Objects that go through this process at the same time, each with a part in memory."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which artifacts, from where to where. prefix: the beginning of their keys. exact: what else is there goes.
+
+    to_prefix: stands before each key in the target. every: only one of so many, for a sample.
+    """
+
+    backup_bucket: str
+    set_name: str
+    target_bucket: str
+    prefix: str = ""
+    exact: bool = False
+    to_prefix: str = ""
+    every: int = 1
+
+
+@dataclass(frozen=True)
+class Difference:
+    """What the bucket lacks of a set, holds otherwise, and has beyond it: numbers, bytes to be copied, and what goes.
+
+    going: a digest over the keys that the set does not hold. extra_names: the first hundred of them.
+    """
+
+    held: int = 0
+    same: int = 0
+    missing: int = 0
+    differing: int = 0
+    extra: int = 0
+    bytes: int = 0
+    going: str = ""
+    extra_names: tuple[str, ...] = ()
+
+    @property
+    def nothing(self) -> bool:
+        """True where the bucket holds all of it as it was."""
+        return not (self.missing or self.differing)
+
+
+def compare(
+    objects: Objects, wanted: Wanted, progress: Progress | None = None, *, backups: Objects | None = None
+) -> Difference:
+    """Look, and change nothing. backups: their store, where it is not that of the target.
+
+    Raises ListingDamaged, ObjectsError; Cancelled.
+    """
+    names: list[str] = []
+    found, digest = Difference(), hashlib.sha256()
+    with Bulk.of(objects, AT_ONCE) as bulk, _other(bulk, backups) as held:
+        for number, (entry, there) in enumerate(_walk(bulk, held, wanted), 1):
+            if entry is None:
+                assert there is not None
+                digest.update(there.key.encode() + b"\0")
+                names += [there.key] if len(names) < NAMES_AT_MOST else []
+                found = replace(found, extra=found.extra + 1)
+            elif there is None:
+                found = replace(found, missing=found.missing + 1, bytes=found.bytes + entry.size, held=found.held + 1)
+            elif _equal(entry, there) or _equal_bytes(bulk, wanted, entry, there):
+                found = replace(found, same=found.same + 1, held=found.held + 1)
+            else:
+                more = found.differing + 1
+                found = replace(found, differing=more, bytes=found.bytes + entry.size, held=found.held + 1)
+            if progress and number % _LOOK_EVERY == 0:
+                progress.checkpoint()
+    return replace(found, going=digest.hexdigest() if names else "", extra_names=tuple(names))
+
+
+@dataclass
+class Restored:
+    """What was done. lost: a sentence for each of the first hundred artifacts whose bytes could not be had."""
+
+    added: int = 0
+    replaced: int = 0
+    removed: int = 0
+    same: int = 0
+    bytes: int = 0
+    lost: list[str] = field(default_factory=list)
+    lost_count: int = 0
+
+
+def restore(
+    objects: Objects, wanted: Wanted, progress: Progress, *, expected: int = 0, backups: Objects | None = None
+) -> Restored:
+    """Put back what is not there as the set holds it. expected: how many artifacts that is, for progress.
+
+    backups: the store of the set, where it is not that of the target; its bytes go through this process then.
+    Raises ObjectsError, ListingDamaged, and Cancelled; what was put back until then is whole.
+    """
+    with (
+        Bulk.of(objects, AT_ONCE) as bulk,
+        _other(bulk, backups) as held,
+        ThreadPoolExecutor(AT_ONCE, thread_name_prefix="restore") as pool,
+    ):
+        putting = _Putting(bulk, held, wanted, progress, expected, pool)
+        try:
+            for entry, there in _walk(bulk, held, wanted):
+                putting.take(entry, there)
+            putting.end()
+        except BaseException:
+            bulk.stopping.set()
+            held.stopping.set()
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    return putting.done
+
+
+@dataclass
+class _Putting:
+    """The copies that are under way, in the order of their keys, and what is to go."""
+
+    bulk: Bulk
+    held: Bulk
+    wanted: Wanted
+    progress: Progress
+    expected: int
+    pool: ThreadPoolExecutor
+    done: Restored = field(default_factory=Restored)
+    window: deque[tuple[Entry, bool, Future[str]]] = field(default_factory=deque)
+    going: list[str] = field(default_factory=list)
+
+    def take(self, entry: Entry | None, there: Listed | None) -> None:
+        if entry is None:
+            assert there is not None
+            self.going += [there.key] if self.wanted.exact else []
+        elif there is not None and _equal(entry, there):
+            self.done.same += 1
+        else:
+            copying = self.pool.submit(_put, self.bulk, self.held, self.wanted, entry, there)
+            self.window.append((entry, there is None, copying))
+        if len(self.window) >= _AHEAD:
+            self._settle()
+
+    def end(self) -> None:
+        """Wait for all; what is to go goes last, and only where everything that was to come is there."""
+        while self.window:
+            self._settle()
+        if not self.done.lost_count:
+            self.done.removed = _removed(self.bulk, self.wanted.target_bucket, self.going)
+
+    def _settle(self) -> None:
+        entry, new, copying = self.window.popleft()
+        problem, done = copying.result(), self.done
+        if problem == _SAME:
+            done.same += 1
+        elif problem:
+            done.lost_count += 1
+            done.lost += [f"{entry.key}: {problem}."] if len(done.lost) < NAMES_AT_MOST else []
+        else:
+            done.added += new
+            done.replaced += not new
+            done.bytes += entry.size
+        settled = done.added + done.replaced + done.lost_count
+        if settled % _LOOK_EVERY == 0:
+            self.progress.checkpoint()
+            self.progress.advance(settled, max(settled, self.expected), "artifacts")
+
+
+def clear(objects: Objects, bucket: str, prefix: str) -> None:
+    """Remove every object under a prefix. Raises ObjectsError."""
+    with Bulk.of(objects, AT_ONCE) as bulk:
+        going: list[str] = []
+        for item in bulk.items(bucket, prefix):
+            going.append(item.key)
+            if len(going) == DELETE_AT_MOST:
+                _removed(bulk, bucket, going)
+        _removed(bulk, bucket, going)
+
+
+_SAME: Final = "it is the same"
+_BAD: Final = "its bytes in the backup are not those that were kept"
+
+
+@contextmanager
+def _other(bulk: Bulk, backups: Objects | None) -> Iterator[Bulk]:
+    """The store of the set: the target's own, or another one."""
+    if (
+        backups is None
+        or backups is bulk.objects
+        or str(backups.client.meta.endpoint_url) == str(bulk.objects.client.meta.endpoint_url)
+    ):
+        yield bulk
+        return
+    with Bulk.of(backups, AT_ONCE) as other:
+        yield other
+
+
+def _walk(bulk: Bulk, held_in: Bulk, wanted: Wanted) -> Iterator[tuple[Entry | None, Listed | None]]:
+    """Each artifact of the set with what the bucket has under its key, and what only the bucket has, in key order."""
+    name = f"{wanted.set_name}{listing.NAME}"
+    all_held = listing.entries(held_in, wanted.backup_bucket, name)
+    held = islice((each for each in all_held if each.key.startswith(wanted.prefix)), 0, None, wanted.every)
+    there = bulk.items(wanted.target_bucket, wanted.to_prefix + wanted.prefix)
+    skip = len(wanted.to_prefix)
+    present = next(there, None)
+    for entry in held:
+        while present is not None and present.key[skip:] < entry.key:
+            yield None, present
+            present = next(there, None)
+        if present is not None and present.key[skip:] == entry.key:
+            yield entry, present
+            present = next(there, None)
+        else:
+            yield entry, None
+    while present is not None:
+        yield None, present
+        present = next(there, None)
+
+
+def _equal(entry: Entry, there: Listed) -> bool:
+    return (entry.size, entry.etag) == (there.size, there.etag)
+
+
+def _equal_bytes(bulk: Bulk, wanted: Wanted, entry: Entry, there: Listed) -> bool:
+    """Where an object was made of parts, its ETag also tells how long they were; then the bytes are read."""
+    in_parts = "-" in entry.etag or "-" in there.etag
+    return in_parts and there.size == entry.size and _right(bulk, wanted.target_bucket, there.key, entry)
+
+
+def _put(bulk: Bulk, held: Bulk, wanted: Wanted, entry: Entry, there: Listed | None) -> str:
+    """Why it could not be put back; empty where it was. Raises ObjectsError.
+
+    Nothing takes the place of what is there unless its bytes were read and found right first.
+    """
+    key, bucket = f"{wanted.to_prefix}{entry.key}", wanted.target_bucket
+    if there is not None and _equal_bytes(bulk, wanted, entry, there):
+        return _SAME
+    if there is not None and not _right(held, wanted.backup_bucket, entry.kept, entry):
+        return _BAD
+    way = Way(wanted.backup_bucket, entry.kept, bucket, key, "")
+    try:
+        if held is not bulk:
+            return _streamed(bulk, held, way, entry, new=there is None)
+        made = bulk.copy_in_parts(way, _PART_BYTES) if entry.size > COPY_AT_MOST else bulk.copy(way)
+    except ObjectMissing:
+        return "the backup does not hold its bytes any more"
+    told = {"sha256": made.sha256, "md5": "" if made.sealed else made.etag}.get(entry.kind, "")
+    if told and "-" not in told and not made.part_bytes:
+        right = told == entry.checksum
+    else:
+        right = _right(bulk, bucket, key, entry)
+    if right:
+        return ""
+    if there is None:
+        with suppress(ObjectsError):
+            bulk.delete(bucket, [key])
+    return _BAD
+
+
+def _streamed(bulk: Bulk, held: Bulk, way: Way, entry: Entry, *, new: bool) -> str:
+    """The same between two stores: the bytes are compared on their way, and their copy by reading it."""
+    with _STREAMS:
+        described, pieces = held.open(way.source, way.key)
+        moves = described.moves | held.tags(way.source, way.key, described)
+        part_bytes = max(_STREAM_PART_BYTES, -(-entry.size // PARTS_AT_MOST))
+        with Writer(bulk, way.target, way.name, part_bytes=part_bytes, moves=moves) as writer:
+            for piece in pieces:
+                writer.write(piece)
+            if writer.size != entry.size:
+                return _BAD
+            writer.close()
+    if _right(bulk, way.target, way.name, entry):
+        return ""
+    if new:
+        with suppress(ObjectsError):
+            bulk.delete(way.target, [way.name])
+    return _BAD
+
+
+def _right(bulk: Bulk, bucket: str, key: str, entry: Entry) -> bool:
+    try:
+        described, pieces = bulk.open(bucket, key)
+    except ObjectMissing:
+        return False
+    return described.size == entry.size and checksum(entry, pieces) == entry.checksum
+
+
+def _removed(bulk: Bulk, bucket: str, keys: list[str]) -> int:
+    number = len(keys)
+    bulk.delete(bucket, keys)
+    keys.clear()
+    return number

@@ -1,0 +1,178 @@
+"""Whether the bytes that a set's listing promises are there, and with `deep`, whether they are the right ones."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from workers.operations.backup.artifacts import listing, object_keys
+from workers.systems.errors import ObjectMissing
+from workers.systems.s3.transfer import Bulk
+
+if TYPE_CHECKING:
+    from workers.operation import Progress
+    from workers.operations.backup.artifacts.listing import Entry
+    from workers.systems.s3.objects import Objects
+
+PROBLEMS_AT_MOST: Final = 1000
+_AT_ONCE: Final = 16
+_AHEAD: Final = 256
+_LOOK_EVERY: Final = 250
+
+
+@dataclass(frozen=True)
+class Verified:
+    """What was found. problems: a sentence for each artifact that is not as the listing says; none is good.
+
+    bad: the keys of their bytes, for the next copy not to trust; as many as there are problems, of which both hold the
+    first thousand.
+    """
+
+    objects: int
+    bytes: int
+    problems: tuple[str, ...]
+    bad: tuple[str, ...] = ()
+
+
+@dataclass
+class _Findings:
+    progress: Progress
+    expected: int
+    objects: int = 0
+    bytes: int = 0
+    problems: list[str] = field(default_factory=list)
+    bad: list[str] = field(default_factory=list)
+    more: int = 0
+
+    def add(self, entry: Entry, problem: str) -> None:
+        self.objects += 1
+        self.bytes += entry.size
+        if problem and len(self.problems) < PROBLEMS_AT_MOST:
+            self.problems.append(f"{entry.key}: {problem} ({entry.kept}).")
+            self.bad.append(entry.kept)
+        elif problem:
+            self.more += 1
+        if self.objects % _LOOK_EVERY == 0:
+            self.progress.checkpoint()
+            self.progress.advance(self.objects, max(self.objects, self.expected), "artifacts")
+
+    def told(self) -> Verified:
+        more = [f"And {self.more:,} more artifacts."] if self.more else []
+        return Verified(self.objects, self.bytes, (*self.problems, *more), tuple(self.bad))
+
+
+def verify(objects: Objects, backup_bucket: str, set_name: str, *, deep: bool, progress: Progress) -> Verified:
+    """Look at the bytes of every artifact of a set: that they are there with their size; `deep` also reads them.
+
+    Raises ObjectMissing where the set has no listing, ListingDamaged where that cannot be read.
+    """
+    name = f"{set_name}{listing.NAME}"
+    with Bulk.of(objects, _AT_ONCE) as bulk:
+        found = listing.entries(bulk, backup_bucket, name)
+        findings = _Findings(progress, listing.count(bulk, backup_bucket, name))
+        (_read if deep else _walk)(bulk, backup_bucket, found, findings)
+    return findings.told()
+
+
+def _walk(bulk: Bulk, bucket: str, found: Iterator[Entry], findings: _Findings) -> None:
+    groups = object_keys.groups(bulk.items(bucket, object_keys.PREFIX))
+    place = ""
+    there: dict[str, int] = {}
+    for entry in found:
+        wanted = object_keys.group(entry.kept)
+        while place < wanted:
+            following = next(groups, None)
+            if following is None:
+                place, there = wanted, {}
+            else:
+                place, there = following[0], {item.key: item.size for item in following[1]}
+        size = there.get(entry.kept) if place == wanted else None
+        if size is None:
+            findings.add(entry, "its bytes are missing")
+        elif size != entry.size:
+            findings.add(entry, f"{size:,} bytes are kept of {entry.size:,}")
+        else:
+            findings.add(entry, "")
+
+
+def _read(bulk: Bulk, bucket: str, found: Iterator[Entry], findings: _Findings) -> None:
+    window: deque[tuple[Entry, Future[str]]] = deque()
+
+    def settle() -> None:
+        entry, reading = window.popleft()
+        findings.add(entry, reading.result())
+
+    with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="verify") as pool:
+        try:
+            for entry in found:
+                window.append((entry, pool.submit(_problem, bulk, bucket, entry)))
+                if len(window) == _AHEAD:
+                    settle()
+            while window:
+                settle()
+        except BaseException:
+            bulk.stopping.set()
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _problem(bulk: Bulk, bucket: str, entry: Entry) -> str:
+    try:
+        described, pieces = bulk.open(bucket, entry.kept)
+    except ObjectMissing:
+        return "its bytes are missing"
+    if described.size != entry.size:
+        return f"{described.size:,} bytes are kept of {entry.size:,}"
+    return "" if checksum(entry, pieces) == entry.checksum else f"its bytes have changed: their {entry.kind} is another"
+
+
+def checksum(entry: Entry, pieces: Iterator[bytes]) -> str:
+    """Of these bytes, in the kind that the entry has."""
+    digest = _Digest(entry)
+    for piece in pieces:
+        digest.update(piece)
+    return digest.told()
+
+
+class _Digest:
+    """Computes what the entry's kind of checksum calls for."""
+
+    def __init__(self, entry: Entry) -> None:
+        self._kind, _, parts = entry.kind.partition("-")
+        self._part_bytes = entry.part_bytes if parts else 0
+        self._current = self._new()
+        self._in_part = 0
+        self._digests: list[bytes] = []
+
+    def update(self, piece: bytes) -> None:
+        view = memoryview(piece)
+        while self._part_bytes and self._in_part + len(view) >= self._part_bytes:
+            room = self._part_bytes - self._in_part
+            self._current.update(view[:room])
+            view = view[room:]
+            self._end_part()
+        self._current.update(view)
+        self._in_part += len(view)
+
+    def told(self) -> str:
+        if not self._part_bytes:
+            return self._current.hexdigest()
+        if self._in_part:
+            self._end_part()
+        over = self._new()
+        for digest in self._digests:
+            over.update(digest)
+        told = over.hexdigest() if self._kind == "md5" else base64.b64encode(over.digest()).decode()
+        return f"{told}-{len(self._digests)}"
+
+    def _end_part(self) -> None:
+        self._digests.append(self._current.digest())
+        self._current, self._in_part = self._new(), 0
+
+    def _new(self) -> hashlib._Hash:
+        return hashlib.new(self._kind, usedforsecurity=False)

@@ -1,0 +1,38 @@
+"""What the last drill gave: kept in the bucket of the backups, where health and the digest read it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Final
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from workers.systems.errors import ObjectMissing
+
+if TYPE_CHECKING:
+    from workers.systems.s3.objects import Objects
+
+RECORD: Final = "drills/latest.json"
+_AT_MOST: Final = 64 << 10
+
+
+class Drilled(BaseModel):
+    """What the last drill gave. seconds: of restoring the database, its measured RTO. problem: empty where well."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    set_id: str
+    at: datetime
+    well: bool
+    seconds: float
+    database_bytes: int = 0
+    artifacts: int = 0
+    problem: str = ""
+
+
+def last(objects: Objects, bucket: str) -> Drilled | None:
+    """What the last drill gave; None where there was none. Raises ObjectsError."""
+    try:
+        return Drilled.model_validate_json(objects.read(bucket, RECORD, at_most=_AT_MOST))
+    except (ObjectMissing, ValidationError):
+        return None

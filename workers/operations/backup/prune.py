@@ -1,0 +1,148 @@
+"""Sets that the retention does not keep are removed, and then the bytes that no set uses any more.
+
+The manifest goes first, so a set is never half there and still called good. Bytes go last and only those older than a
+day that no remaining set names: neither a kept one, nor one that cannot be read, nor one that is being made.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, ClassVar
+
+from workers.operation import Change, Operation, Plan, Progress, Report, Risk, Status, Table
+from workers.operations.backup import leftovers, retention, sets
+from workers.operations.backup.backup import LOCK
+from workers.operations.backup.show import dated
+from workers.systems.errors import ObjectMissing
+from workers.wording import count, listed, size
+
+if TYPE_CHECKING:
+    from workers.operations.backup.sets import Found
+    from workers.settings import Retention
+    from workers.systems import Systems
+    from workers.systems.s3.objects import Objects
+
+CALLS_AT_ONCE = 8
+BASES_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What stays and what goes. reasons: why a good set stays, by its name."""
+
+    reasons: dict[str, str]
+    going: tuple[Found, ...]
+    staying: tuple[Found, ...]
+
+
+class Prune(Operation):
+    """Remove what backup.retention in ops.yaml does not keep."""
+
+    name: ClassVar[str] = "backup-prune"
+    risk: ClassVar[Risk] = Risk.DESTRUCTIVE
+    touches: ClassVar[tuple[str, ...]] = (LOCK,)
+    timeout_seconds: ClassVar[int] = 6 * 3600
+
+    def plan(self, systems: Systems) -> Plan:
+        """Which sets would go. Raises ObjectsError."""
+        bucket = systems.settings.ops.storage.backups_bucket
+        chosen = choose(systems.backups, bucket, systems.settings.ops.backup.retention)
+        wanted = systems.settings.ops.backup.retention
+        return Plan(
+            title="Prune backups",
+            summary=f"remove {count(len(chosen.going), 'set')}, keep {len(chosen.reasons)}",
+            steps=(
+                *(f"Remove {each.name}" for each in chosen.going),
+                "Remove unfinished sets and uploads in which nothing was written for a day",
+                "Remove the bytes of artifacts that no remaining set uses",
+            ),
+            changes=tuple(
+                Change(what=f"{each.id} of {each.begun:%Y-%m-%d %H:%M} UTC", before="good", after="removed")
+                for each in chosen.going
+            ),
+            warnings=(f"What is removed cannot be brought back. Kept: {count(len(chosen.reasons), 'good set')}.",),
+            undo="it cannot be undone",
+            facts={"going": [each.name for each in chosen.going], "retention": wanted.model_dump()},
+            sections=(_table(chosen),) if chosen.reasons else (),
+        )
+
+    def run(self, systems: Systems, progress: Progress) -> Report:
+        """Remove them. Raises ObjectsError; and OperatorError, before any bytes go, where a listing cannot be read."""
+        from workers.operations.backup.artifacts import sweep
+        from workers.systems.s3.transfer import Bulk
+
+        bucket = systems.settings.ops.storage.backups_bucket
+        now = datetime.now(UTC)
+        progress.step("Looking at the sets in the bucket")
+        chosen = choose(systems.backups, bucket, systems.settings.ops.backup.retention)
+        with Bulk.of(systems.backups, CALLS_AT_ONCE) as bulk:
+            for done, each in enumerate(chosen.going):
+                progress.checkpoint()
+                progress.step(f"Removing {each.name}")
+                progress.advance(done, len(chosen.going), "sets")
+                leftovers.remove(bulk, bucket, each.name)
+            swept = leftovers.sweep(bulk, bucket, now)
+        progress.checkpoint()
+        progress.step("Removing bytes that no set uses")
+        relied_on = [
+            each.name
+            for each in chosen.staying
+            if each.name not in swept and _has_listing(systems.backups, bucket, each)
+        ]
+        freed = sweep(systems.backups, bucket, relied_on, dry_run=False, older_than=now - leftovers.STALE)
+        unfinished = f" and {count(len(swept), 'unfinished set')}" if swept else ""
+        return Report(
+            title="Prune backups",
+            status=Status.OK,
+            summary=f"{count(len(chosen.going), 'set')}{unfinished} removed, {len(chosen.reasons)} kept; "
+            f"{count(freed.objects, 'object')} ({size(freed.bytes)}) that no set uses removed: "
+            f"{listed(each.id for each in chosen.going) or 'no set had to go'}.",
+            sections=(_table(chosen),) if chosen.reasons else (),
+            hints=("backup list", "backup usage"),
+        )
+
+
+def choose(objects: Objects, bucket: str, wanted: Retention) -> Choice:
+    """Judge every set. Those that are not good stay, and what one that is being made builds on. Raises ObjectsError."""
+    found = sets.every(objects, bucket)
+    reasons = retention.kept(dated(found), wanted)
+    for name in _built_on(objects, bucket, [each for each in found if each.manifest is None]):
+        if name not in reasons and any(each.name == name and each.manifest for each in found):
+            reasons[name] = "an unfinished set builds on it"
+    going = tuple(each for each in found if each.manifest and each.name not in reasons)
+    return Choice(reasons, going, tuple(each for each in found if each not in going))
+
+
+def _built_on(objects: Objects, bucket: str, unfinished: list[Found]) -> set[str]:
+    from workers.operations.backup.artifacts.listing import BASES
+
+    found: set[str] = set()
+    for each in unfinished:
+        try:
+            content = objects.read(bucket, f"{each.name}{BASES}", at_most=BASES_BYTES)
+        except ObjectMissing:
+            continue
+        found.update(json.loads(content)["previous"])
+    return found
+
+
+def _has_listing(objects: Objects, bucket: str, found: Found) -> bool:
+    """Whether a set names any bytes. One that says it does, and has no listing, must stop the sweep, not be skipped."""
+    from workers.operations.backup.artifacts.listing import BASES, NAME
+
+    if found.manifest:
+        return found.manifest.artifacts is not None
+    for name in (NAME, BASES):
+        try:
+            objects.read(bucket, f"{found.name}{name}", at_most=1)
+        except ObjectMissing:
+            continue
+        return True
+    return False
+
+
+def _table(chosen: Choice) -> Table:
+    rows = [(name, chosen.reasons[name]) for name in sorted(chosen.reasons, reverse=True)]
+    return Table(title="Kept", columns=("set", "as"), rows=tuple(rows[:60]))

@@ -1,0 +1,138 @@
+"""The sets in the bucket: named by their time, so that their order is the order of their keys.
+
+A set is good once its manifest is there. Anything else is unfinished: a backup that runs, or one that was interrupted.
+Names never go back: where a clock has jumped, the next set is still named after the last one.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Final
+
+from workers.operation import OperatorError
+from workers.operations.backup import manifest
+from workers.operations.backup.manifest import Manifest, ManifestDamaged
+from workers.systems.errors import ObjectMissing
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from workers.systems.s3.objects import Objects
+
+PREFIX: Final = "sets/"
+LATEST: Final = "latest"
+DRILL_FAILED: Final = "drill-failed.json"
+"""Beside the manifest of a set that failed its drill; it holds why."""
+_NAME: Final = re.compile(r"sets/(\d{8}T\d{6}Z)-([0-9a-f]{6})/")
+_TIME: Final = "%Y%m%dT%H%M%SZ"
+_READERS: Final = 8
+
+
+@dataclass(frozen=True)
+class Found:
+    """A set in the bucket. manifest: None where it is not good; problem: why, as a sentence's beginning."""
+
+    name: str
+    manifest: Manifest | None = None
+    problem: str = ""
+
+    @property
+    def id(self) -> str:
+        """The short id."""
+        return id_of(self.name)
+
+    @property
+    def begun(self) -> datetime:
+        """When it was begun, by its name."""
+        return begun(self.name)
+
+
+def new_name(now: datetime, known: Iterable[str]) -> str:
+    """A name for a set that begins now; after all of those `known`."""
+    last = max((begun(name) for name in known), default=datetime(1970, 1, 1, tzinfo=UTC))
+    moment = max(now.astimezone(UTC), last + timedelta(seconds=1))
+    return f"{PREFIX}{moment:{_TIME}}-{secrets.token_hex(3)}/"
+
+
+def id_of(name: str) -> str:
+    """The short id in a set's name."""
+    return name.rstrip("/").rpartition("-")[2]
+
+
+def name_in(key: str) -> str:
+    """The name of the set that an object belongs to; empty where it belongs to none."""
+    found = _NAME.match(key)
+    return found[0] if found else ""
+
+
+def begun(name: str) -> datetime:
+    """The time in a set's name."""
+    found = _NAME.fullmatch(name)
+    assert found is not None, name
+    return datetime.strptime(found[1], _TIME).replace(tzinfo=UTC)
+
+
+def names(objects: Objects, bucket: str) -> list[str]:
+    """The names of all sets, finished or not, oldest first. What is not named like a set is none of ours."""
+    return [name for name in objects.folders(bucket, PREFIX) if _NAME.fullmatch(name)]
+
+
+def look(objects: Objects, bucket: str, name: str) -> Found:
+    """One set as it stands. Raises ObjectsError."""
+    try:
+        content = objects.read(bucket, f"{name}{manifest.NAME}", at_most=manifest.AT_MOST)
+    except ObjectMissing:
+        return Found(name, None, "unfinished: it is being made, or was interrupted")
+    try:
+        return Found(name, manifest.read(content, name))
+    except ManifestDamaged as error:
+        return Found(name, None, error.message.rstrip("."))
+
+
+def every(objects: Objects, bucket: str) -> list[Found]:
+    """All sets, oldest first, each with its manifest."""
+    with ThreadPoolExecutor(_READERS) as pool:
+        return list(pool.map(lambda name: look(objects, bucket, name), names(objects, bucket)))
+
+
+def good(objects: Objects, bucket: str, wanted: str, *, part: str = "") -> Manifest:
+    """The manifest of the set `wanted`: a short id, a whole name, or "latest", which is the newest that holds `part`
+    (database, artifacts, config; any where it is empty) and has not failed its drill.
+
+    Raises OperatorError where there is none, or none that is good.
+    """
+    if wanted == LATEST:
+        for name in reversed(names(objects, bucket)):
+            found = look(objects, bucket, name)
+            if (
+                found.manifest
+                and (not part or part in found.manifest.parts)
+                and not drilled_badly(objects, bucket, name)
+            ):
+                return found.manifest
+        holding = f" that holds the {part}" if part else ""
+        raise OperatorError(f"There is no finished backup{holding} in {bucket}.", "Make one: /mlflow backup.")
+    asked = wanted.strip("/").removeprefix(PREFIX)
+    matching = [name for name in names(objects, bucket) if asked in {id_of(name), name.strip("/").removeprefix(PREFIX)}]
+    if not matching:
+        raise OperatorError(f"There is no backup {wanted[:60]} in {bucket}.", "See /mlflow backup list.")
+    if len(matching) > 1:
+        raise OperatorError(f"{wanted} is the id of {len(matching)} sets.", "Give the whole name: /mlflow backup list.")
+    found = look(objects, bucket, matching[0])
+    if found.manifest is None:
+        raise OperatorError(
+            f"The backup {wanted} is not good: {found.problem}.",
+            "Only a finished set can be used: /mlflow backup list.",
+        )
+    if part and part not in found.manifest.parts:
+        raise OperatorError(f"The backup {found.manifest.id} holds no {part}.", "See /mlflow backup list.")
+    return found.manifest
+
+
+def drilled_badly(objects: Objects, bucket: str, name: str) -> bool:
+    """Whether a drill has found that a set cannot be restored."""
+    return objects.exists(bucket, f"{name}{DRILL_FAILED}")

@@ -1,0 +1,193 @@
+"""What is in the backup bucket: all sets, one set, and what they take up. Reads only."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, ClassVar, Final
+
+from pydantic import Field
+
+from workers.operation import Facts, Operation, Progress, Report, Risk, Section, Status, Table, Text
+from workers.operations.backup import backup, retention, sets
+from workers.wording import NOTHING, count, duration, listed, size
+
+if TYPE_CHECKING:
+    from workers.operations.backup.manifest import Manifest
+    from workers.operations.backup.sets import Found
+    from workers.systems import Systems
+
+ROWS_AT_MOST: Final = 20
+SHOWN_AT_MOST: Final = 60
+SetId = Annotated[str, Field(min_length=1, max_length=100)]
+
+
+class BackupList(Operation):
+    """All sets, newest first."""
+
+    name: ClassVar[str] = "backup-list"
+    risk: ClassVar[Risk] = Risk.READ
+    timeout_seconds: ClassVar[int] = 300
+
+    def run(self, systems: Systems, progress: Progress) -> Report:
+        """Read every manifest. Raises ObjectsError."""
+        progress.step("Reading the manifests")
+        bucket = systems.settings.ops.storage.backups_bucket
+        found = sets.every(systems.backups, bucket)
+        now = datetime.now(UTC)
+        good = [each.manifest for each in found if each.manifest]
+        bad = len(found) - len(good)
+        reasons = retention.kept(dated(found), systems.settings.ops.backup.retention)
+        rows = tuple(_row(each, reasons.get(each.name, "prune removes it"), now) for each in reversed(found))
+        columns = ("id", "begun (UTC)", "parts", "database", "artifacts", "kept as", "state")
+        table = Table(columns=columns, rows=rows[:SHOWN_AT_MOST], numeric=("database", "artifacts"))
+        sections: list[Section] = [table] if rows else []
+        if len(rows) > SHOWN_AT_MOST:
+            sections.append(Text(text=f"And {len(rows) - SHOWN_AT_MOST} older ones."))
+        if not good:
+            summary = f"There is no finished backup in {bucket}" + (f"; {bad} are not good." if bad else ".")
+            return Report(
+                title="Backups", status=Status.WARN, summary=summary, sections=tuple(sections), hints=("backup",)
+            )
+        age = duration(max(0.0, (now - good[-1].finished_at).total_seconds()))
+        summary = f"{count(len(good), 'good set')} in {bucket}; the newest, {good[-1].id}, is {age} old"
+        summary += f"; {count(bad, 'set')} unfinished or not readable." if bad else "."
+        return Report(
+            title="Backups",
+            status=Status.OK,
+            summary=summary,
+            sections=tuple(sections),
+            hints=("backup show latest", "backup verify latest", "backup usage"),
+        )
+
+
+class BackupShow(Operation):
+    """One set. id: the short one, the whole name, or latest."""
+
+    name: ClassVar[str] = "backup-show"
+    risk: ClassVar[Risk] = Risk.READ
+    timeout_seconds: ClassVar[int] = 120
+
+    id: SetId = sets.LATEST
+
+    def run(self, systems: Systems, progress: Progress) -> Report:
+        """Read its manifest. Raises OperatorError where there is no such set, or it is not good."""
+        progress.step("Reading the manifest")
+        bucket = systems.settings.ops.storage.backups_bucket
+        made = sets.good(systems.backups, bucket, self.id)
+        age = duration(max(0.0, (datetime.now(UTC) - made.finished_at).total_seconds()))
+        return Report(
+            title=f"Backup {made.id}",
+            status=Status.WARN if made.warnings else Status.OK,
+            summary=f"{listed(made.parts)}, {age} old, in s3://{bucket}/{made.name}",
+            sections=(backup.table(made), *_details(made)),
+            hints=(f"backup verify {made.id}", f"backup verify {made.id} --deep"),
+        )
+
+
+class BackupUsage(Operation):
+    """What the backups take up."""
+
+    name: ClassVar[str] = "backup-usage"
+    risk: ClassVar[Risk] = Risk.READ
+    timeout_seconds: ClassVar[int] = 1800
+
+    def run(self, systems: Systems, progress: Progress) -> Report:
+        """List the whole bucket once. Raises ObjectsError."""
+        from workers.systems.s3.transfer import Bulk
+
+        bucket = systems.settings.ops.storage.backups_bucket
+        found = {each.name: each for each in sets.every(systems.backups, bucket)}
+        taken: dict[str, tuple[int, int]] = {}
+        progress.step("Counting the objects in the bucket")
+        seen = 0
+        with Bulk.of(systems.backups, 1) as bulk:
+            for item in bulk.items(bucket):
+                name = _group(item.key, found)
+                objects, total = taken.get(name, (0, 0))
+                taken[name] = (objects + 1, total + item.size)
+                seen += 1
+                if seen % 1000 == 0:
+                    progress.checkpoint()
+                    progress.advance(seen, 0, "objects")
+        total = sum(each for _, each in taken.values())
+        rows = tuple((name, f"{taken[name][0]:,}", size(taken[name][1])) for name in sorted(taken))
+        table = Table(columns=("what", "objects", "size"), rows=rows, numeric=("objects", "size"))
+        of = [each.manifest.artifacts for each in found.values() if each.manifest and each.manifest.artifacts]
+        apart = sum(each.bytes for each in of)
+        kept = taken.get(_BYTES, (0, 0))[1]
+        facts = [("together", size(total)), ("sets", str(len(found)))]
+        if of and kept:
+            facts.append(
+                ("artifacts, were each set to keep its own", f"{size(apart)} ({apart / kept:.1f} times as much)")
+            )
+        return Report(
+            title="Backups: what they take up",
+            status=Status.OK,
+            summary=f"{size(total)} in {count(seen, 'object')} of {bucket}.",
+            sections=(Facts(items=tuple(facts)), *((table,) if rows else ())),
+            hints=("backup list", "backup prune --dry-run"),
+        )
+
+
+_BYTES: Final = "bytes of artifacts (objects/)"
+
+
+def _group(key: str, found: dict[str, Found]) -> str:
+    if key.startswith("objects/"):
+        return _BYTES
+    name = sets.name_in(key)
+    if not name:
+        return "other"
+    known = found.get(name)
+    return "dumps, listings and configurations of sets" if known and known.manifest else "unfinished sets"
+
+
+def dated(found: list[Found]) -> list[retention.Dated]:
+    """The good ones, as the retention judges them."""
+    return [retention.Dated(each.name, each.begun, each.manifest.parts) for each in found if each.manifest is not None]
+
+
+def _row(found: Found, kept_as: str, now: datetime) -> tuple[str, ...]:
+    made = found.manifest
+    age = duration(max(0.0, (now - found.begun).total_seconds()))
+    begun = f"{found.begun:%Y-%m-%d %H:%M} ({age})"
+    if made is None:
+        return (found.id, begun, NOTHING, NOTHING, NOTHING, NOTHING, found.problem)
+    return (
+        found.id,
+        begun,
+        " ".join(made.parts),
+        size(made.database.dump.bytes) if made.database else NOTHING,
+        f"{made.artifacts.objects:,}" if made.artifacts else NOTHING,
+        kept_as,
+        "good, with notes" if made.warnings else "good",
+    )
+
+
+def _details(made: Manifest) -> list[Section]:
+    items = [
+        ("name", made.name),
+        ("begun", f"{made.started_at:%Y-%m-%d %H:%M:%S} UTC"),
+        ("finished", f"{made.finished_at:%Y-%m-%d %H:%M:%S} UTC"),
+    ]
+    if made.mlflow_version:
+        items.append(("MLflow", made.mlflow_version))
+    rows: list[tuple[str, str]] = []
+    if made.database:
+        items += [
+            ("database", f"{made.database.database}, {size(made.database.size_bytes)} on the server's disk"),
+            ("server", f"PostgreSQL {made.database.server_version}, dumped by pg_dump {made.database.pg_dump_version}"),
+            ("schema revision", made.database.alembic_revision or NOTHING),
+            ("entries in the dump", f"{made.database.entries:,}"),
+        ]
+        most = sorted(made.database.rows.items(), key=lambda each: (-each[1], each[0]))
+        rows = [(name, f"{number:,}") for name, number in most[:ROWS_AT_MOST]]
+    if made.configuration:
+        items.append(("configuration", listed(made.configuration.objects, most=12)))
+        items.append(("key", made.configuration.key_id or "none: WITHOUT SECRETS"))
+    items += [("SHA-256", f"{each.sha256[:16]}… {each.key.rpartition('/')[2]}") for each in made.stored]
+    sections: list[Section] = [Facts(items=tuple(items))]
+    if rows:
+        sections.append(Table(title="Rows", columns=("table", "rows"), rows=tuple(rows), numeric=("rows",)))
+    sections += [Text(title="Note", text=each) for each in made.warnings]
+    return sections

@@ -1,0 +1,157 @@
+"""Is a set still what it was: every part is read and compared, and every artifact's bytes are looked for.
+
+What is wrong is named, all of it. With `deep` the artifacts' bytes are read as well, which takes as long as it takes to
+read them; that one goes to the queue of what takes long, and notes what is bad for the next backup to copy again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from functools import partial
+from typing import TYPE_CHECKING, ClassVar
+
+from workers.operation import Operation, OperatorError, Plan, Progress, Report, Risk, Status, Text
+from workers.operations.backup import configuration, damaged, database, sets
+from workers.operations.backup.encryption import Keys
+from workers.operations.backup.show import SetId
+from workers.systems.errors import ObjectMissing, Unreachable
+from workers.wording import count, size
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from workers.operations.backup.manifest import ArtifactsPart, Manifest
+    from workers.systems import Systems
+    from workers.systems.s3.transfer import Bulk
+
+READERS = 4
+
+
+class BackupVerify(Operation):
+    """Compare a set with its manifest. id: the short one, the whole name, or latest."""
+
+    name: ClassVar[str] = "backup-verify"
+    risk: ClassVar[Risk] = Risk.READ
+    timeout_seconds: ClassVar[int] = 3600
+    resumes: ClassVar[bool] = True
+
+    id: SetId = sets.LATEST
+
+    def run(self, systems: Systems, progress: Progress) -> Report:
+        """Read it. Raises OperatorError where there is no such set."""
+        return verified(systems, self.id, progress, deep=False)
+
+
+class BackupVerifyDeep(Operation):
+    """The same, and read the bytes of every artifact."""
+
+    name: ClassVar[str] = "backup-verify-deep"
+    risk: ClassVar[Risk] = Risk.CHANGE
+    timeout_seconds: ClassVar[int] = 6 * 3600
+    resumes: ClassVar[bool] = True
+
+    id: SetId = sets.LATEST
+
+    def plan(self, systems: Systems) -> Plan:
+        """How much would be read."""
+        bucket = systems.settings.ops.storage.backups_bucket
+        made = sets.good(systems.backups, bucket, self.id)
+        amount = sum(each.bytes for each in made.stored) + (made.artifacts.bytes if made.artifacts else 0)
+        return Plan(
+            title=f"Verify backup {made.id}",
+            summary=f"read all of {made.id}, {size(amount)}",
+            steps=(f"Read {size(amount)} from {bucket} and compare every checksum",),
+            facts={"set": made.name},
+        )
+
+    def run(self, systems: Systems, progress: Progress) -> Report:
+        """Read it. Raises OperatorError where there is no such set."""
+        return verified(systems, self.id, progress, deep=True)
+
+
+def verified(systems: Systems, wanted: str, progress: Progress, *, deep: bool) -> Report:
+    """What came of comparing a set with its manifest."""
+    from workers.systems.s3.transfer import Bulk
+
+    bucket = systems.settings.ops.storage.backups_bucket
+    made = sets.good(systems.backups, bucket, wanted)
+    with Bulk.of(systems.backups, READERS) as bulk:
+        problems = _problems(systems, made, bulk, progress, deep=deep)
+    what = f"{count(len(made.stored), 'part')} read"
+    if made.artifacts:
+        read = "read" if deep else "there, in their sizes"
+        what += f", {count(made.artifacts.objects, 'artifact')} ({size(made.artifacts.bytes)}) {read}"
+    if not problems:
+        return Report(
+            title=f"Verify backup {made.id}",
+            status=Status.OK,
+            summary=f"All of it is as it was written: {what}.",
+            hints=(f"backup show {made.id}", *(() if deep else (f"backup verify {made.id} --deep",))),
+        )
+    text = "\n".join(problems)
+    return Report(
+        title=f"Verify backup {made.id}",
+        status=Status.FAIL,
+        summary=f"It is not good: {problems[0]}" + (f" And {len(problems) - 1} more." if len(problems) > 1 else ""),
+        sections=(Text(title="What is wrong", text=text, literal=True),),
+        hints=("backup", "backup list"),
+    )
+
+
+def _problems(systems: Systems, made: Manifest, bulk: Bulk, progress: Progress, *, deep: bool) -> list[str]:
+    bucket = systems.settings.ops.storage.backups_bucket
+    found: list[str] = []
+
+    def look(check: Callable[[], object], key: str) -> None:
+        try:
+            check()
+        except Unreachable:
+            raise
+        except ObjectMissing:
+            found.append(f"{bucket}/{key} is missing.")
+        except OperatorError as error:
+            found.append(error.message)
+
+    for part in (made.database, made.auth_database):
+        if part:
+            progress.step(f"Reading {part.dump.key}")
+            reading = partial(database.read_back, part, bulk, bucket, systems.settings, progress)
+            look(reading, part.dump.key)
+    exported = made.configuration
+    if exported:
+        progress.step(f"Reading {exported.document.key}")
+        keys = Keys.all_of(systems.settings)
+        look(lambda: configuration.read(exported, keys, bulk, bucket), exported.document.key)
+    if made.artifacts:
+        progress.step("Artifacts: reading every byte" if deep else "Artifacts: looking for every object")
+        artifacts = made.artifacts
+        look(
+            lambda: found.extend(_artifacts(systems, made.name, artifacts, bulk, progress, deep)), artifacts.listing.key
+        )
+    return found
+
+
+def _artifacts(  # noqa: PLR0913, PLR0917 - what is compared with what
+    systems: Systems,
+    name: str,
+    part: ArtifactsPart,
+    bulk: Bulk,
+    progress: Progress,
+    deep: bool,  # noqa: FBT001
+) -> list[str]:
+    from workers.operations.backup import artifacts
+
+    bucket = systems.settings.ops.storage.backups_bucket
+    digest = hashlib.sha256()
+    _, pieces = bulk.open(bucket, part.listing.key)
+    for piece in pieces:
+        digest.update(piece)
+    if digest.hexdigest() != part.listing.sha256:
+        return [f"{bucket}/{part.listing.key} is damaged: its bytes are not those that were written."]
+    seen = artifacts.verify(systems.backups, bucket, name, deep=deep, progress=progress)
+    problems = list(seen.problems)
+    if deep and seen.bad:
+        damaged.note(systems.backups, bucket, seen.bad)
+    if seen.objects != part.objects:
+        problems.append(f"The listing has {seen.objects:,} artifacts; the manifest says {part.objects:,}.")
+    return problems

@@ -1,0 +1,106 @@
+"""The certificate behind the Ingress, found and judged as the health check does it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from workers.operation import Facts, OperatorError, Section, Status, Table
+from workers.operations.certificate.details import KEY_MATCHES, Details
+from workers.operations.health import ingress
+from workers.systems.cluster.fields import Fields
+from workers.systems.errors import ClusterNotFound
+from workers.wording import listed
+
+if TYPE_CHECKING:
+    from workers.systems import Systems
+
+
+@dataclass(frozen=True)
+class Behind:
+    """The Ingress (None where there is none), and the name of the Secret that it shows."""
+
+    ingress: dict[str, Any] | None
+    secret: str
+
+    @classmethod
+    def of(cls, systems: Systems) -> Behind:
+        """As the cluster has it now."""
+        names = systems.settings.ops.kubernetes
+        try:
+            found = systems.cluster.ingress(names.ingress)
+        except ClusterNotFound:
+            return cls(None, names.tls_secret)
+        return cls(found, ingress.secret_name(found, names.tls_secret))
+
+    @property
+    def hosts(self) -> list[str]:
+        """The hosts that the Ingress serves with TLS, else all of its hosts."""
+        if self.ingress is None:
+            return []
+        fields = Fields(self.ingress, "Ingress")
+        secured = [host for entry in fields.each("spec", "tls") for host in entry.texts("hosts")]
+        return secured or [rule.text("host") for rule in fields.each("spec", "rules") if rule.text("host")]
+
+
+def secret_of(systems: Systems, name: str) -> dict[str, Any]:
+    """The Secret. Raises OperatorError where there is none, or where our account may not read it."""
+    try:
+        return systems.cluster.secret(name)
+    except ClusterNotFound:
+        namespace = systems.settings.ops.kubernetes.namespace
+        message = f"There is no Secret {name} in {namespace}: the Ingress has no certificate of its own."
+        raise OperatorError(message, "/mlflow cert renew asks cert-manager for one.") from None
+
+
+def judged(systems: Systems, behind: Behind, secret: dict[str, Any], details: Details) -> tuple[Status, str]:
+    """The health check's verdict, made worse by a key or a chain that does not fit."""
+    now = datetime.now(UTC)
+    names = systems.settings.ops.kubernetes
+    if behind.ingress is None:
+        days = math.floor(details.certificate.days_left(now))
+        status = Status.WARN
+        sentence = f"There is no Ingress {names.ingress}; the certificate in {behind.secret} ends in {days} days."
+    else:
+        answer = ingress.judge(behind.ingress, behind.secret, secret, systems.settings, now)
+        status, sentence = answer.status, answer.sentence
+    if details.key_state != KEY_MATCHES:
+        return Status.FAIL, f"The private key in {behind.secret} {details.key_state}. {sentence}"
+    link = details.broken_link
+    if link is not None and status is not Status.FAIL:
+        return Status.WARN, f"The chain is broken: {link.subject} did not sign the certificate before it. {sentence}"
+    return status, sentence
+
+
+def sections(behind: Behind, details: Details, now: datetime) -> tuple[Section, ...]:
+    """All that is known, for people."""
+    found = details.certificate
+    uncovered = found.uncovered(behind.hosts)
+    days = math.floor(found.days_left(now))
+    covers = f"no: not {listed(uncovered)}" if uncovered else "yes"
+    facts = (
+        ("Secret", behind.secret),
+        ("subject", found.subject),
+        ("names", ", ".join([*found.names, *details.addresses]) or "none"),
+        ("covers the Ingress's hosts", covers if behind.hosts else "the Ingress names no host"),
+        ("issuer", f"{found.issuer}{' (self-signed)' if details.self_signed else ''}"),
+        ("not before", moment(found.begins)),
+        ("not after", f"{moment(found.ends)} ({days} days left)"),
+        ("key", f"{details.key}; the private key {details.key_state}"),
+        ("serial number", details.serial),
+        ("SHA-256 fingerprint", details.fingerprint),
+    )
+    chain = tuple(
+        (link.subject, link.issuer, moment(link.ends), "yes" if link.signs else "NO") for link in details.chain
+    )
+    if not chain:
+        return (Facts(items=facts),)
+    columns = ("subject", "issuer", "not after", "signed the one before")
+    return Facts(items=facts), Table(title="Chain above it", columns=columns, rows=chain)
+
+
+def moment(when: datetime) -> str:
+    """2026-11-23 12:00 UTC."""
+    return f"{when:%Y-%m-%d %H:%M} UTC"

@@ -1,0 +1,105 @@
+"""What runs, what waits and what was done lately; and stopping one of them."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+from pydantic import Field
+
+from workers import registry
+from workers.operation import Links, Operation, OperatorError, Progress, Report, Risk, Section, Status, Table
+from workers.records.record import TERMINAL, Phase, Record, Records
+from workers.rendering import thread
+from workers.rendering.message import BY_TERMINAL, whom
+from workers.wording import count, duration
+
+if TYPE_CHECKING:
+    from workers.systems import Systems
+
+_WORDS = 40
+
+
+class Jobs(Operation):
+    """List commands: those that have not ended, then the latest that have. last: how many of these."""
+
+    name: ClassVar[str] = "jobs"
+    risk: ClassVar[Risk] = Risk.READ
+
+    last: Annotated[int, Field(ge=0, le=100)] = 10
+
+    def run(self, systems: Systems, progress: Progress) -> Report:
+        """Read them from Redis."""
+        progress.step("Looking")
+        records = Records(systems.redis)
+        recent = records.recent(self.last + 100)
+        met = map(records.get, dict.fromkeys([*recent, *reversed(records.open())]))
+        known = [record for record in met if record and record.operation != self.name]
+        still = [record for record in known if not record.phase.ended]
+        ended = [record for record in known if record.phase.ended][: self.last]
+        now = time.time()
+        sections: tuple[Section, ...] = tuple(
+            Table(title=title, columns=("id", "command", "who", "state", "since"), rows=rows)
+            for title, rows in (("Now", _rows(still, now)), ("Lately", _rows(ended, now)))
+            if rows
+        )
+        linked = [record for record in (*still, *ended) if record.permalink]
+        if linked:
+            links = tuple((f"{record.id} {_short(record.words)}", record.permalink) for record in linked)
+            sections = (*sections, Links(title="Threads", items=links))
+        summary = f"{count(len(still), 'command')} under way or waiting."
+        return Report(title="Commands", status=Status.OK, summary=summary, sections=sections)
+
+
+class Cancel(Operation):
+    """Stop a command: one that waits at once, one that runs at its next safe point. id: as `jobs` shows it."""
+
+    name: ClassVar[str] = "cancel"
+    risk: ClassVar[Risk] = Risk.READ
+
+    id: Annotated[str, Field(pattern=r"^[0-9a-f]{10}$")]
+
+    def run(self, systems: Systems, progress: Progress) -> Report:
+        """From a terminal only: in Slack it is the bot that looks at who asks."""
+        progress.step("Asking it to stop")
+        records = Records(systems.redis)
+        record = records.get(self.id)
+        if record is None or record.phase.ended:
+            raise OperatorError(f"There is no command {self.id} that could be stopped.", "See mlflow-ops run jobs.")
+        return Report(title="Cancel", status=Status.OK, summary=stop(record, f"{BY_TERMINAL}an administrator", records))
+
+
+def stop(record: Record, user: str, records: Records) -> str:
+    """End what waits at once, and ask what runs to stop at its next safe point: what to tell whoever asked.
+
+    user: who asked, as a record's requester. Raises OperatorError that says why it cannot be stopped.
+    """
+    words = thread.cancellation(record, f"stopped by {whom(user)} before anything was done.")
+    for waits in (Phase.ACCEPTED, Phase.PENDING, Phase.QUEUED, Phase.APPROVED):
+        if records.finish(record.id, Phase.CANCELLED, f"cancelled by {user}", *words, before=waits):
+            return "It is stopped; nothing was done."
+    if record.channel == TERMINAL:
+        by = record.requester.removeprefix(BY_TERMINAL)
+        raise OperatorError(f"It runs in a terminal: {by} can stop it there with Ctrl-C.", "")
+    goes_on = registry.operations()[record.operation].goes_on
+    if goes_on:
+        raise OperatorError(f"It cannot be stopped: {goes_on}.", "")
+    records.ask_to_stop(record.id, user)
+    return "It runs; it will stop at its next safe point and say so in its thread."
+
+
+def _short(words: str) -> str:
+    return words if len(words) <= _WORDS else f"{words[: _WORDS - 1]}…"
+
+
+def _rows(records: list[Record], now: float) -> tuple[tuple[str, ...], ...]:
+    return tuple(
+        (
+            record.id,
+            _short(record.words),
+            record.requester,
+            record.phase.value,
+            duration(max(0.0, now - (record.ended_at or record.started_at or record.accepted_at))),
+        )
+        for record in records
+    )

@@ -1,0 +1,207 @@
+"""Write the ConfigMap and let the pods take it: one rolling restart, proven, or put back by itself.
+
+The order is what keeps it safe. The ConfigMap first (a merge patch with its resourceVersion: nobody else's change is
+lost), while the running pods keep what they were started with; then the pods' template, with the ConfigMap's checksum
+as an annotation, so that every pod that bears it was started after the change. A worker that dies in between leaves
+the pods in the old state; the cluster finishes a rollout that has begun, and keeps old pods where new ones do not come
+up. `config show` tells of pods that are older than the ConfigMap.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final
+
+from workers.operation import Cancelled, OperatorError, Progress, Report, Status, Table
+from workers.operations.configuration import values
+from workers.operations.configuration.configmap import CHECKSUM, Held
+from workers.operations.configuration.references import Taking
+from workers.operations.deployment.restart import ANNOTATION as RESTARTED
+from workers.operations.deployment.rollout import Outcome, Unstoppable, Watched, watch
+from workers.systems.cluster.fields import Fields
+from workers.systems.errors import ClusterConflict, ClusterUnreachable
+from workers.wording import listed
+
+if TYPE_CHECKING:
+    from workers.systems import Systems
+
+READY_SECONDS: Final = 600.0
+ATTEMPTS: Final = 5
+
+Wanted = dict[str, str | None]
+"""Keys and their new values; None where a key is to be removed."""
+
+
+@dataclass(frozen=True)
+class Edited:
+    """What was written, and what was there. annotations: those of the template that are about to change."""
+
+    held: Held
+    wanted: Wanted
+    before: dict[str, str | None]
+    annotations: dict[str, str | None]
+
+
+def carry_out(systems: Systems, progress: Progress, wanted: Wanted) -> Report:
+    """Do it, watch it, prove it; put back what does not come up, also where it is cancelled. Raises OperatorError."""
+    names = systems.settings.ops.kubernetes
+    progress.step(f"Changing {names.configmap}")
+    deployment = Fields(systems.cluster.deployment(names.deployment), "Deployment")
+    there = deployment.labels("spec", "template", "metadata", "annotations")
+    edited = _write(systems, wanted)
+    edited = replace(edited, annotations={key: there.get(key) for key in (RESTARTED, CHECKSUM)})
+    try:
+        outcome = _roll_out(systems, progress, edited)
+    except Cancelled:
+        back = _put_back(systems, progress, edited)
+        state = "every pod is ready" if back.well else back.why
+        raise Cancelled(f"{names.configmap} is as it was, and {state}.") from None
+    except OperatorError as error:
+        outcome = Outcome(well=False, why=error.message.rstrip("."))
+    if not outcome.well:
+        return _failed(systems, progress, edited, outcome)
+    doubt = _unproven(systems, edited)
+    after = ", ".join(f"{key} {_is(edited, key)}" for key in edited.wanted)
+    proof = doubt or f"every pod of {names.deployment} was started with it"
+    commands, _ = values.undo_commands(edited.before)
+    return Report(
+        title=f"Configure {names.deployment}",
+        status=Status.WARN if doubt else Status.OK,
+        summary=f"{after}, and {proof}.",
+        sections=(_changed(systems, edited), *outcome.sections),
+        hints=(*commands[1:], "config show"),
+        undo=next(iter(commands), ""),
+    )
+
+
+def _is(edited: Edited, key: str) -> str:
+    value = edited.wanted[key]
+    if value is None:
+        return "is removed"
+    uid = edited.held.uid
+    return f"is {values.shown(uid, key, value)} (was {values.shown(uid, key, edited.before[key])})"
+
+
+def _changed(systems: Systems, edited: Edited) -> Table:
+    names = systems.settings.ops.kubernetes
+    taking = Taking(systems.cluster.deployment(names.deployment), names.container, edited.held.name)
+    uid = edited.held.uid
+    rows = tuple(
+        (key, values.shown(uid, key, edited.before[key]), values.shown(uid, key, value), taking.of(key) or "nowhere")
+        for key, value in edited.wanted.items()
+    )
+    return Table(title="Changed", columns=("key", "before", "after", "arrives as"), rows=rows)
+
+
+def _write(systems: Systems, wanted: Wanted) -> Edited:
+    """Write the keys, whatever else in the ConfigMap is changed meanwhile. A lost answer is looked up."""
+    cluster, name = systems.cluster, systems.settings.ops.kubernetes.configmap
+    first: dict[str, str | None] | None = None
+    trouble: OperatorError | None = None
+    for _ in range(ATTEMPTS):
+        held = _read_again(systems) if trouble else Held.read(systems)
+        now = {key: held.data.get(key) for key in wanted}
+        if first is not None and now == wanted:
+            return Edited(held, wanted, first, {})
+        if first is not None and now != first:
+            break
+        first = now
+        patch = {"metadata": {"resourceVersion": held.version}, "data": wanted}
+        try:
+            return Edited(Held.of(cluster.patch_configmap(name, patch)), wanted, first, {})
+        except (ClusterConflict, ClusterUnreachable) as error:
+            trouble = error
+    if isinstance(trouble, ClusterUnreachable):
+        raise trouble
+    message = f"Nothing was done: somebody else changed {name} at the same moment."
+    raise OperatorError(message, "Ask again.")
+
+
+def _read_again(systems: Systems) -> Held:
+    try:
+        return Held.read(systems)
+    except ClusterUnreachable as error:
+        message = f"{error.message} It is not known whether the ConfigMap was changed; no pod was replaced."
+        raise OperatorError(message, "/mlflow config show tells what it holds.") from None
+
+
+def _roll_out(systems: Systems, progress: Progress, edited: Edited) -> Outcome:
+    names = systems.settings.ops.kubernetes
+    progress.step(f"Replacing the pods of {names.deployment}")
+    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    systems.cluster.patch_deployment(names.deployment, _annotated({RESTARTED: now, CHECKSUM: edited.held.checksum}))
+    return watch(Watched.of(systems, READY_SECONDS), progress)
+
+
+def _annotated(annotations: Mapping[str, str | None]) -> dict[str, Any]:
+    return {"spec": {"template": {"metadata": {"annotations": dict(annotations)}}}}
+
+
+def _unproven(systems: Systems, edited: Edited) -> str:
+    """Why it is not certain that every pod runs with it; empty where it is."""
+    names = systems.settings.ops.kubernetes
+    if Held.read(systems).checksum != edited.held.checksum:
+        return f"somebody else changed {names.configmap} meanwhile: /mlflow config show tells which pods are older"
+    others, owners = [], set()
+    for pod in systems.cluster.pods(names.selector):
+        fields = Fields(pod, "pod")
+        if fields.has("metadata", "deletionTimestamp") or fields.text("status", "phase") == "Succeeded":
+            continue
+        owners |= {
+            owner.text("uid") for owner in fields.each("metadata", "ownerReferences") if owner.flag("controller")
+        }
+        if fields.labels("metadata", "annotations").get(CHECKSUM) != edited.held.checksum:
+            others.append(fields.text("metadata", "name"))
+    if others or len(owners) > 1:
+        return f"{listed(others) or 'some pods'} are not of the new template"
+    return ""
+
+
+def _failed(systems: Systems, progress: Progress, edited: Edited, outcome: Outcome) -> Report:
+    names = systems.settings.ops.kubernetes
+    commands, _ = values.undo_commands(edited.before)
+    tried = f"With {listed(edited.wanted)} changed, {names.deployment} does not come up: {outcome.why}"
+    try:
+        back = _put_back(systems, progress, edited)
+        end = f"{names.configmap} is as it was, and "
+        end += "every pod is ready" if back.well else back.why
+        hints: tuple[str, ...] = ("health pods", "config show")
+        sections = (*outcome.sections, *(() if back.well else back.sections))
+    except OperatorError as error:
+        end = f"It could not be put back: {error.message.rstrip('.')}"
+        hints, sections = (*commands, "config show"), outcome.sections
+    return Report(
+        title=f"Configure {names.deployment}",
+        status=Status.FAIL,
+        summary=f"{tried}. {end}.",
+        sections=(_changed(systems, edited), *sections),
+        hints=hints,
+    )
+
+
+def _put_back(systems: Systems, progress: Progress, edited: Edited) -> Outcome:
+    """The ConfigMap first: pods of the template before must start with what was there before."""
+    names = systems.settings.ops.kubernetes
+    progress.step(f"Putting {names.configmap} back")
+    _restore(systems, edited)
+    systems.cluster.patch_deployment(names.deployment, _annotated(edited.annotations))
+    return watch(Watched.of(systems, READY_SECONDS), Unstoppable(progress))
+
+
+def _restore(systems: Systems, edited: Edited) -> None:
+    """Put back what is still as we wrote it; what somebody else has changed since is theirs."""
+    name = systems.settings.ops.kubernetes.configmap
+    for _ in range(ATTEMPTS):
+        held = Held.read(systems)
+        ours = {key: edited.before[key] for key, value in edited.wanted.items() if held.data.get(key) == value}
+        if not ours:
+            return
+        patch = {"metadata": {"resourceVersion": held.version}, "data": ours}
+        try:
+            systems.cluster.patch_configmap(name, patch)
+        except (ClusterConflict, ClusterUnreachable):
+            continue
+        return
+    raise OperatorError(f"somebody else keeps changing {name}.", "Ask again.")

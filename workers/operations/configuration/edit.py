@@ -1,0 +1,185 @@
+"""Change keys of the ConfigMap: what is asked for, and what would happen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+from pydantic import AfterValidator, Field
+
+from workers.operation import AlreadySo, Change, Operation, OperatorError, Plan, Progress, Report, Risk
+from workers.operations.configuration import values
+from workers.operations.configuration.applying import Wanted, carry_out
+from workers.operations.configuration.configmap import Held, older_pods
+from workers.operations.configuration.references import Taking
+from workers.operations.deployment import permission
+from workers.operations.deployment.estimate import rollout_seconds
+from workers.operations.deployment.rollout import state_now
+from workers.systems.cluster.fields import Fields
+from workers.wording import listed
+
+if TYPE_CHECKING:
+    from workers.settings import Ops
+    from workers.systems import Systems
+
+
+def _a_key(key: str) -> str:
+    problem = values.key_problem(key)
+    if problem:
+        raise ValueError(problem.rstrip("."))
+    return key
+
+
+def _settable(given: dict[str, str]) -> dict[str, str]:
+    for key, value in given.items():
+        problem = values.value_problem(key, value)
+        if problem:
+            raise ValueError(problem)
+    return given
+
+
+def _once(keys: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(keys))
+
+
+Key = Annotated[str, AfterValidator(_a_key)]
+
+
+class ConfigSet(Operation):
+    """Give keys of the ConfigMap these values. What looks like a secret is refused before it is recorded anywhere."""
+
+    name: ClassVar[str] = "config-set"
+    risk: ClassVar[Risk] = Risk.CHANGE
+    touches: ClassVar[tuple[str, ...]] = ("deployment", "configuration")
+    timeout_seconds: ClassVar[int] = 1800
+
+    pairs: Annotated[
+        dict[Key, str], AfterValidator(_settable), Field(min_length=1, max_length=values.MOST_KEYS, repr=False)
+    ]
+
+    def gated(self, ops: Ops) -> bool:  # noqa: ARG002 - always, where ops.yaml says nothing of it
+        """A wrong value takes MLflow down."""
+        return True
+
+    def plan(self, systems: Systems) -> Plan:
+        """Before → after of each key. Raises OperatorError where it is so already, or is not allowed."""
+        return _plan(systems, dict(self.pairs))
+
+    def run(self, systems: Systems, progress: Progress) -> Report:
+        """Do it, watch it, prove it; put back what does not come up."""
+        return carry_out(systems, progress, dict(self.pairs))
+
+    def aftermath(self, systems: Systems, planned: Plan) -> str:
+        """Whether the ConfigMap holds it, and which pods run with it."""
+        return f"{super().aftermath(systems, planned)} {_pods_now(systems)}"
+
+
+class ConfigUnset(Operation):
+    """Remove keys from the ConfigMap."""
+
+    name: ClassVar[str] = "config-unset"
+    risk: ClassVar[Risk] = Risk.CHANGE
+    touches: ClassVar[tuple[str, ...]] = ("deployment", "configuration")
+    timeout_seconds: ClassVar[int] = 1800
+
+    keys: Annotated[tuple[Key, ...], AfterValidator(_once), Field(min_length=1, max_length=values.MOST_KEYS)]
+
+    def gated(self, ops: Ops) -> bool:  # noqa: ARG002 - always, where ops.yaml says nothing of it
+        """Without a value that it needs MLflow does not start."""
+        return True
+
+    def plan(self, systems: Systems) -> Plan:
+        """What each key holds now. Raises OperatorError where it is not there."""
+        return _plan(systems, dict.fromkeys(self.keys))
+
+    def run(self, systems: Systems, progress: Progress) -> Report:
+        """Do it, watch it, prove it; put back what does not come up."""
+        return carry_out(systems, progress, dict.fromkeys(self.keys))
+
+    def aftermath(self, systems: Systems, planned: Plan) -> str:
+        """Whether the ConfigMap holds them, and which pods run without."""
+        return f"{super().aftermath(systems, planned)} {_pods_now(systems)}"
+
+
+def _plan(systems: Systems, wanted: Wanted) -> Plan:
+    names = systems.settings.ops.kubernetes
+    values.check(systems.settings.ops.configuration, wanted)
+    held = Held.read(systems)
+    changes = _differing(systems, held, wanted)
+    deployment = systems.cluster.deployment(names.deployment)
+    fields = Fields(deployment, "Deployment")
+    if fields.flag("spec", "paused"):
+        raise OperatorError(
+            f"The Deployment {names.deployment} is paused: no pod would take the change.",
+            f"kubectl rollout resume deployment/{names.deployment} -n {names.namespace}",
+        )
+    permission.require(systems, "patch", "", "configmaps", names.configmap)
+    permission.require_deployment(systems)
+    taking = Taking(deployment, names.container, held.name)
+    before = {key: held.data.get(key) for key in changes}
+    replicas = fields.number("spec", "replicas", default=1)
+    strategy = fields.text("spec", "strategy", "type", default="RollingUpdate")
+    gap = strategy == "Recreate" or replicas == 1
+    removed = [key for key, value in changes.items() if value is None]
+    return Plan(
+        title=f"Configure {names.deployment}",
+        summary=f"{listed(changes)} in {held.name}, and a rolling restart",
+        steps=(
+            f"{'Remove' if removed else 'Set'} {', '.join(changes)} in configmap/{held.name}; running pods keep theirs",
+            f"Annotate the template of deployment/{names.deployment} with its checksum: the pods are replaced in turn",
+            "Wait until every pod is a new one and ready, and check that each bears that checksum",
+            "Where that does not happen: put the ConfigMap back, then the template, and wait again",
+        ),
+        changes=tuple(
+            Change(
+                what=f"{key} in configmap/{held.name}",
+                before=values.shown(held.uid, key, before[key]),
+                after=values.shown(held.uid, key, value),
+            )
+            for key, value in changes.items()
+        ),
+        warnings=(
+            *taking.warnings(removed, [key for key in changes if key not in removed], names.container),
+            *((f"MLflow may not answer for a moment (strategy {strategy}, {replicas} replicas).",) if gap else ()),
+        ),
+        undo=_undo_sentence(before),
+        estimate_seconds=rollout_seconds(systems, deployment),
+        facts={"replicas": replicas, "strategy": strategy},
+    )
+
+
+def _differing(systems: Systems, held: Held, wanted: Wanted) -> Wanted:
+    """What of the wish is not so already. Raises OperatorError where nothing is, or where it cannot be."""
+    if held.immutable:
+        raise OperatorError(f"The ConfigMap {held.name} is immutable.", "It can only be replaced by another one.")
+    for key, value in wanted.items():
+        if key in held.binary:
+            raise OperatorError(f"{key} of {held.name} holds binary data.", "Change it with kubectl.")
+        if value is None and key not in held.data:
+            known = f"It has {', '.join(sorted(held.data))}." if held.data else "It is empty."
+            raise AlreadySo(f"{held.name} has no key {key}.", known)
+    differing = {key: value for key, value in wanted.items() if held.data.get(key) != value}
+    if not differing:
+        same = ", ".join(f"{key}={value}" for key, value in wanted.items())
+        older = older_pods(systems, held)
+        raise AlreadySo(
+            f"{held.name} has {same} already.",
+            f"{listed(older)} were started before it was changed: /mlflow restart lets them take it."
+            if older
+            else "Nothing is to be done.",
+        )
+    return differing
+
+
+def _undo_sentence(before: Mapping[str, str | None]) -> str:
+    commands, lost = values.undo_commands(before)
+    told = " and ".join(f"/mlflow {command}" for command in commands)
+    by_hand = f"put {', '.join(lost)} back by hand: no command shows the value" if lost else ""
+    return "; ".join(part for part in (told, by_hand) if part)
+
+
+def _pods_now(systems: Systems) -> str:
+    older = older_pods(systems, Held.read(systems))
+    if older:
+        return f"{listed(older)} were started before that: /mlflow restart lets them take it."
+    return state_now(systems)

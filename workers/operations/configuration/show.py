@@ -1,0 +1,81 @@
+"""What the ConfigMap holds, and which keys the Secret has; no secret's value."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import TYPE_CHECKING, ClassVar
+
+from workers.operation import Operation, Progress, Report, Risk, Section, Status, Table, Text
+from workers.operations.configuration import values
+from workers.operations.configuration.configmap import Held, older_pods
+from workers.operations.configuration.references import Taking
+from workers.systems.cluster.fields import Fields
+from workers.systems.errors import ClusterForbidden, ClusterNotFound
+from workers.wording import NOTHING, count, listed
+
+if TYPE_CHECKING:
+    from workers.systems import Systems
+
+
+class ConfigShow(Operation):
+    """Show MLflow's configuration."""
+
+    name: ClassVar[str] = "config-show"
+    risk: ClassVar[Risk] = Risk.READ
+
+    def run(self, systems: Systems, progress: Progress) -> Report:
+        """Read it; a warning where pods run with what was there before."""
+        progress.step("Reading the configuration")
+        names = systems.settings.ops.kubernetes
+        held = Held.read(systems)
+        taking = Taking(systems.cluster.deployment(names.deployment), names.container, held.name)
+        rules = systems.settings.ops.configuration.keys
+        keys = sorted({*held.data, *held.binary, *rules})
+        rows = tuple(
+            (
+                key,
+                "binary data" if key in held.binary else values.shown(held.uid, key, held.data.get(key)),
+                taking.of(key) or NOTHING,
+                rules[key].description if key in rules else "",
+            )
+            for key in keys
+        )
+        older = older_pods(systems, held)
+        summary = f"{held.name} has {count(len(held.data) + len(held.binary), 'key')}"
+        if older:
+            summary += f"; {listed(older)} started before it was last changed and may run with other values"
+        return Report(
+            title=f"Configuration of {names.deployment}",
+            status=Status.WARN if older else Status.OK,
+            summary=f"{summary}.",
+            sections=(
+                Table(title=f"ConfigMap {held.name}", columns=("key", "value", "arrives as", "meaning"), rows=rows),
+                _secret(systems, names.secret),
+            ),
+            hints=("restart",) if older else (),
+        )
+
+
+def _secret(systems: Systems, name: str) -> Section:
+    """Its keys, each with a fingerprint of its value; a sentence where it cannot be read."""
+    title = f"Secret {name}"
+    try:
+        fields = Fields(systems.cluster.secret(name), title)
+    except ClusterNotFound:
+        return Text(title=title, text=f"There is no Secret {name} in {systems.settings.ops.kubernetes.namespace}.")
+    except ClusterForbidden as error:
+        return Text(title=title, text=str(error))
+    uid = fields.text("metadata", "uid")
+    rows = tuple(
+        (key, values.fingerprint(uid, key, encoded), f"{_length(encoded):,}")
+        for key, encoded in sorted(fields.labels("data").items())
+    )
+    return Table(title=title, columns=("key", "fingerprint", "bytes"), rows=rows, numeric=("bytes",))
+
+
+def _length(encoded: str) -> int:
+    try:
+        return len(base64.b64decode(encoded, validate=True))
+    except (ValueError, binascii.Error):
+        return len(encoded)

@@ -1,0 +1,281 @@
+"""Indexes: those that MLflow's schema should have and does not, what is of no use, and the building of the missing.
+
+An unused index costs each write and helps no read; but the statistics may have begun yesterday, and one that enforces
+a constraint is used by each write without being counted. So what is of no use is told, with since when that is known,
+and never dropped here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from workers.operation import (
+    AlreadySo,
+    Cancelled,
+    Change,
+    Operation,
+    OperatorError,
+    Plan,
+    Progress,
+    Report,
+    Risk,
+    Section,
+    Status,
+    Table,
+    Text,
+)
+from workers.operations.database.mlflow_indexes import INDEXES, REVISION, IndexWanted
+from workers.operations.database.nearest import nearest
+from workers.operations.database.vacuum import TableName
+from workers.wording import count, listed, size
+
+if TYPE_CHECKING:
+    from workers.systems import Systems
+    from workers.systems.postgres.maintenance import IndexFigures
+
+
+@dataclass(frozen=True)
+class Found:
+    """The indexes that are there, and what is to be said of them. same: groups of two or more that do one work.
+
+    invalid: left by a build that was broken off; building: by a session that is at it now.
+    """
+
+    there: tuple[IndexFigures, ...]
+    missing: tuple[IndexWanted, ...]
+    invalid: tuple[IndexFigures, ...]
+    building: tuple[IndexFigures, ...]
+    unused: tuple[IndexFigures, ...]
+    same: tuple[tuple[IndexFigures, ...], ...]
+
+
+def look(systems: Systems) -> Found:
+    """Ask PostgreSQL and compare."""
+    there = tuple(systems.upkeep.indexes())
+    columns = systems.upkeep.columns()
+    valid = [each for each in there if each.valid]
+    names = {each.name for each in valid}
+    works = {(each.table, over(each), each.unique) for each in valid}
+    missing = tuple(
+        wanted
+        for wanted in INDEXES
+        if wanted.columns <= columns.get(wanted.table, frozenset())
+        and wanted.name not in names
+        and (wanted.table, wanted.over, wanted.unique) not in works
+    )
+    groups: dict[str, list[IndexFigures]] = {}
+    for each in valid:
+        groups.setdefault(each.same, []).append(each)
+    return Found(
+        there,
+        missing,
+        invalid=tuple(each for each in there if not each.valid and not each.building),
+        building=tuple(each for each in there if each.building),
+        unused=tuple(each for each in valid if not each.scans and not each.constraint and not each.unique),
+        same=tuple(tuple(group) for group in groups.values() if len(group) > 1),
+    )
+
+
+def over(index: IndexFigures) -> str:
+    """What an index is over, as PostgreSQL prints it behind the method; empty for another method than btree."""
+    return index.definition.partition(" USING btree ")[2]
+
+
+class DatabaseIndexes(Operation):
+    """Indexes that are missing, invalid, duplicate or unused, and how large all are."""
+
+    name: ClassVar[str] = "db-indexes"
+    risk: ClassVar[Risk] = Risk.READ
+
+    def run(self, systems: Systems, progress: Progress) -> Report:
+        """Ask and report."""
+        progress.step("Asking PostgreSQL")
+        found = look(systems)
+        revision = systems.database.schema_revision()
+        whole = sum(each.bytes for each in found.there)
+        troubles = [
+            f"{count(len(items), 'index').replace('indexs', 'indexes')} {what}"
+            for items, what in (
+                (found.missing, "missing"),
+                (found.invalid, "invalid"),
+                (found.same, "there twice"),
+            )
+            if items
+        ]
+        sizes = f"{len(found.there)} indexes, {size(whole)}"
+        summary = f"{', '.join(troubles)}; {sizes}." if troubles else f"{sizes}; none is missing, invalid or doubled."
+        return Report(
+            title="Indexes",
+            status=Status.WARN if troubles else Status.OK,
+            summary=summary,
+            sections=(*_sections(found, systems.upkeep.figures().since), *_of_another(revision)),
+            hints=("db indexes create --dry-run",) if found.missing else ("db tables",),
+        )
+
+
+def _sections(found: Found, since: str) -> tuple[Section, ...]:
+    sections: list[Section] = []
+    if found.missing:
+        rows = tuple((each.table, each.name, each.over) for each in found.missing)
+        sections.append(
+            Table(title="Missing (MLflow's schema has them)", columns=("table", "index", "over"), rows=rows)
+        )
+    if found.invalid:
+        sections.append(_table("Invalid (a build was broken off; they cost and do not help)", found.invalid))
+    if found.building:
+        sections.append(_table("Being built now", found.building))
+    if found.same:
+        rows = tuple(
+            (group[0].table, ", ".join(each.name for each in group), size(min(each.bytes for each in group)))
+            for group in found.same
+        )
+        sections.append(
+            Table(
+                title="Doing the same work",
+                columns=("table", "indexes", "one costs"),
+                rows=rows,
+                numeric=("one costs",),
+            )
+        )
+    if found.unused:
+        largest = sorted(found.unused, key=lambda each: (-each.bytes, each.name))
+        sections.append(_table(f"Never used since {since or 'the statistics began'}", tuple(largest[:10])))
+        if len(largest) > 10:  # noqa: PLR2004 - as many as are shown
+            sections.append(Text(text=f"and {len(largest) - 10} more that were never used."))
+    by_size = sorted(found.there, key=lambda each: (-each.bytes, each.name))[:10]
+    sections.append(_table("Largest", tuple(by_size)))
+    return tuple(sections)
+
+
+def _table(title: str, indexes: tuple[IndexFigures, ...]) -> Table:
+    rows = tuple((each.table, each.name, size(each.bytes), f"{each.scans:,}") for each in indexes)
+    return Table(title=title, columns=("table", "index", "size", "scans"), rows=rows, numeric=("size", "scans"))
+
+
+def _of_another(revision: str) -> tuple[Section, ...]:
+    if revision == REVISION:
+        return ()
+    text = (
+        f"The database's schema is revision {revision}, and the list of MLflow's indexes is of {REVISION}: one that "
+        "is told missing may belong to the other version."
+    )
+    return (Text(title="Another version", text=text),)
+
+
+class DatabaseIndexesCreate(Operation):
+    """Build the indexes that MLflow's schema has and this database has not. index: one of them, else all."""
+
+    name: ClassVar[str] = "db-indexes-create"
+    risk: ClassVar[Risk] = Risk.CHANGE
+    touches: ClassVar[tuple[str, ...]] = ("database-care",)
+    timeout_seconds: ClassVar[int] = 6 * 3600
+
+    index: TableName = ""
+
+    @property
+    def title(self) -> str:
+        """What people call it in a headline."""
+        return "Build missing indexes"
+
+    def plan(self, systems: Systems) -> Plan:
+        """Which. Raises AlreadySo where none is missing, OperatorError for an unknown one or one being built."""
+        wanted, leftovers = self._wanted(systems)
+        steps = [f"Drop the invalid leftover {name}, concurrently" for name in leftovers]
+        steps += [f"CREATE {'UNIQUE ' if each.unique else ''}INDEX CONCURRENTLY {each}" for each in wanted]
+        return Plan(
+            title=self.title,
+            summary=f"{len(wanted)} missing of MLflow's {len(INDEXES)}",
+            steps=(*steps, "Read back that each is valid"),
+            changes=tuple(
+                Change(
+                    what=f"index {each.name}", before="invalid" if each.name in leftovers else "missing", after="valid"
+                )
+                for each in wanted
+            ),
+            warnings=(
+                (
+                    "Nobody is kept from reading or writing, but each build reads its whole table twice, and waits "
+                    "for transactions that are open."
+                ),
+            ),
+            undo="None is needed: MLflow's schema has these indexes.",
+            facts={"indexes": [str(each) for each in wanted], "invalid": list(leftovers)},
+        )
+
+    def run(self, systems: Systems, progress: Progress) -> Report:
+        """Build one after the other; an unfinished one does not stay."""
+        upkeep = systems.upkeep
+        wanted, leftovers = self._wanted(systems)
+        for name in leftovers:
+            progress.step(f"Dropping what is left of {name}")
+            upkeep.drop_index(name)
+        built: list[str] = []
+        for number, each in enumerate(wanted, 1):
+            progress.step(f"Building {each.name} on {each.table} ({number} of {len(wanted)})")
+
+            def how_far(_phase: str, done: int, total: int) -> None:
+                progress.checkpoint()
+                if total:
+                    progress.advance(done, total, "blocks")
+
+            try:
+                upkeep.build(each.name, each.table, each.over, unique=each.unique, how_far=how_far)
+            except Cancelled:
+                upkeep.drop_index(each.name)
+                left = f"{len(built)} of {len(wanted)} are built, and nothing is left of {each.name}."
+                raise Cancelled(left) from None
+            except OperatorError as error:
+                return self._broke_off(systems, each, error, built)
+            built.append(each.name)
+        progress.step("Reading back")
+        valid = {each.name for each in upkeep.indexes() if each.valid}
+        lacking = [name for name in built if name not in valid]
+        if lacking:
+            return Report(title=self.title, status=Status.FAIL, summary=f"Not valid after building: {listed(lacking)}.")
+        return Report(
+            title=self.title,
+            status=Status.OK,
+            summary=f"Built and valid: {listed(built, most=5)}.",
+            hints=("db indexes",),
+        )
+
+    def aftermath(self, systems: Systems, planned: Plan) -> str:  # noqa: ARG002 - the database tells
+        """What a killed run has left."""
+        found = look(systems)
+        if found.building:
+            return f"PostgreSQL still builds {listed(each.name for each in found.building)}; look again: db indexes."
+        ours = {each.name for each in INDEXES}
+        half = [each.name for each in found.invalid if each.name in ours]
+        left = f" Left unfinished: {listed(half)}; the next try removes it." if half else ""
+        return f"{len(found.missing)} of MLflow's indexes are missing.{left}"
+
+    def _broke_off(self, systems: Systems, at: IndexWanted, error: OperatorError, built: list[str]) -> Report:
+        try:
+            systems.upkeep.drop_index(at.name)
+            left = "nothing of it is left"
+        except OperatorError:
+            left = "an invalid index may be left, which the next try removes"
+        done = f" Built before: {listed(built)}." if built else ""
+        summary = f"{at.name} could not be built, and {left}: {error}{done}"
+        return Report(title=self.title, status=Status.FAIL, summary=summary, hints=("db indexes",))
+
+    def _wanted(self, systems: Systems) -> tuple[list[IndexWanted], tuple[str, ...]]:
+        found = look(systems)
+        wanted = list(found.missing)
+        if self.index:
+            wanted = [each for each in wanted if each.name == self.index]
+            if not wanted and self.index in {each.name for each in found.there if each.valid}:
+                raise AlreadySo(f"The index {self.index} is there and valid.", "Nothing is to be done.")
+            if not wanted:
+                raise OperatorError(
+                    f"“{self.index}” is not a missing index of MLflow's schema.",
+                    nearest(self.index, [each.name for each in found.missing], "db indexes shows which are missing."),
+                )
+        if not wanted:
+            raise AlreadySo("No index of MLflow's schema is missing.", "Nothing is to be done.")
+        names = {each.name for each in wanted}
+        busy = [each.name for each in found.building if each.name in names]
+        if busy:
+            raise OperatorError(f"Another session builds {listed(busy)} just now.", "Look again later: db indexes.")
+        return wanted, tuple(each.name for each in found.invalid if each.name in names)

@@ -1,0 +1,199 @@
+"""The Deployment's revisions, and going back to one of them, as `kubectl rollout history` and `undo` do it.
+
+A revision is a ReplicaSet that the Deployment owns; its number is in an annotation
+(https://kubernetes.io/docs/concepts/workloads/controllers/deployment/#checking-rollout-history-of-a-deployment).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final
+
+from pydantic import Field
+
+from workers.operation import AlreadySo, Operation, OperatorError, Plan, Progress, Report, Risk, Status, Table
+from workers.operations.deployment import permission
+from workers.operations.deployment.estimate import rollout_seconds
+from workers.operations.deployment.rollout import state_now
+from workers.operations.deployment.template_change import roll
+from workers.operations.deployment.template_diff import bare, differences
+from workers.systems.cluster.fields import Fields
+from workers.wording import NOTHING, count, duration
+
+if TYPE_CHECKING:
+    from workers.systems import Systems
+
+REVISION: Final = "deployment.kubernetes.io/revision"
+CAUSE: Final = "kubernetes.io/change-cause"
+
+
+@dataclass(frozen=True)
+class Revision:
+    """One state that the template was in. current: it is the one that runs, or is being rolled out."""
+
+    number: int
+    made_at: datetime | None
+    cause: str
+    pods: int
+    template: dict[str, Any]
+    current: bool
+
+    def image(self, container: str) -> str:
+        """The image of a container; a dash where there is none of that name."""
+        for each in Fields(self.template, "template").each("spec", "containers"):
+            if each.text("name") == container:
+                return each.text("image")
+        return NOTHING
+
+
+def revisions(systems: Systems) -> list[Revision]:
+    """All that Kubernetes has kept, newest first."""
+    names = systems.settings.ops.kubernetes
+    deployment = systems.cluster.deployment(names.deployment)
+    owner = deployment["metadata"].get("uid")
+    now = bare(deployment["spec"]["template"])
+    found = []
+    for each in systems.cluster.replica_sets(names.selector):
+        if not any(ref.get("uid") == owner for ref in each["metadata"].get("ownerReferences") or ()):
+            continue
+        fields = Fields(each, "ReplicaSet")
+        annotations = each["metadata"].get("annotations") or {}
+        template = bare(each["spec"]["template"])
+        found.append(
+            Revision(
+                number=int(annotations.get(REVISION, 0)),
+                made_at=fields.moment("metadata", "creationTimestamp"),
+                cause=str(annotations.get(CAUSE, "")),
+                pods=fields.number("status", "replicas"),
+                template=template,
+                current=not differences(template, now),
+            )
+        )
+    return sorted(found, key=lambda revision: -revision.number)
+
+
+class History(Operation):
+    """List the revisions, and what changed from one to the next."""
+
+    name: ClassVar[str] = "history"
+    risk: ClassVar[Risk] = Risk.READ
+
+    def run(self, systems: Systems, progress: Progress) -> Report:
+        """Read them."""
+        progress.step("Reading the revisions")
+        names = systems.settings.ops.kubernetes
+        found = revisions(systems)
+        now = datetime.now(UTC)
+        rows = []
+        for revision, before in zip(found, [*found[1:], None], strict=True):
+            changed = differences(before.template, revision.template) if before else ()
+            age = duration((now - revision.made_at).total_seconds()) if revision.made_at else NOTHING
+            rows.append(
+                (
+                    f"{revision.number}{' (now)' if revision.current else ''}",
+                    age,
+                    revision.image(names.container),
+                    str(revision.pods),
+                    revision.cause or ", ".join(change.what for change in changed[:3]) or NOTHING,
+                )
+            )
+        table = Table(columns=("revision", "age", "image", "pods", "what changed"), rows=tuple(rows))
+        current = next((revision for revision in found if revision.current), None)
+        summary = (
+            f"{count(len(found), 'revision')}; {current.number if current else 'none of them'} is the one that runs."
+        )
+        hints = ("rollback",) if len(found) > 1 else ()
+        return Report(
+            title=f"Revisions of {names.deployment}", status=Status.OK, summary=summary, sections=(table,), hints=hints
+        )
+
+
+class Rollback(Operation):
+    """Go back to a revision. to: its number; 0 for the one before."""
+
+    name: ClassVar[str] = "rollback"
+    risk: ClassVar[Risk] = Risk.DESTRUCTIVE
+    touches: ClassVar[tuple[str, ...]] = ("deployment",)
+    timeout_seconds: ClassVar[int] = 1800
+
+    to: Annotated[int, Field(ge=0)] = 0
+
+    def plan(self, systems: Systems) -> Plan:
+        """What would be another. Raises OperatorError where there is no such revision."""
+        names = systems.settings.ops.kubernetes
+        current, target = self._both(systems)
+        permission.require_deployment(systems)
+        changes = differences(current.template, target.template)
+        return Plan(
+            title=f"Roll {names.deployment} back",
+            summary=f"from revision {current.number} to revision {target.number}",
+            steps=(
+                f"Put the pod template of revision {target.number} in the place of revision {current.number}'s",
+                "Wait until every pod is a new one and ready",
+                "Where that does not happen: put the template before back, and wait again",
+            ),
+            changes=changes,
+            undo=f"/mlflow rollback --to {current.number}",
+            estimate_seconds=rollout_seconds(systems, systems.cluster.deployment(names.deployment)),
+            facts={"revision": current.number, "target": target.number},
+        )
+
+    def run(self, systems: Systems, progress: Progress) -> Report:
+        """Roll it back; where that does not come up, forward again."""
+        names = systems.settings.ops.kubernetes
+        current, target = self._both(systems)
+        title = f"Roll {names.deployment} back"
+
+        def change() -> dict[str, Any]:
+            deployment = systems.cluster.deployment(names.deployment)
+            if differences(bare(deployment["spec"]["template"]), current.template):
+                raise OperatorError("Nothing was done: somebody else changed it at the same moment.", "Ask again.")
+            generation = int(deployment["metadata"].get("generation", 0))
+            return systems.cluster.replace_template(names.deployment, target.template, generation=generation)
+
+        new, old = f"revision {target.number}", f"revision {current.number}"
+        rolled = roll(systems, change, progress, f"Rolling back to {new}", old)
+        if rolled.back is not None:
+            words = rolled.told(new.capitalize(), old)
+            return Report(
+                title=title,
+                status=Status.FAIL,
+                summary=words,
+                sections=rolled.outcome.sections,
+                hints=("history", "health pods"),
+            )
+        return Report(
+            title=title,
+            status=Status.OK,
+            summary=f"{names.deployment} is as it was in {new}, and every pod is ready.",
+            sections=rolled.outcome.sections,
+            hints=("history", "health"),
+            undo=f"rollback --to {current.number}",
+        )
+
+    def aftermath(self, systems: Systems, planned: Plan) -> str:
+        """What is left, and how many pods are ready."""
+        return f"{super().aftermath(systems, planned)} {state_now(systems)}"
+
+    def _both(self, systems: Systems) -> tuple[Revision, Revision]:
+        """The revision that runs, and the one that is to."""
+        found = revisions(systems)
+        current = next((revision for revision in found if revision.current), None)
+        if current is None:
+            raise OperatorError(
+                "None of the revisions that Kubernetes kept is the one that runs.", "Wait a moment and ask again."
+            )
+        others = [revision for revision in found if not revision.current]
+        if self.to == current.number:
+            raise AlreadySo(f"Revision {self.to} is the one that runs.", "Nothing is to be done.")
+        if not others:
+            raise OperatorError("There is no other revision to go back to.", "See /mlflow history.")
+        if not self.to:
+            older = [revision for revision in others if revision.number < current.number]
+            return current, (older or others)[0]
+        for revision in others:
+            if revision.number == self.to:
+                return current, revision
+        known = ", ".join(str(revision.number) for revision in found)
+        raise OperatorError(f"There is no revision {self.to}; Kubernetes kept {known}.", "See /mlflow history.")

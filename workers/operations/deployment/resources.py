@@ -1,0 +1,278 @@
+"""CPU and memory of a container: requests and limits, changed in one rollout and put back where that does not come up.
+
+The container is named, never counted; quantities are Kubernetes'
+(https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/quantity/); what a LimitRange or a ResourceQuota
+would refuse is refused here first, in a sentence.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final
+
+from pydantic import AfterValidator, model_validator
+
+from workers.operation import AlreadySo, Change, Operation, OperatorError, Plan, Progress, Report, Risk, Status
+from workers.operations.deployment import capacity, permission
+from workers.operations.deployment.estimate import allowances, rollout_seconds
+from workers.operations.deployment.quantities import quantity
+from workers.operations.deployment.rollout import state_now
+from workers.operations.deployment.template_change import patched, roll
+from workers.systems.cluster.fields import Fields
+from workers.wording import NOTHING
+
+if TYPE_CHECKING:
+    from workers.systems import Systems
+
+_QUANTITY: Final = re.compile(r"[0-9]+(\.[0-9]+)?(m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei|[eE][0-9]+)?")
+LEAST_MEMORY: Final = 64 * 1024 * 1024
+"""Bytes. Less is a slip of the pen: MLflow does not start in it."""
+KINDS: Final = ("requests", "limits")
+
+
+def _quantity(value: str) -> str:
+    if value and not _QUANTITY.fullmatch(value):
+        msg = f"“{value[:40]}” is not a quantity: write 500m or 2 for CPUs, 512Mi or 4Gi for memory"
+        raise ValueError(msg)
+    return value
+
+
+Quantity = Annotated[str, AfterValidator(_quantity)]
+"""As Kubernetes writes it; empty where it stays as it is."""
+
+
+class Resources(Operation):
+    """Change requests and limits. container: its name; empty for MLflow's own."""
+
+    name: ClassVar[str] = "resources"
+    risk: ClassVar[Risk] = Risk.DESTRUCTIVE
+    touches: ClassVar[tuple[str, ...]] = ("deployment",)
+    timeout_seconds: ClassVar[int] = 1800
+
+    cpu_request: Quantity = ""
+    cpu_limit: Quantity = ""
+    memory_request: Quantity = ""
+    memory_limit: Quantity = ""
+    container: str = ""
+
+    @model_validator(mode="after")
+    def _something(self) -> Resources:
+        if not (self._wanted("cpu") or self._wanted("memory")):
+            msg = "say what to change: --cpu REQUEST:LIMIT, --memory REQUEST:LIMIT"
+            raise ValueError(msg)
+        return self
+
+    def plan(self, systems: Systems) -> Plan:
+        """Before → after of each quantity. Raises OperatorError where it is no possible wish."""
+        names = systems.settings.ops.kubernetes
+        deployment = systems.cluster.deployment(names.deployment)
+        name = self._container(deployment, names.container)
+        before = _resources(deployment, name)
+        after = self._after(before)
+        _sound(after)
+        changes = tuple(
+            Change(what=f"{resource} {kind[:-1]} of {name}", before=old or NOTHING, after=new or NOTHING)
+            for resource in ("cpu", "memory")
+            for kind in KINDS
+            if _value(old := before.get(kind, {}).get(resource, ""))
+            != _value(new := after.get(kind, {}).get(resource, ""))
+        )
+        if not changes:
+            raise AlreadySo(f"The container {name} has these resources already.", "Nothing is to be done.")
+        permission.require_deployment(systems)
+        replicas = Fields(deployment, "Deployment").number("spec", "replicas", default=1)
+        for refused in (*_by_limit_range(systems, after), *_by_quota(systems, before, after, deployment)):
+            raise OperatorError(refused, "Ask for less, or have that changed first.")
+        spec = _with(deployment["spec"]["template"]["spec"], name, after)
+        fits = capacity.fitting(systems.cluster, capacity.need(spec))
+        if fits is not None and fits[1] == 0:
+            raise OperatorError("No node is large enough for one such pod.", "Ask for less, or add a larger node.")
+        return Plan(
+            title=f"Resources of {names.deployment}",
+            summary=f"{', '.join(f'{each.what} {each.before} → {each.after}' for each in changes)}",
+            steps=(
+                f"Set the resources of the container {name} of deployment/{names.deployment}",
+                "Wait until every pod is a new one and ready: one rollout",
+                "Where that does not happen: put the resources before back, and wait again",
+            ),
+            changes=changes,
+            warnings=tuple(capacity.too_few_nodes(systems.cluster, spec, 1)),
+            undo=f"/mlflow {_words(name, before)}",
+            estimate_seconds=rollout_seconds(systems, deployment),
+            facts={"container": name, "replicas": replicas},
+        )
+
+    def run(self, systems: Systems, progress: Progress) -> Report:
+        """Roll it out; on failure or when it is stopped, put it back."""
+        names = systems.settings.ops.kubernetes
+        deployment = systems.cluster.deployment(names.deployment)
+        name = self._container(deployment, names.container)
+        before = _resources(deployment, name)
+        containers = [{"name": name, "resources": self._after(before)}]
+        patch = {"spec": {"template": {"spec": {"containers": containers}}}}
+        title, old = f"Resources of {names.deployment}", f"with {_told(before)}"
+
+        def change() -> dict[str, Any]:
+            return patched(systems.cluster, names.deployment, patch, lambda now: _resources(now, name) == before)
+
+        rolled = roll(systems, change, progress, "Rolling the new resources out", old)
+        if rolled.back is not None:
+            return Report(
+                title=title,
+                status=Status.FAIL,
+                summary=rolled.told("A pod with these resources", old),
+                sections=rolled.outcome.sections,
+                hints=("history", "health pods"),
+            )
+        after = _resources(systems.cluster.deployment(names.deployment), name)
+        return Report(
+            title=title,
+            status=Status.OK,
+            summary=f"Every pod of {names.deployment} is a new one with {_told(after)}, and ready.",
+            sections=rolled.outcome.sections,
+            hints=("health resources",),
+            undo=_words(name, before),
+        )
+
+    def aftermath(self, systems: Systems, planned: Plan) -> str:
+        """Which resources are wanted, and how many pods have them."""
+        return f"{super().aftermath(systems, planned)} {state_now(systems)} To go back: /mlflow rollback."
+
+    def _wanted(self, resource: str) -> dict[str, str]:
+        asked = {kind: getattr(self, f"{resource}_{kind[:-1]}") for kind in KINDS}
+        return {kind: value for kind, value in asked.items() if value}
+
+    def _after(self, before: dict[str, dict[str, str]]) -> dict[str, dict[str, str]]:
+        after = {kind: dict(before.get(kind) or {}) for kind in KINDS}
+        for resource in ("cpu", "memory"):
+            for kind, value in self._wanted(resource).items():
+                after[kind][resource] = value
+        return {kind: values for kind, values in after.items() if values}
+
+    def _container(self, deployment: dict[str, Any], default: str) -> str:
+        wanted = self.container or default
+        containers = Fields(deployment, "Deployment").each("spec", "template", "spec", "containers")
+        known = [each.text("name") for each in containers]
+        if wanted not in known:
+            message = f"The Deployment has no container {wanted}; it has {', '.join(known)}."
+            raise OperatorError(message, "Say --container with one of these.")
+        return wanted
+
+
+def _resources(deployment: dict[str, Any], name: str) -> dict[str, dict[str, str]]:
+    for container in deployment["spec"]["template"]["spec"]["containers"]:
+        if container["name"] == name:
+            given = container.get("resources") or {}
+            return {kind: {key: str(value) for key, value in (given.get(kind) or {}).items()} for kind in KINDS}
+    return {}
+
+
+def _with(spec: dict[str, Any], name: str, resources: dict[str, Any]) -> dict[str, Any]:
+    containers = [{**each, "resources": resources} if each["name"] == name else each for each in spec["containers"]]
+    return {**spec, "containers": containers}
+
+
+def _value(text: str) -> Decimal | None:
+    return quantity(text) if text else None
+
+
+def _sound(resources: dict[str, dict[str, str]]) -> None:
+    """Raises OperatorError where a request is above its limit, or nothing can run in it."""
+    for resource in ("cpu", "memory"):
+        request, limit = (resources.get(kind, {}).get(resource, "") for kind in KINDS)
+        low, high = _value(request), _value(limit)
+        if low is not None and high is not None and low > high:
+            raise OperatorError(
+                f"The {resource} request {request} is above its limit {limit}.",
+                "Ask for REQUEST:LIMIT with less first.",
+            )
+        for value, said in ((low, request), (high, limit)):
+            if value is not None and value <= 0:
+                raise OperatorError(f"{resource} {said} is nothing: no pod runs in it.", "Write 500m, 2, 512Mi or 4Gi.")
+            if resource == "memory" and value is not None and value < LEAST_MEMORY:
+                message = f"memory {said} is {value:.0f} bytes: MLflow does not start in that."
+                raise OperatorError(message, "Write 512Mi or 4Gi.")
+
+
+def _by_limit_range(systems: Systems, resources: dict[str, dict[str, str]]) -> Iterator[str]:
+    """What a LimitRange of the namespace would refuse."""
+    for found in _allowed(systems.cluster.limit_ranges):
+        for limit in (found.get("spec") or {}).get("limits") or ():
+            if limit.get("type") != "Container":
+                continue
+            named = f"LimitRange {found['metadata']['name']}"
+            for resource in ("cpu", "memory"):
+                for kind in KINDS:
+                    said = resources.get(kind, {}).get(resource, "")
+                    value = _value(said)
+                    ratio = _value(str((limit.get("maxLimitRequestRatio") or {}).get(resource, "")))
+                    request = _value(resources.get("requests", {}).get(resource, ""))
+                    if ratio and request and value is not None and kind == "limits" and value > ratio * request:
+                        yield f"{named} allows a {resource} limit of {ratio:f} times its request at most, not {said}."
+                    most, least = (_value((limit.get(side) or {}).get(resource, "")) for side in ("max", "min"))
+                    if value is not None and most is not None and value > most:
+                        yield f"{named} allows {limit['max'][resource]} of {resource} at most, not {said}."
+                    if value is not None and least is not None and value < least:
+                        yield f"{named} wants {limit['min'][resource]} of {resource} at least, not {said}."
+
+
+def _by_quota(
+    systems: Systems,
+    before: dict[str, dict[str, str]],
+    after: dict[str, dict[str, str]],
+    deployment: dict[str, Any],
+) -> Iterator[str]:
+    """What a ResourceQuota of the namespace would not bear: once every pod has it, or while the first one comes up
+    beside those that are there.
+    """
+    replicas = Fields(deployment, "Deployment").number("spec", "replicas", default=1)
+    beside = allowances(deployment)[1] == 0
+    for found in _allowed(systems.cluster.resource_quotas):
+        status = found.get("status") or {}
+        for key, hard in (status.get("hard") or {}).items():
+            kind, _, resource = key.rpartition(".")
+            kind = kind or "requests"
+            if kind not in KINDS or resource not in {"cpu", "memory"}:
+                continue
+            old, new = (_value(each.get(kind, {}).get(resource, "")) or Decimal(0) for each in (before, after))
+            used = _value(str((status.get("used") or {}).get(key, "0"))) or Decimal(0)
+            allowed = _value(str(hard)) or Decimal(0)
+            if new > old and used + (new - old) * replicas > allowed:
+                yield (
+                    f"ResourceQuota {found['metadata']['name']} allows {hard} of {key} in all: "
+                    f"{replicas} pods with these resources are beyond it."
+                )
+            elif beside and replicas and used + new > allowed:
+                yield (
+                    f"ResourceQuota {found['metadata']['name']} allows {hard} of {key} in all, and "
+                    f"{status['used'][key]} is used: there is no room for the first new pod beside the old ones."
+                )
+
+
+def _allowed(ask: Any) -> list[dict[str, Any]]:
+    try:
+        found: list[dict[str, Any]] = ask()
+    except OperatorError:
+        return []
+    return found
+
+
+def _words(name: str, resources: dict[str, dict[str, str]]) -> str:
+    """The command that asks for these resources."""
+    words = ["resources"]
+    for resource in ("cpu", "memory"):
+        request, limit = (resources.get(kind, {}).get(resource, "") for kind in KINDS)
+        if request or limit:
+            words.append(f"--{resource} {request}:{limit}")
+    return " ".join([*words, f"--container {name}"])
+
+
+def _told(resources: dict[str, dict[str, str]]) -> str:
+    told = []
+    for resource in ("cpu", "memory"):
+        request, limit = (resources.get(kind, {}).get(resource, "") for kind in KINDS)
+        if request or limit:
+            told.append(f"{resource} {request or NOTHING}:{limit or NOTHING}")
+    return ", ".join(told) or "no resources"

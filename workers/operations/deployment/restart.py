@@ -1,0 +1,70 @@
+"""A rolling restart, as `kubectl rollout restart` does it: a new annotation on the pods' template."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, ClassVar, Final
+
+from workers.operation import Operation, Plan, Progress, Report, Risk, Status
+from workers.operations.deployment import permission
+from workers.operations.deployment.estimate import rollout_seconds
+from workers.operations.deployment.rollout import Watched, state_now, watch
+from workers.systems.cluster.fields import Fields
+
+if TYPE_CHECKING:
+    from workers.systems import Systems
+
+ANNOTATION: Final = "kubectl.kubernetes.io/restartedAt"
+READY_SECONDS: Final = 600.0
+
+
+class Restart(Operation):
+    """Replace every pod by a new one, a few at a time."""
+
+    name: ClassVar[str] = "restart"
+    risk: ClassVar[Risk] = Risk.CHANGE
+    touches: ClassVar[tuple[str, ...]] = ("deployment",)
+    timeout_seconds: ClassVar[int] = 1200
+    goes_on: ClassVar[str] = "Kubernetes carries a restart that has begun to its end, and every pod serves as before"
+
+    def plan(self, systems: Systems) -> Plan:
+        """How it rolls, from the Deployment's strategy."""
+        name = systems.settings.ops.kubernetes.deployment
+        deployment = systems.cluster.deployment(name)
+        permission.require_deployment(systems)
+        fields = Fields(deployment, "Deployment")
+        replicas = fields.number("spec", "replicas", default=1)
+        strategy = fields.text("spec", "strategy", "type", default="RollingUpdate")
+        gap = strategy == "Recreate" or replicas == 1
+        return Plan(
+            title=f"Restart {name}",
+            summary=f"{replicas} pods, one after the other" if not gap else f"{replicas} pods",
+            steps=(f"Annotate the template of deployment/{name}", "Wait until every pod is a new one and ready"),
+            warnings=(f"MLflow may not answer for a moment (strategy {strategy}, {replicas} replicas).",)
+            if gap
+            else (),
+            undo="none is needed: the pods are the same as before",
+            estimate_seconds=rollout_seconds(systems, deployment),
+            facts={"generation": fields.number("metadata", "generation"), "replicas": replicas},
+        )
+
+    def aftermath(self, systems: Systems, planned: Plan) -> str:
+        """Whether it had begun, and how far it is."""
+        return f"{super().aftermath(systems, planned)} {state_now(systems)}"
+
+    def run(self, systems: Systems, progress: Progress) -> Report:
+        """Do it and watch it."""
+        names = systems.settings.ops.kubernetes
+        progress.step(f"Restarting {names.deployment}")
+        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        template = {"metadata": {"annotations": {ANNOTATION: now}}}
+        systems.cluster.patch_deployment(names.deployment, {"spec": {"template": template}})
+        outcome = watch(Watched.of(systems, READY_SECONDS), progress)
+        title = f"Restart {names.deployment}"
+        if not outcome.well:
+            summary = f"The restart does not come to its end: {outcome.why}. The old pods that are left still serve."
+            return Report(
+                title=title, status=Status.FAIL, summary=summary, sections=outcome.sections, hints=("health pods",)
+            )
+        summary = f"Every pod of {names.deployment} is a new one, and ready."
+        return Report(title=title, status=Status.OK, summary=summary, sections=outcome.sections)

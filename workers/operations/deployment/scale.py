@@ -1,0 +1,177 @@
+"""More or fewer pods of MLflow, through the scale subresource with its resourceVersion: no change of others is lost."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final
+
+from pydantic import Field
+
+from workers.operation import (
+    AlreadySo,
+    Cancelled,
+    Change,
+    Operation,
+    OperatorError,
+    Plan,
+    Progress,
+    Report,
+    Risk,
+    Status,
+)
+from workers.operations.deployment import capacity, connection_pools, permission
+from workers.operations.deployment.estimate import startup_seconds
+from workers.operations.deployment.rollout import Outcome, Watched, state_now, watch
+from workers.settings import SettingsError
+from workers.systems.cluster.fields import Fields
+from workers.systems.errors import ClusterConflict
+from workers.wording import count
+
+if TYPE_CHECKING:
+    from workers.settings import Ops
+    from workers.systems import Systems
+    from workers.systems.cluster.client import Cluster
+
+READY_SECONDS: Final = 300.0
+ATTEMPTS: Final = 5
+
+
+class Scale(Operation):
+    """Have this many replicas. 0 switches MLflow off."""
+
+    name: ClassVar[str] = "scale"
+    risk: ClassVar[Risk] = Risk.CHANGE
+    touches: ClassVar[tuple[str, ...]] = ("deployment",)
+    timeout_seconds: ClassVar[int] = 900
+
+    replicas: Annotated[int, Field(ge=0, le=1000)]
+
+    def gated(self, ops: Ops) -> bool:
+        """0, and more than an operator may do alone."""
+        return self.replicas == 0 or self.replicas > ops.scaling.free_up_to
+
+    def plan(self, systems: Systems) -> Plan:
+        """Before → after. Raises OperatorError where it is so already."""
+        names = systems.settings.ops.kubernetes
+        before = _replicas(systems.cluster.scale(names.deployment))
+        if before == self.replicas:
+            raise AlreadySo(f"{names.deployment} has {count(before, 'replica')} already.", "Nothing is to be done.")
+        permission.require(systems, "update", "apps", "deployments/scale", names.deployment)
+        template = systems.cluster.deployment(names.deployment)["spec"]["template"]
+        what = f"replicas of deployment/{names.deployment}"
+        return Plan(
+            title=f"Scale {names.deployment}",
+            summary=f"from {before} to {count(self.replicas, 'replica')}",
+            steps=(
+                f"Set the replicas of deployment/{names.deployment} to {self.replicas}",
+                "Wait until every pod is ready" if self.replicas else "Wait until no pod is left",
+            ),
+            changes=(Change(what=what, before=str(before), after=str(self.replicas)),),
+            warnings=(
+                *self._off(),
+                *_autoscaler(systems),
+                *self._room(systems, before, template),
+                *self._connections(systems, before, template["spec"]),
+            ),
+            undo=f"/mlflow scale {before}",
+            estimate_seconds=startup_seconds(systems) if self.replicas > before else None,
+            facts={"replicas": before},
+        )
+
+    def run(self, systems: Systems, progress: Progress) -> Report:
+        """Do it and watch it. A failure leaves the wish as it is and says why the pods do not come."""
+        names = systems.settings.ops.kubernetes
+        cluster = systems.cluster
+        progress.step(f"Scaling {names.deployment} to {self.replicas}")
+        before = _write(cluster, names.deployment, self.replicas)
+        try:
+            outcome = watch(Watched.of(systems, READY_SECONDS), progress)
+        except Cancelled:
+            _write(cluster, names.deployment, before)
+            raise Cancelled(f"{names.deployment} is wanted with {count(before, 'replica')} again.") from None
+        return self._report(names.deployment, before, outcome)
+
+    def aftermath(self, systems: Systems, planned: Plan) -> str:
+        """What is left, and how many pods are ready."""
+        return f"{super().aftermath(systems, planned)} {state_now(systems)}"
+
+    def _report(self, deployment: str, before: int, outcome: Outcome) -> Report:
+        back = f"scale {before}"
+        if not outcome.well:
+            return Report(
+                title=f"Scale {deployment}",
+                status=Status.FAIL,
+                summary=f"{deployment} wants {count(self.replicas, 'replica')} now, but {outcome.why}.",
+                sections=outcome.sections,
+                hints=("health pods",),
+                undo=back,
+            )
+        now = "is switched off" if self.replicas == 0 else f"has {count(self.replicas, 'ready replica')}"
+        return Report(
+            title=f"Scale {deployment}",
+            status=Status.OK,
+            summary=f"{deployment} {now}; it had {before}.",
+            sections=outcome.sections,
+            undo=back,
+        )
+
+    def _off(self) -> tuple[str, ...]:
+        return ("MLflow is down for everybody until it is scaled up again.",) if self.replicas == 0 else ()
+
+    def _room(self, systems: Systems, before: int, template: dict[str, Any]) -> tuple[str, ...]:
+        labels = (template.get("metadata") or {}).get("labels") or {}
+        short = capacity.too_few_nodes(systems.cluster, template["spec"], self.replicas - before)
+        return (*short, *(capacity.broken_budgets(systems.cluster, labels, self.replicas) if self.replicas else ()))
+
+    def _connections(self, systems: Systems, before: int, pod_spec: dict[str, Any]) -> tuple[str, ...]:
+        """Each replica's workers hold a pool of connections; what the database bears is read where it can be."""
+        if self.replicas <= before:
+            return ()
+        try:
+            vitals = systems.database.within(3).vitals()
+        except (OperatorError, SettingsError):
+            return ()
+        expected = vitals.connections / max(1, before) * self.replicas
+        if expected > vitals.max_connections * systems.settings.ops.health.thresholds.connections_warn:
+            told = f"About {expected:.0f} of {vitals.max_connections} database connections would be in use"
+            return (f"{told} ({vitals.connections} now).",)
+        workers, pool = connection_pools.of(systems, pod_spec)
+        if self.replicas * workers * pool > vitals.max_connections:
+            told = f"{self.replicas} replicas may keep {self.replicas * workers * pool} database connections open"
+            each = f"{count(workers, 'worker')} each, with a pool of {pool}"
+            return (f"{told} ({each}), and the database takes {vitals.max_connections}.",)
+        return ()
+
+
+def _write(cluster: Cluster, deployment: str, replicas: int) -> int:
+    """Set the replicas; what they were. A conflict over anything but their number (a status) is tried again."""
+    first: int | None = None
+    for _ in range(ATTEMPTS):
+        scale = cluster.scale(deployment)
+        before = _replicas(scale)
+        if first is not None and before != first:
+            break
+        first = before
+        try:
+            cluster.set_scale(deployment, {**scale, "spec": {**scale.get("spec", {}), "replicas": replicas}})
+        except ClusterConflict:
+            continue
+        return before
+    message = f"Nothing was done: somebody else changed {deployment} at the same moment."
+    raise OperatorError(message, "Ask again.")
+
+
+def _replicas(scale: dict[str, Any]) -> int:
+    return Fields(scale, "Scale").number("spec", "replicas")
+
+
+def _autoscaler(systems: Systems) -> tuple[str, ...]:
+    deployment = systems.settings.ops.kubernetes.deployment
+    try:
+        found = systems.cluster.autoscalers()
+    except OperatorError:
+        return ()
+    return tuple(
+        f"HorizontalPodAutoscaler {scaler['metadata']['name']} steers it and will change the number again."
+        for scaler in found
+        if scaler.get("spec", {}).get("scaleTargetRef", {}).get("name") == deployment
+    )

@@ -1,0 +1,34 @@
+"""Backups in a few words: how old the last one is against what is allowed, and whether anybody has ever tried one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from workers.wording import duration
+
+if TYPE_CHECKING:
+    from workers.operation import Check
+    from workers.settings import Settings
+
+
+def last(checks: tuple[Check, ...], settings: Settings) -> str:
+    """The last good set's age against the recovery point; what the check says where there is none."""
+    check = next((each for each in checks if each.name == "backup"), None)
+    if check is None:
+        return "not looked at"
+    age = check.figures.get("age_seconds")
+    if age is None:
+        return check.sentence.rstrip(".")
+    allowed = settings.ops.health.thresholds.backup_age_fail_seconds
+    return f"last backup {duration(age)} old ({duration(allowed)} allowed)"
+
+
+def drill(checks: tuple[Check, ...]) -> str:
+    """The last drill and the recovery time that it measured, from the check of the backups."""
+    figures = next((each.figures for each in checks if each.name == "backup"), {})
+    if "drill_age_seconds" not in figures:
+        return "no restore drill yet"
+    ago = duration(figures["drill_age_seconds"])
+    if not figures["drill_well"]:
+        return f"the last restore drill, {ago} ago, failed"
+    return f"last restore drill {ago} ago, restored in {duration(figures['restore_seconds'])}"

@@ -1,0 +1,124 @@
+"""What people and the clock asked for lately, and what came of it; and what still waits for an approver."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final
+
+from workers import registry
+from workers.operation import Lead, Offer, Risk, Section, Table
+from workers.operations.commands.audit_trail import gathered
+from workers.records import audit_log
+from workers.records.record import Phase, Record, Records
+from workers.rendering.message import BY_ALERT, BY_CLOCK
+from workers.wording import NOTHING, count
+
+if TYPE_CHECKING:
+    from redis import Redis
+
+    from workers.operations.commands.audit_trail import Told
+
+LINES: Final = 6
+_ROWS: Final = 40
+_WORDS: Final = 60
+_BAD: Final = frozenset({"failed", "expired"})
+
+
+@dataclass(frozen=True)
+class Commands:
+    """Changes that were asked for since a moment, oldest first, and how often the clock did something."""
+
+    changes: tuple[Told, ...]
+    reads: int
+    by_clock: int
+    clock_failed: tuple[Told, ...]
+
+    @property
+    def failed(self) -> tuple[Told, ...]:
+        """What did not end well."""
+        return (*(told for told in self.changes if told.end in _BAD), *self.clock_failed)
+
+    def in_short(self) -> str:
+        """One line: how many, and whether they came to a good end."""
+        if not self.changes and not self.clock_failed:
+            return "nobody changed anything" + (f" ({count(self.reads, 'look')})" if self.reads else "")
+        if not self.failed:
+            ends = {told.end or "open" for told in self.changes}
+            how = "all done" if ends == {"done"} else "none failed"
+            return f"{count(len(self.changes), 'command')}, {how}"
+        of = len(self.changes) + len(self.clock_failed)
+        return f"{len(self.failed)} of {count(of, 'command')} failed"
+
+    def people(self) -> tuple[str, ...]:
+        """Who asked."""
+        return tuple(dict.fromkeys(told.requester for told in self.changes))
+
+    def leads(self) -> list[Lead]:
+        """A line each, what failed first."""
+        ranked = [*self.failed, *(told for told in self.changes if told.end not in _BAD)]
+        lines = [Lead(text=f"• {_short(told.words)}: {_end(told)}", by=(told.requester,)) for told in ranked[:LINES]]
+        left = len(ranked) - LINES
+        return [*lines, Lead(text=f"• and {left} more; the thread has them")] if left > 0 else lines
+
+    def table(self) -> tuple[Section, ...]:
+        """All of them."""
+        rows = tuple(
+            (
+                f"{datetime.fromtimestamp(told.asked_at, UTC):%d %b %H:%M}",
+                told.requester,
+                _short(told.words),
+                told.end or "open",
+                told.outcome or NOTHING,
+            )
+            for told in sorted((*self.changes, *self.clock_failed), key=lambda each: each.asked_at)[-_ROWS:]
+        )
+        columns = ("asked (UTC)", "who", "command", "end", "outcome")
+        return (Table(title="Commands", columns=columns, rows=rows),) if rows else ()
+
+
+def commands(redis: Redis, since: datetime) -> Commands:
+    """From the audit record; what only looked is told from what changes by the records, which are kept for 30 days."""
+    records, kinds = Records(redis), registry.operations()
+    changes, clock_failed = [], []
+    reads = by_clock = 0
+    start = f"{int(since.timestamp() * 1000)}-0"
+    for record_id, told in gathered(audit_log.entries(redis, after=start)).items():
+        # Asked before, ended since: its beginning is not among these.
+        if not told.words:
+            continue
+        if told.requester.startswith((BY_CLOCK, BY_ALERT)):
+            by_clock += 1
+            if told.end in _BAD:
+                clock_failed.append(told)
+            continue
+        record = records.get(record_id)
+        kind = kinds.get(record.operation) if record else None
+        if kind is not None and kind.risk is Risk.READ:
+            reads += 1
+        else:
+            changes.append(told)
+    return Commands(tuple(changes), reads, by_clock, tuple(clock_failed))
+
+
+def waiting(redis: Redis) -> list[Record]:
+    """What waits for an approver, the oldest first."""
+    records = Records(redis)
+    found = (records.get(each) for each in records.open())
+    return [record for record in found if record is not None and record.phase is Phase.PENDING]
+
+
+def approval(record: Record) -> Offer:
+    """A link to what waits: it is decided there, where its plan stands."""
+    sentence = f"“{_short(record.words)}” waits for approval."
+    if record.permalink:
+        return Offer(sentence=sentence, label="Open it", url=record.permalink)
+    return Offer(sentence=sentence, label="Show jobs", command="jobs")
+
+
+def _end(told: Told) -> str:
+    return f"{told.end}, {told.outcome}" if told.end in _BAD and told.outcome else (told.end or "open")
+
+
+def _short(words: str) -> str:
+    return words if len(words) <= _WORDS else f"{words[: _WORDS - 1]}…"

@@ -1,0 +1,240 @@
+"""Experiments made, renamed, deleted and brought back.
+
+Traps this avoids: deleting an experiment deletes its runs with it, and restoring it restores every run that it has,
+also those that had been archived one by one before (mlflow/store/tracking/sqlalchemy_store.py); a deleted experiment
+keeps its name, so the same name cannot be given again.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, ClassVar, Final
+
+from pydantic import AfterValidator, Field
+
+from workers.operation import AlreadySo, Change, Operation, OperatorError, Plan, Progress, Report, Risk, Status
+from workers.operations.experiments.finding import Experiment, active, find, refuse_taken
+from workers.systems.errors import TrackingTaken
+from workers.wording import count
+
+if TYPE_CHECKING:
+    from workers.settings import Ops
+    from workers.systems import Systems
+    from workers.systems.postgres.database import RunCount
+
+NAME_CHARACTERS: Final = 500
+TAG_KEY_CHARACTERS: Final = 250
+TAG_VALUE_CHARACTERS: Final = 20_000
+"""mlflow/utils/validation.py: MAX_EXPERIMENT_NAME_LENGTH and its neighbours. (The column of tag values in PostgreSQL
+takes fewer; MLflow says so.)"""
+
+
+def _name(name: str) -> str:
+    if not name.strip():
+        msg = "a name must hold more than spaces"
+        raise ValueError(msg)
+    if len(name) > NAME_CHARACTERS:
+        msg = f"the name is {len(name):,} characters long; MLflow takes {NAME_CHARACTERS}"
+        raise ValueError(msg)
+    return name
+
+
+def _tags(tags: dict[str, str]) -> dict[str, str]:
+    for key, value in tags.items():
+        if len(key) > TAG_KEY_CHARACTERS or len(value) > TAG_VALUE_CHARACTERS:
+            msg = (
+                f"the tag {key[:40]} is too long; MLflow takes {TAG_KEY_CHARACTERS} characters of a name and "
+                f"{TAG_VALUE_CHARACTERS:,} of a value"
+            )
+            raise ValueError(msg)
+    return tags
+
+
+Name = Annotated[str, AfterValidator(_name)]
+
+
+class ExperimentCreate(Operation):
+    """Make an experiment. experiment: its name; location: where its artifacts go, else where the server says."""
+
+    name: ClassVar[str] = "experiments-create"
+    risk: ClassVar[Risk] = Risk.CHANGE
+    touches: ClassVar[tuple[str, ...]] = ("experiments",)
+
+    experiment: Name
+    location: str = ""
+    tags: Annotated[dict[str, str], AfterValidator(_tags)] = Field(default_factory=dict)
+
+    def plan(self, systems: Systems) -> Plan:
+        """Raises OperatorError where the name is held, also by a deleted experiment."""
+        refuse_taken(systems.tracking, self.experiment)
+        where = self.location or "where MLflow puts artifacts by default"
+        return Plan(
+            title="Create an experiment",
+            summary=f"“{self.experiment}”",
+            steps=(f"Create the experiment “{self.experiment}”, artifacts {where}",),
+            changes=(
+                Change(what=f"experiment {self.experiment}", before="does not exist", after="active"),
+                *(Change(what=f"tag {key}", before="not set", after=value) for key, value in self.tags.items()),
+            ),
+            undo="/mlflow experiments delete with its name",
+        )
+
+    def run(self, systems: Systems, progress: Progress) -> Report:
+        """Make it; where somebody was faster, nothing is done."""
+        progress.step(f"Creating {self.experiment}")
+        body = {"name": self.experiment, "tags": [{"key": k, "value": v} for k, v in self.tags.items()]}
+        try:
+            made = systems.tracking.call("experiments/create", body | _location(self.location))
+        except TrackingTaken:
+            refuse_taken(systems.tracking, self.experiment)
+            raise
+        known = Experiment.of({"experiment_id": made.get("experiment_id"), "name": self.experiment})
+        return Report(
+            title="Create an experiment",
+            status=Status.OK,
+            summary=f"“{known.name}” is there, with the id {known.id}.",
+            hints=(f"experiments show {known.word}",),
+            undo=f"experiments delete {known.id}",
+        )
+
+
+class ExperimentRename(Operation):
+    """Give an experiment another name. experiment: its name or id."""
+
+    name: ClassVar[str] = "experiments-rename"
+    risk: ClassVar[Risk] = Risk.CHANGE
+    touches: ClassVar[tuple[str, ...]] = ("experiments",)
+
+    experiment: str
+    to: Name
+
+    def plan(self, systems: Systems) -> Plan:
+        """Before → after. Raises OperatorError where the new name is held."""
+        found = active(systems.tracking, self.experiment)
+        if found.name == self.to:
+            raise AlreadySo(f"The experiment {found.id} is called “{self.to}” already.", "Nothing is to be done.")
+        refuse_taken(systems.tracking, self.to)
+        return Plan(
+            title="Rename an experiment",
+            summary=f"“{found.name}” to “{self.to}”",
+            steps=(f"Rename the experiment {found.id}",),
+            changes=(Change(what=f"name of experiment {found.id}", before=found.name, after=self.to),),
+            warnings=("Programs that log to it by its old name will make a new experiment of that name.",),
+            undo=f"/mlflow experiments rename {found.id} {found.word}",
+            facts={"experiment": found.id},
+        )
+
+    def run(self, systems: Systems, progress: Progress) -> Report:
+        """Rename it."""
+        progress.step(f"Renaming {self.experiment}")
+        found = active(systems.tracking, self.experiment)
+        systems.tracking.call("experiments/update", {"experiment_id": found.id, "new_name": self.to})
+        return Report(
+            title="Rename an experiment",
+            status=Status.OK,
+            summary=f"The experiment {found.id} is called “{self.to}”; it was “{found.name}”.",
+            hints=(f"experiments show {found.id}",),
+            undo=f"experiments rename {found.id} {found.word}",
+        )
+
+
+class ExperimentDelete(Operation):
+    """Delete an experiment and its runs, as MLflow does it: they can be brought back. experiment: its name or id."""
+
+    name: ClassVar[str] = "experiments-delete"
+    risk: ClassVar[Risk] = Risk.CHANGE
+    touches: ClassVar[tuple[str, ...]] = ("experiments", "runs")
+
+    experiment: str
+
+    def gated(self, ops: Ops) -> bool:  # noqa: ARG002 - always
+        """Always: the runs of others go with it."""
+        return True
+
+    def plan(self, systems: Systems) -> Plan:
+        """What goes with it. Raises AlreadySo where it is deleted."""
+        found = find(systems.tracking, self.experiment)
+        if found.deleted:
+            raise AlreadySo(f"The experiment “{found.name}” is deleted already.", "Nothing is to be done.")
+        runs = _runs(systems, found)
+        warnings = ["Programs that log to it fail until it is restored: its name stays taken."]
+        if runs and runs.deleted:
+            warnings.append(
+                f"{count(runs.deleted, 'run')} of it are deleted now; MLflow's restore would bring these back too."
+            )
+        return Plan(
+            title="Delete an experiment",
+            summary=f"“{found.name}” with {count(runs.active, 'run') if runs else 'its runs'}",
+            steps=(f"Delete the experiment {found.id} and its runs; nothing is removed from the disks",),
+            changes=(Change(what=f"experiment {found.name}", before="active", after="deleted"),),
+            warnings=tuple(warnings),
+            undo=f"/mlflow experiments restore {found.id}",
+            facts={"experiment": found.id},
+        )
+
+    def run(self, systems: Systems, progress: Progress) -> Report:
+        """Delete it."""
+        progress.step(f"Deleting {self.experiment}")
+        found = active(systems.tracking, self.experiment)
+        systems.tracking.within(_SECONDS).call("experiments/delete", {"experiment_id": found.id})
+        return Report(
+            title="Delete an experiment",
+            status=Status.OK,
+            summary=f"“{found.name}” and its runs are deleted; they can be brought back.",
+            hints=("experiments list --deleted",),
+            undo=f"experiments restore {found.id}",
+        )
+
+
+class ExperimentRestore(Operation):
+    """Bring a deleted experiment back, with its runs. experiment: its name or id."""
+
+    name: ClassVar[str] = "experiments-restore"
+    risk: ClassVar[Risk] = Risk.CHANGE
+    touches: ClassVar[tuple[str, ...]] = ("experiments", "runs")
+
+    experiment: str
+
+    def plan(self, systems: Systems) -> Plan:
+        """What comes back. Raises AlreadySo where it is active."""
+        found = find(systems.tracking, self.experiment)
+        if not found.deleted:
+            raise AlreadySo(f"The experiment “{found.name}” is active.", "Nothing is to be done.")
+        runs = _runs(systems, found)
+        return Plan(
+            title="Restore an experiment",
+            summary=f"“{found.name}” with {count(runs.deleted, 'run') if runs else 'its runs'}",
+            steps=(f"Restore the experiment {found.id} and all of its runs",),
+            changes=(Change(what=f"experiment {found.name}", before="deleted", after="active"),),
+            warnings=("MLflow restores every run of it, also those that were deleted or archived before it was.",),
+            undo=f"/mlflow experiments delete {found.id}",
+            facts={"experiment": found.id},
+        )
+
+    def run(self, systems: Systems, progress: Progress) -> Report:
+        """Restore it."""
+        progress.step(f"Restoring {self.experiment}")
+        found = find(systems.tracking, self.experiment)
+        if not found.deleted:
+            raise AlreadySo(f"The experiment “{found.name}” is active.", "Nothing is to be done.")
+        systems.tracking.within(_SECONDS).call("experiments/restore", {"experiment_id": found.id})
+        return Report(
+            title="Restore an experiment",
+            status=Status.OK,
+            summary=f"“{found.name}” is active again, and so are its runs.",
+            hints=(f"experiments show {found.word}",),
+            undo=f"experiments delete {found.id}",
+        )
+
+
+_SECONDS: Final = 50.0
+
+
+def _location(location: str) -> dict[str, str]:
+    return {"artifact_location": location} if location else {}
+
+
+def _runs(systems: Systems, found: Experiment) -> RunCount | None:
+    try:
+        return systems.database.within(10).run_counts([found.id])[found.id]
+    except (OperatorError, ValueError):
+        return None

@@ -1,0 +1,161 @@
+"""Experiments as a list with what is in each, and one of them in full.
+
+How many runs each has is counted in the database, because MLflow could only be asked for all of them; how large its
+artifacts are is what `storage` has found last, because a list would else list the whole bucket. Where one of these
+cannot be asked, its cells stay empty and the list is shown all the same.
+"""
+
+from __future__ import annotations
+
+import shlex
+from itertools import islice
+from typing import TYPE_CHECKING, Annotated, ClassVar, Final
+
+from pydantic import Field
+
+from workers.operation import Facts, Operation, OperatorError, Progress, Report, Risk, Section, Status, Table
+from workers.operations.experiments import sizes
+from workers.operations.experiments.finding import Experiment, View, every, find, moment
+from workers.rendering.pagination import turns
+from workers.settings import SettingsError
+from workers.wording import NOTHING, count, size
+
+if TYPE_CHECKING:
+    from workers.operations.storage.cache import Point
+    from workers.systems import Systems
+    from workers.systems.postgres.database import RunCount
+
+PAGE: Final = 20
+
+
+class ExperimentsList(Operation):
+    """A page of experiments, the one changed last first. text: only those with it in their name or tags."""
+
+    name: ClassVar[str] = "experiments-list"
+    risk: ClassVar[Risk] = Risk.READ
+
+    view: View = "ACTIVE_ONLY"
+    page: Annotated[int, Field(ge=1, le=100_000)] = 1
+    text: str = ""
+
+    @property
+    def title(self) -> str:
+        """What people call it in a headline."""
+        return "Experiments"
+
+    def run(self, systems: Systems, progress: Progress) -> Report:
+        """Read this page, and look whether there is another."""
+        progress.step("Reading the experiments")
+        start = (self.page - 1) * PAGE
+        found = (each for each in every(systems.tracking, self.view) if self._wanted(each))
+        rows = list(islice(found, start, start + PAGE + 1))
+        shown, more = rows[:PAGE], len(rows) > PAGE
+        about = f" with “{self.text}”" if self.text else ""
+        if not shown:
+            if self.page > 1:
+                raise OperatorError(f"There is no page {self.page}.", "Ask for an earlier one.")
+            kind = {"ACTIVE_ONLY": "active ", "DELETED_ONLY": "deleted ", "ALL": ""}[self.view]
+            summary = f"There is no {kind}experiment{about}."
+            wider = () if self.view == "ALL" else (self._words(view="ALL"),)
+            return Report(title=self.title, status=Status.OK, summary=summary, hints=wider)
+        measured = sizes.latest(systems)
+        table = _table(shown, _counts(systems, shown), measured)
+        last = start + len(shown)
+        as_of = f" Sizes of {moment(int(measured.at * 1000))}." if measured else ""
+        summary = f"{start + 1} to {last}{about}{', and there are more' if more else ''}.{as_of}"
+        further = (f"{self._words()} --page {self.page + 1}",) if more else ()
+        return Report(
+            title=self.title,
+            status=Status.OK,
+            summary=summary,
+            sections=(table,),
+            hints=(*further, f"experiments show {shown[0].word}", *(() if measured else ("storage",))),
+            offers=turns(self._words(), self.page, more=more),
+        )
+
+    def _wanted(self, each: Experiment) -> bool:
+        text = self.text.casefold()
+        held = (each.name, *each.tags, *each.tags.values()) if text else ()
+        return not text or any(text in part.casefold() for part in held)
+
+    def _words(self, view: View | None = None) -> str:
+        flag = {"ACTIVE_ONLY": "", "DELETED_ONLY": " --deleted", "ALL": " --all"}[view or self.view]
+        return (f"experiments search {shlex.quote(self.text)}" if self.text else "experiments list") + flag
+
+
+class ExperimentShow(Operation):
+    """One experiment. experiment: its name or id."""
+
+    name: ClassVar[str] = "experiments-show"
+    risk: ClassVar[Risk] = Risk.READ
+
+    experiment: str
+
+    @property
+    def title(self) -> str:
+        """What people call it in a headline."""
+        return f"Experiment {self.experiment}"
+
+    def run(self, systems: Systems, progress: Progress) -> Report:
+        """Read it, and count its runs."""
+        progress.step("Reading the experiment")
+        found = find(systems.tracking, self.experiment)
+        runs = _counts(systems, [found]).get(found.id)
+        progress.step("Adding up its artifacts")
+        held = sizes.now(systems, found.location, progress)
+        state = "deleted" if found.deleted else "active"
+        facts = Facts(
+            items=(
+                ("id", found.id),
+                ("state", state),
+                ("runs", count(runs.active, "active run") if runs else NOTHING),
+                ("deleted runs", f"{runs.deleted:,}" if runs else NOTHING),
+                ("last activity", moment(runs.last_ms) if runs else NOTHING),
+                ("created", moment(found.created_ms)),
+                ("changed", moment(found.updated_ms)),
+                ("artifacts", held or NOTHING),
+                ("where", found.location or NOTHING),
+            )
+        )
+        sections: list[Section] = [facts]
+        if found.tags:
+            sections.append(Table(title="Tags", columns=("tag", "value"), rows=tuple(sorted(found.tags.items()))))
+        hints = (
+            (f"experiments restore {found.word}",)
+            if found.deleted
+            else (f"runs search {found.word}", f"runs compare {found.word}")
+        )
+        holds = f"{count(runs.active, 'run')}" if runs else "an unknown number of runs"
+        return Report(
+            title=f"Experiment {found.name}",
+            status=Status.WARN if found.deleted else Status.OK,
+            summary=f"It is {state} and has {holds}{f', with {held}' if held else ''}.",
+            sections=tuple(sections),
+            hints=hints,
+        )
+
+
+def _counts(systems: Systems, shown: list[Experiment]) -> dict[str, RunCount]:
+    try:
+        return systems.database.within(10).run_counts([each.id for each in shown if each.id.isdigit()])
+    except (OperatorError, SettingsError):
+        return {}
+
+
+def _table(shown: list[Experiment], counts: dict[str, RunCount], measured: Point | None) -> Table:
+    rows = []
+    for each in shown:
+        runs = counts.get(each.id)
+        rows.append(
+            (
+                each.name,
+                each.id,
+                "deleted" if each.deleted else "active",
+                f"{runs.active:,}" if runs else NOTHING,
+                f"{runs.deleted:,}" if runs else NOTHING,
+                moment(runs.last_ms) if runs else NOTHING,
+                size(measured.experiments[each.id]) if measured and each.id in measured.experiments else NOTHING,
+            )
+        )
+    columns = ("experiment", "id", "state", "runs", "deleted runs", "last activity", "artifacts")
+    return Table(columns=columns, rows=tuple(rows), numeric=("id", "runs", "deleted runs", "artifacts"))

@@ -1,0 +1,160 @@
+"""The Deployment: what is wanted, what there is, and how the last rollout went.
+
+A pod too few is a warning only: the pods check names the culprit. Events are at most a warning, because Kubernetes
+warns of much that mends itself.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+from workers.operation import Facts, OperatorError, Section, Status, Table
+from workers.operations.health.asking import Answer, Question
+from workers.systems.cluster.fields import Fields
+from workers.systems.errors import ClusterNotFound
+from workers.wording import count, duration
+
+if TYPE_CHECKING:
+    from workers.operations.health.asking import Asking
+    from workers.settings import Settings
+
+EVENT_WINDOW: Final = timedelta(hours=1)
+
+
+def ask(asking: Asking) -> Answer:
+    """The Deployment and, beside it, the warnings about it; those may fail without failing the check."""
+    names = asking.names
+    events = asking.aside(asking.cluster.warnings)
+    try:
+        deployment = asking.cluster.deployment(names.deployment)
+    except ClusterNotFound:
+        return Answer(Status.FAIL, f"There is no Deployment {names.deployment} in {names.namespace}.", figure="missing")
+    try:
+        warnings: Sequence[dict[str, Any]] | str = events.result(timeout=asking.left)
+    except OperatorError as error:
+        warnings = error.message
+    except TimeoutError:
+        warnings = "Kubernetes did not list its events in time."
+    return judge(deployment, warnings, asking.settings, asking.now)
+
+
+def judge(
+    deployment: dict[str, Any], warnings: Sequence[dict[str, Any]] | str, settings: Settings, now: datetime
+) -> Answer:
+    """From a Deployment and Warning events; a string in their place says why there are none."""
+    fields = Fields(deployment, "Deployment")
+    wanted = fields.number("spec", "replicas", default=1)
+    ready, available = fields.number("status", "readyReplicas"), fields.number("status", "availableReplicas")
+    updated = fields.number("status", "updatedReplicas")
+    conditions = {condition.text("type"): condition for condition in fields.each("status", "conditions")}
+    name = settings.ops.kubernetes.deployment
+    groups = {} if isinstance(warnings, str) else _grouped(warnings, name, now)
+    status, sentence = _verdict(fields, conditions, groups, now)
+    return Answer(
+        status,
+        sentence,
+        figure="scaled to 0" if wanted == 0 else f"{ready}/{wanted} ready",
+        details=(_facts(fields, conditions, now), *_events(groups, warnings)),
+        figures={
+            "wanted": wanted,
+            "updated": updated,
+            "ready": ready,
+            "available": available,
+            "warnings": sum(groups.values()),
+        },
+    )
+
+
+def _verdict(  # noqa: PLR0911 - one line per finding, worst first
+    fields: Fields, conditions: dict[str, Fields], groups: dict[tuple[str, str], int], now: datetime
+) -> tuple[Status, str]:
+    wanted = fields.number("spec", "replicas", default=1)
+    ready, available = fields.number("status", "readyReplicas"), fields.number("status", "availableReplicas")
+    updated = fields.number("status", "updatedReplicas")
+    progressing = conditions.get("Progressing")
+    if wanted == 0:
+        return Status.WARN, "It is scaled to 0: MLflow is switched off."
+    if available == 0:
+        return Status.FAIL, f"None of {count(wanted, 'wanted pod')} is available."
+    if progressing and progressing.text("status") == "False":
+        since = progressing.moment("lastTransitionTime")
+        ago = f" {duration((now - since).total_seconds())} ago" if since else ""
+        reason = progressing.text("reason", default="no reason given")
+        return Status.WARN, f"The rollout got stuck{ago} ({reason}); {available} of {wanted} pods still serve."
+    if fields.number("status", "observedGeneration") < fields.number("metadata", "generation") or updated < wanted:
+        return Status.WARN, f"A rollout is under way: {updated} of {wanted} pods are new."
+    if fields.number("status", "replicas") > updated:
+        old = fields.number("status", "replicas") - updated
+        return Status.WARN, f"A rollout is under way: {updated} of {wanted} pods are new, {old} old left."
+    if ready < wanted:
+        return Status.WARN, f"Only {ready} of {wanted} pods are ready; the pods check says why."
+    if groups:
+        total = sum(groups.values())
+        reasons = Counter[str]()
+        for (reason, _), times in groups.items():
+            reasons[reason] += times
+        said = ", ".join(f"{reason} ({times})" for reason, times in reasons.most_common(2))
+        return (
+            Status.WARN,
+            f"All pods are ready, but Kubernetes gave {count(total, 'warning')} in the last hour: {said}.",
+        )
+    return Status.OK, f"All {wanted} wanted pods are ready." if wanted > 1 else "The one wanted pod is ready."
+
+
+def _grouped(warnings: Sequence[dict[str, Any]], name: str, now: datetime) -> dict[tuple[str, str], int]:
+    """How often what was warned of, for objects that bear MLflow's name, within the window."""
+    groups: Counter[tuple[str, str]] = Counter()
+    for event in warnings:
+        fields = Fields(event, "event")
+        about = fields.text("involvedObject", "name")
+        if about != name and not about.startswith(f"{name}-"):
+            continue
+        last = (
+            fields.moment("series", "lastObservedTime")
+            or fields.moment("lastTimestamp")
+            or fields.moment("eventTime")
+            or fields.moment("metadata", "creationTimestamp")
+        )
+        if last is None or now - last > EVENT_WINDOW:
+            continue
+        times = fields.number("series", "count") or fields.number("count", default=1) or 1
+        groups[fields.text("reason", default="no reason"), fields.text("message")[:160]] += times
+    return dict(groups.most_common())
+
+
+def _facts(fields: Fields, conditions: dict[str, Fields], now: datetime) -> Facts:
+    images = [c.text("image") for c in fields.each("spec", "template", "spec", "containers")]
+    progressing = conditions.get("Progressing")
+    rolled = progressing.moment("lastUpdateTime") if progressing else None
+    items = [
+        ("image", ", ".join(images)),
+        ("revision", fields.text("metadata", "annotations", "deployment.kubernetes.io/revision", default="unknown")),
+        ("last rollout", f"{duration((now - rolled).total_seconds())} ago" if rolled else "unknown"),
+        *((word, f"{c.text('status')}: {c.text('message') or c.text('reason')}") for word, c in conditions.items()),
+    ]
+    for word, path in (("wanted", ("spec", "replicas")), ("updated", ("status", "updatedReplicas"))):
+        items.append((word, str(fields.number(*path))))
+    items.append(("ready", str(fields.number("status", "readyReplicas"))))
+    items.append(("available", str(fields.number("status", "availableReplicas"))))
+    return Facts(items=tuple(items))
+
+
+def _events(groups: dict[tuple[str, str], int], warnings: Sequence[dict[str, Any]] | str) -> tuple[Section, ...]:
+    if isinstance(warnings, str):
+        return (Facts(items=(("events", warnings),)),)
+    if not groups:
+        return ()
+    rows = tuple((str(times), reason, message) for (reason, message), times in list(groups.items())[:10])
+    title = "Warnings of the last hour"
+    return (Table(title=title, columns=("times", "reason", "message"), rows=rows, numeric=("times",)),)
+
+
+def _look(settings: Settings) -> str:
+    names = settings.ops.kubernetes
+    return f"kubectl describe deployment {names.deployment} -n {names.namespace}"
+
+
+QUESTION = Question("deployment", "Deployment", "Kubernetes", ask, _look, spokesman="pods")

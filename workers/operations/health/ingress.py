@@ -1,0 +1,124 @@
+"""The Ingress: the address from outside, and the certificate that it is served with.
+
+Only a certificate fails this check; a missing Ingress or Secret is a warning, since MLflow works inside the cluster
+without either.
+"""
+
+from __future__ import annotations
+
+import math
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from workers.operation import Facts, Status
+from workers.operations.health.asking import Answer, Question
+from workers.systems.cluster import certificate
+from workers.systems.cluster.fields import Fields
+from workers.systems.errors import ClusterForbidden, ClusterNotFound
+from workers.wording import count, listed
+
+if TYPE_CHECKING:
+    from workers.operations.health.asking import Asking
+    from workers.settings import Settings, Thresholds
+    from workers.systems.cluster.certificate import Certificate
+
+
+def ask(asking: Asking) -> Answer:
+    """The Ingress and the Secret that it names, else the configured one."""
+    names = asking.names
+    try:
+        ingress = asking.cluster.ingress(names.ingress)
+    except ClusterNotFound:
+        sentence = f"There is no Ingress {names.ingress} in {names.namespace}: MLflow is not reachable from outside."
+        return Answer(Status.WARN, sentence, figure="missing")
+    name = secret_name(ingress, names.tls_secret)
+    secret: dict[str, Any] | str
+    try:
+        secret = asking.cluster.secret(name)
+    except ClusterNotFound:
+        secret = f"the Secret {name} does not exist"
+    except ClusterForbidden as error:
+        secret = f"its certificate cannot be read: {error.message[:1].lower()}{error.message[1:].rstrip('.')}"
+    return judge(ingress, name, secret, asking.settings, asking.now)
+
+
+def secret_name(ingress: dict[str, Any], configured: str) -> str:
+    """The Secret that the Ingress's TLS names, or the configured one where it names none."""
+    for entry in Fields(ingress, "Ingress").each("spec", "tls"):
+        if entry.text("secretName"):
+            return entry.text("secretName")
+    return configured
+
+
+def judge(
+    ingress: dict[str, Any], name: str, secret: dict[str, Any] | str, settings: Settings, now: datetime
+) -> Answer:
+    """From the Ingress and its TLS Secret; words in the Secret's place say why there is none."""
+    fields = Fields(ingress, "Ingress")
+    tls = fields.each("spec", "tls")
+    hosts = [rule.text("host") for rule in fields.each("spec", "rules") if rule.text("host")]
+    secured = [host for entry in tls for host in entry.texts("hosts")] or hosts
+    addresses = [
+        entry.text("ip") or entry.text("hostname") for entry in fields.each("status", "loadBalancer", "ingress")
+    ]
+    facts = [
+        ("class", fields.text("spec", "ingressClassName", default="the default one")),
+        ("address", ", ".join(addresses) or "none yet"),
+        ("hosts", ", ".join(hosts) or "any"),
+        ("TLS secret", name if tls else f"none (configured: {name})"),
+    ]
+    where = listed(hosts) or settings.ops.kubernetes.ingress
+    if not tls:
+        note = "" if isinstance(secret, str) else f"; {name} exists and is not used"
+        return Answer(
+            Status.OK, f"{where} is served without TLS by this Ingress{note}.", "no TLS", (Facts(items=tuple(facts)),)
+        )
+    if isinstance(secret, str):
+        return Answer(Status.WARN, f"{where}: {secret}.", "no certificate", (Facts(items=tuple(facts)),))
+    found = certificate.read(Fields(secret, f"Secret {name}").text("data", "tls.crt"), name)
+    facts += [
+        ("certificate for", ", ".join(found.names) or found.subject),
+        ("issued by", found.issuer),
+        ("ends", f"{found.ends:%Y-%m-%d %H:%M} UTC"),
+    ]
+    days = found.days_left(now)
+    status, sentence = _verdict(found, secured, where, now, settings.ops.health.thresholds)
+    if status is Status.OK and not addresses:
+        sentence = f"{sentence[:-1]}; no controller has given it an address yet."
+    return Answer(
+        status,
+        sentence,
+        figure=f"{math.floor(days)} days left",
+        details=(Facts(items=tuple(facts)),),
+        figures={"certificate_days": days},
+    )
+
+
+def _verdict(
+    found: Certificate, hosts: list[str], where: str, now: datetime, thresholds: Thresholds
+) -> tuple[Status, str]:
+    days = found.days_left(now)
+    if days < 0:
+        return Status.FAIL, f"The certificate for {where} has expired {count(math.ceil(-days), 'day')} ago."
+    if found.begins > now:
+        return Status.FAIL, f"The certificate for {where} is not valid before {found.begins:%Y-%m-%d %H:%M} UTC."
+    left = f"The certificate for {where} ends in {count(math.floor(days), 'day')}"
+    if days <= thresholds.certificate_fail_days:
+        return Status.FAIL, f"{left}."
+    uncovered = found.uncovered(hosts)
+    if uncovered:
+        return (
+            Status.WARN,
+            f"The certificate is for {listed(found.names) or found.subject}, not for {listed(uncovered)}.",
+        )
+    if days <= thresholds.certificate_warn_days:
+        return Status.WARN, f"{left}."
+    return Status.OK, f"{left} and names its hosts."
+
+
+def _look(settings: Settings) -> str:
+    names = settings.ops.kubernetes
+    return f"kubectl describe ingress {names.ingress} -n {names.namespace}"
+
+
+QUESTION = Question("ingress", "Ingress", "Kubernetes", ask, _look, spokesman="pods")

@@ -1,0 +1,105 @@
+"""PostgreSQL: a real connection, as MLflow would open one, and how full and how busy the server is."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from workers.operation import Facts, Section, Status, Table, Text
+from workers.operations.health import dependency_pods
+from workers.operations.health.asking import Answer, Question
+from workers.systems.errors import DatabaseError, Unreachable
+from workers.wording import duration, milliseconds, share, size
+
+if TYPE_CHECKING:
+    from workers.operations.health.asking import Asking
+    from workers.settings import Settings
+    from workers.systems.postgres.database import Vitals
+
+BESIDE_SHOWN: Final = 5
+"""Of the databases that restores have put aside, or left half done."""
+
+
+def ask(asking: Asking) -> Answer:
+    """The server, and beside it its pods."""
+    database = asking.systems.database.within(round(asking.patience, 1))
+    pods = dependency_pods.look(asking, asking.names.postgres_selector)
+    try:
+        vitals = database.vitals()
+    except DatabaseError as error:
+        table, trouble = pods()
+        sentence = f"{error.message.rstrip('.')}; {trouble}." if trouble else error.message
+        hint = (Text(text=error.hint),) if error.hint else ()
+        unreachable = isinstance(error, Unreachable)
+        return Answer(Status.FAIL, sentence, details=(*hint, *table), own_fault=True, unreachable=unreachable)
+    return judge(vitals, asking.settings, pods()[0])
+
+
+def judge(vitals: Vitals, settings: Settings, pods: tuple[Section, ...] = ()) -> Answer:
+    """From what the server said of itself."""
+    used = vitals.connections / vitals.max_connections if vitals.max_connections else 0.0
+    status, sentence = _verdict(vitals, used, settings)
+    facts = Facts(
+        items=(
+            ("version", vitals.version),
+            ("connecting", milliseconds(vitals.connect_seconds)),
+            ("one round trip", milliseconds(vitals.round_trip_seconds)),
+            ("connections", f"{vitals.connections} of {vitals.max_connections} ({share(used)})"),
+            ("database size", size(vitals.size_bytes)),
+            *((f"beside it: {name}", size(held)) for name, held in vitals.beside[:BESIDE_SHOWN]),
+        )
+    )
+    figures = {
+        "connect_seconds": vitals.connect_seconds,
+        "latency_seconds": vitals.round_trip_seconds,
+        "connections": float(vitals.connections),
+        "max_connections": float(vitals.max_connections),
+        "connections_share": used,
+        "size_bytes": float(vitals.size_bytes),
+        "longest_query_seconds": vitals.longest.age_seconds if vitals.longest else 0.0,
+    }
+    figure = f"{milliseconds(vitals.round_trip_seconds)}, {size(vitals.size_bytes)}"
+    return Answer(
+        status,
+        sentence,
+        figure,
+        (facts, *_longest(vitals), *pods),
+        figures,
+        {"version": (vitals.version,)},
+        own_fault=True,
+    )
+
+
+def _verdict(vitals: Vitals, used: float, settings: Settings) -> tuple[Status, str]:
+    thresholds = settings.ops.health.thresholds
+    connections = f"{vitals.connections} of {vitals.max_connections} connections are in use"
+    longest = vitals.longest
+    if used >= thresholds.connections_fail:
+        return Status.FAIL, f"PostgreSQL is nearly full: {connections}."
+    if used >= thresholds.connections_warn:
+        return Status.WARN, f"PostgreSQL fills up: {connections}."
+    if longest and longest.age_seconds >= thresholds.query_warn_seconds:
+        who = longest.application or longest.user or "a session"
+        return Status.WARN, f"{who} (pid {longest.pid}) is {longest.state} for {duration(longest.age_seconds)} already."
+    if vitals.round_trip_seconds >= thresholds.postgres_latency_warn_seconds:
+        return Status.WARN, f"PostgreSQL is slow: one round trip took {milliseconds(vitals.round_trip_seconds)}."
+    return Status.OK, f"PostgreSQL {vitals.version} answers; {connections}."
+
+
+def _longest(vitals: Vitals) -> tuple[Section, ...]:
+    if vitals.longest is None:
+        return ()
+    query = vitals.longest
+    row = (duration(query.age_seconds), str(query.pid), query.application, query.user, query.state, query.text)
+    return (
+        Table(
+            title="Longest running query", columns=("age", "pid", "application", "user", "state", "query"), rows=(row,)
+        ),
+    )
+
+
+def _look(settings: Settings) -> str:
+    names = settings.ops.kubernetes
+    return f"kubectl get pods -n {names.namespace} -l {names.postgres_selector} -o wide"
+
+
+QUESTION = Question("postgres", "PostgreSQL", "PostgreSQL", ask, _look)

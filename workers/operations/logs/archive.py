@@ -1,0 +1,163 @@
+"""Every pod's log into the backup bucket: each container's, and the one before where it was restarted.
+
+Logs are streamed from the API server through gzip to the store, so their length costs no memory. The manifest is
+written last; it names every file with its bytes and checksum, and what could not be read.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import zlib
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, ClassVar, Final
+
+from workers.operation import Operation, OperatorError, Plan, Progress, Report, Risk, Status, Table
+from workers.systems.errors import ObjectsError
+from workers.wording import count, size
+
+if TYPE_CHECKING:
+    from workers.systems import Systems
+    from workers.systems.s3.transfer import Bulk
+
+PREFIX: Final = "logs/"
+GZIP: Final = 31
+"""zlib's window bits for gzip's own header (https://docs.python.org/3/library/zlib.html#zlib.compressobj)."""
+CALLS_AT_ONCE: Final = 4
+
+
+@dataclass(frozen=True)
+class Source:
+    """A container's log; previous: of its life before the last restart."""
+
+    pod: str
+    container: str
+    previous: bool
+
+    def __str__(self) -> str:
+        """As it is named in lists."""
+        return f"{self.pod} {self.container}{' (previous)' if self.previous else ''}"
+
+    @property
+    def file(self) -> str:
+        """Where it goes, below the archive's name."""
+        return f"{self.pod}/{self.container}{'.previous' if self.previous else ''}.log.gz"
+
+
+@dataclass(frozen=True)
+class Kept:
+    """One log. bytes: before compression; sha256: of the compressed file."""
+
+    source: Source
+    key: str
+    bytes: int
+    stored_bytes: int
+    sha256: str
+
+
+class LogsArchive(Operation):
+    """Write the logs of MLflow's, PostgreSQL's and the object store's pods to the backup bucket."""
+
+    name: ClassVar[str] = "logs-archive"
+    risk: ClassVar[Risk] = Risk.CHANGE
+    touches: ClassVar[tuple[str, ...]] = ("logs",)
+    timeout_seconds: ClassVar[int] = 3600
+
+    @property
+    def title(self) -> str:
+        """The report's headline."""
+        return "Log archive"
+
+    def plan(self, systems: Systems) -> Plan:
+        """What would be read and where it would go."""
+        bucket = systems.settings.ops.storage.backups_bucket
+        return Plan(
+            title=self.title,
+            summary=f"the logs of all pods to s3://{bucket}/{PREFIX}",
+            steps=(
+                "Read the log of each container, and the one before where it was restarted",
+                f"Write them compressed to s3://{bucket}/{PREFIX}",
+                "Write the manifest",
+            ),
+            undo="nothing is changed but the backup bucket",
+            facts={"bucket": bucket},
+        )
+
+    def run(self, systems: Systems, progress: Progress) -> Report:
+        """Do it. A log that cannot be read is named; that the store takes nothing ends it."""
+        from workers.systems.s3.transfer import Bulk
+
+        bucket = systems.settings.ops.storage.backups_bucket
+        began = datetime.now(UTC)
+        name = f"{PREFIX}{began:%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}/"
+        kept: list[Kept] = []
+        missed: list[str] = []
+        wanted = list(_sources(systems))
+        progress.step("Reading logs")
+        with Bulk.of(systems.backups, CALLS_AT_ONCE) as bulk:
+            for number, source in enumerate(wanted):
+                progress.advance(number, len(wanted), "logs")
+                progress.checkpoint()
+                try:
+                    kept.append(_keep(systems, bulk, name, source))
+                except ObjectsError:
+                    raise
+                except OperatorError as error:
+                    missed.append(f"{source}: {error.message}")
+            told = {"began_at": began.isoformat(), "logs": [asdict(each) for each in kept], "missed": missed}
+            bulk.put(bucket, f"{name}manifest.json", json.dumps(told, indent=1).encode())
+        return _report(f"s3://{bucket}/{name}", kept, missed)
+
+
+def _sources(systems: Systems) -> Iterator[Source]:
+    names = systems.settings.ops.kubernetes
+    seen: set[str] = set()
+    for selector in (names.selector, names.postgres_selector, names.storage_selector):
+        for pod in systems.cluster.pods(selector):
+            name = str(pod["metadata"]["name"])
+            if name in seen:
+                continue
+            seen.add(name)
+            status: dict[str, Any] = pod.get("status") or {}
+            for each in (*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())):
+                if int(each.get("restartCount") or 0) > 0:
+                    yield Source(name, str(each["name"]), previous=True)
+                yield Source(name, str(each["name"]), previous=False)
+
+
+def _keep(systems: Systems, bulk: Bulk, archive: str, source: Source) -> Kept:
+    from workers.systems.s3.transfer import Writer
+
+    key = f"{archive}{source.file}"
+    packer, read = zlib.compressobj(wbits=GZIP), 0
+    moves = {"ContentType": "application/gzip"}
+    with Writer(bulk, systems.settings.ops.storage.backups_bucket, key, moves=moves) as writer:
+        for piece in systems.cluster.log_bytes(source.pod, source.container, previous=source.previous):
+            read += len(piece)
+            writer.write(packer.compress(piece))
+        writer.write(packer.flush())
+        writer.close()
+    return Kept(source, key, read, writer.size, writer.sha256)
+
+
+def _report(place: str, kept: list[Kept], missed: list[str]) -> Report:
+    rows = tuple(
+        (
+            each.source.pod,
+            each.source.container,
+            "previous" if each.source.previous else "now",
+            size(each.bytes),
+            size(each.stored_bytes),
+        )
+        for each in kept
+    )
+    table = Table(columns=("pod", "container", "life", "bytes", "stored"), rows=rows, numeric=("bytes", "stored"))
+    gone = Table(title="Could not be read", columns=("log",), rows=tuple((each,) for each in missed))
+    total, stored = sum(each.bytes for each in kept), sum(each.stored_bytes for each in kept)
+    summary = f"{count(len(kept), 'log')} ({size(total)}, {size(stored)} stored) are in {place}."
+    if missed:
+        summary += f" {count(len(missed), 'log')} could not be read."
+    status = Status.FAIL if missed and not kept else Status.WARN if missed else Status.OK
+    return Report(title="Log archive", status=status, summary=summary, sections=(table, *((gone,) if missed else ())))

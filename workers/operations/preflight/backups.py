@@ -1,0 +1,65 @@
+"""The backup bucket: can we write, read back and delete there."""
+
+from __future__ import annotations
+
+import secrets
+from typing import TYPE_CHECKING
+
+from workers.operation import Facts, OperatorError, Status
+from workers.operations.health.asking import Answer, Question
+
+if TYPE_CHECKING:
+    from workers.operations.health.asking import Asking
+    from workers.settings import Settings
+
+
+def ask(asking: Asking) -> Answer:
+    """One small object there and back."""
+    bucket = asking.settings.ops.storage.backups_bucket
+    objects = asking.systems.backups
+    key, body = f"check/{secrets.token_hex(8)}", secrets.token_bytes(64)
+    objects.write(bucket, key, body)
+    try:
+        same = objects.read(bucket, key, at_most=len(body) + 1) == body
+    finally:
+        objects.delete(bucket, key)
+    try:
+        versioning = objects.versioning(bucket)
+    except OperatorError as error:
+        versioning = f"unknown: {error.message}"
+    lock = objects.object_lock(bucket)
+    artifacts = asking.systems.objects.address
+    shared = objects.address == artifacts
+    shares = (
+        "loss of a store",
+        f"takes artifacts and backups together: both are at {artifacts}"
+        if shared
+        else f"takes one of the two: artifacts are at {artifacts}, backups at {objects.address}",
+    )
+    kept = (("versioning", versioning), ("object lock", lock))
+    facts = Facts(items=(("bucket", bucket), ("write, read, delete", "yes"), *kept, shares))
+    if not same:
+        sentence = f"What was written to {bucket} came back changed."
+        return Answer(Status.FAIL, sentence, details=(facts,), own_fault=True)
+    if shared and bucket == asking.settings.ops.storage.artifacts_bucket:
+        sentence = f"Backups go into the artifacts' own bucket {bucket}: give them one of their own."
+        return Answer(Status.WARN, sentence, details=(facts,), own_fault=True)
+    sentence = f"{bucket} can be written, read and deleted from."
+    sentence += (
+        " One store holds it and the artifacts: have it copied, or set MLFLOW_OPS_BACKUP_S3_ENDPOINT_URL."
+        if shared
+        else f" It is at {objects.address}, not where the artifacts are."
+    )
+    if versioning == "Enabled":
+        sentence += f" {_EXPIRE}"
+    return Answer(Status.OK, sentence, f"versioning {versioning.lower()}", (facts,), own_fault=True)
+
+
+_EXPIRE = "What is pruned stays as old versions until a lifecycle rule (NoncurrentVersionExpiration) removes them."
+
+
+def _look(settings: Settings) -> str:
+    return f"aws s3 ls s3://{settings.ops.storage.backups_bucket}/"
+
+
+QUESTION = Question("backups", "Backup bucket", "The object store", ask, _look)

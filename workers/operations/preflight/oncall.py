@@ -1,0 +1,34 @@
+"""Who is called by `escalate`: somebody must be, at every hour."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from workers.operation import Status
+from workers.operations.health.asking import Answer, Question
+
+if TYPE_CHECKING:
+    from workers.operations.health.asking import Asking
+    from workers.settings import Settings
+
+_NAMED = "Name users or groups under escalation: in ops.yaml."
+
+
+def ask(asking: Asking) -> Answer:
+    """Whom ops.yaml names, and whether PagerDuty is told, too."""
+    escalation = asking.settings.ops.escalation
+    named = len({*escalation.team.ids, *escalation.devops.ids})
+    pages = asking.settings.environment.pagerduty_key is not None
+    figure = f"{named} named" + (" and PagerDuty" if pages else "")
+    if not named and not pages:
+        return Answer(Status.WARN, f"Nobody is on call: escalate would mention nobody. {_NAMED}", figure)
+    if not named:
+        return Answer(Status.WARN, f"PagerDuty is told, but nobody is mentioned in Slack. {_NAMED}", figure)
+    return Answer(Status.OK, "Somebody is called at every hour.", figure)
+
+
+def _look(settings: Settings) -> str:  # noqa: ARG001 - nothing in it is configured
+    return 'mlflow-ops run "escalate a drill --dry-run"'
+
+
+QUESTION = Question("on-call", "On call", "ops.yaml", ask, _look)

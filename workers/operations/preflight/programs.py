@@ -1,0 +1,43 @@
+"""What a backup needs beside the systems: PostgreSQL's programs, not older than the server, and a key."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from workers.operation import Facts, Status
+from workers.operations.backup.encryption import Keys
+from workers.operations.health.asking import Answer, Question
+
+if TYPE_CHECKING:
+    from workers.operations.health.asking import Asking
+    from workers.settings import Settings
+
+
+def ask(asking: Asking) -> Answer:
+    """Find both programs, and compare their version with the server's."""
+    from workers.systems.postgres import programs as postgres_programs
+
+    programs = [postgres_programs.find(name, asking.settings) for name in ("pg_dump", "pg_restore")]
+    server = asking.systems.database.vitals().version
+    for each in programs:
+        each.not_older_than(int(server.split(".")[0]))
+    keys = Keys.of(asking.settings)
+    facts = Facts(
+        items=(
+            *((each.name, f"{each.version}, {each.path}") for each in programs),
+            ("server", server),
+            ("key", keys.current_id if keys else "none"),
+        )
+    )
+    if keys is None:
+        sentence = "Backups are WITHOUT SECRETS: set MLFLOW_OPS_BACKUP_KEY to what openssl rand -base64 32 prints."
+        return Answer(Status.WARN, sentence, "no key", (facts,), own_fault=True)
+    sentence = "PostgreSQL's programs can dump the server, and there is a key for the configuration."
+    return Answer(Status.OK, sentence, f"pg_dump {programs[0].version}", (facts,), own_fault=True)
+
+
+def _look(_settings: Settings) -> str:
+    return "pg_dump --version"
+
+
+QUESTION = Question("programs", "Backup programs", "PostgreSQL", ask, _look)

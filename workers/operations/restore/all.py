@@ -1,0 +1,94 @@
+"""Artifacts, database and configuration of one set, one after the other: each as its own command would do it.
+
+Artifacts first, because they only add; the database next, whose switch can be undone; the configuration last. Where one
+fails, those behind it are not begun.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+from pydantic import Field
+
+from workers.operation import AlreadySo, Operation, OperatorError, Plan, Progress, Report, Risk, Section, Status, Text
+from workers.operations.backup import sets
+from workers.operations.restore.artifacts import RestoreArtifacts
+from workers.operations.restore.configuration import RestoreConfiguration
+from workers.operations.restore.database import RestoreDatabase
+from workers.wording import listed
+
+if TYPE_CHECKING:
+    from workers.systems import Systems
+
+
+class RestoreAll(Operation):
+    """Restore all that a set holds, in the place of what is there. set: an id or latest."""
+
+    name: ClassVar[str] = "restore-all"
+    risk: ClassVar[Risk] = Risk.DESTRUCTIVE
+    touches: ClassVar[tuple[str, ...]] = ("artifacts", "database", "deployment", "configuration", "backup")
+    timeout_seconds: ClassVar[int] = 12 * 3600
+    approvers: ClassVar[int] = 2
+
+    set: Annotated[str, Field(min_length=1, max_length=80)] = sets.LATEST
+    from_elsewhere: bool = False
+
+    def plan(self, systems: Systems) -> Plan:
+        """The plans of its parts, one behind the other. Raises OperatorError where one of them cannot be done."""
+        plans = [plan for _, plan in self._plans(systems)]
+        if not plans:
+            raise AlreadySo("All is as the backup holds it.", "Nothing to do.")
+        return Plan(
+            title="Restore everything",
+            summary="; ".join(f"{plan.title.removeprefix('Restore ')}: {plan.summary}" for plan in plans),
+            steps=tuple(step for plan in plans for step in plan.steps),
+            changes=tuple(change for plan in plans for change in plan.changes),
+            warnings=tuple(warning for plan in plans for warning in plan.warnings),
+            undo="; ".join(plan.undo for plan in plans if plan.undo),
+            estimate_seconds=sum(plan.estimate_seconds or 0 for plan in plans),
+            sections=tuple(section for plan in plans for section in plan.sections),
+            facts={plan.title: plan.facts for plan in plans},
+        )
+
+    def run(self, systems: Systems, progress: Progress) -> Report:
+        """Do them in turn. Raises OperatorError of the first that cannot be done, saying which are done already."""
+        done: list[str] = []
+        sections: list[Section] = []
+        undo = ""
+        for operation, plan in self._plans(systems):
+            try:
+                report = operation.run(systems, progress)
+            except OperatorError as error:
+                told = f" Done before that: {listed(done)}." if done else ""
+                raise OperatorError(f"{plan.title}: {error.message}{told}", error.hint) from None
+            sections.append(Text(title=report.title, text=report.summary))
+            undo = report.undo or undo
+            if report.status is Status.FAIL:
+                summary = f"{report.title}: {report.summary} What comes behind it was not begun."
+                return Report(title="Restore everything", status=Status.FAIL, summary=summary, sections=tuple(sections))
+            done.append(plan.title.removeprefix("Restore ").removeprefix("the "))
+        return Report(
+            title="Restore everything",
+            status=Status.OK,
+            summary=f"{listed(done)}: as in the backup.",
+            sections=tuple(sections),
+            hints=("health",),
+            undo=undo,
+        )
+
+    def _plans(self, systems: Systems) -> list[tuple[Operation, Plan]]:
+        bucket = systems.settings.ops.storage.backups_bucket
+        found = sets.good(systems.backups, bucket, self.set, part="database")
+        parts: dict[str, Operation] = {
+            "artifacts": RestoreArtifacts(set=found.id, from_elsewhere=self.from_elsewhere),
+            "database": RestoreDatabase(set=found.id, from_elsewhere=self.from_elsewhere),
+            "config": RestoreConfiguration(set=found.id),
+        }
+        plans: list[tuple[Operation, Plan]] = []
+        for part, operation in parts.items():
+            if part in found.parts:
+                try:
+                    plans.append((operation, operation.plan(systems)))
+                except AlreadySo:
+                    continue
+        return plans

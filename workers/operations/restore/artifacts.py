@@ -1,0 +1,206 @@
+"""The artifacts of a set back into their bucket, all of them or those of one experiment, run or prefix.
+
+What is missing is added and what differs put back. What the set does not hold stays, unless `exact` is asked for; and
+that only where the bucket keeps versions, so that what goes can still be had.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Annotated, ClassVar, Final
+
+from pydantic import Field, model_validator
+
+from workers.operation import (
+    AlreadySo,
+    Change,
+    Operation,
+    OperatorError,
+    Plan,
+    Progress,
+    Report,
+    Risk,
+    Section,
+    Status,
+    Text,
+)
+from workers.operations.backup import artifacts, sets
+from workers.operations.experiments.finding import find as find_experiment
+from workers.operations.restore import checks
+from workers.operations.runs.finding import find as find_run
+from workers.wording import count, size
+
+if TYPE_CHECKING:
+    from workers.operations.backup.artifacts import Difference
+    from workers.operations.backup.manifest import Manifest
+    from workers.systems import Systems
+
+_PROXIED: Final = re.compile(r"mlflow-artifacts:/+(?:[^/]+:\d+/)?(.*)")
+_DESTINATION: Final = re.compile(r"--artifacts-destination[ =]+s3://([^\s/\"']+)/?([^\s\"']*)")
+
+
+class RestoreArtifacts(Operation):
+    """Put a set's artifacts back. set: an id or latest. One of prefix, experiment (name or id) and run, or none."""
+
+    name: ClassVar[str] = "restore-artifacts"
+    risk: ClassVar[Risk] = Risk.DESTRUCTIVE
+    touches: ClassVar[tuple[str, ...]] = ("artifacts", "backup")
+    timeout_seconds: ClassVar[int] = 12 * 3600
+
+    set: Annotated[str, Field(min_length=1, max_length=80)] = sets.LATEST
+    prefix: Annotated[str, Field(max_length=1024)] = ""
+    experiment: str = ""
+    run_id: str = ""
+    exact: bool = False
+    from_elsewhere: bool = False
+
+    @model_validator(mode="after")
+    def _one_choice(self) -> RestoreArtifacts:
+        if sum(map(bool, (self.prefix, self.experiment, self.run_id))) > 1:
+            msg = "choose one of --prefix, --experiment and --run"
+            raise ValueError(msg)
+        return self
+
+    def plan(self, systems: Systems) -> Plan:
+        """What would be added, put back and, with exact, removed. Raises OperatorError and AlreadySo."""
+        wanted, found = self._wanted(systems)
+        versions = systems.objects.versioning(wanted.target_bucket)
+        if self.exact and versions != "Enabled":
+            raise OperatorError(
+                f"s3://{wanted.target_bucket} keeps no versions: what --exact removes could not be had again.",
+                f"Restore without --exact, or switch versioning on: aws s3api put-bucket-versioning --bucket "
+                f"{wanted.target_bucket} --versioning-configuration Status=Enabled",
+            )
+        seen = artifacts.compare(systems.objects, wanted, backups=systems.backups)
+        self._refuse(seen, found, wanted)
+        place = f"s3://{wanted.target_bucket}/{wanted.prefix}"
+        changes = [
+            Change(what=f"{count(seen.missing, 'artifact')} of {place}", before="missing", after="as in the backup"),
+            Change(what=f"{count(seen.differing, 'artifact')} of {place}", before="another", after="as in the backup"),
+        ]
+        if self.exact:
+            going = Change(what=f"{count(seen.extra, 'artifact')} of {place}", before="there", after="removed")
+            changes.append(going)
+        return Plan(
+            title="Restore artifacts",
+            summary=f"{count(seen.missing + seen.differing, 'artifact')} ({size(seen.bytes)}) from the backup "
+            f"{found.id} to {place}",
+            steps=(
+                f"Copy {count(seen.missing, 'missing artifact')} and {seen.differing:,} that differ, compare checksums",
+                *((f"Remove {count(seen.extra, 'artifact')} that the backup does not hold",) if self.exact else ()),
+            ),
+            changes=tuple(each for each in changes if not each.what.startswith("0 ")),
+            warnings=_warnings(seen, wanted, versions),
+            undo="earlier versions stay in the bucket" if versions == "Enabled" else "",
+            estimate_seconds=None,
+            sections=_extra(seen) if self.exact else (),
+            facts={"set": found.name, "prefix": wanted.prefix, "going": seen.going if self.exact else ""},
+        )
+
+    def run(self, systems: Systems, progress: Progress) -> Report:
+        """Put them back. Raises OperatorError, and Cancelled: what was put back until then stays."""
+        wanted, found = self._wanted(systems)
+        progress.step(f"Comparing the bucket with the backup {found.id}")
+        seen = artifacts.compare(systems.objects, wanted, progress, backups=systems.backups)
+        progress.step(f"Putting back {count(seen.missing + seen.differing, 'artifact')} ({size(seen.bytes)})")
+        expected = seen.missing + seen.differing
+        done = artifacts.restore(systems.objects, wanted, progress, expected=expected, backups=systems.backups)
+        told = f"{done.added:,} added, {done.replaced:,} put back ({size(done.bytes)}), {done.same:,} were right"
+        if self.exact:
+            told += f", {done.removed:,} removed"
+        if done.lost_count:
+            return Report(
+                title="Restore artifacts",
+                status=Status.FAIL,
+                summary=f"{count(done.lost_count, 'artifact')} could not be put back; {told}."
+                + (" Nothing was removed." if self.exact else ""),
+                sections=(Text(title="Not put back", text="\n".join(done.lost), literal=True),),
+                hints=(f"backup verify {found.id} --deep", "backup list"),
+            )
+        return Report(
+            title="Restore artifacts",
+            status=Status.OK,
+            summary=f"s3://{wanted.target_bucket}/{wanted.prefix} holds what the backup {found.id} holds: {told}; each "
+            "was compared.",
+            hints=("health storage", f"backup show {found.id}"),
+        )
+
+    def _refuse(self, seen: Difference, found: Manifest, wanted: artifacts.Wanted) -> None:
+        if not seen.held:
+            raise OperatorError(
+                f"The backup {found.id} holds no artifact under {wanted.prefix or 'that bucket'}.",
+                "See what it holds: /mlflow backup show.",
+            )
+        if seen.nothing and not (self.exact and seen.extra):
+            raise AlreadySo(f"All {seen.held:,} artifacts are as the backup {found.id} holds them.", "Nothing to do.")
+
+    def _wanted(self, systems: Systems) -> tuple[artifacts.Wanted, Manifest]:
+        storage = systems.settings.ops.storage
+        found = sets.good(systems.backups, storage.backups_bucket, self.set)
+        if found.artifacts is None:
+            raise OperatorError(f"The backup {found.id} holds no artifacts.", "See /mlflow backup list.")
+        if not self.from_elsewhere:
+            checks.refuse_foreign(systems, found)
+        return (
+            artifacts.Wanted(
+                storage.backups_bucket, found.name, storage.artifacts_bucket, self._prefix(systems), self.exact
+            ),
+            found,
+        )
+
+    def _prefix(self, systems: Systems) -> str:
+        if self.run_id:
+            return prefix_of(systems, find_run(systems.tracking, self.run_id).artifacts)
+        if self.experiment:
+            return prefix_of(systems, find_experiment(systems.tracking, self.experiment).location)
+        return self.prefix.lstrip("/")
+
+
+def prefix_of(systems: Systems, location: str) -> str:
+    """Where in the artifacts' bucket MLflow keeps what is at that location. Raises OperatorError where it is elsewhere.
+
+    What MLflow proxies lies under its --artifacts-destination
+    (https://mlflow.org/docs/latest/self-hosting/architecture/artifact-store/).
+    """
+    bucket = systems.settings.ops.storage.artifacts_bucket
+    proxied = _PROXIED.fullmatch(location)
+    if proxied:
+        beginning = destination(systems, bucket)
+        return f"{beginning}{proxied[1].rstrip('/')}/"
+    if location.startswith(f"s3://{bucket}/"):
+        return f"{location.removeprefix(f's3://{bucket}/').rstrip('/')}/"
+    raise OperatorError(f"Its artifacts are at {location[:120]}, which is not in s3://{bucket}.", "Use --prefix.")
+
+
+def destination(systems: Systems, bucket: str) -> str:
+    """Under which prefix of that bucket MLflow keeps what it proxies, with a slash at its end; empty for its root."""
+    names = systems.settings.ops.kubernetes
+    try:
+        spec = systems.cluster.deployment(names.deployment)["spec"]["template"]["spec"]
+    except OperatorError:
+        return ""
+    for container in spec.get("containers", ()):
+        said = " ".join(map(str, (*container.get("command", ()), *container.get("args", ()))))
+        found = _DESTINATION.search(said)
+        if found and found[1] == bucket and found[2]:
+            return f"{found[2].rstrip('/')}/"
+    return ""
+
+
+def _warnings(seen: Difference, wanted: artifacts.Wanted, versions: str) -> tuple[str, ...]:
+    told = []
+    if seen.differing and versions != "Enabled":
+        told.append(
+            f"s3://{wanted.target_bucket} keeps no versions ({versions}): what is there now of the "
+            f"{count(seen.differing, 'artifact')} that differ is overwritten for good."
+        )
+    if seen.extra and not wanted.exact:
+        told.append(f"{count(seen.extra, 'artifact')} that the backup does not hold stay.")
+    return tuple(told)
+
+
+def _extra(seen: Difference) -> tuple[Section, ...]:
+    if not seen.extra:
+        return ()
+    more = f"\nand {seen.extra - len(seen.extra_names):,} more" if seen.extra > len(seen.extra_names) else ""
+    return (Text(title="What would be removed", text="\n".join(seen.extra_names[:20]) + more, literal=True),)

@@ -1,0 +1,84 @@
+"""Whether a set may take the live database's place: of this MLflow, its schema known, with room and rights.
+
+Each refusal is a sentence, and is said in the plan, before anybody is asked to approve.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from workers.operation import OperatorError
+from workers.systems.errors import GatewayError
+from workers.wording import size
+
+if TYPE_CHECKING:
+    from workers.operations.backup.manifest import DatabasePart, Manifest
+    from workers.systems import Systems
+    from workers.systems.postgres.admin import Server
+
+
+def refuse_foreign(systems: Systems, found: Manifest) -> None:
+    """Raise OperatorError where the set was made of another MLflow: its database or bucket has another name."""
+    bucket, others = systems.settings.ops.storage.artifacts_bucket, []
+    if found.database and found.database.database != systems.database.name:
+        others.append(f"the database {found.database.database}, not {systems.database.name}")
+    if found.artifacts and found.artifacts.bucket != bucket:
+        others.append(f"the bucket {found.artifacts.bucket}, not {bucket}")
+    if others:
+        raise OperatorError(
+            f"The backup {found.id} is of another MLflow: of {' and of '.join(others)}.",
+            "If it is meant all the same, say --from-elsewhere.",
+        )
+
+
+def refuse_newer(systems: Systems, found: Manifest, part: DatabasePart, revision: str) -> None:
+    """Raise OperatorError where the set comes from a newer MLflow than the one that runs, and has another schema."""
+    if not revision or part.alembic_revision == revision:
+        return
+    try:
+        runs = systems.tracking.version()
+    except GatewayError:
+        return
+    if found.mlflow_version and _parts(found.mlflow_version) > _parts(runs):
+        raise OperatorError(
+            f"The backup {found.id} was made with MLflow {found.mlflow_version} and has the schema "
+            f"{part.alembic_revision}; MLflow {runs} runs, and does not know it.",
+            f"Update MLflow first: /mlflow update v{found.mlflow_version}",
+        )
+
+
+def refuse_without_rights(server: Server) -> None:
+    """Raise OperatorError where our role cannot make a database, or not end the sessions of others."""
+    role = server.admin.role()
+    if not role.creates_databases:
+        raise OperatorError(
+            f"The role {role.name} of MLFLOW_OPS_DATABASE_ADMIN_URL may not create databases.",
+            f"As a superuser: ALTER ROLE {role.name} CREATEDB;",
+        )
+    if not role.ends_sessions:
+        raise OperatorError(
+            f"The role {role.name} of MLFLOW_OPS_DATABASE_ADMIN_URL may not end the sessions of MLflow's role.",
+            f"As a superuser: GRANT pg_signal_backend TO {role.name};",
+        )
+
+
+def refuse_without_room(systems: Systems, server: Server, part: DatabasePart) -> None:
+    """Raise OperatorError where ops.yaml says how large the server's disk is, and the restored database does not fit.
+
+    PostgreSQL itself tells nobody how much room its disk has.
+    """
+    disk = systems.settings.ops.restore.database_disk_bytes
+    if disk is None:
+        return
+    free = disk - sum(each.size_bytes for each in server.databases().values())
+    if free < part.size_bytes:
+        raise OperatorError(
+            f"The restored database takes {size(part.size_bytes)}, and the server's disk of {size(disk)} "
+            f"(restore.database_disk_bytes) has {size(max(free, 0))} left.",
+            "Make room: /mlflow restore prune removes databases that were put aside.",
+        )
+
+
+def _parts(version: str) -> tuple[int, ...]:
+    return tuple(int(each) for each in re.findall(r"\d+", version)[:3])

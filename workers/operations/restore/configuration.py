@@ -1,0 +1,183 @@
+"""MLflow's objects in the cluster as a set holds them: compared by the server, applied in order, watched, put back.
+
+What is there before is made into a set of its own first, so that `restore config` of that one is the way back.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final
+
+from pydantic import Field
+
+from workers.operation import (
+    AlreadySo,
+    Cancelled,
+    Change,
+    Operation,
+    OperatorError,
+    Plan,
+    Progress,
+    Report,
+    Risk,
+    Status,
+)
+from workers.operations.backup import configuration, sets
+from workers.operations.backup.backup import make
+from workers.operations.backup.encryption import Keys
+from workers.operations.deployment.rollout import Unstoppable, Watched, watch
+from workers.operations.restore import applying
+from workers.operations.restore.applying import KINDS, Applied
+from workers.wording import count, listed
+
+if TYPE_CHECKING:
+    from workers.operations.backup.manifest import Manifest
+    from workers.operations.deployment.rollout import Outcome
+    from workers.systems import Systems
+
+READY_SECONDS: Final = 600.0
+CALLS_AT_ONCE: Final = 4
+_RESTARTED: Final = "kubectl.kubernetes.io/restartedAt"
+_STARTED_WITH: Final = {"Secret", "ConfigMap"}
+
+
+class RestoreConfiguration(Operation):
+    """Put a set's configuration back. set: an id or latest. only: kinds in lower case; empty for all that it holds."""
+
+    name: ClassVar[str] = "restore-config"
+    risk: ClassVar[Risk] = Risk.DESTRUCTIVE
+    touches: ClassVar[tuple[str, ...]] = ("deployment", "configuration", "backup")
+    timeout_seconds: ClassVar[int] = 3600
+
+    set: Annotated[str, Field(min_length=1, max_length=80)] = sets.LATEST
+    only: tuple[str, ...] = ()
+
+    def plan(self, systems: Systems) -> Plan:
+        """What the server says would differ. Raises OperatorError and AlreadySo."""
+        found, items = wanted(systems, self.set, self.only)
+        each = applying.compared(systems.cluster, items)
+        changes = _changes(each)
+        left_out = found.configuration.left_out if found.configuration else ()
+        return Plan(
+            title="Restore the configuration",
+            summary=f"{listed([one.name for one in each if one.changes])} from the backup {found.id}",
+            steps=(
+                "Make a backup of the configuration that is there",
+                *(f"Put {one.name} back" for one in each if one.changes),
+                "Wait until every pod is ready; where that fails, put back what was there",
+            ),
+            changes=changes,
+            warnings=left_out,
+            undo="/mlflow restore config with the id of the backup that is made first",
+            facts={
+                "set": found.name,
+                "only": list(self.only),
+                "versions": {one.name: one.version for one in each if one.changes},
+            },
+        )
+
+    def run(self, systems: Systems, progress: Progress) -> Report:
+        """Do it. Raises OperatorError; Cancelled once everything is put back."""
+        found, items = wanted(systems, self.set, self.only)
+        each = [one for one in applying.compared(systems.cluster, items) if one.changes]
+        title = "Restore the configuration"
+        kept = make(systems, progress, ("config",))[0] if any(one.live for one in each) else None
+        try:
+            outcome = put(systems, progress, each)
+        except BaseException as error:
+            back = put_back(systems, progress, each)
+            if isinstance(error, Cancelled):
+                raise Cancelled(back) from None
+            if isinstance(error, OperatorError):
+                raise OperatorError(f"{error.message} {back}", error.hint) from None
+            raise
+        if not outcome.well:
+            back = put_back(systems, progress, each)
+            summary = f"With it {systems.settings.ops.kubernetes.deployment} does not come up: {outcome.why}. {back}"
+            return Report(
+                title=title, status=Status.FAIL, summary=summary, sections=outcome.sections, hints=("health pods",)
+            )
+        summary = (
+            f"{listed([one.name for one in each], most=9)} are as in the backup {found.id}, and every pod is ready."
+        )
+        return Report(
+            title=title,
+            status=Status.OK,
+            summary=summary.replace(" are as", " is as") if len(each) == 1 else summary,
+            sections=outcome.sections,
+            hints=("health",),
+            undo=f"restore config {kept.id}" if kept else "",
+        )
+
+
+def wanted(systems: Systems, which: str, only: tuple[str, ...]) -> tuple[Manifest, list[dict[str, Any]]]:
+    """A set, and its objects, decrypted. Raises WrongKey, OperatorError."""
+    from workers.systems.s3.transfer import Bulk
+
+    bucket = systems.settings.ops.storage.backups_bucket
+    found = sets.good(systems.backups, bucket, which, part="config")
+    assert found.configuration is not None
+    with Bulk.of(systems.backups, CALLS_AT_ONCE) as bulk:
+        items = configuration.read(found.configuration, Keys.all_of(systems.settings), bulk, bucket)
+    blotted = [item for item in items if configuration.LEFT_OUT in str(item)]
+    chosen = [item for item in items if not only or item["kind"].lower() in only]
+    if not chosen:
+        held = listed(sorted({item["kind"].lower() for item in items}), most=9)
+        raise OperatorError(f"The backup {found.id} holds none of {listed(only)}.", f"It holds {held}.")
+    if any(item in blotted for item in chosen):
+        names = listed([applying.name_of(item) for item in blotted])
+        raise OperatorError(
+            f"The backup {found.id} was made without a key: values that look like secrets are left out of {names}.",
+            "Restore the others with --only, or use a set that was made with MLFLOW_OPS_BACKUP_KEY.",
+        )
+    return found, chosen
+
+
+def put(systems: Systems, progress: Progress, each: list[Applied]) -> Outcome:
+    """Apply what differs, in order, and watch MLflow's pods. Raises ClusterError, Cancelled."""
+    template_changed = False
+    for number, one in enumerate(each):
+        progress.step(f"Putting {one.name} back")
+        progress.checkpoint()
+        progress.advance(number, len(each), "objects")
+        applying.apply(systems.cluster, one.wanted)
+        template_changed |= one.wanted["kind"] == "Deployment"
+    started_with = any(one.wanted["kind"] in _STARTED_WITH for one in each)
+    names = systems.settings.ops.kubernetes
+    if started_with:
+        progress.step(f"Replacing the pods of {names.deployment}: they start with what was put back")
+        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        annotated = {"spec": {"template": {"metadata": {"annotations": {_RESTARTED: now}}}}}
+        systems.cluster.patch_deployment(names.deployment, annotated)
+    if template_changed and not started_with:
+        progress.step(f"Waiting for the pods of {names.deployment}")
+    return watch(Watched.of(systems, READY_SECONDS), progress)
+
+
+def put_back(systems: Systems, progress: Progress, each: list[Applied]) -> str:
+    """Have what was there before, in a sentence on how that went. What was made newly stays."""
+    before = [configuration.clean(one.live | _head(one)) for one in each if one.live is not None]
+    progress.step("Putting back what was there")
+    try:
+        for item in before:
+            applying.apply(systems.cluster, item)
+        outcome = watch(Watched.of(systems, READY_SECONDS), Unstoppable(progress))
+    except OperatorError as error:
+        return f"It could not be put back: {error.message}"
+    told = f"{count(len(before), 'object')} that were there before are back"
+    return f"{told}, and every pod is ready." if outcome.well else f"{told}, but {outcome.why}."
+
+
+def _head(one: Applied) -> dict[str, Any]:
+    return {"apiVersion": one.wanted["apiVersion"], "kind": one.wanted["kind"]}
+
+
+def _changes(each: list[Applied]) -> tuple[Change, ...]:
+    changes = tuple(change for one in each for change in one.changes)
+    if not changes:
+        raise AlreadySo(f"All {count(len(each), 'object')} are as the backup holds them.", "Nothing to do.")
+    return changes
+
+
+ONLY: Final = tuple(kind.lower() for kind in KINDS)
+"""What may be chosen."""

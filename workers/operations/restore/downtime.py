@@ -1,0 +1,95 @@
+"""MLflow while its database is switched: kept up, or with no pod at all where ops.yaml says so.
+
+Kept up, it loses its sessions and is let in again after the two renames; what it writes until then is counted in the
+report. With `restore.while_switching: scaled-to-0` its pods are gone before the switch and come back after it. How many
+there were stands on the Deployment meanwhile, so that a worker that is killed in between leaves what brings them back.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final
+
+from workers.operation import OperatorError
+from workers.systems.errors import ClusterNotFound, GatewayError
+from workers.wording import count
+
+if TYPE_CHECKING:
+    from workers.operation import Progress
+    from workers.systems import Systems
+
+SCALED: Final = "scaled-to-0"
+REPLICAS: Final = "mlflow-ops/replicas-before-restore"
+GONE_SECONDS: Final = 180.0
+LOOK_SECONDS: Final = 0.25
+
+
+def wanted(systems: Systems) -> bool:
+    """Whether MLflow's pods are to be gone while its database is switched."""
+    return systems.settings.ops.restore.while_switching == SCALED
+
+
+@contextmanager
+def away(systems: Systems, progress: Progress) -> Iterator[None]:
+    """Within it MLflow has no pods, if that is wanted; after it as many as before, whatever happened.
+
+    Raises OperatorError where the pods do not end.
+    """
+    replicas = _replicas(systems) if wanted(systems) else 0
+    if not replicas:
+        yield
+        return
+    names = systems.settings.ops.kubernetes
+    progress.step(f"Scaling {names.deployment} from {replicas} to 0")
+    try:
+        change = {"metadata": {"annotations": {REPLICAS: str(replicas)}}, "spec": {"replicas": 0}}
+        systems.cluster.patch_deployment(names.deployment, change)
+        _await_none(systems, progress)
+        yield
+    finally:
+        bring_back(systems)
+
+
+def bring_back(systems: Systems) -> int:
+    """Give MLflow the pods that a restore has taken away; how many, 0 where none has. Raises ClusterError."""
+    name = systems.settings.ops.kubernetes.deployment
+    try:
+        annotations = systems.cluster.deployment(name)["metadata"].get("annotations") or {}
+    except ClusterNotFound:
+        return 0
+    replicas = int(annotations.get(REPLICAS, 0))
+    if replicas:
+        change = {"metadata": {"annotations": {REPLICAS: None}}, "spec": {"replicas": replicas}}
+        systems.cluster.patch_deployment(name, change)
+    return replicas
+
+
+def _replicas(systems: Systems) -> int:
+    try:
+        return int(systems.cluster.deployment(systems.settings.ops.kubernetes.deployment)["spec"].get("replicas", 1))
+    except ClusterNotFound:
+        return 0
+
+
+def _await_none(systems: Systems, progress: Progress) -> None:
+    until = time.monotonic() + GONE_SECONDS
+    selector = systems.settings.ops.kubernetes.selector
+    while left := len(systems.cluster.pods(selector)):
+        if time.monotonic() > until:
+            raise OperatorError(
+                f"{count(left, 'pod')} of MLflow did not end within {GONE_SECONDS:.0f} s: nothing was switched.",
+                "See /mlflow health pods; or restore with restore.while_switching: kept-up.",
+            )
+        progress.checkpoint()
+        time.sleep(LOOK_SECONDS)
+
+
+def brought_back_if_possible(systems: Systems) -> str:
+    """What was done about pods that an interrupted restore has taken away, as a sentence; empty where none were."""
+    try:
+        replicas = bring_back(systems)
+    except GatewayError as error:
+        return f"Whether MLflow has its pods could not be looked at: {error.message} " if wanted(systems) else ""
+    return f"MLflow had been scaled to 0, and gets its {count(replicas, 'pod')} back. " if replicas else ""

@@ -1,0 +1,142 @@
+"""A drill: a set is restored where nobody sees it, checked, and thrown away; how long it took is the measured RTO.
+
+The database goes into one beside the live one, a sample of the artifacts under a prefix of the backups' bucket. A set
+that fails its drill is marked in the bucket, and is never `latest` again; each drill's result is kept beside the sets.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, ClassVar, Final
+
+from pydantic import Field
+
+from workers.operation import Facts, Operation, OperatorError, Plan, Progress, Report, Risk, Status
+from workers.operations.backup import artifacts, sets
+from workers.operations.backup.drill_result import RECORD, Drilled
+from workers.operations.restore import names
+from workers.operations.restore.side_database import restored_beside
+from workers.systems.errors import Unreachable
+from workers.wording import count, duration, size
+
+if TYPE_CHECKING:
+    from workers.operations.backup.manifest import Manifest
+    from workers.systems import Systems
+    from workers.systems.s3.objects import Objects
+
+SCRATCH: Final = "drills/scratch/"
+
+
+class Drill(Operation):
+    """Restore a set where nobody sees it, check it, and throw it away. set: an id or latest."""
+
+    name: ClassVar[str] = "drill"
+    risk: ClassVar[Risk] = Risk.CHANGE
+    touches: ClassVar[tuple[str, ...]] = ("database", "backup")
+    timeout_seconds: ClassVar[int] = 6 * 3600
+
+    set: Annotated[str, Field(min_length=1, max_length=80)] = sets.LATEST
+
+    def plan(self, systems: Systems) -> Plan:
+        """What would be restored, and where."""
+        bucket = systems.settings.ops.storage.backups_bucket
+        found = sets.good(systems.backups, bucket, self.set, part="database")
+        assert found.database is not None
+        fresh = names.fresh(systems.database.name, found.id)
+        sample = min(systems.settings.ops.restore.drill_artifacts, found.artifacts.objects if found.artifacts else 0)
+        return Plan(
+            title=f"Drill with the backup {found.id}",
+            summary=f"restore {size(found.database.size_bytes)} and {count(sample, 'artifact')} to one side, check "
+            "them, and remove them",
+            steps=(
+                f"Restore the database into {fresh} and compare it with the manifest",
+                f"Copy {count(sample, 'artifact')} to s3://{bucket}/{SCRATCH} and compare their checksums",
+                "Remove both, and note the result",
+            ),
+            undo="nothing stays",
+            estimate_seconds=found.database.seconds * 2,
+            facts={"set": found.name},
+        )
+
+    def run(self, systems: Systems, progress: Progress) -> Report:
+        """Do it. Raises OperatorError where nothing is said about the set: a server or a store is away."""
+        bucket = systems.settings.ops.storage.backups_bucket
+        found = sets.good(systems.backups, bucket, self.set, part="database")
+        assert found.database is not None
+        began, problem, copied, seconds = time.monotonic(), "", 0, 0.0
+        try:
+            with restored_beside(systems, found, progress):
+                seconds = time.monotonic() - began
+            copied = _sample(systems, found, progress)
+        except Unreachable:
+            raise
+        except OperatorError as error:
+            problem = error.message
+        done = Drilled(
+            set_id=found.id,
+            at=datetime.now(UTC),
+            well=not problem,
+            seconds=seconds or time.monotonic() - began,
+            database_bytes=found.database.size_bytes,
+            artifacts=copied,
+            problem=problem,
+        )
+        _note(systems.backups, bucket, found, done)
+        return _report(found, done, systems.settings.ops.restore.rto_seconds)
+
+
+def _sample(systems: Systems, found: Manifest, progress: Progress) -> int:
+    """Copy some artifacts, spread over the set, to where nobody looks. Raises OperatorError where one is not right."""
+    wanted = systems.settings.ops.restore.drill_artifacts
+    if found.artifacts is None or not wanted:
+        return 0
+    progress.step(f"Restoring {count(min(wanted, found.artifacts.objects), 'artifact')} to one side")
+    bucket = systems.settings.ops.storage.backups_bucket
+    every = max(1, -(-found.artifacts.objects // wanted))
+    place = artifacts.Wanted(bucket, found.name, bucket, to_prefix=SCRATCH, every=every)
+    try:
+        done = artifacts.restore(systems.backups, place, progress)
+    finally:
+        artifacts.clear(systems.backups, bucket, SCRATCH)
+    if done.lost:
+        raise OperatorError(f"{count(done.lost_count, 'artifact')} cannot be restored: {done.lost[0]}")
+    return done.added + done.replaced + done.same
+
+
+def _note(objects: Objects, bucket: str, found: Manifest, done: Drilled) -> None:
+    objects.write(bucket, RECORD, done.model_dump_json().encode())
+    mark = f"{found.name}{sets.DRILL_FAILED}"
+    if done.well:
+        objects.delete(bucket, mark)
+    else:
+        objects.write(bucket, mark, json.dumps({"at": done.at.isoformat(), "problem": done.problem}).encode())
+
+
+def _report(found: Manifest, done: Drilled, allowed: int) -> Report:
+    title = f"Drill with the backup {found.id}"
+    if not done.well:
+        return Report(
+            title=title,
+            status=Status.FAIL,
+            summary=f"It cannot be restored: {done.problem.rstrip('.')}. It is not `latest` any more.",
+            hints=("backup", f"backup verify {found.id} --deep", "backup list"),
+        )
+    slow = done.seconds > allowed
+    over = f", more than the {duration(allowed)} that a recovery may take" if slow else ""
+    return Report(
+        title=title,
+        status=Status.WARN if slow else Status.OK,
+        summary=f"It can be restored: the database in {duration(done.seconds)}{over}; nothing of it stays.",
+        sections=(
+            Facts(
+                items=(
+                    ("backup", found.name),
+                    ("database", f"{size(done.database_bytes)} in {duration(done.seconds)}"),
+                    ("artifacts compared", f"{done.artifacts:,}"),
+                )
+            ),
+        ),
+        hints=("backup show", "health backup"),
+    )

@@ -1,0 +1,316 @@
+"""Everything is gone: MLflow from a backup, step by step, from its role in PostgreSQL to a run that is logged.
+
+Each step looks first whether it is so already, so a recovery that was interrupted, or failed, is simply asked for
+again and goes on where it stopped. Nothing that is there is replaced: that is what `restore` is for.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, ClassVar, Final
+
+from pydantic import Field
+
+from workers.operation import (
+    AlreadySo,
+    Change,
+    Facts,
+    Operation,
+    OperatorError,
+    Plan,
+    Progress,
+    Report,
+    Risk,
+    Status,
+)
+from workers.operations.backup import artifacts, sets
+from workers.operations.deployment.rollout import Watched, watch
+from workers.operations.restore import applying, checks, configuration, missing_targets, names, smoke_test
+from workers.operations.restore.side_database import restore_into
+from workers.systems.errors import ClusterNotFound, GatewayError
+from workers.systems.postgres.admin import Server
+from workers.wording import count, duration, listed, size
+
+if TYPE_CHECKING:
+    from workers.operations.backup.manifest import Manifest
+    from workers.systems import Systems
+
+ANSWER_SECONDS: Final = 180.0
+READY_SECONDS: Final = 900.0
+PODS, ANSWERS = "Pods", "MLflow answers"
+DONE, SKIPPED, FAILED, LEFT = "done", "skipped, because it is so already", "FAILED", "not reached"
+
+
+@dataclass(frozen=True)
+class Step:
+    """One thing that must be so. missing: what is not so yet, as a few words; empty where all is."""
+
+    name: str
+    missing: Callable[[], str]
+    do: Callable[[], str]
+
+
+class Recover(Operation):
+    """Bring MLflow back from a set where it, its database and its bucket are gone. set: an id or latest."""
+
+    name: ClassVar[str] = "recover"
+    risk: ClassVar[Risk] = Risk.DESTRUCTIVE
+    touches: ClassVar[tuple[str, ...]] = ("database", "artifacts", "deployment", "configuration", "backup")
+    timeout_seconds: ClassVar[int] = 12 * 3600
+    approvers: ClassVar[int] = 2
+
+    set: Annotated[str, Field(min_length=1, max_length=80)] = sets.LATEST
+    from_elsewhere: bool = False
+
+    def plan(self, systems: Systems) -> Plan:
+        """What is missing. Raises OperatorError, and AlreadySo where nothing is."""
+        recovery = _Recovery.of(systems, self)
+        missing = [(step.name, step.missing()) for step in recovery.steps()]
+        if not any(lacks for _, lacks in missing):
+            raise AlreadySo("Nothing of MLflow is missing.", "To replace what is there: /mlflow restore.")
+        # How many pods are ready moves by itself, and follows from the rest.
+        made = [(name, lacks) for name, lacks in missing if lacks and name not in {PODS, ANSWERS}]
+        found = recovery.found
+        age = duration((datetime.now(UTC) - found.started_at).total_seconds())
+        allowed = systems.settings.ops.restore.rto_seconds
+        return Plan(
+            title="Recover MLflow",
+            summary=f"from the backup {found.id}: {listed([name for name, _ in made] or [PODS])}",
+            steps=(
+                *(f"{name}: {lacks}" for name, lacks in made),
+                "Wait until every pod is ready and MLflow answers",
+                "Log a run and an artifact through MLflow, read them back, and delete them",
+            ),
+            changes=tuple(Change(what=name, before=lacks, after="as in the backup") for name, lacks in made),
+            warnings=(
+                f"The backup is {age} old: what was written since {found.started_at:%Y-%m-%d %H:%M} UTC is lost.",
+                f"The aim is {duration(allowed)}.",
+                *found.warnings,
+            ),
+            undo="nothing that is there is replaced; what is made can be removed by hand",
+            estimate_seconds=(found.database.seconds * 2 if found.database else 0) + 60,
+            facts={"set": found.name},
+        )
+
+    def run(self, systems: Systems, progress: Progress) -> Report:
+        """Do what is missing, step by step. Raises Cancelled; what was done until then stays, and is skipped later."""
+        began = time.monotonic()
+        recovery = _Recovery.of(systems, self, progress)
+        lost = (datetime.now(UTC) - recovery.found.started_at).total_seconds()
+        told: list[tuple[str, str, str, str]] = []
+        problem: OperatorError | None = None
+        for step in (*recovery.steps(), recovery.smoke_step()):
+            if problem is not None:
+                told.append((step.name, LEFT, "", ""))
+                continue
+            progress.checkpoint()
+            since = time.monotonic()
+            progress.step(f"{step.name} ({duration(since - began)} since the beginning)")
+            try:
+                lacks = step.missing()
+                said = step.do() if lacks else ""
+                told.append((step.name, DONE if lacks else SKIPPED, said, duration(time.monotonic() - since)))
+            except OperatorError as error:
+                problem = error
+                told.append((step.name, FAILED, error.message, duration(time.monotonic() - since)))
+        return _report(systems, recovery.found, told, problem, (time.monotonic() - began, lost))
+
+
+@dataclass
+class _Recovery:
+    systems: Systems
+    found: Manifest
+    progress: Progress | None
+    server: Server
+    notes: list[str] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, systems: Systems, asked: Recover, progress: Progress | None = None) -> _Recovery:
+        bucket = systems.settings.ops.storage.backups_bucket
+        found = sets.good(systems.backups, bucket, asked.set, part="database")
+        if not asked.from_elsewhere:
+            checks.refuse_foreign(systems, found)
+        return cls(systems, found, progress, Server.of(systems))
+
+    def steps(self) -> tuple[Step, ...]:
+        steps = [
+            Step("Role in PostgreSQL", self._role_missing, self._make_role),
+            Step("Database", self._database_missing, self._make_database),
+        ]
+        if self.found.artifacts:
+            steps += [
+                Step("Bucket", self._bucket_missing, self._make_bucket),
+                Step("Artifacts", self._artifacts_missing, self._make_artifacts),
+            ]
+        if self.found.configuration:
+            steps.append(Step("Objects in the cluster", self._objects_missing, self._make_objects))
+        steps += [
+            Step(PODS, self._pods_missing, self._await_pods),
+            Step(ANSWERS, self._answer_missing, self._await_answer),
+        ]
+        return tuple(steps)
+
+    def smoke_step(self) -> Step:
+        return Step("Smoke test", lambda: "not done", lambda: smoke_test.test(self.systems))
+
+    @property
+    def _going(self) -> Progress:
+        assert self.progress is not None
+        return self.progress
+
+    def _role_missing(self) -> str:
+        role = missing_targets.role_of(self.systems)
+        return "" if missing_targets.has_role(self.server, role) else f"there is no role {role}"
+
+    def _make_role(self) -> str:
+        role = missing_targets.role_of(self.systems)
+        missing_targets.make_role(self.server, role, self.systems)
+        return f"role {role} made"
+
+    def _database_missing(self) -> str:
+        live = self.systems.database.name
+        if live not in self.server.databases():
+            return f"there is no database {live}"
+        return f"the database {live} is empty" if missing_targets.is_empty(self.systems) else ""
+
+    def _make_database(self) -> str:
+        part, live = self.found.database, self.systems.database.name
+        assert part is not None
+        fresh = names.fresh(live, self.found.id)
+        like = missing_targets.like_for(self.server, missing_targets.role_of(self.systems))
+        restore_into(self.systems, self.server, fresh, self.found, self._going, like=like)
+        databases = self.server.databases()
+        if live in databases:
+            aside = names.aside(live, self.found.id, databases)
+            self.server.switch(live, fresh, aside, names.comments(live, aside, self.found.name))
+        else:
+            self.server.rename(fresh, live)
+            self.server.comment(live, names.comment("restored", self.found.name))
+        return (
+            f"{count(sum(part.rows.values()), 'row')} in {count(len(part.rows), 'table')}, compared with the manifest"
+        )
+
+    def _bucket_missing(self) -> str:
+        bucket = self._wanted().target_bucket
+        return "" if missing_targets.has_bucket(self.systems.objects, bucket) else f"there is no bucket {bucket}"
+
+    def _make_bucket(self) -> str:
+        bucket = self._wanted().target_bucket
+        return f"{bucket} made. {missing_targets.make_bucket(self.systems.objects, bucket)}".strip()
+
+    def _artifacts_missing(self) -> str:
+        wanted = self._wanted()
+        if not missing_targets.has_bucket(self.systems.objects, wanted.target_bucket):
+            return f"all {self.found.artifacts.objects:,} are missing" if self.found.artifacts else ""
+        seen = artifacts.compare(self.systems.objects, wanted, backups=self.systems.backups)
+        return f"{count(seen.missing, 'artifact')} ({size(seen.bytes)}) are missing" if seen.missing else ""
+
+    def _make_artifacts(self) -> str:
+        expected = self.found.artifacts.objects if self.found.artifacts else 0
+        done = artifacts.restore(
+            self.systems.objects, self._wanted(), self._going, expected=expected, backups=self.systems.backups
+        )
+        if done.lost:
+            raise OperatorError(f"{count(done.lost_count, 'artifact')} could not be put back: {done.lost[0]}")
+        return f"{count(done.added + done.replaced, 'artifact')} ({size(done.bytes)}) put back and compared"
+
+    def _objects_missing(self) -> str:
+        gone = [applying.name_of(each) for each in self._gone()]
+        return f"{', '.join(gone)} missing" if gone else ""
+
+    def _make_objects(self) -> str:
+        gone = self._gone()
+        order = list(applying.KINDS)
+        for item in sorted(gone, key=lambda each: order.index(each["kind"])):
+            applying.apply(self.systems.cluster, item)
+        return f"{', '.join(map(applying.name_of, gone))} made"
+
+    def _gone(self) -> list[applying.Json]:
+        _, items = configuration.wanted(self.systems, self.found.id, ())
+        missing = []
+        for item in items:
+            plural, group = applying.KINDS.get(item["kind"], ("", ""))
+            try:
+                if plural:
+                    self.systems.cluster.named(plural, item["metadata"]["name"], group)
+            except ClusterNotFound:
+                missing.append(item)
+        return missing
+
+    def _pods_missing(self) -> str:
+        name = self.systems.settings.ops.kubernetes.deployment
+        try:
+            deployment = self.systems.cluster.deployment(name)
+        except ClusterNotFound:
+            return "there are no pods"
+        wanted = int(deployment["spec"].get("replicas", 1))
+        ready = int((deployment.get("status") or {}).get("readyReplicas", 0))
+        return f"{ready} of {wanted} are ready" if ready < wanted else ""
+
+    def _await_pods(self) -> str:
+        outcome = watch(Watched.of(self.systems, READY_SECONDS), self._going)
+        if not outcome.well:
+            raise OperatorError(f"The pods do not come up: {outcome.why}.", "/mlflow health pods tells more.")
+        return "every pod is ready"
+
+    def _answer_missing(self) -> str:
+        try:
+            self.systems.tracking.search_experiments()
+        except GatewayError as error:
+            return error.message.rstrip(".")
+        return ""
+
+    def _await_answer(self) -> str:
+        until = time.monotonic() + ANSWER_SECONDS
+        while why := self._answer_missing():
+            if time.monotonic() > until:
+                raise OperatorError(f"MLflow does not answer: {why}.", "/mlflow health mlflow tells more.")
+            self._going.checkpoint()
+            time.sleep(0.5)
+        return "it answers from its database"
+
+    def _wanted(self) -> artifacts.Wanted:
+        storage = self.systems.settings.ops.storage
+        return artifacts.Wanted(storage.backups_bucket, self.found.name, storage.artifacts_bucket)
+
+
+def _report(
+    systems: Systems,
+    found: Manifest,
+    told: list[tuple[str, str, str, str]],
+    problem: OperatorError | None,
+    seconds: tuple[float, float],
+) -> Report:
+    """seconds: that it took, and that the backup was old when it began."""
+    took, lost = seconds
+    point = systems.settings.ops.health.thresholds.backup_age_fail_seconds
+    allowed = systems.settings.ops.restore.rto_seconds
+    steps = Facts(items=tuple((name, _told(outcome, what, seconds)) for name, outcome, what, seconds in told))
+    if problem is not None:
+        return Report(
+            title="Recover MLflow",
+            status=Status.FAIL,
+            summary=f"It stopped after {duration(took)}: {problem.message} {problem.hint}".strip()
+            + " Ask again once that is mended: it goes on from there.",
+            sections=(steps,),
+            hints=(f"recover --from {found.id}", "health"),
+        )
+    within = "within" if took <= allowed else "more than"
+    return Report(
+        title="Recover MLflow",
+        status=Status.OK if took <= allowed else Status.WARN,
+        summary=f"MLflow is back after {duration(took)}, {within} the {duration(allowed)} aimed at. It is as it was at "
+        f"{found.started_at:%Y-%m-%d %H:%M} UTC; what was written in the {duration(lost)} after that is lost, "
+        f"{'within' if lost <= point else 'more than'} the {duration(point)} that may be.",
+        sections=(steps,),
+        hints=("health", "backup"),
+    )
+
+
+def _told(outcome: str, what: str, took: str) -> str:
+    if outcome == LEFT:
+        return outcome
+    return f"{outcome} in {took}: {what}" if outcome != SKIPPED else outcome

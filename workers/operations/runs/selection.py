@@ -1,0 +1,139 @@
+"""Which runs an archiving takes, and which it leaves and why.
+
+All pages are read: whoever takes the first one only, as a single call of search_runs does, misses what is beyond 1,000
+runs without a word. Runs of deleted experiments are not looked at: they are deleted already.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from workers.operations.experiments.finding import active as active_experiment
+from workers.operations.runs.finding import Run, experiments_by_id, search
+from workers.operations.runs.registered import registered_runs
+from workers.wording import count
+
+if TYPE_CHECKING:
+    from workers.operation import Progress
+    from workers.systems.mlflow.tracking import Tracking
+
+UNDER_WAY: Final = frozenset({"RUNNING", "SCHEDULED"})
+_EXAMPLES: Final = 3
+
+
+@dataclass
+class Left:
+    """Runs that stay for one reason. examples: the first of them."""
+
+    runs: int = 0
+    examples: list[str] = field(default_factory=list)
+
+    @property
+    def named(self) -> str:
+        """The examples, and how many there are besides."""
+        rest = self.runs - len(self.examples)
+        return ", ".join(self.examples) + (f" and {rest:,} more" if rest else "")
+
+    def told(self, why: str) -> str:
+        """A sentence about all of them."""
+        return f"{count(self.runs, 'run')} {'stays' if self.runs == 1 else 'stay'}, because {why}: {self.named}."
+
+    def add(self, called: str) -> None:
+        """One more."""
+        self.runs += 1
+        if len(self.examples) < _EXAMPLES:
+            self.examples.append(called)
+
+
+@dataclass(frozen=True)
+class Row:
+    """What is kept of a run that is taken."""
+
+    id: str
+    experiment: str
+    start_ms: int
+
+
+@dataclass
+class Chosen:
+    """rows: what is taken. left: what stays, by reason. experiments: names by id."""
+
+    rows: list[Row] = field(default_factory=list)
+    left: dict[str, Left] = field(default_factory=dict)
+    experiments: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def ids(self) -> list[str]:
+        """The ids of what is taken, in order."""
+        return sorted(row.id for row in self.rows)
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 over the ids: equal where the same runs are taken."""
+        return fingerprint(self.ids)
+
+    def by_experiment(self) -> dict[str, int]:
+        """How many of each experiment, by its name, most first."""
+        counted: dict[str, int] = {}
+        for row in self.rows:
+            counted[row.experiment] = counted.get(row.experiment, 0) + 1
+        named = {self.experiments[key]: number for key, number in counted.items()}
+        return dict(sorted(named.items(), key=lambda item: (-item[1], item[0])))
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Those that began before a moment (milliseconds since 1970), with these exceptions.
+
+    experiment: a name or id; empty for all. statuses: empty for all that have ended. except_tags: a value of None
+    stands for any.
+    """
+
+    before_ms: int
+    experiment: str = ""
+    statuses: tuple[str, ...] = ()
+    except_tags: tuple[tuple[str, str | None], ...] = ()
+
+
+def fingerprint(ids: list[str]) -> str:
+    """SHA-256 over sorted ids."""
+    return hashlib.sha256("\n".join(sorted(ids)).encode()).hexdigest()
+
+
+def choose(tracking: Tracking, wanted: Wanted, progress: Progress | None = None) -> Chosen:
+    """Read all runs that began before that moment. Raises OperatorError where the experiment is not there."""
+    if wanted.experiment:
+        one = active_experiment(tracking, wanted.experiment)
+        experiments = {one.id: one.name}
+    else:
+        experiments = {key: each.name for key, each in experiments_by_id(tracking).items()}
+    chosen = Chosen(experiments=experiments)
+    registered = registered_runs(tracking)
+    condition = f"attributes.start_time < {wanted.before_ms}"
+    for number, run in enumerate(search(tracking, experiments, condition, gently=True)):
+        if progress and number % 1000 == 0:
+            progress.checkpoint()
+        why = _stays(run, wanted, registered)
+        if why:
+            chosen.left.setdefault(why, Left()).add(
+                f"{run.called} → {registered[run.id]}" if run.id in registered else run.called
+            )
+        else:
+            chosen.rows.append(Row(run.id, run.experiment, run.start_ms or 0))
+    return chosen
+
+
+def _stays(run: Run, wanted: Wanted, registered: dict[str, str]) -> str:
+    """Why a run is not taken; empty where it is."""
+    if run.id in registered:
+        return "a registered model version refers to it"
+    if run.status in UNDER_WAY:
+        return "it is running"
+    for key, value in wanted.except_tags:
+        if key in run.tags and value in {None, run.tags[key]}:
+            return f"its tag {key} is {run.tags[key]}"
+    if wanted.statuses and run.status not in wanted.statuses:
+        return f"its status is {run.status}"
+    return ""

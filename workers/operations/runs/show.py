@@ -1,0 +1,196 @@
+"""Runs that a filter finds, and one run in full."""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import TYPE_CHECKING, Annotated, ClassVar, Final
+
+from pydantic import Field
+
+from workers.operation import (
+    Facts,
+    Offer,
+    Operation,
+    OperatorError,
+    Progress,
+    Report,
+    Risk,
+    Section,
+    Status,
+    Table,
+    Text,
+)
+from workers.operations.experiments.finding import active as active_experiment
+from workers.operations.experiments.finding import moment
+from workers.operations.runs.csv_file import Sheet
+from workers.operations.runs.finding import Run, find, search
+from workers.systems.errors import TrackingInvalid
+from workers.wording import NOTHING, count
+
+if TYPE_CHECKING:
+    from workers.systems import Systems
+
+MOST: Final = 10_000
+_METRICS: Final = 4
+_IN_TABLE: Final = 50
+_INTERNAL: Final = "mlflow."
+
+
+class RunsSearch(Operation):
+    """The runs of an experiment, the newest first. filter: in MLflow's language; most: how many at most."""
+
+    name: ClassVar[str] = "runs-search"
+    risk: ClassVar[Risk] = Risk.READ
+    timeout_seconds: ClassVar[int] = 300
+
+    experiment: str
+    filter: str = ""
+    order_by: tuple[str, ...] = ()
+    most: Annotated[int, Field(ge=1, le=MOST)] = 20
+
+    @property
+    def title(self) -> str:
+        """What people call it in a headline."""
+        return f"Runs of {self.experiment}"
+
+    def run(self, systems: Systems, progress: Progress) -> Report:
+        """Search; beyond a screenful the whole goes into a file. Raises OperatorError for what is no filter."""
+        progress.step("Searching the runs")
+        experiment = active_experiment(systems.tracking, self.experiment)
+        order = self.order_by or ("attributes.start_time DESC",)
+        found = search(systems.tracking, [experiment.id], self.filter, order, size=min(self.most + 1, 1000))
+        runs: list[Run] = []
+        try:
+            for run in islice(found, self.most + 1):
+                progress.checkpoint()
+                runs.append(run)
+        except TrackingInvalid as error:
+            raise OperatorError(
+                error.message,
+                "Write it as in metrics.accuracy > 0.9 and params.model = 'lightgbm', in quotes as one word; "
+                'order as in "metrics.rmse ASC".',
+            ) from None
+        more, runs = len(runs) > self.most, runs[: self.most]
+        about = " that the filter finds" if self.filter else ""
+        title = f"Runs of {experiment.name}"
+        if not runs:
+            hints = (f"runs search {experiment.word}",) if self.filter else (f"experiments show {experiment.word}",)
+            return Report(title=title, status=Status.OK, summary=f"There are no active runs{about}.", hints=hints)
+        summary = f"{count(len(runs), 'run')}{about}{'; there are more' if more else ''}."
+        table = _table(runs[:_IN_TABLE])
+        attachments = (_sheet(runs).file("runs.csv"),) if len(runs) > _IN_TABLE else ()
+        further = (f"{self._words(experiment.word)} --max {min(self.most * 10, MOST)}",) if more else ()
+        offers = tuple(Offer(sentence="There are more.", label="Show more", command=words) for words in further)
+        hints = (*further, f"runs show {runs[0].short}", f"runs compare {experiment.word}")
+        return Report(
+            title=title,
+            status=Status.OK,
+            summary=summary,
+            sections=(table,),
+            hints=hints,
+            offers=offers,
+            attachments=attachments,
+        )
+
+    def _words(self, experiment: str) -> str:
+        import shlex
+
+        order = "".join(f" --order-by {shlex.quote(each)}" for each in self.order_by)
+        return f"runs search {experiment}{' ' + shlex.quote(self.filter) if self.filter else ''}{order}"
+
+
+class RunShow(Operation):
+    """One run: its metrics, parameters and tags. run_id: its id, the beginning of it, or its name."""
+
+    name: ClassVar[str] = "runs-show"
+    risk: ClassVar[Risk] = Risk.READ
+
+    run_id: str
+
+    @property
+    def title(self) -> str:
+        """What people call it in a headline."""
+        return f"Run {self.run_id}"
+
+    def run(self, systems: Systems, progress: Progress) -> Report:
+        """Read it."""
+        progress.step("Reading the run")
+        found = find(systems.tracking, self.run_id)
+        experiment = systems.tracking.ask("experiments/get", experiment_id=found.experiment).get("experiment", {})
+        facts = Facts(
+            items=(
+                ("id", found.id),
+                ("experiment", f"{experiment.get('name', NOTHING)} ({found.experiment})"),
+                ("status", f"{found.status}{', deleted' if found.deleted else ''}"),
+                ("started", moment(found.start_ms)),
+                ("ended", moment(found.end_ms)),
+                ("took", found.took),
+                ("by", found.tags.get("mlflow.user") or found.user or NOTHING),
+                ("source", found.tags.get("mlflow.source.name", NOTHING)),
+                ("artifacts", found.artifacts or NOTHING),
+            )
+        )
+        sections: list[Section] = [facts]
+        own = {key: value for key, value in found.tags.items() if not key.startswith(_INTERNAL)}
+        metrics = {key: figure(value) for key, value in found.metrics.items()}
+        for title, held in (("Metrics (last values)", metrics), ("Parameters", found.params), ("Tags", own)):
+            if held:
+                rows = tuple(sorted(held.items()))
+                numeric = ("value",) if held is metrics else ()
+                sections.append(Table(title=title, columns=("name", "value"), rows=rows, numeric=numeric))
+        note = found.tags.get("mlflow.note.content")
+        if note:
+            sections.append(Text(title="Description", text=note))
+        return Report(
+            title=f"Run {found.called}",
+            status=Status.WARN if found.deleted or found.status == "FAILED" else Status.OK,
+            summary=f"{found.status}{', deleted' if found.deleted else ''}; {count(len(found.metrics), 'metric')}, "
+            f"{count(len(found.params), 'parameter')}, {count(len(own), 'tag')}.",
+            sections=tuple(sections),
+            hints=() if found.deleted else (f"runs tag {found.short} KEY=VALUE", f"runs compare {found.short} OTHER"),
+        )
+
+
+def figure(value: float) -> str:
+    """A metric's value as people read it."""
+    return f"{value:.6g}"
+
+
+def _table(runs: list[Run]) -> Table:
+    names = _often(runs)[:_METRICS]
+    rows = tuple(
+        (
+            run.name or NOTHING,
+            run.short,
+            run.status,
+            moment(run.start_ms),
+            run.took,
+            *(figure(run.metrics[name]) if name in run.metrics else NOTHING for name in names),
+        )
+        for run in runs
+    )
+    columns = ("run", "id", "status", "started", "took", *(f"{name} " if name in _TAKEN else name for name in names))
+    return Table(columns=columns, rows=rows, numeric=("took", *names))
+
+
+_TAKEN: Final = frozenset({"run", "id", "status", "started", "took"})
+
+
+def _often(runs: list[Run]) -> list[str]:
+    """The metrics that most of the runs have first."""
+    seen: dict[str, int] = {}
+    for run in runs:
+        for name in run.metrics:
+            seen[name] = seen.get(name, 0) + 1
+    return sorted(seen, key=lambda name: (-seen[name], name))
+
+
+def _sheet(runs: list[Run]) -> Sheet:
+    metrics = sorted({name for run in runs for name in run.metrics})
+    params = sorted({name for run in runs for name in run.params})
+    columns = ("run_id", "run", "status", "started", "ended")
+    sheet = Sheet([*columns, *(f"metrics.{name}" for name in metrics), *(f"params.{name}" for name in params)])
+    for run in runs:
+        cells = (run.id, run.name, run.status, moment(run.start_ms), moment(run.end_ms))
+        sheet.row([*cells, *(run.metrics.get(name) for name in metrics), *(run.params.get(name) for name in params)])
+    return sheet

@@ -1,1 +1,0 @@
-"""Charts as PNG, for Slack: anybody's figures, drawn the same way."""

@@ -1,0 +1,135 @@
+"""A plan in Slack: what would change, who may say yes until when, and the buttons; after the decision, who decided."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from workers.records.record import Phase
+from workers.rendering import buttons
+from workers.rendering.message import (
+    BLOCKS,
+    Block,
+    Message,
+    at,
+    blocks_of,
+    code,
+    paragraphs,
+    plain,
+    section,
+    short,
+    whom,
+)
+from workers.wording import duration
+
+if TYPE_CHECKING:
+    from workers.operation import Plan
+    from workers.records.record import Record
+
+_HEAD = {
+    Phase.PENDING: ":hourglass: *Waits for approval*",
+    Phase.APPROVED: ":white_check_mark: *Approved*",
+    Phase.QUEUED: ":hourglass_flowing_sand: *Is about to run*",
+    Phase.DENIED: ":no_entry: *Denied*",
+    Phase.EXPIRED: ":alarm_clock: *Expired: nobody decided in time*",
+    Phase.CANCELLED: ":leftwards_arrow_with_hook: *Withdrawn*",
+}
+_SHOWN_CHANGES = 20
+_SHOWN_IN_BRIEF = 5
+
+
+def proposal(plan: Plan, record: Record) -> Message:
+    """The root message of a command whose plan is made. Nothing was changed yet."""
+    head = _HEAD.get(record.phase, "")
+    by = _people(record)
+    if by and record.phase is Phase.PENDING:
+        head += f": {len(record.decided_by)} of {record.approvals} so far, {by}"
+    elif by:
+        head += f" by {by} at {at(record.decided_at)}"
+    if record.reason:
+        head += f": {plain(record.reason)}"
+    if record.break_glass:
+        head = f":rotating_light: *Break-glass: nobody was asked* ({plain(record.break_glass)})\n{head}"
+    blocks = [
+        *paragraphs(f"{head}\n*{plain(plan.title)}*: {plain(plan.summary)}"),
+        *_changes(plan),
+        *paragraphs("\n".join(f":warning: {plain(warning)}" for warning in plan.warnings)),
+        *paragraphs("\n".join(f"{number}. {plain(step)}" for number, step in enumerate(plan.steps, 1))),
+    ][: BLOCKS - 3]
+    blocks.append({"type": "context", "elements": [{"type": "mrkdwn", "text": _foot(plan, record)[:2000]}]})
+    if record.phase is Phase.PENDING:
+        blocks.append(buttons.row(record, buttons.APPROVE, buttons.DENY, buttons.WITHDRAW, buttons.DETAILS))
+    elif record.phase in {Phase.DENIED, Phase.EXPIRED}:
+        blocks.append(buttons.row(record, buttons.AGAIN))
+    return Message(text=short(f"{plan.title}: {record.phase}: {plan.summary}"), blocks=blocks)
+
+
+def brief(plan: Plan, record: Record) -> list[Block]:
+    """What waits for approval, in a few blocks, for a list of such."""
+    head = f"*{plain(plan.title)}*: {plain(plan.summary)}"
+    if record.decided_by:
+        head += f"\n{len(record.decided_by)} of {record.approvals} so far: {_people(record)}"
+    warnings = "\n".join(f":warning: {plain(warning)}" for warning in plan.warnings)
+    texts = paragraphs(head)[:1] + _changes(plan, _SHOWN_IN_BRIEF)[:1] + paragraphs(warnings)[:1]
+    foot = f"{_foot(plan, record)[:1900]} · in <#{record.channel}>"
+    return [*texts, {"type": "context", "elements": [{"type": "mrkdwn", "text": foot}]}]
+
+
+def reminder(record: Record) -> Message:
+    """To the approvers, at half time."""
+    text = f"{record.approvers}: this still waits for approval, {_until(record)}."
+    return Message(text=text, blocks=[section(text)])
+
+
+def warned(plan: Plan) -> Message:
+    """What whoever asked should know of a change that nobody is asked about: its message is soon another one."""
+    lines = [f":warning: {plain(warning)}" for warning in plan.warnings]
+    return Message(text=short(f"{plan.title}: {' '.join(plan.warnings)}"), blocks=paragraphs("\n".join(lines)))
+
+
+def _people(record: Record) -> str:
+    return " and ".join(f"<@{user}>" for user in record.decided_by)
+
+
+def _changes(plan: Plan, most: int = _SHOWN_CHANGES) -> list[Block]:
+    lines = [f"{plain(each.what)}: {code(each.before)} → {code(each.after)}" for each in plan.changes[:most]]
+    if len(plan.changes) > most:
+        lines.append(f"and {len(plan.changes) - most} more")
+    return paragraphs("\n".join(lines))
+
+
+def _foot(plan: Plan, record: Record) -> str:
+    parts = [f"{code('/mlflow ' + record.words)} asked by {whom(record.requester)}", f"id {code(record.id)}"]
+    if record.phase is Phase.PENDING:
+        people = "one person" if record.approvals == 1 else f"{record.approvals} people"
+        parts.append(f"needs {people} of {record.approvers}, {_until(record)}")
+    if plan.estimate_seconds is not None:
+        parts.append(f"takes about {duration(max(1.0, plan.estimate_seconds))}")
+    if plan.undo:
+        parts.append(f"to undo: {plain(plan.undo)}")
+    return " · ".join(parts)
+
+
+def _until(record: Record) -> str:
+    return f"until {at(record.expires_at)}"
+
+
+def alarm(record: Record) -> Message:
+    """To everybody, where somebody went round the approvers."""
+    who, what = whom(record.requester), code("/mlflow " + record.words)
+    text = f"<!channel> :rotating_light: {who} uses break-glass for {what}: {plain(record.break_glass)}"
+    return Message(text=text, blocks=[section(text)])
+
+
+def details(plan: Plan, record: Record) -> list[Block]:
+    """All that a plan rests on, for a modal."""
+    facts = "\n".join(f"{plain(name)}: {code(str(value))}" for name, value in sorted(plan.facts.items()))
+    changes = "\n".join(f"{plain(each.what)}: {code(each.before)} → {code(each.after)}" for each in plan.changes)
+    shown = [
+        *paragraphs(f"*{plain(plan.title)}*: {plain(plan.summary)}"),
+        *(paragraphs(f"*Would change*\n{changes}") if changes else ()),
+        *(paragraphs(f"*Rests on*\n{facts}") if facts else ()),
+        *(block for each in plan.sections for block in blocks_of(each)),
+        *paragraphs(f"*Digest*\n{code(plan.digest)}\n_{plain('What is approved is this and nothing else.')}_"),
+        *paragraphs(_foot(plan, record)),
+    ]
+    return shown[:BLOCKS]

@@ -1,0 +1,151 @@
+"""A Slack thread as the place where progress is shown: what an operation says goes into its outbox.
+
+Workers know no Slack token: the bot's senders deliver (bot/sender.py). A new step edits the root message, and figures
+do at most once in `EDIT_SECONDS`; where Redis is away it is dropped: it is no reason to fail.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import structlog
+from redis.exceptions import RedisError
+
+from workers.operation import Cancelled, how_far
+from workers.records.outbox import Outbox, draft
+from workers.rendering import buttons
+from workers.rendering import message as render
+from workers.wording import duration
+
+if TYPE_CHECKING:
+    from workers.operation import Report
+    from workers.records.outbox import Kind
+    from workers.records.record import Record, Records
+
+EDIT_SECONDS = 1.0
+LOOK_SECONDS = 0.5
+PACE_SECONDS = 3.0
+"""A rate measured over less than these is none."""
+
+_log = structlog.get_logger(__name__)
+
+
+class SlackThread:
+    """The progress of one record, in its thread."""
+
+    def __init__(  # noqa: PLR0913 - all but the first two by name
+        self,
+        outbox: Outbox,
+        record: Record,
+        records: Records | None = None,
+        *,
+        cancellable: bool = False,
+        should_stop: Callable[[], bool] = lambda: False,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._outbox = outbox
+        self._record = record
+        self._records = records
+        self._looked = monotonic()
+        self._monotonic = monotonic
+        self._step = ""
+        self._began = monotonic()
+        self._edited = monotonic()
+        self._cancellable = cancellable
+        self._should_stop = should_stop
+
+    def step(self, name: str) -> None:
+        """See Progress."""
+        self._step = name
+        self._began = self._monotonic()
+        self._show("")
+
+    def advance(self, done: int, total: int, unit: str) -> None:
+        """See Progress."""
+        took = self._monotonic() - self._began
+        share = min(1.0, done / total) if total > 0 else None
+        self._edit(f"{how_far(done, total, unit)}{_pace(done, total, unit, took)}", share)
+
+    def checkpoint(self) -> None:
+        """See Progress; Redis is asked at most once in LOOK_SECONDS."""
+        if self._should_stop():
+            raise Cancelled
+        now = self._monotonic()
+        if self._records is None or now - self._looked < LOOK_SECONDS:
+            return
+        self._looked = now
+        try:
+            asked = self._records.asked_to_stop(self._record.id)
+        except RedisError:
+            return
+        if asked:
+            raise Cancelled
+
+    def _edit(self, figure: str, share: float | None) -> None:
+        now = self._monotonic()
+        if now - self._edited >= EDIT_SECONDS:
+            self._show(figure, share)
+
+    def _show(self, figure: str, share: float | None = None) -> None:
+        self._edited = self._monotonic()
+        message = render.under_way(self._record.words, self._record.requester, self._step, figure)
+        message = message.calling(self._record.calls)
+        if self._cancellable:
+            message = message.and_also(buttons.row(self._record, buttons.CANCEL))
+        try:
+            self._outbox.push(self._record.id, draft("edit", message))
+            if self._records is not None:
+                self._records.tell_step(self._record.id, self._step, figure, share)
+        except RedisError as error:
+            _log.warning("progress could not be shown", error=type(error).__name__)
+
+
+def _pace(done: int, total: int, unit: str, seconds: float) -> str:
+    """How fast, and how long it will take yet; nothing where it is too early to say."""
+    if seconds < PACE_SECONDS or done <= 0:
+        return ""
+    rate = done / seconds
+    left = f", {duration((total - done) / rate)} left" if total > done else ""
+    return f" · {rate:,.0f} {unit}/s{left}" if rate >= 1 else left.replace(",", " ·", 1)
+
+
+def success(record: Record, report: Report) -> list[tuple[Kind, str]]:
+    """The last words about a record: the report replaces the root message, its details go into the thread."""
+    to_do = [buttons.offer(record, number, offer) for number, offer in enumerate(report.offers[: buttons.OFFERS])]
+    root = render.root(report, record.words, record.requester, _decided(record), to_do=to_do)
+    root = root.calling(record.calls)
+    if report.undo:
+        root = root.and_also(buttons.row(record, buttons.UNDO))
+    pin = [draft("pin", root)] if report.pinned else []
+    replies = (draft(_kind(each), each) for each in render.details(report))
+    return [draft("edit", root), *pin, *replies]
+
+
+def _kind(message: render.Message) -> Kind:
+    if not message.filename:
+        return "reply"
+    return "picture" if message.in_sight else "file"
+
+
+def failure(
+    record: Record, message: str, hint: str, *, again: bool = False, holder: str = ""
+) -> list[tuple[Kind, str]]:
+    """The last words about a record that failed: why, and what now. again: with a button to ask for it again.
+    holder: who asked for what stands in its way.
+    """
+    words = render.failed(record.words, record.requester, message, hint, _decided(record), holder=holder)
+    words = words.calling(record.calls)
+    return [draft("edit", words.and_also(buttons.row(record, buttons.AGAIN)) if again else words)]
+
+
+def _decided(record: Record) -> str:
+    if record.break_glass:
+        return f":rotating_light: break-glass: {render.plain(record.break_glass)}"
+    return render.approved(record.decided_by, record.decided_at)
+
+
+def cancellation(record: Record, message: str) -> list[tuple[Kind, str]]:
+    """The last words about a record that was stopped."""
+    return [draft("edit", render.stopped(record.words, record.requester, message))]

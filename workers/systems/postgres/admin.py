@@ -1,0 +1,192 @@
+"""The PostgreSQL server as its administrator sees it: databases are made, renamed, closed and removed.
+
+ALTER DATABASE RENAME needs a database that nobody is in, so sessions are refused and then ended; two renames in one
+transaction take effect together or not at all (https://www.postgresql.org/docs/current/sql-alterdatabase.html).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import psycopg
+from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from workers.systems.errors import DatabaseMissing, DatabaseRefused, DatabaseTaken
+from workers.systems.postgres.database import APPLICATION, Database
+
+if TYPE_CHECKING:
+    from workers.systems import Systems
+
+EMPTY_SECONDS: Final = 10.0
+"""For sessions to end once they were told to."""
+_LIVE: Final = """
+SELECT d.datname::text, pg_get_userbyid(d.datdba)::text, pg_encoding_to_char(d.encoding), d.datcollate, d.datctype,
+       d.datallowconn, pg_database_size(d.oid), coalesce(shobj_description(d.oid, 'pg_database'), '')
+FROM pg_database d WHERE NOT d.datistemplate
+"""
+
+
+@dataclass(frozen=True)
+class Described:
+    """A database of the server. comment: what COMMENT ON DATABASE says."""
+
+    name: str
+    owner: str
+    encoding: str
+    collate: str
+    ctype: str
+    open: bool
+    size_bytes: int
+    comment: str
+
+
+@dataclass(frozen=True)
+class Server:
+    """The server, through the role that may create and rename databases. Methods raise DatabaseError."""
+
+    admin: Database
+
+    @classmethod
+    def of(cls, systems: Systems) -> Server:
+        """From MLFLOW_OPS_DATABASE_ADMIN_URL. Raises SettingsError where it is not set."""
+        return cls(systems.admin_database)
+
+    def databases(self) -> dict[str, Described]:
+        """All of them by name, without the templates."""
+        with self.connected() as connection:
+            return {row[0]: Described(*row) for row in connection.execute(_LIVE).fetchall()}
+
+    def create(self, name: str, like: Described, comment: str) -> None:
+        """An empty database with another one's owner, encoding and locale, from template0."""
+        statement = sql.SQL("CREATE DATABASE {} TEMPLATE template0 OWNER {} ENCODING {} LC_COLLATE {} LC_CTYPE {}")
+        made = statement.format(
+            sql.Identifier(name),
+            sql.Identifier(like.owner),
+            sql.Literal(like.encoding),
+            sql.Literal(like.collate),
+            sql.Literal(like.ctype),
+        )
+        with self.connected() as connection:
+            connection.execute(made)
+            _comment(connection, name, comment)
+
+    def drop(self, name: str) -> None:
+        """Remove a database and end its sessions; that it is not there is no error."""
+        with self.connected() as connection:
+            connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+
+    def allow(self, name: str, *, connections: bool) -> None:
+        """Let sessions in, or refuse new ones."""
+        flag = sql.SQL("true" if connections else "false")
+        statement = sql.SQL("ALTER DATABASE {} WITH ALLOW_CONNECTIONS {}").format(sql.Identifier(name), flag)
+        with self.connected() as connection:
+            connection.execute(statement)
+
+    @contextmanager
+    def opened(self, name: str) -> Iterator[None]:
+        """Let sessions into a database that takes none, for as long as this goes on."""
+        self.allow(name, connections=True)
+        try:
+            yield
+        finally:
+            self.allow(name, connections=False)
+
+    def rename(self, old: str, new: str) -> None:
+        """Another name for a database that nobody is in."""
+        with self.connected() as connection:
+            _end_sessions(connection, old)
+            _rename(connection, old, new)
+
+    def comment(self, name: str, text: str) -> None:
+        """Write a database's comment."""
+        with self.connected() as connection:
+            _comment(connection, name, text)
+
+    def switch(self, live: str, fresh: str, aside: str, comments: Mapping[str, str]) -> float:
+        """`live` becomes `aside`, and `fresh` becomes `live`, at one moment; the seconds that nobody could get in.
+
+        comments: by the new names, written at that same moment: a process that is killed after it leaves no database
+        that does not say what it is. The one put aside takes no sessions afterwards. Where it fails, `live` is as it
+        was. Raises DatabaseRefused where sessions do not end.
+        """
+        began = time.monotonic()
+        with self.connected() as connection:
+            self._close(connection, live)
+            try:
+                for name in (live, fresh):
+                    _end_sessions(connection, name)
+                with connection.transaction():
+                    _rename(connection, live, aside)
+                    _rename(connection, fresh, live)
+                    for name, text in comments.items():
+                        _comment(connection, name, text)
+            except BaseException:
+                self.allow(live, connections=True)
+                raise
+        self.allow(live, connections=True)
+        return time.monotonic() - began
+
+    def database(self, name: str, like: Database) -> Database:
+        """A database of this server, as the role of another address (MLflow's)."""
+        parts: dict[str, Any] = conninfo_to_dict(like.url)
+        return Database(make_conninfo("", **{**parts, "dbname": name}), like.answer_within_seconds)
+
+    def _close(self, connection: psycopg.Connection[Any], name: str) -> None:
+        connection.execute(sql.SQL("ALTER DATABASE {} WITH ALLOW_CONNECTIONS false").format(sql.Identifier(name)))
+
+    @contextmanager
+    def connected(self) -> Iterator[psycopg.Connection[Any]]:
+        """A connection to it; what goes wrong there is raised as a DatabaseError."""
+        try:
+            with psycopg.connect(
+                self.admin.url,
+                autocommit=True,
+                application_name=APPLICATION,
+                connect_timeout=max(1, int(self.admin.answer_within_seconds)),
+            ) as connection:
+                yield connection
+        except psycopg.errors.InvalidCatalogName as error:
+            raise DatabaseMissing(f"PostgreSQL at {self.admin.address}: {_first(error)}.") from None
+        except psycopg.errors.InsufficientPrivilege as error:
+            role = conninfo_to_dict(self.admin.url).get("user")
+            raise DatabaseRefused(
+                f"The role {role} may not do this: {_first(error)}.", "See mlflow-ops check."
+            ) from None
+        # The second where another session was making it at that moment.
+        except (psycopg.errors.DuplicateDatabase, psycopg.errors.UniqueViolation) as error:
+            raise DatabaseTaken(f"{_first(error)[0].upper()}{_first(error)[1:]}.", "Choose another name.") from None
+        except psycopg.Error as error:
+            raise self.admin.explained(error) from None
+
+
+def _rename(connection: psycopg.Connection[Any], old: str, new: str) -> None:
+    connection.execute(sql.SQL("ALTER DATABASE {} RENAME TO {}").format(sql.Identifier(old), sql.Identifier(new)))
+
+
+def _comment(connection: psycopg.Connection[Any], name: str, text: str) -> None:
+    connection.execute(sql.SQL("COMMENT ON DATABASE {} IS {}").format(sql.Identifier(name), sql.Literal(text)))
+
+
+def _end_sessions(connection: psycopg.Connection[Any], name: str) -> None:
+    deadline = time.monotonic() + EMPTY_SECONDS
+    while True:
+        rows = connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s AND pid <> pg_backend_pid()",
+            (name,),
+        ).fetchall()
+        if not rows:
+            return
+        if time.monotonic() > deadline:
+            raise DatabaseRefused(
+                f"{len(rows)} sessions in {name} do not end.", "Look what they are: /mlflow health postgres."
+            )
+        time.sleep(0.05)
+
+
+def _first(error: psycopg.Error) -> str:
+    return str(error).strip().splitlines()[0].rstrip(".") if str(error).strip() else type(error).__name__
