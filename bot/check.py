@@ -8,8 +8,8 @@ from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError
 
 from bot.client import web_client
-from workers.operation import Check, Facts, Report, Status, verdict
 from workers.operations.health import root_cause
+from workers.report import Check, Facts, Report, Status, verdict
 from workers.settings import Settings, SettingsError
 
 SCOPES: Final = {

@@ -16,12 +16,14 @@ import click
 
 from workers import logging as logs
 from workers import settings
-from workers.operation import Cancelled, OperatorError, Status, how_far
+from workers.errors import OperatorError
+from workers.operation import Cancelled, how_far
+from workers.report import Status
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from workers.operation import Report
+    from workers.report import Report
     from workers.settings import Settings
 
 FAILED, USAGE = 1, 2

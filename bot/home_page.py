@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 from commands import grammar, policy
 from workers import registry
-from workers.operation import Operation, Plan, Status
+from workers.operation import Operation, Plan
 from workers.operations.digest import todo
 from workers.operations.health import QUESTIONS
 from workers.operations.history import metrics
 from workers.records.record import Phase
 from workers.rendering import buttons, message, proposals
 from workers.rendering.message import at, code, link, plain, section, whom
+from workers.report import Status
 from workers.wording import count, duration
 
 if TYPE_CHECKING:

@@ -23,7 +23,7 @@ from slack_sdk.errors import SlackClientError
 from bot import files, history
 from bot.answers import UNREADABLE, Again, Refused, meaning
 from workers.engine import queues
-from workers.operation import OperatorError
+from workers.errors import OperatorError
 from workers.records import counters
 from workers.records.outbox import Entry, Limit, Outbox
 from workers.records.record import TERMINAL, Phase, Record, Records

@@ -15,7 +15,7 @@ from redis.exceptions import RedisError
 from slack_bolt import Ack
 
 from commands import grammar, policy
-from workers.operation import OperatorError
+from workers.errors import OperatorError
 from workers.operations.commands import jobs, schedule
 from workers.operations.commands.jobs import Cancel
 from workers.operations.commands.schedule import ScheduleRun

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from commands import grammar
-from workers.operation import Offer, Operation
+from workers.operation import Operation
 from workers.operations.health import Health
+from workers.report import Offer
 
 if TYPE_CHECKING:
     from workers.settings import Ops

@@ -14,8 +14,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-import workers.operations
-from workers.operation import Operation, OperatorError
+from workers.errors import OperatorError
+from workers.operation import Operation
 
 
 def operations() -> dict[str, type[Operation]]:
@@ -55,7 +55,9 @@ _NO_OPERATIONS = ("workers.operations.backup.artifacts",)
 
 @cache
 def _import_all() -> None:
-    _import_below(workers.operations.__path__, workers.operations.__name__)
+    # By its name: operations may ask the registry for their titles, and packages import in one direction only.
+    package = importlib.import_module("workers.operations")
+    _import_below(package.__path__, package.__name__)
 
 
 def _import_below(path: Iterable[str], name: str) -> None:

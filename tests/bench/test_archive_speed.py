@@ -19,7 +19,7 @@ import pytest
 
 from tests.workers.conftest import DAY_MS, RUNS
 from workers import settings
-from workers.operation import Status
+from workers.report import Status
 from workers.systems import Systems
 
 ALL = int(os.environ.get("MLFLOW_OPS_BENCH_RUNS", "8000"))

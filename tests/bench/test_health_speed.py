@@ -12,7 +12,8 @@ import pytest
 from commands import grammar
 from workers import settings
 from workers.engine import running
-from workers.operation import Status, Unwatched
+from workers.operation import Unwatched
+from workers.report import Status
 from workers.systems import Systems
 
 SCRIPT = Path(__file__).with_name("runbook_health.sh")

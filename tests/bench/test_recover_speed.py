@@ -12,9 +12,9 @@ import pytest
 
 from tests.bench import seed_artifacts, seed_database
 from tests.workers.restore.test_recover import delete_everything, systems, whole  # noqa: F401 - fixtures
-from workers.operation import Status
 from workers.operations.backup.backup import Backup
 from workers.operations.restore.recover import Recover
+from workers.report import Status
 
 MEGABYTES = int(os.environ.get("MLFLOW_OPS_BENCH_RECOVER_MEGABYTES", "20"))
 ARTIFACTS = int(os.environ.get("MLFLOW_OPS_BENCH_RECOVER_ARTIFACTS", "1000"))

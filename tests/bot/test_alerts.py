@@ -21,7 +21,7 @@ from bot.alarms import Alarms
 from bot.alerts import app, authorised
 from commands import fitting, grammar
 from workers import settings
-from workers.operation import AlreadySo, OperatorError
+from workers.errors import AlreadySo, OperatorError
 from workers.operations.alerts import group as groups
 from workers.operations.alerts import store
 from workers.operations.alerts.group import identify

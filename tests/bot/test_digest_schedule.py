@@ -16,7 +16,8 @@ import pytest
 
 from bot import schedule, slash
 from workers import settings
-from workers.operation import AlreadySo, OperatorError, Unwatched
+from workers.errors import AlreadySo, OperatorError
+from workers.operation import Unwatched
 from workers.operations.commands import schedule as scheduling
 from workers.records.record import Records
 from workers.settings import Ops, SettingsError

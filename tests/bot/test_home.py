@@ -18,7 +18,7 @@ from deploy.sandbox.slack import blocks as slack_blocks
 from deploy.sandbox.slack.client import actions, words
 from deploy.sandbox.slack.testing import connected
 from workers import settings
-from workers.operation import Change, Check, Operation, Plan, Status
+from workers.operation import Change, Operation, Plan
 from workers.operations.commands.overview import overview
 from workers.operations.health import CHECKS
 from workers.operations.history.store import History, sample
@@ -27,6 +27,7 @@ from workers.records.outbox import Outbox
 from workers.records.record import Phase, Records, Stage
 from workers.rendering import buttons, message
 from workers.rendering.thread import SlackThread
+from workers.report import Check, Status
 from workers.settings import Ops
 
 NOW = datetime(2026, 11, 24, 7, tzinfo=UTC)

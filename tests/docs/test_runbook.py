@@ -13,7 +13,8 @@ import pytest
 from commands import grammar
 from workers import settings
 from workers.engine import running
-from workers.operation import OperatorError, Risk, Unwatched
+from workers.errors import OperatorError
+from workers.operation import Risk, Unwatched
 from workers.operations.backup.backup import Backup
 from workers.operations.commands import dry_run
 from workers.operations.commands.dry_run import DryRun

@@ -12,12 +12,14 @@ from deploy.sandbox.slack.client import wait_for
 from workers.engine import approvals, lease, queues
 from workers.engine import running as engine
 from workers.engine.locks import Held, Locks
-from workers.operation import Cancelled, Change, Operation, OperatorError, Plan, Report, Risk, Status, Unwatched
+from workers.errors import OperatorError
+from workers.operation import Cancelled, Change, Operation, Plan, Risk, Unwatched
 from workers.records import audit_log, counters
 from workers.records.outbox import Outbox
 from workers.records.record import Phase, Records, Stage
 from workers.rendering import message as render
 from workers.rendering import proposals
+from workers.report import Report, Status
 from workers.settings import Ops
 from workers.systems import Systems
 

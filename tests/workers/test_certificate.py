@@ -18,10 +18,12 @@ from deploy.sandbox.kubernetes.cluster import Options
 from deploy.sandbox.kubernetes.testing import running_cluster, until
 from deploy.sandbox.kubernetes.wiring import wiring_from
 from workers import settings
-from workers.operation import Cancelled, OperatorError, Status, Unwatched
+from workers.errors import OperatorError
+from workers.operation import Cancelled, Unwatched
 from workers.operations.certificate import details, renew
 from workers.operations.certificate.renew import CertRenew
 from workers.operations.certificate.show import CertShow
+from workers.report import Status
 from workers.systems import Systems
 from workers.systems.cluster.client import Cluster
 

@@ -12,12 +12,14 @@ from hypothesis import strategies as st
 from commands.grammar import Help, UsageError, parse
 from deploy.sandbox.kubernetes.testing import until
 from workers import settings
-from workers.operation import Cancelled, OperatorError, Status, Unwatched
+from workers.errors import OperatorError
+from workers.operation import Cancelled, Unwatched
 from workers.operations.configuration import values
 from workers.operations.configuration.configmap import CHECKSUM
 from workers.operations.configuration.edit import ConfigSet, ConfigUnset
 from workers.operations.configuration.show import ConfigShow
 from workers.operations.deployment import rollout
+from workers.report import Status
 from workers.systems.cluster.client import Cluster
 
 FIRST = {"gunicorn_workers": "4", "gunicorn_timeout": "120", "log_level": "info"}

@@ -12,9 +12,11 @@ import pytest
 from commands import grammar
 from workers import settings
 from workers.engine import running
-from workers.operation import AlreadySo, Cancelled, OperatorError, Risk, Status, Unwatched
+from workers.errors import AlreadySo, OperatorError
+from workers.operation import Cancelled, Risk, Unwatched
 from workers.operations.database.mlflow_indexes import INDEXES, REVISION
 from workers.operations.database.statement import shown
+from workers.report import Status
 from workers.systems import Systems
 from workers.systems.errors import DatabaseRefused, DatabaseUnreachable
 

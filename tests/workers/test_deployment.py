@@ -8,8 +8,10 @@ import pytest
 
 from commands.grammar import parse
 from deploy.sandbox.kubernetes.testing import until
-from workers.operation import OperatorError, Plan, Status, Unwatched
+from workers.errors import OperatorError
+from workers.operation import Plan, Unwatched
 from workers.operations.deployment import rollout, scale
+from workers.report import Status
 from workers.systems.cluster.client import Cluster
 
 FIRST_IMAGE = "ghcr.io/mlflow/mlflow:v3.17.2"

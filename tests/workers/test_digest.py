@@ -9,7 +9,7 @@ import pytest
 
 from commands import grammar
 from workers import settings
-from workers.operation import Attachment, Check, Lead, Offer, Operation, Report, Status
+from workers.operation import Operation
 from workers.operations.digest import backups, changes, digest, todo, yesterday
 from workers.operations.digest.digest import Digest
 from workers.operations.health import CHECKS
@@ -18,6 +18,7 @@ from workers.records import audit_log
 from workers.records import record as state
 from workers.records.record import Phase, Record, Records
 from workers.rendering import message as render
+from workers.report import Attachment, Check, Lead, Offer, Report, Status
 from workers.settings import Ops
 
 NOW = datetime(2026, 11, 24, 7, tzinfo=UTC)

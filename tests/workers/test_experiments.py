@@ -9,7 +9,9 @@ import pytest
 from commands import grammar
 from workers import settings
 from workers.engine import running
-from workers.operation import AlreadySo, OperatorError, Status, Unwatched
+from workers.errors import AlreadySo, OperatorError
+from workers.operation import Unwatched
+from workers.report import Status
 from workers.systems import Systems
 from workers.wording import NOTHING
 

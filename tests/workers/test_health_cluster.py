@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from workers import settings
-from workers.operation import Status
 from workers.operations.health import deployment, pods, resources, service
+from workers.report import Status
 from workers.systems.errors import Nonsense
 
 ANSWERS = Path(__file__).parents[1] / "sandbox" / "kubernetes-answers.jsonl"

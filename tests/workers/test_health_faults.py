@@ -8,8 +8,9 @@ import psutil
 import pytest
 
 from workers import settings
-from workers.operation import Status, Unwatched
+from workers.operation import Unwatched
 from workers.operations.health import CHECKS, Health
+from workers.report import Status
 from workers.systems import Systems
 
 DEADLINE = 5.0

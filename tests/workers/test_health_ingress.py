@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from workers import settings
-from workers.operation import Status
 from workers.operations.health import ingress
+from workers.report import Status
 from workers.systems.cluster import certificate
 from workers.systems.cluster.certificate import Certificate
 from workers.systems.errors import Nonsense

@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from workers import settings
-from workers.operation import Status
 from workers.operations.health import logs
 from workers.operations.health.log_errors import MOST_GROUPS, OTHERS, Groups, is_error, normalised
 from workers.redaction import redacted
+from workers.report import Status
 
 NOW = datetime(2026, 11, 23, 15, 30, tzinfo=UTC)
 

@@ -14,9 +14,10 @@ from rq import Worker
 from deploy.sandbox.redis import program
 from workers import settings
 from workers.engine import queues
-from workers.operation import OperatorError, Status
+from workers.errors import OperatorError
 from workers.operations.health.asking import Asking
 from workers.operations.health.queues import ask as queues_check
+from workers.report import Status
 from workers.systems import Systems
 from workers.systems.errors import Unreachable
 

@@ -15,12 +15,13 @@ from structlog.contextvars import bound_contextvars, merge_contextvars
 from structlog.testing import capture_logs
 
 from workers import settings
-from workers.operation import OperatorError, Status
+from workers.errors import OperatorError
 from workers.operations import health
 from workers.operations.health import Health, backup, mlflow, postgres, queues, root_cause, storage
 from workers.operations.health.asking import Answer, Asking, Question, ask_all
 from workers.operations.health.mlflow import Burst
 from workers.operations.health.queues import QueueState, RedisState
+from workers.report import Status
 from workers.settings import SettingsError
 from workers.systems import Systems
 from workers.systems.errors import DatabaseUnreachable, Nonsense, ObjectMissing, TrackingUnavailable

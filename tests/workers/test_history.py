@@ -9,10 +9,12 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 
 from workers import settings
-from workers.operation import Check, OperatorError, Status, Unwatched
+from workers.errors import OperatorError
+from workers.operation import Unwatched
 from workers.operations.health import CHECKS
 from workers.operations.history import comparison, forecast, metrics, recording, store, trend
 from workers.operations.history.store import History, Point, Sample, sample
+from workers.report import Check, Status
 from workers.systems import Systems
 from workers.wording import NOTHING
 

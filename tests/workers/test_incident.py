@@ -11,7 +11,8 @@ from bot import schedule
 from commands import grammar, policy
 from workers import settings
 from workers.engine import running
-from workers.operation import OperatorError, Unwatched
+from workers.errors import OperatorError
+from workers.operation import Unwatched
 from workers.operations.incident import store
 from workers.operations.incident.oncall import on_call
 from workers.records import audit_log

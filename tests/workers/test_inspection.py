@@ -20,12 +20,14 @@ from deploy.sandbox.kubernetes.testing import running_cluster, until
 from deploy.sandbox.kubernetes.wiring import wiring_from
 from workers import settings
 from workers.engine import running as engine
-from workers.operation import Facts, OperatorError, Status, Table, Text, Unwatched
+from workers.errors import OperatorError
+from workers.operation import Unwatched
 from workers.operations.inspection.describe import Describe
 from workers.operations.inspection.finding import one_of
 from workers.operations.inspection.howto import HowTo
 from workers.operations.inspection.manifest import Manifest
 from workers.operations.inspection.masking import MASK, masked
+from workers.report import Facts, Status, Table, Text
 from workers.systems import Systems
 
 NAMESPACE = "data-platform"

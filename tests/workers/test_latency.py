@@ -10,8 +10,10 @@ import pytest
 from commands import grammar
 from workers import settings
 from workers.engine import running
-from workers.operation import Cancelled, OperatorError, Status, Unwatched
+from workers.errors import OperatorError
+from workers.operation import Cancelled, Unwatched
 from workers.operations.health.latency import Measured
+from workers.report import Status
 from workers.systems import Systems
 from workers.systems.errors import TrackingUnreachable
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from commands import grammar
 from commands.moments import Since
-from workers.operation import OperatorError, Report, Status
+from workers.errors import OperatorError
 from workers.operations.health.log_errors import Groups
 from workers.operations.logs.follow import LogsFollow
 from workers.operations.logs.levels import LEVELS, rank, rank_of
@@ -22,6 +22,7 @@ from workers.operations.logs.lines import Line, Newest, brief, parted, shown, wr
 from workers.operations.logs.pattern import CHARACTERS, Pattern
 from workers.operations.logs.show import FILE_CHARACTERS, Logs, attachments, sections
 from workers.rendering import message as render
+from workers.report import Report, Status
 
 NOW = datetime(2026, 11, 23, 15, 30, tzinfo=UTC)
 SECOND = 1_000_000_000

@@ -17,10 +17,12 @@ from deploy.sandbox.kubernetes.testing import running_cluster, until
 from deploy.sandbox.kubernetes.wiring import wiring_from
 from workers import settings
 from workers.engine import running as engine
-from workers.operation import Attachment, Cancelled, OperatorError, Status, Table, Text
+from workers.errors import OperatorError
+from workers.operation import Cancelled
 from workers.operations.logs import show
 from workers.operations.logs import size as sizes
 from workers.operations.logs.size import LogsSize
+from workers.report import Attachment, Status, Table, Text
 from workers.systems import Systems
 from workers.systems.cluster.exec import run_inside
 from workers.systems.errors import ClusterError, ClusterNotFound, ClusterUnreachable

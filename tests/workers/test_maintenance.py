@@ -9,7 +9,8 @@ import pytest
 from bot import schedule
 from commands import grammar, policy
 from workers.engine import running
-from workers.operation import OperatorError, Unwatched
+from workers.errors import OperatorError
+from workers.operation import Unwatched
 from workers.operations.commands import maintenance
 from workers.records.record import Records
 from workers.rendering import message

@@ -2,7 +2,7 @@
 
 import pytest
 
-from workers.operation import OperatorError
+from workers.errors import OperatorError
 
 
 def table(report):

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from commands import grammar
 from workers.engine import running
-from workers.operation import OperatorError, Unwatched
+from workers.errors import OperatorError
+from workers.operation import Unwatched
 from workers.redaction import without_secrets
 from workers.rendering import message as render
 

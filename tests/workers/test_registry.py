@@ -10,7 +10,9 @@ import workers
 from commands import grammar
 from workers import registry
 from workers.engine import running
-from workers.operation import OperatorError, Report, Risk, Status
+from workers.errors import OperatorError
+from workers.operation import Risk
+from workers.report import Report, Status
 from workers.systems import Systems
 
 OPERATION = """

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from rich.console import Console
 from slack_sdk.models.blocks import Block
 
-from workers.operation import Check, Facts, Report, Status, Table, Text
 from workers.rendering import message as render
+from workers.report import Check, Facts, Report, Status, Table, Text
 
 texts = st.text(max_size=400) | st.sampled_from(
     ["<!channel>", "<@U012AB3CD>", "`rm`", "*bold*", "```", "a" * 5000, "<https://x|y>", "é😀\u202e", "&lt;!here&gt;"]

@@ -3,8 +3,10 @@
 import pytest
 
 from commands import grammar
-from workers.operation import AlreadySo, OperatorError, Status, Unwatched
+from workers.errors import AlreadySo, OperatorError
+from workers.operation import Unwatched
 from workers.operations.runs.tags import RunParam, RunTag
+from workers.report import Status
 
 
 def table(report, title=""):

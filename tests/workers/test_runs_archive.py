@@ -11,12 +11,14 @@ import pytest
 from commands import grammar
 from workers import settings
 from workers.engine import running as engine
-from workers.operation import AlreadySo, Cancelled, OperatorError, Status, Unwatched
+from workers.errors import AlreadySo, OperatorError
+from workers.operation import Cancelled, Unwatched
 from workers.operations.runs import archive, batches
 from workers.operations.runs.finding import search
 from workers.operations.runs.pace import Pace
 from workers.records.record import Phase, Record, Records
 from workers.rendering.message import Message
+from workers.report import Status
 from workers.systems import Systems
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from workers.operation import OperatorError
+from workers.errors import OperatorError
 from workers.operations.runs.csv_file import Sheet
 
 ROOT = Path(__file__).parents[2]

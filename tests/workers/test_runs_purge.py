@@ -12,13 +12,15 @@ from mlflow.tracking import MlflowClient
 
 from commands import grammar
 from workers import settings
-from workers.operation import AlreadySo, Cancelled, OperatorError, Status
+from workers.errors import AlreadySo, OperatorError
+from workers.operation import Cancelled
 from workers.operations.backup.backup import Backup
 from workers.operations.deployment import job as once
 from workers.operations.deployment.job import Once
 from workers.operations.runs import mlflow_gc
 from workers.operations.runs.purge import RunsPurge
 from workers.operations.runs.registered import registered_runs
+from workers.report import Status
 from workers.systems import Systems
 
 DAY_MS = 24 * 3600 * 1000

@@ -16,10 +16,11 @@ from hypothesis import strategies as st
 from commands import grammar
 from workers import settings
 from workers.engine import running
-from workers.operation import Cancelled, Status, Unwatched
+from workers.operation import Cancelled, Unwatched
 from workers.operations.storage import cache
 from workers.operations.storage.measuring import Measuring
 from workers.operations.storage.owners import owner
+from workers.report import Status
 from workers.systems import Systems
 from workers.systems.errors import BucketMissing
 from workers.systems.s3.listing import AT_ONCE, Lister, Page, between

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 import structlog
 from redis.exceptions import RedisError
 
-from workers.operation import OperatorError
+from workers.errors import OperatorError
 from workers.records.record import ALIVE_SECONDS, Record, Records
 
 _log = structlog.get_logger(__name__)

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from workers.operation import OperatorError
+from workers.errors import OperatorError
 from workers.records.outbox import PREFIX
 from workers.records.record import ALIVE_SECONDS, Record, Records
 

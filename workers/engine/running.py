@@ -27,7 +27,8 @@ from workers import registry, settings
 from workers.engine import approvals, locks, queues, shutdown, timeouts
 from workers.engine.lease import Signs, alive
 from workers.engine.queues import SealedJob, queue
-from workers.operation import Caller, Cancelled, Operation, OperatorError, Plan, Report, Risk, Status
+from workers.errors import OperatorError
+from workers.operation import Caller, Cancelled, Operation, Plan, Risk
 from workers.operations.commands import dry_run
 from workers.records import counters
 from workers.records.outbox import Outbox, draft
@@ -35,6 +36,7 @@ from workers.records.record import TERMINAL, Phase, Record, Records, Stage, conn
 from workers.rendering import message as render
 from workers.rendering import proposals, thread
 from workers.rendering.message import plain, whom
+from workers.report import Report, Status
 from workers.systems import Systems, preload
 
 if TYPE_CHECKING:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Final
 from workers.rendering.message import plain, section
 
 if TYPE_CHECKING:
-    from workers.operation import Offer
     from workers.records.record import Record
     from workers.rendering.message import Block
+    from workers.report import Offer
 
 
 @dataclass(frozen=True)

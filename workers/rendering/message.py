@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from workers.operation import Attachment, Check, Facts, Lead, Links, Report, Section, Status, Table, Text
+from workers.report import Attachment, Check, Facts, Lead, Links, Report, Section, Status, Table, Text
 
 if TYPE_CHECKING:
     from rich.console import Console

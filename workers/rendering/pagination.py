@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from workers.operation import Offer
+from workers.report import Offer
 
 
 def turns(words: str, page: int, *, more: bool) -> tuple[Offer, ...]:

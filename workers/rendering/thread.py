@@ -20,9 +20,9 @@ from workers.rendering import message as render
 from workers.wording import duration
 
 if TYPE_CHECKING:
-    from workers.operation import Report
     from workers.records.outbox import Kind
     from workers.records.record import Record, Records
+    from workers.report import Report
 
 EDIT_SECONDS = 1.0
 LOOK_SECONDS = 0.5

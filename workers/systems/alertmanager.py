@@ -14,7 +14,7 @@ from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 import urllib3
 
-from workers.operation import OperatorError
+from workers.errors import OperatorError
 from workers.systems import connections
 from workers.systems.errors import GatewayError, Nonsense, Unreachable
 

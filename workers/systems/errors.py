@@ -8,7 +8,7 @@ library to tell "refused" from "forbidden". Every message names the system and i
 
 from __future__ import annotations
 
-from workers.operation import OperatorError
+from workers.errors import OperatorError
 
 
 class GatewayError(OperatorError):

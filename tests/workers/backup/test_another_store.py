@@ -7,7 +7,6 @@ import psycopg
 import pytest
 from moto.server import ThreadedMotoServer
 
-from workers.operation import Status
 from workers.operations.backup.backup import Backup
 from workers.operations.backup.prune import Prune
 from workers.operations.backup.show import BackupList
@@ -17,6 +16,7 @@ from workers.operations.preflight import backups as check
 from workers.operations.restore.artifacts import RestoreArtifacts
 from workers.operations.restore.database import RestoreDatabase
 from workers.operations.restore.drill import Drill
+from workers.report import Status
 from workers.systems.postgres.admin import Server
 
 

@@ -10,12 +10,13 @@ import pytest
 import yaml
 from psycopg import sql
 
-from workers.operation import OperatorError, Status
+from workers.errors import OperatorError
 from workers.operations.backup import configuration, sets
 from workers.operations.backup.backup import Backup
 from workers.operations.backup.encryption import Keys
 from workers.operations.backup.show import BackupList, BackupShow, BackupUsage
 from workers.operations.backup.verify import BackupVerify, BackupVerifyDeep
+from workers.report import Status
 
 
 @pytest.fixture

@@ -16,11 +16,13 @@ import pytest
 
 from deploy.sandbox.testing import wait_for
 from tests.workers.backup.artifacts.conftest import Way, trouble  # noqa: F401 - a fixture
-from workers.operation import Cancelled, OperatorError, Status
+from workers.errors import OperatorError
+from workers.operation import Cancelled
 from workers.operations.backup import database, leftovers, sets, upload
 from workers.operations.backup.backup import Backup
 from workers.operations.backup.show import BackupList
 from workers.operations.backup.verify import BackupVerify, BackupVerifyDeep
+from workers.report import Status
 from workers.systems.errors import AccessDenied, ObjectsError, StoreFull
 from workers.systems.s3 import requests
 from workers.systems.s3.transfer import Bulk, Upload

@@ -9,7 +9,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from workers import settings
-from workers.operation import OperatorError
+from workers.errors import OperatorError
 from workers.operations.backup.encryption import Keys, WrongKey
 
 

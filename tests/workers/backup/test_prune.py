@@ -14,13 +14,14 @@ from pathlib import Path
 import pytest
 import yaml
 
-from workers.operation import OperatorError, Status
+from workers.errors import OperatorError
 from workers.operations.backup import manifest, sets
 from workers.operations.backup.artifacts import copy, references, verify
 from workers.operations.backup.backup import Backup
 from workers.operations.backup.manifest import ArtifactsPart, Manifest, Stored
 from workers.operations.backup.prune import Prune, choose
 from workers.operations.backup.show import BackupList
+from workers.report import Status
 from workers.settings import Retention
 
 

@@ -2,9 +2,10 @@
 
 import pytest
 
-from workers.operation import AlreadySo, OperatorError, Status
+from workers.errors import AlreadySo, OperatorError
 from workers.operations.backup.backup import Backup
 from workers.operations.restore.artifacts import RestoreArtifacts, prefix_of
+from workers.report import Status
 from workers.systems import Systems
 
 

@@ -5,9 +5,11 @@ from contextlib import suppress
 import pytest
 
 from workers import settings
-from workers.operation import AlreadySo, Cancelled, OperatorError, Status
+from workers.errors import AlreadySo, OperatorError
+from workers.operation import Cancelled
 from workers.operations.backup.backup import Backup
 from workers.operations.restore.configuration import RestoreConfiguration
+from workers.report import Status
 from workers.systems import Systems
 from workers.systems.errors import ClusterNotFound
 

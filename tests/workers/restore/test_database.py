@@ -5,11 +5,12 @@ from types import SimpleNamespace
 import psycopg
 import pytest
 
-from workers.operation import AlreadySo, OperatorError, Status
+from workers.errors import AlreadySo, OperatorError
 from workers.operations.backup.backup import Backup
 from workers.operations.backup.manifest import Manifest
 from workers.operations.restore import downtime, pg_restore
 from workers.operations.restore.database import RestoreDatabase, RestoreUndo, repair
+from workers.report import Status
 from workers.systems import Systems
 from workers.systems.postgres.admin import Server
 

@@ -3,12 +3,13 @@
 import psycopg
 import pytest
 
-from workers.operation import AlreadySo, OperatorError, Status
+from workers.errors import AlreadySo, OperatorError
 from workers.operations.backup import drill_result, sets
 from workers.operations.backup.backup import Backup
 from workers.operations.restore.database import RestoreDatabase, RestoreUndo
 from workers.operations.restore.drill import Drill
 from workers.operations.restore.prune import RestorePrune
+from workers.report import Status
 from workers.systems.postgres.admin import Server
 
 

@@ -7,9 +7,10 @@ import pytest
 from mlflow.tracking import MlflowClient
 
 from workers import settings
-from workers.operation import AlreadySo, OperatorError, Status
+from workers.errors import AlreadySo, OperatorError
 from workers.operations.backup.backup import Backup
 from workers.operations.restore.run_or_experiment import RestoreExperiment, RestoreRun
+from workers.report import Status
 from workers.systems import Systems
 
 LEFT_OUT = ("slack", "bot", "scheduler", "worker-quick", "worker-ops")

@@ -7,10 +7,11 @@ import requests
 from psycopg import sql
 
 from workers import settings
-from workers.operation import AlreadySo, OperatorError, Status
+from workers.errors import AlreadySo, OperatorError
 from workers.operations.backup.backup import Backup
 from workers.operations.restore import smoke_test
 from workers.operations.restore.recover import Recover
+from workers.report import Status
 from workers.systems import Systems
 
 LEFT_OUT = ("slack", "bot", "scheduler", "worker-quick", "worker-ops")

@@ -6,12 +6,13 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from workers.operation import OperatorError, Status
+from workers.errors import OperatorError
 from workers.operations.backup.backup import Backup
 from workers.operations.backup.manifest import Manifest
 from workers.operations.restore.all import RestoreAll
 from workers.operations.restore.configuration import RestoreConfiguration
 from workers.operations.restore.database import RestoreDatabase
+from workers.report import Status
 from workers.systems import Systems
 from workers.systems.postgres.admin import Server
 

@@ -12,8 +12,8 @@ from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from workers.operation import Offer
 from workers.operations.alerts.notification import FINGERPRINTS, SHOWN, Alert, Notification
+from workers.report import Offer
 
 FLAP_SECONDS: Final = 900.0
 """What fires again so soon after its end goes on in the same message."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from workers.operation import Links
 from workers.rendering import buttons
 from workers.rendering.message import Message, at, blocks_of, code, paragraphs, plain, short, whom
+from workers.report import Links
 from workers.wording import count, duration
 
 if TYPE_CHECKING:

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final
 
 from pydantic import Field
 
-from workers.operation import Operation, OperatorError, Progress, Report, Risk, Status, Table
+from workers.errors import OperatorError
+from workers.operation import Operation, Progress, Risk
 from workers.operations.alerts.notification import harmless
 from workers.operations.alerts.store import Keeping
+from workers.report import Report, Status, Table
 from workers.wording import NOTHING, count, duration
 
 if TYPE_CHECKING:

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final
 from pydantic import Field
 
 from workers.engine import locks
-from workers.operation import AlreadySo, Change, Facts, Operation, OperatorError, Plan, Progress, Report, Risk, Status
+from workers.errors import AlreadySo, OperatorError
+from workers.operation import Change, Operation, Plan, Progress, Risk
 from workers.operations.alerts.group import Silence
 from workers.operations.alerts.show import labels, moment
 from workers.operations.alerts.store import Keeping
 from workers.records.record import Records
+from workers.report import Facts, Report, Status
 from workers.wording import duration
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from pydantic import BaseModel
 
-from workers.operation import OperatorError
+from workers.errors import OperatorError
 from workers.operations.alerts import message
 from workers.operations.alerts.group import Crowd, Group, Silence
 from workers.records.audit_log import NOTE

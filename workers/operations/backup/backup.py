@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from pydantic import field_validator
 
-from workers.operation import Operation, OperatorError, Plan, Progress, Report, Risk, Status, Table, Text
+from workers.errors import OperatorError
+from workers.operation import Operation, Plan, Progress, Risk
 from workers.operations.backup import configuration, damaged, database, helpers, leftovers, manifest, sets
 from workers.operations.backup.encryption import Keys
 from workers.operations.backup.manifest import (
@@ -23,6 +24,7 @@ from workers.operations.backup.manifest import (
     Manifest,
     Stored,
 )
+from workers.report import Report, Status, Table, Text
 from workers.systems.errors import GatewayError
 from workers.wording import NOTHING, count, duration, listed, size
 

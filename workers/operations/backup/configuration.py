@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 import yaml
 
 from workers import redaction
-from workers.operation import OperatorError
+from workers.errors import OperatorError
 from workers.operations.backup.manifest import ConfigurationPart, Stored
 from workers.systems.errors import ClusterForbidden, ClusterNotFound
 

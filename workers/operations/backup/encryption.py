@@ -14,7 +14,7 @@ import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Self
 
-from workers.operation import OperatorError
+from workers.errors import OperatorError
 
 if TYPE_CHECKING:
     from workers.settings import Settings

@@ -13,10 +13,12 @@ import time
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from workers.engine import locks
-from workers.operation import Operation, OperatorError, Progress, Report, Risk, Status
+from workers.errors import OperatorError
+from workers.operation import Operation, Progress, Risk
 from workers.records.outbox import PREFIX
 from workers.records.record import Phase, Record, Records
 from workers.rendering.message import asked
+from workers.report import Report, Status
 from workers.wording import count
 
 if TYPE_CHECKING:

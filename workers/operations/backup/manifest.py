@@ -11,7 +11,7 @@ from typing import Final
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from workers.operation import OperatorError
+from workers.errors import OperatorError
 
 NAME: Final = "manifest.json"
 FORMAT: Final = 1

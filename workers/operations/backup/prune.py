@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, ClassVar
 
-from workers.operation import Change, Operation, Plan, Progress, Report, Risk, Status, Table
+from workers.operation import Change, Operation, Plan, Progress, Risk
 from workers.operations.backup import leftovers, retention, sets
 from workers.operations.backup.backup import LOCK
 from workers.operations.backup.show import dated
+from workers.report import Report, Status, Table
 from workers.systems.errors import ObjectMissing
 from workers.wording import count, listed, size
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
-from workers.operation import OperatorError
+from workers.errors import OperatorError
 from workers.operations.backup import manifest
 from workers.operations.backup.manifest import Manifest, ManifestDamaged
 from workers.systems.errors import ObjectMissing

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Final
 
 from pydantic import Field
 
-from workers.operation import Facts, Operation, Progress, Report, Risk, Section, Status, Table, Text
+from workers.operation import Operation, Progress, Risk
 from workers.operations.backup import backup, retention, sets
+from workers.report import Facts, Report, Section, Status, Table, Text
 from workers.wording import NOTHING, count, duration, listed, size
 
 if TYPE_CHECKING:

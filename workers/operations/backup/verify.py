@@ -10,10 +10,12 @@ import hashlib
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
-from workers.operation import Operation, OperatorError, Plan, Progress, Report, Risk, Status, Text
+from workers.errors import OperatorError
+from workers.operation import Operation, Plan, Progress, Risk
 from workers.operations.backup import configuration, damaged, database, sets
 from workers.operations.backup.encryption import Keys
 from workers.operations.backup.show import SetId
+from workers.report import Report, Status, Text
 from workers.systems.errors import ObjectMissing, Unreachable
 from workers.wording import count, size
 

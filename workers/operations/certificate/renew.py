@@ -13,10 +13,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
-from workers.operation import Change, Operation, OperatorError, Plan, Progress, Report, Risk, Status, Table
+from workers.errors import OperatorError
+from workers.operation import Change, Operation, Plan, Progress, Risk
 from workers.operations.certificate import shown
 from workers.operations.certificate.details import KEY_MATCHES, Details, read
 from workers.operations.deployment import permission
+from workers.report import Report, Status, Table
 from workers.systems.cluster.fields import Fields
 from workers.systems.errors import ClusterConflict, ClusterNotFound, ClusterUnavailable, ClusterUnreachable, Nonsense
 from workers.wording import count, listed

@@ -5,8 +5,9 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, ClassVar
 
-from workers.operation import Operation, Progress, Report, Risk, Status
+from workers.operation import Operation, Progress, Risk
 from workers.operations.certificate import details, shown
+from workers.report import Report, Status
 
 if TYPE_CHECKING:
     from workers.systems import Systems

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from workers.operation import Facts, OperatorError, Section, Status, Table
+from workers.errors import OperatorError
 from workers.operations.certificate.details import KEY_MATCHES, Details
 from workers.operations.health import ingress
+from workers.report import Facts, Section, Status, Table
 from workers.systems.cluster.fields import Fields
 from workers.systems.errors import ClusterNotFound
 from workers.wording import listed

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import Field
 
-from workers.operation import Facts, Operation, Progress, Report, Risk, Status, Table
+from workers.operation import Operation, Progress, Risk
 from workers.records import audit_log
+from workers.report import Facts, Report, Status, Table
 from workers.wording import NOTHING, count, duration
 
 if TYPE_CHECKING:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from workers import registry
-from workers.operation import Facts, Operation, Plan, Progress, Report, Risk, Section, Status, Table, Text
+from workers.operation import Operation, Plan, Progress, Risk
+from workers.report import Facts, Report, Section, Status, Table, Text
 from workers.wording import duration
 
 if TYPE_CHECKING:

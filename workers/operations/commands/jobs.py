@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 from pydantic import Field
 
 from workers import registry
-from workers.operation import Links, Operation, OperatorError, Progress, Report, Risk, Section, Status, Table
+from workers.errors import OperatorError
+from workers.operation import Operation, Progress, Risk
 from workers.records.record import TERMINAL, Phase, Record, Records
 from workers.rendering import thread
 from workers.rendering.message import BY_TERMINAL, whom
+from workers.report import Links, Report, Section, Status, Table
 from workers.wording import count, duration
 
 if TYPE_CHECKING:

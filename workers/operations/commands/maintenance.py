@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final
 from pydantic import BaseModel, ConfigDict, Field
 
 from workers.engine import locks
-from workers.operation import AlreadySo, Change, Facts, Operation, Plan, Progress, Report, Risk, Status
+from workers.errors import AlreadySo
+from workers.operation import Change, Operation, Plan, Progress, Risk
 from workers.records.outbox import PREFIX, Outbox, draft
 from workers.records.record import Record, Records
 from workers.rendering.message import Message, plain, section, short
+from workers.report import Facts, Report, Status
 from workers.settings import cron
 from workers.wording import duration
 

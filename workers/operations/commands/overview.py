@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
-from workers.operation import Status
 from workers.operations.commands import schedule as scheduling
 from workers.operations.history.store import History
 from workers.records.record import Phase, Record, Records
+from workers.report import Status
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

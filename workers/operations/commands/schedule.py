@@ -18,9 +18,11 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from workers.engine import locks
-from workers.operation import AlreadySo, Change, Operation, OperatorError, Plan, Progress, Report, Risk, Status, Table
+from workers.errors import AlreadySo, OperatorError
+from workers.operation import Change, Operation, Plan, Progress, Risk
 from workers.records.outbox import PREFIX
 from workers.records.record import Records
+from workers.report import Report, Status, Table
 from workers.settings import cron
 from workers.wording import NOTHING
 

@@ -14,12 +14,14 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from workers.operation import Cancelled, OperatorError, Progress, Report, Status, Table
+from workers.errors import OperatorError
+from workers.operation import Cancelled, Progress
 from workers.operations.configuration import values
 from workers.operations.configuration.configmap import CHECKSUM, Held
 from workers.operations.configuration.references import Taking
 from workers.operations.deployment.restart import ANNOTATION as RESTARTED
 from workers.operations.deployment.rollout import Outcome, Unstoppable, Watched, watch
+from workers.report import Report, Status, Table
 from workers.systems.cluster.fields import Fields
 from workers.systems.errors import ClusterConflict, ClusterUnreachable
 from workers.wording import listed

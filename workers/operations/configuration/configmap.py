@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from workers.operation import OperatorError
+from workers.errors import OperatorError
 from workers.operations.configuration.values import checksum
 from workers.systems.cluster.fields import Fields
 from workers.systems.errors import ClusterNotFound

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import AfterValidator, Field
 
-from workers.operation import AlreadySo, Change, Operation, OperatorError, Plan, Progress, Report, Risk
+from workers.errors import AlreadySo, OperatorError
+from workers.operation import Change, Operation, Plan, Progress, Risk
 from workers.operations.configuration import values
 from workers.operations.configuration.applying import Wanted, carry_out
 from workers.operations.configuration.configmap import Held, older_pods
@@ -15,6 +16,7 @@ from workers.operations.configuration.references import Taking
 from workers.operations.deployment import permission
 from workers.operations.deployment.estimate import rollout_seconds
 from workers.operations.deployment.rollout import state_now
+from workers.report import Report
 from workers.systems.cluster.fields import Fields
 from workers.wording import listed
 

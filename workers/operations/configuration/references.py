@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from workers.operation import OperatorError
+from workers.errors import OperatorError
 from workers.systems.cluster.fields import Fields
 
 if TYPE_CHECKING:

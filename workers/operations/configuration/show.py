@@ -6,10 +6,11 @@ import base64
 import binascii
 from typing import TYPE_CHECKING, ClassVar
 
-from workers.operation import Operation, Progress, Report, Risk, Section, Status, Table, Text
+from workers.operation import Operation, Progress, Risk
 from workers.operations.configuration import values
 from workers.operations.configuration.configmap import Held, older_pods
 from workers.operations.configuration.references import Taking
+from workers.report import Report, Section, Status, Table, Text
 from workers.systems.cluster.fields import Fields
 from workers.systems.errors import ClusterForbidden, ClusterNotFound
 from workers.wording import NOTHING, count, listed

@@ -15,7 +15,7 @@ import shlex
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from workers.operation import OperatorError
+from workers.errors import OperatorError
 from workers.redaction import without_secrets
 
 if TYPE_CHECKING:

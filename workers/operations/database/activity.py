@@ -7,20 +7,10 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Final
 
 from pydantic import Field
 
-from workers.operation import (
-    AlreadySo,
-    Change,
-    Operation,
-    OperatorError,
-    Plan,
-    Progress,
-    Report,
-    Risk,
-    Section,
-    Status,
-    Table,
-)
+from workers.errors import AlreadySo, OperatorError
+from workers.operation import Change, Operation, Plan, Progress, Risk
 from workers.operations.database.statement import shown
+from workers.report import Report, Section, Status, Table
 from workers.wording import NOTHING, count, duration, share
 
 if TYPE_CHECKING:

@@ -6,9 +6,9 @@ import base64
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from workers.operation import Attachment
 from workers.operations.database.activity import called
 from workers.rendering import bars, charts
+from workers.report import Attachment
 from workers.wording import size
 
 if TYPE_CHECKING:

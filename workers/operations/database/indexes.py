@@ -10,24 +10,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from workers.operation import (
-    AlreadySo,
-    Cancelled,
-    Change,
-    Operation,
-    OperatorError,
-    Plan,
-    Progress,
-    Report,
-    Risk,
-    Section,
-    Status,
-    Table,
-    Text,
-)
+from workers.errors import AlreadySo, OperatorError
+from workers.operation import Cancelled, Change, Operation, Plan, Progress, Risk
 from workers.operations.database.mlflow_indexes import INDEXES, REVISION, IndexWanted
 from workers.operations.database.nearest import nearest
 from workers.operations.database.vacuum import TableName
+from workers.report import Report, Section, Status, Table, Text
 from workers.wording import count, listed, size
 
 if TYPE_CHECKING:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, ClassVar, Final
 
-from workers.operation import Facts, Operation, Progress, Report, Risk, Status, Table, Text
+from workers.operation import Operation, Progress, Risk
 from workers.operations.database import chart
+from workers.report import Facts, Report, Status, Table, Text
 from workers.wording import NOTHING, count, duration, share, size
 
 if TYPE_CHECKING:

@@ -6,19 +6,10 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Final
 
 from pydantic import Field, PrivateAttr
 
-from workers.operation import (
-    Cancelled,
-    Change,
-    Operation,
-    OperatorError,
-    Plan,
-    Progress,
-    Report,
-    Risk,
-    Status,
-    Table,
-)
+from workers.errors import OperatorError
+from workers.operation import Cancelled, Change, Operation, Plan, Progress, Risk
 from workers.operations.database.nearest import nearest
+from workers.report import Report, Status, Table
 from workers.wording import count, size
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from workers.operation import OperatorError
+from workers.errors import OperatorError
 from workers.operations.deployment.quantities import quantity, share
 from workers.wording import count
 

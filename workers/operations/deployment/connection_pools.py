@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Final
 
-from workers.operation import OperatorError
+from workers.errors import OperatorError
 from workers.systems.cluster.fields import Fields
 
 if TYPE_CHECKING:

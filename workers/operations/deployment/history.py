@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final
 
 from pydantic import Field
 
-from workers.operation import AlreadySo, Operation, OperatorError, Plan, Progress, Report, Risk, Status, Table
+from workers.errors import AlreadySo, OperatorError
+from workers.operation import Operation, Plan, Progress, Risk
 from workers.operations.deployment import permission
 from workers.operations.deployment.estimate import rollout_seconds
 from workers.operations.deployment.rollout import state_now
 from workers.operations.deployment.template_change import roll
 from workers.operations.deployment.template_diff import bare, differences
+from workers.report import Report, Status, Table
 from workers.systems.cluster.fields import Fields
 from workers.wording import NOTHING, count, duration
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from workers.operation import OperatorError
+from workers.errors import OperatorError
 from workers.operations.deployment.rollout import HOPELESS, LOOK_SECONDS
 from workers.operations.health import pods
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from workers.operation import OperatorError
+from workers.errors import OperatorError
 
 if TYPE_CHECKING:
     from workers.systems import Systems

@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final
 
 from pydantic import AfterValidator, model_validator
 
-from workers.operation import AlreadySo, Change, Operation, OperatorError, Plan, Progress, Report, Risk, Status
+from workers.errors import AlreadySo, OperatorError
+from workers.operation import Change, Operation, Plan, Progress, Risk
 from workers.operations.deployment import capacity, permission
 from workers.operations.deployment.estimate import allowances, rollout_seconds
 from workers.operations.deployment.quantities import quantity
 from workers.operations.deployment.rollout import state_now
 from workers.operations.deployment.template_change import patched, roll
+from workers.report import Report, Status
 from workers.systems.cluster.fields import Fields
 from workers.wording import NOTHING
 

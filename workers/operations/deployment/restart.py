@@ -5,10 +5,11 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, ClassVar, Final
 
-from workers.operation import Operation, Plan, Progress, Report, Risk, Status
+from workers.operation import Operation, Plan, Progress, Risk
 from workers.operations.deployment import permission
 from workers.operations.deployment.estimate import rollout_seconds
 from workers.operations.deployment.rollout import Watched, state_now, watch
+from workers.report import Report, Status
 from workers.systems.cluster.fields import Fields
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from workers.operation import Section, Text
 from workers.operations.health import pods
+from workers.report import Section, Text
 from workers.systems.cluster.fields import Fields
 
 if TYPE_CHECKING:

@@ -6,21 +6,12 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final
 
 from pydantic import Field
 
-from workers.operation import (
-    AlreadySo,
-    Cancelled,
-    Change,
-    Operation,
-    OperatorError,
-    Plan,
-    Progress,
-    Report,
-    Risk,
-    Status,
-)
+from workers.errors import AlreadySo, OperatorError
+from workers.operation import Cancelled, Change, Operation, Plan, Progress, Risk
 from workers.operations.deployment import capacity, connection_pools, permission
 from workers.operations.deployment.estimate import startup_seconds
 from workers.operations.deployment.rollout import Outcome, Watched, state_now, watch
+from workers.report import Report, Status
 from workers.settings import SettingsError
 from workers.systems.cluster.fields import Fields
 from workers.systems.errors import ClusterConflict

@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from workers.operation import OperatorError
+from workers.errors import OperatorError
 from workers.operations.deployment.job import Ended, Once, run_once, sweep
 from workers.operations.deployment.rollout import LOOK_SECONDS
 from workers.settings import SettingsError

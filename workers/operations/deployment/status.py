@@ -5,10 +5,11 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, ClassVar
 
-from workers.operation import Facts, Operation, Progress, Report, Risk, Status, Table
+from workers.operation import Operation, Progress, Risk
 from workers.operations.deployment.history import REVISION
 from workers.operations.deployment.rollout import counted
 from workers.operations.health import pods
+from workers.report import Facts, Report, Status, Table
 from workers.systems.cluster.fields import Fields
 from workers.wording import NOTHING
 

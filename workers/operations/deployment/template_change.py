@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from workers.operation import Cancelled, OperatorError
+from workers.errors import OperatorError
+from workers.operation import Cancelled
 from workers.operations.deployment.rollout import Outcome, Unstoppable, Watched, watch
 from workers.systems.errors import ClusterConflict
 

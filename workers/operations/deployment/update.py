@@ -10,23 +10,14 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final
 
 from pydantic import Field
 
-from workers.operation import (
-    AlreadySo,
-    Change,
-    Operation,
-    OperatorError,
-    Plan,
-    Progress,
-    Report,
-    Risk,
-    Status,
-    Unwatched,
-)
+from workers.errors import AlreadySo, OperatorError
+from workers.operation import Change, Operation, Plan, Progress, Risk, Unwatched
 from workers.operations.backup.backup import LOCK, Backup
 from workers.operations.deployment import permission, schema
 from workers.operations.deployment.estimate import rollout_seconds
 from workers.operations.deployment.rollout import state_now
 from workers.operations.deployment.template_change import patched, roll
+from workers.report import Report, Status
 from workers.settings import SettingsError
 from workers.systems.cluster.fields import Fields
 from workers.systems.errors import GatewayError

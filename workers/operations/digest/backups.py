@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from workers.wording import duration
 
 if TYPE_CHECKING:
-    from workers.operation import Check
+    from workers.report import Check
     from workers.settings import Settings
 
 

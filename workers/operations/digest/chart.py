@@ -6,9 +6,9 @@ import base64
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
-from workers.operation import Attachment
 from workers.operations.history import metrics
 from workers.rendering import charts
+from workers.report import Attachment
 
 if TYPE_CHECKING:
     from workers.operations.history.store import History

@@ -10,11 +10,12 @@ import time
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, ClassVar, Final
 
-from workers.operation import Lead, Offer, Operation, Progress, Report, Risk, Status
+from workers.operation import Operation, Progress, Risk
 from workers.operations.digest import backups, changes, chart, todo, yesterday
 from workers.operations.health import Health
 from workers.operations.history import comparison, forecast, metrics, trend
 from workers.operations.history.store import History, sample
+from workers.report import Lead, Offer, Report, Status
 from workers.settings import cron
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from workers.operation import Check, Offer, Status
+from workers.report import Check, Offer, Status
 
 if TYPE_CHECKING:
     from workers.settings import Settings

@@ -7,11 +7,12 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from workers import registry
-from workers.operation import Lead, Offer, Risk, Section, Table
+from workers.operation import Risk
 from workers.operations.commands.audit_trail import gathered
 from workers.records import audit_log
 from workers.records.record import Phase, Record, Records
 from workers.rendering.message import BY_ALERT, BY_CLOCK
+from workers.report import Lead, Offer, Section, Table
 from workers.wording import NOTHING, count
 
 if TYPE_CHECKING:

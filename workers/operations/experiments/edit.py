@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Final
 
 from pydantic import AfterValidator, Field
 
-from workers.operation import AlreadySo, Change, Operation, OperatorError, Plan, Progress, Report, Risk, Status
+from workers.errors import AlreadySo, OperatorError
+from workers.operation import Change, Operation, Plan, Progress, Risk
 from workers.operations.experiments.finding import Experiment, active, find, refuse_taken
+from workers.report import Report, Status
 from workers.systems.errors import TrackingTaken
 from workers.wording import count
 

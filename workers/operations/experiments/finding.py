@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from workers.operation import OperatorError
+from workers.errors import OperatorError
 from workers.systems.errors import TrackingMissing
 from workers.wording import NOTHING
 

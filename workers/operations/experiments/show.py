@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Final
 
 from pydantic import Field
 
-from workers.operation import Facts, Operation, OperatorError, Progress, Report, Risk, Section, Status, Table
+from workers.errors import OperatorError
+from workers.operation import Operation, Progress, Risk
 from workers.operations.experiments import sizes
 from workers.operations.experiments.finding import Experiment, View, every, find, moment
 from workers.rendering.pagination import turns
+from workers.report import Facts, Report, Section, Status, Table
 from workers.settings import SettingsError
 from workers.wording import NOTHING, count, size
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from redis.exceptions import RedisError
 
-from workers.operation import OperatorError
+from workers.errors import OperatorError
 from workers.operations.restore.artifacts import prefix_of
 from workers.operations.storage import cache
 from workers.settings import SettingsError

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field, field_validator
 
-from workers.operation import Operation, Progress, Report, Risk, verdict
+from workers.operation import Operation, Progress, Risk
 from workers.operations.health import (
     backup,
     deployment,
@@ -27,6 +27,7 @@ from workers.operations.health import (
     storage,
 )
 from workers.operations.health.asking import Answer, Asking, Question, ask_all
+from workers.report import Report, verdict
 from workers.wording import count
 
 if TYPE_CHECKING:

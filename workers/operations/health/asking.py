@@ -22,7 +22,8 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from workers.operation import Check, OperatorError, Section, Status, Text
+from workers.errors import OperatorError
+from workers.report import Check, Section, Status, Text
 from workers.settings import SettingsError
 from workers.systems.errors import Unreachable
 

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
-from workers.operation import Facts, Status, Text
 from workers.operations.backup import drill_result, sets
 from workers.operations.health.asking import Answer, Question
+from workers.report import Facts, Status, Text
 from workers.systems.cluster.fields import Fields
 from workers.systems.errors import BucketMissing, Nonsense, ObjectMissing
 from workers.wording import count, duration

@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from workers.operation import Facts, OperatorError, Section
+from workers.errors import OperatorError
 from workers.operations.health import pods
+from workers.report import Facts, Section
 from workers.settings import SettingsError
 
 if TYPE_CHECKING:

@@ -11,8 +11,9 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from workers.operation import Facts, OperatorError, Section, Status, Table
+from workers.errors import OperatorError
 from workers.operations.health.asking import Answer, Question
+from workers.report import Facts, Section, Status, Table
 from workers.systems.cluster.fields import Fields
 from workers.systems.errors import ClusterNotFound
 from workers.wording import count, duration

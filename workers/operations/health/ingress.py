@@ -10,8 +10,8 @@ import math
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from workers.operation import Facts, Status
 from workers.operations.health.asking import Answer, Question
+from workers.report import Facts, Status
 from workers.systems.cluster import certificate
 from workers.systems.cluster.fields import Fields
 from workers.systems.errors import ClusterForbidden, ClusterNotFound

@@ -18,7 +18,9 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Final
 
 from pydantic import AfterValidator, Field
 
-from workers.operation import Facts, Operation, OperatorError, Progress, Report, Risk, Section, Status, Table
+from workers.errors import OperatorError
+from workers.operation import Operation, Progress, Risk
+from workers.report import Facts, Report, Section, Status, Table
 from workers.wording import NOTHING, count, milliseconds, share
 
 if TYPE_CHECKING:

@@ -10,9 +10,9 @@ from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING
 
-from workers.operation import Facts, Section, Status, Table
 from workers.operations.health.asking import Answer, Question
 from workers.operations.health.log_errors import Groups, normalised
+from workers.report import Facts, Section, Status, Table
 from workers.systems.cluster.fields import Fields
 from workers.systems.errors import ClusterNotFound, ClusterNotReady
 from workers.wording import HOUR, NOTHING, count, duration, listed

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from workers.operation import Facts, OperatorError, Status, Text
+from workers.errors import OperatorError
 from workers.operations.health.asking import Answer, Question
+from workers.report import Facts, Status, Text
 from workers.systems.errors import TrackingError, TrackingTimeout, TrackingUnavailable
 from workers.wording import count, milliseconds
 

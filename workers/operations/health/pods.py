@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from workers.operation import Section, Status, Table
 from workers.operations.health.asking import Answer, Question
+from workers.report import Section, Status, Table
 from workers.systems.cluster.fields import Fields
 from workers.wording import count, duration, listed
 

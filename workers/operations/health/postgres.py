@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from workers.operation import Facts, Section, Status, Table, Text
 from workers.operations.health import dependency_pods
 from workers.operations.health.asking import Answer, Question
+from workers.report import Facts, Section, Status, Table, Text
 from workers.systems.errors import DatabaseError, Unreachable
 from workers.wording import duration, milliseconds, share, size
 

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from workers.operation import Facts, Status, Table
 from workers.operations.health.asking import Answer, Question
+from workers.report import Facts, Status, Table
 from workers.systems.errors import GatewayError, Unreachable
 from workers.wording import NOTHING, count, duration, milliseconds, size
 

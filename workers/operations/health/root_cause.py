@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from workers.operation import Check, Status
+from workers.report import Check, Status
 from workers.wording import count
 
 if TYPE_CHECKING:

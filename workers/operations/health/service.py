@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from workers.operation import Status, Table
 from workers.operations.health.asking import Answer, Question
+from workers.report import Status, Table
 from workers.systems.cluster.fields import Fields
 from workers.wording import count
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from workers.operation import Facts, OperatorError, Section, Status, Text
+from workers.errors import OperatorError
 from workers.operations.health import dependency_pods
 from workers.operations.health.asking import Answer, Question
+from workers.report import Facts, Section, Status, Text
 from workers.systems.errors import BucketMissing, ObjectsError, Unreachable
 from workers.wording import milliseconds
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from workers.operation import Section, Table, Text
 from workers.operations.history.metrics import METRICS, Metric
+from workers.report import Section, Table, Text
 from workers.wording import NOTHING
 
 if TYPE_CHECKING:

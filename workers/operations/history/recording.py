@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Final
 import structlog
 from redis.exceptions import RedisError
 
-from workers.operation import Section, Status, Text
 from workers.operations.history import comparison
 from workers.operations.history.store import History, sample
 from workers.records.record import connect
+from workers.report import Section, Status, Text
 from workers.settings import SettingsError
 
 if TYPE_CHECKING:
-    from workers.operation import Check
+    from workers.report import Check
     from workers.settings import Settings
 
 PATIENCE_SECONDS: Final = 0.5

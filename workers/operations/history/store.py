@@ -23,7 +23,7 @@ from workers.redaction import cleaned
 if TYPE_CHECKING:
     from redis import Redis
 
-    from workers.operation import Check
+    from workers.report import Check
 
 RAW_DAYS: Final = 14
 DAYS: Final = 366

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Final
 
 from pydantic import Field, field_validator
 
-from workers.operation import Attachment, Facts, Operation, OperatorError, Progress, Report, Risk, Status
+from workers.errors import OperatorError
+from workers.operation import Operation, Progress, Risk
 from workers.operations.history import forecast, metrics
 from workers.operations.history.forecast import Line
 from workers.operations.history.store import DAYS, History, Point
 from workers.rendering import charts
+from workers.report import Attachment, Facts, Report, Status
 
 if TYPE_CHECKING:
     from workers.operations.history.metrics import Metric

@@ -6,9 +6,9 @@ import re
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
-from workers.operation import Attachment
 from workers.operations.history.store import History
 from workers.rendering.message import BY_CLOCK, BY_TERMINAL, UNSEEN
+from workers.report import Attachment
 from workers.wording import NOTHING, duration
 
 if TYPE_CHECKING:

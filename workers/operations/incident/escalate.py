@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Final
 
 from pydantic import Field
 
-from workers.operation import Change, Check, Facts, Offer, OperatorError, Plan, Report, Section, Status, Text
+from workers.errors import OperatorError
+from workers.operation import Change, Plan
 from workers.operations.commands.jobs import Jobs
 from workers.operations.health import Health
 from workers.operations.incident import paging, store
@@ -25,6 +26,7 @@ from workers.records.outbox import Outbox, draft
 from workers.records.record import TERMINAL, Phase, Record, Records
 from workers.rendering import message, thread
 from workers.rendering.message import Message, plain, section, short, whom
+from workers.report import Check, Facts, Offer, Report, Section, Status, Text
 from workers.settings import SettingsError
 from workers.wording import NOTHING
 

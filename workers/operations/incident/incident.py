@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Final
 
 from pydantic import Field
 
-from workers.operation import Change, Facts, Lead, OperatorError, Plan, Report, Risk, Status
+from workers.errors import OperatorError
+from workers.operation import Change, Plan, Risk
 from workers.operations.incident import account, paging, store, timeline
 from workers.operations.incident.urgent import Urgent
 from workers.records.outbox import Outbox, draft
 from workers.records.record import TERMINAL
 from workers.rendering import message
 from workers.rendering.message import Message, paragraphs, plain, section, short, whom
+from workers.report import Facts, Lead, Report, Status
 from workers.wording import duration
 
 if TYPE_CHECKING:

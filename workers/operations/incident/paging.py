@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
-from workers.operation import OperatorError
+from workers.errors import OperatorError
 from workers.operations.incident.account import person
 from workers.records.record import Records
 

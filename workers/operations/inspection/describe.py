@@ -5,13 +5,14 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
 
-from workers.operation import Facts, Operation, Progress, Report, Risk, Section, Status, Table
+from workers.operation import Operation, Progress, Risk
 from workers.operations.deployment.history import REVISION
 from workers.operations.health import pods
 from workers.operations.inspection import recent_events
 from workers.operations.inspection.finding import name_of, one_of, our_pods
 from workers.operations.inspection.kubectl import by_hand, kubectl
 from workers.operations.inspection.masking import value_of
+from workers.report import Facts, Report, Section, Status, Table
 from workers.systems.cluster.fields import Fields
 from workers.wording import NOTHING, duration, listed
 

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Final
 
 from pydantic import Field
 
-from workers.operation import Operation, Progress, Report, Risk, Status
+from workers.operation import Operation, Progress, Risk
 from workers.operations.inspection import recent_events
 from workers.operations.inspection.kubectl import by_hand, kubectl
+from workers.report import Report, Status
 from workers.wording import count, duration
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from workers.operation import OperatorError
+from workers.errors import OperatorError
 from workers.systems.cluster.fields import Fields
 from workers.wording import listed
 

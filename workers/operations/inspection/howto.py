@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from workers.operation import Operation, OperatorError, Progress, Report, Risk, Section, Status, Text
+from workers.errors import OperatorError
+from workers.operation import Operation, Progress, Risk
 from workers.operations.inspection.finding import Container, chosen, name_of
 from workers.operations.inspection.kubectl import by_hand, kubectl
+from workers.report import Report, Section, Status, Text
 from workers.systems.cluster.fields import Fields
 
 if TYPE_CHECKING:

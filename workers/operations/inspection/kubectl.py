@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING
 
-from workers.operation import Text
+from workers.report import Text
 
 if TYPE_CHECKING:
     from workers.settings import Settings

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
 
 import yaml
 
-from workers.operation import Attachment, Operation, Progress, Report, Risk, Section, Status, Text
+from workers.operation import Operation, Progress, Risk
 from workers.operations.inspection.finding import name_of, one_of, our_pods
 from workers.operations.inspection.kubectl import by_hand, kubectl
 from workers.operations.inspection.masking import MASK, masked
+from workers.report import Attachment, Report, Section, Status, Text
 from workers.wording import count, size
 
 if TYPE_CHECKING:

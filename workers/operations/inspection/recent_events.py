@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from workers.operation import Table
 from workers.operations.logs.lines import shown
+from workers.report import Table
 from workers.systems.cluster.fields import Fields
 from workers.wording import NOTHING, duration
 

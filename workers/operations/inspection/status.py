@@ -12,10 +12,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
-from workers.operation import Operation, OperatorError, Progress, Report, Risk, Section, Status, Table, Text
+from workers.errors import OperatorError
+from workers.operation import Operation, Progress, Risk
 from workers.operations.health import pods
 from workers.operations.inspection.finding import name_of
 from workers.operations.inspection.kubectl import by_hand, kubectl
+from workers.report import Report, Section, Status, Table, Text
 from workers.systems.cluster.fields import Fields
 from workers.systems.errors import ClusterForbidden, ClusterNotFound
 from workers.wording import NOTHING, count, duration, listed

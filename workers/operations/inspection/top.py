@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from workers.operation import Operation, OperatorError, Progress, Report, Risk
+from workers.errors import OperatorError
+from workers.operation import Operation, Progress, Risk
 from workers.operations.health import resources
 from workers.operations.inspection.finding import name_of, one_of, our_pods
 from workers.operations.inspection.kubectl import by_hand, kubectl
+from workers.report import Report
 from workers.systems.errors import ClusterNotFound, ClusterUnavailable
 
 if TYPE_CHECKING:

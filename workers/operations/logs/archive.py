@@ -14,7 +14,9 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
-from workers.operation import Operation, OperatorError, Plan, Progress, Report, Risk, Status, Table
+from workers.errors import OperatorError
+from workers.operation import Operation, Plan, Progress, Risk
+from workers.report import Report, Status, Table
 from workers.systems.errors import ObjectsError
 from workers.wording import count, size
 

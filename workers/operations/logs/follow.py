@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Final
 
 from pydantic import Field
 
-from workers.operation import Cancelled, Operation, OperatorError, Progress, Report, Risk, Status, Text
+from workers.errors import OperatorError
+from workers.operation import Cancelled, Operation, Progress, Risk
 from workers.operations.health.log_errors import Groups
 from workers.operations.inspection.finding import Container, chosen
 from workers.operations.inspection.kubectl import by_hand, kubectl
@@ -24,6 +25,7 @@ from workers.operations.logs.line_filter import Level, Sieve, Wanted
 from workers.operations.logs.lines import CHARACTERS, Line, parted, written
 from workers.operations.logs.pattern import Pattern
 from workers.operations.logs.show import MOST_LINES, attachments, sections, which
+from workers.report import Report, Status, Text
 from workers.systems.errors import ClusterError, ClusterForbidden, ClusterNotFound, ClusterNotReady, GatewayError
 from workers.wording import count, duration
 

@@ -13,7 +13,7 @@ from typing import Final
 
 import regex
 
-from workers.operation import OperatorError
+from workers.errors import OperatorError
 
 LINE_SECONDS: Final = 0.25
 ALL_SECONDS: Final = 30.0

@@ -17,24 +17,15 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Final
 
 from pydantic import Field
 
-from workers.operation import (
-    Attachment,
-    Operation,
-    OperatorError,
-    Progress,
-    Report,
-    Risk,
-    Section,
-    Status,
-    Table,
-    Text,
-)
+from workers.errors import OperatorError
+from workers.operation import Operation, Progress, Risk
 from workers.operations.health.log_errors import Groups
 from workers.operations.inspection.finding import Container, chosen
 from workers.operations.inspection.kubectl import by_hand, kubectl
 from workers.operations.logs.line_filter import Level, Wanted
 from workers.operations.logs.lines import CHARACTERS, Line, Newest, parted, written
 from workers.operations.logs.pattern import Pattern
+from workers.report import Attachment, Report, Section, Status, Table, Text
 from workers.systems.errors import ClusterError, ClusterForbidden, ClusterNotFound, ClusterNotReady
 from workers.wording import NOTHING, count, duration, listed
 

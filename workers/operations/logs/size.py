@@ -11,9 +11,11 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
-from workers.operation import Operation, OperatorError, Progress, Report, Risk, Section, Status, Table, Text
+from workers.errors import OperatorError
+from workers.operation import Operation, Progress, Risk
 from workers.operations.inspection.finding import containers_of, name_of, one_of, our_pods
 from workers.operations.inspection.kubectl import by_hand, kubectl
+from workers.report import Report, Section, Status, Table, Text
 from workers.systems.cluster.fields import Fields
 from workers.systems.errors import ClusterError, ClusterForbidden, ClusterNotFound, ClusterNotReady
 from workers.wording import NOTHING, count, size

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final
 
 from pydantic import Field
 
-from workers.operation import Facts, Operation, OperatorError, Progress, Report, Risk, Section, Status, Table
+from workers.errors import OperatorError
+from workers.operation import Operation, Progress, Risk
 from workers.operations.experiments.finding import moment, pairs
 from workers.operations.runs.finding import SHORT, quoted
 from workers.rendering.pagination import turns
+from workers.report import Facts, Report, Section, Status, Table
 from workers.systems.errors import TrackingMissing
 from workers.wording import NOTHING, count, listed
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from workers.operation import Status
 from workers.operations.health.asking import Answer, Question
+from workers.report import Status
 from workers.systems.errors import Unreachable
 from workers.wording import count
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import secrets
 from typing import TYPE_CHECKING
 
-from workers.operation import Facts, OperatorError, Status
+from workers.errors import OperatorError
 from workers.operations.health.asking import Answer, Question
+from workers.report import Facts, Status
 
 if TYPE_CHECKING:
     from workers.operations.health.asking import Asking

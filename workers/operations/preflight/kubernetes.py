@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from workers.operation import Status, Table
 from workers.operations.health.asking import Answer, Question
+from workers.report import Status, Table
 from workers.wording import count
 
 if TYPE_CHECKING:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from workers.operation import Status
 from workers.operations.health.asking import Answer, Question
+from workers.report import Status
 
 if TYPE_CHECKING:
     from workers.operations.health.asking import Asking

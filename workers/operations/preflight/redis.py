@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from workers.operation import Facts, Status
 from workers.operations.health.asking import Answer, Question
 from workers.operations.health.queues import translated
+from workers.report import Facts, Status
 
 if TYPE_CHECKING:
     from workers.operations.health.asking import Asking

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from workers.operation import Facts, Status
 from workers.operations.health.asking import Answer, Question
+from workers.report import Facts, Status
 
 if TYPE_CHECKING:
     from workers.operations.health.asking import Asking

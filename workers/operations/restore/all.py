@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field
 
-from workers.operation import AlreadySo, Operation, OperatorError, Plan, Progress, Report, Risk, Section, Status, Text
+from workers.errors import AlreadySo, OperatorError
+from workers.operation import Operation, Plan, Progress, Risk
 from workers.operations.backup import sets
 from workers.operations.restore.artifacts import RestoreArtifacts
 from workers.operations.restore.configuration import RestoreConfiguration
 from workers.operations.restore.database import RestoreDatabase
+from workers.report import Report, Section, Status, Text
 from workers.wording import listed
 
 if TYPE_CHECKING:

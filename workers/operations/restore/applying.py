@@ -10,7 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from workers.operation import Change, OperatorError
+from workers.errors import OperatorError
+from workers.operation import Change
 from workers.operations.backup.configuration import Export, clean, without_secrets
 from workers.systems.errors import ClusterForbidden, ClusterNotFound
 

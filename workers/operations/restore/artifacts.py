@@ -11,23 +11,13 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Final
 
 from pydantic import Field, model_validator
 
-from workers.operation import (
-    AlreadySo,
-    Change,
-    Operation,
-    OperatorError,
-    Plan,
-    Progress,
-    Report,
-    Risk,
-    Section,
-    Status,
-    Text,
-)
+from workers.errors import AlreadySo, OperatorError
+from workers.operation import Change, Operation, Plan, Progress, Risk
 from workers.operations.backup import artifacts, sets
 from workers.operations.experiments.finding import find as find_experiment
 from workers.operations.restore import checks
 from workers.operations.runs.finding import find as find_run
+from workers.report import Report, Section, Status, Text
 from workers.wording import count, size
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from workers.operation import OperatorError
+from workers.errors import OperatorError
 from workers.systems.errors import GatewayError
 from workers.wording import size
 

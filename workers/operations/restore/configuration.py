@@ -10,24 +10,15 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final
 
 from pydantic import Field
 
-from workers.operation import (
-    AlreadySo,
-    Cancelled,
-    Change,
-    Operation,
-    OperatorError,
-    Plan,
-    Progress,
-    Report,
-    Risk,
-    Status,
-)
+from workers.errors import AlreadySo, OperatorError
+from workers.operation import Cancelled, Change, Operation, Plan, Progress, Risk
 from workers.operations.backup import configuration, sets
 from workers.operations.backup.backup import make
 from workers.operations.backup.encryption import Keys
 from workers.operations.deployment.rollout import Unstoppable, Watched, watch
 from workers.operations.restore import applying
 from workers.operations.restore.applying import KINDS, Applied
+from workers.report import Report, Status
 from workers.wording import count, listed
 
 if TYPE_CHECKING:

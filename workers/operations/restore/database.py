@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Final
 
 from pydantic import AfterValidator, Field
 
-from workers.operation import AlreadySo, Change, Facts, Operation, OperatorError, Plan, Progress, Report, Risk, Status
+from workers.errors import AlreadySo, OperatorError
+from workers.operation import Change, Operation, Plan, Progress, Risk
 from workers.operations.backup import drill_result, sets
 from workers.operations.deployment import schema
 from workers.operations.restore import checks, downtime, loss, names
 from workers.operations.restore.side_database import restore_into
+from workers.report import Facts, Report, Status
 from workers.systems.errors import GatewayError
 from workers.systems.postgres.admin import Server
 from workers.wording import count, duration, size

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
-from workers.operation import OperatorError
+from workers.errors import OperatorError
 from workers.systems.errors import ClusterNotFound, GatewayError
 from workers.wording import count
 

@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Final
 
 from pydantic import Field
 
-from workers.operation import Facts, Operation, OperatorError, Plan, Progress, Report, Risk, Status
+from workers.errors import OperatorError
+from workers.operation import Operation, Plan, Progress, Risk
 from workers.operations.backup import artifacts, sets
 from workers.operations.backup.drill_result import RECORD, Drilled
 from workers.operations.restore import names
 from workers.operations.restore.side_database import restored_beside
+from workers.report import Facts, Report, Status
 from workers.systems.errors import Unreachable
 from workers.wording import count, duration, size
 

@@ -15,7 +15,7 @@ from typing import IO, TYPE_CHECKING, Final
 import psycopg
 from psycopg import sql
 
-from workers.operation import OperatorError
+from workers.errors import OperatorError
 from workers.systems.postgres import programs
 
 if TYPE_CHECKING:

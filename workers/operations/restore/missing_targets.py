@@ -8,7 +8,7 @@ import psycopg
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
-from workers.operation import OperatorError
+from workers.errors import OperatorError
 from workers.systems.errors import BucketMissing, ObjectsError
 from workers.systems.postgres.admin import Described, Server
 

@@ -19,7 +19,7 @@ from typing import IO, TYPE_CHECKING, Final
 
 import psycopg
 
-from workers.operation import OperatorError
+from workers.errors import OperatorError
 from workers.operations.restore import extensions
 from workers.systems.postgres import programs, snapshot
 from workers.wording import listed

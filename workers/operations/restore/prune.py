@@ -5,8 +5,10 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, ClassVar
 
-from workers.operation import AlreadySo, Change, Operation, Plan, Progress, Report, Risk, Status
+from workers.errors import AlreadySo
+from workers.operation import Change, Operation, Plan, Progress, Risk
 from workers.operations.restore import names
+from workers.report import Report, Status
 from workers.systems.postgres.admin import Server
 from workers.wording import count, size
 

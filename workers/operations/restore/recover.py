@@ -14,22 +14,13 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Final
 
 from pydantic import Field
 
-from workers.operation import (
-    AlreadySo,
-    Change,
-    Facts,
-    Operation,
-    OperatorError,
-    Plan,
-    Progress,
-    Report,
-    Risk,
-    Status,
-)
+from workers.errors import AlreadySo, OperatorError
+from workers.operation import Change, Operation, Plan, Progress, Risk
 from workers.operations.backup import artifacts, sets
 from workers.operations.deployment.rollout import Watched, watch
 from workers.operations.restore import applying, checks, configuration, missing_targets, names, smoke_test
 from workers.operations.restore.side_database import restore_into
+from workers.report import Facts, Report, Status
 from workers.systems.errors import ClusterNotFound, GatewayError
 from workers.systems.postgres.admin import Server
 from workers.wording import count, duration, listed, size

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, LiteralString
 import psycopg
 from psycopg import sql
 
-from workers.operation import OperatorError
+from workers.errors import OperatorError
 
 if TYPE_CHECKING:
     from workers.operation import Progress

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Final
 
 from pydantic import Field
 
-from workers.operation import AlreadySo, Change, Operation, OperatorError, Plan, Progress, Report, Risk, Status
+from workers.errors import AlreadySo, OperatorError
+from workers.operation import Change, Operation, Plan, Progress, Risk
 from workers.operations.backup import artifacts, sets
 from workers.operations.experiments.finding import Experiment
 from workers.operations.experiments.finding import find as find_experiment
@@ -19,6 +20,7 @@ from workers.operations.restore.artifacts import prefix_of
 from workers.operations.restore.side_database import restored_beside
 from workers.operations.runs.finding import Run
 from workers.operations.runs.finding import find as find_run
+from workers.report import Report, Status
 from workers.wording import count
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from workers.operation import OperatorError
+from workers.errors import OperatorError
 
 if TYPE_CHECKING:
     from workers.systems import Systems

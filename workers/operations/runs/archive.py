@@ -17,25 +17,15 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Final, Literal
 
 from pydantic import Field, PrivateAttr
 
-from workers.operation import (
-    AlreadySo,
-    Cancelled,
-    Change,
-    Operation,
-    OperatorError,
-    Plan,
-    Progress,
-    Report,
-    Risk,
-    Status,
-    Table,
-)
+from workers.errors import AlreadySo, OperatorError
+from workers.operation import Cancelled, Change, Operation, Plan, Progress, Risk
 from workers.operations.runs import batches
 from workers.operations.runs.csv_file import Sheet
 from workers.operations.runs.finding import Run, experiments_by_id, search
 from workers.operations.runs.pace import Patient, Tally, over
 from workers.operations.runs.selection import Chosen, Wanted, choose, fingerprint
 from workers.records.record import Records
+from workers.report import Report, Status, Table
 from workers.systems.errors import TrackingInvalid, TrackingMissing
 from workers.wording import count, listed
 

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
-from workers.operation import OperatorError
+from workers.errors import OperatorError
 from workers.operations.runs.pace import SLOWER
 from workers.settings import SettingsError
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from workers.operation import OperatorError
+from workers.errors import OperatorError
 from workers.operations.experiments.finding import find as find_experiment
 from workers.operations.runs.finding import find as find_run
 from workers.operations.runs.registered import registered_runs

@@ -18,13 +18,15 @@ from typing import IO, TYPE_CHECKING, Annotated, ClassVar, Final, Literal
 
 from pydantic import Field
 
-from workers.operation import Facts, Operation, OperatorError, Progress, Report, Risk, Section, Status, Table
+from workers.errors import OperatorError
+from workers.operation import Operation, Progress, Risk
 from workers.operations.experiments.finding import active as active_experiment
 from workers.operations.experiments.finding import moment, named
 from workers.operations.runs import curves
 from workers.operations.runs.csv_file import Sheet
 from workers.operations.runs.finding import Run, find, search
 from workers.operations.runs.show import figure
+from workers.report import Facts, Report, Section, Status, Table
 from workers.wording import NOTHING, count, listed
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ import math
 from collections.abc import Sequence
 from typing import Final
 
-from workers.operation import Attachment
+from workers.report import Attachment
 
 CHARACTERS: Final = 8 * 1024 * 1024
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")

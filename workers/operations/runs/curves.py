@@ -10,9 +10,9 @@ import math
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
-from workers.operation import Attachment
 from workers.operations.runs.show import figure
 from workers.rendering import bars, charts
+from workers.report import Attachment
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

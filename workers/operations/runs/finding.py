@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
-from workers.operation import OperatorError
+from workers.errors import OperatorError
 from workers.operations.experiments.finding import SECONDS, Experiment, View, every, pairs
 from workers.operations.runs.pace import SHORT_PAGE, rested
 from workers.systems.errors import TrackingMissing

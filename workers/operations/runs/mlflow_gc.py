@@ -14,7 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from workers.operation import OperatorError
+from workers.errors import OperatorError
 from workers.operations.deployment.job import Once, run_once, sweep
 from workers.operations.deployment.update import image_of
 from workers.operations.restore.artifacts import destination

@@ -16,7 +16,8 @@ from dataclasses import dataclass, field
 from statistics import median
 from typing import Final, TypeVar
 
-from workers.operation import OperatorError, Progress
+from workers.errors import OperatorError
+from workers.operation import Progress
 from workers.systems.errors import TrackingUnavailable, Unreachable
 
 MOST: Final = 8

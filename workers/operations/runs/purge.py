@@ -11,21 +11,8 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Final
 
 from pydantic import Field, PrivateAttr
 
-from workers.operation import (
-    AlreadySo,
-    Cancelled,
-    Change,
-    Facts,
-    Operation,
-    OperatorError,
-    Plan,
-    Progress,
-    Report,
-    Risk,
-    Section,
-    Status,
-    Table,
-)
+from workers.errors import AlreadySo, OperatorError
+from workers.operation import Cancelled, Change, Operation, Plan, Progress, Risk
 from workers.operations.backup import sets
 from workers.operations.backup.verify import verified
 from workers.operations.deployment.update import image_of
@@ -33,6 +20,7 @@ from workers.operations.restore.artifacts import prefix_of
 from workers.operations.runs.candidates import Asked, Purgeable, choose
 from workers.operations.runs.csv_file import Sheet
 from workers.operations.runs.mlflow_gc import CHUNK, Purged, purge
+from workers.report import Facts, Report, Section, Status, Table
 from workers.systems.errors import TrackingMissing
 from workers.systems.postgres.deleted_runs import DeletedRun, DeletedRuns
 from workers.wording import count, duration

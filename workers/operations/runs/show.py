@@ -7,23 +7,13 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Final
 
 from pydantic import Field
 
-from workers.operation import (
-    Facts,
-    Offer,
-    Operation,
-    OperatorError,
-    Progress,
-    Report,
-    Risk,
-    Section,
-    Status,
-    Table,
-    Text,
-)
+from workers.errors import OperatorError
+from workers.operation import Operation, Progress, Risk
 from workers.operations.experiments.finding import active as active_experiment
 from workers.operations.experiments.finding import moment
 from workers.operations.runs.csv_file import Sheet
 from workers.operations.runs.finding import Run, find, search
+from workers.report import Facts, Offer, Report, Section, Status, Table, Text
 from workers.systems.errors import TrackingInvalid
 from workers.wording import NOTHING, count
 

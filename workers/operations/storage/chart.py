@@ -6,8 +6,8 @@ import base64
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from workers.operation import Attachment
 from workers.rendering import bars, charts
+from workers.report import Attachment
 from workers.wording import size
 
 if TYPE_CHECKING:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Final, Literal
 
 from pydantic import Field
 
-from workers.operation import Facts, Operation, OperatorError, Progress, Report, Risk, Section, Status, Table, Text
+from workers.errors import OperatorError
+from workers.operation import Operation, Progress, Risk
 from workers.operations.storage import chart as picturing
 from workers.operations.storage.cache import (
     WEEK_SECONDS,
@@ -23,6 +24,7 @@ from workers.operations.storage.cache import (
     points,
 )
 from workers.operations.storage.measuring import Amount, Known, Measured, Measuring
+from workers.report import Facts, Report, Section, Status, Table, Text
 from workers.wording import NOTHING, count, duration, share, size
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Final
 
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from workers.operation import OperatorError
+from workers.errors import OperatorError
 
 if TYPE_CHECKING:
     from workers.settings import Settings

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from workers.operation import Cancelled, OperatorError
+from workers.errors import OperatorError
+from workers.operation import Cancelled
 from workers.operations.backup.artifacts import ListingDamaged, Tuning, copy, references, sweep, verify
 from workers.systems.errors import ObjectMissing
 

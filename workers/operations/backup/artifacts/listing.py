@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import zstandard
 
-from workers.operation import OperatorError
+from workers.errors import OperatorError
 from workers.systems.errors import ObjectMissing
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from itertools import groupby
 from operator import itemgetter
 from typing import TYPE_CHECKING, Final
 
-from workers.operation import OperatorError
+from workers.errors import OperatorError
 from workers.operations.backup.artifacts import listing, object_keys
 from workers.systems.s3.transfer import DELETE_AT_MOST, Bulk, Listed
 
