@@ -21,3 +21,11 @@ class OperatorError(Exception):
 
 class AlreadySo(OperatorError):  # noqa: N818 - its message is a sentence for people
     """What was asked for is so already: nothing is to be done."""
+
+
+class RunMissing(OperatorError):  # noqa: N818
+    """MLflow has no run of that name or id, neither active nor deleted."""
+
+
+class ExperimentMissing(OperatorError):  # noqa: N818
+    """MLflow has no experiment of that name or id, neither active nor deleted."""
