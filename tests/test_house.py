@@ -1,0 +1,77 @@
+"""The plan of the house: imports go down only, Block Kit and sizes stay where they belong; each rule can fail."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGES = ("bot", "commands", "workers")
+
+
+@pytest.fixture
+def copy(tmp_path):
+    """The product's packages and their contracts, to be spoiled."""
+    for name in PACKAGES:
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    return tmp_path
+
+
+def linted(tree):
+    program = Path(sys.executable).with_name("lint-imports")
+    return subprocess.run([program, "--no-cache"], cwd=tree, capture_output=True, text=True, check=False)
+
+
+def test_the_contracts_hold():
+    done = linted(ROOT)
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize(
+    ("path", "line"),
+    [
+        ("workers/systems/redis.py", "import workers.records.keys"),
+        ("workers/engine/locks.py", "import workers.operations.restore.database"),
+        ("workers/wording.py", "from workers import settings"),
+        ("commands/policy.py", "import bot.slash"),
+        ("workers/operations/health/pods.py", "import slack_sdk"),
+        ("workers/engine/queues.py", "import workers.engine.running"),
+        ("workers/new_room.py", '"""A room that is on no floor."""'),
+    ],
+)
+def test_an_import_that_goes_up_or_round_is_found(copy, path, line):
+    file = copy / path
+    file.write_text(f"{file.read_text() if file.exists() else ''}\n{line}\n")
+    done = linted(copy)
+    assert done.returncode != 0
+    assert "BROKEN" in done.stdout
+
+
+def test_workers_has_few_doors():
+    entries = {each.name for each in (ROOT / "workers").iterdir() if each.name != "__pycache__"}
+    assert len(entries) <= 14, sorted(entries)
+
+
+def test_no_file_is_longer_than_four_hundred_lines():
+    lengths = {
+        str(file.relative_to(ROOT)): len(file.read_text().splitlines())
+        for package in PACKAGES
+        for file in (ROOT / package).rglob("*.py")
+    }
+    assert {file: lines for file, lines in lengths.items() if lines > 400} == {}
+
+
+def test_block_kit_is_made_in_one_module():
+    import re
+
+    made = re.compile(r"""["']type["']: ["'](section|context|actions|button|header|input|divider|image|modal|home)["']""")
+    elsewhere = [
+        str(file.relative_to(ROOT))
+        for package in PACKAGES
+        for file in (ROOT / package).rglob("*.py")
+        if made.search(file.read_text()) and file != ROOT / "workers" / "rendering" / "blocks.py"
+    ]
+    assert elsewhere == []
