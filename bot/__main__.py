@@ -1,6 +1,6 @@
 """`python -m bot` is `mlflow-ops`."""
 
-from bot.cli import main
+from bot.process.cli import main
 
 if __name__ == "__main__":
     main()

@@ -14,12 +14,13 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from bot import schedule, slash
+from bot.process import scheduler
+from bot import slash
 from workers import settings
 from workers.errors import AlreadySo, OperatorError
 from workers.operation import Unwatched
 from workers.operations.commands import schedule as scheduling
-from workers.records.record import Records
+from workers.records.store import Records
 from workers.settings import Ops, SettingsError
 from workers.settings import cron as ticks
 from workers.systems import Systems
@@ -68,8 +69,8 @@ def forked(loaded, watch):
     if pid:
         return pid
     with suppress(BaseException):
-        seat = schedule.Seat(lock_seconds=0.12, every_seconds=0.004, clock=watch)
-        schedule.serve(loaded, threading.Event(), lambda: None, seat)
+        seat = scheduler.Seat(lock_seconds=0.12, every_seconds=0.004, clock=watch)
+        scheduler.serve(loaded, threading.Event(), lambda: None, seat)
     os._exit(1)
 
 
@@ -79,7 +80,7 @@ def test_two_schedulers_that_are_killed_at_random_around_eight_give_one_digest_a
     chance, watch = random.Random(seed), Watch()
     loaded = settings.load({"REDIS_URL": redis_url}).model_copy(update={"ops": told(weekdays=EVERY_DAY)})
     watch.set(datetime.combine(begin, datetime.min.time(), BERLIN))
-    schedule.fire(loaded.ops, redis, watch())
+    scheduler.fire(loaded.ops, redis, watch())
     running = [forked(loaded, watch), forked(loaded, watch)]
     killed = 0
     try:
@@ -121,7 +122,7 @@ def test_two_that_both_believe_to_hold_the_seat_give_one_a_day_in_each_channel(r
     chance = random.Random(seed)
     ops = told(weekdays=EVERY_DAY, channels=["C0OPS", "C0TEAM"])
     now, begin = at("2026-10-01T00:00"), date(2026, 10, 1)
-    schedule.fire(ops, redis, now)
+    scheduler.fire(ops, redis, now)
 
     class DiedError(Exception):
         pass
@@ -141,9 +142,9 @@ def test_two_that_both_believe_to_hold_the_seat_give_one_a_day_in_each_channel(r
         for _ in range(2):
             monkeypatch.setattr(redis, "execute_command", dies)
             with suppress(DiedError):
-                schedule.fire(ops, redis, now)
+                scheduler.fire(ops, redis, now)
             monkeypatch.setattr(redis, "execute_command", execute)
-    schedule.fire(ops, redis, now)
+    scheduler.fire(ops, redis, now)
     seen = Counter(
         (each.channel, datetime.fromtimestamp(each.arguments["due"], BERLIN).date()) for each in digests(redis)
     )
@@ -158,10 +159,10 @@ def test_two_that_both_believe_to_hold_the_seat_give_one_a_day_in_each_channel(r
 def test_it_comes_at_eight_on_weekdays_and_not_on_holidays(redis):
     ops = told(holidays=["2026-12-25", "2027-01-01"])
     now = at("2026-12-19T12:00")
-    schedule.fire(ops, redis, now)
+    scheduler.fire(ops, redis, now)
     while now < at("2027-01-05T12:00"):
         now += timedelta(minutes=20)
-        schedule.fire(ops, redis, now)
+        scheduler.fire(ops, redis, now)
     days = sorted(days_of(redis))
     assert [day.isoformat()[5:] for day in days] == [
         *("12-21", "12-22", "12-23", "12-24"),
@@ -172,9 +173,9 @@ def test_it_comes_at_eight_on_weekdays_and_not_on_holidays(redis):
 
 def test_what_was_slept_through_comes_once_and_knows_when_it_was_due(redis):
     ops = told()
-    schedule.fire(ops, redis, at("2026-11-23T12:00"))
-    assert schedule.fire(ops, redis, at("2026-11-26T09:30")) == ["digest"]
-    assert schedule.fire(ops, redis, at("2026-11-26T09:31")) == []
+    scheduler.fire(ops, redis, at("2026-11-23T12:00"))
+    assert scheduler.fire(ops, redis, at("2026-11-26T09:30")) == ["digest"]
+    assert scheduler.fire(ops, redis, at("2026-11-26T09:31")) == []
     (record,) = digests(redis)
     assert record.arguments["due"] == at("2026-11-26T08:00").timestamp()
     assert "late" in record.requester
@@ -182,7 +183,7 @@ def test_what_was_slept_through_comes_once_and_knows_when_it_was_due(redis):
 
 def test_by_default_there_is_a_digest_and_a_silent_health_check_each_hour():
     ops = Ops.model_validate({"channels": ["C0OPS"]})
-    schedule.check(ops)
+    scheduler.check(ops)
     assert ops.clock["digest"].cron == "0 8 * * mon,tue,wed,thu,fri"
     assert ops.clock["figures"].quiet
     assert "digest" not in Ops.model_validate({"channels": ["C0OPS"], "schedule": {"digest": None}}).clock
@@ -199,7 +200,7 @@ def test_by_default_there_is_a_digest_and_a_silent_health_check_each_hour():
 def test_an_entry_that_makes_no_sense_stops_the_scheduler_with_a_sentence(entry, sentence):
     ops = Ops.model_validate({"channels": ["C0OPS"], "schedule": {"x": {"cron": "0 8 * * *"} | entry}})
     with pytest.raises(SettingsError, match=sentence):
-        schedule.check(ops)
+        scheduler.check(ops)
 
 
 @pytest.mark.parametrize("at_", ["8:00", "24:00", "08:60", "eight"])
@@ -230,27 +231,27 @@ def systems(redis, redis_url):
 
 def test_what_is_paused_is_left_out_and_goes_on_with_its_next_time(systems, redis):
     ops = systems.settings.ops
-    schedule.fire(ops, redis, at("2026-11-23T12:00"))
+    scheduler.fire(ops, redis, at("2026-11-23T12:00"))
     pause = scheduling.SchedulePause(entry="digest")
     assert pause.plan(systems).changes[0].after == "paused"
     assert pause.run(systems, Unwatched()).undo == "schedule resume digest"
     with pytest.raises(AlreadySo):
         pause.plan(systems)
-    assert schedule.fire(ops, redis, at("2026-11-24T08:01")) == []
-    assert schedule.fire(ops, redis, at("2026-11-25T08:01")) == []
+    assert scheduler.fire(ops, redis, at("2026-11-24T08:01")) == []
+    assert scheduler.fire(ops, redis, at("2026-11-25T08:01")) == []
     listed = scheduling.ScheduleList().run(systems, Unwatched())
     assert "1 paused" in listed.summary
     assert listed.sections[0].rows[0][3] == "paused"
     scheduling.ScheduleResume(entry="digest").run(systems, Unwatched())
-    assert schedule.fire(ops, redis, at("2026-11-25T09:00")) == []
-    assert schedule.fire(ops, redis, at("2026-11-26T08:01")) == ["digest"]
+    assert scheduler.fire(ops, redis, at("2026-11-25T09:00")) == []
+    assert scheduler.fire(ops, redis, at("2026-11-26T08:01")) == ["digest"]
     with pytest.raises(AlreadySo):
         scheduling.ScheduleResume(entry="digest").plan(systems)
 
 
 def test_what_is_not_there_is_answered_with_the_nearest_name(systems):
     with pytest.raises(OperatorError, match="Did you mean digest"):
-        schedule.SchedulePause(entry="digset").plan(systems)
+        scheduling.SchedulePause(entry="digset").plan(systems)
 
 
 def asked(redis, user, text, roles):

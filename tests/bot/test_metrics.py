@@ -13,13 +13,14 @@ import psutil
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from bot import metrics
+from bot.process import metrics
 from deploy.sandbox.slack.controls import wait_for
 from tests.bot.test_away import RedisServer
 from workers.engine import queues
 from workers.operations.history.store import History, Sample
 from workers.records import counters
-from workers.records.record import Phase, Record, Records
+from workers.records.record import Ending, Phase, Record
+from workers.records.store import Records
 from workers.rendering import message
 
 
@@ -61,8 +62,8 @@ def test_what_has_ended_waits_and_was_sent(redis, shown):
 
 def test_the_end_of_a_command_is_counted_once(redis, shown, accepted):
     record = accepted()
-    assert Records(redis).finish(record.id, Phase.DONE, "well")
-    assert not Records(redis).finish(record.id, Phase.FAILED, "again")
+    assert Records(redis).finish(record.id, Ending(Phase.DONE, "well"))
+    assert not Records(redis).finish(record.id, Ending(Phase.FAILED, "again"))
     found = shown()
     assert found["mlflow_ops_operations_total", ("operation", record.operation), ("outcome", "done")] == 1
     assert ("mlflow_ops_operations_total", ("operation", record.operation), ("outcome", "failed")) not in found

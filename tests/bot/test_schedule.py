@@ -9,9 +9,10 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from bot import schedule
+from bot.process import scheduler
 from deploy.sandbox.slack.client import wait_for
-from workers.records.record import Phase, Records
+from workers.records.record import Ending, Phase
+from workers.records.store import Records
 from workers.settings import Ops, SettingsError
 from workers.settings import cron as ticks
 
@@ -66,17 +67,17 @@ def test_each_hour_is_an_hour_after_the_one_before(month):
 def test_an_entry_begins_with_the_tick_after_it_was_met(redis):
     told = ops(often="*/5 * * * *")
     began = datetime(2026, 5, 4, 10, 2, tzinfo=UTC)
-    assert schedule.fire(told, redis, began) == []
-    assert schedule.fire(told, redis, began + timedelta(minutes=2)) == []
-    assert schedule.fire(told, redis, began + timedelta(minutes=3)) == ["often"]
-    assert schedule.fire(told, redis, began + timedelta(minutes=4)) == []
+    assert scheduler.fire(told, redis, began) == []
+    assert scheduler.fire(told, redis, began + timedelta(minutes=2)) == []
+    assert scheduler.fire(told, redis, began + timedelta(minutes=3)) == ["often"]
+    assert scheduler.fire(told, redis, began + timedelta(minutes=4)) == []
 
 
 def test_what_was_slept_through_is_caught_up_once_and_says_that_it_is_late(redis):
     told = ops(morning="0 8 * * *")
-    schedule.fire(told, redis, datetime(2026, 5, 4, 10, tzinfo=UTC))
-    assert schedule.fire(told, redis, datetime(2026, 5, 8, 11, tzinfo=UTC)) == ["morning"]
-    assert schedule.fire(told, redis, datetime(2026, 5, 8, 12, tzinfo=UTC)) == []
+    scheduler.fire(told, redis, datetime(2026, 5, 4, 10, tzinfo=UTC))
+    assert scheduler.fire(told, redis, datetime(2026, 5, 8, 11, tzinfo=UTC)) == ["morning"]
+    assert scheduler.fire(told, redis, datetime(2026, 5, 8, 12, tzinfo=UTC)) == []
     (record_id,) = Records(redis).open()
     record = Records(redis).get(record_id)
     assert record.words == "health queues"
@@ -85,45 +86,45 @@ def test_what_was_slept_through_is_caught_up_once_and_says_that_it_is_late(redis
 
 def test_what_failed_is_tried_again_after_a_while_and_not_for_ever(redis):
     told = told_of()
-    schedule.fire(told, redis, datetime(2026, 5, 4, 10, 30, tzinfo=UTC))
+    scheduler.fire(told, redis, datetime(2026, 5, 4, 10, 30, tzinfo=UTC))
     records, ended = Records(redis), datetime(2026, 5, 4, 11, 1, tzinfo=UTC)
-    assert schedule.fire(told, redis, ended) == ["backup"]
+    assert scheduler.fire(told, redis, ended) == ["backup"]
     for number in (2, 3):
         (open_one,) = records.open()
-        assert schedule.fire(told, redis, ended + timedelta(minutes=1)) == []
-        records.finish(open_one, Phase.FAILED, "the store is away")
+        assert scheduler.fire(told, redis, ended + timedelta(minutes=1)) == []
+        records.finish(open_one, Ending(Phase.FAILED, "the store is away"))
         records.update(open_one, ended_at=ended.timestamp())
-        assert schedule.fire(told, redis, ended + timedelta(minutes=4)) == []
+        assert scheduler.fire(told, redis, ended + timedelta(minutes=4)) == []
         ended += timedelta(minutes=6)
-        assert schedule.fire(told, redis, ended) == ["backup"]
-        assert schedule.fire(told, redis, ended) == []
+        assert scheduler.fire(told, redis, ended) == ["backup"]
+        assert scheduler.fire(told, redis, ended) == []
         assert f"try {number} of 3" in records.get(records.open()[0]).requester
     (last,) = records.open()
-    records.finish(last, Phase.FAILED, "the store is away")
+    records.finish(last, Ending(Phase.FAILED, "the store is away"))
     records.update(last, ended_at=ended.timestamp())
-    assert schedule.fire(told, redis, ended + timedelta(minutes=20)) == []
+    assert scheduler.fire(told, redis, ended + timedelta(minutes=20)) == []
 
 
 def test_what_is_destructive_is_never_tried_again_by_itself():
     with pytest.raises(SettingsError, match="never tried again by itself"):
-        schedule.check(told_of(tidy={"cron": "0 3 * * *", "command": "backup prune", "retries": 1}))
+        scheduler.check(told_of(tidy={"cron": "0 3 * * *", "command": "backup prune", "retries": 1}))
 
 
 def test_what_went_well_is_not_tried_again(redis):
     told = told_of()
-    schedule.fire(told, redis, datetime(2026, 5, 4, 10, 30, tzinfo=UTC))
+    scheduler.fire(told, redis, datetime(2026, 5, 4, 10, 30, tzinfo=UTC))
     now = datetime(2026, 5, 4, 11, 1, tzinfo=UTC)
-    schedule.fire(told, redis, now)
+    scheduler.fire(told, redis, now)
     records = Records(redis)
-    records.finish(records.open()[0], Phase.DONE, "well")
-    assert schedule.fire(told, redis, now + timedelta(minutes=30)) == []
+    records.finish(records.open()[0], Ending(Phase.DONE, "well"))
+    assert scheduler.fire(told, redis, now + timedelta(minutes=30)) == []
 
 
 def test_every_hour_there_is_a_backup_unless_ops_yaml_says_otherwise(redis):
     told = told_of()
-    schedule.check(told)
-    schedule.fire(told, redis, datetime(2026, 5, 4, 10, 30, tzinfo=UTC))
-    assert schedule.fire(told, redis, datetime(2026, 5, 4, 11, 1, tzinfo=UTC)) == ["backup"]
+    scheduler.check(told)
+    scheduler.fire(told, redis, datetime(2026, 5, 4, 10, 30, tzinfo=UTC))
+    assert scheduler.fire(told, redis, datetime(2026, 5, 4, 11, 1, tzinfo=UTC)) == ["backup"]
     (record,) = [Records(redis).get(each) for each in Records(redis).open()]
     assert (record.operation, record.words, record.approvals) == ("backup", "backup", 0)
     daily = {"cron": "0 2 * * *", "command": "backup database"}
@@ -138,7 +139,7 @@ def test_two_schedulers_and_a_thousand_ticks(redis, monkeypatch, seed):
     chance = random.Random(seed)
     told = ops(often="*/10 * * * *", hourly="0 * * * *")
     now = datetime(2026, 10, 20, tzinfo=UTC)
-    schedule.fire(told, redis, now)
+    scheduler.fire(told, redis, now)
 
     class DiedError(Exception):
         pass
@@ -157,7 +158,7 @@ def test_two_schedulers_and_a_thousand_ticks(redis, monkeypatch, seed):
         for _ in range(2):
             monkeypatch.setattr(redis, "hset", dies)
             try:
-                schedule.fire(told, redis, now)
+                scheduler.fire(told, redis, now)
             except DiedError:
                 pass
             finally:
@@ -189,7 +190,7 @@ def test_a_dead_scheduler_is_replaced_within_thirty_seconds(redis, local_slack, 
 )
 def test_a_command_that_cannot_run_stops_the_scheduler_with_a_sentence(entry, sentence):
     with pytest.raises(SettingsError, match=sentence):
-        schedule.check(Ops.model_validate({"channels": ["C0OPS"], "schedule": {"x": entry}}))
+        scheduler.check(Ops.model_validate({"channels": ["C0OPS"], "schedule": {"x": entry}}))
 
 
 @pytest.mark.parametrize("cron", ["often", "* * * *", "61 * * * *", "@daily"])

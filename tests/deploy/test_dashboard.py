@@ -11,7 +11,7 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-from bot import metrics
+from bot.process import metrics
 from workers.operations.history.store import History, Sample
 from workers.records import counters
 

@@ -11,7 +11,7 @@ import pytest
 import yaml
 from redis import Redis
 
-from bot.cli import main
+from bot.process.cli import main
 from workers import settings
 from workers.engine import queues
 from workers.settings import Environment

@@ -7,7 +7,8 @@ import pytest
 import yaml
 from slack_sdk import WebClient
 
-from bot import check, slash
+from bot.process import check
+from bot import slash
 
 ROOT = Path(__file__).parents[2]
 MANIFEST = yaml.safe_load((ROOT / "deploy" / "slack" / "manifest.yaml").read_text())

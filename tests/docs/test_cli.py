@@ -9,8 +9,8 @@ import sys
 import pytest
 from click.testing import CliRunner
 
-from bot import reference
-from bot.cli import main
+from bot.process import reference
+from bot.process.cli import main
 
 
 def ran(words, **environment):
@@ -71,7 +71,7 @@ def test_completion_knows_the_commands(shell, documents):
     asked = {"_MLFLOW_OPS_COMPLETE": f"{shell}_complete", "COMP_WORDS": "mlflow-ops wo", "COMP_CWORD": "1"}
     if shell == "fish":
         asked["COMP_CWORD"] = "wo"
-    script = "import sys; sys.argv[0] = 'mlflow-ops'; from bot.cli import main; main(prog_name='mlflow-ops')"
+    script = "import sys; sys.argv[0] = 'mlflow-ops'; from bot.process.cli import main; main(prog_name='mlflow-ops')"
     done = subprocess.run(
         [sys.executable, "-c", script], env={**os.environ, **asked}, capture_output=True, text=True, check=False
     )
@@ -83,7 +83,7 @@ def test_completion_knows_the_commands(shell, documents):
 def test_a_shell_that_was_told_completes(tmp_path):
     program = tmp_path / "mlflow-ops"
     program.write_text(
-        f'#!/bin/sh\nexec {sys.executable} -c "from bot.cli import main; main(prog_name=\'mlflow-ops\')" "$@"\n'
+        f'#!/bin/sh\nexec {sys.executable} -c "from bot.process.cli import main; main(prog_name=\'mlflow-ops\')" "$@"\n'
     )
     program.chmod(0o755)
     script = """

@@ -25,7 +25,8 @@ from redis.exceptions import RedisError
 from workers.engine.queues import QUEUES, queue
 from workers.operations.history.store import History
 from workers.records import counters
-from workers.records.record import Phase, Records
+from workers.records.record import Phase
+from workers.records.store import Records
 
 if TYPE_CHECKING:
     from redis import Redis

@@ -1,6 +1,8 @@
 """`mlflow-ops`: the bot, its workers and the scheduler as processes; any command without Slack; the sandbox.
 
 Exit codes: 0 well; 1 the answer is bad (a failed check, a failed operation); 2 wrong words or wrong settings.
+
+Help, completion and a typing mistake need click alone: each command imports what it does when it does it.
 """
 
 from __future__ import annotations
@@ -8,21 +10,13 @@ from __future__ import annotations
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Literal, NoReturn, Protocol
+from typing import TYPE_CHECKING, NoReturn, Protocol
 
 import click
 
-from workers import logging as logs
-from workers import settings
-from workers.errors import OperatorError
-from workers.operation import Cancelled, how_far
-from workers.report import Status
-
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from workers.report import Report
     from workers.settings import Settings
 
@@ -30,27 +24,21 @@ FAILED, USAGE = 1, 2
 
 
 class _Main(click.Group):
-    """Loads the sandbox's commands only when they are asked for: they need the extra of that name."""
+    """Finds the sandbox when something of it is asked for: it is a distribution of its own."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return sorted([*super().list_commands(ctx), "sandbox"])
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name != "sandbox":
-            return super().get_command(ctx, cmd_name)
-        try:
-            from deploy.sandbox.cli import sandbox
-        except ModuleNotFoundError as error:
-            _stop(f"The sandbox needs {error.name}: install it with pip install 'mlflow-ops[sandbox]'.")
-        return sandbox
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args[0] != "sandbox":
+            return super().resolve_command(ctx, args)
+        return args[0], _installed_sandbox(), args[1:]
 
 
 @click.group(cls=_Main, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="mlflow-ops")
 @click.option("--log-format", type=click.Choice(["console", "json"]), default="console", show_default=True)
-def main(log_format: Literal["console", "json"]) -> None:
+def main(log_format: str) -> None:
     """Operate MLflow on Kubernetes from Slack, and from here when Slack is down."""
-    logs.configure(log_format)
 
 
 _METRICS = click.option(
@@ -74,13 +62,13 @@ _METRICS = click.option(
 @_METRICS
 def bot(*, http: bool, host: str, port: int, alerts_port: int | None, metrics_port: int | None) -> None:
     """Serve Slack: acknowledge commands, check who may, and queue them."""
-    from bot import alerts, app
+    from bot import alert_webhook, app
 
     with (
         _settings() as loaded,
         _until_stopped(loaded) as (stop, said_ready),
         _metrics(loaded, metrics_port, said_ready, "bot") as ready,
-        alerts.served(loaded, host, alerts_port),
+        alert_webhook.served(loaded, host, alerts_port),
     ):
         if http:
             app.serve_http(loaded, host, port, stop, ready)
@@ -106,14 +94,14 @@ def worker(*, queue: str, metrics_port: int | None) -> None:
 @_METRICS
 def scheduler(*, metrics_port: int | None) -> None:
     """Do what falls due; one of those started works, the others stand by."""
-    from bot import schedule
+    from bot.process import scheduler as seat
 
     with (
         _settings() as loaded,
         _until_stopped(loaded) as (stop, said_ready),
         _metrics(loaded, metrics_port, said_ready, "scheduler") as ready,
     ):
-        schedule.serve(loaded, stop, ready)
+        seat.serve(loaded, stop, ready)
 
 
 @main.command()
@@ -124,7 +112,7 @@ def check(*, as_json: bool, details: bool) -> None:
 
     Exits with 0 where all that is configured here is well, 1 where something is to be done.
     """
-    from bot import check as slack
+    from bot.process import check as slack
     from workers.engine import running
     from workers.operations.preflight import Preflight
     from workers.systems import Systems
@@ -142,7 +130,7 @@ def config() -> None:
 @config.command()
 def reference() -> None:
     """Print every key of ops.yaml and every variable, with type, limits, default and meaning, as Markdown."""
-    from bot import reference as documented
+    from bot.process import reference as documented
 
     click.echo(documented.markdown())
 
@@ -167,7 +155,7 @@ def audit() -> None:
 def verify() -> None:
     """Make every seal of the record anew: exits with 1 and names the entry where one is broken."""
     from workers.records import audit_log as recorded
-    from workers.records.record import connect
+    from workers.systems.redis import connect
 
     with _settings() as loaded:
         found = recorded.verify(connect(loaded))
@@ -183,11 +171,27 @@ def verify() -> None:
 def export() -> None:
     """Print the record as JSON Lines: each moment's text, its id and its seal."""
     from workers.records import audit_log as recorded
-    from workers.records.record import connect
+    from workers.systems.redis import connect
 
     with _settings() as loaded:
         for line in recorded.lines(connect(loaded)):
             click.echo(line)
+
+
+@main.command()
+def sandbox() -> None:
+    """Run Slack, Kubernetes, MLflow, PostgreSQL, S3, Redis and the bot on this machine."""
+    raise NotImplementedError("_Main finds the sandbox's own command")
+
+
+def _installed_sandbox() -> click.Command:
+    from importlib.metadata import entry_points
+
+    found = next(iter(entry_points(group="mlflow_ops.sandbox", name="sandbox")), None)
+    if found is None:
+        _stop("The sandbox isn't installed: pip install mlflow-ops-sandbox, or in a checkout ./deploy/sandbox.")
+    command: click.Command = found.load()
+    return command
 
 
 @main.command()
@@ -203,8 +207,6 @@ def run(words: str, *, as_json: bool, details: bool, yes_by: str | None) -> None
     Exits with 0 where the report is ok or a warning, 1 where it failed, 2 where WORDS are not a command.
     """
     from commands import grammar
-    from workers.engine import running
-    from workers.systems import Systems
 
     try:
         request = grammar.parse(words, program="mlflow-ops run")
@@ -215,6 +217,11 @@ def run(words: str, *, as_json: bool, details: bool, yes_by: str | None) -> None
         return
     if isinstance(request, grammar.BreakGlass):
         _stop("--break-glass is for Slack: here nobody is asked for approval. Say --yes-by NAME.")
+    from workers.engine import running
+    from workers.errors import OperatorError
+    from workers.operation import Cancelled
+    from workers.systems import Systems
+
     stop = threading.Event()
     if yes_by:
         signal.signal(signal.SIGINT, lambda *_: _asked_to_stop(stop))
@@ -231,14 +238,16 @@ def run(words: str, *, as_json: bool, details: bool, yes_by: str | None) -> None
 
 
 def _show(report: Report, *, as_json: bool, details: bool) -> NoReturn:
+    from workers.report import Status
+
     if as_json:
         click.echo(report.model_dump_json(indent=2))
     else:
         from rich.console import Console
 
-        from workers.rendering import message
+        from workers.rendering.terminal import to_terminal
 
-        message.to_terminal(report, Console(highlight=False), details=details)
+        to_terminal(report, Console(highlight=False), details=details)
     sys.stdout.flush()
     sys.exit(FAILED if report.status is Status.FAIL else 0)
 
@@ -259,9 +268,13 @@ class _TerminalProgress:
         self._show(f"{name} …")
 
     def advance(self, done: int, total: int, unit: str) -> None:
+        from workers.operation import how_far
+
         self._show(how_far(done, total, unit))
 
     def checkpoint(self) -> None:
+        from workers.operation import Cancelled
+
         if self._stop and self._stop.is_set():
             raise Cancelled
 
@@ -272,8 +285,12 @@ class _TerminalProgress:
 
 @contextmanager
 def _settings() -> Iterator[Settings]:
+    """What every command that does something begins with: log lines as --log-format says, and the settings."""
     from redis.exceptions import RedisError
 
+    from workers import logging, settings
+
+    logging.configure(click.get_current_context().find_root().params["log_format"])
     try:
         yield settings.load()
     except settings.SettingsError as error:
@@ -315,8 +332,8 @@ def _metrics(
     if port is None:
         yield ready
         return
-    from bot import metrics
-    from workers.records.record import connect
+    from bot.process import metrics
+    from workers.systems.redis import connect
 
     def can_serve() -> bool:
         return bool(asked) and asked[0]()

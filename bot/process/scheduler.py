@@ -21,7 +21,7 @@ from redis import Redis
 from redis.exceptions import LockError, RedisError
 from rq.registry import clean_registries
 
-from bot.alarms import Alarms
+from bot.alerts import Alerts
 from commands import grammar, policy
 from workers.engine import queues, running
 from workers.operation import Operation, Risk
@@ -29,10 +29,13 @@ from workers.operations.commands import maintenance, schedule
 from workers.operations.digest.digest import Digest
 from workers.operations.incident import timeline
 from workers.records import audit_log
-from workers.records.outbox import PREFIX
-from workers.records.record import RECORD_SECONDS, Phase, Record, Records, connect
+from workers.records.keys import PREFIX
+from workers.records.record import Phase, Record
+from workers.records.requester import BY_CLOCK
+from workers.records.store import RECORD_SECONDS, Records
 from workers.rendering import message
 from workers.settings import Ops, ScheduleEntry, Settings, SettingsError, cron
+from workers.systems.redis import connect
 
 LOCK_SECONDS = 15.0
 EVERY_SECONDS = 5.0
@@ -66,7 +69,7 @@ def serve(settings: Settings, stop: threading.Event, ready: Callable[[], None], 
                 continue
             fire(settings.ops, redis, seat.clock())
             sweep(redis)
-            Alarms(settings.ops, redis).release()
+            Alerts(settings.ops, redis).release()
         except (RedisError, LockError, OSError) as error:
             _log.warning("the scheduler pauses", error=type(error).__name__, detail=str(error))
         stop.wait(seat.every_seconds)
@@ -176,7 +179,7 @@ class _Tick:
         record = _command(entry, label, ops, due=float(self.of.rpartition(":")[2]))
         where = f":{entry.channel}" if entry.channels else ""
         delivery = f"schedule:{self.of}{where}{f':{self.tried}' if self.tried else ''}"
-        root = message.asked(record.words, record.requester).calling(record.calls)
+        root = message.calling(message.asked(record.words, record.requester), record.calls)
         if not Records(redis).accept(record, delivery, root, remember_seconds=RECORD_SECONDS):
             return False
         redis.hset(schedule.RUNS, self.of.partition(":")[0], json.dumps([record.id, self.of, self.tried]))
@@ -189,7 +192,7 @@ def _command(entry: ScheduleEntry, label: str, ops: Ops, due: float) -> Record:
     assert isinstance(request, Operation)
     if isinstance(request, Digest):
         request = request.model_copy(update={"due": due})
-    requester = message.BY_CLOCK + label
+    requester = BY_CLOCK + label
     record = policy.record_of(request, entry.command, requester, entry.channel or ops.channels[0], ops)
     return record.model_copy(update={"quiet": entry.quiet})
 
