@@ -12,11 +12,11 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
+from mlflow_ops_sandbox.cluster.cluster import Options
+from mlflow_ops_sandbox.cluster.testing import running_cluster, until
+from mlflow_ops_sandbox.cluster.wiring import wiring_from
 
 from commands.grammar import parse
-from deploy.sandbox.kubernetes.cluster import Options
-from deploy.sandbox.kubernetes.testing import running_cluster, until
-from deploy.sandbox.kubernetes.wiring import wiring_from
 from workers import settings
 from workers.errors import OperatorError
 from workers.operation import Cancelled, Unwatched
@@ -72,7 +72,7 @@ def admin(make, monkeypatch):
 
 
 def patch(cluster, path, body):
-    return cluster._json(cluster._open(path, "PATCH", body, content_type=MERGE))
+    return cluster.requests.send(path, "PATCH", body, content_type=MERGE)
 
 
 def faults(running, **order):

@@ -5,9 +5,9 @@ import sys
 from contextlib import contextmanager
 
 import pytest
+from mlflow_ops_sandbox.cluster.testing import until
 
 from commands.grammar import parse
-from deploy.sandbox.kubernetes.testing import until
 from workers.errors import OperatorError
 from workers.operation import Plan, Unwatched
 from workers.operations.deployment import rollout, scale
@@ -55,11 +55,11 @@ def there(cluster, plural, name, group="api/v1", **parts):
     path = f"/{group}/namespaces/{cluster.namespace}/{plural}"
     version = group.removeprefix("apis/").removeprefix("api/")
     body = {"apiVersion": version, "metadata": {"name": name}, **parts}
-    made = cluster._json(cluster._open(path, "POST", body))
+    made = cluster.requests.send(path, "POST", body)
     try:
         yield made
     finally:
-        cluster._open(f"{path}/{name}", "DELETE").release_conn()
+        cluster.requests.send(f"{path}/{name}", "DELETE")
 
 
 def test_every_plan_says_how_long_it_takes(systems):

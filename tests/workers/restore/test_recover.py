@@ -40,7 +40,7 @@ def systems(whole, monkeypatch):
 
 def delete_everything(whole, systems):
     for kind, group, name in KINDS:
-        systems.cluster._json(systems.cluster._open(systems.cluster._path(kind, name, group=group), "DELETE"))
+        systems.cluster.requests.send(systems.cluster.path(kind, name, group=group), "DELETE")
     admin = systems.admin_database.url
     with psycopg.connect(admin, autocommit=True) as connection:
         connection.execute("DROP DATABASE mlflow WITH (FORCE)")
@@ -108,16 +108,16 @@ def test_from_nothing_to_a_run_that_is_logged_and_again_where_it_stopped(whole, 
 
 
 def test_a_role_that_is_gone_is_made_with_its_password(whole, systems):
-    from workers.operations.restore import missing_targets
+    from workers.operations.restore import prerequisites
     from workers.systems.postgres.admin import Server
 
     url = systems.database.url.replace("mlflow:", "mlflow_again:", 1)
     other = Systems(settings.load({**whole.env, "MLFLOW_OPS_DATABASE_URL": url}))
     server = Server.of(other)
-    assert not missing_targets.has_role(server, "mlflow_again")
+    assert not prerequisites.has_role(server, "mlflow_again")
     try:
-        missing_targets.make_role(server, "mlflow_again", other)
-        assert missing_targets.has_role(server, "mlflow_again")
+        prerequisites.make_role(server, "mlflow_again", other)
+        assert prerequisites.has_role(server, "mlflow_again")
         with psycopg.connect(url, autocommit=True) as connection:
             assert connection.execute("SELECT current_user").fetchone() == ("mlflow_again",)
     finally:

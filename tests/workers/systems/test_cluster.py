@@ -7,7 +7,8 @@ import pytest
 import yaml
 
 from workers.settings import SettingsError
-from workers.systems.cluster.client import LONGEST_LINE, Cluster
+from workers.systems.cluster.client import Cluster
+from workers.systems.cluster.requests import LONGEST_LINE
 from workers.systems.errors import (
     ClusterError,
     ClusterForbidden,

@@ -141,10 +141,9 @@ class ClusterStatus(Operation):
 
 def _objects(systems: Systems, kind: Kind) -> tuple[list[Json], str]:
     """Those with the label, and a sentence where they cannot be listed."""
-    path = f"/{kind.group}/namespaces/{systems.cluster.namespace}/{kind.plural}"
     try:
         selector = systems.settings.ops.kubernetes.selector
-        return sorted(systems.cluster.list(path, labelSelector=selector), key=name_of), ""
+        return sorted(systems.cluster.every(kind.plural, kind.group, selector=selector), key=name_of), ""
     except ClusterForbidden as error:
         return [], f"{kind.plural}: {error.message}"
     except ClusterNotFound:

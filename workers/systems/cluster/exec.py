@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import json
-import re
 import time
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
 from workers.systems.errors import ClusterError, ClusterForbidden, ClusterNotFound, ClusterUnreachable
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
 MOST_BYTES: Final = 1_000_000
 _OUT, _ERRORS, _END = 1, 2, 3
-_HANDSHAKE: Final = re.compile(r"Handshake status (\d{3})")
-_SAID: Final = re.compile(r'"message"\s*:\s*"((?:[^"\\]|\\.)*)"')
 
 
 @dataclass(frozen=True)
@@ -46,8 +44,8 @@ def run_inside(cluster: Cluster, pod: str, container: str, command: list[str], *
     from kubernetes.client.exceptions import ApiException
     from kubernetes.stream import stream
 
-    websocket.setdefaulttimeout(cluster.answer_within_seconds)
-    api = CoreV1Api(ApiClient(cluster.api.configuration))
+    websocket.setdefaulttimeout(cluster.requests.answer_within_seconds)
+    api = CoreV1Api(ApiClient(cluster.requests.api.configuration))
     held = {_OUT: bytearray(), _ERRORS: bytearray(), _END: bytearray()}
     until = time.monotonic() + seconds
     try:
@@ -71,7 +69,8 @@ def run_inside(cluster: Cluster, pod: str, container: str, command: list[str], *
             with contextlib.suppress(websocket.WebSocketException, OSError):
                 connection.close()
     except ApiException as error:
-        raise _refusal(cluster, pod, str(error.reason)) from None
+        # The client keeps only the words of what has happened; that itself is what it was handling then.
+        raise _refusal(cluster, pod, error.__context__) from None
     except (websocket.WebSocketException, OSError) as error:
         message = f"The connection to {pod}/{container} broke off ({type(error).__name__})."
         raise ClusterUnreachable(message, "Check the node that it runs on.") from None
@@ -118,21 +117,30 @@ def _ended(held: dict[int, bytearray]) -> Ended:
     return Ended(output, errors, -1, str(status.get("message") or "the connection ended before the program did")[:300])
 
 
-def _refusal(cluster: Cluster, pod: str, reason: str) -> ClusterError:
-    status = _HANDSHAKE.search(reason)
-    said = _SAID.search(reason)
-    words = said[1][:300] if said else ""
-    match status[1] if status else "":
-        case "403":
+def _refusal(cluster: Cluster, pod: str, why: BaseException | None) -> ClusterError:
+    import websocket
+
+    if not isinstance(why, websocket.WebSocketBadStatusException):
+        return ClusterUnreachable(
+            f"Kubernetes at {cluster.address} does not answer.", "Check the API server and the network to it."
+        )
+    words = _message(why.resp_body)
+    match why.status_code:
+        case HTTPStatus.FORBIDDEN:
             message = f"Our account may not run programs in pods of {cluster.namespace}."
             return ClusterForbidden(
                 message, "It needs get and create on pods/exec: kubectl apply -k deploy/kubernetes/exec"
             )
-        case "404":
+        case HTTPStatus.NOT_FOUND:
             return ClusterNotFound(f"Kubernetes: {words or pod + ' is gone'}.")
-        case "":
-            return ClusterUnreachable(
-                f"Kubernetes at {cluster.address} does not answer.", "Check the API server and the network to it."
-            )
         case code:
             return ClusterError(f"Kubernetes at {cluster.address} answers {code}: {words or 'no reason given'}.")
+
+
+def _message(body: bytes | None) -> str:
+    """Of the Status that the API server answers a refused handshake with."""
+    try:
+        status = json.loads(body or b"")
+    except ValueError:
+        return ""
+    return str(status.get("message") or "")[:300] if isinstance(status, dict) else ""
