@@ -293,11 +293,3 @@ class TestResources:
     def test_an_amount_that_is_none_is_nonsense(self, two_pods, text):
         with pytest.raises(Nonsense):
             self.ask(self.usage(memory=text), two_pods)
-
-    @given(st.integers(0, 10**6), st.sampled_from([("", 1), ("k", 10**3), ("Ki", 2**10), ("Mi", 2**20), ("Gi", 2**30)]))
-    def test_quantities(self, number, suffix):
-        assert resources.quantity(f"{number}{suffix[0]}") == number * suffix[1]
-
-    @given(st.integers(0, 10**9))
-    def test_thousandths(self, number):
-        assert resources.quantity(f"{number}m") == pytest.approx(number / 1000)

@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     from workers.systems.alertmanager import Alertmanager
     from workers.systems.cluster.client import Cluster
     from workers.systems.mlflow.tracking import Tracking
+    from workers.systems.postgres.admin import Server
     from workers.systems.postgres.database import Database
-    from workers.systems.postgres.maintenance import Upkeep
+    from workers.systems.postgres.maintenance import DatabaseMaintenance
     from workers.systems.s3.objects import Objects
 
 
@@ -44,18 +45,18 @@ class Systems:
         return Database.connect(self.settings)
 
     @cached_property
-    def upkeep(self) -> Upkeep:
+    def maintenance(self) -> DatabaseMaintenance:
         """Care of MLflow's database, as MLflow's own role, which owns its tables."""
-        from workers.systems.postgres.maintenance import Upkeep
+        from workers.systems.postgres.maintenance import DatabaseMaintenance
 
-        return Upkeep(self.database)
+        return DatabaseMaintenance(self.database)
 
     @cached_property
-    def admin_upkeep(self) -> Upkeep:
+    def admin_maintenance(self) -> DatabaseMaintenance:
         """The sessions of the whole server, as the role that may end those of others."""
-        from workers.systems.postgres.maintenance import Upkeep
+        from workers.systems.postgres.maintenance import DatabaseMaintenance
 
-        return Upkeep(self.admin_database)
+        return DatabaseMaintenance(self.admin_database)
 
     @cached_property
     def admin_database(self) -> Database:
@@ -63,6 +64,13 @@ class Systems:
         from workers.systems.postgres.database import Database
 
         return Database.connect(self.settings, admin=True)
+
+    @property
+    def server(self) -> Server:
+        """The whole server, where databases are made, renamed and removed, as that role."""
+        from workers.systems.postgres.admin import Server
+
+        return Server(self.admin_database)
 
     @cached_property
     def objects(self) -> Objects:
@@ -97,7 +105,7 @@ class Systems:
     @cached_property
     def redis(self) -> Redis:
         """Our own Redis: records and queues."""
-        from workers.records.record import connect
+        from workers.systems.redis import connect
 
         return connect(self.settings)
 

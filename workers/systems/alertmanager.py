@@ -16,7 +16,7 @@ import urllib3
 
 from workers.errors import OperatorError
 from workers.systems import connections
-from workers.systems.errors import GatewayError, Nonsense, Unreachable
+from workers.systems.errors import GatewayError, Nonsense, SilenceMissing, Unreachable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,10 +28,6 @@ ANSWER_SECONDS: Final = 10.0
 _SENTENCE: Final = 300
 _OK, _NOT_FOUND = 200, 404
 _LOCKED: Final = frozenset({401, 403})
-
-
-class SilenceMissing(GatewayError):  # noqa: N818 - as in workers.systems.errors
-    """Alertmanager knows no silence with that id."""
 
 
 @dataclass(frozen=True)

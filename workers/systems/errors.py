@@ -139,5 +139,9 @@ class TrackingInvalid(TrackingError):
     """MLflow does not do that with these values or in this state; the message is MLflow's."""
 
 
+class SilenceMissing(GatewayError):
+    """Alertmanager knows no silence with that id."""
+
+
 class PagerError(GatewayError):
     """PagerDuty did not take an event."""

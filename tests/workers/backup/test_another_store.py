@@ -17,7 +17,6 @@ from workers.operations.restore.artifacts import RestoreArtifacts
 from workers.operations.restore.database import RestoreDatabase
 from workers.operations.restore.drill import Drill
 from workers.report import Status
-from workers.systems.postgres.admin import Server
 
 
 @pytest.fixture
@@ -74,7 +73,7 @@ def test_a_set_is_made_there_and_all_that_reads_one_reads_it_there(
         assert connection.execute("SELECT count(*) FROM metrics").fetchone()[0] == 30_000
     assert Drill().run(made, progress).status is Status.OK
     assert Prune().run(made, progress).status is Status.OK
-    server = Server.of(made)
+    server = made.server
     for name in server.databases():
         if name.startswith(f"{made.database.name}_"):
             server.drop(name)

@@ -10,7 +10,6 @@ from psycopg import sql
 
 from workers.operations.backup.backup import Backup
 from workers.operations.restore.database import RestoreDatabase
-from workers.systems.postgres.admin import Server
 
 MAINTENANCE = "maintenance_postgres"
 
@@ -54,12 +53,12 @@ def test_theirs_drops_the_live_one_and_fills_another_and_ours_is_what_was_backed
     with dump.open("rb") as file:
         done = subprocess.run([programs / "psql", "-q", maintenance], stdin=file, check=False, capture_output=True)
     assert done.returncode == 0, "it says that it is complete"
-    assert live not in Server.of(made).databases()
+    assert live not in made.server.databases()
     assert tables(maintenance) == right
 
-    Server.of(made).create(live, Server.of(made).databases()[MAINTENANCE], "")
+    made.server.create(live, made.server.databases()[MAINTENANCE], "")
     RestoreDatabase().run(made, progress)
     assert tables(database_url) == right
-    for name in Server.of(made).databases():
+    for name in made.server.databases():
         if name.startswith(f"{live}_"):
-            Server.of(made).drop(name)
+            made.server.drop(name)

@@ -10,7 +10,6 @@ from workers.operations.restore.database import RestoreDatabase, RestoreUndo
 from workers.operations.restore.drill import Drill
 from workers.operations.restore.prune import RestorePrune
 from workers.report import Status
-from workers.systems.postgres.admin import Server
 
 
 def keys(s3, bucket, prefix=""):
@@ -22,14 +21,14 @@ def backed_up(systems, progress):
     made = systems()
     assert Backup(parts=("database", "artifacts")).run(made, progress).status is Status.OK
     yield made
-    server, live = Server.of(made), made.database.name
+    server, live = made.server, made.database.name
     for name in server.databases():
         if name.startswith(f"{live}_"):
             server.drop(name)
 
 
 def test_a_good_set_is_restored_checked_and_thrown_away(backed_up, buckets, s3, progress):
-    databases = set(Server.of(backed_up).databases())
+    databases = set(backed_up.server.databases())
     report = Drill().run(backed_up, progress)
     assert report.status is Status.OK
     assert "nothing of it stays" in report.summary
@@ -37,7 +36,7 @@ def test_a_good_set_is_restored_checked_and_thrown_away(backed_up, buckets, s3, 
     assert done.well
     assert done.artifacts == 10
     assert done.seconds > 0
-    assert set(Server.of(backed_up).databases()) == databases
+    assert set(backed_up.server.databases()) == databases
     assert keys(s3, buckets[1], "drills/") == [drill_result.RECORD]
 
 
@@ -53,7 +52,7 @@ def test_a_set_that_fails_is_never_the_latest(backed_up, buckets, s3, progress):
     assert not drill_result.last(backed_up.objects, buckets[1]).well
     assert sets.good(backed_up.objects, buckets[1], "latest").id == first.id
     assert sets.good(backed_up.objects, buckets[1], second.id).id == second.id
-    assert [name for name in Server.of(backed_up).databases() if "_restore_" in name] == []
+    assert [name for name in backed_up.server.databases() if "_restore_" in name] == []
 
 
 def test_lost_artifacts_are_found(backed_up, buckets, s3, progress):
@@ -82,7 +81,7 @@ def test_what_was_put_aside_is_removed_after_its_time(backed_up, progress):
     assert next(iter(beside.values())) > 0
     plan = RestorePrune(everything=True).plan(backed_up)
     assert plan.steps == (f"DROP DATABASE {next(iter(beside))}",)
-    server, (name,) = Server.of(backed_up), beside
+    server, (name,) = backed_up.server, beside
     server.comment(name, '{"mlflow-ops": "put aside", "at": "2020-01-01T00:00:00+00:00"}')
     assert RestorePrune().run(backed_up, progress).status is Status.OK
     assert backed_up.database.vitals().beside == ()
@@ -102,7 +101,7 @@ def test_what_is_lost_is_counted_after_the_switch(backed_up, database_url, progr
 
 def test_a_set_of_another_mlflow_is_refused_unless_it_is_meant(backed_up, systems, database_url, progress):
     other = systems(MLFLOW_OPS_DATABASE_URL=database_url.replace("/test_", "/other_"))
-    server = Server.of(other)
+    server = other.server
     server.create(other.database.name, server.databases()[backed_up.database.name], "")
     try:
         with pytest.raises(OperatorError, match="is of another MLflow: of the database test_"):

@@ -18,11 +18,10 @@ import psycopg
 import pytest
 from redis import Redis
 
-from deploy.sandbox.slack.controls import wait_for
+from mlflow_ops_sandbox.slack.controls import wait_for
 from workers.operations.backup.backup import Backup
 from workers.operations.restore.database import RestoreDatabase, RestoreUndo
-from workers.records.outbox import PREFIX
-from workers.systems.postgres.admin import Server
+from workers.records.keys import PREFIX
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -120,7 +119,7 @@ def test_killed_at_any_moment(systems, environ, parts, database_url, progress):
         held = wait_for(lambda: answers(database_url), 30)
         outcomes.add((kind, held == new))
         assert held in {old, new}, f"seed {seed}, {kind}: {held}, {said}"
-        server, live = Server.of(made), made.database.name
+        server, live = made.server, made.database.name
         if f"{live}_before_{plan.facts['set'][-7:-1]}" in server.databases():
             assert held == new, f"seed {seed}, {kind}: {said}"
             RestoreUndo().run(made, progress)

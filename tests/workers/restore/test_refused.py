@@ -14,7 +14,6 @@ from workers.operations.restore.configuration import RestoreConfiguration
 from workers.operations.restore.database import RestoreDatabase
 from workers.report import Status
 from workers.systems import Systems
-from workers.systems.postgres.admin import Server
 
 
 def manifest_key(s3, bucket):
@@ -31,7 +30,7 @@ def backed_up(systems, progress):
     made = systems(MLFLOW_OPS_BACKUP_KEY=base64.b64encode(b"k" * 32).decode())
     assert Backup().run(made, progress).status in {Status.OK, Status.WARN}
     yield made
-    server, live = Server.of(made), made.database.name
+    server, live = made.server, made.database.name
     for name in server.databases():
         if name.startswith(f"{live}_"):
             server.drop(name)

@@ -13,7 +13,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from workers.errors import OperatorError
-from workers.operations.deployment.quantities import quantity, share
+from workers.systems.cluster.quantities import quantity, share
 from workers.wording import count
 
 if TYPE_CHECKING:

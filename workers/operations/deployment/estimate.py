@@ -6,8 +6,8 @@ import math
 import statistics
 from typing import TYPE_CHECKING, Any
 
-from workers.operations.deployment.quantities import share
 from workers.systems.cluster.fields import Fields
+from workers.systems.cluster.quantities import share
 
 if TYPE_CHECKING:
     from workers.systems import Systems

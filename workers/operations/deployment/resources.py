@@ -18,11 +18,11 @@ from workers.errors import AlreadySo, OperatorError
 from workers.operation import Change, Operation, Plan, Progress, Risk
 from workers.operations.deployment import capacity, permission
 from workers.operations.deployment.estimate import allowances, rollout_seconds
-from workers.operations.deployment.quantities import quantity
 from workers.operations.deployment.rollout import state_now
 from workers.operations.deployment.template_change import patched, roll
 from workers.report import Report, Status
 from workers.systems.cluster.fields import Fields
+from workers.systems.cluster.quantities import quantity
 from workers.wording import NOTHING
 
 if TYPE_CHECKING:

@@ -7,15 +7,13 @@ change what it looks at.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from workers.operations.health.asking import Answer, Question
 from workers.report import Facts, Status, Table
-from workers.systems.errors import GatewayError, Unreachable
 from workers.wording import NOTHING, count, duration, milliseconds, size
 
 if TYPE_CHECKING:
@@ -26,14 +24,6 @@ if TYPE_CHECKING:
     from workers.settings import Settings
 
 DAY_SECONDS: Final = 86400
-
-
-class RedisError(GatewayError):
-    """Redis did not do what it was asked."""
-
-
-class RedisUnreachable(RedisError, Unreachable):  # noqa: N818 - as the gateways' own
-    """Nobody answers at Redis' address, or not in time."""
 
 
 @dataclass(frozen=True)
@@ -60,30 +50,11 @@ class RedisState:
 
 def ask(asking: Asking) -> Answer:
     """Redis, then each queue."""
+    from workers.systems.redis import address_of, translated
+
     client = asking.systems.redis
     with translated(client):
         return judge(*_read(client, address_of(client), asking.now), asking.settings)
-
-
-@contextmanager
-def translated(client: Redis) -> Iterator[None]:
-    """Within, what the client raises becomes a sentence. Raises RedisError."""
-    from redis import exceptions
-
-    at = f"Redis at {address_of(client)}"
-    try:
-        yield
-    except exceptions.AuthenticationError:
-        raise RedisError(f"{at} does not accept our password.", "Check the password in REDIS_URL.") from None
-    except exceptions.TimeoutError:
-        raise RedisUnreachable(f"{at} does not answer in time.", "Check its pod.") from None
-    except exceptions.BusyLoadingError:
-        raise RedisError(f"{at} is still loading its data.", "Wait a moment.") from None
-    except exceptions.ConnectionError as error:
-        words = "refuses connections" if "refused" in str(error).lower() else "cannot be reached"
-        raise RedisUnreachable(f"{at} {words}.", "Check its pod and REDIS_URL.") from None
-    except (exceptions.ResponseError, exceptions.InvalidResponse) as error:
-        raise RedisError(f"{at} answers: {str(error)[:160].rstrip('.')}.") from None
 
 
 def judge(redis: RedisState, queues: Sequence[QueueState], settings: Settings) -> Answer:
@@ -200,12 +171,6 @@ def _age(job: str, queue: Queue, client: Redis, now: datetime) -> float:
 def as_text(raw: bytes | str) -> str:
     """What Redis gave, as text, however its client was set up."""
     return raw if isinstance(raw, str) else raw.decode("utf-8", "replace")
-
-
-def address_of(client: Redis) -> str:
-    """host:port, or the path of its socket."""
-    told = client.connection_pool.connection_kwargs
-    return str(told.get("path") or f"{told.get('host', 'localhost')}:{told.get('port', 6379)}")
 
 
 def _look(settings: Settings) -> str:  # noqa: ARG001 - nothing in it is configured

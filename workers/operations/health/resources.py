@@ -6,7 +6,6 @@ no failure of MLflow's.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -14,7 +13,8 @@ from typing import TYPE_CHECKING, Any, Final
 from workers.operations.health.asking import Answer, Question
 from workers.report import Status, Table
 from workers.systems.cluster.fields import Fields
-from workers.systems.errors import ClusterNotFound, ClusterUnavailable, Nonsense
+from workers.systems.cluster.quantities import quantity
+from workers.systems.errors import ClusterNotFound, ClusterUnavailable
 from workers.wording import NOTHING, count, share, size
 
 if TYPE_CHECKING:
@@ -102,19 +102,6 @@ def judge(usage: Sequence[dict[str, Any]], pods: Sequence[dict[str, Any]], setti
     )
 
 
-def quantity(text: str) -> float:
-    """A Kubernetes quantity ("250m", "64Mi") as a number. Raises Nonsense."""
-    from kubernetes.utils.quantity import parse_quantity
-
-    try:
-        number = float(parse_quantity(text))  # type: ignore[no-untyped-call]
-    except ValueError:
-        number = math.nan
-    if not math.isfinite(number):
-        raise Nonsense(f"Kubernetes answered {text[:40]!r} where an amount of CPU or memory was expected.")
-    return number
-
-
 def _verdict(uses: Sequence[Use], settings: Settings) -> tuple[Status, str]:
     thresholds = settings.ops.health.thresholds
     limited = sorted((use for use in uses if use.of_limit is not None), key=lambda use: -(use.of_limit or 0))
@@ -154,12 +141,12 @@ def _uses(usage: Sequence[dict[str, Any]], pods: Sequence[dict[str, Any]]) -> li
             for resource, used in container.labels("usage").items():
                 if resource in {CPU, MEMORY}:
                     request, limit = (_optional(asked.labels(kind).get(resource)) for kind in ("requests", "limits"))
-                    uses.append(Use(pod, name, resource, quantity(used), request, limit))
+                    uses.append(Use(pod, name, resource, float(quantity(used)), request, limit))
     return uses
 
 
 def _optional(text: str | None) -> float | None:
-    return None if text is None else quantity(text)
+    return None if text is None else float(quantity(text))
 
 
 def _look(settings: Settings) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from workers.operations.health.asking import Answer, Question
-from workers.operations.health.queues import translated
 from workers.report import Facts, Status
 
 if TYPE_CHECKING:
@@ -18,6 +17,8 @@ OLDEST = (6, 2)
 
 def ask(asking: Asking) -> Answer:
     """Version, append-only file, eviction."""
+    from workers.systems.redis import translated
+
     client = asking.systems.redis
     with translated(client):
         return judge(client.info("everything"))

@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import psycopg
 from psycopg import sql
@@ -18,9 +18,6 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from workers.systems.errors import DatabaseMissing, DatabaseRefused, DatabaseTaken
 from workers.systems.postgres.database import APPLICATION, Database
-
-if TYPE_CHECKING:
-    from workers.systems import Systems
 
 EMPTY_SECONDS: Final = 10.0
 """For sessions to end once they were told to."""
@@ -32,7 +29,7 @@ FROM pg_database d WHERE NOT d.datistemplate
 
 
 @dataclass(frozen=True)
-class Described:
+class DatabaseInfo:
     """A database of the server. comment: what COMMENT ON DATABASE says."""
 
     name: str
@@ -51,17 +48,12 @@ class Server:
 
     admin: Database
 
-    @classmethod
-    def of(cls, systems: Systems) -> Server:
-        """From MLFLOW_OPS_DATABASE_ADMIN_URL. Raises SettingsError where it is not set."""
-        return cls(systems.admin_database)
-
-    def databases(self) -> dict[str, Described]:
+    def databases(self) -> dict[str, DatabaseInfo]:
         """All of them by name, without the templates."""
         with self.connected() as connection:
-            return {row[0]: Described(*row) for row in connection.execute(_LIVE).fetchall()}
+            return {row[0]: DatabaseInfo(*row) for row in connection.execute(_LIVE).fetchall()}
 
-    def create(self, name: str, like: Described, comment: str) -> None:
+    def create(self, name: str, like: DatabaseInfo, comment: str) -> None:
         """An empty database with another one's owner, encoding and locale, from template0."""
         statement = sql.SQL("CREATE DATABASE {} TEMPLATE template0 OWNER {} ENCODING {} LC_COLLATE {} LC_CTYPE {}")
         made = statement.format(

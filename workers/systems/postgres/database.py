@@ -53,22 +53,6 @@ FROM pg_roles WHERE rolname = current_user
 """
 
 
-_RUNS: Final = """
-SELECT experiment_id::text, count(*) FILTER (WHERE lifecycle_stage = 'active'),
-       count(*) FILTER (WHERE lifecycle_stage <> 'active'), max(greatest(start_time, coalesce(end_time, 0)))
-FROM runs WHERE experiment_id = ANY(%s) GROUP BY experiment_id
-"""
-
-
-@dataclass(frozen=True)
-class RunCount:
-    """The runs of one experiment. last_ms: when one last began or ended, milliseconds since 1970; None without runs."""
-
-    active: int
-    deleted: int
-    last_ms: int | None
-
-
 @dataclass(frozen=True)
 class Role:
     """A role, and what it may on the whole server."""
@@ -190,17 +174,6 @@ class Database:
             msg = f"PostgreSQL at {self.address} has no schema of MLflow in {self.name}."
             raise Nonsense(msg)
         return str(row[0])
-
-    def run_counts(self, experiments: list[str]) -> dict[str, RunCount]:
-        """How many runs these experiments have, by experiment id; MLflow itself can only be asked for all of them."""
-        numbers = [int(each) for each in experiments]
-        try:
-            with self._open() as connection:
-                rows = connection.execute(_RUNS, (numbers,)).fetchall()
-        except (psycopg.Error, UnicodeDecodeError) as error:
-            raise self._explained(error) from None
-        found = {name: RunCount(active, deleted, last) for name, active, deleted, last in rows}
-        return {each: found.get(each, RunCount(0, 0, None)) for each in experiments}
 
     def role(self) -> Role:
         """Who we are there."""

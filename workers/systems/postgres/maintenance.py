@@ -221,7 +221,7 @@ HowFar = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
-class Upkeep:
+class DatabaseMaintenance:
     """One database under care. Methods raise DatabaseError or Nonsense."""
 
     database: Database
@@ -306,7 +306,7 @@ class Upkeep:
                     failed.append(error)
 
             pid = connection.info.backend_pid
-            thread = threading.Thread(target=work, name="upkeep", daemon=True)
+            thread = threading.Thread(target=work, name="maintenance", daemon=True)
             thread.start()
             try:
                 while thread.is_alive():

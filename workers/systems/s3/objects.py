@@ -21,6 +21,7 @@ from botocore.parsers import ResponseParserError
 from botocore.utils import parse_timestamp
 
 from workers.settings import SettingsError
+from workers.systems import connections
 from workers.systems.errors import (
     AccessDenied,
     BucketMissing,
@@ -45,6 +46,8 @@ BULK_ATTEMPTS: Final = 8
 
 _DENIED: Final = {"403", "AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "Forbidden"}
 _FULL: Final = {"XMinioStorageFull", "InsufficientStorage", "QuotaExceeded", "XMinioAdminBucketQuotaExceeded"}
+
+_UNLOCKED: Final = {"ObjectLockConfigurationNotFoundError", "ObjectLockConfigurationNotFound", "NotFound"}
 
 T = TypeVar("T")
 
@@ -125,10 +128,20 @@ class Objects:
 
     def object_lock(self, bucket: str) -> str:
         """How long new objects cannot be removed, as "GOVERNANCE 30 days"; Off where the bucket has no such rule."""
+
+        def fetch() -> dict[str, Any]:
+            try:
+                answer: dict[str, Any] = self.client.get_object_lock_configuration(Bucket=bucket)
+            except boto.ClientError as error:
+                if error.response["Error"]["Code"] not in _UNLOCKED:
+                    raise
+                return {}
+            return answer
+
         try:
-            answer = self.ask(lambda: self.client.get_object_lock_configuration(Bucket=bucket), bucket)
-        except ObjectsError as error:
-            return "Off" if "NotFound" in error.message else "unknown"
+            answer = self.ask(fetch, bucket)
+        except ObjectsError:
+            return "unknown"
         rule = ((answer.get("ObjectLockConfiguration") or {}).get("Rule") or {}).get("DefaultRetention") or {}
         if not rule:
             return "Off"
@@ -200,7 +213,7 @@ class Objects:
         except boto.SSLError:
             raise self._unreachable("does not present a certificate that we trust") from None
         except boto.EndpointConnectionError as error:
-            raise self._unreachable(_why(str(error.kwargs.get("error", "")))) from None
+            raise self._unreachable(connections.words(error.kwargs["error"], self.answer_within_seconds)) from None
         except boto.HTTPClientError:
             raise self._unreachable("broke off in the middle of its answer") from None
         except boto.BotoCoreError as error:
@@ -234,14 +247,6 @@ class Objects:
 
     def _unreachable(self, words: str) -> ObjectsUnreachable:
         return ObjectsUnreachable(f"The object store at {self.address} {words}.", "Check its pods and the address.")
-
-
-def _why(text: str) -> str:
-    if "refused" in text:
-        return "refuses connections"
-    if "resolve" in text or "Name or service" in text:
-        return "cannot be found: its name does not resolve"
-    return "cannot be reached"
 
 
 @cache
