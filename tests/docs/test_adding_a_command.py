@@ -52,7 +52,7 @@ def test_the_guides_test_passes(copy):
 
 
 def test_the_linters_and_the_layers_have_nothing_against_it(copy):
-    new = ("workers/deployment/image.py", "commands/image.py", "tests/workers/test_image.py")
+    new = ("workers/operations/deployment/image.py", "commands/image.py", "tests/workers/test_image.py")
     checked = ran(copy, "ruff", "check", "--no-cache", *new)
     assert checked.returncode == 0, checked.stdout
     formatted = ran(copy, "ruff", "format", "--no-cache", "--check", *new)
