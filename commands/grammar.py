@@ -7,7 +7,6 @@ so they cannot drift from what exists. Nothing here prints or exits: what click 
 
 from __future__ import annotations
 
-import difflib
 import functools
 import importlib
 import pkgutil
@@ -24,7 +23,8 @@ from pydantic import ValidationError
 import commands
 from workers.operation import Operation
 from workers.operations.commands.dry_run import DryRun
-from workers.rendering.message import UNSEEN
+from workers.redaction import UNSEEN
+from workers.wording import nearest
 
 MAX_CHARACTERS = 3000
 """Longer than any command of ours; a pasted log or script is told so instead of being parsed."""
@@ -121,8 +121,8 @@ class OneOf(click.Choice[str]):
     def get_invalid_choice_message(self, value: Any, ctx: click.Context | None) -> str:  # noqa: ARG002 - click's
         """What click says about a word that is not in the list."""
         known = [str(choice) for choice in self.choices]
-        near = difflib.get_close_matches(str(value).lower(), known, n=1, cutoff=0.5)
-        right = f"Did you mean “{near[0]}”?" if near else f"It must be one of {', '.join(known)}."
+        near = nearest(str(value).lower(), known, alike=0.5)
+        right = f"Did you mean “{near}”?" if near else f"It must be one of {', '.join(known)}."
         return f"“{_short(str(value))}” is not known here. {right}"
 
 
@@ -165,15 +165,15 @@ class _Group(_Command, click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         word = args[0]
         if self.get_command(ctx, word) is None and not word.startswith("-"):
-            near = difflib.get_close_matches(word.lower(), self.list_commands(ctx), n=1, cutoff=0.5)
+            near = nearest(word.lower(), self.list_commands(ctx), alike=0.5)
             if not near:
                 message = f"There is no command “{_short(word)}”."
                 raise UsageError(message, f"{ctx.command_path} help lists the commands.")
-            known = self.get_command(ctx, near[0])
+            known = self.get_command(ctx, near)
             assert known is not None
-            with click.Context(known, info_name=near[0], parent=ctx) as nearest:
-                usage = known.get_usage(nearest)
-            raise UsageError(f"There is no command “{_short(word)}”. Did you mean “{near[0]}”?", usage)
+            with click.Context(known, info_name=near, parent=ctx) as inner:
+                usage = known.get_usage(inner)
+            raise UsageError(f"There is no command “{_short(word)}”. Did you mean “{near}”?", usage)
         return super().resolve_command(ctx, args)
 
 
@@ -210,7 +210,7 @@ class _GroupThatActs(_Group):
         """Put the acting command's name before what is for it."""
         first = args[0] if args else ""
         is_option = first.startswith("-") and first not in {"-h", "--help"}
-        for_it = is_option or difflib.get_close_matches(first.lower(), self.takes, n=1, cutoff=0.6)
+        for_it = is_option or nearest(first.lower(), self.takes)
         if not first or (first not in self.commands and for_it):
             args = [self.acts, *args]
         return super().parse_args(ctx, args)

@@ -28,6 +28,13 @@ _SHAPE: Final = re.compile(
     r"|-----BEGIN [A-Z ]*PRIVATE KEY-----(?:.|\n)*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)"
 )
 
+_COLOURS: Final = re.compile(r"\x1b\[[0-9;:?]*[ -/]*[@-~]")
+UNSEEN: Final = dict.fromkeys(
+    [*range(9), *range(11, 32), 0x7F, 0x200B, 0xFEFF, *range(0x202A, 0x202F), *range(0x2066, 0x206A)]
+)
+"""For str.translate: control characters, save for tab and line feed, and marks that turn the direction of what
+follows."""
+
 _known: set[str] = set()
 _pattern: re.Pattern[str] | None = None
 
@@ -53,6 +60,12 @@ def without_secrets(text: str) -> str:
 def redacted(text: str) -> str:
     """Also without what is called a password, a token or a secret: for log lines from outside."""
     return _NAMED.sub(r"\1***", without_secrets(text))
+
+
+def one_line(text: str) -> str:
+    """A program's line as others may read it: without line breaks, colours, control characters and secrets."""
+    plain = _COLOURS.sub("", text).replace("\r", " ").translate(UNSEEN)
+    return redacted(" ".join(plain.splitlines()).rstrip())
 
 
 def cleaned(value: Any) -> Any:

@@ -1,8 +1,10 @@
-"""Figures as people read them."""
+"""Counts, sizes, durations, moments and names as people read them."""
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterable
+from datetime import UTC, datetime
 
 MINUTE, HOUR, DAY = 60, 3600, 86400
 
@@ -25,6 +27,17 @@ def duration(seconds: float) -> str:
     if whole < DAY:
         return _two(whole, (HOUR, "h"), (MINUTE, "min"))
     return _two(whole, (DAY, "d"), (HOUR, "h"))
+
+
+def ago(seconds: float) -> str:
+    """3 h 5 min ago."""
+    return f"{duration(seconds)} ago"
+
+
+def moment(at: datetime | float) -> str:
+    """2026-11-23 12:00 UTC. A number is in seconds since 1970; a datetime bears its zone."""
+    when = at.astimezone(UTC) if isinstance(at, datetime) else datetime.fromtimestamp(at, UTC)
+    return f"{when:%Y-%m-%d %H:%M} UTC"
 
 
 def milliseconds(seconds: float) -> str:
@@ -52,6 +65,11 @@ def listed(names: Iterable[str], *, most: int = 3) -> str:
     every = list(names)
     shown = ", ".join(every[:most])
     return f"{shown} and {len(every) - most} more" if len(every) > most else shown
+
+
+def nearest(word: str, known: Iterable[str], *, alike: float = 0.6) -> str:
+    """The known name that a mistyped one is most like; empty where none is. alike: 0 for any, 1 for the same."""
+    return next(iter(difflib.get_close_matches(word, list(known), n=1, cutoff=alike)), "")
 
 
 def _two(whole: int, large: tuple[int, str], small: tuple[int, str]) -> str:

@@ -18,9 +18,11 @@ from workers.operations.health.log_errors import Groups
 from workers.operations.logs.follow import LogsFollow
 from workers.operations.logs.levels import LEVELS, rank, rank_of
 from workers.operations.logs.line_filter import Wanted
-from workers.operations.logs.lines import Line, Newest, brief, parted, shown, written
+from workers.operations.logs.lines import Line, Newest, brief, parted, written
 from workers.operations.logs.pattern import CHARACTERS, Pattern
 from workers.operations.logs.show import FILE_CHARACTERS, Logs, attachments, sections
+from workers.redaction import one_line
+from workers.rendering import blocks
 from workers.rendering import message as render
 from workers.report import Report, Status
 
@@ -80,8 +82,8 @@ def test_no_line_pings_anybody_or_breaks_a_message(lines, grep):
             told = text.replace("<@U012AB3CD>", "", 1)
             assert "<" not in told
             assert ">" not in told
-            assert len(text) <= render.SECTION_TEXT
-        assert len(message.blocks) <= render.BLOCKS
+            assert len(text) <= blocks.SECTION_TEXT
+        assert len(message.blocks) <= blocks.BLOCKS
         json.dumps(message.blocks)
         for text in texts(message):
             if text.startswith("```"):
@@ -92,7 +94,7 @@ def test_no_line_pings_anybody_or_breaks_a_message(lines, grep):
 @settings(max_examples=200, deadline=None)
 @given(nasty)
 def test_a_line_is_one_line_without_control_characters(text):
-    clean = shown(text)
+    clean = one_line(text)
     assert len(clean.splitlines()) <= 1
     assert not any(ord(letter) < 32 and letter != "\t" for letter in clean)
     assert "\x1b" not in clean

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from workers.records.message import Message
 from workers.rendering import buttons
-from workers.rendering.message import Message, at, blocks_of, code, paragraphs, plain, short, whom
+from workers.rendering.blocks import at, code, context, paragraphs, plain, short, whom
+from workers.rendering.message import blocks_of
 from workers.report import Links
 from workers.wording import count, duration
 
 if TYPE_CHECKING:
     from workers.operations.alerts.group import Crowd, Group, Silence
     from workers.records.record import Record
-    from workers.rendering.message import Block
 
 NAMES: Final = 8
 _LABELS: Final = 12
@@ -42,7 +43,7 @@ def group(told: Group, record: Record) -> Message:
         blocks += blocks_of(Links(items=links))
     offered = [buttons.Button(buttons.offered(number), each.label) for number, each in enumerate(told.offers)]
     blocks.append(buttons.row(record, *offered, buttons.UNSILENCE if told.silence else buttons.SILENCE))
-    blocks.append(_foot(f"alert group {code(told.id)} · {code(f'/mlflow alerts silence {told.id} --for 2h')}"))
+    blocks.append(context(f"alert group {code(told.id)} · {code(f'/mlflow alerts silence {told.id} --for 2h')}"))
     spoken = f"{told.name}{f' ({told.severity})' if told.severity else ''}: {_plain_counts(told)}. {told.summary}"
     return Message(text=short(spoken), blocks=blocks)
 
@@ -55,7 +56,7 @@ def _over(told: Group) -> Message:
     lines.append(f"from {at(told.began)} to {at(told.over)}{_again(told)}")
     return Message(
         text=short(f"{told.name} is resolved after {lasted}"),
-        blocks=[*paragraphs("\n".join(lines)), _foot(f"alert group {code(told.id)}")],
+        blocks=[*paragraphs("\n".join(lines)), context(f"alert group {code(told.id)}")],
     )
 
 
@@ -97,7 +98,7 @@ def crowd(told: Crowd) -> Message:
         foot = ""
     lines = [head, f"since {at(told.began)}, the latest at {at(told.latest)}", f"{listed}{rest}"]
     blocks = paragraphs("\n".join(lines))
-    return Message(text=short(head.replace("*", "")), blocks=[*blocks, _foot(foot)] if foot else blocks)
+    return Message(text=short(head.replace("*", "")), blocks=[*blocks, context(foot)] if foot else blocks)
 
 
 def _reply(text: str) -> Message:
@@ -129,7 +130,3 @@ def _ordinal(number: int) -> str:
 
 def _web(url: str) -> bool:
     return url.startswith(("https://", "http://"))
-
-
-def _foot(text: str) -> Block:
-    return {"type": "context", "elements": [{"type": "mrkdwn", "text": text}]}

@@ -73,8 +73,8 @@ def labels(alert: dict[str, Any]) -> dict[str, str]:
     return {str(name): str(value) for name, value in found.items()} if isinstance(found, dict) else {}
 
 
-def moment(text: object) -> datetime | None:
-    """A moment as Alertmanager writes it."""
+def time_of(text: object) -> datetime | None:
+    """A time as Alertmanager writes it; None where it is none."""
     try:
         return datetime.fromisoformat(str(text))
     except ValueError:
@@ -92,7 +92,7 @@ def _state(thing: dict[str, Any]) -> str:
 
 def _row(alert: dict[str, Any], groups: Any, now: datetime) -> tuple[str, ...]:
     bears = harmless(labels(alert))
-    began = moment(alert.get("startsAt"))
+    began = time_of(alert.get("startsAt"))
     what = ", ".join(f"{name}={value}" for name, value in bears.items() if name not in {"alertname", "severity"})
     return (
         bears.get("alertname", NOTHING),
@@ -106,7 +106,7 @@ def _row(alert: dict[str, Any], groups: Any, now: datetime) -> tuple[str, ...]:
 
 
 def _silence(silence: dict[str, Any]) -> tuple[str, ...]:
-    until = moment(silence.get("endsAt"))
+    until = time_of(silence.get("endsAt"))
     return (
         str(silence.get("id", ""))[:36],
         ", ".join(map(_matcher, silence.get("matchers") or ())),

@@ -11,9 +11,9 @@ from workers.engine import locks
 from workers.errors import AlreadySo, OperatorError
 from workers.operation import Change, Operation, Plan, Progress, Risk
 from workers.operations.alerts.group import Silence
-from workers.operations.alerts.show import labels, moment
+from workers.operations.alerts.show import labels, time_of
 from workers.operations.alerts.store import Keeping
-from workers.records.record import Records
+from workers.records.store import Records
 from workers.report import Facts, Report, Status
 from workers.wording import duration
 
@@ -49,7 +49,7 @@ class AlertsSilence(Operation):
         matchers = self._matchers(systems)
         there = next((each for each in _active(systems) if _same(each, matchers)), None)
         if there is not None:
-            until = moment(there.get("endsAt"))
+            until = time_of(there.get("endsAt"))
             raise AlreadySo(
                 f"It is silenced already{f', until {until:%d %b %H:%M} UTC' if until else ''}.",
                 f"End that first: /mlflow alerts unsilence {there.get('id')}.",

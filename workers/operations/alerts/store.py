@@ -22,14 +22,16 @@ from workers.errors import OperatorError
 from workers.operations.alerts import message
 from workers.operations.alerts.group import Crowd, Group, Silence
 from workers.records.audit_log import NOTE
-from workers.records.outbox import PREFIX, PUSH, draft
-from workers.records.record import RECORD_SECONDS, Record, Records
+from workers.records.keys import PREFIX
+from workers.records.message import Draft, draft
+from workers.records.outbox import PUSH
+from workers.records.record import Record
+from workers.records.store import RECORD_SECONDS, Records
 
 if TYPE_CHECKING:
     from redis import Redis
 
-    from workers.records.outbox import Kind
-    from workers.rendering.message import Message
+    from workers.records.message import Message
 
 KEEP_SECONDS: Final = 5 * 24 * 3600
 """As long as Alertmanager knows what it has told (its --data.retention)."""
@@ -70,7 +72,7 @@ return 1
 """
 
 Kept = TypeVar("Kept", Group, Crowd)
-Said = tuple[str, tuple["Kind", str]]
+Said = tuple[str, Draft]
 """Words about a record, by its id."""
 
 

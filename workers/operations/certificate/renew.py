@@ -21,7 +21,7 @@ from workers.operations.deployment import permission
 from workers.report import Report, Status, Table
 from workers.systems.cluster.fields import Fields
 from workers.systems.errors import ClusterConflict, ClusterNotFound, ClusterUnavailable, ClusterUnreachable, Nonsense
-from workers.wording import count, listed
+from workers.wording import count, listed, moment
 
 if TYPE_CHECKING:
     from workers.settings import Ops
@@ -93,9 +93,9 @@ class CertRenew(Operation):
             )
         secret = shown.secret_of(systems, behind.secret)
         status, sentence = shown.judged(systems, behind, secret, after)
-        was = f" (was {before.serial}, until {shown.moment(before.certificate.ends)})" if before else ""
+        was = f" (was {before.serial}, until {moment(before.certificate.ends)})" if before else ""
         summary = f"The new certificate has the serial number {after.serial}, until "
-        summary += f"{shown.moment(after.certificate.ends)}{was}."
+        summary += f"{moment(after.certificate.ends)}{was}."
         return Report(
             title="Renew the certificate",
             status=status,
@@ -164,7 +164,7 @@ def _held(systems: Systems, secret: str) -> Details | None:
 
 
 def _in_short(details: Details) -> str:
-    return f"serial {details.serial}, until {shown.moment(details.certificate.ends)}"
+    return f"serial {details.serial}, until {moment(details.certificate.ends)}"
 
 
 def _warnings(certificate: _Certificate, before: Details | None) -> tuple[str, ...]:
@@ -238,7 +238,7 @@ def _compared(before: Details | None, after: Details) -> Table:
         if details is None:
             return ("none",) * 4
         found = details.certificate
-        return details.serial, shown.moment(found.begins), shown.moment(found.ends), details.fingerprint
+        return details.serial, moment(found.begins), moment(found.ends), details.fingerprint
 
     names = ("serial number", "not before", "not after", "SHA-256 fingerprint")
     rows = tuple(zip(names, column(before), column(after), strict=True))

@@ -13,7 +13,7 @@ from workers.operations.health import ingress
 from workers.report import Facts, Section, Status, Table
 from workers.systems.cluster.fields import Fields
 from workers.systems.errors import ClusterNotFound
-from workers.wording import listed
+from workers.wording import listed, moment
 
 if TYPE_CHECKING:
     from workers.systems import Systems
@@ -100,8 +100,3 @@ def sections(behind: Behind, details: Details, now: datetime) -> tuple[Section, 
         return (Facts(items=facts),)
     columns = ("subject", "issuer", "not after", "signed the one before")
     return Facts(items=facts), Table(title="Chain above it", columns=columns, rows=chain)
-
-
-def moment(when: datetime) -> str:
-    """2026-11-23 12:00 UTC."""
-    return f"{when:%Y-%m-%d %H:%M} UTC"

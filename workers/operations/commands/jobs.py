@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field
@@ -10,9 +11,11 @@ from pydantic import Field
 from workers import registry
 from workers.errors import OperatorError
 from workers.operation import Operation, Progress, Risk
-from workers.records.record import TERMINAL, Phase, Record, Records
+from workers.records.record import TERMINAL, Phase, Record
+from workers.records.store import Records
 from workers.rendering import thread
-from workers.rendering.message import BY_TERMINAL, whom
+from workers.records.requester import BY_TERMINAL
+from workers.rendering.blocks import whom
 from workers.report import Links, Report, Section, Status, Table
 from workers.wording import count, duration
 
@@ -76,9 +79,10 @@ def stop(record: Record, user: str, records: Records) -> str:
 
     user: who asked, as a record's requester. Raises OperatorError that says why it cannot be stopped.
     """
-    words = thread.cancellation(record, f"stopped by {whom(user)} before anything was done.")
+    ending = thread.cancellation(record, f"stopped by {whom(user)} before anything was done.")
+    ending = replace(ending, outcome=f"cancelled by {user}")
     for waits in (Phase.ACCEPTED, Phase.PENDING, Phase.QUEUED, Phase.APPROVED):
-        if records.finish(record.id, Phase.CANCELLED, f"cancelled by {user}", *words, before=waits):
+        if records.finish(record.id, ending, before=waits):
             return "It is stopped; nothing was done."
     if record.channel == TERMINAL:
         by = record.requester.removeprefix(BY_TERMINAL)

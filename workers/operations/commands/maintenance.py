@@ -16,9 +16,13 @@ from pydantic import BaseModel, ConfigDict, Field
 from workers.engine import locks
 from workers.errors import AlreadySo
 from workers.operation import Change, Operation, Plan, Progress, Risk
-from workers.records.outbox import PREFIX, Outbox, draft
-from workers.records.record import Record, Records
-from workers.rendering.message import Message, plain, section, short
+from workers.records.keys import PREFIX
+from workers.records.outbox import Outbox
+from workers.records.message import draft
+from workers.records.record import Record
+from workers.records.store import Records
+from workers.records.message import Message
+from workers.rendering.blocks import plain, section, short
 from workers.report import Facts, Report, Status
 from workers.settings import cron
 from workers.wording import duration

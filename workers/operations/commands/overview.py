@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Final
 
 from workers.operations.commands import schedule as scheduling
 from workers.operations.history.store import History
-from workers.records.record import Phase, Record, Records
+from workers.records.record import Phase, Record
+from workers.records.store import Records
 from workers.report import Status
 
 if TYPE_CHECKING:

@@ -4,13 +4,12 @@
     mlflow-ops:schedule:runs     hash: entry → JSON: the record of its latest tick, the tick, how often it was repeated
     mlflow-ops:schedule:paused   hash: entry → JSON: the command that paused it, and when
 
-The scheduler (bot/schedule.py) writes the first two and heeds the third. What falls due while an entry is paused is
+The scheduler (bot/process/scheduler.py) writes the first two and heeds the third. What falls due while an entry is paused is
 left out; once it goes on, it begins with the next tick.
 """
 
 from __future__ import annotations
 
-import difflib
 import json
 import time
 from dataclasses import dataclass
@@ -20,11 +19,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 from workers.engine import locks
 from workers.errors import AlreadySo, OperatorError
 from workers.operation import Change, Operation, Plan, Progress, Risk
-from workers.records.outbox import PREFIX
-from workers.records.record import Records
+from workers.records.keys import PREFIX
+from workers.records.store import Records
 from workers.report import Report, Status, Table
 from workers.settings import cron
-from workers.wording import NOTHING
+from workers.wording import NOTHING, nearest
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -50,8 +49,8 @@ def entry(name: str, ops: Ops) -> ScheduleEntry:
     """The entry of that name. Raises OperatorError that names the nearest."""
     known = ops.clock.get(name)
     if known is None:
-        near = difflib.get_close_matches(name, ops.clock, n=1)
-        hint = f"Did you mean {near[0]}?" if near else f"There are: {', '.join(ops.clock) or 'none'}."
+        near = nearest(name, ops.clock)
+        hint = f"Did you mean {near}?" if near else f"There are: {', '.join(ops.clock) or 'none'}."
         raise OperatorError(f"Nothing called {name} runs by the clock.", hint)
     return known
 

@@ -6,7 +6,6 @@ keyed with the object's uid, which is in no message, so that a short value canno
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import hmac
 import json
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from workers.errors import OperatorError
 from workers.redaction import without_secrets
+from workers.wording import nearest
 
 if TYPE_CHECKING:
     from workers.settings import Configuration, ConfigurationKey
@@ -67,8 +67,8 @@ def check(configuration: Configuration, wanted: Mapping[str, str | None]) -> Non
     for key, value in wanted.items():
         rule = rules.get(key)
         if rule is None:
-            near = difflib.get_close_matches(key, rules, n=1)
-            known = f"Did you mean {near[0]}?" if near else f"It lists {', '.join(sorted(rules))}."
+            near = nearest(key, rules)
+            known = f"Did you mean {near}?" if near else f"It lists {', '.join(sorted(rules))}."
             raise OperatorError(f"{key} is not among the keys that ops.yaml allows (configuration.keys).", known)
         problem = "" if value is None else _broken(rule, value)
         if problem:

@@ -1,7 +1,12 @@
-"""What the sessions of the server do: long queries, who waits for whom, connections by client; and cancelling one."""
+"""What the sessions of the server do: long queries, who waits for whom, connections by client; and cancelling one.
+
+The text of somebody else's query is shown without the values that it was given: they stand in quotes or behind dollars,
+and may be names of people, keys or passwords. Numbers stay; they tell a limit from a full scan.
+"""
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from typing import TYPE_CHECKING, Annotated, ClassVar, Final
 
@@ -9,17 +14,26 @@ from pydantic import Field
 
 from workers.errors import AlreadySo, OperatorError
 from workers.operation import Change, Operation, Plan, Progress, Risk
-from workers.operations.database.statement import shown
+from workers.redaction import redacted
 from workers.report import Report, Section, Status, Table
 from workers.wording import NOTHING, count, duration, share
 
 if TYPE_CHECKING:
     from workers.settings import Ops
     from workers.systems import Systems
-    from workers.systems.postgres.maintenance import Session, Upkeep, WaitingLock
+    from workers.systems.postgres.maintenance import DatabaseMaintenance, Session, WaitingLock
 
 _ROWS: Final = 15
+QUERY_CHARACTERS: Final = 120
 OURS: Final = "mlflow-ops"
+_VALUES: Final = re.compile(
+    r"""(?isx)
+      \$(?P<tag>[a-z_]\w*|)\$ .*? (?: \$(?P=tag)\$ | \Z )   # dollar quotes
+    | \be' (?: [^'\\] | '' | \\. )* (?: ' | \Z )            # with escapes
+    | ' (?: [^'] | '' )* (?: ' | \Z )                       # also one that was cut off
+    """
+)
+_COMMENTS: Final = re.compile(r"/\*.*?(?:\*/|\Z)|--[^\n]*", re.DOTALL)
 
 
 class DatabaseActivity(Operation):
@@ -31,13 +45,13 @@ class DatabaseActivity(Operation):
     def run(self, systems: Systems, progress: Progress) -> Report:
         """Ask and report; waiting sessions and old transactions make it a warning."""
         progress.step("Asking PostgreSQL")
-        upkeep = systems.upkeep
-        sessions = upkeep.sessions()
+        maintenance = systems.maintenance
+        sessions = maintenance.sessions()
         busy = [each for each in sessions if each.state not in {"idle", ""}]
         waiting = [each for each in sessions if each.blocked_by]
         limit = systems.settings.ops.health.thresholds.query_warn_seconds
         old = [each for each in busy if age(each) >= limit]
-        most = upkeep.figures().max_connections
+        most = maintenance.figures().max_connections
         connections = f"{len(sessions) + 1} of {most} connections ({share((len(sessions) + 1) / most)})"
         status, summary = Status.OK, f"{count(len(busy), 'session')} at work; {connections}."
         if old:
@@ -54,7 +68,7 @@ class DatabaseActivity(Operation):
             title="Database activity",
             status=status,
             summary=summary,
-            sections=(*_work(busy), *_locks(sessions, upkeep.waiting()), _clients(sessions)),
+            sections=(*_work(busy), *_locks(sessions, maintenance.waiting()), _clients(sessions)),
             hints=(f"db cancel {suspects[0]} --dry-run",) if suspects else ("db stats",),
         )
 
@@ -69,6 +83,12 @@ def called(session: Session) -> str:
     return session.application or session.user or session.client
 
 
+def shown_query(query: str) -> str:
+    """What a query does, without its values: one line of at most QUERY_CHARACTERS."""
+    bare = " ".join(redacted(_COMMENTS.sub(" ", _VALUES.sub("'…'", query))).split())
+    return bare if len(bare) <= QUERY_CHARACTERS else f"{bare[: QUERY_CHARACTERS - 1]}…"
+
+
 def _blocked(session: Session, sessions: list[Session]) -> str:
     by_pid = {each.pid: each for each in sessions}
     first = session.blocked_by[0]
@@ -80,7 +100,7 @@ def _work(busy: list[Session]) -> tuple[Section, ...]:
     if not busy:
         return ()
     rows = tuple(
-        (duration(age(each)), str(each.pid), called(each), each.user, each.state, shown(each.query))
+        (duration(age(each)), str(each.pid), called(each), each.user, each.state, shown_query(each.query))
         for each in busy[:_ROWS]
     )
     title = "At work, the oldest first" + (f" ({len(busy) - _ROWS} more)" if len(busy) > _ROWS else "")
@@ -153,7 +173,7 @@ class DatabaseCancel(Operation):
         return Plan(
             title=self.title,
             summary=f"{called(session)} ({session.user} from {session.client}), {session.state} for "
-            f"{duration(age(session))}: {shown(session.query)}",
+            f"{duration(age(session))}: {shown_query(session.query)}",
             steps=(
                 "End the session" if self.end else "Cancel its query, if it is still this one",
                 "Look whether it is",
@@ -167,8 +187,8 @@ class DatabaseCancel(Operation):
     def run(self, systems: Systems, progress: Progress) -> Report:
         """Send the signal, to exactly that session and query."""
         progress.step("Telling PostgreSQL")
-        session, upkeep = self._session(systems)
-        if not upkeep.signal(session, end=self.end):
+        session, maintenance = self._session(systems)
+        if not maintenance.signal(session, end=self.end):
             raise OperatorError(
                 f"The session {self.pid} is not doing that any more, so nothing was cancelled.", "Look: db activity."
             )
@@ -176,19 +196,19 @@ class DatabaseCancel(Operation):
         summary = f"The session {self.pid} of {called(session)} {done}."
         return Report(title=self.title, status=Status.OK, summary=summary, hints=("db activity",))
 
-    def _session(self, systems: Systems) -> tuple[Session, Upkeep]:
+    def _session(self, systems: Systems) -> tuple[Session, DatabaseMaintenance]:
         """The session, and who may end it: our own role where it is of that role, else the admin's."""
-        session = next((each for each in systems.upkeep.sessions() if each.pid == self.pid), None)
+        session = next((each for each in systems.maintenance.sessions() if each.pid == self.pid), None)
         if session is None:
             raise OperatorError(
                 f"PostgreSQL has no client session with the pid {self.pid}.", "See who is there: db activity."
             )
         if session.user == systems.database.role().name:
-            return session, systems.upkeep
+            return session, systems.maintenance
         if systems.settings.environment.database_admin_url is None:
             raise OperatorError(
                 f"The session {self.pid} is of the role {session.user}, and only that one or an admin may cancel it.",
                 "Set MLFLOW_OPS_DATABASE_ADMIN_URL to a role that is a member of pg_signal_backend.",
             )
-        seen = next((each for each in systems.admin_upkeep.sessions() if each.pid == self.pid), session)
-        return seen, systems.admin_upkeep
+        seen = next((each for each in systems.admin_maintenance.sessions() if each.pid == self.pid), session)
+        return seen, systems.admin_maintenance

@@ -13,10 +13,9 @@ from typing import TYPE_CHECKING, ClassVar
 from workers.errors import AlreadySo, OperatorError
 from workers.operation import Cancelled, Change, Operation, Plan, Progress, Risk
 from workers.operations.database.mlflow_indexes import INDEXES, REVISION, IndexWanted
-from workers.operations.database.nearest import nearest
 from workers.operations.database.vacuum import TableName
 from workers.report import Report, Section, Status, Table, Text
-from workers.wording import count, listed, size
+from workers.wording import count, listed, nearest, size
 
 if TYPE_CHECKING:
     from workers.systems import Systems
@@ -40,8 +39,8 @@ class Found:
 
 def look(systems: Systems) -> Found:
     """Ask PostgreSQL and compare."""
-    there = tuple(systems.upkeep.indexes())
-    columns = systems.upkeep.columns()
+    there = tuple(systems.maintenance.indexes())
+    columns = systems.maintenance.columns()
     valid = [each for each in there if each.valid]
     names = {each.name for each in valid}
     works = {(each.table, over(each), each.unique) for each in valid}
@@ -97,7 +96,7 @@ class DatabaseIndexes(Operation):
             title="Indexes",
             status=Status.WARN if troubles else Status.OK,
             summary=summary,
-            sections=(*_sections(found, systems.upkeep.figures().since), *_of_another(revision)),
+            sections=(*_sections(found, systems.maintenance.figures().since), *_of_another(revision)),
             hints=("db indexes create --dry-run",) if found.missing else ("db tables",),
         )
 
@@ -193,11 +192,11 @@ class DatabaseIndexesCreate(Operation):
 
     def run(self, systems: Systems, progress: Progress) -> Report:
         """Build one after the other; an unfinished one does not stay."""
-        upkeep = systems.upkeep
+        maintenance = systems.maintenance
         wanted, leftovers = self._wanted(systems)
         for name in leftovers:
             progress.step(f"Dropping what is left of {name}")
-            upkeep.drop_index(name)
+            maintenance.drop_index(name)
         built: list[str] = []
         for number, each in enumerate(wanted, 1):
             progress.step(f"Building {each.name} on {each.table} ({number} of {len(wanted)})")
@@ -208,16 +207,16 @@ class DatabaseIndexesCreate(Operation):
                     progress.advance(done, total, "blocks")
 
             try:
-                upkeep.build(each.name, each.table, each.over, unique=each.unique, how_far=how_far)
+                maintenance.build(each.name, each.table, each.over, unique=each.unique, how_far=how_far)
             except Cancelled:
-                upkeep.drop_index(each.name)
+                maintenance.drop_index(each.name)
                 left = f"{len(built)} of {len(wanted)} are built, and nothing is left of {each.name}."
                 raise Cancelled(left) from None
             except OperatorError as error:
                 return self._broke_off(systems, each, error, built)
             built.append(each.name)
         progress.step("Reading back")
-        valid = {each.name for each in upkeep.indexes() if each.valid}
+        valid = {each.name for each in maintenance.indexes() if each.valid}
         lacking = [name for name in built if name not in valid]
         if lacking:
             return Report(title=self.title, status=Status.FAIL, summary=f"Not valid after building: {listed(lacking)}.")
@@ -240,7 +239,7 @@ class DatabaseIndexesCreate(Operation):
 
     def _broke_off(self, systems: Systems, at: IndexWanted, error: OperatorError, built: list[str]) -> Report:
         try:
-            systems.upkeep.drop_index(at.name)
+            systems.maintenance.drop_index(at.name)
             left = "nothing of it is left"
         except OperatorError:
             left = "an invalid index may be left, which the next try removes"
@@ -256,9 +255,10 @@ class DatabaseIndexesCreate(Operation):
             if not wanted and self.index in {each.name for each in found.there if each.valid}:
                 raise AlreadySo(f"The index {self.index} is there and valid.", "Nothing is to be done.")
             if not wanted:
+                near = nearest(self.index, [each.name for each in found.missing], alike=0.5)
                 raise OperatorError(
                     f"“{self.index}” is not a missing index of MLflow's schema.",
-                    nearest(self.index, [each.name for each in found.missing], "db indexes shows which are missing."),
+                    f"Did you mean “{near}”?" if near else "db indexes shows which are missing.",
                 )
         if not wanted:
             raise AlreadySo("No index of MLflow's schema is missing.", "Nothing is to be done.")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Final
 from workers.operation import Operation, Progress, Risk
 from workers.operations.database import chart
 from workers.report import Facts, Report, Status, Table, Text
-from workers.wording import NOTHING, count, duration, share, size
+from workers.wording import NOTHING, ago, count, duration, share, size
 
 if TYPE_CHECKING:
     from workers.systems import Systems
@@ -35,8 +35,8 @@ class DatabaseSize(Operation):
     def run(self, systems: Systems, progress: Progress) -> Report:
         """Ask and report."""
         progress.step("Asking PostgreSQL")
-        tables = systems.upkeep.tables()
-        databases = systems.upkeep.databases()
+        tables = systems.maintenance.tables()
+        databases = systems.maintenance.databases()
         name = systems.database.name
         whole = dict(databases).get(name, 0)
         heap, indexes = sum(each.heap_bytes for each in tables), sum(each.index_bytes for each in tables)
@@ -81,7 +81,7 @@ class DatabaseTables(Operation):
     def run(self, systems: Systems, progress: Progress) -> Report:
         """Ask and report; a table that wants care makes it a warning."""
         progress.step("Asking PostgreSQL")
-        tables = systems.upkeep.tables()
+        tables = systems.maintenance.tables()
         now = time.time()
         wanting = [(each, care) for each in tables if (care := wants(each))]
         rows = tuple(
@@ -90,8 +90,8 @@ class DatabaseTables(Operation):
                 size(each.total_bytes),
                 f"{each.rows:,}",
                 f"{each.dead_rows:,}",
-                ago(each.vacuumed, now),
-                ago(each.analyzed, now),
+                _last(each.vacuumed, now),
+                _last(each.analyzed, now),
                 wants(each) or NOTHING,
             )
             for each in tables
@@ -124,12 +124,12 @@ class DatabaseStats(Operation):
     def run(self, systems: Systems, progress: Progress) -> Report:
         """Ask and report."""
         progress.step("Asking PostgreSQL")
-        upkeep = systems.upkeep
-        figures, tables, sessions = upkeep.figures(), upkeep.tables(), upkeep.sessions()
+        maintenance = systems.maintenance
+        figures, tables, sessions = maintenance.figures(), maintenance.tables(), maintenance.sessions()
         dead, rows = sum(each.dead_rows for each in tables), sum(each.rows for each in tables)
         read = figures.hits + figures.reads
         used = len(sessions) + 1
-        invalid = [each.name for each in upkeep.indexes() if not each.valid and not each.building]
+        invalid = [each.name for each in maintenance.indexes() if not each.valid and not each.building]
         facts = (
             ("version", f"PostgreSQL {figures.version}, up for {duration(figures.up_seconds)}"),
             ("size", f"{size(figures.size_bytes)} in {count(len(tables), 'table')}"),
@@ -187,6 +187,5 @@ def wants(table: TableFigures) -> str:
     return ""
 
 
-def ago(moment: float | None, now: float) -> str:
-    """3 h 5 min ago, or never."""
-    return "never" if moment is None else f"{duration(now - moment)} ago"
+def _last(moment: float | None, now: float) -> str:
+    return "never" if moment is None else ago(now - moment)

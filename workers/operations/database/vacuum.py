@@ -8,9 +8,8 @@ from pydantic import Field, PrivateAttr
 
 from workers.errors import OperatorError
 from workers.operation import Cancelled, Change, Operation, Plan, Progress, Risk
-from workers.operations.database.nearest import nearest
 from workers.report import Report, Status, Table
-from workers.wording import count, size
+from workers.wording import count, nearest, size
 
 if TYPE_CHECKING:
     from workers.settings import Ops
@@ -78,7 +77,7 @@ class DatabaseVacuum(Operation):
             progress.step(f"Vacuuming {table.name} ({number} of {len(before)}, {size(table.total_bytes)})")
             try:
                 progress.checkpoint()
-                systems.upkeep.vacuum(table.name, full=self.full, how_far=_told(progress))
+                systems.maintenance.vacuum(table.name, full=self.full, how_far=_told(progress))
             except Cancelled:
                 left = f"{count(len(done), 'table')} of {len(before)} are vacuumed; {table.name} is as it was."
                 raise Cancelled(left) from None
@@ -87,7 +86,7 @@ class DatabaseVacuum(Operation):
             else:
                 done.append(table.name)
         progress.step("Reading the sizes again")
-        return self._report(before, {each.name: each for each in systems.upkeep.tables()}, failed)
+        return self._report(before, {each.name: each for each in systems.maintenance.tables()}, failed)
 
     def aftermath(self, systems: Systems, planned: Plan) -> str:  # noqa: ARG002 - PostgreSQL leaves nothing half done
         """What a killed run has left."""
@@ -120,7 +119,7 @@ class DatabaseVacuum(Operation):
         return Report(title=self.title, status=status, summary=summary, sections=(table,), hints=("db tables",))
 
     def _tables(self, systems: Systems) -> list[TableFigures]:
-        tables = systems.upkeep.tables()
+        tables = systems.maintenance.tables()
         if not self.table:
             found = [each for each in tables if each.ours]
             if not found:
@@ -130,9 +129,10 @@ class DatabaseVacuum(Operation):
             return sorted(found, key=lambda each: each.name)
         one = next((each for each in tables if each.name == self.table), None)
         if one is None:
+            near = nearest(self.table, [each.name for each in tables], alike=0.5)
             raise OperatorError(
                 f"{systems.database.name} has no table “{self.table}”.",
-                nearest(self.table, [each.name for each in tables], "db tables lists them."),
+                f"Did you mean “{near}”?" if near else "db tables lists them.",
             )
         if not one.ours:
             raise OperatorError(f"The table {one.name} is not our role's.", "Check MLFLOW_OPS_DATABASE_URL.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from workers.wording import duration
+from workers.wording import ago, duration
 
 if TYPE_CHECKING:
     from workers.report import Check
@@ -28,7 +28,7 @@ def drill(checks: tuple[Check, ...]) -> str:
     figures = next((each.figures for each in checks if each.name == "backup"), {})
     if "drill_age_seconds" not in figures:
         return "no restore drill yet"
-    ago = duration(figures["drill_age_seconds"])
+    when = ago(figures["drill_age_seconds"])
     if not figures["drill_well"]:
-        return f"the last restore drill, {ago} ago, failed"
-    return f"last restore drill {ago} ago, restored in {duration(figures['restore_seconds'])}"
+        return f"the last restore drill, {when}, failed"
+    return f"last restore drill {when}, restored in {duration(figures['restore_seconds'])}"

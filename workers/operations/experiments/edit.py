@@ -16,12 +16,12 @@ from workers.operation import Change, Operation, Plan, Progress, Risk
 from workers.operations.experiments.finding import Experiment, active, find, refuse_taken
 from workers.report import Report, Status
 from workers.systems.errors import TrackingTaken
+from workers.systems.mlflow.run_counts import RunCount, run_counts
 from workers.wording import count
 
 if TYPE_CHECKING:
     from workers.settings import Ops
     from workers.systems import Systems
-    from workers.systems.postgres.database import RunCount
 
 NAME_CHARACTERS: Final = 500
 TAG_KEY_CHARACTERS: Final = 250
@@ -237,6 +237,6 @@ def _location(location: str) -> dict[str, str]:
 
 def _runs(systems: Systems, found: Experiment) -> RunCount | None:
     try:
-        return systems.database.within(10).run_counts([found.id])[found.id]
+        return run_counts(systems.database.within(10), [found.id])[found.id]
     except (OperatorError, ValueError):
         return None

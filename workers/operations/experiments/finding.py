@@ -6,16 +6,14 @@ because they hold their names (https://mlflow.org/docs/latest/api_reference/rest
 
 from __future__ import annotations
 
-import difflib
 import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from workers.errors import OperatorError
 from workers.systems.errors import TrackingMissing
-from workers.wording import NOTHING
+from workers.wording import NOTHING, moment, nearest
 
 if TYPE_CHECKING:
     from workers.systems.mlflow.tracking import Tracking
@@ -65,11 +63,9 @@ def pairs(listed: object) -> dict[str, str]:
     return {str(each.get("key", "")): str(each.get("value", "")) for each in listed if isinstance(each, dict)}
 
 
-def moment(milliseconds: int | None) -> str:
-    """2026-08-26 09:30 UTC, or a dash."""
-    if not milliseconds:
-        return NOTHING
-    return f"{datetime.fromtimestamp(milliseconds / 1000, UTC):%Y-%m-%d %H:%M} UTC"
+def moment_ms(milliseconds: int | None) -> str:
+    """A moment as MLflow has it, as people read it; a dash where there is none."""
+    return moment(milliseconds / 1000) if milliseconds else NOTHING
 
 
 def every(tracking: Tracking, view: View = "ACTIVE_ONLY") -> Iterator[Experiment]:
@@ -139,5 +135,5 @@ def _by_id(tracking: Tracking, called: str) -> Experiment | None:
 def _near(called: str, names: list[str]) -> str | None:
     lower = {name.lower(): name for name in names}
     inside = [name for name in names if called.lower() in name.lower()]
-    near = difflib.get_close_matches(called.lower(), lower, n=1, cutoff=0.6)
-    return lower[near[0]] if near else inside[0] if inside else None
+    near = nearest(called.lower(), lower)
+    return lower[near] if near else inside[0] if inside else None

@@ -16,16 +16,16 @@ from pydantic import Field
 from workers.errors import OperatorError
 from workers.operation import Operation, Progress, Risk
 from workers.operations.experiments import sizes
-from workers.operations.experiments.finding import Experiment, View, every, find, moment
+from workers.operations.experiments.finding import Experiment, View, every, find, moment_ms
 from workers.rendering.pagination import turns
 from workers.report import Facts, Report, Section, Status, Table
 from workers.settings import SettingsError
+from workers.systems.mlflow.run_counts import RunCount, run_counts
 from workers.wording import NOTHING, count, size
 
 if TYPE_CHECKING:
     from workers.operations.storage.cache import Point
     from workers.systems import Systems
-    from workers.systems.postgres.database import RunCount
 
 PAGE: Final = 20
 
@@ -63,7 +63,7 @@ class ExperimentsList(Operation):
         measured = sizes.latest(systems)
         table = _table(shown, _counts(systems, shown), measured)
         last = start + len(shown)
-        as_of = f" Sizes of {moment(int(measured.at * 1000))}." if measured else ""
+        as_of = f" Sizes of {moment_ms(int(measured.at * 1000))}." if measured else ""
         summary = f"{start + 1} to {last}{about}{', and there are more' if more else ''}.{as_of}"
         further = (f"{self._words()} --page {self.page + 1}",) if more else ()
         return Report(
@@ -112,9 +112,9 @@ class ExperimentShow(Operation):
                 ("state", state),
                 ("runs", count(runs.active, "active run") if runs else NOTHING),
                 ("deleted runs", f"{runs.deleted:,}" if runs else NOTHING),
-                ("last activity", moment(runs.last_ms) if runs else NOTHING),
-                ("created", moment(found.created_ms)),
-                ("changed", moment(found.updated_ms)),
+                ("last activity", moment_ms(runs.last_ms) if runs else NOTHING),
+                ("created", moment_ms(found.created_ms)),
+                ("changed", moment_ms(found.updated_ms)),
                 ("artifacts", held or NOTHING),
                 ("where", found.location or NOTHING),
             )
@@ -139,7 +139,7 @@ class ExperimentShow(Operation):
 
 def _counts(systems: Systems, shown: list[Experiment]) -> dict[str, RunCount]:
     try:
-        return systems.database.within(10).run_counts([each.id for each in shown if each.id.isdigit()])
+        return run_counts(systems.database.within(10), [each.id for each in shown if each.id.isdigit()])
     except (OperatorError, SettingsError):
         return {}
 
@@ -155,7 +155,7 @@ def _table(shown: list[Experiment], counts: dict[str, RunCount], measured: Point
                 "deleted" if each.deleted else "active",
                 f"{runs.active:,}" if runs else NOTHING,
                 f"{runs.deleted:,}" if runs else NOTHING,
-                moment(runs.last_ms) if runs else NOTHING,
+                moment_ms(runs.last_ms) if runs else NOTHING,
                 size(measured.experiments[each.id]) if measured and each.id in measured.experiments else NOTHING,
             )
         )

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Final
 from redis.exceptions import RedisError
 
 from workers.errors import OperatorError
-from workers.operations.restore.artifacts import prefix_of
 from workers.operations.storage import cache
+from workers.operations.storage.locations import prefix_of
 from workers.settings import SettingsError
 from workers.wording import count, size
 
@@ -34,15 +34,15 @@ def latest(systems: Systems) -> Point | None:
 def now(systems: Systems, location: str, progress: Progress) -> str:
     """12 artifacts, 3.4 MiB; "at least …" where that took too long to list; empty where it is not in our bucket."""
     from workers.systems.s3.listing import Lister
-    from workers.systems.s3.transfer import Bulk
+    from workers.systems.s3.transfer import Transfer
 
     bucket = systems.settings.ops.storage.artifacts_bucket
     objects, held, whole = 0, 0, True
     ends = time.monotonic() + LOOK_SECONDS
     try:
         prefix = prefix_of(systems, location)
-        with Bulk.of(systems.objects, _AT_ONCE) as bulk:
-            for page in Lister(bulk, bucket, prefix=prefix).pages(_AT_ONCE):
+        with Transfer.of(systems.objects, _AT_ONCE) as transfer:
+            for page in Lister(transfer, bucket, prefix=prefix).pages(_AT_ONCE):
                 progress.checkpoint()
                 objects += len(page.current)
                 held += sum(length for _, length in page.current)

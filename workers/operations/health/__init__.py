@@ -6,7 +6,6 @@ culprit is one red check. Light to import: client libraries are loaded when a sy
 
 from __future__ import annotations
 
-import difflib
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field, field_validator
@@ -28,7 +27,7 @@ from workers.operations.health import (
 )
 from workers.operations.health.asking import Answer, Asking, Question, ask_all
 from workers.report import Report, verdict
-from workers.wording import count
+from workers.wording import count, nearest
 
 if TYPE_CHECKING:
     from workers.systems import Systems
@@ -67,8 +66,8 @@ class Health(Operation):
     def _known(cls, checks: tuple[str, ...]) -> tuple[str, ...]:
         for name in checks:
             if name not in CHECKS:
-                near = difflib.get_close_matches(name, CHECKS, n=1)
-                right = f"did you mean {near[0]}?" if near else f"known are {', '.join(CHECKS)}"
+                near = nearest(name, CHECKS)
+                right = f"did you mean {near}?" if near else f"known are {', '.join(CHECKS)}"
                 raise ValueError(f"there is no check {name!r}; {right}")
         return tuple(dict.fromkeys(checks))
 

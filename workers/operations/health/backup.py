@@ -17,7 +17,7 @@ from workers.operations.health.asking import Answer, Question
 from workers.report import Facts, Status, Text
 from workers.systems.cluster.fields import Fields
 from workers.systems.errors import BucketMissing, Nonsense, ObjectMissing
-from workers.wording import count, duration
+from workers.wording import ago, count, duration
 
 if TYPE_CHECKING:
     from workers.operations.backup.drill_result import Drilled
@@ -88,15 +88,15 @@ def judge(found: Found, settings: Settings, now: datetime, drill: Drilled | None
 def _drill(drill: Drilled | None, now: datetime) -> str:
     if drill is None:
         return "none yet: /mlflow drill"
-    ago = duration(max(0.0, (now - drill.at).total_seconds()))
+    when = ago((now - drill.at).total_seconds())
     how = f"restored in {duration(drill.seconds)}" if drill.well else f"FAILED: {drill.problem}"
-    return f"{drill.set_id}, {ago} ago, {how}"
+    return f"{drill.set_id}, {when}, {how}"
 
 
 def _begun(key: str, now: datetime) -> str:
     """When its set was begun: one in the making has no manifest either."""
     name = sets.name_in(key)
-    return f"begun {duration((now - sets.begun(name)).total_seconds())} ago" if name else "of a name that is not ours"
+    return f"begun {ago((now - sets.begun(name)).total_seconds())}" if name else "of a name that is not ours"
 
 
 def newest(objects: Objects, bucket: str, now: datetime) -> Found:

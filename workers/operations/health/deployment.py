@@ -16,7 +16,7 @@ from workers.operations.health.asking import Answer, Question
 from workers.report import Facts, Section, Status, Table
 from workers.systems.cluster.fields import Fields
 from workers.systems.errors import ClusterNotFound
-from workers.wording import count, duration
+from workers.wording import ago, count
 
 if TYPE_CHECKING:
     from workers.operations.health.asking import Asking
@@ -82,9 +82,9 @@ def _verdict(  # noqa: PLR0911 - one line per finding, worst first
         return Status.FAIL, f"None of {count(wanted, 'wanted pod')} is available."
     if progressing and progressing.text("status") == "False":
         since = progressing.moment("lastTransitionTime")
-        ago = f" {duration((now - since).total_seconds())} ago" if since else ""
+        when = f" {ago((now - since).total_seconds())}" if since else ""
         reason = progressing.text("reason", default="no reason given")
-        return Status.WARN, f"The rollout got stuck{ago} ({reason}); {available} of {wanted} pods still serve."
+        return Status.WARN, f"The rollout got stuck{when} ({reason}); {available} of {wanted} pods still serve."
     if fields.number("status", "observedGeneration") < fields.number("metadata", "generation") or updated < wanted:
         return Status.WARN, f"A rollout is under way: {updated} of {wanted} pods are new."
     if fields.number("status", "replicas") > updated:
@@ -133,7 +133,7 @@ def _facts(fields: Fields, conditions: dict[str, Fields], now: datetime) -> Fact
     items = [
         ("image", ", ".join(images)),
         ("revision", fields.text("metadata", "annotations", "deployment.kubernetes.io/revision", default="unknown")),
-        ("last rollout", f"{duration((now - rolled).total_seconds())} ago" if rolled else "unknown"),
+        ("last rollout", ago((now - rolled).total_seconds()) if rolled else "unknown"),
         *((word, f"{c.text('status')}: {c.text('message') or c.text('reason')}") for word, c in conditions.items()),
     ]
     for word, path in (("wanted", ("spec", "replicas")), ("updated", ("status", "updatedReplicas"))):

@@ -15,7 +15,7 @@ from workers.report import Facts, Status
 from workers.systems.cluster import certificate
 from workers.systems.cluster.fields import Fields
 from workers.systems.errors import ClusterForbidden, ClusterNotFound
-from workers.wording import count, listed
+from workers.wording import count, listed, moment
 
 if TYPE_CHECKING:
     from workers.operations.health.asking import Asking
@@ -79,7 +79,7 @@ def judge(
     facts += [
         ("certificate for", ", ".join(found.names) or found.subject),
         ("issued by", found.issuer),
-        ("ends", f"{found.ends:%Y-%m-%d %H:%M} UTC"),
+        ("ends", moment(found.ends)),
     ]
     days = found.days_left(now)
     status, sentence = _verdict(found, secured, where, now, settings.ops.health.thresholds)
@@ -101,7 +101,7 @@ def _verdict(
     if days < 0:
         return Status.FAIL, f"The certificate for {where} has expired {count(math.ceil(-days), 'day')} ago."
     if found.begins > now:
-        return Status.FAIL, f"The certificate for {where} is not valid before {found.begins:%Y-%m-%d %H:%M} UTC."
+        return Status.FAIL, f"The certificate for {where} is not valid before {moment(found.begins)}."
     left = f"The certificate for {where} ends in {count(math.floor(days), 'day')}"
     if days <= thresholds.certificate_fail_days:
         return Status.FAIL, f"{left}."

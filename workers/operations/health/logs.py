@@ -15,7 +15,7 @@ from workers.operations.health.log_errors import Groups, normalised
 from workers.report import Facts, Section, Status, Table
 from workers.systems.cluster.fields import Fields
 from workers.systems.errors import ClusterNotFound, ClusterNotReady
-from workers.wording import HOUR, NOTHING, count, duration, listed
+from workers.wording import HOUR, NOTHING, ago, count, duration, listed
 
 if TYPE_CHECKING:
     from workers.operations.health.asking import Asking
@@ -120,7 +120,7 @@ def _details(reading: Reading, now: datetime) -> tuple[Section, ...]:
 
 
 def _ago(moment: datetime | None, now: datetime) -> str:
-    return f"{duration((now - moment).total_seconds())} ago" if moment else NOTHING
+    return ago((now - moment).total_seconds()) if moment else NOTHING
 
 
 def _look(settings: Settings) -> str:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from workers.operations.health.asking import Answer, Question
 from workers.report import Section, Status, Table
 from workers.systems.cluster.fields import Fields
-from workers.wording import count, duration, listed
+from workers.wording import ago, count, duration, listed
 
 if TYPE_CHECKING:
     from workers.operations.health.asking import Asking
@@ -189,8 +189,8 @@ def _ends(status: Fields) -> list[Fields]:
 def _described(end: Fields, now: datetime) -> str:
     reason = end.text("reason", default="ended")
     finished = end.moment("finishedAt")
-    ago = f", {duration(_age(finished, now))} ago" if finished else ""
-    return f"{reason} (exit code {end.number('exitCode')}){ago}"
+    when = f", {ago(_age(finished, now))}" if finished else ""
+    return f"{reason} (exit code {end.number('exitCode')}){when}"
 
 
 def _age(moment: datetime | None, now: datetime) -> float:

@@ -13,7 +13,7 @@ from redis.exceptions import RedisError
 
 from workers.operations.history import comparison
 from workers.operations.history.store import History, sample
-from workers.records.record import connect
+from workers.systems.redis import connect
 from workers.report import Section, Status, Text
 from workers.settings import SettingsError
 

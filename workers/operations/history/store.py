@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from workers.records.outbox import PREFIX
+from workers.records.keys import PREFIX
 from workers.redaction import cleaned
 
 if TYPE_CHECKING:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import difflib
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, ClassVar, Final
 
@@ -16,6 +15,7 @@ from workers.operations.history.forecast import Line
 from workers.operations.history.store import DAYS, History, Point
 from workers.rendering import charts
 from workers.report import Attachment, Facts, Report, Status
+from workers.wording import nearest
 
 if TYPE_CHECKING:
     from workers.operations.history.metrics import Metric
@@ -40,8 +40,8 @@ class Trend(Operation):
     @classmethod
     def _known(cls, metric: str) -> str:
         if metric not in metrics.BY_NAME and "." not in metric:
-            near = difflib.get_close_matches(metric, metrics.NAMES, n=1)
-            right = f"did you mean {near[0]}?" if near else f"known are {', '.join(metrics.NAMES)}"
+            near = nearest(metric, metrics.NAMES)
+            right = f"did you mean {near}?" if near else f"known are {', '.join(metrics.NAMES)}"
             raise ValueError(f"there is no figure {metric!r}; {right}")
         return metric
 

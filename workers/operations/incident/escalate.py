@@ -22,10 +22,13 @@ from workers.operations.incident.oncall import on_call
 from workers.operations.incident.store import Incident
 from workers.operations.incident.urgent import Urgent
 from workers.operations.logs.show import Logs
-from workers.records.outbox import Outbox, draft
-from workers.records.record import TERMINAL, Phase, Record, Records
+from workers.records.outbox import Outbox
+from workers.records.message import draft
+from workers.records.record import TERMINAL, Phase, Record
+from workers.records.store import Records
 from workers.rendering import message, thread
-from workers.rendering.message import Message, plain, section, short, whom
+from workers.records.message import Message
+from workers.rendering.blocks import plain, section, short, whom
 from workers.report import Check, Facts, Offer, Report, Section, Status, Text
 from workers.settings import SettingsError
 from workers.wording import NOTHING
@@ -101,7 +104,7 @@ class Escalate(Urgent):
             record = Records(redis).get(mine.id)
             assert record is not None
             Records(redis).update(mine.id, offers=[offer.command for offer in report.offers])
-            Outbox(redis).push(mine.id, *thread.success(record, report))
+            Outbox(redis).push(mine.id, *thread.success(record, report).messages)
         return report
 
     def aftermath(self, systems: Systems, planned: Plan) -> str:  # noqa: ARG002 - what is open says it
@@ -121,7 +124,8 @@ class Escalate(Urgent):
             phase=Phase.DONE,
             calls=incident.called,
         )
-        Records(systems.redis).keep(record, message.asked(record.words, record.requester).calling(record.calls))
+        asked = message.asked(record.words, record.requester)
+        Records(systems.redis).keep(record, message.calling(asked, record.calls))
 
     def _added(self, incident: Incident, systems: Systems, paged: str) -> Report:
         caller = self.known_caller

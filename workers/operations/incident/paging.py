@@ -9,7 +9,7 @@ import structlog
 
 from workers.errors import OperatorError
 from workers.operations.incident.account import person
-from workers.records.record import Records
+from workers.records.store import Records
 
 if TYPE_CHECKING:
     from workers.operations.incident.store import Incident

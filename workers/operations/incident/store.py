@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from pydantic import BaseModel, ConfigDict
 
 from workers.records import audit_log
-from workers.records.outbox import PREFIX
+from workers.records.keys import PREFIX
 from workers.records.record import TERMINAL
 
 if TYPE_CHECKING:

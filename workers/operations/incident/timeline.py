@@ -17,10 +17,14 @@ from workers.operation import Risk
 from workers.operations.commands.audit_trail import ENDS
 from workers.operations.incident import store
 from workers.records import audit_log
-from workers.records.outbox import PREFIX, Outbox, draft
-from workers.records.record import RECORD_SECONDS, Records
+from workers.records.keys import PREFIX
+from workers.records.outbox import Outbox
+from workers.records.message import draft
+from workers.records.store import RECORD_SECONDS, Records
 from workers.rendering import message
-from workers.rendering.message import BY_CLOCK, Message, paragraphs, plain, short, whom
+from workers.records.requester import BY_CLOCK
+from workers.records.message import Message
+from workers.rendering.blocks import at, paragraphs, plain, short, whom
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -109,7 +113,7 @@ def _order(entry: str) -> tuple[int, int]:
 
 
 def _message(fresh: list[Line]) -> Message:
-    said = [f"{message.at(each.at)} {plain(each.what)}{_by(each)}" for each in fresh[-AT_ONCE:]]
+    said = [f"{at(each.at)} {plain(each.what)}{_by(each)}" for each in fresh[-AT_ONCE:]]
     if len(fresh) > AT_ONCE:
         said.insert(0, f"{len(fresh) - AT_ONCE} earlier moments, which the account will have")
     return Message(short("; ".join(each.what for each in fresh)), paragraphs("\n".join(said)))

@@ -6,14 +6,13 @@ what others log there is theirs.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from workers.errors import OperatorError
 from workers.systems.cluster.fields import Fields
-from workers.wording import listed
+from workers.wording import listed, nearest
 
 if TYPE_CHECKING:
     from workers.systems import Systems
@@ -71,8 +70,8 @@ def one_of(word: str, names: Iterable[str], kind: str) -> str:
             raise OperatorError(message, "Write more of the name.")
     if not known:
         raise OperatorError(f"There is no {kind} at all.", "See /mlflow status.")
-    near = difflib.get_close_matches(wanted, known, n=1)
-    hint = f"Did you mean {near[0]}?" if near else f"There is {listed(known, most=8)}."
+    near = nearest(wanted, known)
+    hint = f"Did you mean {near}?" if near else f"There is {listed(known, most=8)}."
     raise OperatorError(f"There is no {kind} “{word[:60]}”.", hint)
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from workers.operations.logs.lines import shown
+from workers.redaction import one_line
 from workers.report import Table
 from workers.systems.cluster.fields import Fields
 from workers.wording import NOTHING, duration
@@ -73,5 +73,5 @@ def _read(item: dict[str, Any]) -> Event:
         kind=fields.text("involvedObject", "kind"),
         name=fields.text("involvedObject", "name"),
         times=max(1, fields.number("series", "count"), fields.number("count")),
-        message=shown(fields.text("message")),
+        message=one_line(fields.text("message")),
     )

@@ -22,7 +22,7 @@ from workers.wording import count, size
 
 if TYPE_CHECKING:
     from workers.systems import Systems
-    from workers.systems.s3.transfer import Bulk
+    from workers.systems.s3.transfer import Transfer
 
 PREFIX: Final = "logs/"
 GZIP: Final = 31
@@ -89,7 +89,7 @@ class LogsArchive(Operation):
 
     def run(self, systems: Systems, progress: Progress) -> Report:
         """Do it. A log that cannot be read is named; that the store takes nothing ends it."""
-        from workers.systems.s3.transfer import Bulk
+        from workers.systems.s3.transfer import Transfer
 
         bucket = systems.settings.ops.storage.backups_bucket
         began = datetime.now(UTC)
@@ -98,18 +98,18 @@ class LogsArchive(Operation):
         missed: list[str] = []
         wanted = list(_sources(systems))
         progress.step("Reading logs")
-        with Bulk.of(systems.backups, CALLS_AT_ONCE) as bulk:
+        with Transfer.of(systems.backups, CALLS_AT_ONCE) as transfer:
             for number, source in enumerate(wanted):
                 progress.advance(number, len(wanted), "logs")
                 progress.checkpoint()
                 try:
-                    kept.append(_keep(systems, bulk, name, source))
+                    kept.append(_keep(systems, transfer, name, source))
                 except ObjectsError:
                     raise
                 except OperatorError as error:
                     missed.append(f"{source}: {error.message}")
             told = {"began_at": began.isoformat(), "logs": [asdict(each) for each in kept], "missed": missed}
-            bulk.put(bucket, f"{name}manifest.json", json.dumps(told, indent=1).encode())
+            transfer.put(bucket, f"{name}manifest.json", json.dumps(told, indent=1).encode())
         return _report(f"s3://{bucket}/{name}", kept, missed)
 
 
@@ -129,13 +129,13 @@ def _sources(systems: Systems) -> Iterator[Source]:
                 yield Source(name, str(each["name"]), previous=False)
 
 
-def _keep(systems: Systems, bulk: Bulk, archive: str, source: Source) -> Kept:
-    from workers.systems.s3.transfer import Writer
+def _keep(systems: Systems, transfer: Transfer, archive: str, source: Source) -> Kept:
+    from workers.systems.s3.multipart import Writer
 
     key = f"{archive}{source.file}"
     packer, read = zlib.compressobj(wbits=GZIP), 0
     moves = {"ContentType": "application/gzip"}
-    with Writer(bulk, systems.settings.ops.storage.backups_bucket, key, moves=moves) as writer:
+    with Writer(transfer, systems.settings.ops.storage.backups_bucket, key, moves=moves) as writer:
         for piece in systems.cluster.log_bytes(source.pod, source.container, previous=source.previous):
             read += len(piece)
             writer.write(packer.compress(piece))

@@ -13,12 +13,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
-from workers.redaction import redacted
-from workers.rendering.message import UNSEEN
+from workers.redaction import one_line
 
 CHARACTERS: Final = 2000
 """Of a longer line the rest is not held."""
-_COLOURS: Final = re.compile(r"\x1b\[[0-9;:?]*[ -/]*[@-~]")
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _STAMP: Final = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d\d:\d\d)")
 _NANO: Final = 1_000_000_000
@@ -78,12 +76,6 @@ def parted(raw: str) -> tuple[int | None, str]:
     return round((whole - _EPOCH).total_seconds()) * _NANO + int((found[2] or "0").ljust(9, "0")), text
 
 
-def shown(text: str) -> str:
-    """Somebody's log line as others may read it: on one line, without colours, control characters and secrets."""
-    plain = _COLOURS.sub("", text).replace("\r", " ").translate(UNSEEN)
-    return redacted(" ".join(plain.splitlines()).rstrip())
-
-
 def brief(pods: set[str]) -> dict[str, str]:
     """The shortest end of each pod's name, from a dash on, that tells it from the others."""
     found = {}
@@ -106,5 +98,5 @@ def written(lines: list[Line], *, whole: bool) -> list[str]:
         moment = line.moment
         clock = f"{moment:%Y-%m-%dT%H:%M:%S.%f}"[:-3] + "Z" if whole else f"{moment:%H:%M:%S}"
         where = f"{names[line.pod]}/{line.container}" if several or whole else names[line.pod]
-        found.append(f"{clock} {where}  {shown(line.text)}")
+        found.append(f"{clock} {where}  {one_line(line.text)}")
     return found

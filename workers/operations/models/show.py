@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator
 from itertools import islice
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final
@@ -11,12 +10,12 @@ from pydantic import Field
 
 from workers.errors import OperatorError
 from workers.operation import Operation, Progress, Risk
-from workers.operations.experiments.finding import moment, pairs
+from workers.operations.experiments.finding import moment_ms, pairs
 from workers.operations.runs.finding import SHORT, quoted
 from workers.rendering.pagination import turns
 from workers.report import Facts, Report, Section, Status, Table
 from workers.systems.errors import TrackingMissing
-from workers.wording import NOTHING, count, listed
+from workers.wording import NOTHING, count, listed, nearest
 
 if TYPE_CHECKING:
     from workers.systems import Systems
@@ -55,7 +54,7 @@ class ModelsList(Operation):
                 str(each.get("name")),
                 _newest(each),
                 listed(f"{alias} → {version}" for alias, version in _aliases(each).items()) or NOTHING,
-                moment(int(each.get("last_updated_timestamp") or 0)),
+                moment_ms(int(each.get("last_updated_timestamp") or 0)),
             )
             for each in shown
         )
@@ -90,8 +89,8 @@ class ModelShow(Operation):
             model = tracking.ask("registered-models/get", name=self.model).get("registered_model", {})
         except TrackingMissing:
             names = [str(each.get("name")) for each in islice(_models(tracking), 2000)]
-            near = difflib.get_close_matches(self.model, names, n=1, cutoff=0.5)
-            hint = f"Did you mean {near[0]}?" if near else "See models list."
+            near = nearest(self.model, names, alike=0.5)
+            hint = f"Did you mean {near}?" if near else "See models list."
             raise OperatorError(f"There is no registered model “{self.model[:80]}”.", hint) from None
         versions = list(_versions(tracking, self.model))
         aliases: dict[str, list[str]] = {}
@@ -101,8 +100,8 @@ class ModelShow(Operation):
             Facts(
                 items=(
                     ("description", str(model.get("description") or NOTHING)),
-                    ("created", moment(int(model.get("creation_timestamp") or 0))),
-                    ("changed", moment(int(model.get("last_updated_timestamp") or 0))),
+                    ("created", moment_ms(int(model.get("creation_timestamp") or 0))),
+                    ("changed", moment_ms(int(model.get("last_updated_timestamp") or 0))),
                     ("aliases", ", ".join(f"{a} → {v}" for a, v in _aliases(model).items()) or NOTHING),
                     *((f"tag {key}", value) for key, value in sorted(pairs(model.get("tags")).items())),
                 )
@@ -152,7 +151,7 @@ def _row(version: dict[str, Any], aliases: dict[str, list[str]]) -> tuple[str, .
         NOTHING if stage == "None" else stage,
         str(version.get("status") or NOTHING).lower(),
         str(version.get("run_id") or NOTHING)[:SHORT],
-        moment(int(version.get("creation_timestamp") or 0)),
+        moment_ms(int(version.get("creation_timestamp") or 0)),
         str(version.get("source") or NOTHING),
     )
 

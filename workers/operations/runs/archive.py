@@ -24,7 +24,7 @@ from workers.operations.runs.csv_file import Sheet
 from workers.operations.runs.finding import Run, experiments_by_id, search
 from workers.operations.runs.pace import Patient, Tally, over
 from workers.operations.runs.selection import Chosen, Wanted, choose, fingerprint
-from workers.records.record import Records
+from workers.records.store import Records
 from workers.report import Report, Status, Table
 from workers.systems.errors import TrackingInvalid, TrackingMissing
 from workers.wording import count, listed

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from workers.operation import Progress
     from workers.operations.runs.pace import Tally
     from workers.systems import Systems
-    from workers.systems.postgres.run_states import RunStates
+    from workers.systems.mlflow.run_states import RunStates
 
 FIRST: Final = 25
 MOST: Final = 400
@@ -30,7 +30,7 @@ WATCH_SECONDS: Final = 2.0
 
 def states(systems: Systems, ids: Sequence[str]) -> RunStates | None:
     """MLflow's tables, where we have its database and it is the one that MLflow uses; else None."""
-    from workers.systems.postgres.run_states import RunStates
+    from workers.systems.mlflow.run_states import RunStates
 
     try:
         found = RunStates(systems.database)

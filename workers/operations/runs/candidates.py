@@ -15,7 +15,7 @@ from workers.operations.experiments.finding import find as find_experiment
 from workers.operations.runs.finding import find as find_run
 from workers.operations.runs.registered import registered_runs
 from workers.operations.runs.selection import Left, fingerprint
-from workers.systems.postgres.deleted_runs import DeletedRun, DeletedRuns
+from workers.systems.mlflow.deleted_runs import DeletedRun, DeletedRuns
 
 if TYPE_CHECKING:
     from datetime import date, datetime

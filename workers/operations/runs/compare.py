@@ -6,7 +6,6 @@ is a page, the names of what was logged, and the rows that are shown, however ma
 
 from __future__ import annotations
 
-import difflib
 import json
 import math
 import re
@@ -21,13 +20,13 @@ from pydantic import Field
 from workers.errors import OperatorError
 from workers.operation import Operation, Progress, Risk
 from workers.operations.experiments.finding import active as active_experiment
-from workers.operations.experiments.finding import moment, named
+from workers.operations.experiments.finding import moment_ms, named
 from workers.operations.runs import curves
 from workers.operations.runs.csv_file import Sheet
 from workers.operations.runs.finding import Run, find, search
 from workers.operations.runs.show import figure
 from workers.report import Facts, Report, Section, Status, Table
-from workers.wording import NOTHING, count, listed
+from workers.wording import NOTHING, count, listed, nearest
 
 if TYPE_CHECKING:
     from workers.systems import Systems
@@ -117,8 +116,8 @@ class RunsCompare(Operation):
         unknown = [each for each in self.metrics if each not in seen.metrics]
         if not unknown:
             return
-        near = difflib.get_close_matches(unknown[0], seen.metrics, n=1, cutoff=0.5)
-        known = f"Did you mean {near[0]}?" if near else f"There are {listed(sorted(seen.metrics), most=10) or 'none'}."
+        near = nearest(unknown[0], seen.metrics, alike=0.5)
+        known = f"Did you mean {near}?" if near else f"There are {listed(sorted(seen.metrics), most=10) or 'none'}."
         raise OperatorError(f"None of the runs has a metric {unknown[0]}.", known)
 
     def _shown_metrics(self, seen: Seen) -> list[str]:
@@ -267,7 +266,7 @@ def _sheet(rows: Iterable[_Row], seen: Seen) -> Sheet:
     columns = ("run_id", "run", "status", "started")
     sheet = Sheet([*columns, *(f"metrics.{name}" for name in metrics), *(f"params.{name}" for name in params)])
     for row in rows:
-        cells = (row.id, row.name, row.status, moment(row.start_ms))
+        cells = (row.id, row.name, row.status, moment_ms(row.start_ms))
         sheet.row([*cells, *(row.metrics.get(name) for name in metrics), *(row.params.get(name) for name in params)])
     return sheet
 

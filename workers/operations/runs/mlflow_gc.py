@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Final
 from workers.errors import OperatorError
 from workers.operations.deployment.job import Once, run_once, sweep
 from workers.operations.deployment.update import image_of
-from workers.operations.restore.artifacts import destination
 from workers.operations.runs.finding import batches
-from workers.systems.postgres.deleted_runs import DeletedRuns
+from workers.operations.storage.locations import destination
+from workers.systems.mlflow.deleted_runs import DeletedRuns
 from workers.wording import count
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def purge(systems: Systems, progress: Progress, ids: Sequence[str], purged: Purg
         raise OperatorError("A Job of an earlier purge is still at its runs.", "Ask again once it has ended: status.")
     names, bucket = systems.settings.ops.kubernetes, systems.settings.ops.storage.artifacts_bucket
     image = image_of(systems.cluster.deployment(names.deployment), names.container)
-    under = f"s3://{bucket}/{destination(systems, bucket)}".rstrip("/")
+    under = f"s3://{bucket}/{destination(systems)}".rstrip("/")
     environment = (("MLFLOW_TRACKING_URI", systems.tracking.base),)
     store = DeletedRuns(systems.database)
     for chunk in batches(ids, CHUNK):

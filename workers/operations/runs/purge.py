@@ -16,14 +16,14 @@ from workers.operation import Cancelled, Change, Operation, Plan, Progress, Risk
 from workers.operations.backup import sets
 from workers.operations.backup.verify import verified
 from workers.operations.deployment.update import image_of
-from workers.operations.restore.artifacts import prefix_of
 from workers.operations.runs.candidates import Asked, Purgeable, choose
 from workers.operations.runs.csv_file import Sheet
 from workers.operations.runs.mlflow_gc import CHUNK, Purged, purge
+from workers.operations.storage.locations import prefix_of
 from workers.report import Facts, Report, Section, Status, Table
 from workers.systems.errors import TrackingMissing
-from workers.systems.postgres.deleted_runs import DeletedRun, DeletedRuns
-from workers.wording import count, duration
+from workers.systems.mlflow.deleted_runs import DeletedRun, DeletedRuns
+from workers.wording import count, duration, moment
 
 if TYPE_CHECKING:
     from workers.operations.backup.manifest import Manifest
@@ -209,7 +209,7 @@ def young_backup(systems: Systems) -> Manifest:
 
 
 def _about(backup: Manifest) -> Section:
-    made = f"{backup.finished_at:%Y-%m-%d %H:%M} UTC"
+    made = moment(backup.finished_at)
     return Facts(title="The backup that holds them", items=(("id", backup.id), ("finished", made)))
 
 

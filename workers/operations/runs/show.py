@@ -10,7 +10,7 @@ from pydantic import Field
 from workers.errors import OperatorError
 from workers.operation import Operation, Progress, Risk
 from workers.operations.experiments.finding import active as active_experiment
-from workers.operations.experiments.finding import moment
+from workers.operations.experiments.finding import moment_ms
 from workers.operations.runs.csv_file import Sheet
 from workers.operations.runs.finding import Run, find, search
 from workers.report import Facts, Offer, Report, Section, Status, Table, Text
@@ -112,8 +112,8 @@ class RunShow(Operation):
                 ("id", found.id),
                 ("experiment", f"{experiment.get('name', NOTHING)} ({found.experiment})"),
                 ("status", f"{found.status}{', deleted' if found.deleted else ''}"),
-                ("started", moment(found.start_ms)),
-                ("ended", moment(found.end_ms)),
+                ("started", moment_ms(found.start_ms)),
+                ("ended", moment_ms(found.end_ms)),
                 ("took", found.took),
                 ("by", found.tags.get("mlflow.user") or found.user or NOTHING),
                 ("source", found.tags.get("mlflow.source.name", NOTHING)),
@@ -153,7 +153,7 @@ def _table(runs: list[Run]) -> Table:
             run.name or NOTHING,
             run.short,
             run.status,
-            moment(run.start_ms),
+            moment_ms(run.start_ms),
             run.took,
             *(figure(run.metrics[name]) if name in run.metrics else NOTHING for name in names),
         )
@@ -181,6 +181,6 @@ def _sheet(runs: list[Run]) -> Sheet:
     columns = ("run_id", "run", "status", "started", "ended")
     sheet = Sheet([*columns, *(f"metrics.{name}" for name in metrics), *(f"params.{name}" for name in params)])
     for run in runs:
-        cells = (run.id, run.name, run.status, moment(run.start_ms), moment(run.end_ms))
+        cells = (run.id, run.name, run.status, moment_ms(run.start_ms), moment_ms(run.end_ms))
         sheet.row([*cells, *(run.metrics.get(name) for name in metrics), *(run.params.get(name) for name in params)])
     return sheet

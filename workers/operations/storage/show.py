@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, ClassVar, Final, Literal
 
 from pydantic import Field
@@ -25,12 +24,12 @@ from workers.operations.storage.cache import (
 )
 from workers.operations.storage.measuring import Amount, Known, Measured, Measuring
 from workers.report import Facts, Report, Section, Status, Table, Text
-from workers.wording import NOTHING, count, duration, share, size
+from workers.wording import NOTHING, count, duration, moment, share, size
 
 if TYPE_CHECKING:
-    from workers.operations.storage.owners import Owner
+    from workers.operations.storage.locations import Owner
     from workers.systems import Systems
-    from workers.systems.postgres.artifact_owners import ArtifactOwners, Expected
+    from workers.systems.mlflow.artifact_owners import ArtifactOwners, Expected
 
 EXPECTED_MOST: Final = 200_000
 """Owners that are looked for at most: some 30 MB."""
@@ -72,9 +71,9 @@ class Storage(Operation):
 
 def measure(systems: Systems, progress: Progress) -> Measurement:
     """List the whole bucket. Raises ObjectsError and Cancelled; MLflow's database may be away."""
-    from workers.systems.postgres.artifact_owners import ArtifactOwners
+    from workers.systems.mlflow.artifact_owners import ArtifactOwners
     from workers.systems.s3.listing import AT_ONCE, Lister
-    from workers.systems.s3.transfer import Bulk
+    from workers.systems.s3.transfer import Transfer
 
     bucket = systems.settings.ops.storage.artifacts_bucket
     began, at = time.monotonic(), time.time()
@@ -83,13 +82,13 @@ def measure(systems: Systems, progress: Progress) -> Measurement:
     owners, expected, why_not = _expected(systems, ArtifactOwners)
     measuring = Measuring(_known(owners), (each.id for each in expected))
     progress.step(f"Listing {bucket}")
-    with Bulk.of(systems.objects, AT_ONCE) as bulk:
-        for page in Lister(bulk, bucket, versions=versioning != "Off").pages():
+    with Transfer.of(systems.objects, AT_ONCE) as transfer:
+        for page in Lister(transfer, bucket, versions=versioning != "Off").pages():
             progress.checkpoint()
             measuring.take(page)
             progress.advance(measuring.found.total.objects, 0, "objects")
         progress.step("Looking for unfinished uploads")
-        uploads = [pending.since.timestamp() for pending in bulk.uploads(bucket, "")]
+        uploads = [pending.since.timestamp() for pending in transfer.uploads(bucket, "")]
     found = measuring.end()
     names = _names(owners, found)
     gone = [each for each in expected if each.id in found.missing]
@@ -174,10 +173,10 @@ def _gone(expected: Expected) -> Orphan:
 
 
 def _report(found: Measurement, before: Point | None, by: str, top: int) -> Report:
-    at = _moment(found.at)
+    at = moment(found.at)
     growth, since = "", ""
     if before is not None:
-        growth, since = f"{_more(found.bytes - before.bytes)} since {_moment(before.at)}", _moment(before.at)
+        growth, since = f"{_more(found.bytes - before.bytes)} since {moment(before.at)}", moment(before.at)
     facts = [
         ("bucket", found.bucket),
         ("listed", f"{at}, in {duration(found.took_seconds)}; again with --fresh"),
@@ -263,7 +262,7 @@ def _growth(found: Measurement, before: Point | None) -> str:
     since = found.at - before.at
     short = "" if since >= WEEK_SECONDS else f" (no listing is a week old; this one is {duration(since)} older)"
     objects = found.objects - before.objects
-    return f"{_more(found.bytes - before.bytes)}, {objects:+,} objects since {_moment(before.at)}{short}"
+    return f"{_more(found.bytes - before.bytes)}, {objects:+,} objects since {moment(before.at)}{short}"
 
 
 def _versions(found: Measurement) -> str:
@@ -276,7 +275,7 @@ def _versions(found: Measurement) -> str:
 def _uploads(found: Measurement) -> str:
     if not found.uploads or found.oldest_upload is None:
         return "none"
-    return f"{found.uploads:,}, the oldest since {_moment(found.oldest_upload)}; their parts take room"
+    return f"{found.uploads:,}, the oldest since {moment(found.oldest_upload)}; their parts take room"
 
 
 def _bar(part: int, whole: int) -> str:
@@ -285,7 +284,3 @@ def _bar(part: int, whole: int) -> str:
 
 def _more(number: int) -> str:
     return f"+{size(number)}" if number >= 0 else f"-{size(-number)}"
-
-
-def _moment(seconds: float) -> str:
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M} UTC"
