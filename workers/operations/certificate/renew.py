@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from workers.errors import OperatorError
 from workers.operation import Change, Operation, Plan, Progress, Risk
-from workers.operations.certificate import shown
 from workers.operations.certificate.details import KEY_MATCHES, Details, read
+from workers.operations.certificate.show import IngressCertificate, read_secret, sections, verdict
 from workers.operations.deployment import permission
 from workers.report import Report, Status, Table
 from workers.systems.cluster.fields import Fields
@@ -48,24 +48,24 @@ class CertRenew(Operation):
 
     def plan(self, systems: Systems) -> Plan:
         """Which certificate, by whom. Raises OperatorError where cert-manager does not issue it."""
-        behind = shown.Behind.of(systems)
-        certificate = _certificate(systems, behind.secret)
+        served = IngressCertificate.of(systems)
+        certificate = _certificate(systems, served.secret)
         if certificate.issuing and certificate.issuing.text("status") == "True":
             said = certificate.issuing.text("message", default="no message")
             raise OperatorError(f"cert-manager is renewing {certificate.name} already: {said}.", "/mlflow cert show")
         permission.require(systems, "update", "cert-manager.io", "certificates/status", certificate.name)
-        before = _held(systems, behind.secret)
+        before = _held(systems, served.secret)
         return Plan(
             title="Renew the certificate",
             summary=f"{certificate.name}, by {certificate.issuer}",
             steps=(
                 f"Set the condition Issuing of certificate/{certificate.name}, as cmctl renew does",
-                f"Wait until cert-manager has put a certificate of another serial number into secret/{behind.secret}",
+                f"Wait until cert-manager has put a certificate of another serial number into secret/{served.secret}",
                 "Check its dates, its hosts and its key",
             ),
             changes=(
                 Change(
-                    what=f"certificate in secret/{behind.secret}",
+                    what=f"certificate in secret/{served.secret}",
                     before=_in_short(before) if before else "none",
                     after=f"a new one from {certificate.issuer}",
                 ),
@@ -77,12 +77,12 @@ class CertRenew(Operation):
 
     def run(self, systems: Systems, progress: Progress) -> Report:
         """Ask, wait for the new serial number, and check what came."""
-        behind = shown.Behind.of(systems)
-        before = _held(systems, behind.secret)
+        served = IngressCertificate.of(systems)
+        before = _held(systems, served.secret)
         progress.step("Asking cert-manager for a new certificate")
-        name = _ask(systems, behind.secret)
+        name = _ask(systems, served.secret)
         progress.step(f"Waiting for cert-manager to issue {name}")
-        after, why = _await(systems, progress, behind.secret, before)
+        after, why = _await(systems, progress, served.secret, before)
         if after is None:
             still = f"The one before is still in place: {_in_short(before)}." if before else ""
             return Report(
@@ -91,8 +91,8 @@ class CertRenew(Operation):
                 summary=f"cert-manager has not issued a new certificate: {why}. {still}".strip(),
                 hints=("cert show",),
             )
-        secret = shown.secret_of(systems, behind.secret)
-        status, sentence = shown.judged(systems, behind, secret, after)
+        secret = read_secret(systems, served.secret)
+        status, sentence = verdict(systems, served, secret, after)
         was = f" (was {before.serial}, until {moment(before.certificate.ends)})" if before else ""
         summary = f"The new certificate has the serial number {after.serial}, until "
         summary += f"{moment(after.certificate.ends)}{was}."
@@ -100,7 +100,7 @@ class CertRenew(Operation):
             title="Renew the certificate",
             status=status,
             summary=summary if status is Status.OK else f"{summary} {sentence}",
-            sections=(_compared(before, after), *shown.sections(behind, after, datetime.now(UTC))),
+            sections=(_compared(before, after), *sections(served, after, datetime.now(UTC))),
             hints=("cert show",),
         )
 

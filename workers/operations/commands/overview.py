@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from redis import Redis
 
-    from workers.operations.commands.schedule import Standing
+    from workers.operations.commands.schedule import EntryState
     from workers.operations.history.store import Sample
     from workers.settings import Ops
 
@@ -70,7 +70,7 @@ class Overview:
     running: tuple[Running, ...]
     waiting: tuple[Record, ...]
     backups: tuple[Record, ...]
-    schedule: tuple[Standing, ...]
+    schedule: tuple[EntryState, ...]
     mine: tuple[Record, ...]
 
 
@@ -87,7 +87,7 @@ def overview(redis: Redis, ops: Ops, user: str, now: datetime) -> Overview:
         running=tuple(_running(each, records) for each in still if each.phase is not Phase.PENDING and not each.quiet),
         waiting=tuple(each for each in still if each.phase is Phase.PENDING),
         backups=backups,
-        schedule=tuple(scheduling.standing(ops, redis, now)),
+        schedule=tuple(scheduling.entry_states(ops, redis, now)),
         mine=mine,
     )
 

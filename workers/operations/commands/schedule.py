@@ -56,8 +56,8 @@ def entry(name: str, ops: Ops) -> ScheduleEntry:
 
 
 @dataclass(frozen=True)
-class Standing:
-    """An entry as it stands. Times are UTC. next_at: None where it is paused. last_at: when it was due, None where it
+class EntryState:
+    """What is known of an entry. Times are UTC. next_at: None where it is paused. last_at: when it was due, None where it
     never was. record_id: of what it did then.
     """
 
@@ -68,7 +68,7 @@ class Standing:
     record_id: str
 
 
-def standing(ops: Ops, redis: Redis, now: datetime) -> list[Standing]:
+def entry_states(ops: Ops, redis: Redis, now: datetime) -> list[EntryState]:
     """Every entry, in the order of ops.yaml. Raises redis.exceptions.RedisError."""
     last: Any = redis.hgetall(LAST)
     runs: Any = redis.hgetall(RUNS)
@@ -78,7 +78,7 @@ def standing(ops: Ops, redis: Redis, now: datetime) -> list[Standing]:
         key = name.encode()
         ran = key in runs and key in last
         found.append(
-            Standing(
+            EntryState(
                 name=name,
                 entry=each,
                 next_at=None if name in stopped else cron.next_(each.cron, ops.zone, now),
@@ -99,7 +99,7 @@ class ScheduleList(Operation):
         """Read them from Redis."""
         progress.step("Looking")
         ops = systems.settings.ops
-        known = standing(ops, systems.redis, datetime.now(UTC))
+        known = entry_states(ops, systems.redis, datetime.now(UTC))
         rows = [
             (
                 each.name,

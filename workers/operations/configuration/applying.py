@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any, Final
 from workers.errors import OperatorError
 from workers.operation import Cancelled, Progress
 from workers.operations.configuration import values
-from workers.operations.configuration.configmap import CHECKSUM, Held
-from workers.operations.configuration.references import Taking
+from workers.operations.configuration.configmap import CHECKSUM, ConfigMap
+from workers.operations.configuration.references import References
 from workers.operations.deployment.restart import ANNOTATION as RESTARTED
 from workers.operations.deployment.rollout import Outcome, Unstoppable, Watched, watch
 from workers.report import Report, Status, Table
@@ -40,7 +40,7 @@ Wanted = dict[str, str | None]
 class Edited:
     """What was written, and what was there. annotations: those of the template that are about to change."""
 
-    held: Held
+    configmap: ConfigMap
     wanted: Wanted
     before: dict[str, str | None]
     annotations: dict[str, str | None]
@@ -82,16 +82,21 @@ def _is(edited: Edited, key: str) -> str:
     value = edited.wanted[key]
     if value is None:
         return "is removed"
-    uid = edited.held.uid
+    uid = edited.configmap.uid
     return f"is {values.shown(uid, key, value)} (was {values.shown(uid, key, edited.before[key])})"
 
 
 def _changed(systems: Systems, edited: Edited) -> Table:
     names = systems.settings.ops.kubernetes
-    taking = Taking(systems.cluster.deployment(names.deployment), names.container, edited.held.name)
-    uid = edited.held.uid
+    references = References(systems.cluster.deployment(names.deployment), names.container, edited.configmap.name)
+    uid = edited.configmap.uid
     rows = tuple(
-        (key, values.shown(uid, key, edited.before[key]), values.shown(uid, key, value), taking.of(key) or "nowhere")
+        (
+            key,
+            values.shown(uid, key, edited.before[key]),
+            values.shown(uid, key, value),
+            references.of(key) or "nowhere",
+        )
         for key, value in edited.wanted.items()
     )
     return Table(title="Changed", columns=("key", "before", "after", "arrives as"), rows=rows)
@@ -103,16 +108,16 @@ def _write(systems: Systems, wanted: Wanted) -> Edited:
     first: dict[str, str | None] | None = None
     trouble: OperatorError | None = None
     for _ in range(ATTEMPTS):
-        held = _read_again(systems) if trouble else Held.read(systems)
-        now = {key: held.data.get(key) for key in wanted}
+        configmap = _read_again(systems) if trouble else ConfigMap.read(systems)
+        now = {key: configmap.data.get(key) for key in wanted}
         if first is not None and now == wanted:
-            return Edited(held, wanted, first, {})
+            return Edited(configmap, wanted, first, {})
         if first is not None and now != first:
             break
         first = now
-        patch = {"metadata": {"resourceVersion": held.version}, "data": wanted}
+        patch = {"metadata": {"resourceVersion": configmap.version}, "data": wanted}
         try:
-            return Edited(Held.of(cluster.patch_configmap(name, patch)), wanted, first, {})
+            return Edited(ConfigMap.of(cluster.patch_configmap(name, patch)), wanted, first, {})
         except (ClusterConflict, ClusterUnreachable) as error:
             trouble = error
     if isinstance(trouble, ClusterUnreachable):
@@ -121,9 +126,9 @@ def _write(systems: Systems, wanted: Wanted) -> Edited:
     raise OperatorError(message, "Ask again.")
 
 
-def _read_again(systems: Systems) -> Held:
+def _read_again(systems: Systems) -> ConfigMap:
     try:
-        return Held.read(systems)
+        return ConfigMap.read(systems)
     except ClusterUnreachable as error:
         message = f"{error.message} It is not known whether the ConfigMap was changed; no pod was replaced."
         raise OperatorError(message, "/mlflow config show tells what it holds.") from None
@@ -133,7 +138,9 @@ def _roll_out(systems: Systems, progress: Progress, edited: Edited) -> Outcome:
     names = systems.settings.ops.kubernetes
     progress.step(f"Replacing the pods of {names.deployment}")
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    systems.cluster.patch_deployment(names.deployment, _annotated({RESTARTED: now, CHECKSUM: edited.held.checksum}))
+    systems.cluster.patch_deployment(
+        names.deployment, _annotated({RESTARTED: now, CHECKSUM: edited.configmap.checksum})
+    )
     return watch(Watched.of(systems, READY_SECONDS), progress)
 
 
@@ -144,7 +151,7 @@ def _annotated(annotations: Mapping[str, str | None]) -> dict[str, Any]:
 def _unproven(systems: Systems, edited: Edited) -> str:
     """Why it is not certain that every pod runs with it; empty where it is."""
     names = systems.settings.ops.kubernetes
-    if Held.read(systems).checksum != edited.held.checksum:
+    if ConfigMap.read(systems).checksum != edited.configmap.checksum:
         return f"somebody else changed {names.configmap} meanwhile: /mlflow config show tells which pods are older"
     others, owners = [], set()
     for pod in systems.cluster.pods(names.selector):
@@ -154,7 +161,7 @@ def _unproven(systems: Systems, edited: Edited) -> str:
         owners |= {
             owner.text("uid") for owner in fields.each("metadata", "ownerReferences") if owner.flag("controller")
         }
-        if fields.labels("metadata", "annotations").get(CHECKSUM) != edited.held.checksum:
+        if fields.labels("metadata", "annotations").get(CHECKSUM) != edited.configmap.checksum:
             others.append(fields.text("metadata", "name"))
     if others or len(owners) > 1:
         return f"{listed(others) or 'some pods'} are not of the new template"
@@ -196,11 +203,11 @@ def _restore(systems: Systems, edited: Edited) -> None:
     """Put back what is still as we wrote it; what somebody else has changed since is theirs."""
     name = systems.settings.ops.kubernetes.configmap
     for _ in range(ATTEMPTS):
-        held = Held.read(systems)
-        ours = {key: edited.before[key] for key, value in edited.wanted.items() if held.data.get(key) == value}
+        configmap = ConfigMap.read(systems)
+        ours = {key: edited.before[key] for key, value in edited.wanted.items() if configmap.data.get(key) == value}
         if not ours:
             return
-        patch = {"metadata": {"resourceVersion": held.version}, "data": ours}
+        patch = {"metadata": {"resourceVersion": configmap.version}, "data": ours}
         try:
             systems.cluster.patch_configmap(name, patch)
         except (ClusterConflict, ClusterUnreachable):

@@ -19,8 +19,8 @@ CHECKSUM = "mlflow-ops/configuration"
 
 
 @dataclass(frozen=True)
-class Held:
-    """What a ConfigMap holds. changed_at: when its data was last written, where Kubernetes tells it."""
+class ConfigMap:
+    """MLflow's ConfigMap. changed_at: when its data was last written, where Kubernetes tells it."""
 
     name: str
     uid: str
@@ -32,7 +32,7 @@ class Held:
     changed_at: datetime | None
 
     @classmethod
-    def read(cls, systems: Systems) -> Held:
+    def read(cls, systems: Systems) -> ConfigMap:
         """From the cluster. Raises OperatorError where there is none, or where our account may not read it."""
         names = systems.settings.ops.kubernetes
         try:
@@ -43,7 +43,7 @@ class Held:
         return cls.of(found)
 
     @classmethod
-    def of(cls, found: dict[str, Any]) -> Held:
+    def of(cls, found: dict[str, Any]) -> ConfigMap:
         """From a ConfigMap."""
         fields = Fields(found, "ConfigMap")
         return cls(
@@ -68,7 +68,7 @@ def _changed_at(fields: Fields) -> datetime | None:
     return max(times, default=None)
 
 
-def older_pods(systems: Systems, held: Held) -> list[str]:
+def older_pods(systems: Systems, configmap: ConfigMap) -> list[str]:
     """The pods whose container was started before the ConfigMap was last changed: they run with what was there then."""
     names = systems.settings.ops.kubernetes
     found = []
@@ -76,13 +76,13 @@ def older_pods(systems: Systems, held: Held) -> list[str]:
         fields = Fields(pod, "pod")
         if fields.has("metadata", "deletionTimestamp") or fields.text("status", "phase") == "Succeeded":
             continue
-        if fields.labels("metadata", "annotations").get(CHECKSUM) == held.checksum:
+        if fields.labels("metadata", "annotations").get(CHECKSUM) == configmap.checksum:
             continue
         started = [
             status.moment("state", "running", "startedAt")
             for status in fields.each("status", "containerStatuses")
             if status.text("name") == names.container
         ]
-        if held.changed_at and any(moment and moment < held.changed_at for moment in started):
+        if configmap.changed_at and any(moment and moment < configmap.changed_at for moment in started):
             found.append(fields.text("metadata", "name"))
     return found

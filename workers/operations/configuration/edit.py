@@ -11,8 +11,8 @@ from workers.errors import AlreadySo, OperatorError
 from workers.operation import Change, Operation, Plan, Progress, Risk
 from workers.operations.configuration import values
 from workers.operations.configuration.applying import Wanted, carry_out
-from workers.operations.configuration.configmap import Held, older_pods
-from workers.operations.configuration.references import Taking
+from workers.operations.configuration.configmap import ConfigMap, older_pods
+from workers.operations.configuration.references import References
 from workers.operations.deployment import permission
 from workers.operations.deployment.estimate import rollout_seconds
 from workers.operations.deployment.rollout import state_now
@@ -106,8 +106,8 @@ class ConfigUnset(Operation):
 def _plan(systems: Systems, wanted: Wanted) -> Plan:
     names = systems.settings.ops.kubernetes
     values.check(systems.settings.ops.configuration, wanted)
-    held = Held.read(systems)
-    changes = _differing(systems, held, wanted)
+    configmap = ConfigMap.read(systems)
+    changes = _differing(systems, configmap, wanted)
     deployment = systems.cluster.deployment(names.deployment)
     fields = Fields(deployment, "Deployment")
     if fields.flag("spec", "paused"):
@@ -117,31 +117,31 @@ def _plan(systems: Systems, wanted: Wanted) -> Plan:
         )
     permission.require(systems, "patch", "", "configmaps", names.configmap)
     permission.require_deployment(systems)
-    taking = Taking(deployment, names.container, held.name)
-    before = {key: held.data.get(key) for key in changes}
+    references = References(deployment, names.container, configmap.name)
+    before = {key: configmap.data.get(key) for key in changes}
     replicas = fields.number("spec", "replicas", default=1)
     strategy = fields.text("spec", "strategy", "type", default="RollingUpdate")
     gap = strategy == "Recreate" or replicas == 1
     removed = [key for key, value in changes.items() if value is None]
     return Plan(
         title=f"Configure {names.deployment}",
-        summary=f"{listed(changes)} in {held.name}, and a rolling restart",
+        summary=f"{listed(changes)} in {configmap.name}, and a rolling restart",
         steps=(
-            f"{'Remove' if removed else 'Set'} {', '.join(changes)} in configmap/{held.name}; running pods keep theirs",
+            f"{'Remove' if removed else 'Set'} {', '.join(changes)} in configmap/{configmap.name}; running pods keep theirs",
             f"Annotate the template of deployment/{names.deployment} with its checksum: the pods are replaced in turn",
             "Wait until every pod is a new one and ready, and check that each bears that checksum",
             "Where that does not happen: put the ConfigMap back, then the template, and wait again",
         ),
         changes=tuple(
             Change(
-                what=f"{key} in configmap/{held.name}",
-                before=values.shown(held.uid, key, before[key]),
-                after=values.shown(held.uid, key, value),
+                what=f"{key} in configmap/{configmap.name}",
+                before=values.shown(configmap.uid, key, before[key]),
+                after=values.shown(configmap.uid, key, value),
             )
             for key, value in changes.items()
         ),
         warnings=(
-            *taking.warnings(removed, [key for key in changes if key not in removed], names.container),
+            *references.warnings(removed, [key for key in changes if key not in removed], names.container),
             *((f"MLflow may not answer for a moment (strategy {strategy}, {replicas} replicas).",) if gap else ()),
         ),
         undo=_undo_sentence(before),
@@ -150,22 +150,22 @@ def _plan(systems: Systems, wanted: Wanted) -> Plan:
     )
 
 
-def _differing(systems: Systems, held: Held, wanted: Wanted) -> Wanted:
+def _differing(systems: Systems, configmap: ConfigMap, wanted: Wanted) -> Wanted:
     """What of the wish is not so already. Raises OperatorError where nothing is, or where it cannot be."""
-    if held.immutable:
-        raise OperatorError(f"The ConfigMap {held.name} is immutable.", "It can only be replaced by another one.")
+    if configmap.immutable:
+        raise OperatorError(f"The ConfigMap {configmap.name} is immutable.", "It can only be replaced by another one.")
     for key, value in wanted.items():
-        if key in held.binary:
-            raise OperatorError(f"{key} of {held.name} holds binary data.", "Change it with kubectl.")
-        if value is None and key not in held.data:
-            known = f"It has {', '.join(sorted(held.data))}." if held.data else "It is empty."
-            raise AlreadySo(f"{held.name} has no key {key}.", known)
-    differing = {key: value for key, value in wanted.items() if held.data.get(key) != value}
+        if key in configmap.binary:
+            raise OperatorError(f"{key} of {configmap.name} holds binary data.", "Change it with kubectl.")
+        if value is None and key not in configmap.data:
+            known = f"It has {', '.join(sorted(configmap.data))}." if configmap.data else "It is empty."
+            raise AlreadySo(f"{configmap.name} has no key {key}.", known)
+    differing = {key: value for key, value in wanted.items() if configmap.data.get(key) != value}
     if not differing:
         same = ", ".join(f"{key}={value}" for key, value in wanted.items())
-        older = older_pods(systems, held)
+        older = older_pods(systems, configmap)
         raise AlreadySo(
-            f"{held.name} has {same} already.",
+            f"{configmap.name} has {same} already.",
             f"{listed(older)} were started before it was changed: /mlflow restart lets them take it."
             if older
             else "Nothing is to be done.",
@@ -181,7 +181,7 @@ def _undo_sentence(before: Mapping[str, str | None]) -> str:
 
 
 def _pods_now(systems: Systems) -> str:
-    older = older_pods(systems, Held.read(systems))
+    older = older_pods(systems, ConfigMap.read(systems))
     if older:
         return f"{listed(older)} were started before that: /mlflow restart lets them take it."
     return state_now(systems)

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 
-class Taking:
+class References:
     """What one container of a Deployment takes from one ConfigMap."""
 
     def __init__(self, deployment: dict[str, Any], container: str, configmap: str) -> None:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, ClassVar
 
 from workers.operation import Operation, Progress, Risk
 from workers.operations.configuration import values
-from workers.operations.configuration.configmap import Held, older_pods
-from workers.operations.configuration.references import Taking
+from workers.operations.configuration.configmap import ConfigMap, older_pods
+from workers.operations.configuration.references import References
 from workers.report import Report, Section, Status, Table, Text
 from workers.systems.cluster.fields import Fields
 from workers.systems.errors import ClusterForbidden, ClusterNotFound
@@ -29,21 +29,21 @@ class ConfigShow(Operation):
         """Read it; a warning where pods run with what was there before."""
         progress.step("Reading the configuration")
         names = systems.settings.ops.kubernetes
-        held = Held.read(systems)
-        taking = Taking(systems.cluster.deployment(names.deployment), names.container, held.name)
+        configmap = ConfigMap.read(systems)
+        references = References(systems.cluster.deployment(names.deployment), names.container, configmap.name)
         rules = systems.settings.ops.configuration.keys
-        keys = sorted({*held.data, *held.binary, *rules})
+        keys = sorted({*configmap.data, *configmap.binary, *rules})
         rows = tuple(
             (
                 key,
-                "binary data" if key in held.binary else values.shown(held.uid, key, held.data.get(key)),
-                taking.of(key) or NOTHING,
+                "binary data" if key in configmap.binary else values.shown(configmap.uid, key, configmap.data.get(key)),
+                references.of(key) or NOTHING,
                 rules[key].description if key in rules else "",
             )
             for key in keys
         )
-        older = older_pods(systems, held)
-        summary = f"{held.name} has {count(len(held.data) + len(held.binary), 'key')}"
+        older = older_pods(systems, configmap)
+        summary = f"{configmap.name} has {count(len(configmap.data) + len(configmap.binary), 'key')}"
         if older:
             summary += f"; {listed(older)} started before it was last changed and may run with other values"
         return Report(
@@ -51,7 +51,9 @@ class ConfigShow(Operation):
             status=Status.WARN if older else Status.OK,
             summary=f"{summary}.",
             sections=(
-                Table(title=f"ConfigMap {held.name}", columns=("key", "value", "arrives as", "meaning"), rows=rows),
+                Table(
+                    title=f"ConfigMap {configmap.name}", columns=("key", "value", "arrives as", "meaning"), rows=rows
+                ),
                 _secret(systems, names.secret),
             ),
             hints=("restart",) if older else (),

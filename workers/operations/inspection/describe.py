@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
 from workers.operation import Operation, Progress, Risk
 from workers.operations.deployment.history import REVISION
 from workers.operations.health import pods
-from workers.operations.inspection import recent_events
+from workers.operations.inspection import events
 from workers.operations.inspection.finding import name_of, one_of, our_pods
 from workers.operations.inspection.kubectl import by_hand, kubectl
 from workers.operations.inspection.masking import value_of
@@ -187,8 +187,8 @@ def _conditions(fields: Fields) -> tuple[Section, ...]:
 
 
 def _events(systems: Systems, kind: str, name: str, now: datetime) -> tuple[Section, ...]:
-    found = [event for event in recent_events.all_of(systems) if (event.kind, event.name) == (kind, name)]
-    return recent_events.table(found[:EVENTS], now, "Events")
+    found = [event for event in events.recent(systems) if (event.kind, event.name) == (kind, name)]
+    return events.table(found[:EVENTS], now, "Events")
 
 
 def _owner(fields: Fields) -> str:
