@@ -15,14 +15,15 @@ import pytest
 import yaml
 from rq import Worker
 
-from deploy.sandbox.testing import wait_for
+from mlflow_ops_sandbox.testing import wait_for
 from tests.bench.test_artifacts_speed import BACKUPS, ROOT, SIZE, SOURCE, Store
 from workers import settings
 from workers.engine import locks, queues
 from workers.operation import Unwatched
-from workers.operations.backup import helpers as helping
+from workers.operations.backup import parallel
 from workers.operations.backup.artifacts import copying, spans
-from workers.records.record import Phase, Record, Records
+from workers.records.record import Phase, Record
+from workers.records.store import Records
 from workers.rendering.message import asked
 from workers.systems import Systems
 
@@ -53,7 +54,7 @@ def announced(redis):
     def begin():
         while not stop.wait(0.02):
             for record in filter(None, map(records.get, records.open())):
-                if record.operation == helping.BackupHelp.name and record.phase is Phase.ACCEPTED:
+                if record.operation == parallel.BackupHelp.name and record.phase is Phase.ACCEPTED:
                     queues.enqueue(record, redis)
 
     beginner = threading.Thread(target=begin)
@@ -74,9 +75,9 @@ def copied(systems, redis, set_name, workers):
     record = Record(operation="backup", arguments={}, words="backup", requester="U0OMAR", channel="C0OPS")
     Records(redis).accept(record, record.id, asked(record.words, record.requester))
     with locks.held(redis, record, ("backup",)):
-        cut = spans.cut(systems.objects, sources, 100, workers * helping.SPANS_PER_WORKER)
+        cut = spans.cut(systems.objects, sources, 100, workers * parallel.SPANS_PER_WORKER)
         began = time.perf_counter()
-        helping.copy_together(systems, sources, cut, Unwatched())
+        parallel.copy_together(systems, sources, cut, Unwatched())
         took = time.perf_counter() - began
     done = copying.whole(systems.objects, sources, Unwatched(), after_spans=True)
     assert (done.objects, done.copied_objects) == (OBJECTS, 0)

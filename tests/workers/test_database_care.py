@@ -11,11 +11,11 @@ import pytest
 
 from commands import grammar
 from workers import settings
-from workers.engine import running
+from workers.engine import performing
 from workers.errors import AlreadySo, OperatorError
 from workers.operation import Cancelled, Risk, Unwatched
+from workers.operations.database.activity import shown_query
 from workers.operations.database.mlflow_indexes import INDEXES, REVISION
-from workers.operations.database.statement import shown
 from workers.report import Status
 from workers.systems import Systems
 from workers.systems.errors import DatabaseRefused, DatabaseUnreachable
@@ -45,7 +45,7 @@ def systems(sandbox):
 
 @pytest.fixture
 def do(systems):
-    return lambda words, progress=SILENT: running.perform_here(grammar.parse(words), words, "olga", systems, progress)
+    return lambda words, progress=SILENT: performing.perform_here(grammar.parse(words), words, "olga", systems, progress)
 
 
 @pytest.fixture
@@ -163,7 +163,7 @@ def test_a_long_vacuum_shows_how_many_blocks_are_done(systems, sql, sandbox, tab
     sql("DELETE FROM care_test WHERE id % 2 = 0")
     told = []
     try:
-        systems.upkeep.vacuum("care_test", full=False, how_far=lambda *far: told.append(far))
+        systems.maintenance.vacuum("care_test", full=False, how_far=lambda *far: told.append(far))
     finally:
         sql("ALTER ROLE mlflow RESET vacuum_cost_delay")
     assert any(phase and total > 1000 for phase, _, total in told), told
@@ -190,7 +190,7 @@ def test_a_table_with_any_name_is_vacuumed(do, sql):
 
 def test_the_list_of_indexes_is_that_of_mlflow(systems, sql):
     assert systems.database.schema_revision() == REVISION
-    there = {(each.table, each.name) for each in systems.upkeep.indexes() if not each.constraint}
+    there = {(each.table, each.name) for each in systems.maintenance.indexes() if not each.constraint}
     assert there >= {(each.table, each.name) for each in INDEXES}
     assert {each for each in there if each[0] != "care_test"} == {(each.table, each.name) for each in INDEXES}
 
@@ -329,7 +329,7 @@ def test_a_query_is_cancelled_and_only_that_one(do, url, systems):
         first = threading.Thread(target=sleep, args=(60,))
         first.start()
         operation = grammar.parse(f"db cancel {pid}")
-        seen = until(systems.upkeep.sessions, lambda found: any(s.pid == pid and s.state == "active" for s in found))
+        seen = until(systems.maintenance.sessions, lambda found: any(s.pid == pid and s.state == "active" for s in found))
         plan = operation.plan(systems)
         assert "pg_sleep(60)" in plan.summary
         assert plan.digest == operation.plan(systems).digest
@@ -337,9 +337,9 @@ def test_a_query_is_cancelled_and_only_that_one(do, url, systems):
         first.join(20)
         second = threading.Thread(target=sleep, args=(61,))
         second.start()
-        until(systems.upkeep.sessions, lambda found: any("sleep(61)" in s.query and s.state == "active" for s in found))
+        until(systems.maintenance.sessions, lambda found: any("sleep(61)" in s.query and s.state == "active" for s in found))
         (old,) = [each for each in seen if each.pid == pid]
-        assert not systems.upkeep.signal(old, end=False)
+        assert not systems.maintenance.signal(old, end=False)
         assert operation.plan(systems).digest != plan.digest
         assert do(f"db cancel {pid}").status is Status.OK
         second.join(20)
@@ -376,13 +376,13 @@ def test_where_nobody_answers_it_is_said(sandbox, free_port):
     lost = Systems(settings.load({**sandbox.process_env, "MLFLOW_OPS_DATABASE_URL": url}))
     for words in ("db size", "db tables", "db indexes", "db activity", "db stats"):
         with pytest.raises(DatabaseUnreachable, match="refuses connections") as told:
-            running.perform_here(grammar.parse(words), words, "olga", lost, Unwatched())
+            performing.perform_here(grammar.parse(words), words, "olga", lost, Unwatched())
         assert "hunter2" not in str(told.value)
 
 
 def test_a_role_that_does_not_own_a_table_may_not_vacuum_it(sandbox, systems):
     with psycopg.connect(sandbox.env["MLFLOW_OPS_DATABASE_URL"], autocommit=True) as owner:
-        assert not [each for each in systems.upkeep.tables() if not each.ours]
+        assert not [each for each in systems.maintenance.tables() if not each.ours]
         assert owner.execute("SELECT current_user").fetchone()[0] == "mlflow"
     assert issubclass(DatabaseRefused, OperatorError)
 
@@ -399,4 +399,4 @@ def test_a_role_that_does_not_own_a_table_may_not_vacuum_it(sandbox, systems):
     ],
 )
 def test_values_of_queries_are_not_shown(query, bare):
-    assert shown(query) == bare
+    assert shown_query(query) == bare

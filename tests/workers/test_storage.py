@@ -15,16 +15,16 @@ from hypothesis import strategies as st
 
 from commands import grammar
 from workers import settings
-from workers.engine import running
+from workers.engine import performing
 from workers.operation import Cancelled, Unwatched
 from workers.operations.storage import cache
+from workers.operations.storage.locations import owner
 from workers.operations.storage.measuring import Measuring
-from workers.operations.storage.owners import owner
 from workers.report import Status
 from workers.systems import Systems
 from workers.systems.errors import BucketMissing
 from workers.systems.s3.listing import AT_ONCE, Lister, Page, between
-from workers.systems.s3.transfer import Bulk
+from workers.systems.s3.transfer import Transfer
 
 PIECES = ("slack", "bot", "scheduler", "worker-quick", "worker-ops", "kubernetes")
 BUCKET = "mlflow-artifacts"
@@ -51,7 +51,9 @@ def systems(sandbox):
 @pytest.fixture
 def do(systems):
     systems.redis.delete("storage:last", "storage:history")
-    return lambda words, progress=SILENT: running.perform_here(grammar.parse(words), words, "olga", systems, progress)
+    return lambda words, progress=SILENT: performing.perform_here(
+        grammar.parse(words), words, "olga", systems, progress
+    )
 
 
 @pytest.fixture(scope="module")
@@ -89,8 +91,8 @@ def facts(report):
 
 
 def listed(systems, bucket, **how):
-    with Bulk.of(systems.objects, AT_ONCE) as bulk:
-        return list(Lister(bulk, bucket, **how).pages())
+    with Transfer.of(systems.objects, AT_ONCE) as transfer:
+        return list(Lister(transfer, bucket, **how).pages())
 
 
 def test_every_object_is_listed_once_however_the_keys_are_cut(systems, bucket):
@@ -120,8 +122,8 @@ def test_versions_and_marks_are_counted_beside_what_is_current(systems, bucket, 
 
 def test_who_stops_early_ends_the_threads(systems, bucket):
     name = bucket([f"{uuid.uuid4().hex}/f" for _ in range(1100)])
-    with Bulk.of(systems.objects, AT_ONCE) as bulk:
-        pages = Lister(bulk, name).pages()
+    with Transfer.of(systems.objects, AT_ONCE) as transfer:
+        pages = Lister(transfer, name).pages()
         assert next(pages).current
         began = time.monotonic()
         pages.close()
@@ -300,7 +302,7 @@ def test_damaged_records_are_taken_for_none(do, systems):
 def test_without_the_database_sizes_are_told_all_the_same(sandbox, free_port, systems):
     url = f"postgresql://mlflow:hunter2secret@127.0.0.1:{free_port}/mlflow"
     alone = Systems(settings.load({**sandbox.process_env, "MLFLOW_OPS_DATABASE_URL": url}))
-    report = running.perform_here(grammar.parse("storage --fresh"), "storage", "olga", alone, SILENT)
+    report = performing.perform_here(grammar.parse("storage --fresh"), "storage", "olga", alone, SILENT)
     assert report.status is Status.WARN
     assert "refuses connections" in next(each.text for each in report.sections if each.title == "Not looked at")
     assert "hunter2" not in report.model_dump_json()

@@ -11,7 +11,7 @@ from workers.operations.backup.backup import Backup
 from workers.operations.backup.prune import Prune
 from workers.operations.backup.show import BackupList
 from workers.operations.backup.verify import BackupVerifyDeep
-from workers.operations.health.asking import Asking
+from workers.operations.health.questions import Asking
 from workers.operations.preflight import backups as check
 from workers.operations.restore.artifacts import RestoreArtifacts
 from workers.operations.restore.database import RestoreDatabase

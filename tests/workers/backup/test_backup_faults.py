@@ -14,18 +14,19 @@ import psutil
 import psycopg
 import pytest
 
-from deploy.sandbox.testing import wait_for
+from mlflow_ops_sandbox.testing import wait_for
 from tests.workers.backup.artifacts.conftest import Way, trouble  # noqa: F401 - a fixture
 from workers.errors import OperatorError
 from workers.operation import Cancelled
-from workers.operations.backup import database, leftovers, sets, upload
+from workers.operations.backup import database, leftovers, sets, stream
 from workers.operations.backup.backup import Backup
 from workers.operations.backup.show import BackupList
 from workers.operations.backup.verify import BackupVerify, BackupVerifyDeep
 from workers.report import Status
 from workers.systems.errors import AccessDenied, ObjectsError, StoreFull
 from workers.systems.s3 import requests
-from workers.systems.s3.transfer import Bulk, Upload
+from workers.systems.s3.multipart import Upload
+from workers.systems.s3.transfer import Transfer
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -191,7 +192,7 @@ def test_a_store_that_refuses_half_way_leaves_nothing(
     with psycopg.connect(database_url, autocommit=True) as connection:
         noise = "md5(random()::text), 1, md5(n::text) FROM generate_series(1, 60000) n"
         connection.execute(f"INSERT INTO runs SELECT {noise}")
-    monkeypatch.setattr(upload, "FIRST_PART", 256 * 1024)
+    monkeypatch.setattr(stream, "FIRST_PART", 256 * 1024)
     send = Upload.part
 
     def part(self, number, body):
@@ -219,7 +220,7 @@ def test_a_whole_set_through_a_store_that_fails_slows_down_and_hangs_up(
     database_url,
 ):
     monkeypatch.setattr(requests, "FIRST_WAIT_SECONDS", 0.01)
-    monkeypatch.setattr(upload, "FIRST_PART", 5 << 20)
+    monkeypatch.setattr(stream, "FIRST_PART", 5 << 20)
     monkeypatch.setattr(database, "compression", lambda *_: "none")
     with psycopg.connect(database_url, autocommit=True) as connection:
         connection.execute("CREATE TABLE large AS SELECT repeat(md5(n::text), 100) FROM generate_series(1, 4000) n")
@@ -238,10 +239,10 @@ def test_a_whole_set_through_a_store_that_fails_slows_down_and_hangs_up(
 
 
 def test_parts_grow_so_that_ten_thousand_hold_two_terabytes():
-    assert upload.part_bytes(1) == upload.part_bytes(1250) == 8 << 20
-    assert upload.part_bytes(1251) == 16 << 20
-    assert sum(upload.part_bytes(number) for number in range(1, 10_001)) > 2 << 40
-    assert upload.part_bytes(10_000) <= 5 << 30
+    assert stream.part_bytes(1) == stream.part_bytes(1250) == 8 << 20
+    assert stream.part_bytes(1251) == 16 << 20
+    assert sum(stream.part_bytes(number) for number in range(1, 10_001)) > 2 << 40
+    assert stream.part_bytes(10_000) <= 5 << 30
 
 
 def test_a_missing_bucket_is_a_sentence(systems, progress, s3, buckets):
@@ -330,9 +331,9 @@ def test_an_unfinished_set_is_swept_after_a_day_and_a_good_one_is_not(systems, p
     Backup(parts=("config",)).run(ready, progress)
     dead = "sets/20260101T000000Z-abcdef/"
     s3.put_object(Bucket=buckets[1], Key=f"{dead}database.dump", Body=b"half")
-    with Bulk.of(ready.objects, 2) as bulk:
-        assert leftovers.sweep(bulk, buckets[1], datetime.now(UTC) + timedelta(hours=23)) == ()
-        assert leftovers.sweep(bulk, buckets[1], datetime.now(UTC) + timedelta(hours=25)) == (dead,)
+    with Transfer.of(ready.objects, 2) as transfer:
+        assert leftovers.sweep(transfer, buckets[1], datetime.now(UTC) + timedelta(hours=23)) == ()
+        assert leftovers.sweep(transfer, buckets[1], datetime.now(UTC) + timedelta(hours=25)) == (dead,)
     assert not keys_in(buckets[1], dead)
     assert sets.good(ready.objects, buckets[1], "latest").parts == ("config",)
 

@@ -4,7 +4,8 @@ import pytest
 
 from workers.errors import AlreadySo, OperatorError
 from workers.operations.backup.backup import Backup
-from workers.operations.restore.artifacts import RestoreArtifacts, prefix_of
+from workers.operations.restore.artifacts import RestoreArtifacts
+from workers.operations.storage.locations import prefix_of
 from workers.report import Status
 from workers.systems import Systems
 

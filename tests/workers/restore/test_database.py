@@ -31,7 +31,7 @@ def backed_up(systems, database_url, progress):
     made = systems()
     assert Backup(parts=("database",)).run(made, progress).status in {Status.OK, Status.WARN}
     yield made
-    server, live = Server.of(made), made.database.name
+    server, live = made.server, made.database.name
     for name in server.databases():
         if name.startswith(f"{live}_") or name == "looked_into":
             server.drop(name)
@@ -57,7 +57,7 @@ def test_what_was_lost_is_back_and_what_was_newer_can_be_had_again(backed_up, da
 
 
 def test_undo_takes_the_last_one_put_aside_and_a_set_can_be_restored_twice(backed_up, database_url, progress):
-    server, live = Server.of(backed_up), backed_up.database.name
+    server, live = backed_up.server, backed_up.database.name
     do(database_url, "INSERT INTO experiments VALUES (900, 'first')")
     RestoreDatabase().run(backed_up, progress)
     (first,) = (name for name in server.databases() if "_before_" in name)
@@ -76,7 +76,7 @@ def test_undo_takes_the_last_one_put_aside_and_a_set_can_be_restored_twice(backe
 
 
 def test_a_database_of_somebodys_own_is_not_taken_for_one_of_ours(backed_up, database_url, progress):
-    server, live = Server.of(backed_up), backed_up.database.name
+    server, live = backed_up.server, backed_up.database.name
     RestoreDatabase(beside=f"{live}_restore_mine").run(backed_up, progress)
     RestoreDatabase().run(backed_up, progress)
     assert f"{live}_restore_mine" in server.databases()
@@ -97,7 +97,7 @@ def test_extensions_and_sequences_are_as_they_were_by_file_and_by_stream(
     backed_up, database_url, progress, monkeypatch, parts, free
 ):
     """vector is one of those that MLflow's own role may not make, as pg_stat_statements is."""
-    admin = Server.of(backed_up).database(backed_up.database.name, backed_up.admin_database)
+    admin = backed_up.server.database(backed_up.database.name, backed_up.admin_database)
     do(admin.url, "CREATE EXTENSION vector")
     do(database_url, "CREATE TABLE kept (id serial, at vector(2)); INSERT INTO kept (at) VALUES ('[1,2]'), ('[3,4]')")
     Backup(parts=("database",)).run(backed_up, progress)
@@ -137,7 +137,7 @@ def test_beside_the_live_one_is_not_touched(backed_up, database_url, progress):
     do(database_url, "DELETE FROM metrics")
     RestoreDatabase(beside="looked_into").run(backed_up, progress)
     assert rows(database_url, "metrics")[0] == 0
-    server = Server.of(backed_up)
+    server = backed_up.server
     assert rows(server.database("looked_into", backed_up.database).url, "metrics")[0] == 30_000
     with pytest.raises(OperatorError, match="There is a database looked_into already"):
         RestoreDatabase(beside="looked_into").plan(backed_up)
@@ -156,7 +156,7 @@ def test_a_damaged_dump_leaves_the_live_one_and_nothing_else(backed_up, database
     with pytest.raises(OperatorError, match=r"is damaged|pg_restore failed"):
         RestoreDatabase().run(backed_up, progress)
     assert rows(database_url) == before
-    assert [name for name in Server.of(backed_up).databases() if "_restore_" in name] == []
+    assert [name for name in backed_up.server.databases() if "_restore_" in name] == []
 
 
 def test_rows_that_are_not_those_of_the_manifest_stop_it(backed_up, database_url, progress, s3, buckets):
@@ -242,7 +242,7 @@ def test_mlflow_has_no_pods_while_its_database_is_switched_where_that_is_wanted(
 
 
 def test_a_database_that_was_left_closed_is_opened_again(backed_up, database_url):
-    server, live = Server.of(backed_up), backed_up.database.name
+    server, live = backed_up.server, backed_up.database.name
     server.allow(live, connections=False)
     with pytest.raises(psycopg.OperationalError, match="not currently accepting"):
         rows(database_url)

@@ -109,11 +109,10 @@ def test_from_nothing_to_a_run_that_is_logged_and_again_where_it_stopped(whole, 
 
 def test_a_role_that_is_gone_is_made_with_its_password(whole, systems):
     from workers.operations.restore import prerequisites
-    from workers.systems.postgres.admin import Server
 
     url = systems.database.url.replace("mlflow:", "mlflow_again:", 1)
     other = Systems(settings.load({**whole.env, "MLFLOW_OPS_DATABASE_URL": url}))
-    server = Server.of(other)
+    server = other.server
     assert not prerequisites.has_role(server, "mlflow_again")
     try:
         prerequisites.make_role(server, "mlflow_again", other)

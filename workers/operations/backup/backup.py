@@ -15,7 +15,7 @@ from pydantic import field_validator
 
 from workers.errors import OperatorError
 from workers.operation import Operation, Plan, Progress, Risk
-from workers.operations.backup import configuration, damaged, database, helpers, leftovers, manifest, sets
+from workers.operations.backup import configuration, damaged, database, leftovers, manifest, parallel, sets
 from workers.operations.backup.encryption import Keys
 from workers.operations.backup.manifest import (
     ArtifactsPart,
@@ -30,7 +30,7 @@ from workers.wording import NOTHING, count, duration, listed, size
 
 if TYPE_CHECKING:
     from workers.systems import Systems
-    from workers.systems.s3.transfer import Bulk
+    from workers.systems.s3.transfer import Transfer
 
 PARTS: Final = ("database", "artifacts", "config")
 LOCK: Final = "backup"
@@ -105,11 +105,11 @@ def make(systems: Systems, progress: Progress, parts: tuple[str, ...]) -> tuple[
 
     Raises OperatorError, and Cancelled: then there is no set.
     """
-    from workers.systems.s3.transfer import Bulk
+    from workers.systems.s3.transfer import Transfer
 
     progress.step("Looking at the sets in the bucket")
-    with Bulk.of(systems.backups, CALLS_AT_ONCE) as bulk:
-        making = _Making.begin(systems, bulk, progress, datetime.now(UTC))
+    with Transfer.of(systems.backups, CALLS_AT_ONCE) as transfer:
+        making = _Making.begin(systems, transfer, progress, datetime.now(UTC))
         if "database" in parts:
             making.databases()
         if "artifacts" in parts:
@@ -122,10 +122,10 @@ def make(systems: Systems, progress: Progress, parts: tuple[str, ...]) -> tuple[
 
 @dataclass
 class _Making:
-    """A set that is being made. The store is asked through `bulk` only, which tries again what may be repeated."""
+    """A set that is being made. The store is asked through `transfer` only, which tries again what may be repeated."""
 
     systems: Systems
-    bulk: Bulk
+    transfer: Transfer
     bucket: str
     progress: Progress
     name: str
@@ -136,15 +136,15 @@ class _Making:
     warnings: list[str] = field(default_factory=list)
 
     @classmethod
-    def begin(cls, systems: Systems, bulk: Bulk, progress: Progress, now: datetime) -> _Making:
+    def begin(cls, systems: Systems, transfer: Transfer, progress: Progress, now: datetime) -> _Making:
         bucket = systems.settings.ops.storage.backups_bucket
-        bulk.objects.head_bucket(bucket)
-        leftovers.abort_uploads(bulk, bucket)
-        swept = leftovers.sweep(bulk, bucket, now)
-        known = sets.names(bulk.objects, bucket)
-        making = cls(systems, bulk, bucket, progress, sets.new_name(now, known), known, now, swept)
+        transfer.objects.head_bucket(bucket)
+        leftovers.abort_uploads(transfer, bucket)
+        swept = leftovers.sweep(transfer, bucket, now)
+        known = sets.names(transfer.objects, bucket)
+        making = cls(systems, transfer, bucket, progress, sets.new_name(now, known), known, now, swept)
         begun = json.dumps({"begun": now.isoformat()}).encode()
-        bulk.put(bucket, f"{making.name}{leftovers.BEGUN}", begun)
+        transfer.put(bucket, f"{making.name}{leftovers.BEGUN}", begun)
         ahead = (sets.begun(making.name) - now).total_seconds()
         if ahead > AHEAD_SECONDS:
             making.warnings.append(
@@ -159,7 +159,7 @@ class _Making:
             last: DatabasePart | None = getattr(self._last(), field_name, None)
             self.made[field_name] = database.dump(
                 each,
-                self.bulk,
+                self.transfer,
                 self.bucket,
                 key,
                 self.systems.settings,
@@ -169,7 +169,7 @@ class _Making:
             self.progress.checkpoint()
 
     def artifacts(self) -> None:
-        objects = self.bulk.objects
+        objects = self.transfer.objects
         self.progress.step("Artifacts: copying what is new")
         previous, bad = self._previous(), damaged.noted(objects, self.bucket)
         self._copy(previous, bad)
@@ -195,7 +195,7 @@ class _Making:
         self.progress.step("Configuration: exporting")
         keys = Keys.of(self.systems.settings)
         part = configuration.store(
-            self.systems.cluster, self.systems.settings.ops.kubernetes, keys, self.bulk, self.bucket, self.name
+            self.systems.cluster, self.systems.settings.ops.kubernetes, keys, self.transfer, self.bucket, self.name
         )
         self.made["configuration"] = part
         if keys is None:
@@ -207,12 +207,12 @@ class _Making:
             part: DatabasePart | None = self.made.get(field_name)
             if part:
                 self.progress.step(f"Database {part.database}: reading back")
-                entries = database.read_back(part, self.bulk, self.bucket, self.systems.settings, self.progress)
+                entries = database.read_back(part, self.transfer, self.bucket, self.systems.settings, self.progress)
                 self.made[field_name] = part.model_copy(update={"entries": entries})
         exported: ConfigurationPart | None = self.made.get("configuration")
         if exported:
             self.progress.step("Configuration: reading back")
-            configuration.read(exported, Keys.of(self.systems.settings), self.bulk, self.bucket)
+            configuration.read(exported, Keys.of(self.systems.settings), self.transfer, self.bucket)
 
     def finish(self) -> Manifest:
         self.progress.checkpoint()
@@ -228,27 +228,27 @@ class _Making:
         )
         content = made.text()
         key = f"{self.name}{manifest.NAME}"
-        self.bulk.put(self.bucket, key, content)
-        _, pieces = self.bulk.open(self.bucket, key)
+        self.transfer.put(self.bucket, key, content)
+        _, pieces = self.transfer.open(self.bucket, key)
         if b"".join(pieces) != content:
-            self.bulk.delete(self.bucket, [key])
+            self.transfer.delete(self.bucket, [key])
             raise OperatorError("The manifest came back changed: there is no set.", "Check the store; then ask again.")
-        self.bulk.delete(self.bucket, [f"{self.name}{leftovers.BEGUN}"])
+        self.transfer.delete(self.bucket, [f"{self.name}{leftovers.BEGUN}"])
         return made
 
     def _copy(self, previous: tuple[str, ...], bad: frozenset[str]) -> None:
         from workers.operations.backup.artifacts import copying, spans
         from workers.operations.backup.artifacts.listing import NAME
 
-        ops, objects = self.systems.settings.ops, self.bulk.objects
+        ops, objects = self.systems.settings.ops, self.transfer.objects
         bucket = ops.storage.artifacts_bucket
         sources = copying.Sources(
-            bucket, self.bucket, self.name, previous, distrust=bad, source=helpers.other_store(self.systems)
+            bucket, self.bucket, self.name, previous, distrust=bad, source=parallel.other_store(self.systems)
         )
-        wanted = (ops.backup.helpers + 1) * helpers.SPANS_PER_WORKER
+        wanted = (ops.backup.helpers + 1) * parallel.SPANS_PER_WORKER
         cut = spans.cut(objects, sources, ops.backup.split_above, wanted) if ops.backup.helpers else []
         if cut:
-            helpers.copy_together(self.systems, sources, cut, self.progress)
+            parallel.copy_together(self.systems, sources, cut, self.progress)
             self.progress.step("Artifacts: making the listing")
         done = copying.whole(objects, sources, self.progress, after_spans=bool(cut))
         self.made["artifacts"] = ArtifactsPart(
@@ -266,12 +266,12 @@ class _Making:
     def _missing_artifacts(self) -> tuple[str, ...]:
         from workers.operations.backup.artifacts import verify
 
-        return verify(self.bulk.objects, self.bucket, self.name, deep=False, progress=self.progress).bad
+        return verify(self.transfer.objects, self.bucket, self.name, deep=False, progress=self.progress).bad
 
     def _last(self) -> Manifest | None:
         """The newest finished set with a database."""
         for name in reversed(self.known):
-            seen = sets.look(self.bulk.objects, self.bucket, name).manifest
+            seen = sets.look(self.transfer.objects, self.bucket, name).manifest
             if seen and seen.database:
                 return seen
         return None
@@ -280,7 +280,7 @@ class _Making:
         """The newest finished set with artifacts, and the unfinished ones that are newer; newest first."""
         found: list[str] = []
         for name in reversed(self.known):
-            seen = sets.look(self.bulk.objects, self.bucket, name)
+            seen = sets.look(self.transfer.objects, self.bucket, name)
             if seen.manifest and seen.manifest.artifacts:
                 return (*found, name)
             if seen.manifest is None and len(found) < BUILT_ON_AT_MOST:

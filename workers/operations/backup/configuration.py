@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from workers.operations.backup.encryption import Keys
     from workers.settings import KubernetesNames
     from workers.systems.cluster.client import Cluster
-    from workers.systems.s3.transfer import Bulk
+    from workers.systems.s3.transfer import Transfer
 
 NAME: Final = "config.yaml"
 ENCRYPTED_NAME: Final = "config.yaml.enc"
@@ -65,7 +65,7 @@ class Export:
 
 
 def store(  # noqa: PLR0913, PLR0917 - from where, to where
-    cluster: Cluster, names: KubernetesNames, keys: Keys | None, bulk: Bulk, bucket: str, set_name: str
+    cluster: Cluster, names: KubernetesNames, keys: Keys | None, transfer: Transfer, bucket: str, set_name: str
 ) -> ConfigurationPart:
     """Export the configuration into the set. Raises ClusterError, ObjectsError."""
     began = time.monotonic()
@@ -74,7 +74,7 @@ def store(  # noqa: PLR0913, PLR0917 - from where, to where
         found = without_secrets(found)
     content = keys.encrypted(found.text()) if keys else found.text()
     key = f"{set_name}{ENCRYPTED_NAME if keys else NAME}"
-    bulk.put(bucket, key, content)
+    transfer.put(bucket, key, content)
     return ConfigurationPart(
         document=Stored(key=key, bytes=len(content), sha256=hashlib.sha256(content).hexdigest()),
         key_id=keys.current_id if keys else "",
@@ -85,13 +85,13 @@ def store(  # noqa: PLR0913, PLR0917 - from where, to where
     )
 
 
-def read(part: ConfigurationPart, keys: Keys | None, bulk: Bulk, bucket: str) -> list[Json]:
+def read(part: ConfigurationPart, keys: Keys | None, transfer: Transfer, bucket: str) -> list[Json]:
     """The objects of a stored configuration.
 
     Raises WrongKey; OperatorError that names the object where its bytes are not those that were written.
     """
     where = f"{bucket}/{part.document.key}"
-    _, pieces = bulk.open(bucket, part.document.key)
+    _, pieces = transfer.open(bucket, part.document.key)
     content = b"".join(pieces)
     if hashlib.sha256(content).hexdigest() != part.document.sha256:
         raise OperatorError(f"{where} is damaged: its bytes are not those that were written.", "Use another set.")

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from workers.systems.postgres.database import Database
     from workers.systems.postgres.programs import Program
     from workers.systems.postgres.snapshot import Snapshot
-    from workers.systems.s3.transfer import Bulk
+    from workers.systems.s3.transfer import Transfer
 
 NAME: Final = "database.dump"
 AUTH_NAME: Final = "auth-database.dump"
@@ -39,7 +39,7 @@ END_SECONDS: Final = 60
 
 def dump(  # noqa: PLR0913, PLR0917 - from where, to where
     database: Database,
-    bulk: Bulk,
+    transfer: Transfer,
     bucket: str,
     key: str,
     settings: Settings,
@@ -64,7 +64,7 @@ def dump(  # noqa: PLR0913, PLR0917 - from where, to where
             try:
                 expected = expected_bytes or moment.size_bytes
                 command = _command(program, moment, settings)
-                stored = _stream(command, database, bulk, (bucket, key), progress, expected)
+                stored = _stream(command, database, transfer, (bucket, key), progress, expected)
                 rows = counting.result()
             except BaseException:
                 moment.stop()
@@ -81,7 +81,7 @@ def dump(  # noqa: PLR0913, PLR0917 - from where, to where
     )
 
 
-def read_back(part: DatabasePart, bulk: Bulk, bucket: str, settings: Settings, progress: Progress) -> int:
+def read_back(part: DatabasePart, transfer: Transfer, bucket: str, settings: Settings, progress: Progress) -> int:
     """Read a stored dump to its end; how many entries pg_restore finds in its table of contents.
 
     Raises OperatorError that names the object where its bytes are others, or it is no dump.
@@ -90,7 +90,7 @@ def read_back(part: DatabasePart, bulk: Bulk, bucket: str, settings: Settings, p
 
     program = programs.find("pg_restore", settings)
     where = f"{bucket}/{part.dump.key}"
-    _, pieces = bulk.open(bucket, part.dump.key)
+    _, pieces = transfer.open(bucket, part.dump.key)
     digest, size = hashlib.sha256(), 0
     with tempfile.TemporaryFile() as listed, tempfile.TemporaryFile() as said:
         reader = subprocess.Popen(
@@ -148,16 +148,21 @@ def compression(program: Program, wanted: str) -> str:
 
 
 def _stream(  # noqa: PLR0913, PLR0917 - from where, to where
-    command: list[str], database: Database, bulk: Bulk, place: tuple[str, str], progress: Progress, expected: int
+    command: list[str],
+    database: Database,
+    transfer: Transfer,
+    place: tuple[str, str],
+    progress: Progress,
+    expected: int,
 ) -> Stored:
-    from workers.operations.backup.upload import Streamed
+    from workers.operations.backup.stream import Streamed
     from workers.systems.postgres import programs
 
     def moved(size: int) -> None:
         progress.checkpoint()
         progress.advance(size // MIB, expected // MIB if expected >= size else 0, "MiB")
 
-    with tempfile.TemporaryFile() as said, Streamed(bulk, *place) as upload:
+    with tempfile.TemporaryFile() as said, Streamed(transfer, *place) as upload:
         dumping = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,

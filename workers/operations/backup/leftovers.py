@@ -13,30 +13,32 @@ from typing import TYPE_CHECKING, Final
 from workers.operations.backup import database, manifest, sets
 
 if TYPE_CHECKING:
-    from workers.systems.s3.transfer import Bulk
+    from workers.systems.s3.transfer import Transfer
 
 STALE: Final = timedelta(days=1)
 BEGUN: Final = "begun.json"
 """Written first and removed last: with it a set that came no further is seen, listed and swept."""
 
 
-def abort_uploads(bulk: Bulk, bucket: str) -> int:
+def abort_uploads(transfer: Transfer, bucket: str) -> int:
     """Abort every multipart upload of ours; how many there were. Raises ObjectsError."""
-    unfinished = [name for name in sets.names(bulk.objects, bucket) if bulk.exists(bucket, f"{name}{BEGUN}")]
+    unfinished = [name for name in sets.names(transfer.objects, bucket) if transfer.exists(bucket, f"{name}{BEGUN}")]
     # MinIO lists uploads by their whole key only.
     dumps = [f"{name}{dump}" for name in unfinished for dump in (database.NAME, database.AUTH_NAME)]
     pending = {
-        (each.key, each.upload) for prefix in (sets.PREFIX, "objects/", *dumps) for each in bulk.uploads(bucket, prefix)
+        (each.key, each.upload)
+        for prefix in (sets.PREFIX, "objects/", *dumps)
+        for each in transfer.uploads(bucket, prefix)
     }
     for key, upload in pending:
-        bulk.abort(bucket, key, upload)
+        transfer.abort(bucket, key, upload)
     return len(pending)
 
 
-def stale(bulk: Bulk, bucket: str, now: datetime) -> list[str]:
+def stale(transfer: Transfer, bucket: str, now: datetime) -> list[str]:
     """The names of sets without a manifest in which nothing was written for a day. Raises ObjectsError."""
     found = []
-    for name, items in groupby(bulk.items(bucket, sets.PREFIX), lambda item: sets.name_in(item.key)):
+    for name, items in groupby(transfer.items(bucket, sets.PREFIX), lambda item: sets.name_in(item.key)):
         written, finished = "", False
         for item in items:
             written = max(written, item.last_modified)
@@ -47,15 +49,15 @@ def stale(bulk: Bulk, bucket: str, now: datetime) -> list[str]:
     return found
 
 
-def sweep(bulk: Bulk, bucket: str, now: datetime) -> tuple[str, ...]:
+def sweep(transfer: Transfer, bucket: str, now: datetime) -> tuple[str, ...]:
     """Remove the stale sets; their names. The bytes under objects/ that they alone used go with the next prune."""
-    found = stale(bulk, bucket, now)
+    found = stale(transfer, bucket, now)
     for name in found:
-        remove(bulk, bucket, name)
+        remove(transfer, bucket, name)
     return tuple(found)
 
 
-def remove(bulk: Bulk, bucket: str, name: str) -> None:
+def remove(transfer: Transfer, bucket: str, name: str) -> None:
     """Remove a set: the manifest first, so that it is never half there and claims to be whole. Raises ObjectsError."""
-    bulk.delete(bucket, [f"{name}{manifest.NAME}"])
-    bulk.delete(bucket, [item.key for item in bulk.items(bucket, name)])
+    transfer.delete(bucket, [f"{name}{manifest.NAME}"])
+    transfer.delete(bucket, [item.key for item in transfer.items(bucket, name)])

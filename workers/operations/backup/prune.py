@@ -17,7 +17,7 @@ from workers.operations.backup.backup import LOCK
 from workers.operations.backup.show import dated
 from workers.report import Report, Status, Table
 from workers.systems.errors import ObjectMissing
-from workers.wording import count, listed, size
+from workers.wording import count, listed, moment, size
 
 if TYPE_CHECKING:
     from workers.operations.backup.sets import Found
@@ -60,7 +60,7 @@ class Prune(Operation):
                 "Remove the bytes of artifacts that no remaining set uses",
             ),
             changes=tuple(
-                Change(what=f"{each.id} of {each.begun:%Y-%m-%d %H:%M} UTC", before="good", after="removed")
+                Change(what=f"{each.id} of {moment(each.begun)}", before="good", after="removed")
                 for each in chosen.going
             ),
             warnings=(f"What is removed cannot be brought back. Kept: {count(len(chosen.reasons), 'good set')}.",),
@@ -72,19 +72,19 @@ class Prune(Operation):
     def run(self, systems: Systems, progress: Progress) -> Report:
         """Remove them. Raises ObjectsError; and OperatorError, before any bytes go, where a listing cannot be read."""
         from workers.operations.backup.artifacts import sweep
-        from workers.systems.s3.transfer import Bulk
+        from workers.systems.s3.transfer import Transfer
 
         bucket = systems.settings.ops.storage.backups_bucket
         now = datetime.now(UTC)
         progress.step("Looking at the sets in the bucket")
         chosen = choose(systems.backups, bucket, systems.settings.ops.backup.retention)
-        with Bulk.of(systems.backups, CALLS_AT_ONCE) as bulk:
+        with Transfer.of(systems.backups, CALLS_AT_ONCE) as transfer:
             for done, each in enumerate(chosen.going):
                 progress.checkpoint()
                 progress.step(f"Removing {each.name}")
                 progress.advance(done, len(chosen.going), "sets")
-                leftovers.remove(bulk, bucket, each.name)
-            swept = leftovers.sweep(bulk, bucket, now)
+                leftovers.remove(transfer, bucket, each.name)
+            swept = leftovers.sweep(transfer, bucket, now)
         progress.checkpoint()
         progress.step("Removing bytes that no set uses")
         relied_on = [

@@ -94,15 +94,15 @@ class BackupUsage(Operation):
 
     def run(self, systems: Systems, progress: Progress) -> Report:
         """List the whole bucket once. Raises ObjectsError."""
-        from workers.systems.s3.transfer import Bulk
+        from workers.systems.s3.transfer import Transfer
 
         bucket = systems.settings.ops.storage.backups_bucket
         found = {each.name: each for each in sets.every(systems.backups, bucket)}
         taken: dict[str, tuple[int, int]] = {}
         progress.step("Counting the objects in the bucket")
         seen = 0
-        with Bulk.of(systems.backups, 1) as bulk:
-            for item in bulk.items(bucket):
+        with Transfer.of(systems.backups, 1) as transfer:
+            for item in transfer.items(bucket):
                 name = _group(item.key, found)
                 objects, total = taken.get(name, (0, 0))
                 taken[name] = (objects + 1, total + item.size)

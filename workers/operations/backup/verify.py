@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from workers.operations.backup.manifest import ArtifactsPart, Manifest
     from workers.systems import Systems
-    from workers.systems.s3.transfer import Bulk
+    from workers.systems.s3.transfer import Transfer
 
 READERS = 4
 
@@ -73,12 +73,12 @@ class BackupVerifyDeep(Operation):
 
 def verified(systems: Systems, wanted: str, progress: Progress, *, deep: bool) -> Report:
     """What came of comparing a set with its manifest."""
-    from workers.systems.s3.transfer import Bulk
+    from workers.systems.s3.transfer import Transfer
 
     bucket = systems.settings.ops.storage.backups_bucket
     made = sets.good(systems.backups, bucket, wanted)
-    with Bulk.of(systems.backups, READERS) as bulk:
-        problems = _problems(systems, made, bulk, progress, deep=deep)
+    with Transfer.of(systems.backups, READERS) as transfer:
+        problems = _problems(systems, made, transfer, progress, deep=deep)
     what = f"{count(len(made.stored), 'part')} read"
     if made.artifacts:
         read = "read" if deep else "there, in their sizes"
@@ -100,7 +100,7 @@ def verified(systems: Systems, wanted: str, progress: Progress, *, deep: bool) -
     )
 
 
-def _problems(systems: Systems, made: Manifest, bulk: Bulk, progress: Progress, *, deep: bool) -> list[str]:
+def _problems(systems: Systems, made: Manifest, transfer: Transfer, progress: Progress, *, deep: bool) -> list[str]:
     bucket = systems.settings.ops.storage.backups_bucket
     found: list[str] = []
 
@@ -117,18 +117,19 @@ def _problems(systems: Systems, made: Manifest, bulk: Bulk, progress: Progress, 
     for part in (made.database, made.auth_database):
         if part:
             progress.step(f"Reading {part.dump.key}")
-            reading = partial(database.read_back, part, bulk, bucket, systems.settings, progress)
+            reading = partial(database.read_back, part, transfer, bucket, systems.settings, progress)
             look(reading, part.dump.key)
     exported = made.configuration
     if exported:
         progress.step(f"Reading {exported.document.key}")
         keys = Keys.all_of(systems.settings)
-        look(lambda: configuration.read(exported, keys, bulk, bucket), exported.document.key)
+        look(lambda: configuration.read(exported, keys, transfer, bucket), exported.document.key)
     if made.artifacts:
         progress.step("Artifacts: reading every byte" if deep else "Artifacts: looking for every object")
         artifacts = made.artifacts
         look(
-            lambda: found.extend(_artifacts(systems, made.name, artifacts, bulk, progress, deep)), artifacts.listing.key
+            lambda: found.extend(_artifacts(systems, made.name, artifacts, transfer, progress, deep)),
+            artifacts.listing.key,
         )
     return found
 
@@ -137,7 +138,7 @@ def _artifacts(  # noqa: PLR0913, PLR0917 - what is compared with what
     systems: Systems,
     name: str,
     part: ArtifactsPart,
-    bulk: Bulk,
+    transfer: Transfer,
     progress: Progress,
     deep: bool,  # noqa: FBT001
 ) -> list[str]:
@@ -145,7 +146,7 @@ def _artifacts(  # noqa: PLR0913, PLR0917 - what is compared with what
 
     bucket = systems.settings.ops.storage.backups_bucket
     digest = hashlib.sha256()
-    _, pieces = bulk.open(bucket, part.listing.key)
+    _, pieces = transfer.open(bucket, part.listing.key)
     for piece in pieces:
         digest.update(piece)
     if digest.hexdigest() != part.listing.sha256:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from workers.errors import OperatorError
+from workers.errors import ExperimentMissing, OperatorError
 from workers.systems.errors import TrackingMissing
 from workers.wording import NOTHING, moment, nearest
 
@@ -76,14 +76,14 @@ def every(tracking: Tracking, view: View = "ACTIVE_ONLY") -> Iterator[Experiment
 
 
 def find(tracking: Tracking, called: str) -> Experiment:
-    """The experiment of that name, else of that id. Raises OperatorError with the nearest names where there is none."""
+    """The experiment of that name, else of that id. Raises ExperimentMissing, which says the nearest name."""
     found = named(tracking, called) or _by_id(tracking, called)
     if found is not None:
         return found
     names = [each.name for each, _ in zip(every(tracking), range(_COMPARED), strict=False)]
     near = _near(called, names)
     hint = f"Did you mean {shlex.quote(near)}?" if near else "See experiments list --all."
-    raise OperatorError(f"There is no experiment “{called[:80]}”.", hint)
+    raise ExperimentMissing(f"There is no experiment “{called[:80]}”.", hint)
 
 
 def active(tracking: Tracking, called: str) -> Experiment:

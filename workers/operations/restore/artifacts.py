@@ -6,8 +6,7 @@ that only where the bucket keeps versions, so that what goes can still be had.
 
 from __future__ import annotations
 
-import re
-from typing import TYPE_CHECKING, Annotated, ClassVar, Final
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field, model_validator
 
@@ -17,6 +16,7 @@ from workers.operations.backup import artifacts, sets
 from workers.operations.experiments.finding import find as find_experiment
 from workers.operations.restore import checks
 from workers.operations.runs.finding import find as find_run
+from workers.operations.storage.locations import prefix_of
 from workers.report import Report, Section, Status, Text
 from workers.wording import count, size
 
@@ -24,9 +24,6 @@ if TYPE_CHECKING:
     from workers.operations.backup.artifacts import Difference
     from workers.operations.backup.manifest import Manifest
     from workers.systems import Systems
-
-_PROXIED: Final = re.compile(r"mlflow-artifacts:/+(?:[^/]+:\d+/)?(.*)")
-_DESTINATION: Final = re.compile(r"--artifacts-destination[ =]+s3://([^\s/\"']+)/?([^\s\"']*)")
 
 
 class RestoreArtifacts(Operation):
@@ -144,37 +141,6 @@ class RestoreArtifacts(Operation):
         if self.experiment:
             return prefix_of(systems, find_experiment(systems.tracking, self.experiment).location)
         return self.prefix.lstrip("/")
-
-
-def prefix_of(systems: Systems, location: str) -> str:
-    """Where in the artifacts' bucket MLflow keeps what is at that location. Raises OperatorError where it is elsewhere.
-
-    What MLflow proxies lies under its --artifacts-destination
-    (https://mlflow.org/docs/latest/self-hosting/architecture/artifact-store/).
-    """
-    bucket = systems.settings.ops.storage.artifacts_bucket
-    proxied = _PROXIED.fullmatch(location)
-    if proxied:
-        beginning = destination(systems, bucket)
-        return f"{beginning}{proxied[1].rstrip('/')}/"
-    if location.startswith(f"s3://{bucket}/"):
-        return f"{location.removeprefix(f's3://{bucket}/').rstrip('/')}/"
-    raise OperatorError(f"Its artifacts are at {location[:120]}, which is not in s3://{bucket}.", "Use --prefix.")
-
-
-def destination(systems: Systems, bucket: str) -> str:
-    """Under which prefix of that bucket MLflow keeps what it proxies, with a slash at its end; empty for its root."""
-    names = systems.settings.ops.kubernetes
-    try:
-        spec = systems.cluster.deployment(names.deployment)["spec"]["template"]["spec"]
-    except OperatorError:
-        return ""
-    for container in spec.get("containers", ()):
-        said = " ".join(map(str, (*container.get("command", ()), *container.get("args", ()))))
-        found = _DESTINATION.search(said)
-        if found and found[1] == bucket and found[2]:
-            return f"{found[2].rstrip('/')}/"
-    return ""
 
 
 def _warnings(seen: Difference, wanted: artifacts.Wanted, versions: str) -> tuple[str, ...]:

@@ -1,21 +1,39 @@
-"""Whether a set may take the live database's place: of this MLflow, its schema known, with room and rights.
+"""Whether a set may take the live database's place, and what would be lost: said before anybody is asked to approve.
 
-Each refusal is a sentence, and is said in the plan, before anybody is asked to approve.
+May it: of this MLflow, its schema known, with room and rights; each refusal is a sentence. Lost: the runs and
+experiments that were begun after the backup, counted by asking.
 """
 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import psycopg
 
 from workers.errors import OperatorError
 from workers.systems.errors import GatewayError
-from workers.wording import size
+from workers.wording import count, size
 
 if TYPE_CHECKING:
     from workers.operations.backup.manifest import DatabasePart, Manifest
     from workers.systems import Systems
     from workers.systems.postgres.admin import Server
+    from workers.systems.postgres.database import Database
+
+
+@dataclass(frozen=True)
+class Lost:
+    """How many were begun since the backup."""
+
+    runs: int
+    experiments: int
+
+    @property
+    def words(self) -> str:
+        """As in "3 runs and 1 experiment"."""
+        return f"{count(self.runs, 'run')} and {count(self.experiments, 'experiment')}"
 
 
 def refuse_foreign(systems: Systems, found: Manifest) -> None:
@@ -78,6 +96,18 @@ def refuse_without_room(systems: Systems, server: Server, part: DatabasePart) ->
             f"(restore.database_disk_bytes) has {size(max(free, 0))} left.",
             "Make room: /mlflow restore prune removes databases that were put aside.",
         )
+
+
+def lost_since(database: Database, found: Manifest) -> Lost | None:
+    """What a database has that the backup has not; None where it cannot be asked."""
+    begun = int(found.started_at.timestamp() * 1000)
+    try:
+        with psycopg.connect(database.url, autocommit=True, connect_timeout=5) as connection:
+            runs = connection.execute("SELECT count(*) FROM runs WHERE start_time > %s", (begun,)).fetchone()
+            made = connection.execute("SELECT count(*) FROM experiments WHERE creation_time > %s", (begun,)).fetchone()
+    except psycopg.Error:
+        return None
+    return Lost(runs[0] if runs else 0, made[0] if made else 0)
 
 
 def _parts(version: str) -> tuple[int, ...]:

@@ -16,8 +16,8 @@ from workers.operations.backup import configuration, sets
 from workers.operations.backup.backup import make
 from workers.operations.backup.encryption import Keys
 from workers.operations.deployment.rollout import Unstoppable, Watched, watch
-from workers.operations.restore import applying
-from workers.operations.restore.applying import KINDS, Applied
+from workers.operations.restore import cluster_objects
+from workers.operations.restore.cluster_objects import KINDS, Applied
 from workers.report import Report, Status
 from workers.wording import count, listed
 
@@ -46,7 +46,7 @@ class RestoreConfiguration(Operation):
     def plan(self, systems: Systems) -> Plan:
         """What the server says would differ. Raises OperatorError and AlreadySo."""
         found, items = wanted(systems, self.set, self.only)
-        each = applying.compared(systems.cluster, items)
+        each = cluster_objects.compared(systems.cluster, items)
         changes = _changes(each)
         left_out = found.configuration.left_out if found.configuration else ()
         return Plan(
@@ -70,7 +70,7 @@ class RestoreConfiguration(Operation):
     def run(self, systems: Systems, progress: Progress) -> Report:
         """Do it. Raises OperatorError; Cancelled once everything is put back."""
         found, items = wanted(systems, self.set, self.only)
-        each = [one for one in applying.compared(systems.cluster, items) if one.changes]
+        each = [one for one in cluster_objects.compared(systems.cluster, items) if one.changes]
         title = "Restore the configuration"
         kept = make(systems, progress, ("config",))[0] if any(one.live for one in each) else None
         try:
@@ -103,20 +103,20 @@ class RestoreConfiguration(Operation):
 
 def wanted(systems: Systems, which: str, only: tuple[str, ...]) -> tuple[Manifest, list[dict[str, Any]]]:
     """A set, and its objects, decrypted. Raises WrongKey, OperatorError."""
-    from workers.systems.s3.transfer import Bulk
+    from workers.systems.s3.transfer import Transfer
 
     bucket = systems.settings.ops.storage.backups_bucket
     found = sets.good(systems.backups, bucket, which, part="config")
     assert found.configuration is not None
-    with Bulk.of(systems.backups, CALLS_AT_ONCE) as bulk:
-        items = configuration.read(found.configuration, Keys.all_of(systems.settings), bulk, bucket)
+    with Transfer.of(systems.backups, CALLS_AT_ONCE) as transfer:
+        items = configuration.read(found.configuration, Keys.all_of(systems.settings), transfer, bucket)
     blotted = [item for item in items if configuration.LEFT_OUT in str(item)]
     chosen = [item for item in items if not only or item["kind"].lower() in only]
     if not chosen:
         held = listed(sorted({item["kind"].lower() for item in items}), most=9)
         raise OperatorError(f"The backup {found.id} holds none of {listed(only)}.", f"It holds {held}.")
     if any(item in blotted for item in chosen):
-        names = listed([applying.name_of(item) for item in blotted])
+        names = listed([cluster_objects.name_of(item) for item in blotted])
         raise OperatorError(
             f"The backup {found.id} was made without a key: values that look like secrets are left out of {names}.",
             "Restore the others with --only, or use a set that was made with MLFLOW_OPS_BACKUP_KEY.",
@@ -131,7 +131,7 @@ def put(systems: Systems, progress: Progress, each: list[Applied]) -> Outcome:
         progress.step(f"Putting {one.name} back")
         progress.checkpoint()
         progress.advance(number, len(each), "objects")
-        applying.apply(systems.cluster, one.wanted)
+        cluster_objects.apply(systems.cluster, one.wanted)
         template_changed |= one.wanted["kind"] == "Deployment"
     started_with = any(one.wanted["kind"] in _STARTED_WITH for one in each)
     names = systems.settings.ops.kubernetes
@@ -151,7 +151,7 @@ def put_back(systems: Systems, progress: Progress, each: list[Applied]) -> str:
     progress.step("Putting back what was there")
     try:
         for item in before:
-            applying.apply(systems.cluster, item)
+            cluster_objects.apply(systems.cluster, item)
         outcome = watch(Watched.of(systems, READY_SECONDS), Unstoppable(progress))
     except OperatorError as error:
         return f"It could not be put back: {error.message}"

@@ -18,17 +18,16 @@ from workers.errors import AlreadySo, OperatorError
 from workers.operation import Change, Operation, Plan, Progress, Risk
 from workers.operations.backup import drill_result, sets
 from workers.operations.deployment import schema
-from workers.operations.restore import checks, downtime, loss, names
-from workers.operations.restore.side_database import restore_into
+from workers.operations.restore import checks, downtime, side_database
 from workers.report import Facts, Report, Status
 from workers.systems.errors import GatewayError
 from workers.systems.postgres.admin import Server
-from workers.wording import count, duration, size
+from workers.wording import count, duration, moment, size
 
 if TYPE_CHECKING:
     from workers.operations.backup.manifest import DatabasePart, Manifest
     from workers.systems import Systems
-    from workers.systems.postgres.admin import Described
+    from workers.systems.postgres.admin import DatabaseInfo
 
 ANSWER_SECONDS: Final = 60.0
 START_SECONDS: Final = 300.0
@@ -61,18 +60,18 @@ class RestoreDatabase(Operation):
     def plan(self, systems: Systems) -> Plan:
         """What would take whose place, and what would be lost. Raises OperatorError where it cannot be done."""
         found, part = _wanted(systems, self.set)
-        server, live = Server.of(systems), systems.database.name
+        server, live = systems.server, systems.database.name
         checks.refuse_without_rights(server)
         checks.refuse_without_room(systems, server, part)
         databases = server.databases()
         now = databases.get(live)
         if self.beside in databases:
             raise OperatorError(f"There is a database {self.beside} already.", "Choose another name.")
-        if names.is_fresh(self.beside, live) or names.is_aside(self.beside, live):
+        if side_database.is_restored(self.beside, live) or side_database.is_previous(self.beside, live):
             raise OperatorError(f"{self.beside} is a name that restores give to their own.", "Choose another name.")
         if self.beside:
             return self._plan_beside(found, part)
-        aside = names.aside(live, found.id, databases)
+        previous = side_database.previous_name(live, found.id, databases)
         if not self.from_elsewhere:
             checks.refuse_foreign(systems, found)
         revision = _revision(systems)
@@ -82,16 +81,14 @@ class RestoreDatabase(Operation):
             title=f"Restore the database {live}",
             summary=f"from the backup {found.id}",
             steps=(
-                f"Restore {found.id} into {names.fresh(live, found.id)}, beside the live database",
+                f"Restore {found.id} into {side_database.restored_name(live, found.id)}, beside the live database",
                 "Compare its tables with the backup's manifest",
                 *((f"Run mlflow db upgrade on it: its schema is {part.alembic_revision}",) if older else ()),
-                *_scaled(systems),
-                f"Refuse sessions, end those that are there, and rename: {live} → {aside}, the restored one → {live}",
-                "Ask MLflow; where it does not answer, switch back",
+                *_switch_steps(systems, live, previous, "the restored one"),
             ),
             changes=(
                 Change(what=f"database {live}", before="the live one", after=f"the backup {found.id}"),
-                Change(what=f"database {aside}", before="none", after="the live one of before, closed to sessions"),
+                Change(what=f"database {previous}", before="none", after="the live one of before, closed to sessions"),
             ),
             warnings=(_loss(systems, found),),
             undo="/mlflow restore undo",
@@ -103,43 +100,43 @@ class RestoreDatabase(Operation):
     def run(self, systems: Systems, progress: Progress) -> Report:
         """Restore beside, compare, and switch, unless it is to stay beside. Where that fails, nothing is switched."""
         found, part = _wanted(systems, self.set)
-        server, live = Server.of(systems), systems.database.name
-        fresh = self.beside or names.fresh(live, found.id)
+        server, live = systems.server, systems.database.name
+        restored = self.beside or side_database.restored_name(live, found.id)
         repair(server, live)
-        restore_into(systems, server, fresh, found, progress)
+        side_database.restore_into(systems, server, restored, found, progress)
         if not self.beside:
-            _upgrade(systems, progress, fresh, part)
+            _upgrade(systems, progress, restored, part)
         if self.beside:
-            server.comment(fresh, names.comment("restored beside", found.name))
-            summary = f"The backup {found.id} is in the database {fresh}; the live one was not touched."
+            server.comment(restored, side_database.comment("restored beside", found.name))
+            summary = f"The backup {found.id} is in the database {restored}; the live one was not touched."
             return Report(title="Restore beside", status=Status.OK, summary=summary)
         databases = server.databases()
-        aside = names.aside(live, found.id, databases)
-        with downtime.away(systems, progress):
-            progress.step(f"Switching: {live} becomes {aside}")
+        previous = side_database.previous_name(live, found.id, databases)
+        with downtime.scaled_to_0(systems, progress):
+            progress.step(f"Switching: {live} becomes {previous}")
             progress.checkpoint()
-            gap = _switch(server, (live, fresh, aside), names.comments(live, aside, found.name))
+            gap = _switch(server, (live, restored, previous), side_database.comments(live, previous, found.name))
         progress.step("Asking MLflow")
         trouble = _answers(systems)
         title = f"Restore the database {live}"
         if trouble:
-            server.switch(live, aside, fresh, {live: databases[live].comment})
-            server.drop(fresh)
+            server.switch(live, previous, restored, {live: databases[live].comment})
+            server.drop(restored)
             return Report(
                 title=title,
                 status=Status.FAIL,
                 summary=f"MLflow does not answer with it: {trouble}. The database of before is live again.",
                 hints=("health",),
             )
-        with server.opened(aside):
-            lost = loss.since(server.database(aside, systems.database), found)
-        missed = f" {lost.words} that were begun since the backup are in {aside} only." if lost else ""
+        with server.opened(previous):
+            lost = checks.lost_since(server.database(previous, systems.database), found)
+        missed = f" {lost.words} that were begun since the backup are in {previous} only." if lost else ""
         rows = sum(part.rows.values())
         return Report(
             title=title,
             status=Status.OK,
             summary=f"{live} is the backup {found.id} ({count(len(part.rows), 'table')}, {count(rows, 'row')}); nobody "
-            f"could get in for {gap * 1000:.0f} ms. The one of before is {aside}.{missed}",
+            f"could get in for {gap * 1000:.0f} ms. The one of before is {previous}.{missed}",
             sections=(_checks(systems, part, gap),),
             hints=("health", "experiments list"),
             undo="restore undo",
@@ -147,9 +144,9 @@ class RestoreDatabase(Operation):
 
     def aftermath(self, systems: Systems, planned: Plan) -> str:
         """Let sessions in where the switch was cut off, and say which database is live."""
-        server, live = Server.of(systems), systems.database.name
+        server, live = systems.server, systems.database.name
         said = _mended(systems)
-        left = [name for name in server.databases() if names.is_fresh(name, live)]
+        left = [name for name in server.databases() if side_database.is_restored(name, live)]
         half = f" {left[0]} is half restored; the next restore removes it." if left else ""
         return f"{said}{super().aftermath(systems, planned)}{half}"
 
@@ -175,36 +172,34 @@ class RestoreUndo(Operation):
     def plan(self, systems: Systems) -> Plan:
         """Which one comes back. Raises OperatorError where none was put aside."""
         live = systems.database.name
-        aside, undone = _newest_aside(Server.of(systems), live), names.fresh(live, names.UNDONE)
+        previous, undone = _newest_previous(systems.server, live), side_database.undone_name(live)
         return Plan(
             title=f"Undo the restore of {live}",
-            summary=f"{aside} becomes {live} again",
-            steps=(
-                *_scaled(systems),
-                f"Refuse sessions, end those that are there, and rename: {live} → {undone}, {aside} → {live}",
-                "Ask MLflow; where it does not answer, switch back",
+            summary=f"{previous} becomes {live} again",
+            steps=_switch_steps(systems, live, undone, previous),
+            changes=(
+                Change(what=f"database {live}", before="the restored one", after=f"{previous}, the one of before"),
             ),
-            changes=(Change(what=f"database {live}", before="the restored one", after=f"{aside}, the one of before"),),
             warnings=("What was written since the restore is no longer in the live database.",),
             undo="the restored one stays beside it until the next restore",
-            facts={"aside": aside},
+            facts={"aside": previous},
         )
 
     def run(self, systems: Systems, progress: Progress) -> Report:
         """Switch."""
-        server, live = Server.of(systems), systems.database.name
+        server, live = systems.server, systems.database.name
         repair(server, live)
-        aside, undone = _newest_aside(server, live), names.fresh(live, names.UNDONE)
+        previous, undone = _newest_previous(server, live), side_database.undone_name(live)
         server.drop(undone)
         told = {name: each.comment for name, each in server.databases().items()}
-        with downtime.away(systems, progress):
-            progress.step(f"Switching: {aside} becomes {live}")
-            gap = _switch(server, (live, aside, undone), {live: "", undone: told.get(live, "")})
+        with downtime.scaled_to_0(systems, progress):
+            progress.step(f"Switching: {previous} becomes {live}")
+            gap = _switch(server, (live, previous, undone), {live: "", undone: told.get(live, "")})
         progress.step("Asking MLflow")
         trouble = _answers(systems)
         title = f"Undo the restore of {live}"
         if trouble:
-            server.switch(live, undone, aside, {live: told[live], aside: told[aside]})
+            server.switch(live, undone, previous, {live: told[live], previous: told[previous]})
             summary = f"MLflow does not answer with it: {trouble}. The restored database is live again."
             return Report(title=title, status=Status.FAIL, summary=summary, hints=("health",))
         summary = f"{live} is the database of before the restore; nobody could get in for {gap * 1000:.0f} ms."
@@ -227,8 +222,8 @@ def repair(server: Server, live: str) -> bool:
 def _mended(systems: Systems) -> str:
     """Undo what an interrupted switch has done to who may get in; what that was, in a sentence."""
     live = systems.database.name
-    said = f"{live} had been closed to sessions, and is open again. " if repair(Server.of(systems), live) else ""
-    return said + downtime.brought_back_if_possible(systems)
+    said = f"{live} had been closed to sessions, and is open again. " if repair(systems.server, live) else ""
+    return said + downtime.mended(systems)
 
 
 def _wanted(systems: Systems, wanted: str) -> tuple[Manifest, DatabasePart]:
@@ -238,24 +233,24 @@ def _wanted(systems: Systems, wanted: str) -> tuple[Manifest, DatabasePart]:
     return found, found.database
 
 
-def _upgrade(systems: Systems, progress: Progress, fresh: str, part: DatabasePart) -> None:
+def _upgrade(systems: Systems, progress: Progress, restored: str, part: DatabasePart) -> None:
     """Where the set's schema is another than the live one's, run MLflow's own upgrade on it before anybody sees it."""
     revision = _revision(systems)
     if not revision or part.alembic_revision == revision:
         return
-    server = Server.of(systems)
+    server = systems.server
     names = systems.settings.ops.kubernetes
     spec = systems.cluster.deployment(names.deployment)["spec"]["template"]["spec"]
     image = next((each["image"] for each in spec["containers"] if each["name"] == names.container), "")
-    progress.step(f"Upgrading {fresh} from {part.alembic_revision} to {revision}")
+    progress.step(f"Upgrading {restored} from {part.alembic_revision} to {revision}")
     try:
-        ended = schema.upgrade(systems, progress, image or spec["containers"][0]["image"], database=fresh)
-        now = server.database(fresh, systems.database).schema_revision()
+        ended = schema.upgrade(systems, progress, image or spec["containers"][0]["image"], database=restored)
+        now = server.database(restored, systems.database).schema_revision()
     except BaseException:
-        server.drop(fresh)
+        server.drop(restored)
         raise
     if not ended.well or now != revision:
-        server.drop(fresh)
+        server.drop(restored)
         last = f" Its last words: {ended.lines[-1][:200]}" if ended.lines else ""
         raise OperatorError(
             f"mlflow db upgrade did not bring the backup's schema {part.alembic_revision} to {revision}: "
@@ -265,10 +260,10 @@ def _upgrade(systems: Systems, progress: Progress, fresh: str, part: DatabasePar
 
 
 def _switch(server: Server, trio: tuple[str, str, str], comments: dict[str, str]) -> float:
-    live, fresh, aside = trio
+    live, restored, previous = trio
     if live not in server.databases():
         raise OperatorError(f"There is no database {live} to be replaced.", "Restore beside: --as NAME.")
-    return server.switch(live, fresh, aside, comments)
+    return server.switch(live, restored, previous, comments)
 
 
 def _checks(systems: Systems, part: DatabasePart, gap: float) -> Facts:
@@ -305,18 +300,22 @@ def _answers(systems: Systems) -> str:
     return why
 
 
-def _scaled(systems: Systems) -> tuple[str, ...]:
-    if not downtime.wanted(systems):
-        return ()
-    return (f"Scale {systems.settings.ops.kubernetes.deployment} to 0, and back once its database was switched",)
+def _switch_steps(systems: Systems, live: str, becomes: str, comes: str) -> tuple[str, ...]:
+    name = systems.settings.ops.kubernetes.deployment
+    scaled = (f"Scale {name} to 0, and back once its database was switched",) if downtime.wanted(systems) else ()
+    return (
+        *scaled,
+        f"Refuse sessions, end those that are there, and rename: {live} → {becomes}, {comes} → {live}",
+        "Ask MLflow; where it does not answer, switch back",
+    )
 
 
-def _newest_aside(server: Server, live: str) -> str:
-    found = [each for each in server.databases().values() if names.is_aside(each.name, live)]
+def _newest_previous(server: Server, live: str) -> str:
+    found = [each for each in server.databases().values() if side_database.is_previous(each.name, live)]
     if not found:
         raise AlreadySo("No restore has put a database aside.", "Nothing is to be undone.")
     # By the time that is written on it: its name ends with a set's id, which says nothing of when.
-    return max(found, key=lambda each: names.since(each.comment) or datetime.min.replace(tzinfo=UTC)).name
+    return max(found, key=lambda each: side_database.since(each.comment) or datetime.min.replace(tzinfo=UTC)).name
 
 
 def _revision(systems: Systems) -> str:
@@ -329,7 +328,7 @@ def _revision(systems: Systems) -> str:
 def _loss(systems: Systems, found: Manifest) -> str:
     # Of its beginning: what was written while it was made is not in it.
     age = duration((datetime.now(UTC) - found.started_at).total_seconds())
-    lost = loss.since(systems.database, found)
+    lost = checks.lost_since(systems.database, found)
     if lost is None:
         return f"The backup is {age} old; what was written since then could not be counted."
     return (
@@ -346,10 +345,10 @@ def _estimate(systems: Systems, part: DatabasePart) -> float:
     return part.seconds * 2
 
 
-def _sizes(found: Manifest, part: DatabasePart, now: Described | None) -> Facts:
+def _sizes(found: Manifest, part: DatabasePart, now: DatabaseInfo | None) -> Facts:
     return Facts(
         items=(
-            ("backup", f"{found.name}, {found.finished_at:%Y-%m-%d %H:%M} UTC"),
+            ("backup", f"{found.name}, {moment(found.finished_at)}"),
             ("holds", f"{count(len(part.rows), 'table')}, {count(sum(part.rows.values()), 'row')}"),
             ("size there", size(part.size_bytes)),
             ("live now", size(now.size_bytes) if now else "there is none"),

@@ -32,7 +32,7 @@ def wanted(systems: Systems) -> bool:
 
 
 @contextmanager
-def away(systems: Systems, progress: Progress) -> Iterator[None]:
+def scaled_to_0(systems: Systems, progress: Progress) -> Iterator[None]:
     """Within it MLflow has no pods, if that is wanted; after it as many as before, whatever happened.
 
     Raises OperatorError where the pods do not end.
@@ -86,7 +86,7 @@ def _await_none(systems: Systems, progress: Progress) -> None:
         time.sleep(LOOK_SECONDS)
 
 
-def brought_back_if_possible(systems: Systems) -> str:
+def mended(systems: Systems) -> str:
     """What was done about pods that an interrupted restore has taken away, as a sentence; empty where none were."""
     try:
         replicas = bring_back(systems)

@@ -17,8 +17,7 @@ from workers.errors import OperatorError
 from workers.operation import Operation, Plan, Progress, Risk
 from workers.operations.backup import artifacts, sets
 from workers.operations.backup.drill_result import RECORD, Drilled
-from workers.operations.restore import names
-from workers.operations.restore.side_database import restored_beside
+from workers.operations.restore import side_database
 from workers.report import Facts, Report, Status
 from workers.systems.errors import Unreachable
 from workers.wording import count, duration, size
@@ -46,14 +45,14 @@ class Drill(Operation):
         bucket = systems.settings.ops.storage.backups_bucket
         found = sets.good(systems.backups, bucket, self.set, part="database")
         assert found.database is not None
-        fresh = names.fresh(systems.database.name, found.id)
+        name = side_database.restored_name(systems.database.name, found.id)
         sample = min(systems.settings.ops.restore.drill_artifacts, found.artifacts.objects if found.artifacts else 0)
         return Plan(
             title=f"Drill with the backup {found.id}",
             summary=f"restore {size(found.database.size_bytes)} and {count(sample, 'artifact')} to one side, check "
             "them, and remove them",
             steps=(
-                f"Restore the database into {fresh} and compare it with the manifest",
+                f"Restore the database into {name} and compare it with the manifest",
                 f"Copy {count(sample, 'artifact')} to s3://{bucket}/{SCRATCH} and compare their checksums",
                 "Remove both, and note the result",
             ),
@@ -69,7 +68,7 @@ class Drill(Operation):
         assert found.database is not None
         began, problem, copied, seconds = time.monotonic(), "", 0, 0.0
         try:
-            with restored_beside(systems, found, progress):
+            with side_database.restored_beside(systems, found, progress):
                 seconds = time.monotonic() - began
             copied = _sample(systems, found, progress)
         except Unreachable:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from workers.operations.backup.manifest import DatabasePart
     from workers.settings import Settings
     from workers.systems.postgres.database import Database
-    from workers.systems.s3.transfer import Bulk
+    from workers.systems.s3.transfer import Transfer
 
 MIB: Final = 1 << 20
 JOBS: Final = max(2, min(4, os.cpu_count() or 1))
@@ -44,7 +44,7 @@ END_SECONDS: Final = 4 * 3600
 def fill(  # noqa: PLR0913, PLR0917 - from where, to where
     target: Database,
     part: DatabasePart,
-    bulk: Bulk,
+    transfer: Transfer,
     bucket: str,
     settings: Settings,
     progress: Progress,
@@ -73,12 +73,12 @@ def fill(  # noqa: PLR0913, PLR0917 - from where, to where
         if shutil.disk_usage(folder).free > part.dump.bytes + SPARE_BYTES:
             path = Path(folder) / "database.dump"
             with path.open("wb") as file:
-                _fetch(file, part, bulk, bucket, progress)
+                _fetch(file, part, transfer, bucket, progress)
             chosen = _chosen(str(program.path), path, admin, Path(folder))
             _run([*command, *chosen, f"--jobs={JOBS}", str(path)], target, progress)
         else:
-            chosen = _chosen(str(program.path), bulk.open(bucket, part.dump.key)[1], admin, Path(folder))
-            _streamed([*command, *chosen], target, part, bulk, bucket, progress)
+            chosen = _chosen(str(program.path), transfer.open(bucket, part.dump.key)[1], admin, Path(folder))
+            _streamed([*command, *chosen], target, part, transfer, bucket, progress)
 
 
 def _chosen(program: str, dump: Path | Iterable[bytes], admin: Database, folder: Path) -> list[str]:
@@ -105,9 +105,9 @@ def _sweep() -> None:
             continue
 
 
-def _fetch(file: IO[bytes], part: DatabasePart, bulk: Bulk, bucket: str, progress: Progress) -> None:
+def _fetch(file: IO[bytes], part: DatabasePart, transfer: Transfer, bucket: str, progress: Progress) -> None:
     digest, size = hashlib.sha256(), 0
-    for piece in bulk.open(bucket, part.dump.key)[1]:
+    for piece in transfer.open(bucket, part.dump.key)[1]:
         digest.update(piece)
         size += len(piece)
         _give(file, piece)
@@ -137,7 +137,7 @@ def _run(command: list[str], target: Database, progress: Progress) -> None:
 
 
 def _streamed(  # noqa: PLR0913, PLR0917 - from where, to where
-    command: list[str], target: Database, part: DatabasePart, bulk: Bulk, bucket: str, progress: Progress
+    command: list[str], target: Database, part: DatabasePart, transfer: Transfer, bucket: str, progress: Progress
 ) -> None:
     digest, size = hashlib.sha256(), 0
     with tempfile.TemporaryFile() as said:
@@ -151,7 +151,7 @@ def _streamed(  # noqa: PLR0913, PLR0917 - from where, to where
         )
         try:
             assert restoring.stdin is not None
-            for piece in bulk.open(bucket, part.dump.key)[1]:
+            for piece in transfer.open(bucket, part.dump.key)[1]:
                 digest.update(piece)
                 size += len(piece)
                 _give(restoring.stdin, piece)

@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING, ClassVar
 
 from workers.errors import AlreadySo
 from workers.operation import Change, Operation, Plan, Progress, Risk
-from workers.operations.restore import names
+from workers.operations.restore import side_database
 from workers.report import Report, Status
-from workers.systems.postgres.admin import Server
 from workers.wording import count, size
 
 if TYPE_CHECKING:
     from workers.systems import Systems
-    from workers.systems.postgres.admin import Described
+    from workers.systems.postgres.admin import DatabaseInfo
 
 
 class RestorePrune(Operation):
@@ -45,7 +44,7 @@ class RestorePrune(Operation):
 
     def run(self, systems: Systems, progress: Progress) -> Report:
         """Remove them."""
-        server, going = Server.of(systems), self._going(systems)
+        server, going = systems.server, self._going(systems)
         for each in going:
             progress.step(f"Removing {each.name}")
             progress.checkpoint()
@@ -58,11 +57,8 @@ class RestorePrune(Operation):
             hints=("health postgres",),
         )
 
-    def _going(self, systems: Systems) -> list[Described]:
+    def _going(self, systems: Systems) -> list[DatabaseInfo]:
         live = systems.database.name
         before = datetime.now(UTC) - timedelta(days=systems.settings.ops.restore.keep_aside_days)
-        return [
-            each
-            for each in Server.of(systems).databases().values()
-            if names.is_aside(each.name, live) and (self.everything or (names.since(each.comment) or before) <= before)
-        ]
+        kept = [each for each in systems.server.databases().values() if side_database.is_previous(each.name, live)]
+        return [each for each in kept if self.everything or (side_database.since(each.comment) or before) <= before]

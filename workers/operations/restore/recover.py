@@ -18,12 +18,18 @@ from workers.errors import AlreadySo, OperatorError
 from workers.operation import Change, Operation, Plan, Progress, Risk
 from workers.operations.backup import artifacts, sets
 from workers.operations.deployment.rollout import Watched, watch
-from workers.operations.restore import applying, checks, configuration, missing_targets, names, smoke_test
-from workers.operations.restore.side_database import restore_into
+from workers.operations.restore import (
+    checks,
+    cluster_objects,
+    configuration,
+    prerequisites,
+    side_database,
+    smoke_test,
+)
 from workers.report import Facts, Report, Status
 from workers.systems.errors import ClusterNotFound, GatewayError
 from workers.systems.postgres.admin import Server
-from workers.wording import count, duration, listed, size
+from workers.wording import count, duration, listed, moment, size
 
 if TYPE_CHECKING:
     from workers.operations.backup.manifest import Manifest
@@ -77,7 +83,7 @@ class Recover(Operation):
             ),
             changes=tuple(Change(what=name, before=lacks, after="as in the backup") for name, lacks in made),
             warnings=(
-                f"The backup is {age} old: what was written since {found.started_at:%Y-%m-%d %H:%M} UTC is lost.",
+                f"The backup is {age} old: what was written since {moment(found.started_at)} is lost.",
                 f"The aim is {duration(allowed)}.",
                 *found.warnings,
             ),
@@ -124,7 +130,7 @@ class _Recovery:
         found = sets.good(systems.backups, bucket, asked.set, part="database")
         if not asked.from_elsewhere:
             checks.refuse_foreign(systems, found)
-        return cls(systems, found, progress, Server.of(systems))
+        return cls(systems, found, progress, systems.server)
 
     def steps(self) -> tuple[Step, ...]:
         steps = [
@@ -153,48 +159,48 @@ class _Recovery:
         return self.progress
 
     def _role_missing(self) -> str:
-        role = missing_targets.role_of(self.systems)
-        return "" if missing_targets.has_role(self.server, role) else f"there is no role {role}"
+        role = prerequisites.role_of(self.systems)
+        return "" if prerequisites.has_role(self.server, role) else f"there is no role {role}"
 
     def _make_role(self) -> str:
-        role = missing_targets.role_of(self.systems)
-        missing_targets.make_role(self.server, role, self.systems)
+        role = prerequisites.role_of(self.systems)
+        prerequisites.make_role(self.server, role, self.systems)
         return f"role {role} made"
 
     def _database_missing(self) -> str:
         live = self.systems.database.name
         if live not in self.server.databases():
             return f"there is no database {live}"
-        return f"the database {live} is empty" if missing_targets.is_empty(self.systems) else ""
+        return f"the database {live} is empty" if prerequisites.is_empty(self.systems) else ""
 
     def _make_database(self) -> str:
         part, live = self.found.database, self.systems.database.name
         assert part is not None
-        fresh = names.fresh(live, self.found.id)
-        like = missing_targets.like_for(self.server, missing_targets.role_of(self.systems))
-        restore_into(self.systems, self.server, fresh, self.found, self._going, like=like)
+        restored = side_database.restored_name(live, self.found.id)
+        like = prerequisites.like_for(self.server, prerequisites.role_of(self.systems))
+        side_database.restore_into(self.systems, self.server, restored, self.found, self._going, like=like)
         databases = self.server.databases()
         if live in databases:
-            aside = names.aside(live, self.found.id, databases)
-            self.server.switch(live, fresh, aside, names.comments(live, aside, self.found.name))
+            previous = side_database.previous_name(live, self.found.id, databases)
+            self.server.switch(live, restored, previous, side_database.comments(live, previous, self.found.name))
         else:
-            self.server.rename(fresh, live)
-            self.server.comment(live, names.comment("restored", self.found.name))
+            self.server.rename(restored, live)
+            self.server.comment(live, side_database.comment("restored", self.found.name))
         return (
             f"{count(sum(part.rows.values()), 'row')} in {count(len(part.rows), 'table')}, compared with the manifest"
         )
 
     def _bucket_missing(self) -> str:
         bucket = self._wanted().target_bucket
-        return "" if missing_targets.has_bucket(self.systems.objects, bucket) else f"there is no bucket {bucket}"
+        return "" if prerequisites.has_bucket(self.systems.objects, bucket) else f"there is no bucket {bucket}"
 
     def _make_bucket(self) -> str:
         bucket = self._wanted().target_bucket
-        return f"{bucket} made. {missing_targets.make_bucket(self.systems.objects, bucket)}".strip()
+        return f"{bucket} made. {prerequisites.make_bucket(self.systems.objects, bucket)}".strip()
 
     def _artifacts_missing(self) -> str:
         wanted = self._wanted()
-        if not missing_targets.has_bucket(self.systems.objects, wanted.target_bucket):
+        if not prerequisites.has_bucket(self.systems.objects, wanted.target_bucket):
             return f"all {self.found.artifacts.objects:,} are missing" if self.found.artifacts else ""
         seen = artifacts.compare(self.systems.objects, wanted, backups=self.systems.backups)
         return f"{count(seen.missing, 'artifact')} ({size(seen.bytes)}) are missing" if seen.missing else ""
@@ -209,21 +215,21 @@ class _Recovery:
         return f"{count(done.added + done.replaced, 'artifact')} ({size(done.bytes)}) put back and compared"
 
     def _objects_missing(self) -> str:
-        gone = [applying.name_of(each) for each in self._gone()]
+        gone = [cluster_objects.name_of(each) for each in self._gone()]
         return f"{', '.join(gone)} missing" if gone else ""
 
     def _make_objects(self) -> str:
         gone = self._gone()
-        order = list(applying.KINDS)
+        order = list(cluster_objects.KINDS)
         for item in sorted(gone, key=lambda each: order.index(each["kind"])):
-            applying.apply(self.systems.cluster, item)
-        return f"{', '.join(map(applying.name_of, gone))} made"
+            cluster_objects.apply(self.systems.cluster, item)
+        return f"{', '.join(map(cluster_objects.name_of, gone))} made"
 
-    def _gone(self) -> list[applying.Json]:
+    def _gone(self) -> list[cluster_objects.Json]:
         _, items = configuration.wanted(self.systems, self.found.id, ())
         missing = []
         for item in items:
-            plural, group = applying.KINDS.get(item["kind"], ("", ""))
+            plural, group = cluster_objects.KINDS.get(item["kind"], ("", ""))
             try:
                 if plural:
                     self.systems.cluster.named(plural, item["metadata"]["name"], group)
@@ -294,7 +300,7 @@ def _report(
         title="Recover MLflow",
         status=Status.OK if took <= allowed else Status.WARN,
         summary=f"MLflow is back after {duration(took)}, {within} the {duration(allowed)} aimed at. It is as it was at "
-        f"{found.started_at:%Y-%m-%d %H:%M} UTC; what was written in the {duration(lost)} after that is lost, "
+        f"{moment(found.started_at)}; what was written in the {duration(lost)} after that is lost, "
         f"{'within' if lost <= point else 'more than'} the {duration(point)} that may be.",
         sections=(steps,),
         hints=("health", "backup"),

@@ -49,26 +49,12 @@ class _Chosen:
     where: sql.Composable
 
 
-def copy_run(side: Database, live: Database, run_id: str, progress: Progress) -> dict[str, int]:
-    """A run with its metrics, parameters, tags and what else refers to it: rows by table. Raises OperatorError."""
-    return _copy(side, live, _Chosen("runs", _equals("run_uuid", run_id)), progress)
+def copy(side: Database, live: Database, table: tuple[str, str], its_id: object, progress: Progress) -> dict[str, int]:
+    """A run or an experiment with all that refers to it: rows by table. table: its name, and the column of its id.
 
-
-def copy_experiment(side: Database, live: Database, experiment_id: int, progress: Progress) -> dict[str, int]:
-    """An experiment with its runs, and all that refers to them: rows by table. Raises OperatorError."""
-    return _copy(side, live, _Chosen("experiments", _equals("experiment_id", experiment_id)), progress)
-
-
-def row(database: Database, statement: LiteralString, *values: Any) -> tuple[Any, ...] | None:
-    """The first row that a question gives. Raises DatabaseError."""
-    try:
-        with psycopg.connect(database.url, autocommit=True, connect_timeout=5) as connection:
-            return connection.execute(statement, values).fetchone()
-    except psycopg.Error as error:
-        raise database.explained(error) from None
-
-
-def _copy(side: Database, live: Database, root: _Chosen, progress: Progress) -> dict[str, int]:
+    Raises OperatorError.
+    """
+    root = _Chosen(table[0], _equals(table[1], its_id))
     try:
         with (
             psycopg.connect(side.url, autocommit=True) as source,
@@ -84,6 +70,15 @@ def _copy(side: Database, live: Database, root: _Chosen, progress: Progress) -> 
         raise OperatorError(f"Something else holds its place: {said}.", "Rename that, and ask again.") from None
     except psycopg.Error as error:
         raise live.explained(error) from None
+
+
+def row(database: Database, statement: LiteralString, *values: Any) -> tuple[Any, ...] | None:
+    """The first row that a question gives. Raises DatabaseError."""
+    try:
+        with psycopg.connect(database.url, autocommit=True, connect_timeout=5) as connection:
+            return connection.execute(statement, values).fetchone()
+    except psycopg.Error as error:
+        raise database.explained(error) from None
 
 
 def _family(source: psycopg.Connection[Any], root: _Chosen) -> list[_Chosen]:

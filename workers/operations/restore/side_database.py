@@ -1,12 +1,19 @@
-"""A set's database beside the live one: made, filled, compared, and not left behind where that fails."""
+"""A set's database beside the live one, from its name to its end: made, filled, compared; removed where that fails.
+
+Two kinds stand beside the live database: one that a set was *restored* into and that is not live yet, and a *previous*
+one that a restore has taken the place of. Their names tell them apart, and their comments of which set, and since when.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import itertools
+import json
+import re
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
-from workers.operations.restore import names
 from workers.operations.restore.pg_restore import compare, fill
 from workers.systems.errors import DatabaseTaken
 from workers.systems.postgres.admin import Server
@@ -15,54 +22,115 @@ if TYPE_CHECKING:
     from workers.operation import Progress
     from workers.operations.backup.manifest import Manifest
     from workers.systems import Systems
-    from workers.systems.postgres.admin import Described
+    from workers.systems.postgres.admin import DatabaseInfo
     from workers.systems.postgres.database import Database
 
 CALLS_AT_ONCE: Final = 4
+RESTORED: Final = "_restore_"
+PREVIOUS: Final = "_before_"
+LONGEST: Final = 63
+"""Bytes of an identifier (https://www.postgresql.org/docs/current/limits.html)."""
+_UNDONE: Final = "undone"
+_END: Final = re.compile(rf"[0-9a-f]{{6}}(_\d+)?|{_UNDONE}")
+
+
+def restored_name(live: str, set_id: str) -> str:
+    """Where a set is restored to, beside the live database."""
+    return f"{live[: LONGEST - len(RESTORED) - len(set_id)]}{RESTORED}{set_id}"
+
+
+def undone_name(live: str) -> str:
+    """What the restored database is called once an undo has taken it out of the live one's place."""
+    return restored_name(live, _UNDONE)
+
+
+def previous_name(live: str, set_id: str, taken: Collection[str] = ()) -> str:
+    """What the live database is called once the set has taken its place; none of those that are `taken`."""
+    for number in itertools.count(1):
+        end = f"{PREVIOUS}{set_id}" if number == 1 else f"{PREVIOUS}{set_id}_{number}"
+        name = f"{live[: LONGEST - len(end)]}{end}"
+        if name not in taken:
+            return name
+    raise AssertionError
+
+
+def is_restored(name: str, live: str) -> bool:
+    """Whether a set was restored there and it is not live: the next restore removes it."""
+    return _is_ours(name, live, RESTORED)
+
+
+def is_previous(name: str, live: str) -> bool:
+    """Whether that was the live database until a restore."""
+    return _is_ours(name, live, PREVIOUS)
+
+
+def _is_ours(name: str, live: str, mark: str) -> bool:
+    # Somebody's own mlflow_restore_test is none of ours: what is taken for ours is removed sooner or later.
+    head, _, end = name.rpartition(mark)
+    cut = len(name) == LONGEST and bool(head) and live.startswith(head)
+    return (head == live or cut) and _END.fullmatch(end) is not None
+
+
+def comment(what: str, set_name: str) -> str:
+    """What is written on a database of ours: what it is, of which set, and since when."""
+    return json.dumps({"mlflow-ops": what, "set": set_name, "at": datetime.now(UTC).isoformat(timespec="milliseconds")})
+
+
+def comments(live: str, previous: str, set_name: str) -> dict[str, str]:
+    """What is written on both at the moment of a switch."""
+    return {previous: comment("put aside", set_name), live: comment("restored", set_name)}
+
+
+def since(comment: str) -> datetime | None:
+    """The time in such a comment; None where it is none of ours."""
+    try:
+        return datetime.fromisoformat(json.loads(comment)["at"])
+    except (ValueError, KeyError, TypeError):
+        return None
 
 
 def restore_into(  # noqa: PLR0913 - from where, to where
     systems: Systems,
     server: Server,
-    fresh: str,
+    name: str,
     found: Manifest,
     progress: Progress,
     *,
-    like: Described | None = None,
+    like: DatabaseInfo | None = None,
 ) -> Database:
-    """Make `fresh`, as the live database is or as `like`, and fill it.
+    """Make `name`, as the live database is or as `like`, and fill it.
 
     What is left of an earlier attempt is removed first; of a failed one, at once.
 
     Raises OperatorError, and Cancelled.
     """
-    from workers.systems.s3.transfer import Bulk
+    from workers.systems.s3.transfer import Transfer
 
     part = found.database
     assert part is not None
     databases, live = server.databases(), systems.database.name
     like = databases.get(live) or like or next(iter(databases.values()))
     for each in databases:
-        if names.is_fresh(each, live):
+        if is_restored(each, live):
             server.drop(each)
-    progress.step(f"Making {fresh}")
-    comment = names.comment("being restored", found.name)
+    progress.step(f"Making {name}")
+    said = comment("being restored", found.name)
     try:
-        server.create(fresh, like, comment)
+        server.create(name, like, said)
     except DatabaseTaken:
         # The session of a worker that was killed goes on making it, and has it since we looked.
-        server.drop(fresh)
-        server.create(fresh, like, comment)
-    target = server.database(fresh, systems.database)
+        server.drop(name)
+        server.create(name, like, said)
+    target = server.database(name, systems.database)
     try:
-        progress.step(f"Restoring {found.id} into {fresh}")
-        with Bulk.of(systems.backups, CALLS_AT_ONCE) as bulk:
-            bucket, admin = systems.settings.ops.storage.backups_bucket, server.database(fresh, server.admin)
-            fill(target, part, bulk, bucket, systems.settings, progress, admin=admin)
+        progress.step(f"Restoring {found.id} into {name}")
+        with Transfer.of(systems.backups, CALLS_AT_ONCE) as transfer:
+            bucket, admin = systems.settings.ops.storage.backups_bucket, server.database(name, server.admin)
+            fill(target, part, transfer, bucket, systems.settings, progress, admin=admin)
         progress.step("Comparing it with the backup's manifest")
         compare(target, part)
     except BaseException:
-        server.drop(fresh)
+        server.drop(name)
         raise
     return target
 
@@ -70,9 +138,9 @@ def restore_into(  # noqa: PLR0913 - from where, to where
 @contextmanager
 def restored_beside(systems: Systems, found: Manifest, progress: Progress) -> Iterator[Database]:
     """The same, removed again afterwards."""
-    server = Server.of(systems)
-    fresh = names.fresh(systems.database.name, found.id)
+    server = systems.server
+    name = restored_name(systems.database.name, found.id)
     try:
-        yield restore_into(systems, server, fresh, found, progress)
+        yield restore_into(systems, server, name, found, progress)
     finally:
-        server.drop(fresh)
+        server.drop(name)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
-from workers.errors import OperatorError
+from workers.errors import OperatorError, RunMissing
 from workers.operations.experiments.finding import SECONDS, Experiment, View, every, pairs
 from workers.operations.runs.pace import SHORT_PAGE, rested
 from workers.systems.errors import TrackingMissing
@@ -115,13 +115,13 @@ def batches(items: Iterable[str], size: int) -> Iterator[list[str]]:
 
 
 def find(tracking: Tracking, called: str) -> Run:
-    """The run, active or deleted. Raises OperatorError where there is none, or more than one."""
+    """The run, active or deleted. Raises RunMissing where there is none, OperatorError where it is more than one."""
     word = called.strip()
     if _WHOLE.fullmatch(word.lower()):
         try:
             return Run.of(tracking.ask("runs/get", run_id=word.lower()).get("run", {}))
         except TrackingMissing:
-            raise OperatorError(
+            raise RunMissing(
                 f"There is no run {word}.", "See runs search EXPERIMENT; it may have been purged."
             ) from None
     found = []
@@ -133,7 +133,7 @@ def find(tracking: Tracking, called: str) -> Run:
     if found:
         these = ", ".join(f"{run.name or NOTHING} {run.id}" for run in found[:_SHOWN])
         raise OperatorError(f"“{word[:80]}” is not one run but several: {these}.", "Give more of the id.")
-    raise OperatorError(
+    raise RunMissing(
         f"There is no run “{word[:80]}”.",
         f"Give its name, its id, or {_LEAST} letters of its id: runs search shows it.",
     )

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
-from workers.operations.storage.owners import Owner, owner
+from workers.operations.storage.locations import Owner, owner
 
 if TYPE_CHECKING:
     from workers.systems.s3.listing import Page

@@ -11,7 +11,7 @@ import pytest
 from workers.operations.backup.artifacts import ListingDamaged, Tuning, copy, references, verify
 from workers.systems.errors import AccessDenied, BucketMissing, ObjectsError, StoreFull
 from workers.systems.s3 import requests
-from workers.systems.s3.transfer import Bulk
+from workers.systems.s3.transfer import Transfer
 
 QUICK = Tuning(at_once=4, ahead=40, note_objects=20)
 
@@ -216,7 +216,7 @@ def test_a_store_that_does_not_list_in_order_is_refused(place, monkeypatch):
         lambda self, call, bucket: backwards(self._ask(call, bucket)),
     )
     with pytest.raises(ObjectsError, match="does not list"):
-        list(Bulk.of(place.objects, 1).items(place.source))
+        list(Transfer.of(place.objects, 1).items(place.source))
 
 
 def backwards(page):

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from workers.operations.backup.artifacts import ListingDamaged, object_keys
 from workers.operations.backup.artifacts.listing import Entry, Frames, lines
-from workers.systems.s3.transfer import Listed
+from workers.systems.s3.metadata import Listed
 
 LETTERS = st.sampled_from([*"\x01\t !\"%'()+,-./09:AZaz~", "é", "模", "\ud7ff", "\ue000", "🚀"])
 KEYS = st.one_of(

@@ -23,7 +23,9 @@ from workers.operations.backup.artifacts import listing
 from workers.operations.backup.artifacts.listing import Frames, ListingDamaged
 from workers.operations.backup.artifacts.moving import Moved, Mover, Tuning
 from workers.systems.errors import GatewayError, ObjectMissing, ObjectsError
-from workers.systems.s3.transfer import Bulk, Listed, Writer
+from workers.systems.s3.metadata import Listed
+from workers.systems.s3.multipart import Writer
+from workers.systems.s3.transfer import Transfer
 
 if TYPE_CHECKING:
     from workers.operation import Progress
@@ -71,8 +73,8 @@ class Sources:
 class Place:
     """What copying takes: the two stores, what is known, and threads."""
 
-    origin: Bulk
-    target: Bulk
+    origin: Transfer
+    target: Transfer
     known: Known
     mover: Mover
     pool: ThreadPoolExecutor
@@ -81,8 +83,8 @@ class Place:
 def begin(objects: Objects, sources: Sources, stack: ExitStack) -> Place:
     """Open it; `stack` closes it. objects: the store of the backups."""
     tuning = sources.tuning
-    target = stack.enter_context(Bulk.of(objects, tuning.at_once))
-    origin = stack.enter_context(Bulk.of(sources.source, tuning.at_once)) if sources.source else target
+    target = stack.enter_context(Transfer.of(objects, tuning.at_once))
+    origin = stack.enter_context(Transfer.of(sources.source, tuning.at_once)) if sources.source else target
     known = Known(target, sources.backup_bucket, sources.previous, sources.distrust)
     mover = Mover(origin, sources.source_bucket, target, sources.backup_bucket, sources.set_name, tuning)
     pool = ThreadPoolExecutor(tuning.at_once, thread_name_prefix="artifacts")
@@ -164,21 +166,21 @@ class Known:
     objects: how many the newest finished listing has, as far as it can be told; only for showing progress.
     """
 
-    def __init__(self, bulk: Bulk, bucket: str, previous: tuple[str, ...], distrusted: frozenset[str]) -> None:
+    def __init__(self, transfer: Transfer, bucket: str, previous: tuple[str, ...], distrusted: frozenset[str]) -> None:
         """Open the parts of unfinished sets up to the newest finished one, and that one's listing."""
         self._streams: list[_Stream] = []
         self.objects = 0
         for set_name in previous:
             name = f"{set_name}{listing.NAME}"
             try:
-                _, pieces = bulk.open(bucket, name)
+                _, pieces = transfer.open(bucket, name)
             except ObjectMissing:
-                found = listing.parts(bulk, bucket, set_name)
+                found = listing.parts(transfer, bucket, set_name)
                 if found:
-                    self._streams.append(_Stream(_chained(bulk, bucket, found), distrusted, unfinished=True))
+                    self._streams.append(_Stream(_chained(transfer, bucket, found), distrusted, unfinished=True))
                 continue
             self._streams.append(_Stream(listing.lines(name, pieces), distrusted, unfinished=False))
-            self.objects = listing.count(bulk, bucket, name)
+            self.objects = listing.count(transfer, bucket, name)
             return
 
     def find(self, wanted: Listed) -> Found | None:
@@ -227,8 +229,8 @@ class _Stream:
             return None
 
 
-def _chained(bulk: Bulk, bucket: str, found: list[str]) -> Iterator[tuple[dict[str, Any], bytes]]:
-    return chain.from_iterable(listing.lines(part, bulk.open(bucket, part)[1]) for part in found)
+def _chained(transfer: Transfer, bucket: str, found: list[str]) -> Iterator[tuple[dict[str, Any], bytes]]:
+    return chain.from_iterable(listing.lines(part, transfer.open(bucket, part)[1]) for part in found)
 
 
 @dataclass
@@ -238,7 +240,7 @@ class Notes:
     written: the number of the last part. silent: write none.
     """
 
-    target: Bulk
+    target: Transfer
     sources: Sources
     written: int = 0
     silent: bool = False
@@ -382,7 +384,7 @@ class Run:
             self.notes.flush()
 
 
-def _read_back(target: Bulk, bucket: str, name: str, writer: Writer) -> None:
+def _read_back(target: Transfer, bucket: str, name: str, writer: Writer) -> None:
     digest = hashlib.sha256()
     for piece in target.open(bucket, name)[1]:
         digest.update(piece)

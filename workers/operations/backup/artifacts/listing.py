@@ -19,7 +19,7 @@ from workers.errors import OperatorError
 from workers.systems.errors import ObjectMissing
 
 if TYPE_CHECKING:
-    from workers.systems.s3.transfer import Bulk
+    from workers.systems.s3.transfer import Transfer
 
 NAME: Final = "artifacts.jsonl.zst"
 BASES: Final = "artifacts.previous.json"
@@ -136,9 +136,9 @@ def lines(name: str, pieces: Iterator[bytes]) -> Iterator[tuple[dict[str, Any], 
     raise _damaged(name, "ends too early")
 
 
-def count(bulk: Bulk, bucket: str, name: str) -> int:
+def count(transfer: Transfer, bucket: str, name: str) -> int:
     """How many artifacts a listing says it has, from its last bytes alone; 0 where they do not say."""
-    tail = bulk.tail(bucket, name, _TAIL_BYTES)
+    tail = transfer.tail(bucket, name, _TAIL_BYTES)
     start = tail.rfind(zstandard.FRAME_HEADER)
     try:
         said = json.loads(zstandard.ZstdDecompressor().decompress(tail[start:]))
@@ -147,10 +147,10 @@ def count(bulk: Bulk, bucket: str, name: str) -> int:
         return 0
 
 
-def entries(bulk: Bulk, bucket: str, name: str) -> Iterator[Entry]:
+def entries(transfer: Transfer, bucket: str, name: str) -> Iterator[Entry]:
     """The artifacts of one listing. Raises ObjectMissing at once where there is none, ListingDamaged on the way."""
     try:
-        _, pieces = bulk.open(bucket, name)
+        _, pieces = transfer.open(bucket, name)
     except ObjectMissing:
         raise ObjectMissing(f"The bucket {bucket} has no listing {name}.", "See what is there: backup list.") from None
     return (Entry.read(found) for found, _ in lines(name, pieces))
@@ -161,35 +161,35 @@ def part_name(set_name: str, number: int) -> str:
     return f"{set_name}{_PART}{number:05d}.jsonl.zst"
 
 
-def parts(bulk: Bulk, bucket: str, set_name: str) -> list[str]:
+def parts(transfer: Transfer, bucket: str, set_name: str) -> list[str]:
     """The keys of the parts that a set has, in order."""
-    return [found.key for found in bulk.items(bucket, f"{set_name}{_PART}")]
+    return [found.key for found in transfer.items(bucket, f"{set_name}{_PART}")]
 
 
-def bases(bulk: Bulk, bucket: str, set_name: str) -> tuple[str, ...]:
+def bases(transfer: Transfer, bucket: str, set_name: str) -> tuple[str, ...]:
     """The sets on whose listings a set that is being made relies; none once its own is there."""
     try:
-        _, pieces = bulk.open(bucket, f"{set_name}{BASES}")
+        _, pieces = transfer.open(bucket, f"{set_name}{BASES}")
     except ObjectMissing:
         return ()
-    if bulk.exists(bucket, f"{set_name}{NAME}"):
+    if transfer.exists(bucket, f"{set_name}{NAME}"):
         return ()
     return tuple(json.loads(b"".join(pieces))["previous"])
 
 
-def used(bulk: Bulk, bucket: str, set_name: str) -> Iterator[str]:
+def used(transfer: Transfer, bucket: str, set_name: str) -> Iterator[str]:
     """The keys of kept bytes that a set's listing, or the parts of an unfinished one, name; in order.
 
     Raises ObjectMissing where the set has neither listing nor parts nor a beginning.
     """
     try:
-        whole = entries(bulk, bucket, f"{set_name}{NAME}")
+        whole = entries(transfer, bucket, f"{set_name}{NAME}")
     except ObjectMissing:
-        found = parts(bulk, bucket, set_name)
-        if not found and not bulk.exists(bucket, f"{set_name}{BASES}"):
+        found = parts(transfer, bucket, set_name)
+        if not found and not transfer.exists(bucket, f"{set_name}{BASES}"):
             raise
         for part in found:
-            yield from (entry.kept for entry in entries(bulk, bucket, part))
+            yield from (entry.kept for entry in entries(transfer, bucket, part))
     else:
         yield from (entry.kept for entry in whole)
 

@@ -18,7 +18,9 @@ from typing import Final
 from workers.operations.backup.artifacts import object_keys
 from workers.operations.backup.artifacts.listing import Entry
 from workers.systems.errors import ObjectChanged, ObjectMissing, ObjectsError
-from workers.systems.s3.transfer import COPY_AT_MOST, GIB, MIB, PARTS_AT_MOST, Bulk, Listed, Made, Way, Writer
+from workers.systems.s3.metadata import CopyRequest, Listed, Made
+from workers.systems.s3.multipart import COPY_AT_MOST, GIB, MIB, PARTS_AT_MOST, Writer, copy_in_parts
+from workers.systems.s3.transfer import Transfer
 
 _MD5: Final = re.compile(r"[0-9a-f]{32}")
 _ATTEMPTS: Final = 5
@@ -56,9 +58,9 @@ class Moved:
 class Mover:
     """Copies artifacts from a bucket of one store to a bucket of the same or another. Safe for threads."""
 
-    source: Bulk
+    source: Transfer
     source_bucket: str
-    target: Bulk
+    target: Transfer
     backup_bucket: str
     set_name: str
     tuning: Tuning
@@ -87,11 +89,11 @@ class Mover:
         raise ObjectsError(msg, "Back up once its run has finished.")
 
     def _by_store(self, listed: Listed, kept: str) -> Entry:
-        way = Way(self.source_bucket, listed.key, self.backup_bucket, kept, listed.etag)
+        request = CopyRequest(self.source_bucket, listed.key, self.backup_bucket, kept, listed.etag)
         if listed.size > self.tuning.parts_above:
-            made = self.target.copy_in_parts(way, self.tuning.part_bytes)
+            made = copy_in_parts(self.target, request, self.tuning.part_bytes)
         else:
-            made = self.target.copy(way)
+            made = self.target.copy(request)
         kind, checksum = self._compared(listed, kept, made)
         part_bytes = made.part_bytes if kind.endswith("-parts") else 0
         return Entry(listed.key, listed.size, listed.etag, listed.last_modified, kept, kind, checksum, part_bytes)
@@ -112,9 +114,9 @@ class Mover:
             raise _differs(listed)
         return "sha256", ours
 
-    def _sha256(self, bulk: Bulk, bucket: str, key: str, etag: str) -> str:
+    def _sha256(self, transfer: Transfer, bucket: str, key: str, etag: str) -> str:
         digest = hashlib.sha256()
-        for piece in bulk.open(bucket, key, etag)[1]:
+        for piece in transfer.open(bucket, key, etag)[1]:
             digest.update(piece)
         return digest.hexdigest()
 

@@ -21,7 +21,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from workers.systems.s3.transfer import Listed
+    from workers.systems.s3.metadata import Listed
 
 PREFIX: Final = "objects/"
 END: Final = "!/"

@@ -19,17 +19,9 @@ from typing import TYPE_CHECKING, Final
 from workers.operations.backup.artifacts import listing
 from workers.operations.backup.artifacts.verifying import checksum
 from workers.systems.errors import ObjectMissing, ObjectsError
-from workers.systems.s3.transfer import (
-    COPY_AT_MOST,
-    DELETE_AT_MOST,
-    GIB,
-    MIB,
-    PARTS_AT_MOST,
-    Bulk,
-    Listed,
-    Way,
-    Writer,
-)
+from workers.systems.s3.metadata import CopyRequest, Listed
+from workers.systems.s3.multipart import COPY_AT_MOST, GIB, MIB, PARTS_AT_MOST, Writer, copy_in_parts
+from workers.systems.s3.transfer import DELETE_AT_MOST, Transfer
 
 if TYPE_CHECKING:
     from workers.operation import Progress
@@ -93,8 +85,8 @@ def compare(
     """
     names: list[str] = []
     found, digest = Difference(), hashlib.sha256()
-    with Bulk.of(objects, AT_ONCE) as bulk, _other(bulk, backups) as held:
-        for number, (entry, there) in enumerate(_walk(bulk, held, wanted), 1):
+    with Transfer.of(objects, AT_ONCE) as transfer, _other(transfer, backups) as held:
+        for number, (entry, there) in enumerate(_walk(transfer, held, wanted), 1):
             if entry is None:
                 assert there is not None
                 digest.update(there.key.encode() + b"\0")
@@ -102,7 +94,7 @@ def compare(
                 found = replace(found, extra=found.extra + 1)
             elif there is None:
                 found = replace(found, missing=found.missing + 1, bytes=found.bytes + entry.size, held=found.held + 1)
-            elif _equal(entry, there) or _equal_bytes(bulk, wanted, entry, there):
+            elif _equal(entry, there) or _equal_bytes(transfer, wanted, entry, there):
                 found = replace(found, same=found.same + 1, held=found.held + 1)
             else:
                 more = found.differing + 1
@@ -134,17 +126,17 @@ def restore(
     Raises ObjectsError, ListingDamaged, and Cancelled; what was put back until then is whole.
     """
     with (
-        Bulk.of(objects, AT_ONCE) as bulk,
-        _other(bulk, backups) as held,
+        Transfer.of(objects, AT_ONCE) as transfer,
+        _other(transfer, backups) as held,
         ThreadPoolExecutor(AT_ONCE, thread_name_prefix="restore") as pool,
     ):
-        putting = _Putting(bulk, held, wanted, progress, expected, pool)
+        putting = _Putting(transfer, held, wanted, progress, expected, pool)
         try:
-            for entry, there in _walk(bulk, held, wanted):
+            for entry, there in _walk(transfer, held, wanted):
                 putting.take(entry, there)
             putting.end()
         except BaseException:
-            bulk.stopping.set()
+            transfer.stopping.set()
             held.stopping.set()
             pool.shutdown(wait=False, cancel_futures=True)
             raise
@@ -155,8 +147,8 @@ def restore(
 class _Putting:
     """The copies that are under way, in the order of their keys, and what is to go."""
 
-    bulk: Bulk
-    held: Bulk
+    transfer: Transfer
+    held: Transfer
     wanted: Wanted
     progress: Progress
     expected: int
@@ -172,7 +164,7 @@ class _Putting:
         elif there is not None and _equal(entry, there):
             self.done.same += 1
         else:
-            copying = self.pool.submit(_put, self.bulk, self.held, self.wanted, entry, there)
+            copying = self.pool.submit(_put, self.transfer, self.held, self.wanted, entry, there)
             self.window.append((entry, there is None, copying))
         if len(self.window) >= _AHEAD:
             self._settle()
@@ -182,7 +174,7 @@ class _Putting:
         while self.window:
             self._settle()
         if not self.done.lost_count:
-            self.done.removed = _removed(self.bulk, self.wanted.target_bucket, self.going)
+            self.done.removed = _removed(self.transfer, self.wanted.target_bucket, self.going)
 
     def _settle(self) -> None:
         entry, new, copying = self.window.popleft()
@@ -204,13 +196,13 @@ class _Putting:
 
 def clear(objects: Objects, bucket: str, prefix: str) -> None:
     """Remove every object under a prefix. Raises ObjectsError."""
-    with Bulk.of(objects, AT_ONCE) as bulk:
+    with Transfer.of(objects, AT_ONCE) as transfer:
         going: list[str] = []
-        for item in bulk.items(bucket, prefix):
+        for item in transfer.items(bucket, prefix):
             going.append(item.key)
             if len(going) == DELETE_AT_MOST:
-                _removed(bulk, bucket, going)
-        _removed(bulk, bucket, going)
+                _removed(transfer, bucket, going)
+        _removed(transfer, bucket, going)
 
 
 _SAME: Final = "it is the same"
@@ -218,25 +210,25 @@ _BAD: Final = "its bytes in the backup are not those that were kept"
 
 
 @contextmanager
-def _other(bulk: Bulk, backups: Objects | None) -> Iterator[Bulk]:
+def _other(transfer: Transfer, backups: Objects | None) -> Iterator[Transfer]:
     """The store of the set: the target's own, or another one."""
     if (
         backups is None
-        or backups is bulk.objects
-        or str(backups.client.meta.endpoint_url) == str(bulk.objects.client.meta.endpoint_url)
+        or backups is transfer.objects
+        or str(backups.client.meta.endpoint_url) == str(transfer.objects.client.meta.endpoint_url)
     ):
-        yield bulk
+        yield transfer
         return
-    with Bulk.of(backups, AT_ONCE) as other:
+    with Transfer.of(backups, AT_ONCE) as other:
         yield other
 
 
-def _walk(bulk: Bulk, held_in: Bulk, wanted: Wanted) -> Iterator[tuple[Entry | None, Listed | None]]:
+def _walk(transfer: Transfer, held_in: Transfer, wanted: Wanted) -> Iterator[tuple[Entry | None, Listed | None]]:
     """Each artifact of the set with what the bucket has under its key, and what only the bucket has, in key order."""
     name = f"{wanted.set_name}{listing.NAME}"
     all_held = listing.entries(held_in, wanted.backup_bucket, name)
     held = islice((each for each in all_held if each.key.startswith(wanted.prefix)), 0, None, wanted.every)
-    there = bulk.items(wanted.target_bucket, wanted.to_prefix + wanted.prefix)
+    there = transfer.items(wanted.target_bucket, wanted.to_prefix + wanted.prefix)
     skip = len(wanted.to_prefix)
     present = next(there, None)
     for entry in held:
@@ -257,72 +249,72 @@ def _equal(entry: Entry, there: Listed) -> bool:
     return (entry.size, entry.etag) == (there.size, there.etag)
 
 
-def _equal_bytes(bulk: Bulk, wanted: Wanted, entry: Entry, there: Listed) -> bool:
+def _equal_bytes(transfer: Transfer, wanted: Wanted, entry: Entry, there: Listed) -> bool:
     """Where an object was made of parts, its ETag also tells how long they were; then the bytes are read."""
     in_parts = "-" in entry.etag or "-" in there.etag
-    return in_parts and there.size == entry.size and _right(bulk, wanted.target_bucket, there.key, entry)
+    return in_parts and there.size == entry.size and _right(transfer, wanted.target_bucket, there.key, entry)
 
 
-def _put(bulk: Bulk, held: Bulk, wanted: Wanted, entry: Entry, there: Listed | None) -> str:
+def _put(transfer: Transfer, held: Transfer, wanted: Wanted, entry: Entry, there: Listed | None) -> str:
     """Why it could not be put back; empty where it was. Raises ObjectsError.
 
     Nothing takes the place of what is there unless its bytes were read and found right first.
     """
     key, bucket = f"{wanted.to_prefix}{entry.key}", wanted.target_bucket
-    if there is not None and _equal_bytes(bulk, wanted, entry, there):
+    if there is not None and _equal_bytes(transfer, wanted, entry, there):
         return _SAME
     if there is not None and not _right(held, wanted.backup_bucket, entry.kept, entry):
         return _BAD
-    way = Way(wanted.backup_bucket, entry.kept, bucket, key, "")
+    request = CopyRequest(wanted.backup_bucket, entry.kept, bucket, key, "")
     try:
-        if held is not bulk:
-            return _streamed(bulk, held, way, entry, new=there is None)
-        made = bulk.copy_in_parts(way, _PART_BYTES) if entry.size > COPY_AT_MOST else bulk.copy(way)
+        if held is not transfer:
+            return _streamed(transfer, held, request, entry, new=there is None)
+        made = copy_in_parts(transfer, request, _PART_BYTES) if entry.size > COPY_AT_MOST else transfer.copy(request)
     except ObjectMissing:
         return "the backup does not hold its bytes any more"
     told = {"sha256": made.sha256, "md5": "" if made.sealed else made.etag}.get(entry.kind, "")
     if told and "-" not in told and not made.part_bytes:
         right = told == entry.checksum
     else:
-        right = _right(bulk, bucket, key, entry)
+        right = _right(transfer, bucket, key, entry)
     if right:
         return ""
     if there is None:
         with suppress(ObjectsError):
-            bulk.delete(bucket, [key])
+            transfer.delete(bucket, [key])
     return _BAD
 
 
-def _streamed(bulk: Bulk, held: Bulk, way: Way, entry: Entry, *, new: bool) -> str:
+def _streamed(transfer: Transfer, held: Transfer, request: CopyRequest, entry: Entry, *, new: bool) -> str:
     """The same between two stores: the bytes are compared on their way, and their copy by reading it."""
     with _STREAMS:
-        described, pieces = held.open(way.source, way.key)
-        moves = described.moves | held.tags(way.source, way.key, described)
+        described, pieces = held.open(request.source, request.key)
+        moves = described.moves | held.tags(request.source, request.key, described)
         part_bytes = max(_STREAM_PART_BYTES, -(-entry.size // PARTS_AT_MOST))
-        with Writer(bulk, way.target, way.name, part_bytes=part_bytes, moves=moves) as writer:
+        with Writer(transfer, request.target, request.name, part_bytes=part_bytes, moves=moves) as writer:
             for piece in pieces:
                 writer.write(piece)
             if writer.size != entry.size:
                 return _BAD
             writer.close()
-    if _right(bulk, way.target, way.name, entry):
+    if _right(transfer, request.target, request.name, entry):
         return ""
     if new:
         with suppress(ObjectsError):
-            bulk.delete(way.target, [way.name])
+            transfer.delete(request.target, [request.name])
     return _BAD
 
 
-def _right(bulk: Bulk, bucket: str, key: str, entry: Entry) -> bool:
+def _right(transfer: Transfer, bucket: str, key: str, entry: Entry) -> bool:
     try:
-        described, pieces = bulk.open(bucket, key)
+        described, pieces = transfer.open(bucket, key)
     except ObjectMissing:
         return False
     return described.size == entry.size and checksum(entry, pieces) == entry.checksum
 
 
-def _removed(bulk: Bulk, bucket: str, keys: list[str]) -> int:
+def _removed(transfer: Transfer, bucket: str, keys: list[str]) -> int:
     number = len(keys)
-    bulk.delete(bucket, keys)
+    transfer.delete(bucket, keys)
     keys.clear()
     return number

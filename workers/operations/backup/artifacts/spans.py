@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict
 from workers.operations.backup.artifacts import listing
 from workers.operations.backup.artifacts.copying import NoListing, Notes, Run, begin
 from workers.systems.errors import ObjectMissing
-from workers.systems.s3.transfer import Bulk
+from workers.systems.s3.transfer import Transfer
 
 if TYPE_CHECKING:
     from workers.operation import Progress
@@ -42,8 +42,8 @@ class Span(BaseModel):
 
 def cut(objects: Objects, sources: Sources, above: int, wanted: int) -> list[Span]:
     """`wanted` spans of about the same size; none where the bucket has no more than `above` objects."""
-    with Bulk.of(objects, 1) as bulk:
-        marks = _marks(bulk, sources, above, min(wanted, SPANS_AT_MOST))
+    with Transfer.of(objects, 1) as transfer:
+        marks = _marks(transfer, sources, above, min(wanted, SPANS_AT_MOST))
     edges = ["", *marks, ""]
     return [
         Span(number=number, after=after, until=until)
@@ -52,21 +52,21 @@ def cut(objects: Objects, sources: Sources, above: int, wanted: int) -> list[Spa
     ]
 
 
-def _marks(bulk: Bulk, sources: Sources, above: int, wanted: int) -> list[str]:
+def _marks(transfer: Transfer, sources: Sources, above: int, wanted: int) -> list[str]:
     """Keys that cut the bucket into `wanted` pieces: the last listing knows, else its folders tell."""
     for set_name in sources.previous:
         name = f"{set_name}{listing.NAME}"
         try:
-            _, pieces = bulk.open(sources.backup_bucket, name)
+            _, pieces = transfer.open(sources.backup_bucket, name)
         except ObjectMissing:
             continue
-        total = listing.count(bulk, sources.backup_bucket, name)
+        total = listing.count(transfer, sources.backup_bucket, name)
         if total <= above:
             return []
         step = max(1, total // wanted)
         keys = (str(found["key"]) for found, _ in listing.lines(name, pieces))
         return list(islice(keys, step, None, step))[: wanted - 1]
-    with Bulk.of(sources.source or bulk.objects, 1) as origin:
+    with Transfer.of(sources.source or transfer.objects, 1) as origin:
         if len(list(islice(origin.items(sources.source_bucket), above + 1))) <= above:
             return []
         return _folders(origin.objects, sources.source_bucket, wanted)
@@ -96,6 +96,6 @@ def copy_span(objects: Objects, sources: Sources, span: Span, progress: Progress
 
 def announce(objects: Objects, sources: Sources) -> None:
     """Write down which sets this one builds on, so that nobody sweeps their bytes meanwhile."""
-    with Bulk.of(objects, 1) as bulk:
+    with Transfer.of(objects, 1) as transfer:
         body = json.dumps({"previous": sources.previous}).encode()
-        bulk.put(sources.backup_bucket, f"{sources.set_name}{listing.BASES}", body)
+        transfer.put(sources.backup_bucket, f"{sources.set_name}{listing.BASES}", body)

@@ -22,7 +22,8 @@ from typing import TYPE_CHECKING, Final
 
 from workers.errors import OperatorError
 from workers.operations.backup.artifacts import listing, object_keys
-from workers.systems.s3.transfer import DELETE_AT_MOST, Bulk, Listed
+from workers.systems.s3.metadata import Listed
+from workers.systems.s3.transfer import DELETE_AT_MOST, Transfer
 
 if TYPE_CHECKING:
     from workers.systems.s3.objects import Objects
@@ -45,8 +46,8 @@ def references(objects: Objects, backup_bucket: str, set_name: str) -> Iterator[
 
     Raises ObjectMissing where there is no such set, ListingDamaged where its listing cannot be read.
     """
-    with Bulk.of(objects, 1) as bulk:
-        yield from listing.used(bulk, backup_bucket, set_name)
+    with Transfer.of(objects, 1) as transfer:
+        yield from listing.used(transfer, backup_bucket, set_name)
 
 
 def sweep(objects: Objects, backup_bucket: str, kept: Sequence[str], *, dry_run: bool, older_than: datetime) -> Swept:
@@ -58,60 +59,60 @@ def sweep(objects: Objects, backup_bucket: str, kept: Sequence[str], *, dry_run:
     where an unfinished set builds on one that is gone: better to keep too much.
     """
     removed, size = 0, 0
-    with Bulk.of(objects, len(kept) + 1) as bulk:
+    with Transfer.of(objects, len(kept) + 1) as transfer:
         doomed: list[Listed] = []
 
         def remove() -> None:
             nonlocal removed, size
             if doomed and not dry_run:
-                bulk.delete(backup_bucket, [item.key for item in doomed])
+                transfer.delete(backup_bucket, [item.key for item in doomed])
             removed += len(doomed)
             size += sum(item.size for item in doomed)
             doomed.clear()
 
-        staying = _relied_on(bulk, backup_bucket, kept, older_than)
-        for item in _unused(bulk, backup_bucket, staying):
+        staying = _relied_on(transfer, backup_bucket, kept, older_than)
+        for item in _unused(transfer, backup_bucket, staying):
             if datetime.fromisoformat(item.last_modified) < older_than:
                 doomed.append(item)
             if len(doomed) == DELETE_AT_MOST:
                 remove()
         remove()
         if not dry_run:
-            _abort_stale(bulk, backup_bucket, staying, older_than)
+            _abort_stale(transfer, backup_bucket, staying, older_than)
     return Swept(removed, size)
 
 
-def _relied_on(bulk: Bulk, bucket: str, kept: Sequence[str], older_than: datetime) -> list[str]:
+def _relied_on(transfer: Transfer, bucket: str, kept: Sequence[str], older_than: datetime) -> list[str]:
     """The sets that stay, those begun lately, and all that unfinished ones among them build on."""
     found = dict.fromkeys(kept)
-    found |= dict.fromkeys(_begun_since(bulk, bucket, older_than))
+    found |= dict.fromkeys(_begun_since(transfer, bucket, older_than))
     for set_name in list(found):
-        for base in listing.bases(bulk, bucket, set_name):
-            if base not in found and not _readable(bulk, bucket, base):
+        for base in listing.bases(transfer, bucket, set_name):
+            if base not in found and not _readable(transfer, bucket, base):
                 msg = f"The backup {set_name} is being made and builds on {base}, which has no listing any more."
                 raise OperatorError(msg, "Prune again once that backup has ended.")
             found[base] = None
     return list(found)
 
 
-def _begun_since(bulk: Bulk, bucket: str, moment: datetime) -> Iterable[str]:
+def _begun_since(transfer: Transfer, bucket: str, moment: datetime) -> Iterable[str]:
     # Names of sets begin with their time, but a clock may have jumped: what counts is when the store got the object.
-    for item in bulk.items(bucket, _SETS):
+    for item in transfer.items(bucket, _SETS):
         if item.key.endswith(f"/{listing.BASES}") and datetime.fromisoformat(item.last_modified) >= moment:
             found = _SET_OF.match(item.key)
             if found:
                 yield found[0]
 
 
-def _readable(bulk: Bulk, bucket: str, set_name: str) -> bool:
-    return bulk.exists(bucket, f"{set_name}{listing.NAME}") or bulk.exists(bucket, f"{set_name}{listing.BASES}")
+def _readable(transfer: Transfer, bucket: str, set_name: str) -> bool:
+    return transfer.exists(bucket, f"{set_name}{listing.NAME}") or transfer.exists(bucket, f"{set_name}{listing.BASES}")
 
 
-def _unused(bulk: Bulk, bucket: str, sets: Sequence[str]) -> Iterator[Listed]:
-    streams = (((object_keys.group(key), key) for key in listing.used(bulk, bucket, set_name)) for set_name in sets)
+def _unused(transfer: Transfer, bucket: str, sets: Sequence[str]) -> Iterator[Listed]:
+    streams = (((object_keys.group(key), key) for key in listing.used(transfer, bucket, set_name)) for set_name in sets)
     used = groupby(heapq.merge(*streams, key=itemgetter(0)), itemgetter(0))
     place, keys = "", set[str]()
-    for group, items in object_keys.groups(bulk.items(bucket, object_keys.PREFIX)):
+    for group, items in object_keys.groups(transfer.items(bucket, object_keys.PREFIX)):
         while place < group:
             place, pairs = next(used, (_LAST, iter(())))
             keys = {key for _, key in pairs}
@@ -120,12 +121,12 @@ def _unused(bulk: Bulk, bucket: str, sets: Sequence[str]) -> Iterator[Listed]:
                 yield item
 
 
-def _abort_stale(bulk: Bulk, bucket: str, sets: Sequence[str], older_than: datetime) -> None:
+def _abort_stale(transfer: Transfer, bucket: str, sets: Sequence[str], older_than: datetime) -> None:
     listings = {f"{set_name}{listing.NAME}" for set_name in sets}
     for prefix in (object_keys.PREFIX, _SETS):
-        for pending in list(bulk.uploads(bucket, prefix)):
+        for pending in list(transfer.uploads(bucket, prefix)):
             ours = prefix == object_keys.PREFIX or (
                 pending.key.endswith(f"/{listing.NAME}") and pending.key not in listings
             )
             if ours and pending.since < older_than:
-                bulk.abort(bucket, pending.key, pending.upload)
+                transfer.abort(bucket, pending.key, pending.upload)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from workers.operations.backup.artifacts import listing, object_keys
 from workers.systems.errors import ObjectMissing
-from workers.systems.s3.transfer import Bulk
+from workers.systems.s3.transfer import Transfer
 
 if TYPE_CHECKING:
     from workers.operation import Progress
@@ -72,15 +72,15 @@ def verify(objects: Objects, backup_bucket: str, set_name: str, *, deep: bool, p
     Raises ObjectMissing where the set has no listing, ListingDamaged where that cannot be read.
     """
     name = f"{set_name}{listing.NAME}"
-    with Bulk.of(objects, _AT_ONCE) as bulk:
-        found = listing.entries(bulk, backup_bucket, name)
-        findings = _Findings(progress, listing.count(bulk, backup_bucket, name))
-        (_read if deep else _walk)(bulk, backup_bucket, found, findings)
+    with Transfer.of(objects, _AT_ONCE) as transfer:
+        found = listing.entries(transfer, backup_bucket, name)
+        findings = _Findings(progress, listing.count(transfer, backup_bucket, name))
+        (_read if deep else _walk)(transfer, backup_bucket, found, findings)
     return findings.told()
 
 
-def _walk(bulk: Bulk, bucket: str, found: Iterator[Entry], findings: _Findings) -> None:
-    groups = object_keys.groups(bulk.items(bucket, object_keys.PREFIX))
+def _walk(transfer: Transfer, bucket: str, found: Iterator[Entry], findings: _Findings) -> None:
+    groups = object_keys.groups(transfer.items(bucket, object_keys.PREFIX))
     place = ""
     there: dict[str, int] = {}
     for entry in found:
@@ -100,7 +100,7 @@ def _walk(bulk: Bulk, bucket: str, found: Iterator[Entry], findings: _Findings) 
             findings.add(entry, "")
 
 
-def _read(bulk: Bulk, bucket: str, found: Iterator[Entry], findings: _Findings) -> None:
+def _read(transfer: Transfer, bucket: str, found: Iterator[Entry], findings: _Findings) -> None:
     window: deque[tuple[Entry, Future[str]]] = deque()
 
     def settle() -> None:
@@ -110,20 +110,20 @@ def _read(bulk: Bulk, bucket: str, found: Iterator[Entry], findings: _Findings) 
     with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="verify") as pool:
         try:
             for entry in found:
-                window.append((entry, pool.submit(_problem, bulk, bucket, entry)))
+                window.append((entry, pool.submit(_problem, transfer, bucket, entry)))
                 if len(window) == _AHEAD:
                     settle()
             while window:
                 settle()
         except BaseException:
-            bulk.stopping.set()
+            transfer.stopping.set()
             pool.shutdown(wait=False, cancel_futures=True)
             raise
 
 
-def _problem(bulk: Bulk, bucket: str, entry: Entry) -> str:
+def _problem(transfer: Transfer, bucket: str, entry: Entry) -> str:
     try:
-        described, pieces = bulk.open(bucket, entry.kept)
+        described, pieces = transfer.open(bucket, entry.kept)
     except ObjectMissing:
         return "its bytes are missing"
     if described.size != entry.size:

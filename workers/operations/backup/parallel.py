@@ -1,6 +1,6 @@
 """Many workers on one set: the keys that are to be copied are cut into spans, and each free worker takes the next.
 
-    mlflow-ops:spans:<set>   list: the spans that nobody has taken yet, as JSON; kept for a day at most
+    spans:<set>   list: the spans that nobody has taken yet, as JSON; kept for a day at most
 
 The worker that makes the set asks for helpers through records of their own, which say nothing in Slack unless they
 fail, takes spans itself, and waits for those that have begun. Whatever became of a span, the set is made whole
@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 from workers.engine import locks
 from workers.errors import OperatorError
 from workers.operation import Operation, Progress, Risk
-from workers.records.outbox import PREFIX
-from workers.records.record import Phase, Record, Records
+from workers.records.keys import PREFIX
+from workers.records.record import Ending, Phase, Record
+from workers.records.store import Records
 from workers.rendering.message import asked
 from workers.report import Report, Status
 from workers.wording import count
@@ -154,7 +155,7 @@ def _dismiss(helpers: list[str], records: Records) -> list[str]:
     """End those that nobody has begun; the others, which still run."""
     for each in helpers:
         for waits in (Phase.ACCEPTED, Phase.QUEUED):
-            records.finish(each, Phase.CANCELLED, "not needed", before=waits)
+            records.finish(each, Ending(Phase.CANCELLED, "not needed"), before=waits)
     return [each for each in helpers if not _ended(records.get(each))]
 
 

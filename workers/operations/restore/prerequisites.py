@@ -10,7 +10,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from workers.errors import OperatorError
 from workers.systems.errors import BucketMissing, ObjectsError
-from workers.systems.postgres.admin import Described, Server
+from workers.systems.postgres.admin import DatabaseInfo, Server
 
 if TYPE_CHECKING:
     from workers.systems import Systems
@@ -61,11 +61,11 @@ def is_empty(systems: Systems) -> bool:
     return row is not None and row[0] == 0
 
 
-def like_for(server: Server, role: str) -> Described:
+def like_for(server: Server, role: str) -> DatabaseInfo:
     """What a new database for MLflow is to be like where there is none to copy: UTF-8, in the server's locale."""
     known = server.databases()
     other = known.get("postgres") or next(iter(known.values()))
-    return Described("", role, "UTF8", other.collate, other.ctype, open=True, size_bytes=0, comment="")
+    return DatabaseInfo("", role, "UTF8", other.collate, other.ctype, open=True, size_bytes=0, comment="")
 
 
 def has_bucket(objects: Objects, bucket: str) -> bool:

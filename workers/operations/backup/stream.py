@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
 
-    from workers.systems.s3.transfer import Bulk
+    from workers.systems.s3.transfer import Transfer
 
 MIB: Final = 1024 * 1024
 FIRST_PART: Final = 8 * MIB
@@ -35,11 +35,11 @@ def part_bytes(number: int) -> int:
 class Streamed:
     """An object that is being written. sha256 and size: of what was written so far."""
 
-    def __init__(self, bulk: Bulk, bucket: str, key: str) -> None:
+    def __init__(self, transfer: Transfer, bucket: str, key: str) -> None:
         """Nothing is asked of the store yet."""
-        from workers.systems.s3.transfer import Upload
+        from workers.systems.s3.multipart import Upload
 
-        self._upload = Upload(bulk, bucket, key, FIRST_PART, {})
+        self._upload = Upload(transfer, bucket, key, FIRST_PART, {})
         self._pool = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="upload")
         self._sending: dict[Future[None], int] = {}
         self._hash = hashlib.sha256()

@@ -12,16 +12,17 @@ import pytest
 import yaml
 from rq import Worker
 
-from deploy.sandbox.testing import wait_for
+from mlflow_ops_sandbox.testing import wait_for
 from workers.engine import locks, queues
-from workers.operations.backup import helpers as helping
+from workers.operations.backup import parallel
 from workers.operations.backup.artifacts import copying, spans
 from workers.operations.backup.artifacts.listing import Entry, lines
 from workers.operations.backup.artifacts.moving import Tuning
-from workers.records.record import Phase, Record, Records
+from workers.records.record import Phase, Record
+from workers.records.store import Records
 from workers.rendering.message import asked
 from workers.systems.errors import ObjectsUnreachable
-from workers.systems.s3.transfer import Bulk
+from workers.systems.s3.transfer import Transfer
 
 NUMBER = 300
 SET = "sets/20260101T000000Z-aaaaaa/"
@@ -41,8 +42,8 @@ def sources_of(many, set_name=SET, previous=()):
 
 def listed(systems, bucket, set_name):
     name = f"{set_name}artifacts.jsonl.zst"
-    with Bulk.of(systems.objects, 1) as bulk:
-        return [Entry.read(found) for found, _ in lines(name, bulk.open(bucket, name)[1])]
+    with Transfer.of(systems.objects, 1) as transfer:
+        return [Entry.read(found) for found, _ in lines(name, transfer.open(bucket, name)[1])]
 
 
 def everything(keys_in, many):
@@ -127,7 +128,7 @@ def test_two_other_workers_take_their_share(systems, many, keys_in, progress_tha
         cut = spans.cut(made.objects, sources, 50, 12)
         record = a_backup(redis)
         with locks.held(redis, record, ("backup",)):
-            helped = helping.copy_together(made, sources, cut, progress)
+            helped = parallel.copy_together(made, sources, cut, progress)
         whole = copying.whole(made.objects, sources, progress, after_spans=True)
     finally:
         stop.set()
@@ -150,11 +151,11 @@ def test_helpers_that_nobody_begins_are_dismissed(systems, many, progress, ours,
     cut = spans.cut(made.objects, sources, 50, 4)
     record = a_backup(redis)
     with locks.held(redis, record, ("backup",)):
-        assert helping.copy_together(made, sources, cut, progress) == 0
+        assert parallel.copy_together(made, sources, cut, progress) == 0
     told = [Records(redis).get(each) for each in Records(redis).recent(10)]
     helpers = [each for each in told if each.operation == "backup-help"]
     assert [each.phase for each in helpers] == [Phase.CANCELLED] * 2
-    assert redis.keys("mlflow-ops:spans:*") == []
+    assert redis.keys("mlflow-ops:mlflow:spans:*") == []
     assert copying.whole(made.objects, sources, progress, after_spans=True).copied_objects == 0
 
 
@@ -162,5 +163,5 @@ def test_a_span_that_fails_fails_the_backup_and_leaves_nothing_to_be_taken(syste
     made = systems(**ours, AWS_ENDPOINT_URL_S3="http://127.0.0.1:9")
     cut = [spans.Span(number=1, until="3/"), spans.Span(number=2, after="3/")]
     with pytest.raises(ObjectsUnreachable), locks.held(redis, a_backup(redis), ("backup",)):
-        helping.copy_together(made, sources_of(many), cut, progress)
-    assert redis.keys("mlflow-ops:spans:*") == []
+        parallel.copy_together(made, sources_of(many), cut, progress)
+    assert redis.keys("mlflow-ops:mlflow:spans:*") == []
