@@ -27,7 +27,7 @@ from workers.systems.errors import Nonsense
 
 if TYPE_CHECKING:
     from workers.systems.s3.requests import Answer
-    from workers.systems.s3.transfer import Bulk
+    from workers.systems.s3.transfer import Transfer
 
 AT_ONCE: Final = 8
 _WAITING_PAGES: Final = 16
@@ -76,9 +76,9 @@ class _Shared:
 class Lister:
     """Lists one bucket. versions: those that are not current as well."""
 
-    def __init__(self, bulk: Bulk, bucket: str, *, prefix: str = "", versions: bool = False) -> None:
-        """bulk: made for as many threads as `at_once` of `pages`."""
-        self._bulk = bulk
+    def __init__(self, transfer: Transfer, bucket: str, *, prefix: str = "", versions: bool = False) -> None:
+        """transfer: made for as many threads as `at_once` of `pages`."""
+        self._transfer = transfer
         self._bucket = bucket
         self._prefix = prefix
         self._versions = versions
@@ -140,8 +140,8 @@ class Lister:
     def _walk(self, span: _Span, shared: _Shared, ready: Queue[Page | None]) -> None:
         query = self._question(span.after)
         while not self._stopping.is_set():
-            ask = partial(self._bulk.calls.send, "ListObjects", "GET", self._bucket, "", {}, query=query)
-            answer = self._bulk.objects.ask(ask, self._bucket)
+            ask = partial(self._transfer.calls.send, "ListObjects", "GET", self._bucket, "", {}, query=query)
+            answer = self._transfer.objects.ask(ask, self._bucket)
             page, last = _read(answer, versions=self._versions)
             more = answer.named("IsTruncated") == "true"
             if span.until and last > span.until:
@@ -182,7 +182,7 @@ class Lister:
         else:
             asked |= {"list-type": "2", "continuation-token": answer.named("NextContinuationToken")}
         if not (asked.get("key-marker") or asked.get("continuation-token")):
-            msg = f"The object store at {self._bulk.objects.address} does not say how its listing goes on."
+            msg = f"The object store at {self._transfer.objects.address} does not say how its listing goes on."
             raise Nonsense(msg)
         return _query(asked)
 

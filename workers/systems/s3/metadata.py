@@ -1,0 +1,128 @@
+"""What the object store says of its objects, as values."""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from workers.systems.s3.requests import Answer
+
+_MOVED_WITH: Final = (
+    "CacheControl",
+    "ContentDisposition",
+    "ContentEncoding",
+    "ContentLanguage",
+    "ContentType",
+    "Metadata",
+    "WebsiteRedirectLocation",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """An object as a listing names it. etag: without quotes. last_modified: ISO 8601, UTC."""
+
+    key: str
+    size: int
+    etag: str
+    last_modified: str
+
+    @classmethod
+    def of(cls, item: Mapping[str, Any]) -> Listed:
+        """From one of ListObjectsV2's Contents."""
+        return cls(str(item["Key"]), int(item["Size"]), bare(item.get("ETag")), _iso(item["LastModified"]))
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """An object as HEAD describes it. moves: what must be set for a copy to be like it.
+
+    tags: how many it has; None where the store does not say.
+    """
+
+    size: int
+    etag: str
+    last_modified: str
+    moves: dict[str, Any]
+    tags: int | None
+
+    @classmethod
+    def of(cls, answer: Mapping[str, Any]) -> Described:
+        """From what HeadObject or GetObject answers."""
+        moves = {name: answer[name] for name in _MOVED_WITH if answer.get(name)}
+        # "Expires" is parsed, and dropped where it is no date; the text that was stored is beside it.
+        if answer.get("ExpiresString"):
+            moves["Expires"] = answer["ExpiresString"]
+        if moves.get("ContentType") == "binary/octet-stream":
+            del moves["ContentType"]
+        # GET says how many tags there are (and nothing where there are none); HEAD does not say on every store.
+        tags = answer.get("TagCount", 0 if "Body" in answer else None)
+        size, modified = int(answer["ContentLength"]), _iso(answer["LastModified"])
+        return cls(size, bare(answer.get("ETag")), modified, moves, tags)
+
+
+@dataclass(frozen=True, slots=True)
+class CopyRequest:
+    """A copy within one store: the object `key` of `source`, as long as its etag is this, to `name` in `target`.
+
+    etag: empty where any will do.
+    """
+
+    source: str
+    key: str
+    target: str
+    name: str
+    etag: str
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A copy that was made. sha256: as the store computed it, in hexadecimal, or empty.
+
+    sealed: the store encrypts it in a way that makes its ETag something else than a digest. part_bytes: the length
+    of its parts where it was made of parts; sha256 is then over the parts' digests.
+    """
+
+    etag: str
+    sha256: str = ""
+    sealed: bool = False
+    part_bytes: int = 0
+
+    @classmethod
+    def of(cls, answer: Mapping[str, Any], *, part_bytes: int = 0) -> Made:
+        """From what PutObject or CompleteMultipartUpload answers."""
+        kms = str(answer.get("ServerSideEncryption", "")).startswith("aws:kms")
+        sealed = kms or bool(answer.get("SSECustomerAlgorithm"))
+        return cls(bare(answer.get("ETag")), "", sealed, part_bytes)
+
+    @classmethod
+    def by_copy(cls, answer: Answer) -> Made:
+        """From what CopyObject answers."""
+        sha256 = answer.named("ChecksumSHA256")
+        sealed = answer.headers.get("x-amz-server-side-encryption", "").startswith("aws:kms")
+        # "-" stands before the number of parts: that is no digest of the bytes.
+        digest = base64.b64decode(sha256).hex() if sha256 and "-" not in sha256 else ""
+        return cls(bare(answer.named("ETag")), digest, sealed)
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """A multipart upload that was neither completed nor aborted."""
+
+    key: str
+    upload: str
+    since: datetime
+
+
+def bare(etag: object) -> str:
+    """An entity tag without its quotes."""
+    return str(etag or "").strip('"')
+
+
+def _iso(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat()
