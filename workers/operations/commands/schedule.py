@@ -1,11 +1,11 @@
 """What runs by the clock, as people see and steer it: when each entry was last due, what came of it, and pausing one.
 
-    mlflow-ops:schedule          hash: entry → its last tick, epoch seconds
-    mlflow-ops:schedule:runs     hash: entry → JSON: the record of its latest tick, the tick, how often it was repeated
-    mlflow-ops:schedule:paused   hash: entry → JSON: the command that paused it, and when
+    schedule          hash: entry → its last tick, epoch seconds
+    schedule:runs     hash: entry → JSON: the record of its latest tick, the tick, how often it was repeated
+    schedule:paused   hash: entry → JSON: the command that paused it, and when
 
-The scheduler (bot/process/scheduler.py) writes the first two and heeds the third. What falls due while an entry is paused is
-left out; once it goes on, it begins with the next tick.
+The scheduler (bot/process/scheduler.py) writes the first two and heeds the third. What falls due while an entry is
+paused is left out; once it goes on, it begins with the next tick.
 """
 
 from __future__ import annotations
@@ -57,8 +57,9 @@ def entry(name: str, ops: Ops) -> ScheduleEntry:
 
 @dataclass(frozen=True)
 class EntryState:
-    """What is known of an entry. Times are UTC. next_at: None where it is paused. last_at: when it was due, None where it
-    never was. record_id: of what it did then.
+    """What is known of an entry. Times are UTC.
+
+    next_at: None where it is paused. last_at: when it was due, None where it never was. record_id: of what it did then.
     """
 
     name: str

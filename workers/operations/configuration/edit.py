@@ -123,11 +123,12 @@ def _plan(systems: Systems, wanted: Wanted) -> Plan:
     strategy = fields.text("spec", "strategy", "type", default="RollingUpdate")
     gap = strategy == "Recreate" or replicas == 1
     removed = [key for key, value in changes.items() if value is None]
+    verb = "Remove" if removed else "Set"
     return Plan(
         title=f"Configure {names.deployment}",
         summary=f"{listed(changes)} in {configmap.name}, and a rolling restart",
         steps=(
-            f"{'Remove' if removed else 'Set'} {', '.join(changes)} in configmap/{configmap.name}; running pods keep theirs",
+            f"{verb} {', '.join(changes)} in configmap/{configmap.name}; running pods keep theirs",
             f"Annotate the template of deployment/{names.deployment} with its checksum: the pods are replaced in turn",
             "Wait until every pod is a new one and ready, and check that each bears that checksum",
             "Where that does not happen: put the ConfigMap back, then the template, and wait again",

@@ -33,6 +33,7 @@ class ConfigShow(Operation):
         references = References(systems.cluster.deployment(names.deployment), names.container, configmap.name)
         rules = systems.settings.ops.configuration.keys
         keys = sorted({*configmap.data, *configmap.binary, *rules})
+        columns = ("key", "value", "arrives as", "meaning")
         rows = tuple(
             (
                 key,
@@ -51,9 +52,7 @@ class ConfigShow(Operation):
             status=Status.WARN if older else Status.OK,
             summary=f"{summary}.",
             sections=(
-                Table(
-                    title=f"ConfigMap {configmap.name}", columns=("key", "value", "arrives as", "meaning"), rows=rows
-                ),
+                Table(title=f"ConfigMap {configmap.name}", columns=columns, rows=rows),
                 _secret(systems, names.secret),
             ),
             hints=("restart",) if older else (),

@@ -45,7 +45,7 @@ def need(pod_spec: dict[str, Any]) -> Need:
     total = NONE
     for container in pod_spec.get("containers") or ():
         requests = (container.get("resources") or {}).get("requests") or {}
-        total += Need(_quantity(requests.get("cpu")), _quantity(requests.get("memory")))
+        total += Need(_amount(requests.get("cpu")), _amount(requests.get("memory")))
     return total
 
 
@@ -60,7 +60,7 @@ def fitting(cluster: Cluster, pod: Need) -> tuple[int, int] | None:
         if (node.get("spec") or {}).get("unschedulable"):
             continue
         allocatable = (node.get("status") or {}).get("allocatable") or {}
-        whole = Need(_quantity(allocatable.get("cpu")), _quantity(allocatable.get("memory")))
+        whole = Need(_amount(allocatable.get("cpu")), _amount(allocatable.get("memory")))
         used = NONE
         for each in pods:
             over = (each.get("status") or {}).get("phase") in {"Succeeded", "Failed"}
@@ -101,5 +101,5 @@ def broken_budgets(cluster: Cluster, labels: dict[str, str], replicas: int) -> I
             yield f"{named}: with {count(replicas, 'replica')}, no node with one of them can be drained."
 
 
-def _quantity(value: Any) -> Decimal:
+def _amount(value: Any) -> Decimal:
     return quantity(str(value)) if value else Decimal(0)

@@ -34,14 +34,14 @@ LEAST_MEMORY: Final = 64 * 1024 * 1024
 KINDS: Final = ("requests", "limits")
 
 
-def _quantity(value: str) -> str:
+def _well_formed(value: str) -> str:
     if value and not _QUANTITY.fullmatch(value):
         msg = f"“{value[:40]}” is not a quantity: write 500m or 2 for CPUs, 512Mi or 4Gi for memory"
         raise ValueError(msg)
     return value
 
 
-Quantity = Annotated[str, AfterValidator(_quantity)]
+Quantity = Annotated[str, AfterValidator(_well_formed)]
 """As Kubernetes writes it; empty where it stays as it is."""
 
 

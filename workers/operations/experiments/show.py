@@ -8,7 +8,6 @@ cannot be asked, its cells stay empty and the list is shown all the same.
 from __future__ import annotations
 
 import shlex
-from itertools import islice
 from typing import TYPE_CHECKING, Annotated, ClassVar, Final
 
 from pydantic import Field
@@ -17,7 +16,7 @@ from workers.errors import OperatorError
 from workers.operation import Operation, Progress, Risk
 from workers.operations.experiments import sizes
 from workers.operations.experiments.finding import Experiment, View, every, find, moment_ms
-from workers.rendering.pagination import turns
+from workers.rendering.pagination import Page
 from workers.report import Facts, Report, Section, Status, Table
 from workers.settings import SettingsError
 from workers.systems.mlflow.run_counts import RunCount, run_counts
@@ -48,31 +47,28 @@ class ExperimentsList(Operation):
     def run(self, systems: Systems, progress: Progress) -> Report:
         """Read this page, and look whether there is another."""
         progress.step("Reading the experiments")
-        start = (self.page - 1) * PAGE
         found = (each for each in every(systems.tracking, self.view) if self._wanted(each))
-        rows = list(islice(found, start, start + PAGE + 1))
-        shown, more = rows[:PAGE], len(rows) > PAGE
+        page = Page.of(found, self.page, PAGE)
         about = f" with “{self.text}”" if self.text else ""
-        if not shown:
-            if self.page > 1:
-                raise OperatorError(f"There is no page {self.page}.", "Ask for an earlier one.")
+        if not page.shown:
             kind = {"ACTIVE_ONLY": "active ", "DELETED_ONLY": "deleted ", "ALL": ""}[self.view]
             summary = f"There is no {kind}experiment{about}."
             wider = () if self.view == "ALL" else (self._words(view="ALL"),)
             return Report(title=self.title, status=Status.OK, summary=summary, hints=wider)
         measured = sizes.latest(systems)
-        table = _table(shown, _counts(systems, shown), measured)
-        last = start + len(shown)
+        table = _table(page.shown, _counts(systems, page.shown), measured)
         as_of = f" Sizes of {moment_ms(int(measured.at * 1000))}." if measured else ""
-        summary = f"{start + 1} to {last}{about}{', and there are more' if more else ''}.{as_of}"
-        further = (f"{self._words()} --page {self.page + 1}",) if more else ()
         return Report(
             title=self.title,
             status=Status.OK,
-            summary=summary,
+            summary=f"{page.summary(about)}{as_of}",
             sections=(table,),
-            hints=(*further, f"experiments show {shown[0].word}", *(() if measured else ("storage",))),
-            offers=turns(self._words(), self.page, more=more),
+            hints=(
+                *page.hints(self._words()),
+                f"experiments show {page.shown[0].word}",
+                *(() if measured else ("storage",)),
+            ),
+            offers=page.offers(self._words()),
         )
 
     def _wanted(self, each: Experiment) -> bool:

@@ -25,7 +25,7 @@ from workers.operations.health import (
     service,
     storage,
 )
-from workers.operations.health.asking import Answer, Asking, Question, ask_all
+from workers.operations.health.questions import Answer, Asking, Question, ask_all
 from workers.report import Report, verdict
 from workers.wording import count, nearest
 

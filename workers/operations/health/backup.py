@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 from workers.operations.backup import drill_result, sets
-from workers.operations.health.asking import Answer, Question
+from workers.operations.health.questions import Answer, Question
 from workers.report import Facts, Status, Text
 from workers.systems.cluster.fields import Fields
 from workers.systems.errors import BucketMissing, Nonsense, ObjectMissing
@@ -21,7 +21,7 @@ from workers.wording import ago, count, duration
 
 if TYPE_CHECKING:
     from workers.operations.backup.drill_result import Drilled
-    from workers.operations.health.asking import Asking
+    from workers.operations.health.questions import Asking
     from workers.settings import Settings
     from workers.systems.s3.objects import Objects
 

@@ -14,7 +14,7 @@ from workers.report import Facts, Section
 from workers.settings import SettingsError
 
 if TYPE_CHECKING:
-    from workers.operations.health.asking import Asking
+    from workers.operations.health.questions import Asking
 
 Beside = Callable[[], tuple[tuple[Section, ...], str]]
 

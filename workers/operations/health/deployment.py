@@ -12,14 +12,14 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from workers.errors import OperatorError
-from workers.operations.health.asking import Answer, Question
+from workers.operations.health.questions import Answer, Question
 from workers.report import Facts, Section, Status, Table
 from workers.systems.cluster.fields import Fields
 from workers.systems.errors import ClusterNotFound
 from workers.wording import ago, count
 
 if TYPE_CHECKING:
-    from workers.operations.health.asking import Asking
+    from workers.operations.health.questions import Asking
     from workers.settings import Settings
 
 EVENT_WINDOW: Final = timedelta(hours=1)

@@ -10,7 +10,7 @@ import math
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from workers.operations.health.asking import Answer, Question
+from workers.operations.health.questions import Answer, Question
 from workers.report import Facts, Status
 from workers.systems.cluster import certificate
 from workers.systems.cluster.fields import Fields
@@ -18,7 +18,7 @@ from workers.systems.errors import ClusterForbidden, ClusterNotFound
 from workers.wording import count, listed, moment
 
 if TYPE_CHECKING:
-    from workers.operations.health.asking import Asking
+    from workers.operations.health.questions import Asking
     from workers.settings import Settings, Thresholds
     from workers.systems.cluster.certificate import Certificate
 

@@ -10,15 +10,15 @@ from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING
 
-from workers.operations.health.asking import Answer, Question
 from workers.operations.health.log_errors import Groups, normalised
+from workers.operations.health.questions import Answer, Question
 from workers.report import Facts, Section, Status, Table
 from workers.systems.cluster.fields import Fields
 from workers.systems.errors import ClusterNotFound, ClusterNotReady
 from workers.wording import HOUR, NOTHING, ago, count, duration, listed
 
 if TYPE_CHECKING:
-    from workers.operations.health.asking import Asking
+    from workers.operations.health.questions import Asking
     from workers.settings import Settings
     from workers.systems.cluster.client import Cluster
 

@@ -14,13 +14,13 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from workers.errors import OperatorError
-from workers.operations.health.asking import Answer, Question
+from workers.operations.health.questions import Answer, Question
 from workers.report import Facts, Status, Text
 from workers.systems.errors import TrackingError, TrackingTimeout, TrackingUnavailable
 from workers.wording import count, milliseconds
 
 if TYPE_CHECKING:
-    from workers.operations.health.asking import Asking
+    from workers.operations.health.questions import Asking
     from workers.settings import Settings
     from workers.systems.mlflow.tracking import Tracking
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from workers.operations.health import dependency_pods
-from workers.operations.health.asking import Answer, Question
+from workers.operations.health.questions import Answer, Question
 from workers.report import Facts, Section, Status, Table, Text
 from workers.systems.errors import DatabaseError, Unreachable
 from workers.wording import duration, milliseconds, share, size
 
 if TYPE_CHECKING:
-    from workers.operations.health.asking import Asking
+    from workers.operations.health.questions import Asking
     from workers.settings import Settings
     from workers.systems.postgres.database import Vitals
 

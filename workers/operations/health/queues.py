@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from workers.operations.health.asking import Answer, Question
+from workers.operations.health.questions import Answer, Question
 from workers.report import Facts, Status, Table
 from workers.wording import NOTHING, count, duration, milliseconds, size
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from redis import Redis
     from rq import Queue
 
-    from workers.operations.health.asking import Asking
+    from workers.operations.health.questions import Asking
     from workers.settings import Settings
 
 DAY_SECONDS: Final = 86400

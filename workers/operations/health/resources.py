@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from workers.operations.health.asking import Answer, Question
+from workers.operations.health.questions import Answer, Question
 from workers.report import Status, Table
 from workers.systems.cluster.fields import Fields
 from workers.systems.cluster.quantities import quantity
@@ -18,7 +18,7 @@ from workers.systems.errors import ClusterNotFound, ClusterUnavailable
 from workers.wording import NOTHING, count, share, size
 
 if TYPE_CHECKING:
-    from workers.operations.health.asking import Asking
+    from workers.operations.health.questions import Asking
     from workers.settings import Settings
 
 CPU: Final = "cpu"

@@ -14,7 +14,7 @@ from workers.report import Check, Status
 from workers.wording import count
 
 if TYPE_CHECKING:
-    from workers.operations.health.asking import Answer, Question
+    from workers.operations.health.questions import Answer, Question
 
 
 def settle(answers: Mapping[str, tuple[Question, Answer]]) -> list[tuple[Question, Answer]]:

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 from workers.errors import OperatorError
 from workers.operations.health import dependency_pods
-from workers.operations.health.asking import Answer, Question
+from workers.operations.health.questions import Answer, Question
 from workers.report import Facts, Section, Status, Text
 from workers.systems.errors import BucketMissing, ObjectsError, Unreachable
 from workers.wording import milliseconds
 
 if TYPE_CHECKING:
-    from workers.operations.health.asking import Asking
+    from workers.operations.health.questions import Asking
     from workers.settings import Settings
     from workers.systems.s3.objects import Objects
 

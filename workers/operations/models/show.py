@@ -12,7 +12,7 @@ from workers.errors import OperatorError
 from workers.operation import Operation, Progress, Risk
 from workers.operations.experiments.finding import moment_ms, pairs
 from workers.operations.runs.finding import SHORT, quoted
-from workers.rendering.pagination import turns
+from workers.rendering.pagination import Page
 from workers.report import Facts, Report, Section, Status, Table
 from workers.systems.errors import TrackingMissing
 from workers.wording import NOTHING, count, listed, nearest
@@ -42,12 +42,8 @@ class ModelsList(Operation):
     def run(self, systems: Systems, progress: Progress) -> Report:
         """Read them."""
         progress.step("Reading the registry")
-        start = (self.page - 1) * PAGE
-        found = list(islice(_models(systems.tracking), start, start + PAGE + 1))
-        shown, more = found[:PAGE], len(found) > PAGE
-        if not shown:
-            if self.page > 1:
-                raise OperatorError(f"There is no page {self.page}.", "Ask for an earlier one.")
+        page = Page.of(_models(systems.tracking), self.page, PAGE)
+        if not page.shown:
             return Report(title=self.title, status=Status.OK, summary="No model is registered.")
         rows = tuple(
             (
@@ -56,15 +52,16 @@ class ModelsList(Operation):
                 listed(f"{alias} → {version}" for alias, version in _aliases(each).items()) or NOTHING,
                 moment_ms(int(each.get("last_updated_timestamp") or 0)),
             )
-            for each in shown
+            for each in page.shown
         )
         table = Table(columns=("model", "newest version", "aliases", "changed"), rows=rows, numeric=("newest version",))
-        further = (f"models list --page {self.page + 1}",) if more else ()
-        summary = f"{start + 1} to {start + len(shown)}{', and there are more' if more else ''}."
-        offers = turns("models list", self.page, more=more)
-        hints = (*further, f"models show {_word(shown[0])}")
         return Report(
-            title=self.title, status=Status.OK, summary=summary, sections=(table,), hints=hints, offers=offers
+            title=self.title,
+            status=Status.OK,
+            summary=page.summary(),
+            sections=(table,),
+            hints=(*page.hints("models list"), f"models show {_word(page.shown[0])}"),
+            offers=page.offers("models list"),
         )
 
 

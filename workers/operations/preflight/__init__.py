@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from workers.operation import Operation, Progress, Risk
 from workers.operations.health import mlflow, root_cause, storage
-from workers.operations.health.asking import Answer, Asking, Question, ask_all
+from workers.operations.health.questions import Answer, Asking, Question, ask_all
 from workers.operations.preflight import alertmanager, backups, kubernetes, oncall, programs, redis, roles
 from workers.report import Report, verdict
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from workers.operations.health.asking import Answer, Question
+from workers.operations.health.questions import Answer, Question
 from workers.report import Status
 from workers.systems.errors import Unreachable
 from workers.wording import count
 
 if TYPE_CHECKING:
-    from workers.operations.health.asking import Asking
+    from workers.operations.health.questions import Asking
     from workers.settings import Settings
 
 

@@ -6,11 +6,11 @@ import secrets
 from typing import TYPE_CHECKING
 
 from workers.errors import OperatorError
-from workers.operations.health.asking import Answer, Question
+from workers.operations.health.questions import Answer, Question
 from workers.report import Facts, Status
 
 if TYPE_CHECKING:
-    from workers.operations.health.asking import Asking
+    from workers.operations.health.questions import Asking
     from workers.settings import Settings
 
 

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from workers.operations.health.asking import Answer, Question
+from workers.operations.health.questions import Answer, Question
 from workers.report import Status, Table
 from workers.wording import count
 
 if TYPE_CHECKING:
-    from workers.operations.health.asking import Asking
+    from workers.operations.health.questions import Asking
     from workers.settings import KubernetesNames, Settings
 
 

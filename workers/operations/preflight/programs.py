@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from workers.operations.backup.encryption import Keys
-from workers.operations.health.asking import Answer, Question
+from workers.operations.health.questions import Answer, Question
 from workers.report import Facts, Status
 
 if TYPE_CHECKING:
-    from workers.operations.health.asking import Asking
+    from workers.operations.health.questions import Asking
     from workers.settings import Settings
 
 
