@@ -81,13 +81,13 @@ def bot(*, http: bool, host: str, port: int, alerts_port: int | None, metrics_po
 @_METRICS
 def worker(*, queue: str, metrics_port: int | None) -> None:
     """Run the commands of one queue."""
-    from workers.engine import running
+    from workers.engine.worker import work
 
     with (
         _settings() as loaded,
         _metrics(loaded, metrics_port, _readiness(loaded), f"worker-{queue}", shared=False) as ready,
     ):
-        running.work(queue, ready)
+        work(queue, ready)
 
 
 @main.command()
@@ -113,12 +113,12 @@ def check(*, as_json: bool, details: bool) -> None:
     Exits with 0 where all that is configured here is well, 1 where something is to be done.
     """
     from bot.process import check as slack
-    from workers.engine import running
+    from workers.engine import performing
     from workers.operations.preflight import Preflight
     from workers.systems import Systems
 
     with _settings() as loaded:
-        report = running.perform(Preflight(), Systems(loaded), _TerminalProgress())
+        report = performing.perform(Preflight(), Systems(loaded), _TerminalProgress())
         _show(slack.added(report, loaded), as_json=as_json, details=details)
 
 
@@ -217,7 +217,7 @@ def run(words: str, *, as_json: bool, details: bool, yes_by: str | None) -> None
         return
     if isinstance(request, grammar.BreakGlass):
         _stop("--break-glass is for Slack: here nobody is asked for approval. Say --yes-by NAME.")
-    from workers.engine import running
+    from workers.engine import performing
     from workers.errors import OperatorError
     from workers.operation import Cancelled
     from workers.systems import Systems
@@ -227,7 +227,7 @@ def run(words: str, *, as_json: bool, details: bool, yes_by: str | None) -> None
         signal.signal(signal.SIGINT, lambda *_: _asked_to_stop(stop))
     with _settings() as loaded:
         try:
-            report = running.perform_here(request, words, yes_by, Systems(loaded), _TerminalProgress(stop))
+            report = performing.perform_here(request, words, yes_by, Systems(loaded), _TerminalProgress(stop))
         except OperatorError as error:
             click.echo(str(error), err=True)
             sys.exit(FAILED)

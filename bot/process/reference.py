@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import types
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any, Final
 
 from pydantic import BaseModel
@@ -39,26 +39,14 @@ _OPS: Final = """
 
 def markdown() -> str:
     """The whole document."""
-    variables = sorted(f"| `{field.alias}` | {_variable(name, field)} |" for name, field in _fields(Environment))
+    variables = sorted(f"| `{field.alias}` | {_variable(field)} |" for _, field in _fields(Environment))
     rows = ["| `MLFLOW_OPS_CONFIG` | the path of ops.yaml; all defaults where it is not set |", *variables]
     return _HEAD + "\n".join(sorted(rows)) + "\n" + _OPS + "\n".join(_section("", Ops))
 
 
-def _variable(name: str, field: FieldInfo) -> str:
-    from workers.settings import _MEANING
-
-    said = field.description or _MEANING.get(name) or _WELL_KNOWN.get(str(field.alias), "")
+def _variable(field: FieldInfo) -> str:
     default = f"; default `{field.default}`" if field.default not in {None, PydanticUndefined} else ""
-    return _cell(said + default)
-
-
-_WELL_KNOWN: Final[Mapping[str, str]] = {
-    "AWS_ENDPOINT_URL_S3": "the address of an S3 store that is not Amazon's",
-    "KUBECONFIG": "the path of a kubeconfig; else the pod's own service account",
-    "MLFLOW_TRACKING_USERNAME": "for an MLflow with basic authentication",
-    "MLFLOW_TRACKING_PASSWORD": "for an MLflow with basic authentication",
-    "SLACK_API_URL": "another address of Slack's Web API, for a local one",
-}
+    return _cell((field.description or "") + default)
 
 
 def _section(path: str, model: type[BaseModel]) -> Iterator[str]:

@@ -23,7 +23,7 @@ from rq.registry import clean_registries
 
 from bot.alerts import Alerts
 from commands import grammar, policy
-from workers.engine import queues, running
+from workers.engine import queues, rescuing
 from workers.operation import Operation, Risk
 from workers.operations.commands import maintenance, schedule
 from workers.operations.digest.digest import Digest
@@ -203,7 +203,7 @@ def sweep(redis: Redis) -> None:
     """
     for name in queues.QUEUES:
         clean_registries(queues.queue(name, redis))
-    running.rescue(redis)
+    rescuing.rescue(redis)
     maintenance.end(redis, "its time is over", only_over=True)
     timeline.follow(redis)
     audit_log.seal(redis)

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from bot.process import scheduler
-from deploy.sandbox.slack.client import wait_for
+from mlflow_ops_sandbox.slack.client import wait_for
 from workers.records.record import Ending, Phase
 from workers.records.store import Records
 from workers.settings import Ops, SettingsError
@@ -51,7 +51,7 @@ def test_a_morning_is_at_eight_on_the_wall_when_clocks_change():
 
 def test_a_time_that_is_skipped_happens_once_and_one_that_comes_twice_too():
     begin, end = datetime(2026, 3, 28, 12, tzinfo=UTC), datetime(2026, 3, 30, 12, tzinfo=UTC)
-    assert all_ticks("30 2 * * *", begin, end) == ["29 03:30 CEST", "30 02:30 CEST"]
+    assert all_ticks("30 2 * * *", begin, end) == ["29 03:00 CEST", "30 02:30 CEST"]
     begin, end = datetime(2026, 10, 24, 12, tzinfo=UTC), datetime(2026, 10, 26, 12, tzinfo=UTC)
     assert all_ticks("30 2 * * *", begin, end) == ["25 02:30 CEST", "26 02:30 CET"]
 
@@ -163,7 +163,7 @@ def test_two_schedulers_and_a_thousand_ticks(redis, monkeypatch, seed):
                 pass
             finally:
                 monkeypatch.setattr(redis, "hset", hset)
-    for key in redis.scan_iter("mlflow-ops:seen:schedule:*", count=1000):
+    for key in redis.scan_iter("mlflow-ops:mlflow:seen:schedule:*", count=1000):
         fired[key.decode().split(":")[3]] += 1
     accepted = Counter(Records(redis).get(each).requester.partition(",")[0] for each in Records(redis).open())
     assert accepted["schedule:often"] == fired["often"] == 1000
@@ -174,11 +174,11 @@ def test_a_dead_scheduler_is_replaced_within_thirty_seconds(redis, local_slack, 
     with local_slack() as slack:
         env = environment(slack)
         with started("scheduler", env=env) as first:
-            held = wait_for(lambda: redis.get("mlflow-ops:scheduler"))
+            held = wait_for(lambda: redis.get("mlflow-ops:mlflow:scheduler"))
             os.kill(first.pid, signal.SIGKILL)
             first.wait()
             with started("scheduler", env={**env, "MLFLOW_OPS_SECOND": "1"}):
-                wait_for(lambda: redis.get("mlflow-ops:scheduler") not in {held, None} or None, 30)
+                wait_for(lambda: redis.get("mlflow-ops:mlflow:scheduler") not in {held, None} or None, 30)
 
 
 @pytest.mark.parametrize(

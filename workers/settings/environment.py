@@ -1,0 +1,139 @@
+"""The variables that a process reads, secrets among them: they come from here only."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+
+from workers.settings.values import HttpUrl, TargetName, keys, starting_with
+
+
+class SettingsError(Exception):
+    """A setting is wrong or missing; the message is one sentence for the person who starts the program."""
+
+
+class Environment(BaseModel):
+    """The variables that are read. Standard names where they exist."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    slack_bot_token: Annotated[SecretStr, starting_with("xoxb-")] | None = Field(
+        None, alias="SLACK_BOT_TOKEN", description="the Slack app's bot token (xoxb-…)"
+    )
+    slack_app_token: Annotated[SecretStr, starting_with("xapp-")] | None = Field(
+        None, alias="SLACK_APP_TOKEN", description="the Slack app's app-level token with connections:write (xapp-…)"
+    )
+    slack_signing_secret: SecretStr | None = Field(
+        None, alias="SLACK_SIGNING_SECRET", description="the Slack app's signing secret"
+    )
+    slack_api_url: HttpUrl = Field(
+        HttpUrl("https://slack.com/api/"),
+        alias="SLACK_API_URL",
+        description="another address of Slack's Web API, for a local one",
+    )
+    redis_url: Annotated[SecretStr, starting_with("redis://", "rediss://", "unix://")] | None = Field(
+        None, alias="REDIS_URL", description="the address of Redis, such as redis://:password@host:6379/0"
+    )
+    kubeconfig: str | None = Field(
+        None, alias="KUBECONFIG", description="the path of a kubeconfig; else the pod's own service account"
+    )
+    mlflow_tracking_uri: HttpUrl | None = Field(
+        None,
+        alias="MLFLOW_TRACKING_URI",
+        description="the address of MLflow, such as http://mlflow.data-platform.svc.cluster.local:5000",
+    )
+    mlflow_tracking_username: str | None = Field(
+        None, alias="MLFLOW_TRACKING_USERNAME", description="for an MLflow with basic authentication"
+    )
+    mlflow_tracking_password: SecretStr | None = Field(
+        None, alias="MLFLOW_TRACKING_PASSWORD", description="for an MLflow with basic authentication"
+    )
+    s3_endpoint_url: HttpUrl | None = Field(
+        None, alias="AWS_ENDPOINT_URL_S3", description="the address of an S3 store that is not Amazon's"
+    )
+    backup_s3_endpoint_url: HttpUrl | None = Field(
+        None,
+        alias="MLFLOW_OPS_BACKUP_S3_ENDPOINT_URL",
+        description="another store, or region, for the backups; else they are where the artifacts are",
+    )
+    backup_s3_region: str | None = Field(
+        None, alias="MLFLOW_OPS_BACKUP_S3_REGION", description="the region of that store; else AWS_DEFAULT_REGION"
+    )
+    backup_s3_access_key_id: str | None = Field(
+        None, alias="MLFLOW_OPS_BACKUP_S3_ACCESS_KEY_ID", description="for that store; else the AWS_* ones"
+    )
+    backup_s3_secret_access_key: SecretStr | None = Field(
+        None, alias="MLFLOW_OPS_BACKUP_S3_SECRET_ACCESS_KEY", description="the secret of that key"
+    )
+    database_url: Annotated[SecretStr, starting_with("postgresql://", "postgres://")] | None = Field(
+        None,
+        alias="MLFLOW_OPS_DATABASE_URL",
+        description="the address of MLflow's database, such as postgresql://user:password@host:5432/mlflow",
+    )
+    database_admin_url: Annotated[SecretStr, starting_with("postgresql://", "postgres://")] | None = Field(
+        None,
+        alias="MLFLOW_OPS_DATABASE_ADMIN_URL",
+        description="the address of its server for a role with CREATEDB, such as postgresql://admin:password@host/postgres",
+    )
+    auth_database_url: Annotated[SecretStr, starting_with("postgresql://", "postgres://")] | None = Field(
+        None,
+        alias="MLFLOW_OPS_AUTH_DATABASE_URL",
+        description="the address of basic-auth's database, such as postgresql://user:password@host:5432/auth",
+    )
+    postgres_bin: Path | None = Field(
+        None, alias="MLFLOW_OPS_POSTGRES_BIN", description="the folder of pg_dump and pg_restore; else PATH"
+    )
+    backup_key: Annotated[SecretStr, keys(several=False)] | None = Field(
+        None,
+        alias="MLFLOW_OPS_BACKUP_KEY",
+        description="32 random bytes in base64, as openssl rand -base64 32 prints them",
+    )
+    backup_keys_old: Annotated[SecretStr, keys(several=True)] | None = Field(
+        None, alias="MLFLOW_OPS_BACKUP_KEYS_OLD", description="only to read with, commas between them"
+    )
+    alerts_secret: SecretStr | None = Field(
+        None,
+        alias="MLFLOW_OPS_ALERTS_SECRET",
+        min_length=16,
+        description="what Alertmanager shows to be let in, such as openssl rand -hex 32 prints",
+    )
+    alertmanager_url: Annotated[SecretStr, starting_with("http://", "https://")] | None = Field(
+        None,
+        alias="MLFLOW_OPS_ALERTMANAGER_URL",
+        description="the address of Alertmanager, such as http://alertmanager.monitoring.svc.cluster.local:9093, for "
+        "the workers; with user:password@ if it asks for one",
+    )
+    pagerduty_key: SecretStr | None = Field(
+        None,
+        alias="MLFLOW_OPS_PAGERDUTY_KEY",
+        description="the integration key of a service in PagerDuty (Events API v2)",
+    )
+    pagerduty_url: HttpUrl = Field(
+        HttpUrl("https://events.pagerduty.com/v2/enqueue"),
+        alias="MLFLOW_OPS_PAGERDUTY_URL",
+        description="its Events API; in the EU https://events.eu.pagerduty.com/v2/enqueue",
+    )
+    target: TargetName = Field(
+        "mlflow",
+        alias="MLFLOW_OPS_TARGET",
+        description="the name of the MLflow that is served: what is kept in Redis stands below it",
+    )
+    ready_file: Path | None = Field(
+        None, alias="MLFLOW_OPS_READY_FILE", description="written once the process can serve; removed at its end"
+    )
+    grace_seconds: Annotated[float, Field(ge=0)] = Field(
+        20.0,
+        alias="MLFLOW_OPS_GRACE_SECONDS",
+        description="how long what a worker runs may take to end after SIGTERM, before it is stopped at a safe point; "
+        "half a minute less than what comes before SIGKILL",
+    )
+
+    def require(self, *fields: str) -> None:
+        """Raises SettingsError, naming the variable, for the first of `fields` that is not set."""
+        for field in fields:
+            if getattr(self, field) is None:
+                variable = type(self).model_fields[field]
+                msg = f"{variable.alias} is not set: it must hold {variable.description}."
+                raise SettingsError(msg)

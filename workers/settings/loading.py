@@ -1,0 +1,107 @@
+"""Reads the environment and `ops.yaml` once, before anything else starts.
+
+A wrong value stops the program with one sentence that names the key, says what is wrong and what would be right
+(`SettingsError`; exit code 2 in `bot.process.cli`).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from workers import redaction
+from workers.settings.environment import Environment, SettingsError
+from workers.settings.ops import Ops
+from workers.wording import nearest
+
+
+class Settings(BaseModel):
+    """Everything that a process was told: `environment` and `ops`."""
+
+    model_config = ConfigDict(frozen=True)
+
+    environment: Environment
+    ops: Ops
+
+
+def load(environ: Mapping[str, str] = os.environ) -> Settings:
+    """Read the environment and the `ops.yaml` that MLFLOW_OPS_CONFIG names (all defaults where it is not set).
+
+    Raises SettingsError with one sentence about the first thing that is wrong.
+    """
+    present = {key: value for key, value in environ.items() if value}
+    redaction.remember(_secrets(present))
+    try:
+        environment = Environment.model_validate(present)
+    except ValidationError as error:
+        raise SettingsError(_sentence(error, where="", model=Environment)) from None
+    return Settings(environment=environment, ops=_read_ops(present.get("MLFLOW_OPS_CONFIG")))
+
+
+def _secrets(environ: Mapping[str, str]) -> Iterator[str]:
+    """What the environment holds that nobody may read: by the variable's name, or as a password in an address."""
+    for name, value in environ.items():
+        if name.endswith(("_TOKEN", "_PASSWORD", "_SECRET", "_KEY")):
+            yield value
+        if name == "MLFLOW_OPS_BACKUP_KEYS_OLD":
+            yield from (each.strip() for each in value.split(","))
+        with suppress(ValueError):
+            password = urlsplit(value).password if "://" in value else None
+            if password:
+                yield password
+                yield unquote(password)
+
+
+def _read_ops(path: str | None) -> Ops:
+    if path is None:
+        return Ops()
+    try:
+        document: Any = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        msg = f"MLFLOW_OPS_CONFIG names {path}, which cannot be read ({error.strerror}): give the path of an ops.yaml."
+        raise SettingsError(msg) from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f" at line {mark.line + 1}" if mark else ""
+        msg = f"{path} is not valid YAML{line}: {getattr(error, 'problem', None) or 'it is not UTF-8 text'}."
+        raise SettingsError(msg) from None
+    if document is None:
+        return Ops()
+    if not isinstance(document, dict):
+        msg = f"{path} must hold keys such as 'channels:' at its top, not a {type(document).__name__}."
+        raise SettingsError(msg)
+    try:
+        return Ops.model_validate(document)
+    except ValidationError as error:
+        raise SettingsError(_sentence(error, where=f"{path}: ", model=Ops)) from None
+
+
+def _sentence(error: ValidationError, where: str, model: type[BaseModel]) -> str:
+    first = error.errors(include_url=False, include_context=False)[0]
+    key = ".".join(str(part) for part in first["loc"]) or "the file"
+    if first["type"] == "extra_forbidden":
+        known = _keys_at(model, first["loc"][:-1])
+        near = nearest(str(first["loc"][-1]), known)
+        right = f"did you mean {near}?" if near else f"known here: {', '.join(known)}."
+        return f"{where}{key} is not a setting; {right}"
+    problem = first["msg"].removeprefix("Value error, ")
+    value = first["input"]
+    shown = "" if isinstance(value, dict | BaseModel) or model is Environment else f" (it is {value!r})"
+    return f"{where}{key} is wrong{shown}: {problem[0].lower()}{problem[1:]}."
+
+
+def _keys_at(model: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
+    for part in location:
+        field = model.model_fields.get(str(part))
+        inner = field.annotation if field else None
+        if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
+            return []
+        model = inner
+    return list(model.model_fields)

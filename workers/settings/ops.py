@@ -1,0 +1,183 @@
+"""`ops.yaml`: what may be read by everybody. Every default is the runbook's."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+from zoneinfo import ZoneInfo
+
+from pydantic import Field
+
+from workers.settings.people import Approval, Escalation, Roles, Scaling
+from workers.settings.schedule import (
+    HOURLY_BACKUP,
+    HOURLY_FIGURES,
+    WEEKLY_DRILL,
+    Digest,
+    MaintenanceWindows,
+    ScheduleEntry,
+)
+from workers.settings.thresholds import Health, Latency
+from workers.settings.values import (
+    Amount,
+    BucketName,
+    ChannelId,
+    CheckName,
+    Days,
+    KubernetesName,
+    RegularExpression,
+    Section,
+    TimeZone,
+)
+
+
+class KubernetesNames(Section):
+    """The names that MLflow's objects bear in the cluster."""
+
+    namespace: KubernetesName = "data-platform"
+    deployment: KubernetesName = "mlflow"
+    container: KubernetesName = "mlflow"
+    service: KubernetesName = "mlflow"
+    ingress: KubernetesName = "mlflow-ingress"
+    configmap: KubernetesName = "mlflow-config"
+    secret: KubernetesName = "mlflow-backend-secret"  # noqa: S105 - a name, not a secret
+    tls_secret: KubernetesName = "mlflow-tls"  # noqa: S105 - a name, not a secret
+    selector: str = Field("app=mlflow", description="label selector of MLflow's pods")
+    backend_store_variable: str = Field(
+        "MLFLOW_BACKEND_STORE_URI", description="the container's variable that holds the database's address"
+    )
+    postgres_selector: str = Field("app=postgres", description="label selector of PostgreSQL's pods")
+    storage_selector: str = Field("app=minio", description="label selector of the object store's pods")
+
+
+class Storage(Section):
+    """The buckets."""
+
+    artifacts_bucket: BucketName = "mlflow-artifacts"
+    backups_bucket: BucketName = "mlflow-backups"
+
+
+class Retention(Section):
+    """How many backup sets are kept: the newest of each of the last so many hours, days, weeks and months."""
+
+    hourly: Annotated[int, Field(ge=0, le=10_000)] = 24
+    daily: Annotated[int, Field(ge=0, le=10_000)] = 7
+    weekly: Annotated[int, Field(ge=0, le=10_000)] = 4
+    monthly: Annotated[int, Field(ge=0, le=10_000)] = 6
+
+
+class Backup(Section):
+    """How backups are made and kept. Where they go is storage.backups_bucket."""
+
+    retention: Retention = Retention()
+    compression: Annotated[str, Field(pattern=r"^(none|gzip|lz4|zstd)(:[0-9]{1,2})?$")] = Field(
+        "zstd:1", description="pg_dump's --compress; where it was built without, the quickest that it knows"
+    )
+    split_above: Annotated[int, Field(ge=1)] = Field(
+        200_000, description="artifacts above which several workers copy them together"
+    )
+    helpers: Annotated[int, Field(ge=0, le=64)] = Field(3, description="how many workers may help the one that began")
+    lock_wait_seconds: Annotated[int, Field(ge=1, le=3600)] = Field(
+        60, description="how long the dump waits for a table that somebody else has locked"
+    )
+
+
+class Restore(Section):
+    """How restores are made. approvers: see approvals."""
+
+    database_disk_bytes: Annotated[int, Field(ge=1)] | None = Field(
+        None, description="the size of the database server's disk, which PostgreSQL does not tell"
+    )
+    while_switching: Literal["kept-up", "scaled-to-0"] = Field(
+        "kept-up",
+        description="MLflow while its database is switched: without sessions for that moment, or without pods",
+    )
+    keep_aside_days: Days = Field(7, description="how long a database that a restore has put aside is kept")
+    rto_seconds: Annotated[int, Field(ge=60)] = Field(1800, description="how long a recovery may take")
+    drill_artifacts: Annotated[int, Field(ge=0, le=100_000)] = Field(200, description="artifacts that a drill restores")
+
+
+class Slack(Section):
+    """How fast Slack may be told (https://docs.slack.dev/apis/web-api/rate-limits): over all bots together."""
+
+    posts_per_second: Annotated[float, Field(gt=0, le=1000)] = Field(1.0, description="in one channel")
+    updates_per_minute: Annotated[float, Field(gt=0, le=100_000)] = Field(50, description="chat.update is of tier 3")
+    edits_per_second: Annotated[float, Field(gt=0, le=10)] = Field(1.0, description="of one message")
+
+
+class ConfigurationKey(Section):
+    """What one key of MLflow's ConfigMap may hold. All that is given must hold."""
+
+    type: Literal["text", "integer", "number", "boolean"] = Field("text", description="boolean: true or false")
+    pattern: RegularExpression | None = Field(None, description="a regular expression for the whole value")
+    choices: tuple[str, ...] = Field((), description="the only values that are allowed; empty: any")
+    description: str = ""
+
+
+class Configuration(Section):
+    """What `config set` and `config unset` may change."""
+
+    keys: dict[str, ConfigurationKey] = Field({}, description="by name; empty: every key is allowed")
+
+
+class Alerts(Section):
+    """How what Alertmanager reports is told."""
+
+    channels: tuple[ChannelId, ...] = Field(
+        (), description="where; by default the first of channels. Buttons work in those of `channels` only"
+    )
+    checks: dict[str, tuple[CheckName, ...]] = Field(
+        {},
+        description="by an alert's name: the health checks that its thread begins with (empty: none); by default "
+        "those of its annotation `command`, else what its name speaks of",
+    )
+    storm_above: Annotated[int, Field(ge=1, le=100)] = Field(
+        5, description="new groups within five minutes that get a message each; what comes beyond them shares one"
+    )
+
+
+class Ops(Section):
+    """`ops.yaml`."""
+
+    channels: tuple[ChannelId, ...] = Field((), description="where /mlflow may be used; empty: nowhere")
+    roles: Roles = Roles()
+    kubernetes: KubernetesNames = KubernetesNames()
+    storage: Storage = Storage()
+    health: Health = Health()
+    latency: Latency = Latency()
+    slack: Slack = Slack()
+    scaling: Scaling = Scaling()
+    configuration: Configuration = Configuration()
+    backup: Backup = Backup()
+    restore: Restore = Restore()
+    approvals: dict[str, Approval] = Field({}, description="by the operation's name: scale, restart, …")
+    schedule: dict[str, ScheduleEntry | None] = Field(
+        {},
+        description="by name; beside these there are `backup` and `figures` (a silent health check), every hour, "
+        "`drill`, every week, and `digest`, unless they are given here, or are null",
+    )
+    digest: Digest = Digest()
+    alerts: Alerts = Alerts()
+    escalation: Escalation = Escalation()
+    limits: dict[str, Amount] = Field(
+        {}, description="by a metric's name, as `trend` takes it: where it must not go (database: 50Gi)"
+    )
+    maintenance: MaintenanceWindows = MaintenanceWindows()
+    time_zone: TimeZone = "UTC"
+
+    @property
+    def clock(self) -> dict[str, ScheduleEntry]:
+        """What runs by the clock: the schedule, and what runs by default (where there is a channel to tell of it)."""
+        by_default: dict[str, ScheduleEntry] = {}
+        if self.channels:
+            by_default = {
+                "backup": HOURLY_BACKUP,
+                "figures": HOURLY_FIGURES,
+                "digest": self.digest.entry,
+                "drill": WEEKLY_DRILL,
+            }
+        return {name: entry for name, entry in (by_default | self.schedule).items() if entry is not None}
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """The team's time zone."""
+        return ZoneInfo(self.time_zone)
