@@ -2,5 +2,8 @@
 
 import os
 
-# RQ reads its key prefix when it is first imported; every key of ours in Redis stands under one prefix.
-os.environ.setdefault("RQ_KEY_PREFIX", "mlflow-ops:rq")
+TARGET = os.environ.get("MLFLOW_OPS_TARGET") or "mlflow"
+"""The MLflow that this process serves: all that we keep in Redis stands below its name (workers.settings checks it)."""
+
+# RQ reads its key prefix when it is first imported. Not inherited: whoever started us may serve another target.
+os.environ["RQ_KEY_PREFIX"] = f"mlflow-ops:{TARGET}:rq"

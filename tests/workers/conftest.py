@@ -8,11 +8,11 @@ import pytest
 import yaml
 
 from commands import grammar
-from deploy.sandbox.kubernetes.cluster import Options
-from deploy.sandbox.kubernetes.testing import healthy_upstream, running_cluster
-from deploy.sandbox.kubernetes.wiring import wiring_from
+from mlflow_ops_sandbox.cluster.cluster import Options
+from mlflow_ops_sandbox.cluster.testing import healthy_upstream, running_cluster
+from mlflow_ops_sandbox.cluster.wiring import wiring_from
 from workers import settings
-from workers.engine import running as engine
+from workers.engine import performing
 from workers.operation import Unwatched
 from workers.systems import Systems
 
@@ -45,7 +45,7 @@ def mlflow(sandbox):
 @pytest.fixture
 def do(mlflow):
     """Carries out a command as a terminal would."""
-    return lambda words: engine.perform_here(grammar.parse(words), words, "olga", mlflow, Unwatched())
+    return lambda words: performing.perform_here(grammar.parse(words), words, "olga", mlflow, Unwatched())
 
 
 @pytest.fixture

@@ -8,15 +8,15 @@ from functools import partial
 import pytest
 
 from commands import grammar, policy
-from deploy.sandbox.slack.client import wait_for
-from workers.engine import approvals, lease, queues
-from workers.engine import running as engine
+from mlflow_ops_sandbox.slack.client import wait_for
+from workers.engine import approvals, lease, performing, queues, rescuing
 from workers.engine.locks import Held, Locks
 from workers.errors import OperatorError
 from workers.operation import Cancelled, Change, Operation, Plan, Risk, Unwatched
 from workers.records import audit_log, counters
 from workers.records.outbox import Outbox
-from workers.records.record import Phase, Records, Stage
+from workers.records.record import Phase, Stage
+from workers.records.store import Records
 from workers.rendering import message as render
 from workers.rendering import proposals
 from workers.report import Report, Status
@@ -116,7 +116,7 @@ def test_a_count_that_comes_too_late_brings_no_buttons_back(redis, monkeypatch):
     monkeypatch.setattr(proposals, "proposal", slowly)
     assert approvals.approve(record, "U0ANNA", redis) is approvals.Answer.TOO_LATE
     assert denied == [True]
-    last = redis.lindex(f"mlflow-ops:outbox:thread:{record.id}", -1).decode()
+    last = redis.lindex(f"mlflow-ops:mlflow:outbox:thread:{record.id}", -1).decode()
     assert "*Denied*" in last
     assert '"approve"' not in last
 
@@ -132,11 +132,11 @@ def test_each_of_two_approvals_is_in_the_audit_record(redis):
 def test_what_nobody_decides_expires_and_is_reminded_of_once(redis):
     record = pending(redis)
     half = (record.accepted_at + record.expires_at) / 2
-    before = redis.llen(f"mlflow-ops:outbox:thread:{record.id}")
+    before = redis.llen(f"mlflow-ops:mlflow:outbox:thread:{record.id}")
     for _ in range(3):
         approvals.expire(redis, record, half + 1)
-    assert redis.llen(f"mlflow-ops:outbox:thread:{record.id}") == before + 1
-    reminder = redis.lindex(f"mlflow-ops:outbox:thread:{record.id}", -1).decode()
+    assert redis.llen(f"mlflow-ops:mlflow:outbox:thread:{record.id}") == before + 1
+    reminder = redis.lindex(f"mlflow-ops:mlflow:outbox:thread:{record.id}", -1).decode()
     assert "<@U0ANNA>, <@U0ARUN>" in reminder
     assert "still waits for approval" in reminder
     approvals.expire(redis, record, record.expires_at + 1)
@@ -185,7 +185,7 @@ def test_a_bot_that_dies_between_the_approval_and_the_queue_loses_nothing(redis,
     monkeypatch.undo()
     assert waiting_jobs(redis) == []
     Records(redis).update(record.id, queued_at=time.time() - queues.STUCK_SECONDS - 1)
-    engine.rescue(redis)
+    rescuing.rescue(redis)
     assert waiting_jobs(redis) == [record.id]
 
 
@@ -227,17 +227,17 @@ def test_one_change_per_target_at_a_time(redis):
         second.take()
     told = render.failed("scale 3", "U0ANNA", held.value.message, held.value.hint, holder=held.value.requester)
     assert "That was asked by <@U0OLEG>." in told.blocks[0]["text"]["text"]
-    assert redis.get("mlflow-ops:lock:database") is None
+    assert redis.get("mlflow-ops:mlflow:lock:database") is None
     first.give_back()
     first.renew()
     second.take()
-    assert 0 < redis.pttl("mlflow-ops:lock:database") <= 30_000
+    assert 0 < redis.pttl("mlflow-ops:mlflow:lock:database") <= 30_000
 
 
 def test_a_dead_owners_lock_lapses(redis):
     first, second = Locks(redis, "dead", ["deployment"]), Locks(redis, "heir", ["deployment"])
     first.take()
-    redis.pexpire("mlflow-ops:lock:deployment", 1)
+    redis.pexpire("mlflow-ops:mlflow:lock:deployment", 1)
     time.sleep(0.05)
     second.take()
     assert Outbox(redis).length() == 0
@@ -246,9 +246,9 @@ def test_a_dead_owners_lock_lapses(redis):
 def test_whoever_slept_has_his_lock_again_only_where_nobody_had_it(redis):
     first, second = Locks(redis, "sleeper", ["deployment"]), Locks(redis, "heir", ["deployment"])
     first.take()
-    redis.delete("mlflow-ops:lock:deployment")
+    redis.delete("mlflow-ops:mlflow:lock:deployment")
     first.renew()
-    redis.delete("mlflow-ops:lock:deployment")
+    redis.delete("mlflow-ops:mlflow:lock:deployment")
     second.take()
     second.give_back()
     with pytest.raises(Held):
@@ -266,7 +266,7 @@ class Long(Operation):
         return PLAN
 
     def run(self, systems, progress):
-        redis, lock = systems.redis, "mlflow-ops:lock:deployment"
+        redis, lock = systems.redis, "mlflow-ops:mlflow:lock:deployment"
         redis.pexpire(lock, 1000)
         wait_for(lambda: redis.pttl(lock) > 1000 or None, 5)
         with pytest.raises(Held, match=r"“/mlflow long” \(id [0-9a-f]{10}\)") as held:
@@ -284,16 +284,16 @@ def systems(redis, settings_of_nothing):
 
 
 def test_a_terminal_keeps_its_locks_and_is_in_the_audit_record(redis, systems, monkeypatch):
-    monkeypatch.setattr(engine, "alive", partial(lease.alive, every_seconds=0.1))
+    monkeypatch.setattr(performing, "alive", partial(lease.alive, every_seconds=0.1))
 
     class Stops(Unwatched):
         def checkpoint(self):
             raise Cancelled("It is as it was.")
 
-    engine.perform_here(Long(), "long", "olga", systems, Unwatched())
+    performing.perform_here(Long(), "long", "olga", systems, Unwatched())
     with pytest.raises(Cancelled):
-        engine.perform_here(Long(), "long", "olga", systems, Stops())
-    assert redis.get("mlflow-ops:lock:deployment") is None
+        performing.perform_here(Long(), "long", "olga", systems, Stops())
+    assert redis.get("mlflow-ops:mlflow:lock:deployment") is None
     moments = [entry.event for entry in audit_log.entries(redis)]
     assert [each["what"] for each in moments] == ["asked", "started", "done", "asked", "started", "cancelled"]
     assert moments[1]["digest"] == PLAN.digest
@@ -306,7 +306,7 @@ def test_a_terminal_stops_what_waits_at_once_and_says_what_cannot_be_stopped(red
 
     def cancel(record):
         words = f"cancel {record.id}"
-        return engine.perform_here(grammar.parse(words), words, None, systems, Unwatched())
+        return performing.perform_here(grammar.parse(words), words, None, systems, Unwatched())
 
     assert cancel(waiting).summary == "It is stopped; nothing was done."
     assert Records(redis).get(waiting.id).phase is Phase.CANCELLED

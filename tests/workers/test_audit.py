@@ -6,8 +6,9 @@ import random
 import pytest
 
 from workers.records import audit_log
-from workers.records.record import Phase, Record, Records
-from workers.rendering.message import Message
+from workers.records.message import Message
+from workers.records.record import Ending, Phase, Record
+from workers.records.store import Records
 
 ROOT = Message("asked", [])
 
@@ -18,7 +19,7 @@ def some_commands(redis, number=5):
         record = Record(operation="health", arguments={}, words=f"health {each}", requester="U0VERA", channel="C0OPS")
         records.accept(record, record.id, ROOT)
         records.start(record.id, worker="w")
-        records.finish(record.id, Phase.DONE, "all is well")
+        records.finish(record.id, Ending(Phase.DONE, "all is well"))
     audit_log.seal(redis)
 
 

@@ -14,9 +14,9 @@ from workers.operations.digest import backups, changes, digest, todo, yesterday
 from workers.operations.digest.digest import Digest
 from workers.operations.health import CHECKS
 from workers.operations.history.store import Sample
-from workers.records import audit_log
-from workers.records import record as state
-from workers.records.record import Phase, Record, Records
+from workers.records import audit_log, store
+from workers.records.record import Ending, Phase, Record
+from workers.records.store import Records
 from workers.rendering import message as render
 from workers.report import Attachment, Check, Lead, Offer, Report, Status
 from workers.settings import Ops
@@ -119,7 +119,7 @@ def did(redis, words, operation, requester="U0OLEG", phase=Phase.DONE, outcome="
     records = Records(redis)
     records.accept(record, record.id, render.asked(words, requester))
     if phase.ended:
-        records.finish(record.id, phase, outcome)
+        records.finish(record.id, Ending(phase, outcome))
     else:
         records.update(record.id, phase=phase, permalink="https://slack/x")
     return record
@@ -133,7 +133,7 @@ def test_yesterdays_commands_with_who_and_what_came_of_them(redis):
     did(redis, "backup", "backup", "schedule:backup", Phase.FAILED, "the store is away")
     audit_log.note(
         redis,
-        state.asked(
+        store.asked(
             Record(operation="scale", arguments={}, words="scale 2", requester="terminal:kim", channel="terminal")
         ),
     )
@@ -213,7 +213,7 @@ def test_a_picture_that_is_too_large_is_refused():
 
 
 def test_a_pictures_bytes_are_not_searched_for_secrets(redis):
-    from workers.records.outbox import draft
+    from workers.records.message import draft
     from workers.redaction import remember
 
     remember(["hunter2hunter2"])

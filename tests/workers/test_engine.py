@@ -12,15 +12,17 @@ from rq import Queue
 from slack_sdk import WebClient
 
 from bot import sender
-from deploy.sandbox.slack.client import wait_for, words
+from mlflow_ops_sandbox.slack.client import wait_for, words
 from workers import settings
 from workers.engine import queues
-from workers.engine import running as engine
+from workers.engine.worker import OperationsWorker
+from workers.records.message import Message
 from workers.records.outbox import Outbox
-from workers.records.record import Phase, Record, Records, connect
+from workers.records.record import Phase, Record
+from workers.records.store import Records
 from workers.rendering import message
-from workers.rendering.message import Message
 from workers.settings import Slack
+from workers.systems.redis import connect
 
 
 @pytest.fixture
@@ -107,7 +109,7 @@ def test_a_wrong_argument_in_redis_fails_the_record_with_a_sentence(worker, ask,
     assert "is not valid" in ended(redis, forged.id).outcome
 
 
-@pytest.mark.parametrize("name", ["os.system", "builtins.eval", "subprocess.call", "workers.engine.running.work"])
+@pytest.mark.parametrize("name", ["os.system", "builtins.eval", "subprocess.call", "workers.engine.worker.work"])
 def test_a_job_that_names_another_function_is_refused_and_does_nothing(worker, redis, tmp_path, name):
     witness = tmp_path / "witness"
     job = Queue("quick", connection=redis, serializer="json").enqueue(name, f"touch {witness}")
@@ -119,8 +121,8 @@ def test_a_job_that_names_another_function_is_refused_and_does_nothing(worker, r
 def test_a_callback_smuggled_into_a_job_is_not_called(worker, ask, redis, tmp_path):
     witness = tmp_path / "witness"
     job = queues.queue("quick", redis).enqueue("workers.engine.running.run", "nothing", job_id="smuggler")
-    redis.hset(f"mlflow-ops:rq:job:{job.id}", "success_callback_name", "os.mkdir")
-    redis.hset(f"mlflow-ops:rq:job:{job.id}", "failure_callback_name", "os.mkdir")
+    redis.hset(f"mlflow-ops:mlflow:rq:job:{job.id}", "success_callback_name", "os.mkdir")
+    redis.hset(f"mlflow-ops:mlflow:rq:job:{job.id}", "failure_callback_name", "os.mkdir")
     wait_for(lambda: job.get_status(refresh=True) in {"finished", "failed"} or None, 20)
     assert ended(redis, ask("queues")).phase is Phase.DONE
     assert not witness.exists()
@@ -161,7 +163,7 @@ def test_a_worker_that_is_ended_as_soon_as_it_is_ready_ends_well(slack, environm
 
 def test_a_reply_that_was_not_read_is_not_taken_for_another_when_it_leaves(environment, slack, redis):
     """As where SIGTERM comes between a command and its reply, and the reply comes late."""
-    leaving = engine.OperationsWorker("quick", connect(settings.load(environment(slack))))
+    leaving = OperationsWorker("quick", connect(settings.load(environment(slack))))
     leaving.register_birth()
     assert redis.sismember(leaving.redis_workers_keys, leaving.key)
     pool = leaving.connection.connection_pool
@@ -189,7 +191,7 @@ def test_what_does_not_end_within_its_grace_is_stopped_and_told_why(slack, envir
 
 def test_what_a_later_version_keeps_of_a_record_is_no_hindrance(ask, redis):
     record_id = ask("queues")
-    redis.hset(f"mlflow-ops:record:{record_id}", "of_a_later_version", '"something"')
+    redis.hset(f"mlflow-ops:mlflow:record:{record_id}", "of_a_later_version", '"something"')
     assert Records(redis).get(record_id).operation == "health"
 
 
@@ -202,6 +204,6 @@ def test_no_secret_of_the_environment_is_in_redis(worker, ask, redis, slack):
 
 def test_the_queues_are_named_for_what_runs_there(redis):
     assert [queues.queue(name, redis).key for name in queues.QUEUES] == [
-        "mlflow-ops:rq:queue:quick",
-        "mlflow-ops:rq:queue:ops",
+        "mlflow-ops:mlflow:rq:queue:quick",
+        "mlflow-ops:mlflow:rq:queue:ops",
     ]

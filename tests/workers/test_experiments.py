@@ -8,7 +8,7 @@ import pytest
 
 from commands import grammar
 from workers import settings
-from workers.engine import running
+from workers.engine import performing
 from workers.errors import AlreadySo, OperatorError
 from workers.operation import Unwatched
 from workers.report import Status
@@ -27,7 +27,7 @@ def systems(sandbox):
 
 @pytest.fixture
 def run(systems):
-    return lambda words: running.perform_here(grammar.parse(words), words, "olga", systems, Unwatched())
+    return lambda words: performing.perform_here(grammar.parse(words), words, "olga", systems, Unwatched())
 
 
 @pytest.fixture
@@ -62,7 +62,7 @@ def test_sizes_are_those_that_storage_found_last(run, systems):
     )
     assert row(report, empty.summary.split("“")[1].split("”")[0])[6] == NOTHING
     alone = Systems(settings.load({"MLFLOW_TRACKING_URI": systems.tracking.base}))
-    bare = running.perform(grammar.parse("experiments list"), alone, Unwatched())
+    bare = performing.perform(grammar.parse("experiments list"), alone, Unwatched())
     assert row(bare, "load-forecast-eu")[3:] == (NOTHING,) * 4
     run(empty.undo)
 

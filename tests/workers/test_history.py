@@ -27,7 +27,7 @@ def at(moment, **figures):
 
 
 def keys(redis):
-    return sorted(key.decode() for key in redis.scan_iter("mlflow-ops:history:*"))
+    return sorted(key.decode() for key in redis.scan_iter("mlflow-ops:mlflow:history:*"))
 
 
 def test_what_is_kept_comes_back_as_it_was(redis):
@@ -63,7 +63,7 @@ def test_a_day_that_is_summed_up_twice_is_the_same(redis):
     for number in range(60):
         history.keep(at(NOW + number * HOUR, logs__errors=float(number)))
     before = history.days("logs.errors", date(2000, 1, 1))
-    redis.delete("mlflow-ops:history:days")
+    redis.delete("mlflow-ops:mlflow:history:days")
     history.keep(at(NOW + 60 * HOUR, logs__errors=0.0))
     assert history.days("logs.errors", date(2000, 1, 1)) == before
 
@@ -102,26 +102,26 @@ def test_a_years_history_stays_under_fifty_megabytes(redis):
     pipe = redis.pipeline(transaction=False)
     for number in range(store.MOST_RAW + 50):
         moment = (NOW - 13 * DAY + number * timedelta(minutes=9)).timestamp()
-        pipe.zadd("mlflow-ops:history:raw", {json.dumps({"at": moment, **body}): moment})
+        pipe.zadd("mlflow-ops:mlflow:history:raw", {json.dumps({"at": moment, **body}): moment})
     for number in range(store.DAYS + 30):
         day = (NOW - (20 + number) * DAY).date().isoformat()
         pipe.hset(
-            "mlflow-ops:history:days",
+            "mlflow-ops:mlflow:history:days",
             day,
             json.dumps({name: [288, 1.234567e9, 1.234567, 1e9, 1e8] for name in made.figures}),
         )
     pipe.execute()
     History(redis).keep(Sample(NOW, made.figures))
-    assert redis.zcard("mlflow-ops:history:raw") <= store.MOST_RAW
-    assert redis.hlen("mlflow-ops:history:days") <= store.DAYS + 15
+    assert redis.zcard("mlflow-ops:mlflow:history:raw") <= store.MOST_RAW
+    assert redis.hlen("mlflow-ops:mlflow:history:days") <= store.DAYS + 15
     used = redis.info("memory")["used_memory"] - before
     assert used < 50e6
 
 
 def test_a_secret_in_a_note_is_not_kept(redis):
     History(redis).keep(Sample(NOW, {}, {"logs.kinds": ("no login at postgresql://mlflow:hunter22@db/x",)}))
-    assert b"hunter22" not in redis.zrange("mlflow-ops:history:raw", 0, -1)[0]
-    assert keys(redis) == ["mlflow-ops:history:raw"]
+    assert b"hunter22" not in redis.zrange("mlflow-ops:mlflow:history:raw", 0, -1)[0]
+    assert keys(redis) == ["mlflow-ops:mlflow:history:raw"]
 
 
 def line_of(*values, every=6 * HOUR):

@@ -7,16 +7,17 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from bot import schedule
+from bot.process import scheduler
 from commands import grammar, policy
 from workers import settings
-from workers.engine import running
+from workers.engine import performing
 from workers.errors import OperatorError
 from workers.operation import Unwatched
 from workers.operations.incident import store
 from workers.operations.incident.oncall import on_call
 from workers.records import audit_log
-from workers.records.record import Phase, Records
+from workers.records.record import Ending, Phase
+from workers.records.store import Records
 from workers.rendering import message as render
 from workers.settings import Ops
 from workers.systems import Systems
@@ -102,17 +103,17 @@ def in_slack(words, systems, user="U0OLEG", channel="C0OPS"):
     redis = systems.redis
     record = policy.record_of(grammar.parse(words), words, user, channel, OPS)
     records = Records(redis)
-    assert records.accept(record, record.id, render.asked(words, user).calling(record.calls))
+    assert records.accept(record, record.id, render.calling(render.asked(words, user), record.calls))
     records.start(record.id, "worker")
     operation = type(grammar.parse(words)).model_validate(record.arguments)
-    report = running.perform(operation, systems, Unwatched())
-    assert records.finish(record.id, Phase.DONE, report.summary)
+    report = performing.perform(operation, systems, Unwatched())
+    assert records.finish(record.id, Ending(Phase.DONE, report.summary))
     return record, report
 
 
 def said(redis, record_id):
     """Kind and text of everything in a thread."""
-    raw = redis.lrange(f"mlflow-ops:outbox:thread:{record_id}", 0, -1)
+    raw = redis.lrange(f"mlflow-ops:mlflow:outbox:thread:{record_id}", 0, -1)
     parts = [line.decode().split(":", 3) for line in raw]
     return [(kind, json.loads(body)) for kind, _, _, body in parts]
 
@@ -151,7 +152,7 @@ def test_the_first_message_calls_whom_the_configuration_names_and_nobody_else():
     words = 'escalate "<!channel> <@U0ADA> *`down`* <!subteam^S0BOSSES>"'
     record = policy.record_of(grammar.parse(words), words, "U0VERA", "C0OPS", OPS)
     assert record.calls in {("S0TEAM",), ("S0DEVOPS", "U0DEV")}
-    message = render.asked(record.words, record.requester).calling(record.calls)
+    message = render.calling(render.asked(record.words, record.requester), record.calls)
     for text in (message.text, json.dumps(message.blocks)):
         assert all(f"^{each}>" in text or f"<@{each}>" in text for each in record.calls)
         assert "<!channel>" not in text
@@ -197,16 +198,16 @@ def test_its_timeline_and_its_account(systems, redis):
     records.start(scale.id, "worker")
     records.move(scale.id, before=Phase.RUNNING, phase=Phase.PENDING)
     records.move(scale.id, before=Phase.PENDING, phase=Phase.APPROVED, decided_by=("U0ADA",))
-    records.finish(scale.id, Phase.FAILED, "no room | for `nine`")
+    records.finish(scale.id, Ending(Phase.FAILED, "no room | for `nine`"))
     health = policy.record_of(grammar.parse("health"), "health", "schedule:figures", "C0OPS", OPS)
     records.accept(health, health.id, render.asked("health", "schedule:figures"))
-    records.finish(health.id, Phase.DONE, "looked by the clock")
+    records.finish(health.id, Ending(Phase.DONE, "looked by the clock"))
     audit_log.note(redis, json.dumps({"what": "alert", "id": "group-1", "text": "MLflowDown is firing"}))
-    schedule.sweep(redis)
+    scheduler.sweep(redis)
     in_slack('incident note "<!here> the disk is full | really"', world)
     in_slack("incident take", world)
-    schedule.sweep(redis)
-    schedule.sweep(redis)
+    scheduler.sweep(redis)
+    scheduler.sweep(redis)
     news = [body["blocks"][0]["text"]["text"] for kind, body in said(redis, first.id) if "<!date" in json.dumps(body)]
     assert len(news) == 1, "each moment is told once, and a note has told itself"
     assert [line.partition("> ")[2] for line in news[0].splitlines()] == [
@@ -292,7 +293,7 @@ def test_from_a_terminal_it_has_a_thread_in_slack_all_the_same(systems, redis):
     world = systems()
 
     def run(words, name="olga"):
-        return running.perform_here(grammar.parse(words), words, name, world, Unwatched())
+        return performing.perform_here(grammar.parse(words), words, name, world, Unwatched())
 
     assert "Nothing was changed" in run('escalate "it is down"', name=None).summary
     assert store.current(redis, "C0OPS") is None

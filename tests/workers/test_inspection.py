@@ -13,13 +13,13 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 
 from commands import grammar
-from deploy.sandbox.kubernetes.cluster import Options
-from deploy.sandbox.kubernetes.objects import is_ready, labels_of, name_of
-from deploy.sandbox.kubernetes.resources import CONFIG_MAPS, DEPLOYMENTS, PODS, ROLES, SERVICES
-from deploy.sandbox.kubernetes.testing import running_cluster, until
-from deploy.sandbox.kubernetes.wiring import wiring_from
+from mlflow_ops_sandbox.cluster.api.objects import is_ready, labels_of, name_of
+from mlflow_ops_sandbox.cluster.api.resources import CONFIG_MAPS, DEPLOYMENTS, PODS, ROLES, SERVICES
+from mlflow_ops_sandbox.cluster.cluster import Options
+from mlflow_ops_sandbox.cluster.testing import running_cluster, until
+from mlflow_ops_sandbox.cluster.wiring import wiring_from
 from workers import settings
-from workers.engine import running as engine
+from workers.engine import performing
 from workers.errors import OperatorError
 from workers.operation import Unwatched
 from workers.operations.inspection.describe import Describe
@@ -73,7 +73,7 @@ def broken(cluster):
 
 @pytest.fixture
 def do(systems):
-    return lambda words: engine.perform(grammar.parse(words), systems, Unwatched())
+    return lambda words: performing.perform(grammar.parse(words), systems, Unwatched())
 
 
 def told(report):
@@ -123,7 +123,7 @@ def test_a_label_that_nothing_bears(cluster, tmp_path):
     config.write_text("kubernetes: {selector: app=nosuch}")
     env = {"KUBECONFIG": str(cluster.kubeconfig), "MLFLOW_OPS_CONFIG": str(config)}
     with pytest.raises(OperatorError, match="bears app=nosuch"):
-        engine.perform(grammar.parse("status"), Systems(settings.load(env)), Unwatched())
+        performing.perform(grammar.parse("status"), Systems(settings.load(env)), Unwatched())
 
 
 def test_a_pod_is_described_by_a_part_of_its_name(do, cluster):

@@ -9,7 +9,7 @@ import pytest
 
 from commands import grammar
 from workers import settings
-from workers.engine import running
+from workers.engine import performing
 from workers.errors import OperatorError
 from workers.operation import Cancelled, Unwatched
 from workers.operations.health.latency import Measured
@@ -69,7 +69,7 @@ def do(tmp_path):
         config = tmp_path / "ops.yaml"
         config.write_text(ops or "channels: []\n")
         systems = Systems(settings.load({"MLFLOW_TRACKING_URI": url, "MLFLOW_OPS_CONFIG": str(config)}))
-        return running.perform_here(grammar.parse(words), words, "olga", systems, progress or Unwatched())
+        return performing.perform_here(grammar.parse(words), words, "olga", systems, progress or Unwatched())
 
     return perform
 

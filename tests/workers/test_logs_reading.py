@@ -10,13 +10,13 @@ import pytest
 import requests
 
 from commands import grammar
-from deploy.sandbox.kubernetes.cluster import Options
-from deploy.sandbox.kubernetes.objects import labels_of, name_of
-from deploy.sandbox.kubernetes.resources import PODS
-from deploy.sandbox.kubernetes.testing import running_cluster, until
-from deploy.sandbox.kubernetes.wiring import wiring_from
+from mlflow_ops_sandbox.cluster.api.objects import labels_of, name_of
+from mlflow_ops_sandbox.cluster.api.resources import PODS
+from mlflow_ops_sandbox.cluster.cluster import Options
+from mlflow_ops_sandbox.cluster.testing import running_cluster, until
+from mlflow_ops_sandbox.cluster.wiring import wiring_from
 from workers import settings
-from workers.engine import running as engine
+from workers.engine import performing
 from workers.errors import OperatorError
 from workers.operation import Cancelled
 from workers.operations.logs import show
@@ -85,7 +85,7 @@ class Heard:
 
 @pytest.fixture
 def do(systems):
-    return lambda words, progress=None: engine.perform(grammar.parse(words), systems, progress or Heard())
+    return lambda words, progress=None: performing.perform(grammar.parse(words), systems, progress or Heard())
 
 
 def text(report):
@@ -328,11 +328,11 @@ def test_an_api_server_that_is_away(cluster, free_port, tmp_path):
         run_inside(away.cluster, "any", "mlflow", ["true"], seconds=5)
     for words in ("logs", "logs --follow 5s", "logs size", "status", "events", "top", "howto shell"):
         with pytest.raises(ClusterUnreachable):
-            engine.perform(grammar.parse(words), away, Heard())
+            performing.perform(grammar.parse(words), away, Heard())
 
 
 def test_without_the_permission_it_names_the_verb(cluster, systems):
-    from deploy.sandbox.kubernetes.resources import ROLES
+    from mlflow_ops_sandbox.cluster.api.resources import ROLES
 
     store = cluster.cluster.store
     role = store.get(ROLES, NAMESPACE, "mlflow-ops-exec")

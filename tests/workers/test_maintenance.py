@@ -6,13 +6,13 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from bot import schedule
+from bot.process import scheduler
 from commands import grammar, policy
-from workers.engine import running
+from workers.engine import performing
 from workers.errors import OperatorError
 from workers.operation import Unwatched
 from workers.operations.commands import maintenance
-from workers.records.record import Records
+from workers.records.store import Records
 from workers.rendering import message
 from workers.settings import Ops
 from workers.systems import Systems
@@ -40,7 +40,7 @@ def systems(redis, settings_of_nothing):
 
 
 def run(words, systems):
-    return running.perform_here(grammar.parse(words), words, "olga", systems, Unwatched())
+    return performing.perform_here(grammar.parse(words), words, "olga", systems, Unwatched())
 
 
 def test_one_at_a_time_and_it_is_told_until_when(systems, redis):
@@ -65,36 +65,36 @@ def begun(redis, seconds):
     records.accept(record, record.id, message.asked(words, "U0OLEG"))
     now = time.time()
     known = maintenance.Maintenance(record_id=record.id, reason="disks", began_at=now, until=now + seconds)
-    redis.set("mlflow-ops:maintenance", known.model_dump_json())
+    redis.set("mlflow-ops:mlflow:maintenance", known.model_dump_json())
     return record
 
 
 def said(redis, record):
-    raw = redis.lrange(f"mlflow-ops:outbox:thread:{record.id}", 0, -1)
+    raw = redis.lrange(f"mlflow-ops:mlflow:outbox:thread:{record.id}", 0, -1)
     return [line.decode().split(":", 3)[0] for line in raw]
 
 
 def test_it_ends_by_itself_once_and_is_unpinned(redis):
     record = begun(redis, seconds=0.2)
-    schedule.sweep(redis)
+    scheduler.sweep(redis)
     assert said(redis, record) == ["root"]
     time.sleep(0.25)
-    schedule.sweep(redis)
-    schedule.sweep(redis)
+    scheduler.sweep(redis)
+    scheduler.sweep(redis)
     assert said(redis, record) == ["root", "unpin", "reply"]
-    last = json.loads(redis.lindex(f"mlflow-ops:outbox:thread:{record.id}", -1).decode().split(":", 3)[3])
+    last = json.loads(redis.lindex(f"mlflow-ops:mlflow:outbox:thread:{record.id}", -1).decode().split(":", 3)[3])
     assert "its time is over" in last["text"]
 
 
 def test_what_fell_due_meanwhile_comes_once_afterwards(redis):
     eight = datetime(2026, 3, 2, 8, tzinfo=UTC)
-    schedule.fire(OPS, redis, eight - timedelta(hours=1))
+    scheduler.fire(OPS, redis, eight - timedelta(hours=1))
     begun(redis, seconds=60)
     for day in range(3):
-        assert schedule.fire(OPS, redis, eight + timedelta(days=day, minutes=1)) == []
+        assert scheduler.fire(OPS, redis, eight + timedelta(days=day, minutes=1)) == []
     maintenance.end(redis, "it was ended")
-    assert schedule.fire(OPS, redis, eight + timedelta(days=2, minutes=5)) == ["morning"]
-    assert schedule.fire(OPS, redis, eight + timedelta(days=2, minutes=6)) == []
+    assert scheduler.fire(OPS, redis, eight + timedelta(days=2, minutes=5)) == ["morning"]
+    assert scheduler.fire(OPS, redis, eight + timedelta(days=2, minutes=6)) == []
 
 
 SATURDAYS = {"windows": [{"cron": "0 2 * * 6", "minutes": 120}]}

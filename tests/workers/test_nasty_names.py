@@ -10,10 +10,11 @@ from hypothesis import settings as about
 from hypothesis import strategies as st
 
 from commands import grammar
-from workers.engine import running
+from workers.engine import performing
 from workers.errors import OperatorError
 from workers.operation import Unwatched
 from workers.redaction import without_secrets
+from workers.rendering import blocks
 from workers.rendering import message as render
 
 ODD = (
@@ -44,7 +45,7 @@ def told_safely(report, words):
     """As Slack would get it; all of its texts together."""
     said = []
     for message in [render.root(report, words, "U012AB3CD"), *render.details(report)]:
-        assert len(message.blocks) <= render.BLOCKS
+        assert len(message.blocks) <= blocks.BLOCKS
         json.dumps(message.blocks)
         found = [block.get("elements") or [block["text"]] for block in message.blocks if block["type"] != "actions"]
         texts = [message.text, *(each["text"] for some in found for each in some)]
@@ -52,7 +53,7 @@ def told_safely(report, words):
             bare = text.replace("<@U012AB3CD>", "")
             assert "<" not in bare
             assert ">" not in bare
-            assert len(text) <= render.SECTION_TEXT
+            assert len(text) <= blocks.SECTION_TEXT
         said += texts
     return "\n".join(said)
 
@@ -65,7 +66,7 @@ def told(mlflow):
         words = shlex.join(typed)
         try:
             operation = grammar.parse(words)
-            report = running.perform_here(operation, words, "olga", mlflow, Unwatched())
+            report = performing.perform_here(operation, words, "olga", mlflow, Unwatched())
         except (OperatorError, grammar.UsageError):
             return None
         told_safely(report, words)

@@ -9,7 +9,7 @@ import commands
 import workers
 from commands import grammar
 from workers import registry
-from workers.engine import running
+from workers.engine import performing
 from workers.errors import OperatorError
 from workers.operation import Risk
 from workers.report import Report, Status
@@ -68,7 +68,7 @@ def test_a_command_is_added_by_one_module_and_one_operation(a_new_command, setti
     operation = grammar.parse("greet Vera")
     again = registry.build(operation.name, operation.model_dump(mode="json"))
     assert again == operation
-    report = running.perform(again, Systems(settings_of_nothing), progress=None)
+    report = performing.perform(again, Systems(settings_of_nothing), progress=None)
     assert report.summary == "Hello Vera."
     assert report.status is Status.OK
     with pytest.raises(grammar.UsageError, match="Did you mean “greet”"):

@@ -10,14 +10,15 @@ import pytest
 
 from commands import grammar
 from workers import settings
-from workers.engine import running as engine
+from workers.engine import performing
 from workers.errors import AlreadySo, OperatorError
 from workers.operation import Cancelled, Unwatched
 from workers.operations.runs import archive, batches
 from workers.operations.runs.finding import search
 from workers.operations.runs.pace import Pace
-from workers.records.record import Phase, Record, Records
-from workers.rendering.message import Message
+from workers.records.message import Message
+from workers.records.record import Ending, Phase, Record
+from workers.records.store import Records
 from workers.report import Status
 from workers.systems import Systems
 
@@ -116,7 +117,7 @@ def do_by_calls(sandbox):
     """As `do`, for workers that have not got MLflow's database."""
     without = {name: value for name, value in sandbox.process_env.items() if not name.startswith("MLFLOW_OPS_DATABASE")}
     systems = Systems(settings.load(without))
-    return lambda words: engine.perform_here(grammar.parse(words), words, "olga", systems, Unwatched())
+    return lambda words: performing.perform_here(grammar.parse(words), words, "olga", systems, Unwatched())
 
 
 def test_without_the_database_it_is_done_call_by_call(do_by_calls, mlflow, experiment, many_runs, states, asked):
@@ -177,7 +178,7 @@ class StopsAfter(Unwatched):
 def test_stopped_in_the_middle_it_goes_on_under_the_same_mark(do, mlflow, experiment, many_runs, states, asked):
     old = many_runs(experiment[0], 200)
     with pytest.raises(Cancelled, match="runs unarchive") as stopped:
-        engine.perform_here(grammar.parse(asked), asked, "olga", mlflow, StopsAfter(60))
+        performing.perform_here(grammar.parse(asked), asked, "olga", mlflow, StopsAfter(60))
     active, deleted = states()
     assert active
     assert len(deleted) >= 60
@@ -278,4 +279,4 @@ def test_an_archiving_is_brought_back_by_the_id_of_its_command(do, mlflow, exper
     assert do(f"runs unarchive --operation {record.id}").summary == "3 runs are active again."
     assert states() == (old, set())
     for each in (record, other):
-        Records(mlflow.redis).finish(each.id, Phase.DONE, "told")
+        Records(mlflow.redis).finish(each.id, Ending(Phase.DONE, "told"))

@@ -13,8 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 from workers.engine import queues
 from workers.operation import Plan
-from workers.records.outbox import PREFIX, Outbox, draft
-from workers.records.record import RECORD_SECONDS, Phase, Record, Records
+from workers.records.keys import PREFIX
+from workers.records.message import draft
+from workers.records.outbox import Outbox
+from workers.records.record import Ending, Phase, Record
+from workers.records.store import RECORD_SECONDS, Records
 from workers.rendering import proposals
 
 if TYPE_CHECKING:
@@ -69,7 +72,7 @@ def refuse(record: Record, phase: Phase, user: str, redis: Redis, reason: str = 
     plan = Plan.model_validate(record.plan)
     words = draft("edit", proposals.proposal(plan, decided))
     outcome = f"{phase} by {user}" if user else str(phase)
-    return Records(redis).finish(record.id, phase, outcome, words, before=Phase.PENDING, **by)
+    return Records(redis).finish(record.id, Ending(phase, outcome, (words,)), before=Phase.PENDING, **by)
 
 
 def expire(redis: Redis, record: Record, now: float) -> None:

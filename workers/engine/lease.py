@@ -17,7 +17,8 @@ import structlog
 from redis.exceptions import RedisError
 
 from workers.errors import OperatorError
-from workers.records.record import ALIVE_SECONDS, Record, Records
+from workers.records.record import Record
+from workers.records.store import ALIVE_SECONDS, Records
 
 _log = structlog.get_logger(__name__)
 

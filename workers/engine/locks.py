@@ -1,8 +1,8 @@
 """One change per target at a time, over all workers: each lock has an owner and a lease, so that a dead one's lapses.
 
-mlflow-ops:lock:<target>         the record that holds it; it lapses unless its worker renews it, and counts for nothing
+lock:<target>         the record that holds it; it lapses unless its worker renews it, and counts for nothing
                                  once that record has ended or was given up for lost
-mlflow-ops:lock:<target>:fence   how often it was taken: each holder's token
+lock:<target>:fence   how often it was taken: each holder's token
 
 A holder that slept until its lock lapsed may have it again only where nobody had it meanwhile: its token tells.
 """
@@ -17,8 +17,9 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from workers.errors import OperatorError
-from workers.records.outbox import PREFIX
-from workers.records.record import ALIVE_SECONDS, Record, Records
+from workers.records.keys import PREFIX
+from workers.records.record import Record
+from workers.records.store import ALIVE_SECONDS, Records
 
 if TYPE_CHECKING:
     from redis import Redis

@@ -20,7 +20,8 @@ from rq.job import Job
 
 from workers import registry
 from workers.operation import Operation, Risk
-from workers.records.record import Phase, Record, Records, Stage
+from workers.records.record import Phase, Record, Stage
+from workers.records.store import Records
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,13 +48,12 @@ class SealedJob(Job):
 
     @property
     def func(self) -> Callable[..., Any]:
-        """`run`. Raises PermissionError where the job names another function."""
+        """`run`, found by its name. Raises PermissionError where the job names another function."""
         if self.func_name != RUN or self._instance is not None:
             msg = f"job {self.id} names {self.func_name!r}, which is not a job of ours"
             raise PermissionError(msg)
-        from workers.engine.running import run
-
-        return run
+        found: Callable[..., Any] = super().func
+        return found
 
     success_callback: ClassVar[None] = None
     failure_callback: ClassVar[None] = None

@@ -1,7 +1,7 @@
 """Who asked for what, who decided, what came of it: append-only, and an edit shows.
 
-    mlflow-ops:audit         stream: one JSON object per moment of a command
-    mlflow-ops:audit:seals   hash: entry id → SHA-256 over the seal before, the entry's id and its text
+    audit         stream: one JSON object per moment of a command
+    audit:seals   hash: entry id → SHA-256 over the seal before, the entry's id and its text
 
 Moments are written by the scripts that make them happen (`NOTE` in Lua), so none is missing; the scheduler seals them
 within seconds, one after the other, each seal over the one before. Whoever edits, removes or inserts an entry later
@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from workers.records.outbox import PREFIX
+from workers.records.keys import PREFIX
 
 if TYPE_CHECKING:
     from redis import Redis

@@ -9,7 +9,7 @@ from __future__ import annotations
 import statistics
 from typing import TYPE_CHECKING, Any, Final
 
-from workers.records.outbox import PREFIX
+from workers.records.keys import PREFIX
 
 if TYPE_CHECKING:
     from redis import Redis

@@ -1,12 +1,12 @@
 """What is to be said in Slack, kept in Redis until Slack has it.
 
-    mlflow-ops:outbox:thread:<record id>   list: the messages of one command, oldest first
-    mlflow-ops:outbox:due                  sorted set: record id → when its first message may be tried, epoch seconds;
+    outbox:thread:<record id>   list: the messages of one command, oldest first
+    outbox:due                  sorted set: record id → when its first message may be tried, epoch seconds;
                                            infinity while it stands in a line
-    mlflow-ops:outbox:pace:<limit>         how far the allowance of one of Slack's limits is used up
-    mlflow-ops:outbox:line:<limit>         sorted set: the threads that wait for this allowance, oldest words first
-    mlflow-ops:outbox:lines                sorted set: limit → when the first of its line may be tried, epoch seconds
-    mlflow-ops:outbox:wake                 a token while there is something new
+    outbox:pace:<limit>         how far the allowance of one of Slack's limits is used up
+    outbox:line:<limit>         sorted set: the threads that wait for this allowance, oldest words first
+    outbox:lines                sorted set: limit → when the first of its line may be tried, epoch seconds
+    outbox:wake                 a token while there is something new
 
 Only the first message of a thread is ever tried, so a thread is told in order, whatever Slack answers. An edit that
 nobody has tried yet is replaced by a newer one: progress never piles up. Whoever takes a thread holds it for
@@ -22,26 +22,19 @@ import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final
 
-from workers.redaction import cleaned
+from workers.records.keys import PREFIX
 
 if TYPE_CHECKING:
     from redis import Redis
 
-    from workers.rendering.message import Message
+    from workers.records.message import Draft, Kind
 
-PREFIX: Final = "mlflow-ops:"
 LEASE_SECONDS: Final = 60.0
 TURN_SECONDS: Final = 1.0
 """How long a line waits for the thread whose turn it is, should that have nothing to ask for."""
 KEEP_SECONDS: Final = 30 * 24 * 3600
-
-Kind = Literal["root", "edit", "reply", "broadcast", "file", "picture", "direct", "pin", "unpin"]
-"""root: the first message; edit: its new content; reply and file: in its thread; broadcast: there and in the
-channel, where everybody is to see it; picture: a file below it, in the
-channel; direct: to the requester alone; pin and unpin: the first message.
-"""
 
 _OUTBOX: Final = PREFIX + "outbox:"
 
@@ -162,18 +155,6 @@ class Entry:
     turn: str = ""
 
 
-def draft(kind: Kind, message: Message) -> tuple[Kind, str]:
-    """A message as it is kept, without any secret that we know of."""
-    body = {"text": message.text, "blocks": message.blocks}
-    if message.filename:
-        body |= {"filename": message.filename, "content": message.content}
-    body = cleaned(body)
-    if message.alt:
-        # A picture's bytes are no text: what looks like a secret in them is none.
-        body |= {"content": message.content, "alt": cleaned(message.alt)}
-    return kind, json.dumps(body, ensure_ascii=False)
-
-
 class Outbox:
     """Every method raises redis.exceptions.RedisError where Redis is away. clock: seconds since the epoch."""
 
@@ -186,7 +167,7 @@ class Outbox:
         self._done = redis.register_script(_DONE)
         self._pace = redis.register_script(_PACE)
 
-    def push(self, record_id: str, *drafts: tuple[Kind, str]) -> None:
+    def push(self, record_id: str, *drafts: Draft) -> None:
         """Put messages at the end of a thread."""
         self._push(keys=[], args=[record_id, self._clock(), *(part for each in drafts for part in each)])
 

@@ -14,14 +14,17 @@ import structlog
 from redis.exceptions import RedisError
 
 from workers.operation import Cancelled, how_far
-from workers.records.outbox import Outbox, draft
-from workers.rendering import buttons
+from workers.records.message import draft
+from workers.records.outbox import Outbox
+from workers.records.record import Ending, Phase
+from workers.rendering import blocks, buttons
 from workers.rendering import message as render
 from workers.wording import duration
 
 if TYPE_CHECKING:
-    from workers.records.outbox import Kind
-    from workers.records.record import Record, Records
+    from workers.records.message import Kind, Message
+    from workers.records.record import Record
+    from workers.records.store import Records
     from workers.report import Report
 
 EDIT_SECONDS = 1.0
@@ -91,9 +94,9 @@ class SlackThread:
     def _show(self, figure: str, share: float | None = None) -> None:
         self._edited = self._monotonic()
         message = render.under_way(self._record.words, self._record.requester, self._step, figure)
-        message = message.calling(self._record.calls)
+        message = render.calling(message, self._record.calls)
         if self._cancellable:
-            message = message.and_also(buttons.row(self._record, buttons.CANCEL))
+            message = render.and_also(message, buttons.row(self._record, buttons.CANCEL))
         try:
             self._outbox.push(self._record.id, draft("edit", message))
             if self._records is not None:
@@ -111,41 +114,41 @@ def _pace(done: int, total: int, unit: str, seconds: float) -> str:
     return f" · {rate:,.0f} {unit}/s{left}" if rate >= 1 else left.replace(",", " ·", 1)
 
 
-def success(record: Record, report: Report) -> list[tuple[Kind, str]]:
-    """The last words about a record: the report replaces the root message, its details go into the thread."""
+def success(record: Record, report: Report, phase: Phase = Phase.DONE) -> Ending:
+    """The report replaces the root message, its details go into the thread."""
     to_do = [buttons.offer(record, number, offer) for number, offer in enumerate(report.offers[: buttons.OFFERS])]
     root = render.root(report, record.words, record.requester, _decided(record), to_do=to_do)
-    root = root.calling(record.calls)
+    root = render.calling(root, record.calls)
     if report.undo:
-        root = root.and_also(buttons.row(record, buttons.UNDO))
+        root = render.and_also(root, buttons.row(record, buttons.UNDO))
     pin = [draft("pin", root)] if report.pinned else []
     replies = (draft(_kind(each), each) for each in render.details(report))
-    return [draft("edit", root), *pin, *replies]
+    return Ending(phase, report.summary, (draft("edit", root), *pin, *replies))
 
 
-def _kind(message: render.Message) -> Kind:
+def _kind(message: Message) -> Kind:
     if not message.filename:
         return "reply"
     return "picture" if message.in_sight else "file"
 
 
-def failure(
-    record: Record, message: str, hint: str, *, again: bool = False, holder: str = ""
-) -> list[tuple[Kind, str]]:
-    """The last words about a record that failed: why, and what now. again: with a button to ask for it again.
-    holder: who asked for what stands in its way.
+def failure(record: Record, message: str, hint: str, *, again: bool = False, holder: str = "") -> Ending:
+    """It failed: why, and what now. again: with a button to ask for it again. holder: who asked for what stands in
+    its way.
     """
     words = render.failed(record.words, record.requester, message, hint, _decided(record), holder=holder)
-    words = words.calling(record.calls)
-    return [draft("edit", words.and_also(buttons.row(record, buttons.AGAIN)) if again else words)]
+    words = render.calling(words, record.calls)
+    if again:
+        words = render.and_also(words, buttons.row(record, buttons.AGAIN))
+    return Ending(Phase.FAILED, message, (draft("edit", words),))
 
 
 def _decided(record: Record) -> str:
     if record.break_glass:
-        return f":rotating_light: break-glass: {render.plain(record.break_glass)}"
+        return f":rotating_light: break-glass: {blocks.plain(record.break_glass)}"
     return render.approved(record.decided_by, record.decided_at)
 
 
-def cancellation(record: Record, message: str) -> list[tuple[Kind, str]]:
-    """The last words about a record that was stopped."""
-    return [draft("edit", render.stopped(record.words, record.requester, message))]
+def cancellation(record: Record, message: str) -> Ending:
+    """It was stopped."""
+    return Ending(Phase.CANCELLED, message, (draft("edit", render.stopped(record.words, record.requester, message)),))

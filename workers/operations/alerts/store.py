@@ -1,11 +1,11 @@
 """Groups of alerts in Redis, and their messages, written together.
 
-    mlflow-ops:alerts:group:<id>   JSON: a Group
-    mlflow-ops:alerts:crowd:<id>   JSON: a Crowd
-    mlflow-ops:alerts:groups       sorted set: the groups → when they were last told of
-    mlflow-ops:alerts:begun        sorted set: the groups that got a message lately → when
-    mlflow-ops:alerts:storm        the crowd of the storm that goes on; there until CALM_SECONDS after it last grew
-    mlflow-ops:alerts:held         set: the groups that are held until a maintenance ends
+    alerts:group:<id>   JSON: a Group
+    alerts:crowd:<id>   JSON: a Crowd
+    alerts:groups       sorted set: the groups → when they were last told of
+    alerts:begun        sorted set: the groups that got a message lately → when
+    alerts:storm        the crowd of the storm that goes on; there until CALM_SECONDS after it last grew
+    alerts:held         set: the groups that are held until a maintenance ends
 
 What changes a group is compared with what was read and written in one step with its words (`swap`), so of two bots
 that are told the same at once only one says it. All of it lapses KEEP_SECONDS after it was last told of, and there is a

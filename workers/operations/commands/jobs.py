@@ -12,9 +12,9 @@ from workers import registry
 from workers.errors import OperatorError
 from workers.operation import Operation, Progress, Risk
 from workers.records.record import TERMINAL, Phase, Record
+from workers.records.requester import BY_TERMINAL
 from workers.records.store import Records
 from workers.rendering import thread
-from workers.records.requester import BY_TERMINAL
 from workers.rendering.blocks import whom
 from workers.report import Links, Report, Section, Status, Table
 from workers.wording import count, duration

@@ -1,6 +1,6 @@
 """Maintenance: announced and pinned, scheduled work and alarms held until it ends, and it ends by itself.
 
-    mlflow-ops:maintenance   who began it, why and until when; there while it lasts
+    maintenance   who began it, why and until when; there while it lasts
 
 The scheduler asks `current` before it lets an entry fire: what fell due meanwhile is caught up once, afterwards.
 """
@@ -17,11 +17,10 @@ from workers.engine import locks
 from workers.errors import AlreadySo
 from workers.operation import Change, Operation, Plan, Progress, Risk
 from workers.records.keys import PREFIX
+from workers.records.message import Message, draft
 from workers.records.outbox import Outbox
-from workers.records.message import draft
 from workers.records.record import Record
 from workers.records.store import Records
-from workers.records.message import Message
 from workers.rendering.blocks import plain, section, short
 from workers.report import Facts, Report, Status
 from workers.settings import cron

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
+from workers.errors import OperatorError
 from workers.operations.health import pods
 from workers.report import Section, Text
 from workers.systems.cluster.fields import Fields
@@ -154,6 +155,6 @@ def _deadline_exceeded(deployment: dict[str, Any]) -> bool:
 def _last_words(watched: Watched, pod: pods.PodState) -> tuple[Section, ...]:
     try:
         lines = list(watched.cluster.log_lines(pod.name, watched.container, since_seconds=3600, tail_lines=LOG_LINES))
-    except Exception as error:  # noqa: BLE001 - the log is a help and no part of the outcome
+    except OperatorError as error:  # the log is a help and no part of the outcome
         lines = [f"no log: {error}"]
     return (Text(title=f"Last lines of {pod.name}", text="\n".join(lines), literal=True),) if lines else ()

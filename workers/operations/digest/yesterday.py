@@ -11,8 +11,8 @@ from workers.operation import Risk
 from workers.operations.commands.audit_trail import gathered
 from workers.records import audit_log
 from workers.records.record import Phase, Record
-from workers.records.store import Records
 from workers.records.requester import BY_ALERT, BY_CLOCK
+from workers.records.store import Records
 from workers.report import Lead, Offer, Section, Table
 from workers.wording import NOTHING, count
 

@@ -1,8 +1,8 @@
 """Every health run's figures, kept in Redis as JSON and bounded.
 
-    mlflow-ops:history:raw    sorted set: one JSON object per run → when it was made, epoch seconds; 14 days of them
-    mlflow-ops:history:days   hash: a day (UTC) → how often, sum, least, most and last of each figure; a year of them
-    mlflow-ops:history:said   hash: a check → what it said last
+    history:raw    sorted set: one JSON object per run → when it was made, epoch seconds; 14 days of them
+    history:days   hash: a day (UTC) → how often, sum, least, most and last of each figure; a year of them
+    history:said   hash: a check → what it said last
 
 A day's summary is made from its raw runs once it is over, and making it again gives the same: two workers that do so
 at once do no harm, and a day on which nobody looked is made up for within the 14 days. Two health runs of the same

@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 from workers.operations.history.store import History
-from workers.redaction import UNSEEN
 from workers.records.requester import BY_CLOCK, BY_TERMINAL
+from workers.redaction import UNSEEN
 from workers.report import Attachment
 from workers.wording import NOTHING, duration
 

@@ -22,12 +22,11 @@ from workers.operations.incident.oncall import on_call
 from workers.operations.incident.store import Incident
 from workers.operations.incident.urgent import Urgent
 from workers.operations.logs.show import Logs
+from workers.records.message import Message, draft
 from workers.records.outbox import Outbox
-from workers.records.message import draft
 from workers.records.record import TERMINAL, Phase, Record
 from workers.records.store import Records
 from workers.rendering import message, thread
-from workers.records.message import Message
 from workers.rendering.blocks import plain, section, short, whom
 from workers.report import Check, Facts, Offer, Report, Section, Status, Text
 from workers.settings import SettingsError

@@ -11,11 +11,10 @@ from workers.errors import OperatorError
 from workers.operation import Change, Plan, Risk
 from workers.operations.incident import account, paging, store, timeline
 from workers.operations.incident.urgent import Urgent
+from workers.records.message import Message, draft
 from workers.records.outbox import Outbox
-from workers.records.message import draft
 from workers.records.record import TERMINAL
 from workers.rendering import message
-from workers.records.message import Message
 from workers.rendering.blocks import paragraphs, plain, section, short, whom
 from workers.report import Facts, Lead, Report, Status
 from workers.wording import duration

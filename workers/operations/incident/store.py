@@ -1,7 +1,7 @@
 """The open incident of a channel, in Redis; one at a time.
 
-    mlflow-ops:incident:<channel>   who opened it, why and when; there while it is open
-    mlflow-ops:incidents            set: the channels that have one
+    incident:<channel>   who opened it, why and when; there while it is open
+    incidents            set: the channels that have one
 
 Its id is that of the command that opened it, so that its thread is that command's. What is done meanwhile is not
 written here: `timeline` reads it from the audit record, from `after` on.

@@ -4,7 +4,7 @@ Of a change every moment is told, of a look, and of what the clock changes, its 
 digests, are left out. A note's text and who took the incident are the outcomes of those commands. While it lasts, the
 scheduler says in its thread what is new (`follow`).
 
-    mlflow-ops:incident:<id>:told   the last entry of the audit record that was
+    incident:<id>:told   the last entry of the audit record that was
 """
 
 from __future__ import annotations
@@ -18,12 +18,10 @@ from workers.operations.commands.audit_trail import ENDS
 from workers.operations.incident import store
 from workers.records import audit_log
 from workers.records.keys import PREFIX
+from workers.records.message import Message, draft
 from workers.records.outbox import Outbox
-from workers.records.message import draft
-from workers.records.store import RECORD_SECONDS, Records
-from workers.rendering import message
 from workers.records.requester import BY_CLOCK
-from workers.records.message import Message
+from workers.records.store import RECORD_SECONDS, Records
 from workers.rendering.blocks import at, paragraphs, plain, short, whom
 
 if TYPE_CHECKING:

@@ -1,0 +1,72 @@
+"""An operation is carried out in this process: for a record, or in a terminal, which needs no Slack."""
+
+from __future__ import annotations
+
+import shlex
+import time
+from typing import TYPE_CHECKING
+
+from workers.engine import locks
+from workers.engine.lease import alive
+from workers.errors import OperatorError
+from workers.operation import Caller, Cancelled, Risk
+from workers.records.record import TERMINAL, Ending, Phase, Record, new_id
+from workers.records.requester import BY_TERMINAL
+from workers.records.store import Records
+from workers.rendering import dry_run
+from workers.report import Status
+
+if TYPE_CHECKING:
+    from workers.operation import Operation, Progress
+    from workers.report import Report
+    from workers.systems import Systems
+
+
+def perform(operation: Operation, systems: Systems, progress: Progress) -> Report:
+    """Run an operation and stamp its report with the time it took. The one way for Slack and the terminal."""
+    began = time.monotonic()
+    report = operation.run(systems, progress)
+    return report.model_copy(update={"took_seconds": time.monotonic() - began})
+
+
+def perform_here(operation: Operation, words: str, name: str | None, systems: Systems, progress: Progress) -> Report:
+    """Run an operation in this process, without Slack. What changes something is done in somebody's `name` only, else
+    its plan is reported; it takes its locks in Redis as any other, and keeps them. Raises OperatorError and Cancelled.
+    """
+    requester = f"{BY_TERMINAL}{name or ''}"
+    caller = Caller(record_id=new_id(), requester=requester, channel=TERMINAL)
+    operation = operation.asked_by(caller)
+    if operation.risk is Risk.READ:
+        return perform(operation, systems, progress)
+    plan = operation.plan(systems)
+    if name is None:
+        return dry_run.report(plan, do=f"mlflow-ops run {shlex.quote(words)} --yes-by NAME")
+    record = Record(
+        id=caller.record_id,
+        operation=operation.name,
+        arguments=operation.model_dump(mode="json"),
+        words=words,
+        requester=requester,
+        channel=TERMINAL,
+        phase=Phase.RUNNING,
+        started_at=time.time(),
+        worker=TERMINAL,
+        digest=plan.digest,
+    )
+    records = Records(systems.redis)
+    records.begin_here(record)
+    ending = Ending(Phase.FAILED, "it broke off")
+    try:
+        with alive(records, record) as signs, locks.held(systems.redis, record, operation.touches) as taken:
+            signs.beside(taken.renew)
+            report = perform(operation, systems, progress)
+        ending = Ending(Phase.FAILED if report.status is Status.FAIL else Phase.DONE, report.summary)
+    except OperatorError as error:
+        ending = Ending(Phase.FAILED, error.message)
+        raise
+    except Cancelled as cancelled:
+        ending = Ending(Phase.CANCELLED, f"stopped at a safe point. {cancelled.left}".rstrip())
+        raise
+    finally:
+        records.finish(record.id, ending)
+    return report

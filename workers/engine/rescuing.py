@@ -1,0 +1,67 @@
+"""What became of commands whose process died: they end with a word about it, or go on to be looked at or begun again.
+
+A work-horse that is killed is noticed by its worker, a worker that is gone by the scheduler's sweep, which asks every
+few seconds for those that give no sign of life.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import structlog
+
+from workers.engine import approvals, queues
+from workers.records.message import draft
+from workers.records.record import Phase, Record, Stage
+from workers.records.store import Records
+from workers.rendering import message as render
+from workers.rendering import thread
+
+if TYPE_CHECKING:
+    from redis import Redis
+
+_log = structlog.get_logger(__name__)
+
+
+def rescue(redis: Redis) -> None:
+    """End every record whose worker is gone or whose time is over, and queue again what nobody began."""
+    records = Records(redis)
+    for record_id in records.open():
+        record = records.get(record_id)
+        if record is None:
+            continue
+        if record.phase is Phase.RUNNING and not records.alive(record_id):
+            tell_lost(record, redis, "its worker is gone")
+        elif record.phase is Phase.PENDING:
+            approvals.expire(redis, record, time.time())
+        elif record.phase in {Phase.QUEUED, Phase.APPROVED} and queues.is_lost(record, redis):
+            if record.queued_times >= queues.ATTEMPTS:
+                tell_lost(record, redis, f"its process died {record.queued_times} times before it could begin")
+            else:
+                queues.enqueue_again(record, redis)
+
+
+def tell_lost(record: Record, redis: Redis, why: str) -> None:
+    """End a record whose process is gone, and say so in its thread."""
+    _log.error("lost", operation_id=record.id, why=why)
+    message = f"The worker lost this command: {why}."
+    if record.stage is Stage.RUN and record.plan is not None:
+        if _to_be_looked_at(record, message, redis):
+            return
+    elif record.stage is Stage.LOOK:
+        message = f"{record.outcome} What it has left could not be looked at: {why}."
+    hint = "Ask again; if it repeats, see the workers' log."
+    Records(redis).finish(record.id, thread.failure(record, message, hint))
+
+
+def _to_be_looked_at(record: Record, message: str, redis: Redis) -> bool:
+    """Have another worker look at what a lost run has left. False where its job could not begin it either."""
+    if record.phase is not Phase.RUNNING:
+        return False
+    step = f"{message} Looking at what it has left."
+    words = draft("edit", render.under_way(record.words, record.requester, step, ""))
+    fields = {**queues.look_fields(), "phase": Phase.QUEUED, "outcome": message}
+    if Records(redis).move(record.id, words, before=Phase.RUNNING, **fields):
+        queues.enqueue_run(record.id, redis)
+    return True
