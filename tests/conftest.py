@@ -1,8 +1,9 @@
-"""What all tests share: one sandbox for the whole run, and single real parts of it for tests that want no more.
+"""What all tests share: one sandbox for a process of the run, and single real parts of it for tests that want no more.
 
 A test may pause, kill or restart a part of the shared sandbox; it leaves all parts running.
 """
 
+import fcntl
 import os
 import shutil
 import signal
@@ -18,45 +19,92 @@ import pytest
 from redis import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from deploy.sandbox import testing
-from deploy.sandbox.kubernetes import least_privilege
-from deploy.sandbox.redis import program
-from deploy.sandbox.slack.testing import example, serving
-from deploy.sandbox.slack.workspace import Workspace
+from mlflow_ops_sandbox import testing
+from mlflow_ops_sandbox.cluster.apiserver import least_privilege
+from mlflow_ops_sandbox.fixtures import start_sandbox, start_sandbox_once
+from mlflow_ops_sandbox.parts.redis import program
+from mlflow_ops_sandbox.slack.state.workspace import Workspace
+from mlflow_ops_sandbox.slack.testing import example, serving
 from workers import settings
-from workers.records.record import connect
+from workers.systems.redis import connect
 
-ROLES = sorted((Path(__file__).parents[1] / "deploy" / "kubernetes").glob("*/*role.yaml"))
+__all__ = ["start_sandbox", "start_sandbox_once"]
+
+# Hundreds of processes are started: each would compile the product anew, and each of pytest's own the tests.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+RUN = "MLFLOW_OPS_TESTS_RUN"
+"""The folder that all processes of a run share. `.ci/run` makes one for several calls of pytest."""
 
 
 def pytest_configure(config):
     """Every API server of this run, in whatever process, notes which permissions the product uses."""
     if not hasattr(config, "workerinput"):
-        os.environ[least_privilege.FOLDER] = tempfile.mkdtemp(prefix="permissions-")
+        if RUN not in os.environ:
+            os.environ[RUN] = tempfile.mkdtemp(prefix="mlflow-ops-tests-")
+            config.add_cleanup(lambda: _forget(Path(os.environ.pop(RUN))))
+        permissions = Path(os.environ[RUN]) / "permissions"
+        permissions.mkdir(exist_ok=True)
+        os.environ[least_privilege.FOLDER] = str(permissions)
+
+
+def _forget(run):
+    testing.forget(run / "seeded")
+    shutil.rmtree(run, ignore_errors=True)
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session):
-    """After all the tests together: the Roles grant what was used, and nothing else, or the run fails.
+    """Where tests are skipped, what a whole run used is not all that could be (see permissions.py)."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if reporter is not None and "skipped" in reporter.stats:
+        (Path(os.environ[RUN]) / "skipped").touch()
 
-    A part of the tests does not tell, nor do those of a machine where some are skipped: there it is only said.
-    """
-    config = session.config
-    if hasattr(config, "workerinput"):
-        return
-    folder = Path(os.environ.pop(least_privilege.FOLDER))
-    found = least_privilege.differences(least_privilege.granted(ROLES), least_privilege.used(folder))
-    shutil.rmtree(folder, ignore_errors=True)
-    chosen = config.option
-    part = chosen.keyword or chosen.ignore or chosen.ignore_glob or chosen.deselect
-    whole = config.args_source is config.ArgsSource.TESTPATHS and not part
-    if whole and chosen.markexpr in {"", "not bench"} and session.exitstatus == pytest.ExitCode.OK:
-        reporter = config.pluginmanager.get_plugin("terminalreporter")
-        reporter.write_line("")
-        for sentence in found or ["The Roles grant exactly what these tests used."]:
-            reporter.write_line(sentence, red=bool(found), green=not found)
-        if found and "skipped" not in reporter.stats:
-            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """The tests of a file stay in one process, as do all that share a sandbox; those that take longest begin first."""
+    groups, starts = {}, set()
+    for item in items:
+        group = _shared(item)
+        if group or item.path not in groups:
+            groups[item.path] = group or str(item.path.relative_to(TESTS))
+        if {"start_sandbox", "start_sandbox_once"} & set(item.fixturenames):
+            starts.add(item.path)
+
+    def order(item):
+        group = groups[item.path]
+        return SHARED.index(group) if group in SHARED else len(SHARED) + (item.path not in starts)
+
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(groups[item.path]))
+    items.sort(key=order)
+
+
+TESTS = Path(__file__).parent
+SHARED = ("ways", "sandbox", "parts")
+
+
+def _shared(item):
+    """Which of the sandboxes that live as long as a process this test uses; None where it uses none of them."""
+    for name in ("sandbox", "parts"):
+        found = item._fixtureinfo.name2fixturedefs.get(name)
+        if found and found[-1].scope == "session":
+            return "ways" if name == "sandbox" and "ways" in item.path.parts else name
+    return None
+
+
+@pytest.fixture(scope="session")
+def seeded():
+    """A stopped sandbox that others begin like: the first process of a run that asks for it makes it."""
+    run = Path(os.environ[RUN])
+    with (run / "seeded.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (run / "seeded.done").exists():
+            testing.seed(run / "seeded")
+            (run / "seeded.done").touch()
+    return run / "seeded"
 
 
 @pytest.fixture
@@ -179,32 +227,18 @@ def started(tmp_path):
 
 
 @pytest.fixture(scope="session")
-def sandbox(tmp_path_factory):
-    """The sandbox that all tests of a run share."""
-    started = testing.start(tmp_path_factory.mktemp("sandbox") / "data")
+def sandbox(tmp_path_factory, seeded):
+    """The sandbox that all tests of a process share."""
+    started = testing.start(tmp_path_factory.mktemp("sandbox") / "data", like=seeded)
     yield started
     testing.remove(started)
 
 
-def _starting():
-    started = []
-
-    def start(path, *arguments, ready=True):
-        started.append(testing.start(path, *arguments, ready=ready))
-        return started[-1]
-
-    yield start
-    for item in started:
-        testing.remove(item)
-
-
-@pytest.fixture
-def start_sandbox():
-    """Starts further sandboxes, and ends them with the test."""
-    yield from _starting()
-
-
-@pytest.fixture(scope="module")
-def start_sandbox_once():
-    """Starts further sandboxes, and ends them with the module."""
-    yield from _starting()
+@pytest.fixture(scope="session")
+def parts(tmp_path_factory):
+    """PostgreSQL, Redis, S3 and Kubernetes alone, which the tests of a process share."""
+    left_out = ("mlflow", "slack", "bot", "scheduler", "worker-quick", "worker-ops")
+    words = (word for part in left_out for word in ("--without", part))
+    started = testing.start(tmp_path_factory.mktemp("parts") / "data", *words)
+    yield started
+    testing.remove(started)

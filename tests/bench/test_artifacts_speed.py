@@ -32,8 +32,8 @@ SOURCE, BACKUPS, THEIRS = "mlflow-artifacts", "mlflow-backups", "theirs"
 COPY = """
 import json, sys, time
 from workers import settings
-from workers.backup.artifacts import copy
-from workers.systems.objects import Objects, preload
+from workers.operations.backup.artifacts import copy
+from workers.systems.s3.objects import Objects, preload
 from workers.operation import Unwatched
 
 preload()
@@ -119,7 +119,7 @@ def moto(environment, free_port, tmp_path):
     keys = {"access_key": "AKIDSANDBOX", "secret_key": "hunter2", "region": "us-east-1"}
     buckets = {SOURCE: {"versioning": True}, BACKUPS: {"versioning": False}, THEIRS: {"versioning": False}}
     (tmp_path / "server.json").write_text(json.dumps(keys | {"buckets": buckets}))
-    command = [sys.executable, "-m", "deploy.sandbox.objects_server", "--port", str(free_port), "--data", str(tmp_path)]
+    command = [sys.executable, "-m", "mlflow_ops_sandbox.parts.s3.server", "--port", str(free_port), "--data", str(tmp_path)]
     store = Store(command, free_port)
     yield store
     store.stop()

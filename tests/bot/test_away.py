@@ -7,8 +7,8 @@ import pytest
 from redis import Redis
 from redis.exceptions import RedisError
 
-from deploy.sandbox.redis import program
-from deploy.sandbox.slack.client import wait_for, words
+from mlflow_ops_sandbox.parts.redis import program
+from mlflow_ops_sandbox.slack.client import wait_for, words
 
 
 class RedisServer:

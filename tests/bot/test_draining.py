@@ -7,7 +7,7 @@ import requests
 from waitress.server import create_server
 
 from bot.draining import serving, until_idle
-from deploy.sandbox.slack.client import wait_for
+from mlflow_ops_sandbox.slack.client import wait_for
 
 
 def test_over_http_what_was_taken_is_answered_to_its_last_byte(free_port):

@@ -7,16 +7,16 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from slack_sdk import WebClient
 
-from bot import home_page, publishing
 from bot.app import Bot
 from bot.buttons import Buttons
-from bot.home import Home
-from bot.home_page import Person
-from bot.publishing import Publisher
+from bot.home import page, publishing
+from bot.home.events import Home
+from bot.home.page import Person
+from bot.home.publishing import Publisher
 from commands import grammar, policy
-from deploy.sandbox.slack import blocks as slack_blocks
-from deploy.sandbox.slack.client import actions, words
-from deploy.sandbox.slack.testing import connected
+from mlflow_ops_sandbox.slack.blocks import blocks as slack_blocks
+from mlflow_ops_sandbox.slack.client import actions, words
+from mlflow_ops_sandbox.slack.testing import connected
 from workers import settings
 from workers.operation import Change, Operation, Plan
 from workers.operations.commands.overview import overview
@@ -24,8 +24,9 @@ from workers.operations.health import CHECKS
 from workers.operations.history.store import History, sample
 from workers.records import counters
 from workers.records.outbox import Outbox
-from workers.records.record import Phase, Records, Stage
-from workers.rendering import buttons, message
+from workers.records.record import Ending, Phase, Stage
+from workers.records.store import Records
+from workers.rendering import blocks, buttons, message
 from workers.rendering.thread import SlackThread
 from workers.report import Check, Status
 from workers.settings import Ops
@@ -105,12 +106,12 @@ def everything(redis):
     progress.step("Artifacts: copying")
     progress.advance(300, 1000, "objects")
     mine = accepted(redis, "health", "U0VERA", "C0SECOND")
-    Records(redis).finish(mine.id, Phase.DONE, "All is well.")
+    Records(redis).finish(mine.id, Ending(Phase.DONE, "All is well."))
     return {"running": running, "waits": waiting(redis)}
 
 
 def seen_by(redis, user, now=NOW):
-    view = home_page.view(Person(user, OPS, members), overview(redis, OPS, user, now), now)
+    view = page.view(Person(user, OPS, members), overview(redis, OPS, user, now), now)
     stored, wrong = slack_blocks.checked(view["blocks"], limit=slack_blocks.IN_VIEW)
     assert not wrong, wrong
     return {**view, "blocks": stored}
@@ -186,7 +187,7 @@ def test_forty_of_each_fit_into_a_view_that_slack_takes(redis):
         waiting(redis, f"scale {9 + number}", plan=plan.model_dump(mode="json"))
         accepted(redis, "health " + "pods " * 500, "U0ANNA", phase=Phase.RUNNING)
     home = seen_by(redis, "U0ANNA")
-    assert len(home["blocks"]) <= home_page.VIEW_BLOCKS
+    assert len(home["blocks"]) <= blocks.VIEW_BLOCKS
     assert "and 32 more" in words(home)
     assert "<!here>" not in words(home)
     assert "You are approver here" in words(home)
@@ -200,9 +201,9 @@ def test_what_belongs_to_a_channel_that_is_not_ours_is_not_shown(redis):
 
 
 def test_every_button_asks_for_a_command_that_exists():
-    for _, text in home_page.ASKS.values():
+    for _, text in page.ASKS.values():
         assert isinstance(grammar.parse(text), Operation), text
-    assert not {buttons.APPROVE.action, buttons.DENY.action} & set(home_page.ASKS)
+    assert not {buttons.APPROVE.action, buttons.DENY.action} & set(page.ASKS)
 
 
 # Keeping it fresh, against a Slack that answers as the real one does.
@@ -289,7 +290,7 @@ def test_a_home_that_nobody_looks_at_any_more_is_left_alone(stage, redis):
 def test_of_two_bots_neither_overwrites_what_the_other_has_drawn_later(stage, redis):
     vera = stage.opens("vera")
     stage.draws()
-    other = {"type": "home", "blocks": [message.section("drawn by another")]}
+    other = {"type": "home", "blocks": [blocks.section("drawn by another")]}
     stage.client.views_publish(user_id="U0VERA", view=other)
     waiting(redis)
     stage.draws(publishing.BETWEEN_SECONDS + 0.1)
@@ -341,7 +342,7 @@ def test_a_hundred_and_fifty_people_at_once_are_drawn_within_the_tier_that_slack
         for each in people:
             publishing.opened(redis, each["id"], "", stage.now)
         began = stage.now
-        while redis.zrangebyscore("mlflow-ops:home:due", "-inf", began + 60 * 4):
+        while redis.zrangebyscore("mlflow-ops:mlflow:home:due", "-inf", began + 60 * 4):
             wait = stage.publisher.step()
             stage.now += wait
             if wait:
@@ -355,9 +356,9 @@ def test_a_hundred_and_fifty_people_at_once_are_drawn_within_the_tier_that_slack
 def test_the_messages_tab_is_no_home(redis):
     home = Home(OPS, redis, members, Silent())
     home.opened({"type": "app_home_opened", "user": "U0VERA", "tab": "messages"})
-    assert redis.zcard("mlflow-ops:home:due") == 0
+    assert redis.zcard("mlflow-ops:mlflow:home:due") == 0
     home.opened({"type": "app_home_opened", "user": "U0VERA", "tab": "home"})
-    assert redis.zcard("mlflow-ops:home:due") == 1
+    assert redis.zcard("mlflow-ops:mlflow:home:due") == 1
 
 
 # Pressing, over Slack's wire: a press at home is in no channel and has no address to answer to.

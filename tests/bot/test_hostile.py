@@ -13,10 +13,11 @@ import pytest
 import requests
 from rq import Queue
 
-from deploy.sandbox.slack.client import wait_for
+from mlflow_ops_sandbox.slack.client import wait_for
 from workers.engine import queues
-from workers.records.record import Phase, Record, Records
-from workers.rendering.message import Message
+from workers.records.message import Message
+from workers.records.record import Phase, Record
+from workers.records.store import Records
 
 FORM = "application/x-www-form-urlencoded"
 
@@ -172,7 +173,7 @@ def test_fifty_hostile_inputs(stage, post, redis, tmp_path, capsys):
         for ping in ("<!channel>", "<@U0ANNA>", "<https://"):
             assert ping not in shown, name
 
-    redis.rpush("mlflow-ops:rq:queue:quick", pickle.dumps(_Bomb()))
+    redis.rpush("mlflow-ops:mlflow:rq:queue:quick", pickle.dumps(_Bomb()))
     table.append(("bytes on the queue that are no job", "dropped"))
     for name, job, forged in crafted(redis, witness):
         if forged is not None:

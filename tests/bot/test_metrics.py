@@ -14,7 +14,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from bot.process import metrics
-from deploy.sandbox.slack.controls import wait_for
+from mlflow_ops_sandbox.slack.controls import wait_for
 from tests.bot.test_away import RedisServer
 from workers.engine import queues
 from workers.operations.history.store import History, Sample

@@ -7,11 +7,12 @@ import pytest
 from slack_sdk import WebClient
 
 from bot.sender import Patience, Sender
-from deploy.sandbox.slack.client import wait_for, words
-from workers.records.outbox import Outbox, draft
-from workers.records.record import Phase, Record, Records
+from mlflow_ops_sandbox.slack.client import wait_for, words
+from workers.records.message import Message, draft
+from workers.records.outbox import Outbox
+from workers.records.record import Ending, Phase, Record
+from workers.records.store import Records
 from workers.rendering import message as render
-from workers.rendering.message import Message
 from workers.settings import Slack
 
 OPS = "C0OPS"
@@ -100,7 +101,7 @@ def test_words_replaced_while_a_sender_holds_them_are_not_lost(sender, slack, re
     drain(sender, clock)
     outbox.push(record.id, draft("edit", text("half done")))
     held, _ = outbox.take()
-    Records(redis).finish(record.id, Phase.DONE, "done", draft("edit", text("all done")))
+    Records(redis).finish(record.id, Ending(Phase.DONE, "done", (draft("edit", text("all done")),)))
     assert not outbox.tried(held, 1)
     outbox.done(held)
     drain(sender, clock)
@@ -178,7 +179,7 @@ def test_ten_minutes_without_slack(sender, slack, redis, record, outbox, clock):
     slack.sandbox.away()
     while clock.now < away_until:
         clock.now += min(sender.step(), away_until - clock.now) or 0
-    Records(redis).finish(record.id, Phase.DONE, "all is well", draft("edit", text("all is well")))
+    Records(redis).finish(record.id, Ending(Phase.DONE, "all is well", (draft("edit", text("all is well")),)))
     slack.sandbox.away(on=False)
     took = drain(sender, clock)
     assert took < 60
@@ -240,7 +241,7 @@ def test_no_secret_reaches_slack_or_redis(sender, slack, redis, record, outbox, 
 
     redaction.remember(["correct-horse-battery"])
     outbox.push(record.id, draft("reply", text("it is correct-horse-battery, xoxb-123456789012-abc and p://u:pw@h/d")))
-    stored = b"".join(value for value in redis.lrange(f"mlflow-ops:outbox:thread:{record.id}", 0, -1))
+    stored = b"".join(value for value in redis.lrange(f"mlflow-ops:mlflow:outbox:thread:{record.id}", 0, -1))
     drain(sender, clock)
     said = told(slack, redis, record)[1]
     for secret in ("correct-horse-battery", "xoxb-123456789012", "u:pw@"):
@@ -259,7 +260,9 @@ def test_what_is_to_be_quiet_runs_and_says_nothing_where_all_is_well(sender, sla
     drain(sender, clock)
     assert records.get(record.id).phase is Phase.QUEUED
     outbox.push(record.id, draft("edit", text("dumping")))
-    records.finish(record.id, Phase.DONE, "well", draft("edit", text("all is well")), draft("reply", text("details")))
+    records.finish(
+        record.id, Ending(Phase.DONE, "well", (draft("edit", text("all is well")), draft("reply", text("details"))))
+    )
     drain(sender, clock)
     assert slack.person("vera").messages(OPS) == []
 
@@ -269,7 +272,9 @@ def test_what_is_to_be_quiet_speaks_up_where_it_fails(sender, slack, redis, outb
     drain(sender, clock)
     outbox.push(record.id, draft("edit", text("dumping")))
     drain(sender, clock)
-    records.finish(record.id, Phase.FAILED, "no", draft("edit", text("it failed")), draft("reply", text("why")))
+    records.finish(
+        record.id, Ending(Phase.FAILED, "no", (draft("edit", text("it failed")), draft("reply", text("why"))))
+    )
     drain(sender, clock)
     assert told(slack, redis, record) == ["it failed", "why"]
 

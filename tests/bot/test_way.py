@@ -6,7 +6,7 @@ import pytest
 import requests
 from slack_sdk.signature import SignatureVerifier
 
-from deploy.sandbox.slack.client import words
+from mlflow_ops_sandbox.slack.client import words
 
 
 @pytest.fixture(params=["socket", "http"])

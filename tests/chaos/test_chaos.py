@@ -20,12 +20,13 @@ from redis import Redis
 from redis.exceptions import RedisError
 from slack_sdk import WebClient
 
-from deploy.sandbox.redis import program
-from deploy.sandbox.slack.client import wait_for, words
-from deploy.sandbox.slack.testing import example, serving
-from deploy.sandbox.slack.workspace import Workspace
+from mlflow_ops_sandbox.parts.redis import program
+from mlflow_ops_sandbox.slack.client import wait_for, words
+from mlflow_ops_sandbox.slack.state.workspace import Workspace
+from mlflow_ops_sandbox.slack.testing import example, serving
 from workers.records.outbox import Outbox
-from workers.records.record import Phase, Records
+from workers.records.record import Phase
+from workers.records.store import Records
 
 SEEDS = [int(seed) for seed in os.environ.get("MLFLOW_OPS_CHAOS_SEEDS", "1,2,3").split(",")]
 COMMANDS = int(os.environ.get("MLFLOW_OPS_CHAOS_COMMANDS", "300"))
@@ -145,7 +146,7 @@ def havoc(slack, parts, chance, stop):
 
 
 def known(redis):
-    keys = [key for key in redis.scan_iter("mlflow-ops:record:*", count=1000) if key.count(b":") == 2]
+    keys = [key for key in redis.scan_iter("mlflow-ops:mlflow:record:*", count=1000) if key.count(b":") == 3]
     return [Records(redis).get(key.decode().rsplit(":", 1)[1]) for key in keys]
 
 

@@ -16,12 +16,13 @@ import pytest
 from redis import Redis
 from slack_sdk import WebClient
 
-from deploy.sandbox.redis import program
-from deploy.sandbox.slack.client import wait_for
-from deploy.sandbox.slack.testing import example, serving
-from deploy.sandbox.slack.workspace import Workspace
+from mlflow_ops_sandbox.parts.redis import program
+from mlflow_ops_sandbox.slack.client import wait_for
+from mlflow_ops_sandbox.slack.state.workspace import Workspace
+from mlflow_ops_sandbox.slack.testing import example, serving
 from workers.records.outbox import Outbox
-from workers.records.record import Phase, Records
+from workers.records.record import Phase
+from workers.records.store import Records
 
 COMMANDS = 100
 A_TIME = 17  # of six processes that are replaced
@@ -117,7 +118,7 @@ def told(slack, redis):
             number = message["metadata"]["event_payload"]["id"]
             replies = client.conversations_replies(channel=channel, ts=message["ts"])["messages"][1:]
             roots.setdefault(number, []).append((message["text"], [reply["text"] for reply in replies]))
-    keys = [key for key in redis.scan_iter("mlflow-ops:record:*", count=1000) if key.count(b":") == 2]
+    keys = [key for key in redis.scan_iter("mlflow-ops:mlflow:record:*", count=1000) if key.count(b":") == 3]
     return {
         record.id: (record, roots.get(record.id, []))
         for record in (Records(redis).get(key.decode().rsplit(":", 1)[1]) for key in keys)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.sandbox.kubernetes.testing import cluster_alone
+from mlflow_ops_sandbox.cluster.testing import cluster_alone
 
 ROOT = Path(__file__).parents[2]
 

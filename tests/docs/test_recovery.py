@@ -13,7 +13,7 @@ import psycopg
 import pytest
 import yaml
 
-from deploy.sandbox import postgres
+from mlflow_ops_sandbox.parts import postgres
 
 TOOLS = ("aws", "jq", "zstd", "sha256sum", "openssl", "kubectl")
 DOCUMENT = "recovery-without-this-product.md"

@@ -10,7 +10,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from commands.grammar import Help, UsageError, parse
-from deploy.sandbox.kubernetes.testing import until
+from mlflow_ops_sandbox.cluster.testing import until
 from workers import settings
 from workers.errors import OperatorError
 from workers.operation import Cancelled, Unwatched

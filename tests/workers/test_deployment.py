@@ -5,9 +5,9 @@ import sys
 from contextlib import contextmanager
 
 import pytest
-from mlflow_ops_sandbox.cluster.testing import until
 
 from commands.grammar import parse
+from mlflow_ops_sandbox.cluster.testing import until
 from workers.errors import OperatorError
 from workers.operation import Plan, Unwatched
 from workers.operations.deployment import rollout, scale
@@ -195,7 +195,7 @@ KILLED = """
 import json, os, signal, sys
 from commands.grammar import parse
 from workers import settings
-from workers.deployment import rollout
+from workers.operations.deployment import rollout
 from workers.systems import Systems
 
 rollout.HOPELESS_SECONDS, rollout.LOOK_SECONDS = 0.4, 0.05

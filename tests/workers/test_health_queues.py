@@ -11,11 +11,11 @@ from redis import Redis
 from redis.exceptions import RedisError
 from rq import Worker
 
-from deploy.sandbox.redis import program
+from mlflow_ops_sandbox.parts.redis import program
 from workers import settings
 from workers.engine import queues
 from workers.errors import OperatorError
-from workers.operations.health.asking import Asking
+from workers.operations.health.questions import Asking
 from workers.operations.health.queues import ask as queues_check
 from workers.report import Status
 from workers.systems import Systems

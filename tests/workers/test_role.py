@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from deploy.sandbox.kubernetes import least_privilege
-from deploy.sandbox.kubernetes.access import Attributes
-from deploy.sandbox.kubernetes.identity import admin, service_account
-from deploy.sandbox.kubernetes.least_privilege import Permission, Used
-from deploy.sandbox.kubernetes.seed.access import WORKER_ACCOUNT
+from mlflow_ops_sandbox.cluster.apiserver import least_privilege
+from mlflow_ops_sandbox.cluster.apiserver.access import Attributes
+from mlflow_ops_sandbox.cluster.apiserver.identity import admin, service_account
+from mlflow_ops_sandbox.cluster.apiserver.least_privilege import Permission, Used
+from mlflow_ops_sandbox.cluster.seed.access import WORKER_ACCOUNT
 from workers import settings
 from workers.operations.preflight.kubernetes import FOR_EXEC, FOR_RECOVERY, HELPFUL, NEEDED
 from workers.settings import KubernetesNames

@@ -1,0 +1,160 @@
+"""What the API server fills in when an object is created: the fields that nobody wrote and that every reader relies
+on.
+
+Follows pkg/apis/*/v1/defaults.go for the kinds that are used here. Each function edits the object in place; the
+caller owns it.
+"""
+
+from __future__ import annotations
+
+from mlflow_ops_sandbox.cluster.api.objects import Object
+
+
+def default_pod_spec(spec: Object) -> None:
+    """Fill in a pod spec, alone or within a template."""
+    spec.setdefault("restartPolicy", "Always")
+    spec.setdefault("terminationGracePeriodSeconds", 30)
+    spec.setdefault("dnsPolicy", "ClusterFirst")
+    spec.setdefault("securityContext", {})
+    spec.setdefault("schedulerName", "default-scheduler")
+    for container in (*(spec.get("initContainers") or ()), *(spec.get("containers") or ())):
+        _default_container(container)
+    for volume in spec.get("volumes") or ():
+        for source in ("secret", "configMap", "projected", "downwardAPI"):
+            if source in volume:
+                volume[source].setdefault("defaultMode", 420)
+    if "serviceAccountName" in spec:
+        spec.setdefault("serviceAccount", spec["serviceAccountName"])
+
+
+def _default_container(container: Object) -> None:
+    for port in container.get("ports") or ():
+        port.setdefault("protocol", "TCP")
+    container.setdefault("resources", {})
+    limits = container["resources"].get("limits") or {}
+    if limits:
+        # A limit without a request is also the request.
+        container["resources"]["requests"] = {**limits, **(container["resources"].get("requests") or {})}
+    for kind in ("livenessProbe", "readinessProbe", "startupProbe"):
+        if kind in container:
+            _default_probe(container[kind])
+    container.setdefault("terminationMessagePath", "/dev/termination-log")
+    container.setdefault("terminationMessagePolicy", "File")
+    image = str(container.get("image", ""))
+    tag = image.rpartition("/")[2].partition("@")[0].partition(":")[2]
+    latest = "@" not in image and tag in {"", "latest"}
+    container.setdefault("imagePullPolicy", "Always" if latest else "IfNotPresent")
+
+
+def _default_probe(probe: Object) -> None:
+    if "httpGet" in probe:
+        probe["httpGet"].setdefault("scheme", "HTTP")
+        probe["httpGet"].setdefault("path", "/")
+    probe.setdefault("timeoutSeconds", 1)
+    probe.setdefault("periodSeconds", 10)
+    probe.setdefault("successThreshold", 1)
+    probe.setdefault("failureThreshold", 3)
+
+
+def default_deployment(item: Object) -> None:
+    """Fill in a Deployment."""
+    spec = item["spec"]
+    spec.setdefault("replicas", 1)
+    strategy = spec.setdefault("strategy", {})
+    strategy.setdefault("type", "RollingUpdate")
+    if strategy["type"] == "RollingUpdate":
+        rolling = strategy.setdefault("rollingUpdate", {})
+        rolling.setdefault("maxUnavailable", "25%")
+        rolling.setdefault("maxSurge", "25%")
+    spec.setdefault("revisionHistoryLimit", 10)
+    spec.setdefault("progressDeadlineSeconds", 600)
+    default_pod_spec(spec["template"]["spec"])
+    item.setdefault("status", {})
+
+
+def default_stateful_set(item: Object) -> None:
+    """Fill in a StatefulSet."""
+    spec = item["spec"]
+    spec.setdefault("replicas", 1)
+    spec.setdefault("podManagementPolicy", "OrderedReady")
+    spec.setdefault("updateStrategy", {"type": "RollingUpdate", "rollingUpdate": {"partition": 0}})
+    spec.setdefault("revisionHistoryLimit", 10)
+    spec.setdefault("persistentVolumeClaimRetentionPolicy", {"whenDeleted": "Retain", "whenScaled": "Retain"})
+    default_pod_spec(spec["template"]["spec"])
+    item.setdefault("status", {"replicas": 0})
+
+
+def default_service(item: Object, cluster_ip: str) -> None:
+    """Fill in a Service."""
+    spec = item["spec"]
+    for port in spec.get("ports") or ():
+        port.setdefault("protocol", "TCP")
+        port.setdefault("targetPort", port["port"])
+    spec.setdefault("type", "ClusterIP")
+    if spec["type"] != "ExternalName":
+        spec.setdefault("clusterIP", cluster_ip)
+        spec.setdefault("clusterIPs", [spec["clusterIP"]])
+        spec.setdefault("ipFamilies", ["IPv4"])
+        spec.setdefault("ipFamilyPolicy", "SingleStack")
+        spec.setdefault("internalTrafficPolicy", "Cluster")
+    spec.setdefault("sessionAffinity", "None")
+    item.setdefault("status", {"loadBalancer": {}})
+
+
+def default_pod(item: Object, token_volume: str) -> None:
+    """Fill in a Pod as admission does: the service account, its token volume, tolerations, priority."""
+    spec = item.setdefault("spec", {})
+    default_pod_spec(spec)
+    spec.setdefault("serviceAccountName", "default")
+    spec.setdefault("serviceAccount", spec["serviceAccountName"])
+    spec.setdefault("volumes", []).append(_token_volume(token_volume))
+    for container in spec.get("containers") or ():
+        mount = {
+            "name": token_volume,
+            "readOnly": True,
+            "mountPath": "/var/run/secrets/kubernetes.io/serviceaccount",
+        }
+        container.setdefault("volumeMounts", []).append(mount)
+    spec.setdefault(
+        "tolerations",
+        [
+            {
+                "key": f"node.kubernetes.io/{taint}",
+                "operator": "Exists",
+                "effect": "NoExecute",
+                "tolerationSeconds": 300,
+            }
+            for taint in ("not-ready", "unreachable")
+        ],
+    )
+    spec.setdefault("priority", 0)
+    spec.setdefault("enableServiceLinks", True)
+    spec.setdefault("preemptionPolicy", "PreemptLowerPriority")
+    item.setdefault("status", {"phase": "Pending", "qosClass": quality_of_service(spec)})
+
+
+def quality_of_service(spec: Object) -> str:
+    """Return Guaranteed, Burstable or BestEffort."""
+    resources = [container.get("resources") or {} for container in spec.get("containers") or ()]
+    if not any(entry.get("requests") or entry.get("limits") for entry in resources):
+        return "BestEffort"
+    guaranteed = all(
+        {"cpu", "memory"} <= set(entry.get("limits") or ()) and entry.get("requests") == entry.get("limits")
+        for entry in resources
+    )
+    return "Guaranteed" if guaranteed else "Burstable"
+
+
+def _token_volume(name: str) -> Object:
+    namespace = {"path": "namespace", "fieldRef": {"apiVersion": "v1", "fieldPath": "metadata.namespace"}}
+    return {
+        "name": name,
+        "projected": {
+            "sources": [
+                {"serviceAccountToken": {"expirationSeconds": 3607, "path": "token"}},
+                {"configMap": {"name": "kube-root-ca.crt", "items": [{"key": "ca.crt", "path": "ca.crt"}]}},
+                {"downwardAPI": {"items": [namespace]}},
+            ],
+            "defaultMode": 420,
+        },
+    }

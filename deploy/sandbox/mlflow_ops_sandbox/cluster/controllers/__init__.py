@@ -1,0 +1,1 @@
+"""The controllers: each brings one kind of object in step with what it should be."""

@@ -1,0 +1,1 @@
+"""MLflow: its own server, and what it holds on the first day."""

@@ -1,0 +1,1 @@
+"""What there is in the workspace, and everything of the app that is alive in this process."""

@@ -1,9 +1,0 @@
-"""The Web API: `POST /api/METHOD`, one module a family of methods.
-
-`routes` makes the HTTP side; importing the family modules fills the table of methods.
-"""
-
-from . import app, chat, conversations, files, marks, people, views
-from .dispatch import routes
-
-__all__ = ["app", "chat", "conversations", "files", "marks", "people", "routes", "views"]
