@@ -28,19 +28,19 @@ OURS = """
 import json, sys, time
 from tests.peak_memory import peak_memory
 from workers import settings
-from workers.backup import database
-from workers.systems import Systems, postgres_programs, preload, snapshot
-from workers.systems.bulk import Bulk
+from workers.operations.backup import database
+from workers.systems import Systems, preload
+from workers.systems.s3.transfer import Transfer
 from workers.operation import Unwatched
 
 preload()
 ready = Systems(settings.load())
-with Bulk.of(ready.objects, 8) as bulk:
+with Transfer.of(ready.objects, 8) as transfer:
     began = time.perf_counter()
-    part = database.dump(ready.database, bulk, "mlflow-backups", "bench/database.dump", ready.settings, Unwatched())
+    part = database.dump(ready.database, transfer, "mlflow-backups", "bench/database.dump", ready.settings, Unwatched())
     dumped = time.perf_counter() - began
     began = time.perf_counter()
-    database.read_back(part, bulk, "mlflow-backups", ready.settings, Unwatched())
+    database.read_back(part, transfer, "mlflow-backups", ready.settings, Unwatched())
     read = time.perf_counter() - began
 peak = peak_memory()
 print(json.dumps([dumped, read, part.dump.bytes, peak, part.size_bytes]))

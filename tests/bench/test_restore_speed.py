@@ -36,18 +36,17 @@ DATABASE = """
 import json, sys, time
 from tests.peak_memory import peak_memory
 from workers import settings
-from workers.backup import database
-from workers.restore.filling import compare, fill
+from workers.operations.backup import database
+from workers.operations.restore.pg_restore import compare, fill
 from workers.systems import Systems, preload
-from workers.systems.bulk import Bulk
-from workers.systems.server import Server
+from workers.systems.s3.transfer import Transfer
 from workers.operation import Unwatched
 
 preload()
 ready = Systems(settings.load())
-server = Server.of(ready)
-with Bulk.of(ready.objects, 8) as bulk:
-    part = database.dump(ready.database, bulk, "mlflow-backups", "bench/restore.dump", ready.settings, Unwatched())
+server = ready.server
+with Transfer.of(ready.objects, 8) as transfer:
+    part = database.dump(ready.database, transfer, "mlflow-backups", "bench/restore.dump", ready.settings, Unwatched())
     server.drop("theirs")
     server.create("restored", server.databases()[ready.database.name], "")
     target = server.database("restored", ready.database)
@@ -55,7 +54,7 @@ with Bulk.of(ready.objects, 8) as bulk:
         connection.execute("CHECKPOINT")
     began = time.perf_counter()
     admin = server.database("restored", server.admin)
-    fill(target, part, bulk, "mlflow-backups", ready.settings, Unwatched(), admin=admin)
+    fill(target, part, transfer, "mlflow-backups", ready.settings, Unwatched(), admin=admin)
     filled = time.perf_counter() - began
     compare(target, part)
     took = time.perf_counter() - began
@@ -64,8 +63,8 @@ print(json.dumps([filled, took, part.size_bytes, peak_memory()]))
 ARTIFACTS_BACK = """
 import json, sys, time
 from workers import settings
-from workers.backup.artifacts import Wanted, restore
-from workers.systems.objects import Objects, preload
+from workers.operations.backup.artifacts import Wanted, restore
+from workers.systems.s3.objects import Objects, preload
 from workers.operation import Unwatched
 
 preload()

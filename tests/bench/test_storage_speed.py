@@ -31,17 +31,17 @@ BUCKET = "mlflow-artifacts"
 LIST = """
 import json, sys, time
 from workers import settings
-from workers.storage.measuring import Measuring
-from workers.systems.bulk import Bulk
-from workers.systems.listing import AT_ONCE, Lister
-from workers.systems.objects import Objects, preload
+from workers.operations.storage.measuring import Measuring
+from workers.systems.s3.transfer import Transfer
+from workers.systems.s3.listing import AT_ONCE, Lister
+from workers.systems.s3.objects import Objects, preload
 
 preload()
 objects = Objects.connect(settings.load({"AWS_ENDPOINT_URL_S3": sys.argv[1]}))
 began = time.perf_counter()
 measuring = Measuring(lambda owners: {each.id for each in owners})
-with Bulk.of(objects, AT_ONCE) as bulk:
-    for page in Lister(bulk, "mlflow-artifacts").pages():
+with Transfer.of(objects, AT_ONCE) as transfer:
+    for page in Lister(transfer, "mlflow-artifacts").pages():
         measuring.take(page)
 found = measuring.end()
 took = time.perf_counter() - began

@@ -9,8 +9,10 @@ from slack_sdk import WebClient
 
 from bot import slash
 from bot.buttons import Buttons
-from workers.records.record import Record, Records, connect
+from workers.records.record import Record
+from workers.records.store import Records
 from workers.settings import Ops, load
+from workers.systems.redis import connect
 
 OPS = Ops.model_validate({"channels": ["C0OPS"], "roles": {"viewer": {"users": ["U0VERA"]}}})
 
@@ -80,7 +82,8 @@ import sys
 from bot import slash
 from bot.app import Bot
 from workers import settings
-from workers.state import Records, connect
+from workers.records.store import Records
+from workers.systems.redis import connect
 
 loaded = settings.load()
 Bot(loaded)

@@ -264,7 +264,7 @@ def test_stopped_at_a_safe_point_it_leaves_no_set(systems, progress_that, nothin
 RUN = """
 import sys
 from workers import settings
-from workers.backup.backup import Backup
+from workers.operations.backup.backup import Backup
 from workers.systems import Systems
 
 class Spoken:

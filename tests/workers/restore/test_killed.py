@@ -30,8 +30,9 @@ KILLS = int(os.environ.get("MLFLOW_OPS_CHAOS_KILLS", "8"))
 ROWS = 200_000
 KINDS = ("worker", "pg_restore", "postgres", "redis")
 RUN = """
-from workers import engine, settings
-from workers.restore.database import RestoreDatabase
+from workers import settings
+from workers.engine import performing
+from workers.operations.restore.database import RestoreDatabase
 from workers.systems import Systems
 
 class Printing:
@@ -40,7 +41,7 @@ class Printing:
     def checkpoint(self): pass
 
 # As from a terminal: with its locks, and a note in the audit record, in Redis.
-done = engine.perform_here(RestoreDatabase(), "restore database", "chaos", Systems(settings.load()), Printing())
+done = performing.perform_here(RestoreDatabase(), "restore database", "chaos", Systems(settings.load()), Printing())
 print(done.summary, flush=True)
 """
 

@@ -241,8 +241,8 @@ def test_a_damaged_listing_is_told_and_the_next_run_does_without_it(place, liste
 RUN = """
 import os, sys
 from workers import settings
-from workers.backup.artifacts import Tuning, copy
-from workers.systems.objects import Objects
+from workers.operations.backup.artifacts import Tuning, copy
+from workers.systems.s3.objects import Objects
 from workers.operation import Unwatched
 objects = Objects.connect(settings.load({"AWS_ENDPOINT_URL_S3": sys.argv[1]}))
 tuning = Tuning(at_once=4, ahead=40, note_objects=20)
