@@ -1,1 +1,1 @@
-"""Cluster."""
+"""Kubernetes: its objects, programs in its pods, and what its answers mean."""

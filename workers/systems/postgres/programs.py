@@ -3,8 +3,10 @@
 A password goes into the program's environment, never into its arguments; the address that does go there has none.
 Messages are asked for in English, because they are told apart by their text.
 
-Trap this avoids: pg_dump refuses a server that is newer than itself only after it has connected, and says so in a
-sentence about versions that names no remedy.
+Traps this avoids: pg_dump refuses a server that is newer than itself only after it has connected, and says so in a
+sentence about versions that names no remedy. A pipe that ends looks the same whether its program ended well or was
+killed, so whoever reads one asks for the exit code before he relies on it. What a program complains goes into a file,
+because it may be more than a pipe holds.
 """
 
 from __future__ import annotations
@@ -13,10 +15,14 @@ import os
 import re
 import shutil
 import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import IO, TYPE_CHECKING, Final
 
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
@@ -28,6 +34,11 @@ if TYPE_CHECKING:
 
 VERSION_SECONDS: Final = 20
 """For a program to say its version."""
+LOOK_SECONDS: Final = 0.5
+TERMINATE_SECONDS: Final = 5
+PIPE_BYTES: Final = 1 << 20
+SAID_BYTES: Final = 64 * 1024
+SAID_CHARACTERS: Final = 4000
 _KEPT: Final = ("PATH", "HOME", "LD_LIBRARY_PATH", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR")
 
 
@@ -115,3 +126,94 @@ def environment(database: Database | None = None) -> dict[str, str]:
     }
     password = conninfo_to_dict(database.url).get("password") if database else None
     return {**kept, "LC_ALL": "C", "PGCONNECT_TIMEOUT": "10"} | ({"PGPASSWORD": str(password)} if password else {})
+
+
+@dataclass
+class Running:
+    """A program that was started. listens: whether it still takes what it is given."""
+
+    process: subprocess.Popen[bytes]
+    complaints: IO[bytes]
+    listens: bool = True
+
+    @property
+    def output(self) -> IO[bytes]:
+        """What it writes, unbuffered, where it was started with a pipe."""
+        assert self.process.stdout is not None
+        return self.process.stdout
+
+    def give(self, piece: bytes) -> bool:
+        """Write to its input; False where it listens no more: it has what it needs, or has ended."""
+        assert self.process.stdin is not None
+        left = memoryview(piece if self.listens else b"")
+        try:
+            while left:
+                left = left[self.process.stdin.write(left) :]
+        except BrokenPipeError:
+            self.listens = False
+        return self.listens
+
+    def wait(self, seconds: float, checkpoint: Callable[[], object] = lambda: None) -> int:
+        """End its input and wait for its exit code, negative where a signal has killed it: ours after that time.
+
+        checkpoint: is called meanwhile; what it raises ends the waiting.
+        """
+        if self.process.stdin:
+            self.process.stdin.close()
+        until = time.monotonic() + seconds
+        while self.process.poll() is None and time.monotonic() < until:
+            checkpoint()
+            with suppress(subprocess.TimeoutExpired):
+                self.process.wait(LOOK_SECONDS)
+        return self.end()
+
+    def end(self) -> int:
+        """Have it not run any more, and close its pipes; its exit code."""
+        if self.process.poll() is None:
+            # pg_restore ends its own workers where it is told to, and cannot where it is killed.
+            self.process.terminate()
+            try:
+                self.process.wait(TERMINATE_SECONDS)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+        for stream in (self.process.stdin, self.process.stdout):
+            if stream:
+                stream.close()
+        return self.process.returncode
+
+    def said(self) -> str:
+        """What it complained of at its end, on one line; empty where it did not."""
+        size = self.complaints.seek(0, os.SEEK_END)
+        self.complaints.seek(max(0, size - SAID_BYTES))
+        text = self.complaints.read().decode("utf-8", "replace")
+        return " ".join(re.sub(r"\bpg_\w+: error: ", "", text).split())[:SAID_CHARACTERS]
+
+
+@contextmanager
+def running(
+    command: Sequence[str | Path],
+    database: Database | None = None,
+    *,
+    fed: bool = False,
+    output: IO[bytes] | int = subprocess.DEVNULL,
+) -> Iterator[Running]:
+    """Start a program; afterwards it does not run any more, whatever happened.
+
+    database: whose password it gets. fed: whether it has an input. output: a file, or subprocess.PIPE to read it.
+    """
+    with tempfile.TemporaryFile() as complaints:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE if fed else subprocess.DEVNULL,
+            stdout=output,
+            stderr=complaints,
+            env=environment(database),
+            bufsize=0,
+            pipesize=PIPE_BYTES if output == subprocess.PIPE else -1,
+        )
+        started = Running(process, complaints)
+        try:
+            yield started
+        finally:
+            started.end()

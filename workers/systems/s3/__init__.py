@@ -1,1 +1,1 @@
-"""S3."""
+"""The object store, over S3: single objects (objects), and very many or very large ones (transfer, multipart, listing)."""
