@@ -16,23 +16,25 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
-from bot import alerts, silencing
-from bot.alarms import Alarms
-from bot.alerts import app, authorised
-from commands import fitting, grammar
+from bot import alert_webhook
+from bot.alert_webhook import app, authorised
+from bot.alerts import Alerts
+from bot.modals import silence
+from commands import alert_commands, grammar
 from workers import settings
 from workers.errors import AlreadySo, OperatorError
 from workers.operations.alerts import group as groups
 from workers.operations.alerts import store
 from workers.operations.alerts.group import identify
-from workers.operations.alerts.notification import FINGERPRINTS, Garbage, read
+from workers.operations.alerts.notification import FINGERPRINTS, NotificationError, read
 from workers.operations.alerts.silence import AlertsSilence
-from workers.operations.alerts.store import KEEP_SECONDS, Keeping
+from workers.operations.alerts.store import KEEP_SECONDS, AlertStore
 from workers.operations.commands import maintenance
-from workers.operations.commands.audit_trail import gathered
+from workers.operations.commands.audit_trail import commands_of
 from workers.records import audit_log
 from workers.records.outbox import Outbox
-from workers.records.record import Record, Records
+from workers.records.record import Record
+from workers.records.store import Records
 from workers.rendering import message
 from workers.settings import Ops, SettingsError
 from workers.systems import Systems
@@ -94,7 +96,7 @@ def clock():
 
 @pytest.fixture
 def alarms(redis, clock):
-    return Alarms(OPS, redis, clock=clock)
+    return Alerts(OPS, redis, clock=clock)
 
 
 @pytest.fixture
@@ -150,7 +152,7 @@ def slack(redis):
 
 
 def group(redis, key="MLflowDown"):
-    return Keeping(redis).group(identify(f'{{}}:{{alertname="{key}"}}'))[1]
+    return AlertStore(redis).group(identify(f'{{}}:{{alertname="{key}"}}'))[1]
 
 
 def checks(redis):
@@ -185,10 +187,10 @@ def test_a_forged_call_changes_nothing(post, redis, slack):
     assert post(body, header="Bearer guessed-guessed-guessed") == 401
     assert post(body, header="") == 401
     assert slack.read() == []
-    assert redis.keys("mlflow-ops:alerts:*") == []
+    assert redis.keys("mlflow-ops:mlflow:alerts:*") == []
     assert post(body, path="/other") == 404
     assert post(body, method="GET") == 405
-    assert post(b"x" * (alerts.BODY_BYTES + 1)) == 413
+    assert post(b"x" * (alert_webhook.BODY_BYTES + 1)) == 413
     assert post(b"", path="/healthz", method="GET", header="") == 200
 
 
@@ -263,7 +265,7 @@ def test_the_audit_record_keeps_that_it_fired_and_that_it_is_over(post, redis):
     kept = [each.event for each in audit_log.entries(redis) if each.event["id"] == group(redis).id]
     assert [each["what"] for each in kept] == ["alert", "alert-resolved"]
     assert kept[0]["text"].startswith("MLflowDown")
-    assert group(redis).id not in gathered(audit_log.entries(redis))
+    assert group(redis).id not in commands_of(audit_log.entries(redis))
 
 
 def test_what_is_delivered_again_has_no_second_effect(post, redis, slack, clock):
@@ -286,7 +288,7 @@ def test_what_is_delivered_again_has_no_second_effect(post, redis, slack, clock)
 
 def test_the_same_told_by_many_at_once_is_told_once(redis, slack):
     body = json.dumps(notification(*(alert(pod=str(number)) for number in range(20)))).encode()
-    threads = [threading.Thread(target=Alarms(OPS, redis).take, args=(read(body),)) for _ in range(8)]
+    threads = [threading.Thread(target=Alerts(OPS, redis).take, args=(read(body),)) for _ in range(8)]
     for each in threads:
         each.start()
     for each in threads:
@@ -311,14 +313,14 @@ def test_what_fires_anew_later_gets_a_message_of_its_own(post, slack, clock):
 
 def test_a_bot_that_dies_in_between_is_made_whole_by_the_next_delivery(redis, slack, clock, monkeypatch):
     told = read(json.dumps(notification(alert())).encode())
-    dying = Alarms(OPS, redis, clock=clock)
+    dying = Alerts(OPS, redis, clock=clock)
     monkeypatch.setattr(dying, "_beside", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         dying.take(told)
     assert len(slack.roots()) == 1
     assert checks(redis) == []
-    Alarms(OPS, redis, clock=clock).take(told)
-    Alarms(OPS, redis, clock=clock).take(told)
+    Alerts(OPS, redis, clock=clock).take(told)
+    Alerts(OPS, redis, clock=clock).take(told)
     assert len(slack.roots()) == 1
     assert len(checks(redis)) == 1
 
@@ -333,7 +335,7 @@ def test_what_it_shows_is_harmless(post, redis, slack):
     text = slack.last(slack.roots()[0])
     for never in ("<!channel>", "hunter2", "geheim99", "<@U0VERA>", "abcdef123456", "javascript"):
         assert never not in text
-    kept = redis.get(f"mlflow-ops:alerts:group:{group(redis).id}")
+    kept = redis.get(f"mlflow-ops:mlflow:alerts:group:{group(redis).id}")
     for secret in (b"hunter2", b"geheim99", b"abcdef123456"):
         assert secret not in kept
 
@@ -350,24 +352,26 @@ def test_a_storm_of_a_thousand_groups_becomes_one_message(post, redis, slack, cl
     own = slack.roots()
     assert len(own) == OPS.alerts.storm_above + 1
     assert len(checks(redis)) == OPS.alerts.storm_above
-    storm = Keeping(redis).crowd(Keeping(redis).storm(""))[1].records[0]
+    storm = AlertStore(redis).crowd(AlertStore(redis).storm(""))[1].records[0]
     assert "995 alerts firing in 995 groups" in slack.last(storm)
     assert "995 `NodeDown`" in slack.last(storm)
-    used = sum(redis.memory_usage(key) for key in redis.keys("mlflow-ops:alerts:*"))
+    used = sum(redis.memory_usage(key) for key in redis.keys("mlflow-ops:mlflow:alerts:*"))
     assert used < 4 << 20
-    assert all(0 < redis.ttl(key) <= KEEP_SECONDS for key in redis.keys("mlflow-ops:alerts:[gc]*:*"))
+    assert all(0 < redis.ttl(key) <= KEEP_SECONDS for key in redis.keys("mlflow-ops:mlflow:alerts:[gc]*:*"))
 
 
 def test_a_storm_that_nobody_reads_is_one_waiting_message_and_it_ends(post, redis, slack):
     every = [alert(instance=str(number)) for number in range(60)]
     for number, each in enumerate(every):
         post(notification(each, key=str(number)))
-    waiting = sum(redis.llen(key) for key in redis.keys("mlflow-ops:outbox:thread:*"))
+    waiting = sum(redis.llen(key) for key in redis.keys("mlflow-ops:mlflow:outbox:thread:*"))
     assert waiting == 2 * OPS.alerts.storm_above + 1
     own = slack.roots()
     for number, each in enumerate(every):
         post(notification(*resolved(each), key=str(number)))
-    assert "The storm of alerts is over" in slack.last(Keeping(redis).crowd(Keeping(redis).storm(""))[1].records[0])
+    assert "The storm of alerts is over" in slack.last(
+        AlertStore(redis).crowd(AlertStore(redis).storm(""))[1].records[0]
+    )
     assert slack.roots() == own
 
 
@@ -386,8 +390,8 @@ def test_memory_ends_with_the_number_of_groups(post, redis, slack, clock, monkey
     for number in range(250):
         clock.now += 0.01
         post(notification(alert(instance=str(number)), key=str(number)))
-    assert redis.zcard("mlflow-ops:alerts:groups") <= 200
-    storm = Keeping(redis).crowd(Keeping(redis).storm(""))[1]
+    assert redis.zcard("mlflow-ops:mlflow:alerts:groups") <= 200
+    storm = AlertStore(redis).crowd(AlertStore(redis).storm(""))[1]
     assert len(storm.members) == 100
     assert storm.groups == 245
     assert "in 245 groups" in slack.last(storm.records[0])
@@ -405,7 +409,7 @@ def maintained(redis):
     Records(redis).update(record.id, root_ts="1.1")
     at = time.time()
     begun = maintenance.Maintenance(record_id=record.id, reason="moving", began_at=at, until=at + 3600)
-    redis.set("mlflow-ops:maintenance", begun.model_dump_json())
+    redis.set("mlflow-ops:mlflow:maintenance", begun.model_dump_json())
     return record
 
 
@@ -433,8 +437,8 @@ def test_maintenance_holds_them_with_a_note_and_what_still_fires_is_told_afterwa
 
 
 def test_every_command_that_a_button_offers_can_be_typed():
-    for check in fitting._ABOUT:
-        fit = fitting.fit(check, "", OPS)
+    for check in alert_commands._ABOUT:
+        fit = alert_commands.fit(check, "", OPS)
         assert fit.offers or check == "logs"
         for offer in fit.offers:
             assert not isinstance(grammar.parse(offer.command), grammar.Help)
@@ -442,13 +446,13 @@ def test_every_command_that_a_button_offers_can_be_typed():
 
 def test_what_fits_is_named_by_ops_yaml_by_the_rule_or_by_the_name():
     chosen = Ops.model_validate({"channels": ["C0OPS"], "alerts": {"checks": {"Odd": ["pods", "mlflow"], "No": []}}})
-    assert fitting.fit("Odd", "/mlflow health postgres", chosen).check == "health pods mlflow"
-    assert fitting.fit("No", "", chosen).check == ""
-    assert fitting.fit("Odd", "/mlflow health postgres", OPS).check == "health postgres"
-    assert fitting.fit("KubePodCrashLooping", "", OPS).check == "health pods"
-    assert fitting.fit("Watchdog", "rm -rf /", OPS).check == "health"
+    assert alert_commands.fit("Odd", "/mlflow health postgres", chosen).check == "health pods mlflow"
+    assert alert_commands.fit("No", "", chosen).check == ""
+    assert alert_commands.fit("Odd", "/mlflow health postgres", OPS).check == "health postgres"
+    assert alert_commands.fit("KubePodCrashLooping", "", OPS).check == "health pods"
+    assert alert_commands.fit("Watchdog", "rm -rf /", OPS).check == "health"
     # A change that a rule names is offered, and never run by itself.
-    fit = fitting.fit("MLflowBackupTooOld", "/mlflow backup", OPS)
+    fit = alert_commands.fit("MLflowBackupTooOld", "/mlflow backup", OPS)
     assert fit.check == "health backup"
     assert fit.offers[0].command == "backup"
 
@@ -459,7 +463,7 @@ def test_whatever_is_filled_in_becomes_one_command(why, chosen):
         operation="alerts-list", arguments={"group": "3f2a9c01de"}, words="", requester="alert:X", channel="C0OPS"
     )
     values = {"for": {"for": {"selected_option": {"value": chosen}}}, "why": {"why": {"value": why}}}
-    request = grammar.parse(silencing.command(record, values))
+    request = grammar.parse(silence.command(record, values))
     assert isinstance(request, AlertsSilence)
     assert request.target == "3f2a9c01de"
     assert request.seconds in {1800, 7200, 7 * 86_400}
@@ -512,10 +516,10 @@ def test_a_check_that_there_is_not_is_told_at_the_start(redis_url):
     ops = {"channels": ["C0OPS"], "alerts": {"checks": {"Odd": ["podz"]}}}
     known = settings.load({"REDIS_URL": redis_url, "MLFLOW_OPS_ALERTS_SECRET": SECRET})
     wrong = known.model_copy(update={"ops": Ops.model_validate(ops)})
-    with pytest.raises(SettingsError, match="there is no check 'podz'"), alerts.served(wrong, "127.0.0.1", 0):
+    with pytest.raises(SettingsError, match="there is no check 'podz'"), alert_webhook.served(wrong, "127.0.0.1", 0):
         pass
 
 
 def test_garbage_says_what_is_wrong():
-    with pytest.raises(Garbage, match=r"alerts\.0\.labels"):
+    with pytest.raises(NotificationError, match=r"alerts\.0\.labels"):
         read(json.dumps({**notification(alert()), "alerts": [{**alert(), "labels": []}]}).encode())

@@ -18,8 +18,8 @@ from workers import settings
 from workers.errors import OperatorError
 from workers.operations import health
 from workers.operations.health import Health, backup, mlflow, postgres, queues, root_cause, storage
-from workers.operations.health.questions import Answer, Asking, Question, ask_all
 from workers.operations.health.mlflow import Burst
+from workers.operations.health.questions import Answer, Asking, Question, ask_all
 from workers.operations.health.queues import QueueState, RedisState
 from workers.report import Status
 from workers.settings import SettingsError

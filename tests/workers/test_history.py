@@ -134,8 +134,8 @@ def test_a_straight_line_says_when_the_disk_is_full():
     assert line.per_day == pytest.approx(1e9)
     assert line.days_to(line.value + 23e9) == pytest.approx(23, abs=0.1)
     metric = metrics.BY_NAME["database"]
-    assert trend.said(metric, line.value + 23e9, line) == "The database's disk is full in about 23 days."
-    assert trend.said(metric, None, line) == ""
+    assert trend.forecast_sentence(metric, line.value + 23e9, line) == "The database's disk is full in about 23 days."
+    assert trend.forecast_sentence(metric, None, line) == ""
 
 
 def test_scatter_has_no_direction_and_few_points_none_either():
@@ -221,24 +221,24 @@ def test_each_health_run_is_kept_and_compared_with_the_nearest_of_then(systems, 
     history = History(redis)
     history.keep(at(NOW - 26 * HOUR, postgres__size_bytes=1e9))
     history.keep(at(NOW - 25 * HOUR, postgres__size_bytes=2e9))
-    (table,) = recording.kept_and_compared((check(size_bytes=3e9),), systems.settings, NOW, 86_400)
+    (table,) = recording.record_and_compare((check(size_bytes=3e9),), systems.settings, NOW, 86_400)
     assert table.title.startswith("Since Mon 23 Nov 06:00")
     assert ("Database size", "1.9 GiB", "2.8 GiB", "+954 MiB (+50%)") in table.rows
     assert history.near(NOW, HOUR).figures["postgres.size_bytes"] == 3e9
 
 
 def test_without_a_run_of_then_it_says_so(systems):
-    (said,) = recording.kept_and_compared((check(),), systems.settings, NOW, 86_400)
+    (said,) = recording.record_and_compare((check(),), systems.settings, NOW, 86_400)
     assert "no health check of then is kept" in said.text
-    assert recording.kept_and_compared((check(),), systems.settings, NOW, None) == ()
+    assert recording.record_and_compare((check(),), systems.settings, NOW, None) == ()
 
 
 def test_health_is_told_also_where_redis_is_away(free_port):
     away = settings.load({"REDIS_URL": f"redis://127.0.0.1:{free_port}/0"})
-    assert recording.kept_and_compared((check(),), away, NOW, None) == ()
-    (said,) = recording.kept_and_compared((check(),), away, NOW, 3600)
+    assert recording.record_and_compare((check(),), away, NOW, None) == ()
+    (said,) = recording.record_and_compare((check(),), away, NOW, 3600)
     assert "Redis does not answer" in said.text
-    (said,) = recording.kept_and_compared((check(),), settings.load({}), NOW, 3600)
+    (said,) = recording.record_and_compare((check(),), settings.load({}), NOW, 3600)
     assert "no Redis here" in said.text
 
 

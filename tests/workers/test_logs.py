@@ -12,13 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from commands import grammar
-from commands.moments import Since
+from commands.since import Since
 from workers.errors import OperatorError
 from workers.operations.health.log_errors import Groups
 from workers.operations.logs.follow import LogsFollow
 from workers.operations.logs.levels import LEVELS, rank, rank_of
-from workers.operations.logs.line_filter import Wanted
-from workers.operations.logs.lines import Line, Newest, brief, parted, written
+from workers.operations.logs.line_filter import LineFilter
+from workers.operations.logs.lines import Line, NewestLines, format_lines, short_names, split_timestamp
 from workers.operations.logs.pattern import CHARACTERS, Pattern
 from workers.operations.logs.show import FILE_CHARACTERS, Logs, attachments, sections
 from workers.redaction import one_line
@@ -67,11 +67,11 @@ def test_no_line_pings_anybody_or_breaks_a_message(lines, grep):
     report = Report(
         title="Logs",
         status=Status.OK,
-        summary=f"1 line, {Wanted(grep).said}.",
+        summary=f"1 line, {LineFilter(grep).said}.",
         sections=sections(held, groups),
         attachments=attachments(held),
     )
-    live = "\n".join(("Following", *written(held[-8:], whole=False)))
+    live = "\n".join(("Following", *format_lines(held[-8:], whole=False)))
     messages = [
         render.root(report, f"logs --grep {grep}", "U012AB3CD"),
         render.under_way(f"logs --grep {grep}", "U012AB3CD", live, ""),
@@ -98,7 +98,7 @@ def test_a_line_is_one_line_without_control_characters(text):
     assert len(clean.splitlines()) <= 1
     assert not any(ord(letter) < 32 and letter != "\t" for letter in clean)
     assert "\x1b" not in clean
-    assert len(written([line(text)], whole=True)[0].splitlines()) == 1
+    assert len(format_lines([line(text)], whole=True)[0].splitlines()) == 1
 
 
 def test_secrets_are_masked_in_the_thread_and_in_the_file():
@@ -121,19 +121,21 @@ def test_secrets_are_masked_in_the_thread_and_in_the_file():
     ],
 )
 def test_the_time_of_a_line(raw, at, text):
-    assert parted(raw) == (at, text)
+    assert split_timestamp(raw) == (at, text)
 
 
 def test_lines_without_a_fraction_come_before_those_with_one_in_the_same_second():
     stamps = ["2026-11-23T15:00:00Z", "2026-11-23T15:00:00.1Z", "2026-11-23T15:00:00.12Z", "2026-11-23T15:00:01Z"]
     assert sorted(stamps) != stamps
-    assert [parted(f"{each} x")[0] for each in stamps] == sorted(parted(f"{each} x")[0] for each in stamps)
+    assert [split_timestamp(f"{each} x")[0] for each in stamps] == sorted(
+        split_timestamp(f"{each} x")[0] for each in stamps
+    )
 
 
 @settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 50), st.sampled_from("ab")), max_size=60), st.integers(1, 20))
 def test_the_newest_lines_are_held_in_the_order_of_their_times(added, most):
-    newest = Newest(most)
+    newest = NewestLines(most)
     lines = [Line(at, pod, "c", number, "") for number, (at, pod) in enumerate(added)]
     for each in lines:
         newest.add(each)
@@ -142,7 +144,7 @@ def test_the_newest_lines_are_held_in_the_order_of_their_times(added, most):
 
 
 def test_an_endless_log_costs_no_memory():
-    newest = Newest(100)
+    newest = NewestLines(100)
     tracemalloc.start()
     for number in range(50_000):
         newest.add(Line(number, "pod", "mlflow", number, f"{number} " + "x" * 1000))
@@ -194,9 +196,9 @@ def test_a_traceback_has_the_level_of_the_line_that_announces_it():
         "KeyError: 'a'",
         "INFO ok",
     ]
-    sieve = Wanted(level="error").sieve(None)
+    sieve = LineFilter(level="error").sieve(None)
     assert [text for text in told if sieve.passes(text)] == told[1:5]
-    assert [level for level in LEVELS if Wanted(level=level).sieve(None).passes("  indented at the beginning")] == [
+    assert [level for level in LEVELS if LineFilter(level=level).sieve(None).passes("  indented at the beginning")] == [
         "debug",
         "info",
     ]
@@ -242,9 +244,12 @@ def test_capitals_make_case_count():
 
 
 def test_pods_are_shown_by_the_shortest_end_that_tells_them_apart():
-    assert brief({"mlflow-5d9-aaaaa", "mlflow-5d9-bbbbb"}) == {"mlflow-5d9-aaaaa": "aaaaa", "mlflow-5d9-bbbbb": "bbbbb"}
-    assert brief({"postgres-0", "minio-0"}) == {"postgres-0": "postgres-0", "minio-0": "minio-0"}
-    assert brief({"a"}) == {"a": "a"}
+    assert short_names({"mlflow-5d9-aaaaa", "mlflow-5d9-bbbbb"}) == {
+        "mlflow-5d9-aaaaa": "aaaaa",
+        "mlflow-5d9-bbbbb": "bbbbb",
+    }
+    assert short_names({"postgres-0", "minio-0"}) == {"postgres-0": "postgres-0", "minio-0": "minio-0"}
+    assert short_names({"a"}) == {"a": "a"}
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,7 @@ _DATE: Final = re.compile(r"(\.\d{6})\d+")
 """Go writes nanoseconds."""
 
 
-class Garbage(Exception):  # noqa: N818 - it is what was sent
+class NotificationError(Exception):
     """What was sent is no notification of Alertmanager's; the message says in which way."""
 
 
@@ -132,19 +132,19 @@ class Notification(BaseModel):
 
 
 def read(body: bytes) -> Notification:
-    """The notification in a request's body. Raises Garbage."""
+    """The notification in a request's body. Raises NotificationError."""
     try:
         document = json.loads(body)
     except (ValueError, RecursionError):
-        raise Garbage("it is not JSON") from None
+        raise NotificationError("it is not JSON") from None
     try:
         return Notification.model_validate(document)
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
         where = ".".join(str(part) for part in first["loc"][:4])[:NAME_CHARACTERS]
-        raise Garbage(f"{where or 'it'}: {first['msg']}"[:VALUE_CHARACTERS]) from None
+        raise NotificationError(f"{where or 'it'}: {first['msg']}"[:VALUE_CHARACTERS]) from None
     except (RecursionError, OverflowError):
-        raise Garbage("it holds what no Alertmanager sends") from None
+        raise NotificationError("it holds what no Alertmanager sends") from None
 
 
 def harmless(pairs: dict[str, str]) -> dict[str, str]:

@@ -10,7 +10,7 @@ from pydantic import Field
 from workers.errors import OperatorError
 from workers.operation import Operation, Progress, Risk
 from workers.operations.alerts.notification import harmless
-from workers.operations.alerts.store import Keeping
+from workers.operations.alerts.store import AlertStore
 from workers.report import Report, Status, Table
 from workers.wording import NOTHING, count, duration
 
@@ -39,7 +39,7 @@ class AlertsList(Operation):
     def run(self, systems: Systems, progress: Progress) -> Report:
         """Ask Alertmanager. Raises OperatorError where it cannot be asked, or there is no such group."""
         progress.step("Asking Alertmanager")
-        groups = Keeping(systems.redis).groups()
+        groups = AlertStore(systems.redis).groups()
         only = next((each for each in groups if each.id == self.group), None)
         if self.group and only is None:
             raise OperatorError(f"There is no alert group {self.group}.", "See /mlflow alerts list.")

@@ -12,7 +12,7 @@ from workers.errors import AlreadySo, OperatorError
 from workers.operation import Change, Operation, Plan, Progress, Risk
 from workers.operations.alerts.group import Silence
 from workers.operations.alerts.show import labels, time_of
-from workers.operations.alerts.store import Keeping
+from workers.operations.alerts.store import AlertStore
 from workers.records.store import Records
 from workers.report import Facts, Report, Status
 from workers.wording import duration
@@ -73,7 +73,7 @@ class AlertsSilence(Operation):
         ends = begins + timedelta(seconds=self.seconds)
         why = self.why or "no reason was given"
         made = systems.alertmanager.create(matchers, begins, ends, said, f"{why} (asked by {said} through mlflow-ops)")
-        keeping = Keeping(systems.redis)
+        keeping = AlertStore(systems.redis)
         silence = Silence(id=made, until=ends.timestamp(), by=by, why=self.why)
         keeping.silenced(self.target, silence, begins.timestamp())
         until = ends.astimezone(systems.settings.ops.zone)
@@ -89,7 +89,7 @@ class AlertsSilence(Operation):
     def _matchers(self, systems: Systems) -> dict[str, str]:
         """The labels that are silenced. Raises OperatorError."""
         if len(self.target) == GROUP_CHARACTERS:
-            return self._of_group(Keeping(systems.redis).group(self.target)[1])
+            return self._of_group(AlertStore(systems.redis).group(self.target)[1])
         found = next((each for each in systems.alertmanager.alerts() if each.get("fingerprint") == self.target), None)
         if found is None:
             raise OperatorError(f"No alert with the fingerprint {self.target} fires.", "See /mlflow alerts list.")
@@ -146,7 +146,7 @@ class AlertsUnsilence(Operation):
         progress.step("Ending the silence")
         silence_id = self._silence_id(systems)
         systems.alertmanager.expire(silence_id)
-        keeping, now = Keeping(systems.redis), datetime.now(UTC).timestamp()
+        keeping, now = AlertStore(systems.redis), datetime.now(UTC).timestamp()
         for group in keeping.groups():
             if group.silence is not None and group.silence.id == silence_id:
                 keeping.silenced(group.id, None, now, _who(systems)[0])
@@ -155,7 +155,7 @@ class AlertsUnsilence(Operation):
     def _silence_id(self, systems: Systems) -> str:
         if len(self.target) != GROUP_CHARACTERS:
             return self.target
-        group = Keeping(systems.redis).group(self.target)[1]
+        group = AlertStore(systems.redis).group(self.target)[1]
         if group is None or group.silence is None:
             raise OperatorError(f"No silence of the alert group {self.target} is known.", "See /mlflow alerts list.")
         return group.silence.id

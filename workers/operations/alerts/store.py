@@ -83,7 +83,7 @@ class Busy(OperatorError):  # noqa: N818 - what is so now
         super().__init__("So much happens to this alert that its message could not be changed.", "Ask again.")
 
 
-class Keeping:
+class AlertStore:
     """Reads and writes groups and crowds. Methods raise redis.exceptions.RedisError where Redis is away."""
 
     def __init__(self, redis: Redis) -> None:

@@ -25,7 +25,7 @@ ENDS = frozenset({"done", "failed", "denied", "expired", "cancelled"})
 
 
 @dataclass
-class Told:
+class AuditedCommand:
     """One command, gathered from its moments. Times are epoch seconds."""
 
     asked_at: float
@@ -54,7 +54,7 @@ class Audit(Operation):
         """Read and verify it."""
         progress.step("Reading the record")
         oldest = datetime.now(UTC).timestamp() - self.since_seconds
-        known = gathered(audit_log.entries(systems.redis))
+        known = commands_of(audit_log.entries(systems.redis))
         found = [(record_id, told) for record_id, told in known.items() if self._wanted(told, oldest)]
         progress.step("Verifying it")
         verdict = audit_log.verify(systems.redis)
@@ -69,7 +69,7 @@ class Audit(Operation):
         summary = f"{count(len(found), 'command')}; the record is as it was written ({verdict.sealed} seals)."
         return Report(title="Audit", status=Status.OK, summary=summary, sections=(table,) if found else ())
 
-    def _wanted(self, told: Told, oldest: float) -> bool:
+    def _wanted(self, told: AuditedCommand, oldest: float) -> bool:
         return (
             told.asked_at >= oldest
             and (not self.by or self.by == told.requester or self.by in told.decided_by)
@@ -106,19 +106,19 @@ class AuditExport(Operation):
         return Report(title="Audit", status=Status.OK, summary=summary, sections=(facts,))
 
 
-def gathered(entries: Iterable[Entry]) -> dict[str, Told]:
+def commands_of(entries: Iterable[Entry]) -> dict[str, AuditedCommand]:
     """The commands that entries tell of, by their records' ids."""
-    found: dict[str, Told] = {}
+    found: dict[str, AuditedCommand] = {}
     for entry in entries:
         if entry.event.get("what") in {audit_log.ALERT, audit_log.ALERT_RESOLVED}:
             continue
         at = int(entry.id.partition("-")[0]) / 1000
-        told = found.setdefault(str(entry.event.get("id", entry.id)), Told(asked_at=at))
+        told = found.setdefault(str(entry.event.get("id", entry.id)), AuditedCommand(asked_at=at))
         _learn(told, entry.event, at)
     return found
 
 
-def _learn(told: Told, event: dict[str, Any], at: float) -> None:
+def _learn(told: AuditedCommand, event: dict[str, Any], at: float) -> None:
     what = str(event.get("what", ""))
     told.decided_by = list(event.get("decided_by") or told.decided_by)
     if what == "asked":
@@ -131,7 +131,7 @@ def _learn(told: Told, event: dict[str, Any], at: float) -> None:
         told.outcome = str(event.get("reason") or event.get("outcome") or "")
 
 
-def _row(record_id: str, told: Told) -> tuple[str, ...]:
+def _row(record_id: str, told: AuditedCommand) -> tuple[str, ...]:
     took = duration(told.ended_at - told.began_at) if told.ended_at and told.began_at else NOTHING
     decided = f"break-glass: {told.break_glass}" if told.break_glass else ", ".join(told.decided_by) or NOTHING
     return (

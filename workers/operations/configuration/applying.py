@@ -46,7 +46,7 @@ class Edited:
     annotations: dict[str, str | None]
 
 
-def carry_out(systems: Systems, progress: Progress, wanted: Wanted) -> Report:
+def apply(systems: Systems, progress: Progress, wanted: Wanted) -> Report:
     """Do it, watch it, prove it; put back what does not come up, also where it is cancelled. Raises OperatorError."""
     names = systems.settings.ops.kubernetes
     progress.step(f"Changing {names.configmap}")

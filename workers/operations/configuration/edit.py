@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field
 from workers.errors import AlreadySo, OperatorError
 from workers.operation import Change, Operation, Plan, Progress, Risk
 from workers.operations.configuration import values
-from workers.operations.configuration.applying import Wanted, carry_out
+from workers.operations.configuration.applying import Wanted, apply
 from workers.operations.configuration.configmap import ConfigMap, older_pods
 from workers.operations.configuration.references import References
 from workers.operations.deployment import permission
@@ -69,7 +69,7 @@ class ConfigSet(Operation):
 
     def run(self, systems: Systems, progress: Progress) -> Report:
         """Do it, watch it, prove it; put back what does not come up."""
-        return carry_out(systems, progress, dict(self.pairs))
+        return apply(systems, progress, dict(self.pairs))
 
     def aftermath(self, systems: Systems, planned: Plan) -> str:
         """Whether the ConfigMap holds it, and which pods run with it."""
@@ -96,7 +96,7 @@ class ConfigUnset(Operation):
 
     def run(self, systems: Systems, progress: Progress) -> Report:
         """Do it, watch it, prove it; put back what does not come up."""
-        return carry_out(systems, progress, dict.fromkeys(self.keys))
+        return apply(systems, progress, dict.fromkeys(self.keys))
 
     def aftermath(self, systems: Systems, planned: Plan) -> str:
         """Whether the ConfigMap holds them, and which pods run without."""

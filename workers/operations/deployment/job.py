@@ -30,7 +30,7 @@ _KEPT_OF_CONTAINER: Final = ("env", "envFrom", "resources", "securityContext", "
 
 
 @dataclass(frozen=True)
-class Once:
+class JobSpec:
     """What is to be run. purpose: a word for the Job's name. seconds: how long it may take.
 
     environment: variables beside the container's own, instead of those of the same name; they stand in the Job for
@@ -45,7 +45,7 @@ class Once:
 
 
 @dataclass(frozen=True)
-class Ended:
+class JobResult:
     """How it ended. why: a sentence's end where it did not go well. lines: the last ones that it printed."""
 
     well: bool
@@ -53,7 +53,7 @@ class Ended:
     lines: tuple[str, ...] = ()
 
 
-def run_once(systems: Systems, progress: Progress, once: Once) -> Ended:
+def run_once(systems: Systems, progress: Progress, once: JobSpec) -> JobResult:
     """Run it, and wait. Raises OperatorError and Cancelled."""
     cluster, names = systems.cluster, systems.settings.ops.kubernetes
     deployment = cluster.deployment(names.deployment)
@@ -80,7 +80,7 @@ def sweep(cluster: Cluster, purpose: str) -> bool:
     return running
 
 
-def _await(cluster: Cluster, progress: Progress, name: str, seconds: float) -> Ended:
+def _await(cluster: Cluster, progress: Progress, name: str, seconds: float) -> JobResult:
     began = time.monotonic()
     while time.monotonic() - began < seconds:
         conditions = {
@@ -91,14 +91,16 @@ def _await(cluster: Cluster, progress: Progress, name: str, seconds: float) -> E
         if _ENDED & conditions.keys():
             said = str(conditions.get("Failed", {}).get("message") or "its program failed").rstrip(".")
             well = "Complete" in conditions
-            return Ended(well, "" if well else said, _printed(cluster, name))
+            return JobResult(well, "" if well else said, _printed(cluster, name))
         for pod in cluster.pods(f"job-name={name}"):
             state = pods.read(pod, datetime.now(UTC))
             if state.state in HOPELESS:
-                return Ended(well=False, why=f"its pod is in {state.state} ({state.trouble_said.strip().rstrip('.')})")
+                return JobResult(
+                    well=False, why=f"its pod is in {state.state} ({state.trouble_said.strip().rstrip('.')})"
+                )
         progress.checkpoint()
         time.sleep(LOOK_SECONDS)
-    return Ended(well=False, why=f"it did not end within {seconds:.0f} s", lines=_printed(cluster, name))
+    return JobResult(well=False, why=f"it did not end within {seconds:.0f} s", lines=_printed(cluster, name))
 
 
 def _printed(cluster: Cluster, name: str) -> tuple[str, ...]:
@@ -112,7 +114,7 @@ def _printed(cluster: Cluster, name: str) -> tuple[str, ...]:
     return tuple(lines[-LOG_LINES:])
 
 
-def _job(deployment: dict[str, Any], container: str, name: str, once: Once) -> dict[str, Any]:
+def _job(deployment: dict[str, Any], container: str, name: str, once: JobSpec) -> dict[str, Any]:
     spec = deployment["spec"]["template"]["spec"]
     ours = next((each for each in spec["containers"] if each["name"] == container), spec["containers"][0])
     like = {key: ours[key] for key in _KEPT_OF_CONTAINER if key in ours}

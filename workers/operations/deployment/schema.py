@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from workers.errors import OperatorError
-from workers.operations.deployment.job import Ended, Once, run_once, sweep
+from workers.operations.deployment.job import JobResult, JobSpec, run_once, sweep
 from workers.operations.deployment.rollout import LOOK_SECONDS
 from workers.settings import SettingsError
 
@@ -70,7 +70,7 @@ def ask(systems: Systems, progress: Progress, image: str) -> Schema:
     except OperatorError as error:
         return Schema(now="", why=f"the database could not be asked: {error.message.rstrip('.')}")
     try:
-        ended = run_once(systems, progress, Once(image, ("python", "-c", _ASK, now), "schema", ASK_SECONDS))
+        ended = run_once(systems, progress, JobSpec(image, ("python", "-c", _ASK, now), "schema", ASK_SECONDS))
     except OperatorError as error:
         return Schema(now=now, why=error.message.rstrip("."))
     told = next((line.split() for line in ended.lines if line.startswith(_MARK)), None)
@@ -86,14 +86,14 @@ def ask(systems: Systems, progress: Progress, image: str) -> Schema:
     return Schema(now=now, needed=needed)
 
 
-def upgrade(systems: Systems, progress: Progress, image: str, *, database: str = "") -> Ended:
+def upgrade(systems: Systems, progress: Progress, image: str, *, database: str = "") -> JobResult:
     """Run `mlflow db upgrade` in the image, on MLflow's database or another one of its server.
 
     Raises OperatorError and Cancelled.
     """
     variable = systems.settings.ops.kubernetes.backend_store_variable
     command = ("python", "-c", _UPGRADE, variable, *((database,) if database else ()))
-    once = Once(image, command, _UPGRADE_PURPOSE, UPGRADE_SECONDS)
+    once = JobSpec(image, command, _UPGRADE_PURPOSE, UPGRADE_SECONDS)
     return run_once(systems, progress, once)
 
 

@@ -26,7 +26,7 @@ _ATTEMPTS: Final = 5
 
 
 @dataclass(frozen=True)
-class Rolled:
+class RolloutResult:
     """How it went. back: how putting back went; None where that was not needed."""
 
     outcome: Outcome
@@ -39,7 +39,9 @@ class Rolled:
         return f"{new} does not come up: {self.outcome.why}. What ran before, {old}, {end}."
 
 
-def roll(systems: Systems, change: Callable[[], dict[str, Any]], progress: Progress, doing: str, old: str) -> Rolled:
+def roll(
+    systems: Systems, change: Callable[[], dict[str, Any]], progress: Progress, doing: str, old: str
+) -> RolloutResult:
     """Make a change of MLflow's Deployment, and watch it.
 
     change: makes it and returns the Deployment as it then is. doing: the step's name. old: what it was, for the words
@@ -57,9 +59,9 @@ def roll(systems: Systems, change: Callable[[], dict[str, Any]], progress: Progr
         end = "is back" if back.well else f"was put back, but {back.why}"
         raise Cancelled(f"What ran before, {old}, {end}.") from None
     if outcome.well:
-        return Rolled(outcome)
+        return RolloutResult(outcome)
     progress.step(f"It does not come up: putting {old} back")
-    return Rolled(outcome, put_back(systems, progress, before, changed))
+    return RolloutResult(outcome, put_back(systems, progress, before, changed))
 
 
 def patched(

@@ -126,5 +126,7 @@ def _forecasts(history: History, settings: Settings, made: Sample, now: datetime
         line = forecast.through(history.points(metric.figure, now - trend.DEFAULT_DAYS * _DAY, now), now)
         days = line.days_to(limit) if line and limit is not None else None
         if days is not None and days <= trend.NEAR_DAYS:
-            found.append(Offer(sentence=trend.said(metric, limit, line), label="Draw it", command=f"trend {name}"))
+            found.append(
+                Offer(sentence=trend.forecast_sentence(metric, limit, line), label="Draw it", command=f"trend {name}")
+            )
     return found

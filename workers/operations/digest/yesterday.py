@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from workers import registry
 from workers.operation import Risk
-from workers.operations.commands.audit_trail import gathered
+from workers.operations.commands.audit_trail import commands_of
 from workers.records import audit_log
 from workers.records.record import Phase, Record
 from workers.records.requester import BY_ALERT, BY_CLOCK
@@ -19,7 +19,7 @@ from workers.wording import NOTHING, count
 if TYPE_CHECKING:
     from redis import Redis
 
-    from workers.operations.commands.audit_trail import Told
+    from workers.operations.commands.audit_trail import AuditedCommand
 
 LINES: Final = 6
 _ROWS: Final = 40
@@ -31,13 +31,13 @@ _BAD: Final = frozenset({"failed", "expired"})
 class Commands:
     """Changes that were asked for since a moment, oldest first, and how often the clock did something."""
 
-    changes: tuple[Told, ...]
+    changes: tuple[AuditedCommand, ...]
     reads: int
     by_clock: int
-    clock_failed: tuple[Told, ...]
+    clock_failed: tuple[AuditedCommand, ...]
 
     @property
-    def failed(self) -> tuple[Told, ...]:
+    def failed(self) -> tuple[AuditedCommand, ...]:
         """What did not end well."""
         return (*(told for told in self.changes if told.end in _BAD), *self.clock_failed)
 
@@ -85,7 +85,7 @@ def commands(redis: Redis, since: datetime) -> Commands:
     changes, clock_failed = [], []
     reads = by_clock = 0
     start = f"{int(since.timestamp() * 1000)}-0"
-    for record_id, told in gathered(audit_log.entries(redis, after=start)).items():
+    for record_id, told in commands_of(audit_log.entries(redis, after=start)).items():
         # Asked before, ended since: its beginning is not among these.
         if not told.words:
             continue
@@ -118,7 +118,7 @@ def approval(record: Record) -> Offer:
     return Offer(sentence=sentence, label="Show jobs", command="jobs")
 
 
-def _end(told: Told) -> str:
+def _end(told: AuditedCommand) -> str:
     return f"{told.end}, {told.outcome}" if told.end in _BAD and told.outcome else (told.end or "open")
 
 

@@ -7,6 +7,7 @@ keeps its name, so the same name cannot be given again.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar, Final
 
 from pydantic import AfterValidator, Field
@@ -22,6 +23,7 @@ from workers.wording import count
 if TYPE_CHECKING:
     from workers.settings import Ops
     from workers.systems import Systems
+    from workers.systems.mlflow.tracking import Tracking
 
 NAME_CHARACTERS: Final = 500
 TAG_KEY_CHARACTERS: Final = 250
@@ -99,131 +101,149 @@ class ExperimentCreate(Operation):
         )
 
 
-class ExperimentRename(Operation):
-    """Give an experiment another name. experiment: its name or id."""
+@dataclass(frozen=True)
+class _Edit:
+    """A change of one experiment: as it is told, and MLflow's call with its body. undo: a command."""
 
-    name: ClassVar[str] = "experiments-rename"
+    summary: str
+    step: str
+    change: Change
+    warnings: tuple[str, ...]
+    call: str
+    body: dict[str, str]
+    outcome: str
+    hint: str
+    undo: str
+
+
+class _ExperimentEdit(Operation):
+    """An experiment that is there is found and changed by one call. headline: of plan and report; doing: as a step."""
+
     risk: ClassVar[Risk] = Risk.CHANGE
-    touches: ClassVar[tuple[str, ...]] = ("experiments",)
+    touches: ClassVar[tuple[str, ...]] = ("experiments", "runs")
+    headline: ClassVar[str]
+    doing: ClassVar[str]
 
     experiment: str
-    to: Name
 
     def plan(self, systems: Systems) -> Plan:
-        """Before → after. Raises OperatorError where the new name is held."""
-        found = active(systems.tracking, self.experiment)
-        if found.name == self.to:
-            raise AlreadySo(f"The experiment {found.id} is called “{self.to}” already.", "Nothing is to be done.")
-        refuse_taken(systems.tracking, self.to)
+        """Before → after, and what goes with it. Raises AlreadySo where it is so, OperatorError where it cannot be."""
+        found = self._find(systems.tracking)
+        edit = self._edit(found, _runs(systems, found) if "runs" in self.touches else None)
         return Plan(
-            title="Rename an experiment",
-            summary=f"“{found.name}” to “{self.to}”",
-            steps=(f"Rename the experiment {found.id}",),
-            changes=(Change(what=f"name of experiment {found.id}", before=found.name, after=self.to),),
-            warnings=("Programs that log to it by its old name will make a new experiment of that name.",),
-            undo=f"/mlflow experiments rename {found.id} {found.word}",
+            title=self.headline,
+            summary=edit.summary,
+            steps=(edit.step,),
+            changes=(edit.change,),
+            warnings=edit.warnings,
+            undo=f"/mlflow {edit.undo}",
             facts={"experiment": found.id},
         )
 
     def run(self, systems: Systems, progress: Progress) -> Report:
-        """Rename it."""
-        progress.step(f"Renaming {self.experiment}")
-        found = active(systems.tracking, self.experiment)
-        systems.tracking.call("experiments/update", {"experiment_id": found.id, "new_name": self.to})
-        return Report(
-            title="Rename an experiment",
-            status=Status.OK,
-            summary=f"The experiment {found.id} is called “{self.to}”; it was “{found.name}”.",
-            hints=(f"experiments show {found.id}",),
+        """Change it. Raises as `plan` does, where somebody was faster."""
+        progress.step(f"{self.doing} {self.experiment}")
+        edit = self._edit(self._find(systems.tracking))
+        systems.tracking.within(_SECONDS).call(edit.call, edit.body)
+        return Report(title=self.headline, status=Status.OK, summary=edit.outcome, hints=(edit.hint,), undo=edit.undo)
+
+    def _find(self, tracking: Tracking) -> Experiment:
+        raise NotImplementedError
+
+    def _edit(self, found: Experiment, runs: RunCount | None = None) -> _Edit:
+        raise NotImplementedError
+
+
+class ExperimentRename(_ExperimentEdit):
+    """Give an experiment another name. experiment: its name or id."""
+
+    name: ClassVar[str] = "experiments-rename"
+    touches: ClassVar[tuple[str, ...]] = ("experiments",)
+    headline: ClassVar[str] = "Rename an experiment"
+    doing: ClassVar[str] = "Renaming"
+
+    to: Name
+
+    def _find(self, tracking: Tracking) -> Experiment:
+        found = active(tracking, self.experiment)
+        if found.name == self.to:
+            raise AlreadySo(f"The experiment {found.id} is called “{self.to}” already.", "Nothing is to be done.")
+        refuse_taken(tracking, self.to)
+        return found
+
+    def _edit(self, found: Experiment, runs: RunCount | None = None) -> _Edit:  # noqa: ARG002 - none are touched
+        return _Edit(
+            summary=f"“{found.name}” to “{self.to}”",
+            step=f"Rename the experiment {found.id}",
+            change=Change(what=f"name of experiment {found.id}", before=found.name, after=self.to),
+            warnings=("Programs that log to it by its old name will make a new experiment of that name.",),
+            call="experiments/update",
+            body={"experiment_id": found.id, "new_name": self.to},
+            outcome=f"The experiment {found.id} is called “{self.to}”; it was “{found.name}”.",
+            hint=f"experiments show {found.id}",
             undo=f"experiments rename {found.id} {found.word}",
         )
 
 
-class ExperimentDelete(Operation):
+class ExperimentDelete(_ExperimentEdit):
     """Delete an experiment and its runs, as MLflow does it: they can be brought back. experiment: its name or id."""
 
     name: ClassVar[str] = "experiments-delete"
-    risk: ClassVar[Risk] = Risk.CHANGE
-    touches: ClassVar[tuple[str, ...]] = ("experiments", "runs")
-
-    experiment: str
+    headline: ClassVar[str] = "Delete an experiment"
+    doing: ClassVar[str] = "Deleting"
 
     def gated(self, ops: Ops) -> bool:  # noqa: ARG002 - always
         """Always: the runs of others go with it."""
         return True
 
-    def plan(self, systems: Systems) -> Plan:
-        """What goes with it. Raises AlreadySo where it is deleted."""
-        found = find(systems.tracking, self.experiment)
+    def _find(self, tracking: Tracking) -> Experiment:
+        found = find(tracking, self.experiment)
         if found.deleted:
             raise AlreadySo(f"The experiment “{found.name}” is deleted already.", "Nothing is to be done.")
-        runs = _runs(systems, found)
+        return found
+
+    def _edit(self, found: Experiment, runs: RunCount | None = None) -> _Edit:
         warnings = ["Programs that log to it fail until it is restored: its name stays taken."]
         if runs and runs.deleted:
             warnings.append(
                 f"{count(runs.deleted, 'run')} of it are deleted now; MLflow's restore would bring these back too."
             )
-        return Plan(
-            title="Delete an experiment",
+        return _Edit(
             summary=f"“{found.name}” with {count(runs.active, 'run') if runs else 'its runs'}",
-            steps=(f"Delete the experiment {found.id} and its runs; nothing is removed from the disks",),
-            changes=(Change(what=f"experiment {found.name}", before="active", after="deleted"),),
+            step=f"Delete the experiment {found.id} and its runs; nothing is removed from the disks",
+            change=Change(what=f"experiment {found.name}", before="active", after="deleted"),
             warnings=tuple(warnings),
-            undo=f"/mlflow experiments restore {found.id}",
-            facts={"experiment": found.id},
-        )
-
-    def run(self, systems: Systems, progress: Progress) -> Report:
-        """Delete it."""
-        progress.step(f"Deleting {self.experiment}")
-        found = active(systems.tracking, self.experiment)
-        systems.tracking.within(_SECONDS).call("experiments/delete", {"experiment_id": found.id})
-        return Report(
-            title="Delete an experiment",
-            status=Status.OK,
-            summary=f"“{found.name}” and its runs are deleted; they can be brought back.",
-            hints=("experiments list --deleted",),
+            call="experiments/delete",
+            body={"experiment_id": found.id},
+            outcome=f"“{found.name}” and its runs are deleted; they can be brought back.",
+            hint="experiments list --deleted",
             undo=f"experiments restore {found.id}",
         )
 
 
-class ExperimentRestore(Operation):
+class ExperimentRestore(_ExperimentEdit):
     """Bring a deleted experiment back, with its runs. experiment: its name or id."""
 
     name: ClassVar[str] = "experiments-restore"
-    risk: ClassVar[Risk] = Risk.CHANGE
-    touches: ClassVar[tuple[str, ...]] = ("experiments", "runs")
+    headline: ClassVar[str] = "Restore an experiment"
+    doing: ClassVar[str] = "Restoring"
 
-    experiment: str
-
-    def plan(self, systems: Systems) -> Plan:
-        """What comes back. Raises AlreadySo where it is active."""
-        found = find(systems.tracking, self.experiment)
+    def _find(self, tracking: Tracking) -> Experiment:
+        found = find(tracking, self.experiment)
         if not found.deleted:
             raise AlreadySo(f"The experiment “{found.name}” is active.", "Nothing is to be done.")
-        runs = _runs(systems, found)
-        return Plan(
-            title="Restore an experiment",
+        return found
+
+    def _edit(self, found: Experiment, runs: RunCount | None = None) -> _Edit:
+        return _Edit(
             summary=f"“{found.name}” with {count(runs.deleted, 'run') if runs else 'its runs'}",
-            steps=(f"Restore the experiment {found.id} and all of its runs",),
-            changes=(Change(what=f"experiment {found.name}", before="deleted", after="active"),),
+            step=f"Restore the experiment {found.id} and all of its runs",
+            change=Change(what=f"experiment {found.name}", before="deleted", after="active"),
             warnings=("MLflow restores every run of it, also those that were deleted or archived before it was.",),
-            undo=f"/mlflow experiments delete {found.id}",
-            facts={"experiment": found.id},
-        )
-
-    def run(self, systems: Systems, progress: Progress) -> Report:
-        """Restore it."""
-        progress.step(f"Restoring {self.experiment}")
-        found = find(systems.tracking, self.experiment)
-        if not found.deleted:
-            raise AlreadySo(f"The experiment “{found.name}” is active.", "Nothing is to be done.")
-        systems.tracking.within(_SECONDS).call("experiments/restore", {"experiment_id": found.id})
-        return Report(
-            title="Restore an experiment",
-            status=Status.OK,
-            summary=f"“{found.name}” is active again, and so are its runs.",
-            hints=(f"experiments show {found.word}",),
+            call="experiments/restore",
+            body={"experiment_id": found.id},
+            outcome=f"“{found.name}” is active again, and so are its runs.",
+            hint=f"experiments show {found.word}",
             undo=f"experiments delete {found.id}",
         )
 

@@ -100,7 +100,7 @@ class ExperimentShow(Operation):
         found = find(systems.tracking, self.experiment)
         runs = _counts(systems, [found]).get(found.id)
         progress.step("Adding up its artifacts")
-        held = sizes.now(systems, found.location, progress)
+        held = sizes.measure(systems, found.location, progress)
         state = "deleted" if found.deleted else "active"
         facts = Facts(
             items=(

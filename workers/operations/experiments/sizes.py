@@ -31,7 +31,7 @@ def latest(systems: Systems) -> Point | None:
     return found[-1] if found else None
 
 
-def now(systems: Systems, location: str, progress: Progress) -> str:
+def measure(systems: Systems, location: str, progress: Progress) -> str:
     """12 artifacts, 3.4 MiB; "at least …" where that took too long to list; empty where it is not in our bucket."""
     from workers.systems.s3.listing import Lister
     from workers.systems.s3.transfer import Transfer

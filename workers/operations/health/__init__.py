@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 from pydantic import Field, field_validator
 
 from workers.operation import Operation, Progress, Risk
+from workers.operations.choices import CHECKS
 from workers.operations.health import (
     backup,
     deployment,
@@ -45,8 +46,6 @@ QUESTIONS: tuple[Question, ...] = (
     queues.QUESTION,
     backup.QUESTION,
 )
-CHECKS: tuple[str, ...] = tuple(question.name for question in QUESTIONS)
-"""The names of all checks, in the order in which equals are shown."""
 
 
 class Health(Operation):
@@ -95,7 +94,7 @@ class Health(Operation):
         # The history knows the health check's figures, not the other way round, when modules are loaded.
         from workers.operations.history import recording
 
-        sections = recording.kept_and_compared(checks, systems.settings, asking.now, self.since_seconds)
+        sections = recording.record_and_compare(checks, systems.settings, asking.now, self.since_seconds)
         return Report(
             title=self.title,
             status=verdict(checks),

@@ -20,7 +20,7 @@ from workers.systems.errors import BucketMissing, Nonsense, ObjectMissing
 from workers.wording import ago, count, duration
 
 if TYPE_CHECKING:
-    from workers.operations.backup.drill_result import Drilled
+    from workers.operations.backup.drill_result import DrillResult
     from workers.operations.health.questions import Asking
     from workers.settings import Settings
     from workers.systems.s3.objects import Objects
@@ -55,7 +55,7 @@ def ask(asking: Asking) -> Answer:
     return judge(found, asking.settings, asking.now, drill_result.last(asking.systems.backups, bucket))
 
 
-def judge(found: Found, settings: Settings, now: datetime, drill: Drilled | None = None) -> Answer:
+def judge(found: Found, settings: Settings, now: datetime, drill: DrillResult | None = None) -> Answer:
     """From the newest good set, and the last drill."""
     bucket = settings.ops.storage.backups_bucket
     facts = [("bucket", bucket), ("newest good set", found.name or "none")]
@@ -85,7 +85,7 @@ def judge(found: Found, settings: Settings, now: datetime, drill: Drilled | None
     return Answer(status, sentence, f"{duration(age)} old", details, figures, own_fault=True)
 
 
-def _drill(drill: Drilled | None, now: datetime) -> str:
+def _drill(drill: DrillResult | None, now: datetime) -> str:
     if drill is None:
         return "none yet: /mlflow drill"
     when = ago((now - drill.at).total_seconds())

@@ -20,6 +20,7 @@ from pydantic import AfterValidator, Field
 
 from workers.errors import OperatorError
 from workers.operation import Operation, Progress, Risk
+from workers.operations.choices import HEALTH_PATH
 from workers.report import Facts, Report, Section, Status, Table
 from workers.wording import NOTHING, count, milliseconds, share
 
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from workers.systems import Systems
     from workers.systems.mlflow.tracking import Tracking
 
-PATH: Final = "/health"
 ANSWER_SECONDS: Final = 10.0
 _FIRST: Final = 10
 _BAR: Final = 24
@@ -41,7 +41,7 @@ _PLAIN: Final = re.compile(r"/(?!/)[A-Za-z0-9._~!$&'()*+,;=:@%/?-]*")
 def _own(path: str) -> str:
     """A path of the server itself: an address, or what a client could take for one, is refused."""
     if not _PLAIN.fullmatch(path) or "/../" in f"{path.partition('?')[0]}/":
-        msg = f"must be a path of MLflow's own server that begins with one slash, such as {PATH}"
+        msg = f"must be a path of MLflow's own server that begins with one slash, such as {HEALTH_PATH}"
         raise ValueError(msg)
     return path
 
@@ -57,7 +57,7 @@ class Latency(Operation):
 
     requests: Annotated[int, Field(ge=1)] = 100
     concurrency: Annotated[int, Field(ge=1)] = 10
-    path: Annotated[str, AfterValidator(_own), Field(max_length=500)] = PATH
+    path: Annotated[str, AfterValidator(_own), Field(max_length=500)] = HEALTH_PATH
 
     def run(self, systems: Systems, progress: Progress) -> Report:
         """Measure. Raises OperatorError where it is more than ops.yaml allows, or where nothing answers."""
@@ -110,7 +110,7 @@ class Latency(Operation):
             summary = f"{summary} (stopped after {count(found.asked, 'request')}: {found.cut})"
         sections: tuple[Section, ...] = (Facts(items=facts), _histogram(found.seconds))
         question = "/api/2.0/mlflow/experiments/search?max_results=1"
-        hints = (f"latency --path {question}",) if self.path == PATH else ("health mlflow",)
+        hints = (f"latency --path {question}",) if self.path == HEALTH_PATH else ("health mlflow",)
         end = "" if summary.endswith(".") else "."
         return Report(title="Latency", status=status, summary=f"{summary}{end}", sections=sections, hints=hints)
 

@@ -13,9 +13,9 @@ from redis.exceptions import RedisError
 
 from workers.operations.history import comparison
 from workers.operations.history.store import History, sample
-from workers.systems.redis import connect
 from workers.report import Section, Status, Text
 from workers.settings import SettingsError
+from workers.systems.redis import connect
 
 if TYPE_CHECKING:
     from workers.report import Check
@@ -26,7 +26,7 @@ PATIENCE_SECONDS: Final = 0.5
 _log = structlog.get_logger(__name__)
 
 
-def kept_and_compared(
+def record_and_compare(
     checks: tuple[Check, ...], settings: Settings, now: datetime, since_seconds: float | None
 ) -> tuple[Section, ...]:
     """Keep what was measured; the comparison that was asked for. Raises nothing."""

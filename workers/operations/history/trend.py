@@ -66,7 +66,7 @@ class Trend(Operation):
         return _report(metric, points, limit, line, systems.settings)
 
 
-def said(metric: Metric, limit: float | None, line: Line | None) -> str:
+def forecast_sentence(metric: Metric, limit: float | None, line: Line | None) -> str:
     """The forecast in a sentence; empty where no limit is known, or it is not in sight."""
     days = line.days_to(limit) if line and limit is not None else None
     if days is None:
@@ -93,7 +93,7 @@ def _report(metric: Metric, points: list[Point], limit: float | None, line: Line
         items.append(("a day", f"{sign}{metric.shown(abs(line.per_day))}"))
     if limit is not None:
         items.append(("limit", metric.shown(limit)))
-    direction = said(metric, limit, line) or _without_end(limit, line)
+    direction = forecast_sentence(metric, limit, line) or _without_end(limit, line)
     panel = _panel(metric, points, limit, line, days)
     picture = base64.b64encode(charts.draw([panel], settings.ops.zone, columns=1, wide=6.4, high=2.6)).decode()
     over = max(1, (points[-1].at - points[0].at).days)

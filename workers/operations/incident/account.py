@@ -26,7 +26,7 @@ _NEAR: Final = timedelta(minutes=10)
 _MARKUP: Final = re.compile(r"([\\`*_{}\[\]<>#|~])")
 
 
-def written(  # noqa: PLR0913 - what it was, until when, by whom, and in whose time
+def markdown_file(  # noqa: PLR0913 - what it was, until when, by whom, and in whose time
     incident: Incident, lines: Sequence[Line], redis: Redis, ops: Ops, *, now: datetime, closed_by: str, outcome: str
 ) -> Attachment:
     """The document. closed_by: as in a record; outcome: what it was, as somebody says, or nothing."""

@@ -145,7 +145,7 @@ class CloseIncident(_OfIncident):
         said = timeline.lines(redis, known)
         ending = f"closed the incident{f': {self.outcome}' if self.outcome else ''}"
         said.append(timeline.Line(now.timestamp(), ending, caller.requester))
-        file = account.written(
+        file = account.markdown_file(
             known, said, redis, systems.settings.ops, now=now, closed_by=caller.requester, outcome=self.outcome
         )
         if not store.close(redis, known):

@@ -6,11 +6,12 @@ It is for reading and comparing. For applying it elsewhere there is the backup, 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import yaml
 
 from workers.operation import Operation, Progress, Risk
+from workers.operations.choices import ManifestKind
 from workers.operations.inspection.finding import name_of, one_of, our_pods
 from workers.operations.inspection.kubectl import by_hand, kubectl
 from workers.operations.inspection.masking import MASK, masked
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from workers.systems import Systems
 
 Json = dict[str, Any]
-What = Literal["deployment", "service", "configmap", "secret", "ingress", "pod", "hpa"]
 IN_MESSAGE: Final = 60
 """Lines; a longer manifest is a file by itself."""
 
@@ -52,7 +52,7 @@ class Manifest(Operation):
     name: ClassVar[str] = "manifest"
     risk: ClassVar[Risk] = Risk.READ
 
-    what: What
+    what: ManifestKind
     called: str = ""
     as_file: bool = False
 

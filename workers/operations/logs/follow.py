@@ -18,13 +18,14 @@ from pydantic import Field
 
 from workers.errors import OperatorError
 from workers.operation import Cancelled, Operation, Progress, Risk
+from workers.operations.choices import MOST_LINES, Level
 from workers.operations.health.log_errors import Groups
 from workers.operations.inspection.finding import Container, chosen
 from workers.operations.inspection.kubectl import by_hand, kubectl
-from workers.operations.logs.line_filter import Level, Sieve, Wanted
-from workers.operations.logs.lines import CHARACTERS, Line, parted, written
+from workers.operations.logs.line_filter import LineFilter, Sieve
+from workers.operations.logs.lines import CHARACTERS, Line, format_lines, split_timestamp
 from workers.operations.logs.pattern import Pattern
-from workers.operations.logs.show import MOST_LINES, attachments, sections, which
+from workers.operations.logs.show import attachments, kubectl_selection, sections
 from workers.report import Report, Status, Text
 from workers.systems.errors import ClusterError, ClusterForbidden, ClusterNotFound, ClusterNotReady, GatewayError
 from workers.wording import count, duration
@@ -93,7 +94,7 @@ class _Follower:
     def __init__(self, asked: LogsFollow, systems: Systems, pattern: Pattern | None) -> None:
         self._asked = asked
         self._systems = systems
-        self._wanted = Wanted(asked.grep, asked.level)
+        self._wanted = LineFilter(asked.grep, asked.level)
         self._pattern = pattern
         self._seen: dict[Container, _Seen] = {}
         self._lines: deque[Line] = deque(maxlen=MOST_LINES)
@@ -108,9 +109,9 @@ class _Follower:
         for key in self._containers():
             seen = self._note(key)
             for raw in self._read(key, tail=1):
-                seen.at = parted(raw)[0] or -1
+                seen.at = split_timestamp(raw)[0] or -1
                 # More lines may bear that time than the one that was read.
-                seen.times = sum(parted(each)[0] == seen.at for each in self._read(key, tail=AT_ONCE))
+                seen.times = sum(split_timestamp(each)[0] == seen.at for each in self._read(key, tail=AT_ONCE))
 
     def poll(self) -> bool:
         """Read what is new of every container; True where there is any."""
@@ -132,7 +133,7 @@ class _Follower:
 
     def live(self, left: float) -> str:
         """What is shown while it goes on."""
-        newest = written(list(self._lines)[-LIVE_LINES:], whole=False)
+        newest = format_lines(list(self._lines)[-LIVE_LINES:], whole=False)
         head = f"Following, {duration(left)} left: {count(self._number, 'new line')}"
         return "\n".join((head, *(each[:LIVE_WIDTH] for each in newest)))
 
@@ -174,7 +175,12 @@ class _Follower:
         settings, keys = self._systems.settings, list(self._seen)
         container = ("-c", self._asked.container) if self._asked.container else ("--all-containers",)
         return kubectl(
-            settings, "logs", *which(keys, settings, one=bool(self._asked.pod)), *container, "--follow", "--tail=0"
+            settings,
+            "logs",
+            *kubectl_selection(keys, settings, one=bool(self._asked.pod)),
+            *container,
+            "--follow",
+            "--tail=0",
         )
 
     def _note(self, key: Container) -> _Seen:
@@ -185,7 +191,7 @@ class _Follower:
         last = seen.at
         for raw in self._read(key, tail=AT_ONCE, since=window):
             read += 1
-            at, text = parted(raw)
+            at, text = split_timestamp(raw)
             at = seen.at if at is None else at
             first = at if first is None else first
             if at < last:

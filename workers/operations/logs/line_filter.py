@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
+from workers.operations.choices import Level
 from workers.operations.logs.levels import rank, rank_of
 from workers.operations.logs.pattern import Pattern
 
-Level = Literal["", "debug", "info", "warning", "error", "critical"]
-
 
 @dataclass(frozen=True)
-class Wanted:
+class LineFilter:
     """grep: a regular expression; level: the least severe. Empty: all."""
 
     grep: str = ""

@@ -1,6 +1,6 @@
 """Log lines of many containers, in the order of their times, in constant memory.
 
-Of any number of lines only the newest are held (`Newest`), cut to a length, so an endless log costs time and no
+Of any number of lines only the newest are held (`NewestLines`), cut to a length, so an endless log costs time and no
 memory. What a line holds is somebody else's: colours, control characters and secrets are removed before it is shown.
 """
 
@@ -38,7 +38,7 @@ class Line:
         return datetime.fromtimestamp(self.at // _NANO, UTC).replace(microsecond=self.at % _NANO // 1000)
 
 
-class Newest:
+class NewestLines:
     """The newest of the lines that were added. Safe for threads."""
 
     def __init__(self, most: int) -> None:
@@ -62,7 +62,7 @@ class Newest:
         return sorted(self._held)
 
 
-def parted(raw: str) -> tuple[int | None, str]:
+def split_timestamp(raw: str) -> tuple[int | None, str]:
     """Kubernetes' time in nanoseconds since 1970, None where the line bears none, and the line's own text."""
     stamp, _, text = raw.partition(" ")
     found = _STAMP.fullmatch(stamp)
@@ -76,7 +76,7 @@ def parted(raw: str) -> tuple[int | None, str]:
     return round((whole - _EPOCH).total_seconds()) * _NANO + int((found[2] or "0").ljust(9, "0")), text
 
 
-def brief(pods: set[str]) -> dict[str, str]:
+def short_names(pods: set[str]) -> dict[str, str]:
     """The shortest end of each pod's name, from a dash on, that tells it from the others."""
     found = {}
     for pod in pods:
@@ -86,12 +86,12 @@ def brief(pods: set[str]) -> dict[str, str]:
     return found
 
 
-def written(lines: list[Line], *, whole: bool) -> list[str]:
+def format_lines(lines: list[Line], *, whole: bool) -> list[str]:
     """Lines as they are read: with time, pod and, where there are several, container.
 
     whole: with the date and the pods' full names, for a file.
     """
-    names = {line.pod: line.pod for line in lines} if whole else brief({line.pod for line in lines})
+    names = {line.pod: line.pod for line in lines} if whole else short_names({line.pod for line in lines})
     several = len({line.container for line in lines}) > 1
     found = []
     for line in lines:

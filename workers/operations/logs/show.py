@@ -19,11 +19,12 @@ from pydantic import Field
 
 from workers.errors import OperatorError
 from workers.operation import Operation, Progress, Risk
+from workers.operations.choices import MOST_LINES, USUAL_LINES, Level
 from workers.operations.health.log_errors import Groups
 from workers.operations.inspection.finding import Container, chosen
 from workers.operations.inspection.kubectl import by_hand, kubectl
-from workers.operations.logs.line_filter import Level, Wanted
-from workers.operations.logs.lines import CHARACTERS, Line, Newest, parted, written
+from workers.operations.logs.line_filter import LineFilter
+from workers.operations.logs.lines import CHARACTERS, Line, NewestLines, format_lines, split_timestamp
 from workers.operations.logs.pattern import Pattern
 from workers.report import Attachment, Report, Section, Status, Table, Text
 from workers.systems.errors import ClusterError, ClusterForbidden, ClusterNotFound, ClusterNotReady
@@ -34,8 +35,6 @@ if TYPE_CHECKING:
     from workers.systems import Systems
     from workers.systems.cluster.client import Cluster
 
-MOST_LINES: Final = 5000
-USUAL_LINES: Final = 200
 IN_MESSAGE: Final = 25
 """Lines that stand in the thread; more are a file."""
 MESSAGE_WIDTH: Final = 250
@@ -57,7 +56,7 @@ class Reading:
     that could not be read, and why.
     """
 
-    newest: Newest
+    newest: NewestLines
     groups: Groups = field(default_factory=Groups)
     read: int = 0
     broken_off: int = 0
@@ -88,7 +87,7 @@ class Logs(Operation):
     def run(self, systems: Systems, progress: Progress) -> Report:
         """Read them. Raises OperatorError where no log can be read or the expression takes too long."""
         progress.step("Reading logs")
-        wanted = Wanted(self.grep, self.level)
+        wanted = LineFilter(self.grep, self.level)
         pattern = Pattern(self.grep) if self.grep else None
         containers = chosen(systems, self.pod, self.container)
         reading = self._read(systems.cluster, containers, wanted, pattern, progress)
@@ -100,11 +99,11 @@ class Logs(Operation):
         self,
         cluster: Cluster,
         containers: list[Container],
-        wanted: Wanted,
+        wanted: LineFilter,
         pattern: Pattern | None,
         progress: Progress,
     ) -> Reading:
-        reading, stop, until = Reading(Newest(self.tail)), threading.Event(), time.monotonic() + READ_SECONDS
+        reading, stop, until = Reading(NewestLines(self.tail)), threading.Event(), time.monotonic() + READ_SECONDS
         # A filter finds the newest lines that pass only where all are looked at.
         tail = self.tail if wanted.everything and self.since_seconds is None else None
         with ThreadPoolExecutor(READERS) as pool:
@@ -131,7 +130,7 @@ class Logs(Operation):
             return OperatorError(f"There is no log of before a restart: {names}.", "Ask without --previous.")
         return OperatorError(f"There is no log yet: {names}.", "See /mlflow status and /mlflow events.")
 
-    def _report(self, reading: Reading, containers: list[Container], wanted: Wanted, settings: Settings) -> Report:
+    def _report(self, reading: Reading, containers: list[Container], wanted: LineFilter, settings: Settings) -> Report:
         lines = reading.newest.lines()
         readable = len(containers) - len(reading.without) - len(reading.missed)
         of = f" of {reading.read:,}" if reading.read > len(lines) else ""
@@ -165,7 +164,7 @@ class Logs(Operation):
         line = kubectl(
             settings,
             "logs",
-            *which(containers, settings, one=bool(self.pod)),
+            *kubectl_selection(containers, settings, one=bool(self.pod)),
             *(("-c", containers[0].name) if self.container else ("--all-containers",)),
             "--timestamps",
             # With a label kubectl shows ten lines only, where it is not told how many.
@@ -218,7 +217,9 @@ class _Stopped(Exception):  # noqa: N818 - control flow between threads
     pass
 
 
-def _read_one(source: _Source, wanted: Wanted, pattern: Pattern | None, newest: Newest, stop: threading.Event) -> _Read:
+def _read_one(
+    source: _Source, wanted: LineFilter, pattern: Pattern | None, newest: NewestLines, stop: threading.Event
+) -> _Read:
     groups, sieve, read, at, whole = Groups(), wanted.sieve(pattern), 0, 0, True
 
     def passing() -> Iterator[str]:
@@ -230,7 +231,7 @@ def _read_one(source: _Source, wanted: Wanted, pattern: Pattern | None, newest: 
                 whole = False
                 return
             read += 1
-            moment, text = parted(raw)
+            moment, text = split_timestamp(raw)
             at = at if moment is None else moment
             if sieve.passes(text):
                 newest.add(Line(at, source.container.pod, source.container.name, read, text[:CHARACTERS]))
@@ -269,7 +270,7 @@ def _take(future: Future[_Read], container: Container, reading: Reading) -> None
     reading.broken_off += not found.whole
 
 
-def which(containers: list[Container], settings: Settings, *, one: bool) -> tuple[str, ...]:
+def kubectl_selection(containers: list[Container], settings: Settings, *, one: bool) -> tuple[str, ...]:
     """The words by which kubectl logs finds these containers. one: they are of one pod."""
     if one:
         return (containers[0].pod,)
@@ -294,7 +295,7 @@ def sections(lines: list[Line], groups: Groups) -> tuple[Section, ...]:
         columns = ("times", "last", "pod", "message")
         found.append(Table(title="Errors", columns=columns, rows=rows, numeric=("times",)))
     if lines:
-        last = written(lines[-IN_MESSAGE:], whole=False)
+        last = format_lines(lines[-IN_MESSAGE:], whole=False)
         title = "Lines" if len(lines) <= IN_MESSAGE else f"The last {IN_MESSAGE} lines"
         text = "\n".join(each if len(each) <= MESSAGE_WIDTH else f"{each[: MESSAGE_WIDTH - 1]}…" for each in last)
         found.append(Text(title=title, text=text, literal=True))
@@ -303,7 +304,7 @@ def sections(lines: list[Line], groups: Groups) -> tuple[Section, ...]:
 
 def attachments(lines: list[Line]) -> tuple[Attachment, ...]:
     """The lines as a file, where the thread does not show them all and in full; the newest, up to FILE_CHARACTERS."""
-    whole = written(lines, whole=True)
+    whole = format_lines(lines, whole=True)
     if len(whole) <= IN_MESSAGE and all(len(each) <= MESSAGE_WIDTH for each in whole):
         return ()
     kept: list[str] = []

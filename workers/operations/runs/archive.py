@@ -22,8 +22,8 @@ from workers.operation import Cancelled, Change, Operation, Plan, Progress, Risk
 from workers.operations.runs import batches
 from workers.operations.runs.csv_file import Sheet
 from workers.operations.runs.finding import Run, experiments_by_id, search
-from workers.operations.runs.pace import Patient, Tally, over
-from workers.operations.runs.selection import Chosen, Wanted, choose, fingerprint
+from workers.operations.runs.pace import Retrying, Tally, over
+from workers.operations.runs.selection import ArchiveFilter, Selection, choose, fingerprint
 from workers.records.store import Records
 from workers.report import Report, Status, Table
 from workers.systems.errors import TrackingInvalid, TrackingMissing
@@ -59,7 +59,7 @@ class RunsArchive(Operation):
     except_tags: dict[str, str | None] = Field(default_factory=dict)
     statuses: tuple[RunStatus, ...] = ()
 
-    _chosen: Chosen | None = PrivateAttr(None)
+    _chosen: Selection | None = PrivateAttr(None)
 
     @property
     def title(self) -> str:
@@ -128,7 +128,7 @@ class RunsArchive(Operation):
         except OperatorError as error:
             return self._report(Status.FAIL, f"It broke off after {tally.done:,} of {count(total, 'run')}: {error}")
         progress.step("Reading back what is archived")
-        there = {run.id for run in Patient()(lambda: marked(tracking, self.mark)) if run.deleted}
+        there = {run.id for run in Retrying()(lambda: marked(tracking, self.mark)) if run.deleted}
         missing = set(chosen.ids) - there - set(tally.gone)
         if missing:
             return self._report(Status.FAIL, f"{count(len(missing), 'run')} of {total:,} are still active.")
@@ -156,9 +156,9 @@ class RunsArchive(Operation):
             undo=f"runs unarchive {self.mark}",
         )
 
-    def _wanted(self) -> Wanted:
+    def _wanted(self) -> ArchiveFilter:
         midnight = datetime(self.before.year, self.before.month, self.before.day, tzinfo=UTC)
-        return Wanted(
+        return ArchiveFilter(
             before_ms=int(midnight.timestamp() * 1000),
             experiment=self.experiment,
             statuses=self.statuses,
@@ -312,10 +312,10 @@ def _restore(
     batches.over(systems, every, restore, tally, progress, total=len(every))
 
 
-def _archiver(tracking: Tracking, mark: str) -> Callable[[str, Patient], bool]:
+def _archiver(tracking: Tracking, mark: str) -> Callable[[str, Retrying], bool]:
     tracking = tracking.afresh()
 
-    def archive(run_id: str, patient: Patient) -> bool:
+    def archive(run_id: str, patient: Retrying) -> bool:
         tag = {"run_id": run_id, "key": TAG, "value": mark}
         try:
             patient(lambda: tracking.call("runs/set-tag", tag))
@@ -327,10 +327,10 @@ def _archiver(tracking: Tracking, mark: str) -> Callable[[str, Patient], bool]:
     return archive
 
 
-def _restorer(tracking: Tracking) -> Callable[[str, Patient], bool]:
+def _restorer(tracking: Tracking) -> Callable[[str, Retrying], bool]:
     tracking = tracking.afresh()
 
-    def restore(run_id: str, patient: Patient) -> bool:
+    def restore(run_id: str, patient: Retrying) -> bool:
         try:
             patient(lambda: tracking.call("runs/restore", {"run_id": run_id}))
         except (TrackingMissing, TrackingInvalid):

@@ -14,7 +14,7 @@ from workers.errors import OperatorError
 from workers.operations.experiments.finding import find as find_experiment
 from workers.operations.runs.finding import find as find_run
 from workers.operations.runs.registered import registered_runs
-from workers.operations.runs.selection import Left, fingerprint
+from workers.operations.runs.selection import Skipped, fingerprint
 from workers.systems.mlflow.deleted_runs import DeletedRun, DeletedRuns
 
 if TYPE_CHECKING:
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class Purgeable:
+class Candidates:
     """runs: what is taken, by their ids. left: what stays, by reason."""
 
     runs: list[DeletedRun] = field(default_factory=list)
-    left: dict[str, Left] = field(default_factory=dict)
+    left: dict[str, Skipped] = field(default_factory=dict)
 
     @property
     def ids(self) -> list[str]:
@@ -49,7 +49,7 @@ class Purgeable:
 
 
 @dataclass(frozen=True)
-class Asked:
+class PurgeFilter:
     """What was asked for. before: runs deleted on that day (UTC) or later stay; None for no such bound."""
 
     before: date | None
@@ -58,7 +58,7 @@ class Asked:
     runs: tuple[str, ...] = ()
 
 
-def choose(systems: Systems, asked: Asked, backed_up: datetime) -> Purgeable:
+def choose(systems: Systems, asked: PurgeFilter, backed_up: datetime) -> Candidates:
     """Read the deleted runs. backed_up: when the backup was begun that must hold them.
 
     Raises OperatorError where the experiment or a run is not there, or a run is active.
@@ -67,7 +67,7 @@ def choose(systems: Systems, asked: Asked, backed_up: datetime) -> Purgeable:
     ids = [_deleted(systems, word) for word in asked.runs] or None
     found = DeletedRuns(systems.database).every(experiment=experiment.id if experiment else None, ids=ids)
     _refuse_other_database(systems, found)
-    chosen = Purgeable()
+    chosen = Candidates()
     registered = registered_runs(systems.tracking)
     limit = int(backed_up.timestamp() * 1000)
     named = experiment is not None or ids is not None
@@ -75,13 +75,13 @@ def choose(systems: Systems, asked: Asked, backed_up: datetime) -> Purgeable:
         why = _stays(run, asked, registered, limit, asleep_too=named)
         if why:
             more = f" → {registered[run.id]}" if run.id in registered else ""
-            chosen.left.setdefault(why, Left()).add(run.called + more)
+            chosen.left.setdefault(why, Skipped()).add(run.called + more)
         else:
             chosen.runs.append(run)
     return chosen
 
 
-def _stays(run: DeletedRun, asked: Asked, registered: dict[str, str], limit: int, *, asleep_too: bool) -> str:
+def _stays(run: DeletedRun, asked: PurgeFilter, registered: dict[str, str], limit: int, *, asleep_too: bool) -> str:
     """Why a run is not taken; empty where it is."""
     deleted = run.deleted_ms or 0
     reasons = (

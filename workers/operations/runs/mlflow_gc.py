@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from workers.errors import OperatorError
-from workers.operations.deployment.job import Once, run_once, sweep
+from workers.operations.deployment.job import JobSpec, run_once, sweep
 from workers.operations.deployment.update import image_of
 from workers.operations.runs.finding import batches
 from workers.operations.storage.locations import destination
@@ -51,7 +51,7 @@ cli()
 
 
 @dataclass
-class Purged:
+class PurgeProgress:
     """How far it is. kept: ids that were brought back by somebody meanwhile; gone: that somebody else has purged."""
 
     done: int = 0
@@ -59,7 +59,7 @@ class Purged:
     gone: list[str] = field(default_factory=list)
 
 
-def purge(systems: Systems, progress: Progress, ids: Sequence[str], purged: Purged) -> None:
+def purge(systems: Systems, progress: Progress, ids: Sequence[str], purged: PurgeProgress) -> None:
     """Remove these for good, chunk by chunk, in the image that MLflow runs. purged: kept up to date.
 
     Raises OperatorError where a chunk was not removed or a Job of before still runs, and Cancelled between two chunks.
@@ -81,7 +81,7 @@ def purge(systems: Systems, progress: Progress, ids: Sequence[str], purged: Purg
             continue
         watching = _Watching(store, progress, due, purged.done, len(ids))
         command = ("python", "-c", _GC, names.backend_store_variable, under, ",".join(due))
-        once = Once(image, command, _PURPOSE, CHUNK_SECONDS, environment)
+        once = JobSpec(image, command, _PURPOSE, CHUNK_SECONDS, environment)
         ended = run_once(systems, watching, once)
         left = set(store.states(due))
         purged.done += len(due) - len(left)

@@ -81,7 +81,7 @@ class Tally:
     gone: list[str] = field(default_factory=list)
 
 
-class Patient:
+class Retrying:
     """Makes a call again while MLflow is away, until `stop` is called."""
 
     def __init__(self, seconds: float = PATIENCE_SECONDS) -> None:
@@ -107,7 +107,7 @@ class Patient:
 
 def over(  # noqa: PLR0913 - what, how, and who is told
     ids: Iterable[str],
-    do: Callable[[str, Patient], bool],
+    do: Callable[[str, Retrying], bool],
     tally: Tally,
     progress: Progress,
     *,
@@ -139,11 +139,11 @@ def over(  # noqa: PLR0913 - what, how, and who is told
 class _Calls:
     """The calls that are under way, and what has come of those that ended."""
 
-    def __init__(self, do: Callable[[str, Patient], bool], pace: Pace, tally: Tally) -> None:
+    def __init__(self, do: Callable[[str, Retrying], bool], pace: Pace, tally: Tally) -> None:
         self._do = do
         self._pace = pace
         self._tally = tally
-        self._patient = Patient()
+        self._patient = Retrying()
         self._running: dict[Future[tuple[bool, float]], str] = {}
 
     @property

@@ -16,9 +16,9 @@ from workers.operation import Cancelled, Change, Operation, Plan, Progress, Risk
 from workers.operations.backup import sets
 from workers.operations.backup.verify import verified
 from workers.operations.deployment.update import image_of
-from workers.operations.runs.candidates import Asked, Purgeable, choose
+from workers.operations.runs.candidates import Candidates, PurgeFilter, choose
 from workers.operations.runs.csv_file import Sheet
-from workers.operations.runs.mlflow_gc import CHUNK, Purged, purge
+from workers.operations.runs.mlflow_gc import CHUNK, PurgeProgress, purge
 from workers.operations.storage.locations import prefix_of
 from workers.report import Facts, Report, Section, Status, Table
 from workers.systems.errors import TrackingMissing
@@ -55,7 +55,7 @@ class RunsPurge(Operation):
     experiment: str = ""
     runs: Annotated[tuple[str, ...], Field(max_length=MOST_NAMED)] = ()
 
-    _chosen: Purgeable | None = PrivateAttr(None)
+    _chosen: Candidates | None = PrivateAttr(None)
 
     @property
     def title(self) -> str:
@@ -124,7 +124,7 @@ class RunsPurge(Operation):
         store = DeletedRuns(systems.database)
         experiments, _, _ = store.counts()
         progress.step(f"mlflow gc: {count(len(chosen.runs), 'run')}")
-        purged = Purged()
+        purged = PurgeProgress()
         try:
             purge(systems, progress, chosen.ids, purged)
         except Cancelled:
@@ -166,7 +166,7 @@ class RunsPurge(Operation):
             "begun goes on to the end of its runs; asked for again, the rest is purged."
         )
 
-    def _report(self, status: Status, summary: str, backup: Manifest, chosen: Purgeable | None = None) -> Report:
+    def _report(self, status: Status, summary: str, backup: Manifest, chosen: Candidates | None = None) -> Report:
         first = chosen.ids[0] if chosen else "RUN"
         return Report(
             title=self.title,
@@ -176,10 +176,10 @@ class RunsPurge(Operation):
             hints=(f"restore run {first} --from {backup.id}", f"backup show {backup.id}", "storage"),
         )
 
-    def _asked(self) -> Asked:
+    def _asked(self) -> PurgeFilter:
         day = self.before
         moment = datetime(day.year, day.month, day.day, tzinfo=UTC) if day else None
-        return Asked(
+        return PurgeFilter(
             before=day,
             before_ms=int(moment.timestamp() * 1000) if moment else None,
             experiment=self.experiment,
@@ -218,7 +218,7 @@ def _by_experiment(counted: dict[str, int]) -> Section:
     return Table(title="By experiment", columns=("experiment", "runs"), rows=rows, numeric=("runs",))
 
 
-def _sheet(chosen: Purgeable) -> Sheet:
+def _sheet(chosen: Candidates) -> Sheet:
     sheet = Sheet(("experiment_id", "experiment", "run_id", "run", "deleted", "artifacts"))
     for run in chosen.runs:
         deleted = datetime.fromtimestamp((run.deleted_ms or 0) / 1000, UTC).isoformat(timespec="seconds")
@@ -237,7 +237,7 @@ def _credentials(systems: Systems, deployment: dict[str, object]) -> tuple[str, 
     return (f"{told} through MLflow, which would turn it away before it has removed anything.",)
 
 
-def _still_there(systems: Systems, chosen: Purgeable, purged: Purged) -> list[str]:
+def _still_there(systems: Systems, chosen: Candidates, purged: PurgeProgress) -> list[str]:
     """What says that something of a purged run is left."""
     kept = set(purged.kept)
     due = [run for run in chosen.runs if run.id not in kept]

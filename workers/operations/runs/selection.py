@@ -24,7 +24,7 @@ _EXAMPLES: Final = 3
 
 
 @dataclass
-class Left:
+class Skipped:
     """Runs that stay for one reason. examples: the first of them."""
 
     runs: int = 0
@@ -57,11 +57,11 @@ class Row:
 
 
 @dataclass
-class Chosen:
+class Selection:
     """rows: what is taken. left: what stays, by reason. experiments: names by id."""
 
     rows: list[Row] = field(default_factory=list)
-    left: dict[str, Left] = field(default_factory=dict)
+    left: dict[str, Skipped] = field(default_factory=dict)
     experiments: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -84,7 +84,7 @@ class Chosen:
 
 
 @dataclass(frozen=True)
-class Wanted:
+class ArchiveFilter:
     """Those that began before a moment (milliseconds since 1970), with these exceptions.
 
     experiment: a name or id; empty for all. statuses: empty for all that have ended. except_tags: a value of None
@@ -102,14 +102,14 @@ def fingerprint(ids: list[str]) -> str:
     return hashlib.sha256("\n".join(sorted(ids)).encode()).hexdigest()
 
 
-def choose(tracking: Tracking, wanted: Wanted, progress: Progress | None = None) -> Chosen:
+def choose(tracking: Tracking, wanted: ArchiveFilter, progress: Progress | None = None) -> Selection:
     """Read all runs that began before that moment. Raises OperatorError where the experiment is not there."""
     if wanted.experiment:
         one = active_experiment(tracking, wanted.experiment)
         experiments = {one.id: one.name}
     else:
         experiments = {key: each.name for key, each in experiments_by_id(tracking).items()}
-    chosen = Chosen(experiments=experiments)
+    chosen = Selection(experiments=experiments)
     registered = registered_runs(tracking)
     condition = f"attributes.start_time < {wanted.before_ms}"
     for number, run in enumerate(search(tracking, experiments, condition, gently=True)):
@@ -117,7 +117,7 @@ def choose(tracking: Tracking, wanted: Wanted, progress: Progress | None = None)
             progress.checkpoint()
         why = _stays(run, wanted, registered)
         if why:
-            chosen.left.setdefault(why, Left()).add(
+            chosen.left.setdefault(why, Skipped()).add(
                 f"{run.called} → {registered[run.id]}" if run.id in registered else run.called
             )
         else:
@@ -125,7 +125,7 @@ def choose(tracking: Tracking, wanted: Wanted, progress: Progress | None = None)
     return chosen
 
 
-def _stays(run: Run, wanted: Wanted, registered: dict[str, str]) -> str:
+def _stays(run: Run, wanted: ArchiveFilter, registered: dict[str, str]) -> str:
     """Why a run is not taken; empty where it is."""
     if run.id in registered:
         return "a registered model version refers to it"

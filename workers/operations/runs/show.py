@@ -9,6 +9,7 @@ from pydantic import Field
 
 from workers.errors import OperatorError
 from workers.operation import Operation, Progress, Risk
+from workers.operations.choices import MOST_RUNS
 from workers.operations.experiments.finding import active as active_experiment
 from workers.operations.experiments.finding import moment_ms
 from workers.operations.runs.csv_file import Sheet
@@ -20,7 +21,6 @@ from workers.wording import NOTHING, count
 if TYPE_CHECKING:
     from workers.systems import Systems
 
-MOST: Final = 10_000
 _METRICS: Final = 4
 _IN_TABLE: Final = 50
 _INTERNAL: Final = "mlflow."
@@ -36,7 +36,7 @@ class RunsSearch(Operation):
     experiment: str
     filter: str = ""
     order_by: tuple[str, ...] = ()
-    most: Annotated[int, Field(ge=1, le=MOST)] = 20
+    most: Annotated[int, Field(ge=1, le=MOST_RUNS)] = 20
 
     @property
     def title(self) -> str:
@@ -69,7 +69,7 @@ class RunsSearch(Operation):
         summary = f"{count(len(runs), 'run')}{about}{'; there are more' if more else ''}."
         table = _table(runs[:_IN_TABLE])
         attachments = (_sheet(runs).file("runs.csv"),) if len(runs) > _IN_TABLE else ()
-        further = (f"{self._words(experiment.word)} --max {min(self.most * 10, MOST)}",) if more else ()
+        further = (f"{self._words(experiment.word)} --max {min(self.most * 10, MOST_RUNS)}",) if more else ()
         offers = tuple(Offer(sentence="There are more.", label="Show more", command=words) for words in further)
         hints = (*further, f"runs show {runs[0].short}", f"runs compare {experiment.word}")
         return Report(
