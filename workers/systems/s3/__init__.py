@@ -1,1 +1,1 @@
-"""The object store, over S3: single objects (objects), and very many or very large ones (transfer, multipart, listing)."""
+"""The object store, over S3: single objects, and very many or very large ones (transfer, multipart, listing)."""
