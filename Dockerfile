@@ -21,7 +21,6 @@ COPY pyproject.toml README.md LICENSE ./
 COPY bot bot
 COPY commands commands
 COPY workers workers
-COPY deploy deploy
 RUN /opt/build/bin/pip wheel --no-deps --no-build-isolation --wheel-dir /opt/build/wheels . && \
     /opt/mlflow-ops/bin/pip install --no-deps --no-index /opt/build/wheels/*.whl && \
     /opt/mlflow-ops/bin/python -m compileall -q /opt/mlflow-ops/lib && \

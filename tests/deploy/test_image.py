@@ -76,10 +76,11 @@ def test_the_lock_holds_each_pin_of_the_tests_with_hashes_and_no_server():
 
 
 @pytest.mark.timeout(600)
+@pytest.mark.slow
 def test_the_pip_lines_make_a_whole_environment(tmp_path):
     """Every RUN of the build stage, with its two folders elsewhere: what remains can start and has no pip."""
     source = tmp_path / "source"
-    for name in ("bot", "commands", "workers", "deploy"):
+    for name in ("bot", "commands", "workers", "deploy/image"):
         shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, source)
@@ -97,3 +98,6 @@ def test_the_pip_lines_make_a_whole_environment(tmp_path):
     imported = "import bot.app, commands.grammar, workers.engine.running, workers.systems.mlflow.tracking"
     subprocess.run([programs / "python", "-c", imported], check=True, cwd="/")
     assert not (programs / "pip").exists()
+    (installed,) = (tmp_path / "opt" / "mlflow-ops" / "lib").glob("python*/site-packages")
+    assert not [each.name for each in installed.glob("*sandbox*")]
+    assert not (installed / "deploy").exists()

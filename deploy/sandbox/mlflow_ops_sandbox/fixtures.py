@@ -14,7 +14,7 @@ from mlflow_ops_sandbox import testing
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
-__all__ = ["browser", "open_page", "seeded", "start_sandbox", "start_sandbox_once"]
+__all__ = ["browser", "open_page", "start_sandbox", "start_sandbox_once"]
 
 _CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 _FLAGS = [

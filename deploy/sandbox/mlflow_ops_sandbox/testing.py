@@ -180,7 +180,7 @@ def start(path: Path, *arguments: str, ready: bool = True, like: Path | None = N
 
 
 def seed(path: Path) -> Path:
-    """Make a stopped sandbox that others can begin like: MLflow's schema and what it holds are most of a first start."""
+    """Make a stopped sandbox for others to begin like: MLflow's schema and contents are most of a first start."""
     others = ("redis", "kubernetes", "slack", "bot", "scheduler", "worker-quick", "worker-ops")
     start(path, *(word for part in others for word in ("--without", part))).stop()
     return path

@@ -22,7 +22,7 @@ from mlflow_ops_sandbox.cluster.api.resources import SERVICES
 from mlflow_ops_sandbox.cluster.api.store import HISTORY, Store
 from mlflow_ops_sandbox.cluster.api.times import Clock, system_clock
 from mlflow_ops_sandbox.cluster.apiserver.access import Authorizer
-from mlflow_ops_sandbox.cluster.apiserver.disturbances import Disturbances
+from mlflow_ops_sandbox.cluster.apiserver.faults import Faults
 from mlflow_ops_sandbox.cluster.apiserver.identity import Identities, admin, service_account
 from mlflow_ops_sandbox.cluster.apiserver.kubeconfig import Entry, write_kubeconfig
 from mlflow_ops_sandbox.cluster.apiserver.reading import Reader
@@ -87,7 +87,7 @@ class Cluster:
         self._controllers = ControllerManager(self.store, self.events, clock, options.pace)
         self._sampler = Sampler(wiring, clock, options.metrics_period)
         self._features = Features(cert_manager=True)
-        self._disturbances = Disturbances()
+        self._faults = Faults()
         self._services: dict[str, ServiceListener] = {}
         self._runners: list[web.AppRunner] = []
         self._tasks: list[asyncio.Task[None]] = []
@@ -119,7 +119,7 @@ class Cluster:
         self._tasks = [asyncio.create_task(job) for job in jobs]
         await self._serve(self._api().application(), listening, self._tls())
         if self._options.control_port >= 0:
-            control = Control(self.store, self.kubelet, self._features, self._disturbances, wiring, self._options.clock)
+            control = Control(self.store, self.kubelet, self._features, self._faults, wiring, self._options.clock)
             listening = _listening(self._options.control_port)
             self.control_port = int(listening.getsockname()[1])
             await self._serve(control.application(), listening, None)
@@ -151,7 +151,7 @@ class Cluster:
             executor=Executor(store, self.programs),
             metrics=Metrics(store, self._sampler),
             reviews=Reviews(authorizer, self._identities),
-            disturbances=self._disturbances,
+            faults=self._faults,
             features=self._features,
         )
 

@@ -1,7 +1,7 @@
 """The panel behind the cluster: break it on purpose, heal it again. Plain HTTP, JSON, 127.0.0.1 only.
 
 ``POST /faults`` takes any of: ``metrics`` and ``cert_manager`` (absent | present); ``pod`` (a name, or "mlflow/0"
-for the first of an app) with ``state``; ``api`` (one disturbance or a list); ``certificate_days`` (re-issues the
+for the first of an app) with ``state``; ``api`` (one fault or a list); ``certificate_days`` (re-issues the
 ingress's certificate to end then; may be negative); ``clear`` (all of it back to normal, first). The answer, as of
 ``GET /faults``, is what is broken now.
 """
@@ -20,7 +20,7 @@ from mlflow_ops_sandbox.cluster.api.resources import PODS, SECRETS
 from mlflow_ops_sandbox.cluster.api.status import ApiError
 from mlflow_ops_sandbox.cluster.api.store import Store
 from mlflow_ops_sandbox.cluster.api.times import Clock
-from mlflow_ops_sandbox.cluster.apiserver.disturbances import Disturbance, Disturbances
+from mlflow_ops_sandbox.cluster.apiserver.faults import Faults, RequestFault
 from mlflow_ops_sandbox.cluster.certificates import self_signed
 from mlflow_ops_sandbox.cluster.kubelet import pod_faults
 from mlflow_ops_sandbox.cluster.kubelet.kubelet import Kubelet
@@ -42,7 +42,7 @@ class Control:
     store: Store
     kubelet: Kubelet
     features: Features
-    disturbances: Disturbances
+    faults: Faults
     wiring: Wiring
     clock: Clock
 
@@ -74,7 +74,7 @@ class Control:
             "metrics": "present" if self.features.metrics else "absent",
             "cert_manager": "present" if self.features.cert_manager else "absent",
             "pods": broken,
-            "api": [disturbance.to_json() for disturbance in self.disturbances.active],
+            "api": [fault.to_json() for fault in self.faults.active],
         }
 
     async def _apply(self, body: object) -> None:
@@ -83,14 +83,14 @@ class Control:
             raise _RefusedError(message)
         if body.get("clear"):
             self.features.metrics = self.features.cert_manager = True
-            self.disturbances.active.clear()
+            self.faults.active.clear()
             for runner in list(self.kubelet.runners()):
                 await runner.set_fault("Running")
         for feature in {"metrics", "cert_manager"} & set(body):
             self._install(feature, body[feature])
         if "api" in body:
             wanted = body["api"] if isinstance(body["api"], list) else [body["api"]]
-            self.disturbances.active.extend([Disturbance.from_json(entry) for entry in wanted])
+            self.faults.active.extend([RequestFault.from_json(entry) for entry in wanted])
         if "certificate_days" in body:
             self._reissue(float(body["certificate_days"]))
         if "pod" in body:

@@ -16,9 +16,10 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from mlflow_ops_sandbox.slack.controls import Json, Sandbox, SandboxError, wait_for
+from mlflow_ops_sandbox.errors import RefusedError
+from mlflow_ops_sandbox.slack.controls import Json, Sandbox, wait_for
 
-__all__ = ["Outcome", "Sandbox", "SandboxError", "SlackPerson", "actions", "wait_for", "words"]
+__all__ = ["Outcome", "Sandbox", "SlackPerson", "actions", "wait_for", "words"]
 
 T = TypeVar("T")
 
@@ -116,7 +117,7 @@ class SlackPerson:
         """Press or choose something in the open modal, or in the view given (the home tab)."""
         view = view or self.view()
         if view is None:
-            raise SandboxError("/sandbox/action", "no modal is open")
+            raise RefusedError("/sandbox/action", "no modal is open")
         return Outcome.of(
             self._do(
                 "/sandbox/action",

@@ -12,19 +12,13 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 from urllib.parse import urlencode, urlsplit
 
+from mlflow_ops_sandbox.errors import RefusedError
+
 Json = dict[str, Any]
 T = TypeVar("T")
 
 POLL, LONGEST_POLL = 0.02, 0.1
 TIMEOUT = 30.0
-
-
-class SandboxError(Exception):
-    """The local Slack refused a request; `error` is Slack's name for why."""
-
-    def __init__(self, path: str, error: str) -> None:
-        super().__init__(f"{path}: {error}")
-        self.error = error
 
 
 class Sandbox:
@@ -123,5 +117,5 @@ def _request(base_url: str, verb: str, path: str, body: Mapping[str, object] | N
     finally:
         connection.close()
     if response.status != http.HTTPStatus.OK:
-        raise SandboxError(path, str(answer.get("error", response.status)))
+        raise RefusedError(path, str(answer.get("error", response.status)))
     return answer

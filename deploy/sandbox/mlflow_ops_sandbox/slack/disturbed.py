@@ -16,7 +16,7 @@ from aiohttp import web
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from mlflow_ops_sandbox.slack.faults import Rule
+    from mlflow_ops_sandbox.slack.faults import MethodFault
     from mlflow_ops_sandbox.slack.state.installation import Installation
 
     _Run = Callable[[Installation, web.Request], Awaitable[web.StreamResponse]]
@@ -32,13 +32,13 @@ async def served(slack: Installation, request: web.Request, name: str, run: _Run
     slack.calls[name] += 1
     if slack.faults.away:
         return await _absent(slack, request)
-    rule = slack.faults.strike(name)
-    if rule is None:
+    fault = slack.faults.strike(name)
+    if fault is None:
         return await run(slack, request)
-    early = await _before(rule, request)
+    early = await _before(fault, request)
     if early is not None:
         return early
-    return await _after(rule, request, await run(slack, request))
+    return await _after(fault, request, await run(slack, request))
 
 
 def limited(retry_after: int) -> web.Response:
@@ -71,35 +71,35 @@ async def _absent(slack: Installation, request: web.Request) -> web.Response:
     return _reset(request)
 
 
-async def _before(rule: Rule, request: web.Request) -> web.Response | None:
-    if rule.kind == "ratelimited":
-        return limited(rule.retry_after)
-    if rule.kind == "error":
-        return _error(rule)
-    if rule.kind == "reset_before":
+async def _before(fault: MethodFault, request: web.Request) -> web.Response | None:
+    if fault.kind == "ratelimited":
+        return limited(fault.retry_after)
+    if fault.kind == "error":
+        return _error(fault)
+    if fault.kind == "reset_before":
         return _reset(request)
-    if rule.kind == "hang":
+    if fault.kind == "hang":
         await _hang(request)
         return _reset(request)
-    if rule.kind == "latency":
-        await asyncio.sleep(rule.seconds)
+    if fault.kind == "latency":
+        await asyncio.sleep(fault.seconds)
     return None
 
 
-async def _after(rule: Rule, request: web.Request, response: web.StreamResponse) -> web.StreamResponse:
-    if rule.kind == "reset_after":
+async def _after(fault: MethodFault, request: web.Request, response: web.StreamResponse) -> web.StreamResponse:
+    if fault.kind == "reset_after":
         return _reset(request)
-    if rule.kind == "error_after":
-        return _error(rule)
-    if rule.kind == "latency_after":
-        await asyncio.sleep(rule.seconds)
+    if fault.kind == "error_after":
+        return _error(fault)
+    if fault.kind == "latency_after":
+        await asyncio.sleep(fault.seconds)
     return response
 
 
-def _error(rule: Rule) -> web.Response:
-    if rule.html:
-        return web.Response(status=rule.status, text=_PAGE, content_type="text/html")
-    return web.json_response({"ok": False, "error": rule.error}, status=rule.status)
+def _error(fault: MethodFault) -> web.Response:
+    if fault.html:
+        return web.Response(status=fault.status, text=_PAGE, content_type="text/html")
+    return web.json_response({"ok": False, "error": fault.error}, status=fault.status)
 
 
 def _reset(request: web.Request) -> web.Response:

@@ -1,7 +1,7 @@
 """Slack's bad days, on demand: refusals, resets, slowness, absence, limits of calls per minute.
 
-A rule names a method by pattern (`chat.*`, `response_url`, `files.upload`), a kind, and how often: a `count` of
-hits, a `probability` drawn from a seeded generator so that a run can be repeated, or both. The first rule that
+A fault names a method by pattern (`chat.*`, `response_url`, `files.upload`), a kind, and how often: a `count` of
+hits, a `probability` drawn from a seeded generator so that a run can be repeated, or both. The first that
 applies wins. The nasty kinds are `reset_after`, `error_after` and `latency_after`: the call took effect, and the
 caller cannot know.
 """
@@ -9,11 +9,11 @@ caller cannot know.
 from __future__ import annotations
 
 import math
-import random
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Literal, cast, get_args
 
+from mlflow_ops_sandbox.fault import Fault
 from mlflow_ops_sandbox.slack.errors import InvalidArgumentsError, Json
 from mlflow_ops_sandbox.slack.limits import Limits
 
@@ -25,45 +25,23 @@ Absence = Literal["reset", "hang", "503"]
 _SHORT = {"429": "ratelimited", "500": "error"}
 
 
-@dataclass(slots=True)
-class Rule:
-    """One fault: what it applies to, what it does, how often. `skip` lets the first calls pass."""
+@dataclass(slots=True, kw_only=True)
+class MethodFault(Fault):
+    """A fault of the calls whose method's name fits a pattern."""
 
     method: str
-    kind: Kind
-    remaining: int | None
-    probability: float
-    skip: int
     retry_after: int
     status: int
-    seconds: float
     error: str
     html: bool
-    seed: int
     name: str
-    hits: int = 0
-    chance: random.Random = field(init=False, repr=False)
 
-    def __post_init__(self) -> None:
-        """Seed this rule's own generator."""
-        self.chance = random.Random(self.seed)  # noqa: S311 - repeatable faults, no secrets
-
-    def applies(self, method: str) -> bool:
-        """Say whether this call is hit, and count it if so."""
-        if self.remaining == 0 or not fnmatchcase(method, self.method):
-            return False
-        if self.skip > 0:
-            self.skip -= 1
-            return False
-        if self.probability < 1 and self.chance.random() >= self.probability:
-            return False
-        self.hits += 1
-        if self.remaining is not None:
-            self.remaining -= 1
-        return True
+    def matches(self, asked: str) -> bool:
+        """Say whether a method's name fits."""
+        return fnmatchcase(asked, self.method)
 
     def as_json(self) -> Json:
-        """Return the rule as the control endpoint shows it."""
+        """Return it as the control endpoint shows it."""
         names = ("name", "method", "kind", "remaining", "probability", "hits", "seed")
         return {name: getattr(self, name) for name in names}
 
@@ -76,7 +54,7 @@ class Faults:
         self._clock = clock
         self._back = 0.0
         self.limits = Limits(clock)
-        self.rules: list[Rule] = []
+        self.active: list[MethodFault] = []
         self.absence: Absence = "reset"
         self.socket_mode_off = False
         self.redeliveries = 0
@@ -99,16 +77,16 @@ class Faults:
         """Be there again."""
         self._back = 0.0
 
-    def add(self, body: Json) -> Rule:
-        """Add a rule from the control endpoint's JSON; raise SlackError where it makes no sense."""
+    def add(self, body: Json) -> MethodFault:
+        """Add one from the control endpoint's JSON; raise SlackError where it makes no sense."""
         kind = _SHORT.get(str(body.get("kind")), body.get("kind"))
         if kind not in get_args(Kind):
             raise InvalidArgumentsError(f"kind: one of {', '.join(get_args(Kind))}")
         count = body.get("count", None if "probability" in body else 1)
-        rule = Rule(
+        fault = MethodFault(
             method=str(body.get("method", "*")),
-            kind=cast("Kind", kind),
-            remaining=None if count is None else int(count),
+            kind=str(kind),
+            count=None if count is None else int(count),
             probability=float(body.get("probability", 1)),
             skip=int(body.get("skip", 0)),
             retry_after=int(body.get("retry_after", 1)),
@@ -119,30 +97,30 @@ class Faults:
             seed=int(body.get("seed", 0)),
             name=str(body.get("name", "")),
         )
-        self.rules.append(rule)
-        return rule
+        self.active.append(fault)
+        return fault
 
     def remove(self, name: str) -> None:
-        """Take away the rules with this name."""
-        self.rules = [rule for rule in self.rules if rule.name != name]
+        """Take away those with this name."""
+        self.active = [fault for fault in self.active if fault.name != name]
 
     def clear(self) -> None:
         """Let everything work again."""
-        self.rules.clear()
+        self.active.clear()
         self.limits.clear()
         self.come_back()
         self.socket_mode_off = False
         self.redeliveries = self.swallowed_acknowledgements = self.cut_envelopes = 0
 
-    def strike(self, method: str) -> Rule | None:
-        """Return the rule that hits this call, if one does."""
-        return next((rule for rule in self.rules if rule.applies(method)), None)
+    def strike(self, method: str) -> MethodFault | None:
+        """Return the fault that hits this call, if one does."""
+        return next((fault for fault in self.active if fault.strikes(method)), None)
 
     def as_json(self) -> Json:
         """Return what is in force, as the control endpoint shows it."""
         left = self._back - self._clock()
         return {
-            "rules": [rule.as_json() for rule in self.rules],
+            "rules": [fault.as_json() for fault in self.active],
             "away": self.away,
             "away_seconds": None if left <= 0 or math.isinf(left) else round(left, 1),
             "tiers": self.limits.on,

@@ -32,7 +32,7 @@ from mlflow_ops_sandbox.cluster.api.resources import (
 from mlflow_ops_sandbox.cluster.api.store import Store
 from mlflow_ops_sandbox.cluster.apiserver import watching
 from mlflow_ops_sandbox.cluster.apiserver.access import Authorizer
-from mlflow_ops_sandbox.cluster.apiserver.disturbances import Disturbances
+from mlflow_ops_sandbox.cluster.apiserver.faults import Faults
 from mlflow_ops_sandbox.cluster.apiserver.identity import Identities, admin, service_account
 from mlflow_ops_sandbox.cluster.apiserver.reading import Reader
 from mlflow_ops_sandbox.cluster.apiserver.reviews import Reviews
@@ -142,7 +142,7 @@ class World:
             executor=Executor(self.store, Programs(directory / "programs", Images(Wiring()))),
             metrics=Metrics(self.store, Sampler(Wiring(), clock)),
             reviews=Reviews(authorizer, self.identities),
-            disturbances=Disturbances(),
+            faults=Faults(),
             features=self.features,
         )
 

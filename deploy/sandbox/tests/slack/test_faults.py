@@ -10,8 +10,8 @@ from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError
 from slack_sdk.http_retry import RateLimitErrorRetryHandler
 
+from mlflow_ops_sandbox.errors import RefusedError
 from mlflow_ops_sandbox.slack import Workspace
-from mlflow_ops_sandbox.slack.client import SandboxError
 from mlflow_ops_sandbox.slack.testing import example, serving
 
 OPS = "C0OPS"
@@ -137,17 +137,17 @@ def test_tiers_limit_the_calls_a_minute(tmp_path):
         client = WebClient(token="xoxb-sandbox", base_url=slack.api, retry_handlers=[])
         slack.sandbox.fault("tiers")
         for _ in range(20):
-            client.users_list()
+            client.usergroups_users_list(usergroup="S0APPROVE")
         with pytest.raises(SlackApiError, match="ratelimited") as caught:
-            client.users_list()
+            client.usergroups_users_list(usergroup="S0APPROVE")
         assert 0 < int(caught.value.response.headers["Retry-After"]) <= 61
-        assert client.users_info(user="U0OLEG")["ok"]
+        assert client.conversations_history(channel=OPS)["ok"]
         now[0] += 61
-        assert client.users_list()["ok"]
+        assert client.usergroups_users_list(usergroup="S0APPROVE")["ok"]
 
 
 def test_a_fault_that_does_not_exist_is_refused(slack):
-    with pytest.raises(SandboxError, match="invalid_arguments"):
+    with pytest.raises(RefusedError, match="invalid_arguments"):
         slack.sandbox.fault("earthquake")
 
 

@@ -15,8 +15,9 @@ import requests
 from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError
 
+from mlflow_ops_sandbox.errors import RefusedError
 from mlflow_ops_sandbox.slack import Workspace
-from mlflow_ops_sandbox.slack.client import SandboxError, wait_for
+from mlflow_ops_sandbox.slack.client import wait_for
 from mlflow_ops_sandbox.slack.panel import Surroundings
 from mlflow_ops_sandbox.slack.testing import bolt_app, connected, example, serving
 
@@ -151,7 +152,7 @@ def test_a_cluster_that_does_not_answer_is_of_unknown_state_and_says_so(slack, c
     cluster.server.shutdown()
     cluster.server.server_close()
     assert state(slack, "cluster", "crash")["state"] == "unknown"
-    with pytest.raises(SandboxError, match="cluster_not_answering"):
+    with pytest.raises(RefusedError, match="cluster_not_answering"):
         order(slack, "cluster", "crash", "break")
     assert slack.sandbox.do("/sandbox/panel/heal")["failed"] == ["cluster"]
 
@@ -167,7 +168,7 @@ def test_a_process_is_paused_resumed_and_killed_by_its_pid(slack, folder):
     order(slack, "processes", "redis", "kill")
     assert redis.wait(5) == -signal.SIGKILL
     assert state(slack, "processes", "redis")["detail"] == "restarting"
-    with pytest.raises(SandboxError, match="process_not_running"):
+    with pytest.raises(RefusedError, match="process_not_running"):
         order(slack, "processes", "redis", "kill")
 
 
@@ -181,7 +182,7 @@ def test_slacks_own_process_and_those_that_are_not_the_sandboxs_are_out_of_reach
     names = [thing["id"] for thing in slack.sandbox.get("/sandbox/panel")["groups"][1]["things"]]
     assert names == ["redis", "bot"]
     for name in ("slack", "1", "postgres"):
-        with pytest.raises(SandboxError, match="invalid_arguments"):
+        with pytest.raises(RefusedError, match="invalid_arguments"):
             order(slack, "processes", name, "kill")
 
 
@@ -200,7 +201,7 @@ def test_slacks_own_process_and_those_that_are_not_the_sandboxs_are_out_of_reach
     ],
 )
 def test_only_what_is_listed_can_be_ordered(slack, cluster, group, thing, action):
-    with pytest.raises(SandboxError, match="invalid_arguments"):
+    with pytest.raises(RefusedError, match="invalid_arguments"):
         order(slack, group, thing, action)
     assert cluster.orders == []
 
@@ -215,7 +216,7 @@ def test_a_page_from_elsewhere_cannot_break_anything(slack):
 def test_damage_is_a_deed_that_is_refused_with_a_sentence_where_no_sandbox_runs(slack):
     assert state(slack, "damage", "table")["actions"] == [{"id": "do", "label": "Drop"}]
     for thing in ("table", "artifacts", "config"):
-        with pytest.raises(SandboxError, match="sandbox_not_ready"):
+        with pytest.raises(RefusedError, match="sandbox_not_ready"):
             order(slack, "damage", thing, "do")
     assert state(slack, "damage", "table")["detail"] == ""
 

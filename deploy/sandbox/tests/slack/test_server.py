@@ -75,7 +75,7 @@ def test_everything_that_was_said_survives_a_restart(tmp_path):
         ts = client.chat_postMessage(channel=OPS, text="parent")["ts"]
         client.chat_postMessage(channel=OPS, text="reply", thread_ts=ts)
         client.pins_add(channel=OPS, timestamp=ts)
-        client.reactions_add(channel=OPS, timestamp=ts, name="eyes")
+        slack.person("oleg").react(OPS, ts, "eyes")
         client.files_upload_v2(channel=OPS, thread_ts=ts, filename="a.txt", content="bytes")
         client.views_publish(user_id="U0OLEG", view={"type": "home", "blocks": [{"type": "divider"}]})
         before = slack.person("oleg").thread(OPS, ts)

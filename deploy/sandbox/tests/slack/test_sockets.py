@@ -11,8 +11,9 @@ from slack_sdk.errors import SlackApiError
 from slack_sdk.socket_mode import SocketModeClient
 from slack_sdk.socket_mode.response import SocketModeResponse
 
+from mlflow_ops_sandbox.errors import RefusedError
 from mlflow_ops_sandbox.slack import Timings, Workspace
-from mlflow_ops_sandbox.slack.client import SandboxError, wait_for
+from mlflow_ops_sandbox.slack.client import wait_for
 from mlflow_ops_sandbox.slack.testing import example, serving
 
 OPS = "C0OPS"
@@ -135,7 +136,7 @@ def test_socket_mode_switched_off_keeps_the_app_out_until_it_is_switched_on(slac
 
 
 def test_a_reason_that_slack_does_not_know_is_refused(slack):
-    with pytest.raises(SandboxError, match="invalid_arguments"):
+    with pytest.raises(RefusedError, match="invalid_arguments"):
         slack.sandbox.fault("disconnect", reason="lunch")
 
 

@@ -9,12 +9,13 @@ import pytest
 from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError, SlackClientError
 
+from mlflow_ops_sandbox.errors import RefusedError
 from mlflow_ops_sandbox.slack import Workspace
-from mlflow_ops_sandbox.slack.client import SandboxError
 from mlflow_ops_sandbox.slack.limits import Limits
 from mlflow_ops_sandbox.slack.testing import example, serving
 
 OPS = "C0OPS"
+GROUP = "S0APPROVE"
 CUT = (ConnectionError, urllib.error.URLError, http.client.HTTPException)
 
 
@@ -48,12 +49,10 @@ def retry_after(call, **arguments):
 @pytest.mark.parametrize(
     ("method", "arguments", "allowed"),
     [
-        ("pins.list", {"channel": OPS}, 20),
-        ("usergroups.users.list", {"usergroup": "S0APPROVE"}, 20),
-        ("conversations.info", {"channel": OPS}, 50),
+        ("pins.add", {"channel": OPS, "timestamp": "1.1"}, 20),
+        ("usergroups.users.list", {"usergroup": GROUP}, 20),
         ("conversations.replies", {"channel": OPS, "ts": "1.1"}, 50),
         ("chat.update", {"channel": OPS, "ts": "1.1", "text": "x"}, 50),
-        ("users.info", {"user": "U0OLEG"}, 100),
         ("views.publish", {"user_id": "U0OLEG", "view": {"type": "home", "blocks": []}}, 100),
     ],
 )
@@ -77,10 +76,10 @@ def test_each_method_has_its_tier(slack, client, method, arguments, allowed):
 def test_who_waits_as_long_as_told_gets_through(slack, client):
     slack.sandbox.fault("tiers")
     for _ in range(20):
-        client.pins_list(channel=OPS)
-    slack.sandbox.advance(retry_after(client.pins_list, channel=OPS) - 1)
-    slack.sandbox.advance(retry_after(client.pins_list, channel=OPS))
-    assert client.pins_list(channel=OPS)["ok"]
+        client.usergroups_users_list(usergroup=GROUP)
+    slack.sandbox.advance(retry_after(client.usergroups_users_list, usergroup=GROUP) - 1)
+    slack.sandbox.advance(retry_after(client.usergroups_users_list, usergroup=GROUP))
+    assert client.usergroups_users_list(usergroup=GROUP)["ok"]
 
 
 def test_posts_may_come_in_a_small_burst_and_then_one_a_second_by_channel(slack, client):
@@ -107,7 +106,7 @@ def test_the_workspace_as_a_whole_takes_some_hundreds_of_posts_a_minute():
 
 def test_without_the_tiers_nothing_is_counted(slack, client):
     for _ in range(30):
-        client.pins_list(channel=OPS)
+        client.usergroups_users_list(usergroup=GROUP)
 
 
 # Away
@@ -144,7 +143,7 @@ def test_an_absence_may_be_silence(slack):
 
 
 def test_an_absence_of_another_kind_is_refused(slack):
-    with pytest.raises(SandboxError, match="invalid_arguments"):
+    with pytest.raises(RefusedError, match="invalid_arguments"):
         slack.sandbox.away(how="holiday")
 
 
@@ -223,5 +222,5 @@ def test_the_first_rule_that_applies_wins_and_can_be_taken_away_by_name(slack, c
 
 @pytest.mark.parametrize("order", [{"kind": "error", "count": "many"}, {"kind": "away", "seconds": "long"}])
 def test_an_order_that_makes_no_sense_is_refused(slack, order):
-    with pytest.raises(SandboxError, match="invalid_arguments"):
+    with pytest.raises(RefusedError, match="invalid_arguments"):
         slack.sandbox.do("/sandbox/faults", **order)

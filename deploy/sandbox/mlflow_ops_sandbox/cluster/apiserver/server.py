@@ -29,7 +29,7 @@ from mlflow_ops_sandbox.cluster.api.resources import CERT_MANAGER_GROUP, METRICS
 from mlflow_ops_sandbox.cluster.api.status import ApiError, bad_request, method_not_allowed, no_such_path
 from mlflow_ops_sandbox.cluster.apiserver import discovery
 from mlflow_ops_sandbox.cluster.apiserver.access import Attributes, Authorizer, attributes_of
-from mlflow_ops_sandbox.cluster.apiserver.disturbances import Disturbances
+from mlflow_ops_sandbox.cluster.apiserver.faults import Faults
 from mlflow_ops_sandbox.cluster.apiserver.identity import Identities, User
 from mlflow_ops_sandbox.cluster.apiserver.impersonation import acting_user
 from mlflow_ops_sandbox.cluster.apiserver.least_privilege import Used
@@ -59,7 +59,7 @@ class ApiServer:
     executor: Executor
     metrics: Metrics
     reviews: Reviews
-    disturbances: Disturbances
+    faults: Faults
     features: Features
     used: Used = field(default_factory=Used.here)
     writes: Writes = field(init=False)
@@ -85,7 +85,7 @@ class ApiServer:
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Answer one request."""
         accept = request.headers.get("Accept", "")
-        disturbed = await self.disturbances.apply(request)
+        disturbed = await self.faults.apply(request)
         if disturbed is not None:
             return disturbed
         try:
@@ -98,7 +98,7 @@ class ApiServer:
         except ConnectionResetError:
             # The client of a stream has gone while we wrote to it; nobody reads an answer.
             raise asyncio.CancelledError from None
-        return web.Response() if self.disturbances.cut_answer(request) else answer
+        return web.Response() if self.faults.cut_answer(request) else answer
 
     async def _route(self, request: web.Request, user: User) -> web.StreamResponse:
         path = request.path

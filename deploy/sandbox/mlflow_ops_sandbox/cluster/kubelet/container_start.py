@@ -6,12 +6,12 @@ import asyncio
 
 from mlflow_ops_sandbox.cluster.api.events import Happening
 from mlflow_ops_sandbox.cluster.api.objects import Object
+from mlflow_ops_sandbox.cluster.api.quantities import parse_quantity
 from mlflow_ops_sandbox.cluster.kubelet import container_arguments, images, pod_faults
 from mlflow_ops_sandbox.cluster.kubelet.container_environment import MissingConfigError, environment_of
 from mlflow_ops_sandbox.cluster.kubelet.images import Images
 from mlflow_ops_sandbox.cluster.kubelet.pod_record import PodRecord
 from mlflow_ops_sandbox.cluster.kubelet.pod_status import ContainerState, unschedulable_status, waiting
-from mlflow_ops_sandbox.cluster.kubelet.quantities import parse_quantity
 
 _LEAST_MEMORY = 64 * 1024 * 1024
 _CONFIG_RETRY_SECONDS = 2.0

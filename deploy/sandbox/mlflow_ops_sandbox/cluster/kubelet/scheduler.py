@@ -7,7 +7,7 @@ the reason changes.
 from __future__ import annotations
 
 from collections.abc import Callable
-from fractions import Fraction
+from decimal import Decimal
 
 from mlflow_ops_sandbox.cluster.api.events import Happening, Recorder
 from mlflow_ops_sandbox.cluster.api.objects import (
@@ -19,10 +19,10 @@ from mlflow_ops_sandbox.cluster.api.objects import (
     namespace_of,
 )
 from mlflow_ops_sandbox.cluster.api.ownership import has_ended
+from mlflow_ops_sandbox.cluster.api.quantities import parse_quantity
 from mlflow_ops_sandbox.cluster.api.resources import NODES, PODS
 from mlflow_ops_sandbox.cluster.api.store import Store
 from mlflow_ops_sandbox.cluster.kubelet.pod_status import unschedulable_status
-from mlflow_ops_sandbox.cluster.kubelet.quantities import parse_quantity
 
 _MEASURED = ("cpu", "memory", "ephemeral-storage")
 
@@ -95,6 +95,6 @@ def _problem(store: Store, node_name: str, pod: Object) -> str:
     )
 
 
-def _requested(pod: Object, kind: str) -> Fraction:
+def _requested(pod: Object, kind: str) -> Decimal:
     requests = ((container.get("resources") or {}).get("requests") or {} for container in containers_of(pod))
-    return sum((parse_quantity(entry.get(kind, 0)) for entry in requests), Fraction(0))
+    return sum((parse_quantity(entry.get(kind, 0)) for entry in requests), Decimal(0))

@@ -1,8 +1,8 @@
 """`mlflow server` in one process.
 
 MLflow's own program reads its arguments, prepares the stores and then starts uvicorn's program, which imports all of
-MLflow a second time: half of what a start takes. Here that program runs as it is, save that uvicorn's function is called
-where uvicorn's program would be started.
+MLflow a second time: half of what a start takes. Here that program runs as it is, save that uvicorn's function is
+called where uvicorn's program would be started.
 """
 
 from __future__ import annotations

@@ -87,7 +87,7 @@ class Trouble:
     async def things(self) -> list[Thing]:
         """Return the things as they are now."""
         faults = self._slack.faults
-        names = {rule.name for rule in faults.rules}
+        names = {fault.name for fault in faults.active}
         left = faults.as_json()["away_seconds"]
 
         def state(*, broken: bool) -> State:

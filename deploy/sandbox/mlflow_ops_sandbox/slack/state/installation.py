@@ -119,7 +119,7 @@ class Installation:
         known = self.workspace.channel(channel)
         if known is None:
             raise SlackError("channel_not_found")
-        return list(dict.fromkeys([*known.members, *self.store.joined(channel)]))
+        return list(known.members)
 
     def find_channel(self, name: str) -> str:
         """Return the channel that is meant by an id, a `#name` or a person's id (their direct messages)."""

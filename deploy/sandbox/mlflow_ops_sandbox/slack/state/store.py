@@ -32,7 +32,6 @@ create table if not exists pins (
   primary key (channel, ts)) without rowid;
 create table if not exists files (id text primary key, body text not null) without rowid;
 create table if not exists homes (user text primary key, body text not null) without rowid;
-create table if not exists joined (channel text, user text, primary key (channel, user)) without rowid;
 create table if not exists pings (at integer primary key autoincrement, body text not null);
 """
 
@@ -192,7 +191,7 @@ class Store:
             (channel,),
         ).fetchall()
 
-    # Files, home tabs, membership, pings
+    # Files, home tabs, pings
 
     def put_file(self, file: Json) -> None:
         """Store what is known of a file; its bytes lie beside the database."""
@@ -211,14 +210,6 @@ class Store:
         """Return the App Home tab of one person, or None where nothing was published."""
         row = self._db.execute("select body from homes where user = ?", (user,)).fetchone()
         return dict(json.loads(row[0])) if row else None
-
-    def join(self, channel: str, user: str) -> None:
-        """Make somebody a member of a channel, beyond those named in the workspace file."""
-        self._db.execute("insert or ignore into joined values (?, ?)", (channel, user))
-
-    def joined(self, channel: str) -> list[str]:
-        """Return those who joined a channel later."""
-        return [r[0] for r in self._db.execute("select user from joined where channel = ?", (channel,))]
 
     def add_ping(self, ping: Json) -> None:
         """Record that a message would have notified somebody."""

@@ -1,25 +1,12 @@
-"""auth.test, api.test and apps.connections.open: the app about itself."""
+"""auth.test and apps.connections.open: the app about itself."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
 from mlflow_ops_sandbox.slack.delivery.socketmode import SocketMode
 from mlflow_ops_sandbox.slack.errors import Json, SlackError
 from mlflow_ops_sandbox.slack.web_api.call import Call, method
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-
-@method("api.test", tier="4", by="none")
-def api_test(call: Call) -> Json:
-    """Answer with what was sent; `error` asks for that error."""
-    args: Mapping[str, object] = {k: v for k, v in call.args.items() if k != "token"}
-    if call.optional("error"):
-        raise SlackError(call.text("error"), args=args)
-    return {"args": args}
 
 
 @method("auth.test", tier="none")

@@ -25,8 +25,6 @@ log = logging.getLogger(__name__)
 SCOPES = (
     "app_mentions:read",
     "channels:history",
-    "channels:join",
-    "channels:read",
     "chat:write",
     "commands",
     "files:read",
@@ -34,13 +32,8 @@ SCOPES = (
     "groups:history",
     "im:history",
     "im:write",
-    "pins:read",
     "pins:write",
-    "reactions:read",
-    "reactions:write",
     "usergroups:read",
-    "users:read",
-    "users:read.email",
 )
 
 

@@ -97,12 +97,6 @@ def complete(call: Call) -> Json:
     return {"files": [described(call, file["id"]) for file in files]}
 
 
-@method("files.info", tier="4", scope="files:read")
-def info(call: Call) -> Json:
-    """Describe a file."""
-    return {"file": described(call, call.text("file"))}
-
-
 def described(call: Call, file_id: str) -> Json:
     """Return what Slack tells about a file."""
     file = call.slack.store.file(file_id)

@@ -1,1 +1,1 @@
-"""What objects are made of: fields, types, merge keys, quantities; and the OpenAPI documents that tell of it."""
+"""What objects are made of: fields, types, merge keys; and the OpenAPI documents that tell of it."""

@@ -12,9 +12,9 @@ import binascii
 from dataclasses import dataclass, field
 from typing import Any
 
+from mlflow_ops_sandbox.cluster.api.quantities import canonical_quantity
 from mlflow_ops_sandbox.cluster.api.times import from_rfc3339
 from mlflow_ops_sandbox.cluster.apiserver.schema.merging import LONG, POINTERS
-from mlflow_ops_sandbox.cluster.apiserver.schema.quantities import canonical_quantity
 from mlflow_ops_sandbox.cluster.apiserver.schema.types import Type, field_of, type_name
 
 _INT32, _INT64 = 2**31, 2**63

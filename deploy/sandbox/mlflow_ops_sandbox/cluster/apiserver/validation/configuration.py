@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from mlflow_ops_sandbox.cluster.api.objects import Object
-from mlflow_ops_sandbox.cluster.apiserver.schema.quantities import parse_quantity
+from mlflow_ops_sandbox.cluster.api.quantities import parse_quantity
 from mlflow_ops_sandbox.cluster.apiserver.validation.names import check_labels, config_key, dns_label, subdomain
 from mlflow_ops_sandbox.cluster.apiserver.validation.problems import Problems
 from mlflow_ops_sandbox.cluster.apiserver.validation.workloads import check_amount

@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from mlflow_ops_sandbox.cluster.api.objects import Object
-from mlflow_ops_sandbox.cluster.apiserver.schema.quantities import parse_quantity
+from mlflow_ops_sandbox.cluster.api.quantities import parse_quantity
 from mlflow_ops_sandbox.cluster.apiserver.validation.names import (
     check_annotations,
     check_labels,

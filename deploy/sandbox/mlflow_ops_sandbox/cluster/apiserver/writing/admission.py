@@ -7,10 +7,10 @@ from typing import Any
 
 from mlflow_ops_sandbox.cluster.api import resources as kinds
 from mlflow_ops_sandbox.cluster.api.objects import Object, containers_of, is_terminating, name_of, namespace_of
+from mlflow_ops_sandbox.cluster.api.quantities import canonical_quantity, parse_quantity
 from mlflow_ops_sandbox.cluster.api.resources import Resource
 from mlflow_ops_sandbox.cluster.api.status import ApiError, details_of, group_resource, not_found
 from mlflow_ops_sandbox.cluster.api.store import Store
-from mlflow_ops_sandbox.cluster.apiserver.schema.quantities import canonical_quantity, parse_quantity
 
 
 def forbidden(resource: Resource, name: str, sentence: str, causes: list[Object] | None = None) -> ApiError:

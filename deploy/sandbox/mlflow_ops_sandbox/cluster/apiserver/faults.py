@@ -8,36 +8,29 @@ so that a client cannot know whether its write took place. Chosen by a pattern o
 from __future__ import annotations
 
 import asyncio
-import random
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from aiohttp import web
 
 from mlflow_ops_sandbox.cluster.api.answers import error_answer
 from mlflow_ops_sandbox.cluster.api.objects import Object
 from mlflow_ops_sandbox.cluster.api.status import internal_error, service_unavailable, too_many_requests
+from mlflow_ops_sandbox.fault import Fault
 
 KINDS = ("latency", "429", "500", "503", "cut", "cut-after", "hang")
 _AFTER = "cut-after"
 _HANG_SECONDS = 3600.0
 
 
-@dataclass(slots=True)
-class Disturbance:
-    """One kind of trouble."""
+@dataclass(slots=True, kw_only=True)
+class RequestFault(Fault):
+    """A fault of the requests whose method and path fit a pattern."""
 
     pattern: str
-    kind: str
-    seconds: float = 1.0
-    count: int | None = None
-    """How many requests it hits before it is over; None is no end."""
-    probability: float = 1.0
-    hits: int = 0
-    dice: random.Random = field(default_factory=random.Random, repr=False)
 
     @classmethod
-    def from_json(cls, body: Object) -> Disturbance:
+    def from_json(cls, body: Object) -> RequestFault:
         """Read one. Raises ValueError in a sentence."""
         kind = str(body.get("kind", ""))
         if kind not in KINDS:
@@ -55,7 +48,7 @@ class Disturbance:
             seconds=float(body.get("seconds", _HANG_SECONDS if kind == "hang" else 1.0)),
             count=int(count) if count is not None else None,
             probability=float(body.get("probability", 1.0)),
-            dice=random.Random(body.get("seed")),  # noqa: S311 - repeatable on purpose
+            seed=body.get("seed"),
         )
 
     def to_json(self) -> Object:
@@ -63,31 +56,28 @@ class Disturbance:
         names = ("pattern", "kind", "seconds", "count", "probability", "hits")
         return {name: getattr(self, name) for name in names}
 
-    def strikes(self, request: str) -> bool:
-        """Say whether it hits this request, and count it."""
-        spent = self.count is not None and self.hits >= self.count
-        if spent or not re.search(self.pattern, request) or self.dice.random() >= self.probability:
-            return False
-        self.hits += 1
-        return True
+    def matches(self, asked: str) -> bool:
+        """Say whether a request's line fits."""
+        return bool(re.search(self.pattern, asked))
 
 
-class Disturbances:
-    """All trouble that is on."""
+class Faults:
+    """The faults in force."""
 
     def __init__(self) -> None:
-        self.active: list[Disturbance] = []
+        """Start without any."""
+        self.active: list[RequestFault] = []
 
     async def apply(self, request: web.Request) -> web.Response | None:
-        """Disturb a request: returns an answer in place of the real one, or None to go on."""
+        """Apply them to a request: returns an answer in place of the real one, or None to go on."""
         line = f"{request.method} {request.rel_url}"
-        for disturbance in list(self.active):
-            if disturbance.kind == _AFTER or not disturbance.strikes(line):
+        for fault in list(self.active):
+            if fault.kind == _AFTER or not fault.strikes(line):
                 continue
-            if disturbance.kind in {"latency", "hang"}:
-                await asyncio.sleep(disturbance.seconds)
+            if fault.kind in {"latency", "hang"}:
+                await asyncio.sleep(fault.seconds)
                 continue
-            if disturbance.kind == "cut":
+            if fault.kind == "cut":
                 if request.transport is not None:
                     request.transport.abort()
                 return web.Response()
@@ -95,7 +85,7 @@ class Disturbances:
                 "429": too_many_requests(),
                 "500": internal_error("etcdserver: request timed out"),
                 "503": service_unavailable(),
-            }[disturbance.kind]
+            }[fault.kind]
             return error_answer(error)
         return None
 
