@@ -1,138 +1,213 @@
-"""Alertmanager's webhook, as the bot serves it: POST /alerts.
+"""What Alertmanager's notifications come to: one message a group, its thread begun with the health check that fits.
 
-A notification is answered with 200 once all of it stands in Redis, so one whose answer was lost is delivered again and
-has no second effect. What is no notification gets a 4xx, which Alertmanager does not repeat; where Redis is away it
-gets 503, which it does. Its secret is compared in constant time; TLS, also mutual TLS, is the ingress's.
+A notification is taken in steps of which each happens once, however often it is delivered: the group changes together
+with its words, the check of its thread is accepted under the message's id, a crowd knows its members. So one that broke
+off in between is made whole by the next delivery.
+
+Many groups at once share one message (a storm), and during maintenance a note in its thread is all that is said.
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
-import hashlib
-import hmac
-import threading
-import uuid
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Final
+import json
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import structlog
-from redis.exceptions import RedisError
 
-from bot.alarms import Alarms
-from workers.operations.alerts.notification import Garbage, read
-from workers.operations.alerts.store import Busy
-from workers.operations.health import CHECKS
-from workers.records.record import connect
-from workers.settings import SettingsError
+from commands import alert_commands, grammar, policy
+from workers.operation import Operation
+from workers.operations.alerts import group as groups
+from workers.operations.alerts import message
+from workers.operations.alerts.group import Crowd, Group
+from workers.operations.alerts.show import AlertsList
+from workers.operations.alerts.store import ATTEMPTS, AlertStore, Busy, Said
+from workers.operations.commands import maintenance
+from workers.records import audit_log
+from workers.records.message import draft
+from workers.records.record import Phase, Record, new_id
+from workers.records.requester import BY_ALERT
+from workers.records.store import RECORD_SECONDS, Records
+from workers.redaction import cleaned
+from workers.rendering import message as render
 
 if TYPE_CHECKING:
-    from workers.settings import Ops, Settings
+    from redis import Redis
 
-BODY_BYTES: Final = 4 << 20
-"""A thousand alerts are about one megabyte."""
-THREADS: Final = 4
-PATH: Final = "/alerts"
-
-Answer = tuple[str, str, *tuple[tuple[str, str], ...]]
-"""Status, words, and further headers."""
+    from workers.operations.alerts.notification import Notification
+    from workers.settings import Ops
 
 _log = structlog.get_logger(__name__)
 
 
-def authorised(header: str, secret: str) -> bool:
-    """Whether an Authorization header bears the secret: as a bearer token, or as a password of basic authentication."""
-    scheme, _, given = header.partition(" ")
-    if scheme.lower() == "basic":
-        try:
-            given = base64.b64decode(given.strip(), validate=True).decode("utf-8", "replace").partition(":")[2]
-        except (binascii.Error, ValueError):
-            given = ""
-    elif scheme.lower() != "bearer":
-        given = ""
-    # Digests, so that not even the length takes a different time.
-    return hmac.compare_digest(_digest(given.strip()), _digest(secret))
+class Alerts:
+    """What notifications come to. clock: seconds since the epoch."""
+
+    def __init__(self, ops: Ops, redis: Redis, *, clock: Callable[[], float] = time.time) -> None:
+        self._ops = ops
+        self._redis = redis
+        self._clock = clock
+        self._keeping = AlertStore(redis)
+        self._records = Records(redis)
+
+    def take(self, told: Notification) -> None:
+        """Keep a notification and say what is new. Raises RedisError; Busy, to be tried again."""
+        for _ in range(ATTEMPTS):
+            now = self._clock()
+            raw, known = self._keeping.group(groups.identify(told.group_key))
+            group = self._now(known, told, now)
+            if group is None:
+                return
+            if group == known:
+                self._keeping.heard_of(group, now)
+                break
+            records = () if known and group.records == known.records else self._new_records(group)
+            said = self._said(group, known, records)
+            if self._keeping.swap(raw, group, now, records, *said, moment=_moment(group, known)):
+                break
+        else:
+            raise Busy
+        self._beside(group, now)
+
+    def release(self) -> list[str]:
+        """After a maintenance: give what it held, and still fires, a message. The ids of those groups."""
+        if maintenance.current(self._redis) is not None:
+            return []
+        released = []
+        for group_id in self._keeping.held():
+            raw, known = self._keeping.group(group_id)
+            if known is not None and known.crowd and known.over is None:
+                now = self._clock()
+                group = self._placed(known.model_copy(update={"crowd": ""}), now)
+                records = self._new_records(group)
+                said = self._said(group, None, records)
+                if not self._keeping.swap(raw, group, now, records, *said, moment=_moment(group, None)):
+                    continue
+                self._beside(group, now)
+                released.append(group_id)
+            self._keeping.let_go(group_id)
+        return released
+
+    def _now(self, known: Group | None, told: Notification, now: float) -> Group | None:
+        """The group after a notification; None where nobody needs to hear of it."""
+        if known is not None and (not told.firing or groups.goes_on(known, told, now)):
+            return groups.changed(known, told, now)
+        if not told.firing:
+            _log.info("a group has ended that nobody was told of", group=told.name)
+            return None
+        fits = alert_commands.fit(told.name, told.annotation("command"), self._ops)
+        return self._placed(groups.new(told, check=fits.check, offers=fits.offers), now)
+
+    def _placed(self, group: Group, now: float) -> Group:
+        """The same, with where it is told: messages of its own, or a crowd's."""
+        during = maintenance.current(self._redis)
+        if during is not None:
+            return group.model_copy(update={"crowd": f"held{during.record_id}"})
+        if self._keeping.may_begin(group.id, self._ops.alerts.storm_above, now):
+            return group.model_copy(update={"records": tuple(new_id() for _ in self._channels())})
+        return group.model_copy(update={"crowd": self._keeping.storm(f"storm{new_id()}")})
+
+    def _channels(self) -> tuple[str, ...]:
+        return self._ops.alerts.channels or self._ops.channels[:1]
+
+    def _new_records(self, group: Group) -> tuple[Record, ...]:
+        if group.crowd:
+            return ()
+        listed = AlertsList(group=group.id)
+        offered = tuple(each.command for each in group.offers)
+        made = zip(group.records, self._channels(), strict=True)
+        return tuple(self._record(record_id, group.name, channel, listed, offered) for record_id, channel in made)
+
+    def _record(
+        self, record_id: str, name: str, channel: str, shown: AlertsList, offers: tuple[str, ...] = ()
+    ) -> Record:
+        """Of a message that no command stands behind: it has ended when it begins."""
+        words_ = f"alerts list {shown.group}".rstrip()
+        made = policy.record_of(shown, words_, BY_ALERT + name, channel, self._ops)
+        return made.model_copy(
+            update={"id": record_id, "phase": Phase.DONE, "offers": offers, "accepted_at": self._clock()}
+        )
+
+    def _said(self, group: Group, known: Group | None, records: tuple[Record, ...]) -> list[Said]:
+        if records:
+            return [(record.id, draft("root", message.group(group, record))) for record in records]
+        replies = []
+        if known is not None and known.over is None and group.over is not None:
+            replies.append(message.ended(group))
+        if known is not None and group.times > known.times:
+            replies.append(message.again(group))
+        return self._keeping.words(group, *replies)
+
+    def _beside(self, group: Group, now: float) -> None:
+        """What follows from a group that stands in Redis; all of it once, however often it is called."""
+        if group.crowd:
+            self._count(group, now)
+            if group.crowd.startswith("held"):
+                self._keeping.hold(group.id)
+        elif group.over is None and group.check:
+            for record_id in group.records:
+                self._look(group, record_id)
+
+    def _look(self, group: Group, record_id: str) -> None:
+        """Run the check that fits, in the message's thread."""
+        above = self._records.get(record_id)
+        request = grammar.parse(group.check)
+        if above is None or not isinstance(request, Operation):
+            return
+        made = policy.record_of(request, group.check, above.requester, above.channel, self._ops)
+        record = made.model_copy(update={"beneath": record_id})
+        asked = render.asked(record.words, record.requester)
+        if self._records.accept(record, f"alert:{record_id}", asked, remember_seconds=RECORD_SECONDS):
+            _log.info("an alert", group=group.id, name=group.name, operation_id=record.id)
+
+    def _count(self, group: Group, now: float) -> None:
+        for _ in range(ATTEMPTS):
+            raw, known = self._keeping.crowd(group.crowd)
+            if known is None:
+                crowd, records = self._new_crowd(group.crowd, now)
+                crowd = groups.counted(crowd, group, now)
+                said = [(record.id, draft("root", message.crowd(crowd))) for record in records]
+            else:
+                crowd, records = groups.counted(known, group, now), ()
+                said = [(record_id, draft("edit", message.crowd(crowd))) for record_id in crowd.records]
+            if crowd == known or self._keeping.swap(raw, crowd, now, records, *said):
+                if crowd.kind == "storm" and (known is None or crowd.latest > known.latest):
+                    self._keeping.storms_on()
+                return
+        raise Busy
+
+    def _new_crowd(self, crowd_id: str, now: float) -> tuple[Crowd, tuple[Record, ...]]:
+        held = crowd_id.startswith("held")
+        channels = self._channels()[: 1 if held else None]
+        name = "held" if held else "storm"
+        records = tuple(self._record(new_id(), name, channel, AlertsList()) for channel in channels)
+        if held:
+            beneath = self._records.get(crowd_id.removeprefix("held"))
+            if beneath is not None:
+                update = {"beneath": beneath.id, "channel": beneath.channel}
+                records = tuple(record.model_copy(update=update) for record in records)
+        crowd = Crowd(
+            id=crowd_id,
+            kind="held" if held else "storm",
+            records=tuple(record.id for record in records),
+            began=now,
+            latest=now,
+            members={},
+            names={},
+        )
+        return crowd, records
 
 
-def _digest(text: str) -> bytes:
-    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).digest()
-
-
-def app(alarms: Alarms, secret: str) -> Callable[[dict[str, Any], Callable[..., Any]], list[bytes]]:
-    """POST /alerts, and GET /healthz."""
-
-    def serve(environ: dict[str, Any], start: Callable[..., Any]) -> list[bytes]:
-        status, said, *headers = _answer(environ, alarms, secret)
-        start(status, [("Content-Type", "text/plain; charset=utf-8"), *headers])
-        return [f"{said}\n".encode()]
-
-    return serve
-
-
-def _answer(environ: dict[str, Any], alarms: Alarms, secret: str) -> Answer:
-    path = environ.get("PATH_INFO", "")
-    if path == "/healthz":
-        return "200 OK", "ok"
-    if path != PATH:
-        return "404 Not Found", f"Alertmanager's webhook is {PATH}"
-    if environ.get("REQUEST_METHOD") != "POST":
-        return "405 Method Not Allowed", "POST only", ("Allow", "POST")
-    if not authorised(environ.get("HTTP_AUTHORIZATION", ""), secret):
-        _log.warning("refused: not Alertmanager's secret", peer=environ.get("REMOTE_ADDR"))
-        return "401 Unauthorized", "give the secret as a bearer token", ("WWW-Authenticate", "Bearer")
-    body = environ["wsgi.input"].read(BODY_BYTES + 1)
-    if len(body) > BODY_BYTES:
-        return "413 Content Too Large", f"more than {BODY_BYTES} bytes"
-    return _taken(body, alarms)
-
-
-def _taken(body: bytes, alarms: Alarms) -> Answer:
-    try:
-        alarms.take(read(body))
-    except Garbage as garbage:
-        _log.warning("refused: no notification of Alertmanager's", why=str(garbage))
-        return "400 Bad Request", str(garbage)
-    except (RedisError, Busy) as error:
-        _log.error("an alert could not be kept; Alertmanager tries again", error=type(error).__name__)
-        return "503 Service Unavailable", "try again"
-    except Exception:  # noqa: BLE001 - logged under an id; Alertmanager repeats what was answered with 503
-        incident = uuid.uuid4().hex[:8]
-        _log.exception("unexpected error", incident=incident)
-        return "503 Service Unavailable", f"unexpected (id {incident})"
-    return "200 OK", "taken"
-
-
-def _check(ops: Ops) -> None:
-    if not (ops.alerts.channels or ops.channels):
-        msg = "There is no channel for alerts: name one under alerts.channels in ops.yaml."
-        raise SettingsError(msg)
-    for name, chosen in ops.alerts.checks.items():
-        unknown = next((each for each in chosen if each not in CHECKS), None)
-        if unknown:
-            msg = f"alerts.checks.{name} is wrong: there is no check {unknown!r}; known are {', '.join(CHECKS)}."
-            raise SettingsError(msg)
-
-
-@contextmanager
-def served(settings: Settings, host: str, port: int | None) -> Iterator[None]:
-    """Serve the webhook for as long as this goes on; nothing without a port.
-
-    Raises SettingsError without a secret or a channel, or for a check that is none; OSError where the port is taken.
-    """
-    if port is None:
-        yield
-        return
-    from waitress.server import create_server
-
-    settings.environment.require("alerts_secret", "redis_url")
-    _check(settings.ops)
-    assert settings.environment.alerts_secret is not None
-    alarms = Alarms(settings.ops, connect(settings, answer_within_seconds=2.0))
-    serving = app(alarms, settings.environment.alerts_secret.get_secret_value())
-    server = create_server(serving, host=host, port=port, threads=THREADS, max_request_body_size=BODY_BYTES, ident=None)
-    threading.Thread(target=server.run, name="alerts", daemon=True).start()
-    try:
-        yield
-    finally:
-        server.close()
+def _moment(group: Group, known: Group | None) -> str:
+    """What the audit record, and with it an open incident, keeps of a change; nothing of one alert among many."""
+    if group.crowd:
+        return ""
+    if known is None or group.times > known.times:
+        what = audit_log.ALERT
+    elif known.over is None and group.over is not None:
+        what = audit_log.ALERT_RESOLVED
+    else:
+        return ""
+    text = f"{group.name}: {group.summary}" if group.summary else group.name
+    return json.dumps(cleaned({"what": what, "id": group.id, "text": text}), ensure_ascii=False)

@@ -16,17 +16,19 @@ from typing import Any
 import structlog
 from slack_bolt import App
 
-from bot import publishing, sender, slash
+from bot import sender, slash
 from bot.buttons import Buttons
-from bot.choosing import Choosing
 from bot.client import TIMEOUT_SECONDS, web_client
 from bot.directory import Directory, groups_of
 from bot.draining import Draining, serving, until_idle
-from bot.home import Home
+from bot.home import publishing
+from bot.home.events import Home
 from bot.http import BODY_BYTES, Delivered, wsgi
+from bot.modals.restore import RestoreModal
 from commands import grammar
-from workers.records.record import Records, connect
+from workers.records.store import Records
 from workers.settings import Settings
+from workers.systems.redis import connect
 
 LISTENER_THREADS = 20
 
@@ -54,10 +56,10 @@ class Bot:
         )
         redis = connect(settings, answer_within_seconds=1.0)
         records = Records(redis)
-        choosing = Choosing(settings.ops, records, self._directory.members, web_client(settings, patient=False))
-        choosing.listen(self.app)
+        restoring = RestoreModal(settings.ops, records, self._directory.members, web_client(settings, patient=False))
+        restoring.listen(self.app)
         listener = slash.listener(settings.ops, records, self._directory.members)
-        self.app.command(slash.COMMAND)(choosing.around(listener))
+        self.app.command(slash.COMMAND)(restoring.around(listener))
         Buttons(settings.ops, redis, self._directory.members, web_client(settings, patient=False)).listen(self.app)
         Home(settings.ops, redis, self._directory.members, web_client(settings, patient=False)).listen(self.app)
 

@@ -19,22 +19,21 @@ from slack_bolt.context.respond import Respond
 from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError, SlackClientError
 
-from bot import silencing, slash, windows
+from bot import slash
+from bot.modals import denial, views
+from bot.modals import silence as silencing
 from commands import policy
 from workers.engine import approvals
 from workers.operation import Plan
-from workers.records.record import Phase, Record, Records
-from workers.redaction import without_secrets
-from workers.rendering import buttons, message, proposals
+from workers.records.record import Phase, Record
+from workers.records.store import Records
+from workers.rendering import blocks, buttons, proposals
 from workers.settings import Ops
 
 Decide = Callable[[Record, str], str]
 Open = Callable[[Record, str, str], str]
 """What opens a modal, or asks for something: it takes the trigger of the press, and each press has its own."""
 
-DENIAL = "denial"
-_REASON = "reason"
-_REASON_CHARACTERS = 300
 AT_HOME = frozenset(
     each.action for each in (buttons.APPROVE, buttons.DENY, buttons.WITHDRAW, buttons.DETAILS, buttons.CANCEL)
 )
@@ -75,15 +74,15 @@ class Buttons:
             app.action(action)(self._listener(_without_trigger(decide)))
         for action, show in opening.items():
             app.action(action)(self._listener(show))
-        app.view(DENIAL)(self.denied)
-        app.view(silencing.SILENCING)(self.silenced)
+        app.view(denial.CALLBACK)(self.denied)
+        app.view(silencing.CALLBACK)(self.silenced)
 
     def _listener(self, decide: Open) -> Callable[[Ack, dict[str, Any], Respond], None]:
         def on_press(ack: Ack, body: dict[str, Any], respond: Respond) -> None:
             ack()
             said = self._pressed(decide, body)
-            if said and windows.pressed_at_home(body):
-                windows.tell(self._client, str(body.get("trigger_id", "")), str(body["user"]["id"]), said)
+            if said and views.pressed_at_home(body):
+                views.tell(self._client, str(body.get("trigger_id", "")), str(body["user"]["id"]), said)
             elif said:
                 respond(text=said, response_type="ephemeral", replace_original=False)
 
@@ -100,7 +99,7 @@ class Buttons:
         except RedisError as error:
             _log.error("not decided: Redis is away", error=str(error))
             return "Nothing was decided: my memory (Redis) cannot be reached. Press again in a minute."
-        except Exception:  # noqa: BLE001 - logged under an id that whoever pressed is told
+        except Exception:  # noqa: BLE001 - no bug leaves whoever pressed without an answer: they are told its id
             incident = uuid.uuid4().hex[:8]
             _log.exception("unexpected error", incident=incident)
             return f"Nothing was decided: something unexpected happened (id {incident}). The bot's log has the details."
@@ -123,7 +122,7 @@ class Buttons:
             return refusal.sentence
         if record.phase is not Phase.PENDING:
             return self._too_late(record)
-        if windows.opened(self._client, trigger, _denial(record)):
+        if views.opened(self._client, trigger, denial.view(record)):
             return ""
         return self._refused(record, Phase.DENIED, user)
 
@@ -137,8 +136,7 @@ class Buttons:
             record = self._records.get(value) if value.isalnum() else None
             if record is None or policy.refusal_here(user, record.channel, self._ops, self._members):
                 return
-            said = view.get("state", {}).get("values", {}).get(_REASON, {}).get(_REASON, {}).get("value") or ""
-            reason = without_secrets(str(said).strip()[:_REASON_CHARACTERS])
+            reason = denial.reason(view.get("state", {}).get("values", {}))
             answer = policy.refusal_to_decide(user, record, self._ops, self._members)
             text = answer.sentence if answer else self._refused(record, Phase.DENIED, user, reason)
             if text:
@@ -150,10 +148,8 @@ class Buttons:
         """Show all of the plan."""
         if record.plan is None:
             return "It has no plan yet."
-        blocks = proposals.details(Plan.model_validate(record.plan), record)
-        title, close = windows.plain_text("The plan"), windows.plain_text("Close")
-        shown = {"type": "modal", "title": title, "close": close, "blocks": blocks}
-        return "" if windows.opened(self._client, trigger, shown) else "Slack does not open a window now; press again."
+        shown = blocks.notice("The plan", proposals.details(Plan.model_validate(record.plan), record))
+        return "" if views.opened(self._client, trigger, shown) else "Slack does not open a window now; press again."
 
     def cancel(self, record: Record, user: str) -> str:
         """Stop what runs."""
@@ -179,8 +175,8 @@ class Buttons:
         group = silencing.group_of(record)
         if not group:
             return "This is no alert's message."
-        by_hand = message.code(f"/mlflow alerts silence {group} --for 2h")
-        shown = windows.opened(self._client, trigger, silencing.view(record))
+        by_hand = blocks.code(f"/mlflow alerts silence {group} --for 2h")
+        shown = views.opened(self._client, trigger, silencing.view(record))
         return "" if shown else f"Slack opens no window now; type {by_hand}."
 
     def silenced(self, ack: Ack, body: dict[str, Any]) -> None:
@@ -244,32 +240,6 @@ def _without_trigger(decide: Decide) -> Open:
 
 def _stands_there(record: Record, body: dict[str, Any]) -> bool:
     """Whether the record's buttons stand where this was pressed: in its channel, or, some of them, in an App Home."""
-    if windows.pressed_at_home(body):
+    if views.pressed_at_home(body):
         return str(body["actions"][0].get("action_id")) in AT_HOME
     return bool(record.channel == body.get("channel", {}).get("id"))
-
-
-def _denial(record: Record) -> dict[str, Any]:
-    return {
-        "type": "modal",
-        "callback_id": DENIAL,
-        "private_metadata": record.id,
-        "title": windows.plain_text("Deny it"),
-        "submit": windows.plain_text("Deny"),
-        "close": windows.plain_text("Back"),
-        "blocks": [
-            message.section(f"{message.code('/mlflow ' + record.words)} asked by {message.whom(record.requester)}"),
-            {
-                "type": "input",
-                "block_id": _REASON,
-                "optional": True,
-                "label": windows.plain_text("Why?"),
-                "element": {
-                    "type": "plain_text_input",
-                    "action_id": _REASON,
-                    "max_length": _REASON_CHARACTERS,
-                    "focus_on_load": True,
-                },
-            },
-        ],
-    }

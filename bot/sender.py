@@ -20,16 +20,16 @@ from redis.exceptions import RedisError
 from slack_sdk import WebClient
 from slack_sdk.errors import SlackClientError
 
-from bot import files, history
-from bot.answers import UNREADABLE, Again, Refused, meaning
+from bot import conversation, uploads
+from bot.slack_errors import UNREADABLE, Again, Refused, meaning
 from workers.engine import queues
 from workers.errors import OperatorError
 from workers.records import counters
 from workers.records.outbox import Entry, Limit, Outbox
-from workers.records.record import TERMINAL, Phase, Record, Records
-from workers.rendering import message as render
-from workers.rendering import thread
-from workers.rendering.message import is_person
+from workers.records.record import TERMINAL, Ending, Phase, Record
+from workers.records.requester import is_person
+from workers.records.store import Records
+from workers.rendering import blocks, thread
 from workers.settings import Slack
 
 THREADS = 4
@@ -183,9 +183,9 @@ class Sender:
                     channel=record.channel, ts=record.root_ts, text=entry.text, blocks=entry.blocks
                 )
             case "file" if record.root_ts:
-                files.upload(self._client, self._outbox, entry, record, record.thread)
+                uploads.upload(self._client, self._outbox, entry, record, record.thread)
             case "picture":
-                files.upload(self._client, self._outbox, entry, record, record.thread_ts)
+                uploads.upload(self._client, self._outbox, entry, record, record.thread_ts)
             case "pin" if record.root_ts:
                 self._client.pins_add(channel=record.channel, timestamp=record.root_ts)
             case "unpin" if record.root_ts:
@@ -210,8 +210,7 @@ class Sender:
             if record.phase in {Phase.ACCEPTED, Phase.QUEUED}:
                 queues.enqueue(record, self._redis)
         except OperatorError as error:
-            words = thread.failure(record, error.message, error.hint)
-            self._records.finish(record.id, Phase.FAILED, error.message, *words)
+            self._records.finish(record.id, thread.failure(record, error.message, error.hint))
 
     def _link(self, record: Record) -> None:
         """Keep where the message can be found, for lists; that Slack does not tell is no reason to post it again."""
@@ -240,7 +239,7 @@ class Sender:
         return str(posted["ts"])
 
     def _find(self, entry: Entry, record: Record, thread_ts: str | None) -> str | None:
-        for message in history.messages(self._client, record, thread_ts):
+        for message in conversation.messages(self._client, record, thread_ts):
             payload = message.get("metadata", {}).get("event_payload", {})
             if payload.get("number") == entry.number and payload.get("id") == record.id:
                 return str(message["ts"])
@@ -268,9 +267,9 @@ class Sender:
         """A command whose channel is closed to the bot is answered in a direct message."""
         if entry.kind == "root":
             said = f"I cannot post in <#{record.channel}> ({answer.why})"
-            self._records.finish(record.id, Phase.FAILED, f"Slack refused the message: {answer.why}")
+            self._records.finish(record.id, Ending(Phase.FAILED, f"Slack refused the message: {answer.why}"))
             text = (
-                f"Nothing was done for {render.code('/mlflow ' + record.words)}: {said}. "
+                f"Nothing was done for {blocks.code('/mlflow ' + record.words)}: {said}. "
                 "Invite me there with /invite and ask again."
             )
         elif entry.kind == "edit":

@@ -19,9 +19,10 @@ from workers.errors import OperatorError
 from workers.operations.commands import jobs, schedule
 from workers.operations.commands.jobs import Cancel
 from workers.operations.commands.schedule import ScheduleRun
-from workers.records.record import Record, Records
+from workers.records.record import Record
+from workers.records.store import Records
 from workers.redaction import without_secrets
-from workers.rendering import message
+from workers.rendering import blocks, message
 from workers.settings import Ops
 
 COMMAND = "/mlflow"
@@ -42,7 +43,7 @@ def answered(command: dict[str, Any], ops: Ops, records: Records, members: polic
     """As `answer`, whatever happens, and without secrets."""
     try:
         text = answer(command, ops, records, members)
-    except Exception:  # noqa: BLE001 - logged under an id that its sender is told
+    except Exception:  # noqa: BLE001 - no bug leaves its sender without an answer: they are told its id
         incident = uuid.uuid4().hex[:8]
         _log.exception("unexpected error", incident=incident)
         text = f"Nothing was done: something unexpected happened (id {incident}). The bot's log has the details."
@@ -65,14 +66,14 @@ def answer(  # noqa: PLR0911 - each way out has its own words
     try:
         request = grammar.parse(words, program=COMMAND)
     except grammar.UsageError as error:
-        return f"{message.plain(str(error))}\n{message.code(error.usage)}"
+        return f"{blocks.plain(str(error))}\n{blocks.code(error.usage)}"
     if isinstance(request, grammar.Help):
-        return f"```\n{message.escape(request.text)}\n```"
+        return f"```\n{blocks.escape(request.text)}\n```"
     if isinstance(request, ScheduleRun):
         try:
             named = schedule.entry(request.entry, ops)
         except OperatorError as error:
-            return message.plain(str(error))
+            return blocks.plain(str(error))
         return answer({**command, "text": named.command}, ops, records, members)
     reason = ""
     if isinstance(request, grammar.BreakGlass):
@@ -89,10 +90,12 @@ def _accept(record: Record, reason: str, delivery: str, records: Records) -> str
     if reason:
         record = policy.without_approval(record, reason)
     try:
-        accepted = records.accept(record, delivery, message.asked(record.words, record.requester).calling(record.calls))
+        accepted = records.accept(
+            record, delivery, message.calling(message.asked(record.words, record.requester), record.calls)
+        )
     except RedisError as error:
         _log.error("not accepted: Redis is away", error=str(error))
-        whom = f"Call {message.called(record.calls)} yourself, now;" if record.calls else "Try again in a minute;"
+        whom = f"Call {blocks.called(record.calls)} yourself, now;" if record.calls else "Try again in a minute;"
         return f"Nothing was done: my queue (Redis) cannot be reached. {whom} then tell whoever runs me."
     if accepted:
         about = {"operation": record.operation, "requester": record.requester, "channel": record.channel}
@@ -106,9 +109,9 @@ def cancel(record_id: str, user: str, ops: Ops, records: Records, members: polic
     """Stop a command if this person may; what to tell them. Raises RedisError."""
     record = records.get(record_id)
     if record is None:
-        return f"I know no command {message.code(record_id)}; /mlflow jobs lists them."
+        return f"I know no command {blocks.code(record_id)}; /mlflow jobs lists them."
     if record.phase.ended:
-        return f"{message.code('/mlflow ' + record.words)} has ended already: {record.phase}."
+        return f"{blocks.code('/mlflow ' + record.words)} has ended already: {record.phase}."
     refusal = policy.refusal_to_cancel(user, record, ops, members)
     if refusal:
         return refusal.sentence

@@ -123,7 +123,8 @@ def test_a_hundred_commands_of_one_channel_are_told_first_come_first_and_one_is_
     asked = [f"health {number}" for number in range(100)]
 
     def ask(said):
-        record = Record(operation="health", arguments={}, words=said, requester="U0VERA", channel=OPS)
+        about = {"operation": "health", "arguments": {}, "words": said, "accepted_at": clock.now}
+        record = Record(**about, requester="U0VERA", channel=OPS)
         Records(redis).accept(record, record.id, text(said))
         clock.now += 0.001
 

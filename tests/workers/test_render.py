@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 from rich.console import Console
 from slack_sdk.models.blocks import Block
 
+from workers.rendering import blocks
 from workers.rendering import message as render
+from workers.rendering.terminal import to_terminal
 from workers.report import Check, Facts, Report, Status, Table, Text
 
 texts = st.text(max_size=400) | st.sampled_from(
@@ -103,7 +105,7 @@ def test_of_details_that_need_many_messages_the_beginning_is_told_and_all_of_it_
     assert message.filename == "mlflow-health.txt"
     assert "line 4999 <!channel>" in message.content
     assert message.text == "MLflow health: all details"
-    assert last.blocks == [render.section("Next: `/mlflow logs`")]
+    assert last.blocks == [blocks.section("Next: `/mlflow logs`")]
 
 
 def test_tables_are_aligned_and_say_where_to_look_further():
@@ -123,7 +125,7 @@ def test_the_words_of_a_command_cannot_ping(words):
 def test_a_terminal_shows_what_is_behind_the_bad_checks_only_unless_asked():
     def printed(**options):
         console = Console(file=io.StringIO(), width=120)
-        render.to_terminal(report(), console, **options)
+        to_terminal(report(), console, **options)
         return console.file.getvalue()
 
     short, full = printed(), printed(details=True)

@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from workers.rendering.message import plain, section
+from workers.rendering.blocks import BUTTON_TEXT, Block, actions, button, plain, section
 
 if TYPE_CHECKING:
     from workers.records.record import Record
-    from workers.rendering.message import Block
     from workers.report import Offer
 
 
@@ -34,8 +33,6 @@ UNSILENCE: Final = Button("unsilence", "End the silence")
 
 OFFERS: Final = 10
 """As many things to do as a message may offer; the record holds their commands."""
-_LABEL_CHARACTERS: Final = 75
-"""https://docs.slack.dev/reference/block-kit/block-elements/button-element"""
 
 
 def offered(number: int) -> str:
@@ -45,27 +42,18 @@ def offered(number: int) -> str:
 
 def offer(record: Record, number: int, what: Offer) -> Block:
     """Something to do, with its button beside it; its command is looked up in the record."""
-    button = {
-        "type": "button",
-        "action_id": offered(number),
-        "text": {"type": "plain_text", "text": what.label[:_LABEL_CHARACTERS]},
-        "value": record.id,
-        **({"url": what.url} if what.url else {}),
-        "accessibility_label": f"{what.label}: {what.sentence}"[:_LABEL_CHARACTERS],
-    }
-    return {**section(plain(what.sentence)), "accessory": button}
+    link = {"url": what.url} if what.url else {}
+    aloud = f"{what.label}: {what.sentence}"[:BUTTON_TEXT]
+    beside = button(offered(number), what.label, value=record.id, **link, accessibility_label=aloud)
+    return section(plain(what.sentence), accessory=beside)
 
 
-def row(record: Record, *buttons: Button) -> Block:
-    """Buttons beside each other (https://docs.slack.dev/reference/block-kit/blocks/actions-block)."""
-    elements = [
-        {
-            "type": "button",
-            "action_id": button.action,
-            "text": {"type": "plain_text", "text": button.text},
-            "value": record.id,
-            **({"style": button.style} if button.style else {}),
-        }
-        for button in buttons
-    ]
-    return {"type": "actions", "elements": elements}
+def row(record: Record, *shown: Button) -> Block:
+    """Buttons beside each other."""
+    return actions([element(record, each) for each in shown])
+
+
+def element(record: Record, shown: Button) -> Block:
+    """One of them."""
+    style = {"style": shown.style} if shown.style else {}
+    return button(shown.action, shown.text, value=record.id, **style)

@@ -4,21 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from workers.records.message import Message
 from workers.records.record import Phase
 from workers.rendering import buttons
-from workers.rendering.message import (
-    BLOCKS,
-    Block,
-    Message,
-    at,
-    blocks_of,
-    code,
-    paragraphs,
-    plain,
-    section,
-    short,
-    whom,
-)
+from workers.rendering.blocks import BLOCKS, Block, at, code, context, paragraphs, plain, section, short, whom
+from workers.rendering.message import blocks_of
 from workers.wording import duration
 
 if TYPE_CHECKING:
@@ -55,7 +45,7 @@ def proposal(plan: Plan, record: Record) -> Message:
         *paragraphs("\n".join(f":warning: {plain(warning)}" for warning in plan.warnings)),
         *paragraphs("\n".join(f"{number}. {plain(step)}" for number, step in enumerate(plan.steps, 1))),
     ][: BLOCKS - 3]
-    blocks.append({"type": "context", "elements": [{"type": "mrkdwn", "text": _foot(plan, record)[:2000]}]})
+    blocks.append(context(_foot(plan, record)))
     if record.phase is Phase.PENDING:
         blocks.append(buttons.row(record, buttons.APPROVE, buttons.DENY, buttons.WITHDRAW, buttons.DETAILS))
     elif record.phase in {Phase.DENIED, Phase.EXPIRED}:
@@ -71,7 +61,7 @@ def brief(plan: Plan, record: Record) -> list[Block]:
     warnings = "\n".join(f":warning: {plain(warning)}" for warning in plan.warnings)
     texts = paragraphs(head)[:1] + _changes(plan, _SHOWN_IN_BRIEF)[:1] + paragraphs(warnings)[:1]
     foot = f"{_foot(plan, record)[:1900]} · in <#{record.channel}>"
-    return [*texts, {"type": "context", "elements": [{"type": "mrkdwn", "text": foot}]}]
+    return [*texts, context(foot)]
 
 
 def reminder(record: Record) -> Message:

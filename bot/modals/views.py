@@ -1,4 +1,4 @@
-"""Windows that say something to one person: for a press that stands in no channel, where nothing can be answered."""
+"""Opening modals, and saying something to one person in one: a press at home stands in no channel to answer in."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import structlog
 from slack_sdk.errors import SlackClientError
 
-from workers.rendering import message
+from workers.rendering import blocks
 
 if TYPE_CHECKING:
     from slack_sdk import WebClient
@@ -16,7 +16,7 @@ _log = structlog.get_logger(__name__)
 
 
 def pressed_at_home(body: dict[str, Any]) -> bool:
-    """Whether a press comes from somebody's App Home: a view, in no channel and in no window.
+    """Whether a press comes from somebody's App Home: a view, in no channel and in no modal.
 
     https://docs.slack.dev/reference/interaction-payloads/block_actions-payload
     """
@@ -24,32 +24,23 @@ def pressed_at_home(body: dict[str, Any]) -> bool:
     return container.get("type") == "view" and view.get("type") == "home" and not body.get("channel")
 
 
-def plain_text(text: str) -> dict[str, str]:
-    """A text object; as a window's title, or on its buttons, of 24 characters at the most.
-
-    https://docs.slack.dev/reference/views/modal-views
-    """
-    return {"type": "plain_text", "text": text}
-
-
 def notice(text: str, title: str = "mlflow-ops") -> dict[str, Any]:
-    """A window that says something. text: mrkdwn."""
-    blocks = message.paragraphs(text)[: message.BLOCKS]
-    return {"type": "modal", "title": plain_text(title), "close": plain_text("Close"), "blocks": blocks}
+    """A modal that says something. text: mrkdwn."""
+    return blocks.notice(title, blocks.paragraphs(text)[: blocks.BLOCKS])
 
 
 def opened(client: WebClient, trigger: str, view: dict[str, Any]) -> bool:
-    """Open a window for whoever caused the trigger; False where Slack does not."""
+    """Open a modal for whoever caused the trigger; False where Slack does not."""
     try:
         client.views_open(trigger_id=trigger, view=view)
     except (SlackClientError, OSError) as error:
-        _log.warning("a window could not be opened", error=str(error))
+        _log.warning("a modal could not be opened", error=str(error))
         return False
     return True
 
 
 def tell(client: WebClient, trigger: str, user: str, text: str) -> None:
-    """Say something to one person in a window; in a direct message where none can be opened."""
+    """Say something to one person in a modal; in a direct message where none can be opened."""
     if opened(client, trigger, notice(text)):
         return
     try:

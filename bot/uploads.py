@@ -10,7 +10,7 @@ from typing import Any
 
 from slack_sdk import WebClient
 
-from bot import history
+from bot import conversation
 from workers.records.outbox import Entry, Outbox
 from workers.records.record import Record
 
@@ -46,6 +46,6 @@ def upload(client: WebClient, outbox: Outbox, entry: Entry, record: Record, thre
 def _is_there(client: WebClient, record: Record, file_id: str, thread_ts: str | None) -> bool:
     return any(
         file.get("id") == file_id
-        for message in history.messages(client, record, thread_ts)
+        for message in conversation.messages(client, record, thread_ts)
         for file in message.get("files") or ()
     )

@@ -1,9 +1,9 @@
 """Keeps the App Homes that people have opened as things are, within what Slack bears.
 
-    mlflow-ops:home:open         sorted set: person → when they opened it last, epoch seconds
-    mlflow-ops:home:due          sorted set: person → when it is to be drawn next
-    mlflow-ops:home:opened       stream: somebody opened theirs
-    mlflow-ops:home:view:<id>    JSON: the hash of the view that Slack has, the digest of what it shows
+    home:open         sorted set: person → when they opened it last, epoch seconds
+    home:due          sorted set: person → when it is to be drawn next
+    home:opened       stream: somebody opened theirs
+    home:view:<id>    JSON: the hash of the view that Slack has, the digest of what it shows
 
 Slack does not say when somebody leaves, so a Home counts as open for `OPEN_SECONDS`. What makes it out of date is a
 moment of some command, which the audit record tells at once; many moments within a few seconds are one drawing, and
@@ -26,12 +26,13 @@ import structlog
 from redis.exceptions import RedisError
 from slack_sdk.errors import SlackApiError, SlackClientError
 
-from bot import home_page
-from bot.answers import UNREADABLE, Again, meaning
-from bot.home_page import Person
+from bot.home import page
+from bot.home.page import Person
+from bot.slack_errors import UNREADABLE, Again, meaning
 from workers.operations.commands.overview import overview
 from workers.records import audit_log, counters
-from workers.records.outbox import PREFIX, Limit, Outbox
+from workers.records.keys import PREFIX
+from workers.records.outbox import Limit, Outbox
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -120,7 +121,7 @@ class Publisher:
                 _log.warning("App Homes pause: Redis is away", error=type(error).__name__)
                 self._heard = {}
                 stop.wait(1.0)
-            except Exception:  # noqa: BLE001 - one Home that cannot be drawn does not stop the others
+            except Exception:  # noqa: BLE001 - whatever is wrong with one Home, the others are drawn
                 _log.exception("a Home could not be drawn")
                 stop.wait(1.0)
 
@@ -159,7 +160,7 @@ class Publisher:
         person = Person(user, self._ops, self._members)
         may_look, moment = not person.stranger(), datetime.fromtimestamp(now, UTC)
         seen = overview(self._redis, self._ops, user, moment) if may_look else None
-        view = home_page.view(person, seen, moment)
+        view = page.view(person, seen, moment)
         digest = hashlib.sha256(json.dumps(view, sort_keys=True).encode()).hexdigest()
         shown = _Shown.of(self._redis, user)
         wait = 0.0 if digest == shown.digest else self._published(user, view, _Shown(shown.hash, digest, shown.at))

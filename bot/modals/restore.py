@@ -1,4 +1,4 @@
-"""`/mlflow restore` without more: a window to choose what comes back, and from which backup.
+"""`/mlflow restore` without more: a modal to choose what comes back, and from which backup.
 
 What is chosen becomes the command that could have been typed, and takes its way: policy, plan, approval. The bot cannot
 see the backups (it has no credentials of the store), so the id is typed, or `latest` is taken.
@@ -10,23 +10,21 @@ import json
 import shlex
 from typing import TYPE_CHECKING, Any, Final
 
-import structlog
 from slack_bolt import Ack, App
 from slack_sdk import WebClient
-from slack_sdk.errors import SlackClientError
 
 from bot import slash
-from bot.windows import plain_text
+from bot.modals import views
 from commands import policy
-from workers.records.record import Records
+from workers.records.store import Records
+from workers.rendering.blocks import asks, choice, form, plain_text, text_field
 from workers.settings import Ops
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 WORDS: Final = "restore"
-VIEW: Final = "restore"
-"""The callback id (https://docs.slack.dev/reference/views/modal-views)."""
+CALLBACK: Final = "restore"
 _WHAT, _SET, _NAME = "what", "set", "name"
 _NAMED: Final = {"run", "experiment"}
 _CHOICES: Final = {
@@ -39,11 +37,9 @@ _CHOICES: Final = {
     "undo": "Undo the last restore of the database",
 }
 
-_log = structlog.get_logger(__name__)
 
-
-class Choosing:
-    """The listeners of that window, made from what they decide by."""
+class RestoreModal:
+    """Its listeners, made from what they decide by."""
 
     def __init__(self, ops: Ops, records: Records, members: policy.Members, client: WebClient) -> None:
         self._ops = ops
@@ -53,10 +49,10 @@ class Choosing:
 
     def listen(self, app: App) -> None:
         """Register them."""
-        app.view(VIEW)(self.submitted)
+        app.view(CALLBACK)(self.submitted)
 
     def around(self, listener: Callable[[Ack, dict[str, Any]], None]) -> Callable[[Ack, dict[str, Any]], None]:
-        """The slash command's listener, with `restore` alone answered by a window."""
+        """The slash command's listener, with `restore` alone answered by a modal."""
 
         def on_command(ack: Ack, command: dict[str, Any]) -> None:
             if str(command.get("text", "")).strip() != WORDS or not self._opened(command):
@@ -68,19 +64,15 @@ class Choosing:
 
     def _opened(self, command: dict[str, Any]) -> bool:
         user, channel = str(command.get("user_id", "")), str(command.get("channel_id", ""))
-        if not user or policy.refusal_here(user, channel, self._ops, self._members):
+        trigger = str(command.get("trigger_id", ""))
+        if not (user and trigger) or policy.refusal_here(user, channel, self._ops, self._members):
             return False
-        try:
-            self._client.views_open(trigger_id=command["trigger_id"], view=window(channel))
-        except (SlackClientError, OSError, KeyError) as error:
-            _log.warning("a window could not be opened", error=str(error))
-            return False
-        return True
+        return views.opened(self._client, trigger, view(channel))
 
     def submitted(self, ack: Ack, body: dict[str, Any]) -> None:
-        """Ask for what was chosen; what is wrong with it is marked in the window."""
-        view = body["view"]
-        values = view["state"]["values"]
+        """Ask for what was chosen; what is wrong with it is marked in the modal."""
+        submitted = body["view"]
+        values = submitted["state"]["values"]
         what = values[_WHAT][_WHAT]["selected_option"]["value"]
         chosen, name = (str(values[each][each].get("value") or "").strip() for each in (_SET, _NAME))
         if what in _NAMED and not name:
@@ -88,9 +80,9 @@ class Choosing:
             return
         asked = {
             "user_id": body["user"]["id"],
-            "channel_id": json.loads(view["private_metadata"])["channel"],
+            "channel_id": json.loads(submitted["private_metadata"])["channel"],
             "text": words(what, chosen, name),
-            "trigger_id": view["id"],
+            "trigger_id": submitted["id"],
         }
         said = slash.answered(asked, self._ops, self._records, self._members)
         if said:
@@ -108,42 +100,24 @@ def words(what: str, chosen: str, name: str) -> str:
     return shlex.join(["restore", what, chosen or "latest"])
 
 
-def window(channel: str) -> dict[str, Any]:
-    """The view."""
-    options = [{"text": plain_text(text), "value": value} for value, text in _CHOICES.items()]
-    return {
-        "type": "modal",
-        "callback_id": VIEW,
-        "private_metadata": json.dumps({"channel": channel}),
-        "title": plain_text("Restore"),
-        "submit": plain_text("Plan it"),
-        "close": plain_text("Back"),
-        "blocks": [
-            _input(
-                _WHAT, "What?", {"type": "static_select", "options": options, "initial_option": options[0]}, needed=True
-            ),
-            _input(
-                _SET,
-                "From which backup?",
-                {"type": "plain_text_input", "placeholder": plain_text("latest"), "max_length": 80},
-                hint="An id, as /mlflow backup list shows it.",
-            ),
-            _input(
-                _NAME,
-                "Which run or experiment?",
-                {"type": "plain_text_input", "max_length": 500},
-                hint="Only where one of these is to come back.",
-            ),
-        ],
-    }
-
-
-def _input(block: str, label: str, element: dict[str, Any], *, hint: str = "", needed: bool = False) -> dict[str, Any]:
-    shown: dict[str, Any] = {
-        "type": "input",
-        "block_id": block,
-        "optional": not needed,
-        "label": plain_text(label),
-        "element": {**element, "action_id": block},
-    }
-    return shown | ({"hint": plain_text(hint)} if hint else {})
+def view(channel: str) -> dict[str, Any]:
+    """The modal."""
+    latest = text_field(_SET, placeholder=plain_text("latest"), max_length=80)
+    blocks = [
+        asks(_WHAT, "What?", choice(_WHAT, _CHOICES, next(iter(_CHOICES))), optional=False),
+        asks(
+            _SET,
+            "From which backup?",
+            latest,
+            optional=True,
+            hint=plain_text("An id, as /mlflow backup list shows it."),
+        ),
+        asks(
+            _NAME,
+            "Which run or experiment?",
+            text_field(_NAME, max_length=500),
+            optional=True,
+            hint=plain_text("Only where one of these is to come back."),
+        ),
+    ]
+    return form(CALLBACK, json.dumps({"channel": channel}), "Restore", "Plan it", blocks)

@@ -1,4 +1,4 @@
-"""The window that asks for how long an alert is to be silent, and why: what it shows, and the command that it comes to.
+"""The modal that asks for how long an alert is to be silent, and why: what it shows, and the command that it comes to.
 
 What was filled in becomes the command that could have been typed, so it goes the same way: grammar, policy, worker.
 """
@@ -8,13 +8,12 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING, Any, Final
 
-from bot.windows import plain_text
-from workers.rendering.message import code, section
+from workers.rendering.blocks import asks, choice, code, form, plain_text, section, text_field
 
 if TYPE_CHECKING:
     from workers.records.record import Record
 
-SILENCING: Final = "silencing"
+CALLBACK: Final = "silencing"
 FOR: Final = "for"
 WHY: Final = "why"
 WHY_CHARACTERS: Final = 300
@@ -39,29 +38,14 @@ def group_of(record: Record) -> str:
 
 
 def view(record: Record) -> dict[str, Any]:
-    """The window (https://docs.slack.dev/reference/views/modal-views)."""
-    options = [{"text": plain_text(text), "value": value} for value, text in _TIMES.items()]
-    usual = next(each for each in options if each["value"] == _USUAL)
-    select = {"type": "static_select", "action_id": FOR, "options": options, "initial_option": usual}
-    why = {
-        "type": "plain_text_input",
-        "action_id": WHY,
-        "max_length": WHY_CHARACTERS,
-        "placeholder": plain_text("Alertmanager keeps it, with your name"),
-    }
-    return {
-        "type": "modal",
-        "callback_id": SILENCING,
-        "private_metadata": record.id,
-        "title": plain_text("Silence the alert"),
-        "submit": plain_text("Silence"),
-        "close": plain_text("Back"),
-        "blocks": [
-            section(f"Alertmanager will not tell of the alert group {code(group_of(record))}."),
-            {"type": "input", "block_id": FOR, "label": plain_text("For how long?"), "element": select},
-            {"type": "input", "block_id": WHY, "label": plain_text("Why?"), "element": why, "optional": True},
-        ],
-    }
+    """The modal."""
+    kept = plain_text("Alertmanager keeps it, with your name")
+    blocks = [
+        section(f"Alertmanager will not tell of the alert group {code(group_of(record))}."),
+        asks(FOR, "For how long?", choice(FOR, _TIMES, _USUAL)),
+        asks(WHY, "Why?", text_field(WHY, max_length=WHY_CHARACTERS, placeholder=kept), optional=True),
+    ]
+    return form(CALLBACK, record.id, "Silence the alert", "Silence", blocks)
 
 
 def command(record: Record, values: dict[str, Any]) -> str:
