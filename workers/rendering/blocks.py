@@ -1,0 +1,249 @@
+"""Slack's mrkdwn and Block Kit: the one place that makes them, and that knows Slack's limits.
+
+Slack refuses what is too long instead of shortening it, so every text is cut or split here
+(https://docs.slack.dev/reference/block-kit/blocks). Whatever comes from outside (a pod's name, a log line) goes through
+`escape`, `plain` or `code`: it can neither mention anybody nor end a code span. Further fields of an element are given
+by Slack's names for them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from workers.records.requester import BY_ALERT, BY_CLOCK, BY_TERMINAL
+from workers.redaction import UNSEEN
+
+Block = dict[str, Any]
+
+BLOCKS: Final = 50
+"""In a message."""
+VIEW_BLOCKS: Final = 100
+"""In a modal, or in an App Home (https://docs.slack.dev/reference/views/home-tab-views)."""
+SECTION_TEXT: Final = 3000
+FIELD_TEXT: Final = 2000
+CONTEXT_TEXT: Final = 2000
+HEADER_TEXT: Final = 150
+BUTTON_TEXT: Final = 75
+"""Of its label, and of what is read aloud instead
+(https://docs.slack.dev/reference/block-kit/block-elements/button-element).
+"""
+MESSAGE_TEXT: Final = 12_000
+"""Kept below what Slack answers msg_blocks_too_long to; its documentation names no figure."""
+SHORT_TEXT: Final = 250
+
+
+# Texts.
+
+
+def escape(text: str) -> str:
+    """Text from outside, harmless in mrkdwn (https://docs.slack.dev/messaging/formatting-message-text/#escaping)."""
+    return text.translate(UNSEEN).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def code(text: str) -> str:
+    """Text from outside as a code span on one line; a backtick in it becomes an apostrophe."""
+    flat = " ".join(text.split()).replace("`", "'")
+    return f"`{escape(flat)}`" if flat else ""
+
+
+def plain(text: str) -> str:
+    """Text from outside among formatted text: a mark that would open bold, italic, strike or code is defused.
+
+    Marks inside a word (snake_case) format nothing and stay as they are, so that names can be copied.
+    """
+    return re.sub(r"(?<!\w)([*_~`]+)(?=\w)", "\\1\u2060", escape(text))
+
+
+def short(text: str) -> str:
+    """What notifications show, and Slack where it refuses the blocks: harmless there too."""
+    return escape(" ".join(text.split())[:SHORT_TEXT])
+
+
+def link(name: str, url: str) -> str:
+    """A place to go to."""
+    label = escape(" ".join(name.split())).replace("|", "\u00a6")
+    return f"<{escape(url).replace('|', '%7C')}|{label}>"
+
+
+def at(moment: float | None, shown: str = "{time}") -> str:
+    """A time of day, which Slack shows in the reader's own (docs.slack.dev/messaging/formatting-message-text).
+
+    moment: seconds since the epoch. shown: Slack's words for how, such as {date_short_pretty}.
+    """
+    whole = int(moment or 0)
+    day = "%d %b " if "date" in shown or "ago" in shown else ""
+    return f"<!date^{whole}^{shown}|{datetime.fromtimestamp(whole, UTC):{day}%H:%M} UTC>"
+
+
+def called(ids: tuple[str, ...]) -> str:
+    """A mention of each, which notifies them where it is posted, and not where it is edited in. ids: of Slack users and
+    groups, from ops.yaml.
+    """
+    return " ".join(f"<!subteam^{each}>" if each.startswith("S") else f"<@{each}>" for each in ids)
+
+
+def whom(requester: str) -> str:
+    """Who asked, as Slack shows it: a person, the clock, or an alert."""
+    if requester.startswith(BY_ALERT):
+        return f"the alert {code(requester.removeprefix(BY_ALERT))}"
+    if requester.startswith(BY_CLOCK):
+        return f"the schedule {code(requester.removeprefix(BY_CLOCK))}"
+    if requester.startswith(BY_TERMINAL):
+        return f"{code(requester.removeprefix(BY_TERMINAL))} in a terminal"
+    return f"<@{requester}>"
+
+
+# Blocks.
+
+
+def section(text: str, **more: Any) -> Block:
+    """A section of mrkdwn, cut to Slack's limit. more: an accessory."""
+    return {"type": "section", "text": _mrkdwn(text[:SECTION_TEXT]), **more}
+
+
+def paragraphs(text: str) -> list[Block]:
+    """As many sections as the text needs."""
+    return [section(part) for part in _split(text.split("\n"), SECTION_TEXT) if part.strip()]
+
+
+def literal(lines: Iterable[str]) -> Iterator[Block]:
+    """Lines from outside as code blocks; a block ends between two lines."""
+    safe = (escape(line).replace("```", "'''") for line in lines)
+    for text in _split(safe, SECTION_TEXT - 8):
+        yield section(f"```\n{text}\n```")
+
+
+def fields(texts: Iterable[str]) -> Block:
+    """Short texts of mrkdwn in two columns; Slack takes ten."""
+    return {"type": "section", "fields": [_mrkdwn(text[:FIELD_TEXT]) for text in texts]}
+
+
+def context(text: str) -> Block:
+    """Small print, of mrkdwn."""
+    return {"type": "context", "elements": [_mrkdwn(text[:CONTEXT_TEXT])]}
+
+
+def header(text: str) -> Block:
+    """A heading, of plain text."""
+    return {"type": "header", "text": plain_text(text[:HEADER_TEXT])}
+
+
+def divider() -> Block:
+    """A line."""
+    return {"type": "divider"}
+
+
+def actions(elements: Sequence[Block]) -> Block:
+    """Buttons beside each other (https://docs.slack.dev/reference/block-kit/blocks/actions-block)."""
+    return {"type": "actions", "elements": list(elements)}
+
+
+def asks(block_id: str, label: str, element: Block, **more: Any) -> Block:
+    """A field of a form (https://docs.slack.dev/reference/block-kit/blocks/input-block)."""
+    return {"type": "input", "block_id": block_id, "label": plain_text(label), "element": element, **more}
+
+
+# Elements.
+
+
+def plain_text(text: str) -> Block:
+    """A text object without formatting."""
+    return {"type": "plain_text", "text": text}
+
+
+def _mrkdwn(text: str) -> Block:
+    return {"type": "mrkdwn", "text": text}
+
+
+def button(action_id: str, label: str, **more: Any) -> Block:
+    """A button. more: its value, style, url."""
+    return {"type": "button", "action_id": action_id, "text": plain_text(label[:BUTTON_TEXT]), **more}
+
+
+def text_field(action_id: str, **more: Any) -> Block:
+    """Where something is typed."""
+    return {"type": "plain_text_input", "action_id": action_id, **more}
+
+
+def channel_field(action_id: str, first: str) -> Block:
+    """Where a channel is chosen. first: the one that stands there."""
+    return {"type": "conversations_select", "action_id": action_id, "initial_conversation": first}
+
+
+def choice(action_id: str, options: Mapping[str, str], first: str) -> Block:
+    """Where one of several is chosen. options: by value, what each is called. first: the value that stands there."""
+    shown = {value: {"text": plain_text(text), "value": value} for value, text in options.items()}
+    return {
+        "type": "static_select",
+        "action_id": action_id,
+        "options": list(shown.values()),
+        "initial_option": shown[first],
+    }
+
+
+# Views.
+
+
+def home(blocks: Sequence[Block]) -> Block:
+    """What an App Home shows."""
+    return {"type": "home", "blocks": list(blocks[:VIEW_BLOCKS])}
+
+
+def notice(title: str, blocks: Sequence[Block]) -> Block:
+    """A modal that says something (https://docs.slack.dev/reference/views/modal-views). title: of 24 characters."""
+    return {
+        "type": "modal",
+        "title": plain_text(title),
+        "close": plain_text("Close"),
+        "blocks": list(blocks[:VIEW_BLOCKS]),
+    }
+
+
+def form(callback_id: str, metadata: str, title: str, submit: str, blocks: Sequence[Block]) -> Block:
+    """A modal that asks for something. metadata: comes back with it. title, submit: of 24 characters."""
+    return {
+        "type": "modal",
+        "callback_id": callback_id,
+        "private_metadata": metadata,
+        "title": plain_text(title),
+        "submit": plain_text(submit),
+        "close": plain_text("Back"),
+        "blocks": list(blocks[:VIEW_BLOCKS]),
+    }
+
+
+# Cutting.
+
+
+def per_message(blocks: Iterable[Block]) -> Iterator[list[Block]]:
+    """Sections, as many together as one message may hold."""
+    held: list[Block] = []
+    size = 0
+    for block in blocks:
+        length = len(block["text"]["text"])
+        if held and (len(held) == BLOCKS or size + length > MESSAGE_TEXT):
+            yield held
+            held, size = [], 0
+        held.append(block)
+        size += length
+    if held:
+        yield held
+
+
+def _split(lines: Iterable[str], limit: int) -> Iterator[str]:
+    """Lines joined to texts of at most `limit` characters; a longer line is cut through."""
+    held: list[str] = []
+    size = 0
+    for line in lines:
+        for start in range(0, max(len(line), 1), limit):
+            part = line[start : start + limit]
+            if held and size + len(part) + 1 > limit:
+                yield "\n".join(held)
+                held, size = [], 0
+            held.append(part)
+            size += len(part) + 1
+    if held:
+        yield "\n".join(held)
