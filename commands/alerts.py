@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from commands.grammar import Duration, change, command, group
-from workers.operations.alerts.show import AlertsList
-from workers.operations.alerts.silence import AlertsSilence, AlertsUnsilence
+
+if TYPE_CHECKING:
+    from workers.operation import Operation
 
 
 @command("list", examples=("alerts list", "alerts list 3f2a9c01de"))
 @click.argument("group_id", default="", metavar="[GROUP]")
-def _list(group_id: str) -> AlertsList:
+def _list(group_id: str) -> Operation:
     """What Alertmanager says fires, since when, and the silences; or the alerts of one group."""
+    from workers.operations.alerts.show import AlertsList
+
     return AlertsList(group=group_id)
 
 
@@ -20,15 +25,19 @@ def _list(group_id: str) -> AlertsList:
 @click.argument("target", metavar="GROUP|FINGERPRINT")
 @click.option("--for", "seconds", type=Duration(), default="2h", show_default=True, help="After which it ends.")
 @click.option("--why", default="", help="Alertmanager keeps it, with who asked.")
-def _silence(target: str, seconds: float, why: str) -> AlertsSilence:
+def _silence(target: str, seconds: float, why: str) -> Operation:
     """Have Alertmanager keep quiet of a group of alerts, by the id in its message; or of one, by fingerprint."""
+    from workers.operations.alerts.silence import AlertsSilence
+
     return AlertsSilence(target=target, seconds=seconds, why=why)
 
 
 @change("unsilence", examples=("alerts unsilence 3f2a9c01de",))
 @click.argument("target", metavar="GROUP|ID")
-def _unsilence(target: str) -> AlertsUnsilence:
+def _unsilence(target: str) -> Operation:
     """End a silence now, by its id or by its group's."""
+    from workers.operations.alerts.silence import AlertsUnsilence
+
     return AlertsUnsilence(target=target)
 
 

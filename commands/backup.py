@@ -2,37 +2,44 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from commands.grammar import OneOf, change, command, group_that_acts
-from workers.operation import Operation
-from workers.operations.backup.backup import PARTS, Backup
-from workers.operations.backup.prune import Prune
-from workers.operations.backup.show import BackupList, BackupShow, BackupUsage
-from workers.operations.backup.verify import BackupVerify, BackupVerifyDeep
+from workers.operations.choices import PARTS
+
+if TYPE_CHECKING:
+    from workers.operation import Operation
 
 _ID = click.argument("id_", metavar="[ID]", default="latest")
 
 
 @change("all", examples=("backup", "backup database", "backup artifacts config", "backup --dry-run"))
 @click.argument("parts", nargs=-1, type=OneOf(PARTS), metavar="[PART]…")
-def _all(parts: tuple[str, ...]) -> Backup:
+def _all(parts: tuple[str, ...]) -> Operation:
     """Make a set of the database, the artifacts and the configuration, or of those parts only; read it back, compare
     it, and only then call it a backup.
     """
+    from workers.operations.backup.backup import Backup
+
     return Backup(parts=parts)
 
 
 @command("list", examples=("backup list",))
-def _list() -> BackupList:
+def _list() -> Operation:
     """All sets, newest first, and why each is kept."""
+    from workers.operations.backup.show import BackupList
+
     return BackupList()
 
 
 @command("show", examples=("backup show", "backup show 1a2b3c"))
 @_ID
-def _show(id_: str) -> BackupShow:
+def _show(id_: str) -> Operation:
     """What a set holds: sizes, rows, versions, checksums. ID: as backup list shows it, or latest."""
+    from workers.operations.backup.show import BackupShow
+
     return BackupShow(id=id_)
 
 
@@ -41,20 +48,26 @@ def _show(id_: str) -> BackupShow:
 @click.option("--deep", is_flag=True, help="Read the bytes of every artifact too.")
 def _verify(id_: str, *, deep: bool) -> Operation:
     """Is a set still what it was? Reads its parts, compares their checksums, and looks for every artifact's bytes."""
+    from workers.operations.backup.verify import BackupVerify, BackupVerifyDeep
+
     return BackupVerifyDeep(id=id_) if deep else BackupVerify(id=id_)
 
 
 @change("prune", examples=("backup prune --dry-run", "backup prune"))
-def _prune() -> Prune:
+def _prune() -> Operation:
     """Remove the sets that backup.retention in ops.yaml does not keep, and the bytes that no set uses any more. Needs
     approval. Never the last good set.
     """
-    return Prune()
+    from workers.operations.backup.prune import BackupPrune
+
+    return BackupPrune()
 
 
 @command("usage", examples=("backup usage",))
-def _usage() -> BackupUsage:
+def _usage() -> Operation:
     """What the backups take up, and what keeping each artifact once saves."""
+    from workers.operations.backup.show import BackupUsage
+
     return BackupUsage()
 
 

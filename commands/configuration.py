@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from commands.grammar import change, command, group
-from workers.operations.configuration import values
-from workers.operations.configuration.edit import ConfigSet, ConfigUnset
-from workers.operations.configuration.show import ConfigShow
+
+if TYPE_CHECKING:
+    from workers.operation import Operation
 
 
 def _pairs(context: click.Context, parameter: click.Parameter, given: tuple[str, ...]) -> dict[str, str]:
+
     pairs: dict[str, str] = {}
+
+    from workers.operations.configuration import values
+
     for word in given:
         key, equals, value = word.partition("=")
         if not equals:
@@ -26,6 +32,9 @@ def _pairs(context: click.Context, parameter: click.Parameter, given: tuple[str,
 
 
 def _keys(context: click.Context, parameter: click.Parameter, given: tuple[str, ...]) -> tuple[str, ...]:
+
+    from workers.operations.configuration import values
+
     for key in given:
         problem = values.key_problem(key)
         if problem:
@@ -34,24 +43,30 @@ def _keys(context: click.Context, parameter: click.Parameter, given: tuple[str, 
 
 
 @command("show", examples=("config show",))
-def _show() -> ConfigShow:
+def _show() -> Operation:
     """What the ConfigMap holds and how each value reaches MLflow; of secrets only the names and fingerprints."""
+    from workers.operations.configuration.show import ConfigShow
+
     return ConfigShow()
 
 
 @change("set", examples=("config set gunicorn_workers=8", 'config set "banner=two words" log_level=debug --dry-run'))
 @click.argument("pairs", nargs=-1, required=True, callback=_pairs, metavar="KEY=VALUE…")
-def _set(pairs: dict[str, str]) -> ConfigSet:
+def _set(pairs: dict[str, str]) -> Operation:
     """Set keys of the ConfigMap, replace the pods one after the other, check that each runs with it, and put all of it
     back where they do not come up. Needs approval. Secrets are refused: what is typed here is read by others.
     """
+    from workers.operations.configuration.edit import ConfigSet
+
     return ConfigSet(pairs=pairs)
 
 
 @change("unset", examples=("config unset log_level", "config unset log_level --dry-run"))
 @click.argument("keys", nargs=-1, required=True, callback=_keys, metavar="KEY…")
-def _unset(keys: tuple[str, ...]) -> ConfigUnset:
+def _unset(keys: tuple[str, ...]) -> Operation:
     """Remove keys from the ConfigMap, as config set changes them. Needs approval."""
+    from workers.operations.configuration.edit import ConfigUnset
+
     return ConfigUnset(keys=keys)
 
 

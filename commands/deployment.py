@@ -2,36 +2,41 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from commands.grammar import OneOf, Whole, change, command
-from workers.operations.deployment.history import History, Rollback
-from workers.operations.deployment.resources import Resources
-from workers.operations.deployment.restart import Restart
-from workers.operations.deployment.scale import Scale
-from workers.operations.deployment.status import RolloutStatus
-from workers.operations.deployment.update import Update
+
+if TYPE_CHECKING:
+    from workers.operation import Operation
 
 
 @change("scale", examples=("scale 4", "scale 4 --dry-run"))
 @click.argument("replicas", type=Whole(0, 1000), metavar="REPLICAS")
-def scale(replicas: int) -> Scale:
+def scale(replicas: int) -> Operation:
     """Have this many pods of MLflow, and wait until they are ready. 0, and more than ops.yaml's scaling.free_up_to,
     need approval.
     """
+    from workers.operations.deployment.scale import Scale
+
     return Scale(replicas=replicas)
 
 
 @change("restart", examples=("restart", "restart --dry-run"))
-def restart() -> Restart:
+def restart() -> Operation:
     """Replace the pods one after the other, as kubectl rollout restart does."""
+    from workers.operations.deployment.restart import Restart
+
     return Restart()
 
 
 @change("update", examples=("update v3.18.0", "update ghcr.io/mlflow/mlflow:v3.18.0 --dry-run"))
 @click.argument("image", metavar="TAG|IMAGE")
-def update(image: str) -> Update:
+def update(image: str) -> Operation:
     """Roll out another version, and put the one before back by itself where it does not come up. Needs approval."""
+    from workers.operations.deployment.update import Update
+
     return Update(image=image)
 
 
@@ -39,10 +44,13 @@ def update(image: str) -> Update:
 @click.option("--cpu", metavar="REQUEST:LIMIT", default="", help="In CPUs: 500m:2. What is left out stays.")
 @click.option("--memory", metavar="REQUEST:LIMIT", default="", help="In bytes: 4Gi:8Gi. What is left out stays.")
 @click.option("--container", metavar="NAME", default="", help="By default the one that ops.yaml names.")
-def resources(cpu: str, memory: str, container: str) -> Resources:
+def resources(cpu: str, memory: str, container: str) -> Operation:
     """Change requests and limits in one rollout, put back by itself where it does not come up. Needs approval."""
     cpu_request, cpu_limit = _pair("--cpu", cpu)
     memory_request, memory_limit = _pair("--memory", memory)
+
+    from workers.operations.deployment.resources import Resources
+
     return Resources(
         cpu_request=cpu_request,
         cpu_limit=cpu_limit,
@@ -62,19 +70,25 @@ def _pair(option: str, text: str) -> tuple[str, str]:
 
 @command("rollout", examples=("rollout status",))
 @click.argument("what", type=OneOf(["status"]), default="status", required=False)
-def rollout(what: str) -> RolloutStatus:  # noqa: ARG001 - there is one thing to show
+def rollout(what: str) -> Operation:  # noqa: ARG001 - there is one thing to show
     """Show how far the rollout is: pods old and new, conditions and reasons."""
+    from workers.operations.deployment.status import RolloutStatus
+
     return RolloutStatus()
 
 
 @command("history", examples=("history",))
-def history() -> History:
+def history() -> Operation:
     """List the revisions of the Deployment, and what changed from one to the next."""
+    from workers.operations.deployment.history import History
+
     return History()
 
 
 @change("rollback", examples=("rollback", "rollback --to 3 --dry-run"))
 @click.option("--to", type=Whole(1), default=None, metavar="REVISION", help="By default the one before.")
-def rollback(to: int | None) -> Rollback:
+def rollback(to: int | None) -> Operation:
     """Go back to an earlier revision, as kubectl rollout undo does. Needs approval."""
+    from workers.operations.deployment.history import Rollback
+
     return Rollback(to=to or 0)

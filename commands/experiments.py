@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from commands.grammar import change, command, group
-from workers.operation import Operation
-from workers.operations.experiments.edit import (
-    ExperimentCreate,
-    ExperimentDelete,
-    ExperimentRename,
-    ExperimentRestore,
-)
-from workers.operations.experiments.finding import View
-from workers.operations.experiments.show import ExperimentShow, ExperimentsList
+
+if TYPE_CHECKING:
+    from workers.operation import Operation
+    from workers.operations.experiments.finding import View
 
 
 def pairs(context: click.Context, parameter: click.Parameter, given: tuple[str, ...]) -> dict[str, str]:
@@ -47,6 +44,8 @@ _PAGE = click.option("--page", type=click.IntRange(1, 100_000), default=1, metav
 @_PAGE
 def _list(*, everything: bool, deleted: bool, page: int) -> Operation:
     """List experiments with their runs and last activity, the one changed last first."""
+    from workers.operations.experiments.show import ExperimentsList
+
     return ExperimentsList(view=_which(everything=everything, deleted=deleted), page=page)
 
 
@@ -57,6 +56,8 @@ def _list(*, everything: bool, deleted: bool, page: int) -> Operation:
 @_PAGE
 def _search(text: str, *, everything: bool, deleted: bool, page: int) -> Operation:
     """List experiments with this text in their name or their tags."""
+    from workers.operations.experiments.show import ExperimentsList
+
     return ExperimentsList(view=_which(everything=everything, deleted=deleted), page=page, text=text)
 
 
@@ -64,6 +65,8 @@ def _search(text: str, *, everything: bool, deleted: bool, page: int) -> Operati
 @click.argument("experiment", metavar="NAME|ID")
 def _show(experiment: str) -> Operation:
     """Show one experiment: its runs, where its artifacts are, its tags."""
+    from workers.operations.experiments.show import ExperimentShow
+
     return ExperimentShow(experiment=experiment)
 
 
@@ -73,6 +76,8 @@ def _show(experiment: str) -> Operation:
 @click.option("--tag", "tags", multiple=True, callback=pairs, metavar="K=V", help="May be given several times.")
 def _create(name: str, location: str, tags: dict[str, str]) -> Operation:
     """Make an experiment."""
+    from workers.operations.experiments.edit import ExperimentCreate
+
     return ExperimentCreate(experiment=name, location=location, tags=tags)
 
 
@@ -81,6 +86,8 @@ def _create(name: str, location: str, tags: dict[str, str]) -> Operation:
 @click.argument("to", metavar="NEW")
 def _rename(experiment: str, to: str) -> Operation:
     """Give an experiment another name."""
+    from workers.operations.experiments.edit import ExperimentRename
+
     return ExperimentRename(experiment=experiment, to=to)
 
 
@@ -88,6 +95,8 @@ def _rename(experiment: str, to: str) -> Operation:
 @click.argument("experiment", metavar="NAME|ID")
 def _delete(experiment: str) -> Operation:
     """Delete an experiment and its runs, so that they can be restored. Needs approval."""
+    from workers.operations.experiments.edit import ExperimentDelete
+
     return ExperimentDelete(experiment=experiment)
 
 
@@ -95,6 +104,8 @@ def _delete(experiment: str) -> Operation:
 @click.argument("experiment", metavar="NAME|ID")
 def _restore(experiment: str) -> Operation:
     """Bring a deleted experiment back, with its runs."""
+    from workers.operations.experiments.edit import ExperimentRestore
+
     return ExperimentRestore(experiment=experiment)
 
 

@@ -3,6 +3,9 @@
 A command is a click command made with `command(...)` below, in any module of this package, whose function returns an
 Operation. It is found by `load`; help, suggestions and the nearest word for a typing mistake come from what is found,
 so they cannot drift from what exists. Nothing here prints or exits: what click would print is returned or raised.
+
+An operation, with the libraries that stand behind it, is imported by the function that makes one, when it makes one:
+help and a typing mistake need click alone.
 """
 
 from __future__ import annotations
@@ -15,16 +18,16 @@ import shlex
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
-from pydantic import ValidationError
 
 import commands
-from workers.operation import Operation
-from workers.operations.commands.dry_run import DryRun
 from workers.redaction import UNSEEN
 from workers.wording import nearest
+
+if TYPE_CHECKING:
+    from workers.operation import Operation
 
 MAX_CHARACTERS = 3000
 """Longer than any command of ours; a pasted log or script is told so instead of being parsed."""
@@ -43,6 +46,9 @@ CHAPTERS = (
     "Commands about commands",
 )
 """The order in which help lists them: the runbook's. A module's first line, up to its colon, is its chapter."""
+
+_OTHERS = {"alert_commands", "grammar", "policy", "since"}
+"""Modules of this package without a command: they need not be looked into."""
 
 _WHOLE_SENTENCE = 200
 
@@ -257,6 +263,8 @@ def change(
         def planned(*arguments: Any, dry_run: bool, break_glass: str | None, **named: Any) -> Operation | BreakGlass:
             operation = function(*arguments, **named)
             if dry_run:
+                from workers.operations.commands.dry_run import DryRun
+
                 return DryRun(of=operation.name, arguments=operation.model_dump(mode="json"))
             if break_glass is None:
                 return operation
@@ -311,18 +319,21 @@ def parse(text: str, program: str = "/mlflow") -> Operation | BreakGlass | Help:
         words = [*words[1:], "--help"]
     try:
         with load().make_context(program, words) as context:
-            operation = context.command.invoke(context)
+            operation: Operation | BreakGlass = context.command.invoke(context)
     except _Shown as shown:
         return Help(shown.text)
     except click.UsageError as error:
         usage = error.ctx.get_usage() if error.ctx else f"{program} help"
         raise UsageError(_sentence(error), usage) from None
-    except ValidationError as error:
+    except ValueError as error:
+        from pydantic import ValidationError
+
+        if not isinstance(error, ValidationError):
+            raise
         first = error.errors(include_url=False, include_context=False)[0]
         field = " ".join(str(part) for part in first["loc"]).replace("_", " ")
         problem = first["msg"].removeprefix("Value error, ")
         raise UsageError(f"{field}: {problem[0].lower()}{problem[1:]}.", f"{program} help {words[0]}") from None
-    assert isinstance(operation, Operation | BreakGlass)
     return operation
 
 
@@ -338,8 +349,8 @@ def load() -> click.Group:
         options_metavar="",
     )
     found: list[_Command] = []
-    for module in sorted(pkgutil.iter_modules(commands.__path__), key=lambda each: each.name):
-        imported = importlib.import_module(f"{commands.__name__}.{module.name}")
+    for module in sorted({each.name for each in pkgutil.iter_modules(commands.__path__)} - _OTHERS):
+        imported = importlib.import_module(f"{commands.__name__}.{module}")
         members = [each for each in vars(imported).values() if isinstance(each, _Command) and each.name]
         for member in members:
             member.chapter = (imported.__doc__ or "").split("\n", 1)[0].split(":", 1)[0].rstrip(".")

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from commands.grammar import Duration, OneOf, command
-from workers.operations.health import CHECKS, Health
+from workers.operations.choices import CHECKS
 from workers.operations.history import metrics
-from workers.operations.history.trend import Trend
+
+if TYPE_CHECKING:
+    from workers.operation import Operation
 
 
 def _since(context: click.Context, parameter: click.Parameter, value: str | None) -> float | None:
@@ -20,18 +24,22 @@ def _since(context: click.Context, parameter: click.Parameter, value: str | None
 @click.argument("checks", nargs=-1, type=OneOf(CHECKS), metavar="[CHECK]…")
 @click.option("--deadline", type=click.FloatRange(0.1, 30), metavar="SECONDS", help="For each check.")
 @click.option("--since", callback=_since, metavar="WHEN", help="Compare with then: yesterday, last-week, 6h, 3d.")
-def health(checks: tuple[str, ...], deadline: float | None, since: float | None) -> Health:
+def health(checks: tuple[str, ...], deadline: float | None, since: float | None) -> Operation:
     """Is MLflow well? Asks pods, deployment, service, ingress, resources, PostgreSQL, storage, MLflow, logs, queues
     and backups at the same time, and says what is wrong, worst first.
     """
+    from workers.operations.health import Health
+
     return Health(checks=checks, deadline_seconds=deadline, since_seconds=since)
 
 
 @command("trend", examples=("trend database", "trend latency --days 7", "trend postgres.connections"))
 @click.argument("metric", metavar="METRIC")
 @click.option("--days", type=click.IntRange(1, 366), default=30, show_default=True, help="How far back.")
-def trend(metric: str, days: int) -> Trend:
+def trend(metric: str, days: int) -> Operation:
     """Draw one figure of the health check over days, with a straight line ahead where its limit is known."""
+    from workers.operations.history.trend import Trend
+
     return Trend(metric=metric, days=days)
 
 

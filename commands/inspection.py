@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from typing import get_args
+from typing import TYPE_CHECKING, get_args
 
 import click
 
 from commands.grammar import OneOf, command
-from commands.moments import Since
-from workers.operation import Operation
-from workers.operations.inspection.describe import Describe
-from workers.operations.inspection.events import Events
-from workers.operations.inspection.howto import HowTo
-from workers.operations.inspection.manifest import Manifest, What
-from workers.operations.inspection.status import ClusterStatus
-from workers.operations.inspection.top import Top
+from commands.since import Since
+from workers.operations.choices import ManifestKind
+
+if TYPE_CHECKING:
+    from workers.operation import Operation
 
 _POD = click.option("--pod", default="", metavar="NAME", help="The name, or a part of it that only one pod has.")
 
@@ -22,6 +19,8 @@ _POD = click.option("--pod", default="", metavar="NAME", help="The name, or a pa
 @command("status", examples=("status",))
 def status() -> Operation:
     """Show every object of MLflow's in the cluster, as kubectl get all does."""
+    from workers.operations.inspection.status import ClusterStatus
+
     return ClusterStatus()
 
 
@@ -32,17 +31,23 @@ def describe(kind: str, name: str) -> Operation:
     """Describe a pod, or the Deployment: state, containers, conditions, events. A part of a name is enough."""
     if kind == "pod" and not name.strip():
         raise click.UsageError("Which pod? Its name, or a part of it, is needed; status lists them.")
+
+    from workers.operations.inspection.describe import Describe
+
     return Describe.model_validate({"kind": kind, "called": name.strip()})
 
 
 @command("manifest", examples=("manifest deployment", "manifest service mlflow --as file", "manifest secret"))
-@click.argument("what", type=OneOf(list(get_args(What))), metavar="|".join(get_args(What)))
+@click.argument("what", type=OneOf(list(get_args(ManifestKind))), metavar="|".join(get_args(ManifestKind)))
 @click.argument("name", default="", metavar="[NAME]")
 @click.option("--as", "shown_as", type=OneOf(["text", "file"]), default="text", help="A long one is a file anyway.")
-def manifest(what: What, name: str, shown_as: str) -> Operation:
+def manifest(what: ManifestKind, name: str, shown_as: str) -> Operation:
     """Show an object as YAML, its secrets masked. By default the one that ops.yaml names."""
     if what == "pod" and not name.strip():
         raise click.UsageError("Which pod? Its name, or a part of it, is needed; status lists them.")
+
+    from workers.operations.inspection.manifest import Manifest
+
     return Manifest(what=what, called=name.strip(), as_file=shown_as == "file")
 
 
@@ -52,6 +57,8 @@ def manifest(what: What, name: str, shown_as: str) -> Operation:
 @click.option("--since", type=Since(), default=None, metavar="TIME", help="30m, 6h, yesterday, 2026-11-23T15:00 (UTC).")
 def events(about: str, since: float | None, *, warnings: bool) -> Operation:
     """List what Kubernetes says has happened in the namespace, the newest first."""
+    from workers.operations.inspection.events import Events
+
     return Events(about=about.strip(), warnings=warnings, since_seconds=since)
 
 
@@ -59,6 +66,8 @@ def events(about: str, since: float | None, *, warnings: bool) -> Operation:
 @_POD
 def top(pod: str) -> Operation:
     """Show what the pods use of CPU and memory, and what they may use."""
+    from workers.operations.inspection.top import Top
+
     return Top(pod=pod)
 
 
@@ -68,4 +77,6 @@ def top(pod: str) -> Operation:
 @click.option("--container", default="", metavar="NAME", help="By default MLflow's.")
 def howto(what: str, pod: str, container: str) -> Operation:
     """Print the exact line for what needs a shell of your own, with the names and ports of this cluster."""
+    from workers.operations.inspection.howto import HowTo
+
     return HowTo.model_validate({"what": what, "pod": pod, "container": container})

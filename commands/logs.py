@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import math
-from typing import get_args
+from typing import TYPE_CHECKING, get_args
 
 import click
 
 from commands.grammar import Duration, OneOf, change, command, group_that_acts
-from commands.moments import Since
-from workers.operation import Operation
-from workers.operations.logs.archive import LogsArchive
-from workers.operations.logs.follow import MOST_SECONDS, LogsFollow
-from workers.operations.logs.line_filter import Level
-from workers.operations.logs.show import MOST_LINES, USUAL_LINES, Logs
-from workers.operations.logs.size import LogsSize
+from commands.since import Since
+from workers.operations.choices import MOST_LINES, USUAL_LINES, Level
+
+if TYPE_CHECKING:
+    from workers.operation import Operation
 
 _LEVELS = [level for level in get_args(Level) if level]
 _POD = click.option("--pod", default="", metavar="NAME", help="The name, or a part of it that only one pod has.")
@@ -56,6 +54,9 @@ def _show(  # noqa: PLR0913, PLR0917 - click gives one for each option
     previous: bool,
 ) -> Operation:
     """Show the newest lines of all pods in the order of their times, errors grouped; or with --follow what comes."""
+    from workers.operations.logs.follow import MOST_SECONDS, LogsFollow
+    from workers.operations.logs.show import Logs
+
     if follow is not None:
         if previous or since is not None:
             raise click.UsageError("--follow shows what is new: give it without --previous and --since.")
@@ -78,12 +79,16 @@ def _show(  # noqa: PLR0913, PLR0917 - click gives one for each option
 @_POD
 def _size(pod: str) -> Operation:
     """Measure what logs and temporary files take in each container, and say what may be done where it is large."""
+    from workers.operations.logs.size import LogsSize
+
     return LogsSize(pod=pod)
 
 
 @change("archive", examples=("logs archive",))
-def _archive() -> LogsArchive:
+def _archive() -> Operation:
     """Write the logs of all pods and containers, and of those before a restart, to the backup bucket, compressed."""
+    from workers.operations.logs.archive import LogsArchive
+
     return LogsArchive()
 
 

@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from commands.grammar import Duration, change, group
-from workers.operations.commands.maintenance import EndMaintenance, StartMaintenance
+
+if TYPE_CHECKING:
+    from workers.operation import Operation
 
 
 @change("start", examples=('maintenance start "moving to PostgreSQL 18" --for 2h',))
 @click.argument("reason")
 @click.option("--for", "seconds", type=Duration(), default="2h", show_default=True, help="After which it ends.")
-def _start(reason: str, seconds: float) -> StartMaintenance:
+def _start(reason: str, seconds: float) -> Operation:
     """Pin a notice, and hold what runs by the clock, and alarms, until it ends."""
+    from workers.operations.commands.maintenance import StartMaintenance
+
     return StartMaintenance(reason=reason, seconds=seconds)
 
 
 @change("end", examples=("maintenance end",))
-def _end() -> EndMaintenance:
+def _end() -> Operation:
     """End it now."""
+    from workers.operations.commands.maintenance import EndMaintenance
+
     return EndMaintenance()
 
 

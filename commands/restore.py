@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from commands.grammar import change, group
-from workers.operations.restore.all import RestoreAll
-from workers.operations.restore.artifacts import RestoreArtifacts
-from workers.operations.restore.configuration import ONLY, RestoreConfiguration
-from workers.operations.restore.database import RestoreDatabase, RestoreUndo
-from workers.operations.restore.drill import Drill
-from workers.operations.restore.prune import RestorePrune
-from workers.operations.restore.recover import Recover
-from workers.operations.restore.run_or_experiment import RestoreExperiment, RestoreRun
+from workers.operations.choices import OBJECTS
+
+if TYPE_CHECKING:
+    from workers.operation import Operation
 
 _ELSEWHERE = click.option("--from-elsewhere", is_flag=True, help="Although the backup is of another MLflow.")
 
@@ -21,16 +19,20 @@ _ELSEWHERE = click.option("--from-elsewhere", is_flag=True, help="Although the b
 @click.argument("set_", metavar="[latest|ID]", default="latest")
 @click.option("--as", "beside", metavar="NAME", default="", help="Only beside the live one, to look into it.")
 @_ELSEWHERE
-def _database(set_: str, beside: str, *, from_elsewhere: bool) -> RestoreDatabase:
+def _database(set_: str, beside: str, *, from_elsewhere: bool) -> Operation:
     """Restore a backup beside the live database, compare it, and switch in milliseconds; the old one stays, and restore
     undo switches back. Needs approval.
     """
+    from workers.operations.restore.database import RestoreDatabase
+
     return RestoreDatabase(set=set_, beside=beside, from_elsewhere=from_elsewhere)
 
 
 @change("undo", examples=("restore undo",))
-def _undo() -> RestoreUndo:
+def _undo() -> Operation:
     """Switch back to the database that the last restore put aside. Needs approval."""
+    from workers.operations.restore.database import RestoreUndo
+
     return RestoreUndo()
 
 
@@ -50,10 +52,12 @@ def _undo() -> RestoreUndo:
 @_ELSEWHERE
 def _artifacts(  # noqa: PLR0913 - one for each option
     set_: str, prefix: str, experiment: str, run_id: str, *, exact: bool, from_elsewhere: bool
-) -> RestoreArtifacts:
+) -> Operation:
     """Add the artifacts that are missing and put back those that differ, each compared by its checksum; what the backup
     does not hold stays. Needs approval.
     """
+    from workers.operations.restore.artifacts import RestoreArtifacts
+
     return RestoreArtifacts(
         set=set_, prefix=prefix, experiment=experiment, run_id=run_id, exact=exact, from_elsewhere=from_elsewhere
     )
@@ -61,65 +65,80 @@ def _artifacts(  # noqa: PLR0913 - one for each option
 
 @change("config", examples=("restore config --dry-run", "restore config 1a2b3c --only deployment,configmap"))
 @click.argument("set_", metavar="[latest|ID]", default="latest")
-@click.option("--only", metavar="KIND,…", default="", help=f"Only these: {', '.join(ONLY)}.")
-def _config(set_: str, only: str) -> RestoreConfiguration:
+@click.option("--only", metavar="KIND,…", default="", help=f"Only these: {', '.join(OBJECTS)}.")
+def _config(set_: str, only: str) -> Operation:
     """Put MLflow's objects in the cluster back as a backup holds them, the server asked first, and watch the pods;
     what was there is backed up before, and put back where they do not come up. Needs approval.
     """
     kinds = tuple(each.strip().lower() for each in only.split(",") if each.strip())
     for kind in kinds:
-        if kind not in ONLY:
-            raise click.UsageError(f"there is no kind {kind!r} in a backup; there are {', '.join(ONLY)}")
+        if kind not in OBJECTS:
+            raise click.UsageError(f"there is no kind {kind!r} in a backup; there are {', '.join(OBJECTS)}")
+
+    from workers.operations.restore.configuration import RestoreConfiguration
+
     return RestoreConfiguration(set=set_, only=kinds)
 
 
 @change("all", examples=("restore all --dry-run", "restore all 1a2b3c"))
 @click.argument("set_", metavar="[latest|ID]", default="latest")
 @_ELSEWHERE
-def _all(set_: str, *, from_elsewhere: bool) -> RestoreAll:
+def _all(set_: str, *, from_elsewhere: bool) -> Operation:
     """All that a backup holds: artifacts, then the database, then the configuration, each as its own command does it.
     Needs two approvals.
     """
+    from workers.operations.restore.all import RestoreAll
+
     return RestoreAll(set=set_, from_elsewhere=from_elsewhere)
 
 
 @change("run", examples=("restore run 0a1b2c3d4e5f60718293a4b5c6d7e8f9", "restore run 0a1b2c3d --dry-run"))
 @click.argument("run_id", metavar="RUN")
 @click.option("--from", "set_", metavar="ID", default="latest", help="The backup to take it from; else the latest.")
-def _run(run_id: str, set_: str) -> RestoreRun:
+def _run(run_id: str, set_: str) -> Operation:
     """Bring one deleted run back; where it was purged, its rows and artifacts from a backup. Needs approval."""
+    from workers.operations.restore.run_or_experiment import RestoreRun
+
     return RestoreRun(run_id=run_id, set=set_)
 
 
 @change("experiment", examples=("restore experiment churn --dry-run", "restore experiment 12 --from 1a2b3c"))
 @click.argument("experiment", metavar="NAME|ID")
 @click.option("--from", "set_", metavar="ID", default="latest", help="The backup to take it from; else the latest.")
-def _experiment(experiment: str, set_: str) -> RestoreExperiment:
+def _experiment(experiment: str, set_: str) -> Operation:
     """Bring one deleted experiment back with its runs; where it was purged, from a backup. Needs approval."""
+    from workers.operations.restore.run_or_experiment import RestoreExperiment
+
     return RestoreExperiment(experiment=experiment, set=set_)
 
 
 @change("prune", examples=("restore prune --dry-run", "restore prune --all"))
 @click.option("--all", "everything", is_flag=True, help="Also those that were put aside a short time ago.")
-def _prune(*, everything: bool) -> RestorePrune:
+def _prune(*, everything: bool) -> Operation:
     """Remove databases that restores have put aside more than a week ago (restore.keep_aside_days). Needs approval."""
+    from workers.operations.restore.prune import RestorePrune
+
     return RestorePrune(everything=everything)
 
 
 @change("drill", examples=("drill", "drill 1a2b3c", "drill --dry-run"))
 @click.argument("set_", metavar="[latest|ID]", default="latest")
-def drill(set_: str) -> Drill:
+def drill(set_: str) -> Operation:
     """Restore a backup where nobody sees it, check it, throw it away, and note how long that took."""
+    from workers.operations.restore.drill import Drill
+
     return Drill(set=set_)
 
 
 @change("recover", examples=("recover --dry-run", "recover", "recover --from 1a2b3c"))
 @click.option("--from", "set_", metavar="ID", default="latest", help="Of that backup; else the latest.")
 @_ELSEWHERE
-def recover(set_: str, *, from_elsewhere: bool) -> Recover:
+def recover(set_: str, *, from_elsewhere: bool) -> Operation:
     """Everything is gone: bring MLflow back from a backup, from its role in PostgreSQL to a run that is logged. What is
     there is not replaced; asked again, it goes on where it stopped. Needs two approvals.
     """
+    from workers.operations.restore.recover import Recover
+
     return Recover(set=set_, from_elsewhere=from_elsewhere)
 
 

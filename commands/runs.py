@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
 
 import click
 
 from commands.experiments import pairs
 from commands.grammar import OneOf, change, command, group
-from commands.moments import Since
-from workers.operation import Operation
-from workers.operations.runs.archive import RunsArchive, RunsUnarchive
-from workers.operations.runs.compare import RunsCompare
-from workers.operations.runs.purge import RunsPurge
-from workers.operations.runs.show import MOST, RunShow, RunsSearch
-from workers.operations.runs.tags import RunParam, RunTag, RunUntag
+from commands.since import Since
+from workers.operations.choices import MOST_RUNS
+
+if TYPE_CHECKING:
+    from workers.operation import Operation
 
 _RUN = click.argument("run", metavar="RUN")
 _KEPT_SECONDS = 30 * 86_400.0
@@ -41,9 +40,13 @@ def _names(_context: click.Context, _parameter: click.Parameter, given: str) -> 
 @click.argument("experiment", metavar="EXPERIMENT")
 @click.argument("filter_string", default="", metavar="[FILTER]")
 @click.option("--order-by", "order_by", multiple=True, metavar="COLUMN [ASC|DESC]", help="By default the newest first.")
-@click.option("--max", "most", type=click.IntRange(1, MOST), default=20, metavar="N", help="How many; 20 by default.")
+@click.option(
+    "--max", "most", type=click.IntRange(1, MOST_RUNS), default=20, metavar="N", help="How many; 20 by default."
+)
 def _search(experiment: str, filter_string: str, order_by: tuple[str, ...], most: int) -> Operation:
     """List the runs of an experiment that a filter finds, in MLflow's filter language."""
+    from workers.operations.runs.show import RunsSearch
+
     return RunsSearch(experiment=experiment, filter=filter_string, order_by=order_by, most=most)
 
 
@@ -51,6 +54,8 @@ def _search(experiment: str, filter_string: str, order_by: tuple[str, ...], most
 @_RUN
 def _show(run: str) -> Operation:
     """Show one run: its metrics, parameters and tags. RUN is its id, the beginning of it, or its name."""
+    from workers.operations.runs.show import RunShow
+
     return RunShow(run_id=run)
 
 
@@ -70,6 +75,9 @@ def _compare(what: tuple[str, ...], metrics: tuple[str, ...], *, params: bool, h
     if higher and lower:
         raise click.UsageError("Give one of --higher and --lower.")
     better = "higher" if higher else "lower" if lower else ""
+
+    from workers.operations.runs.compare import RunsCompare
+
     return RunsCompare(what=what, metrics=metrics, params=params, better=better)
 
 
@@ -78,6 +86,8 @@ def _compare(what: tuple[str, ...], metrics: tuple[str, ...], *, params: bool, h
 @click.argument("tags", nargs=-1, required=True, callback=pairs, metavar="K=V…")
 def _tag(run: str, tags: dict[str, str]) -> Operation:
     """Set tags of a run."""
+    from workers.operations.runs.tags import RunTag
+
     return RunTag(run_id=run, tags=tags)
 
 
@@ -86,6 +96,8 @@ def _tag(run: str, tags: dict[str, str]) -> Operation:
 @click.argument("keys", nargs=-1, required=True, metavar="K…")
 def _untag(run: str, keys: tuple[str, ...]) -> Operation:
     """Remove tags of a run."""
+    from workers.operations.runs.tags import RunUntag
+
     return RunUntag(run_id=run, keys=keys)
 
 
@@ -96,6 +108,9 @@ def _untag(run: str, keys: tuple[str, ...]) -> Operation:
 def _param(context: click.Context, run: str, pair: str) -> Operation:
     """Log a parameter that a run does not have; MLflow never changes one that it has."""
     ((key, value),) = pairs(context, context.command.params[1], (pair,)).items()
+
+    from workers.operations.runs.tags import RunParam
+
     return RunParam(run_id=run, key=key, value=value)
 
 
@@ -117,6 +132,9 @@ def _archive(
     running, or that a registered model comes from, stay. Needs approval.
     """
     before = (datetime.now(UTC) - timedelta(seconds=seconds)).date()
+
+    from workers.operations.runs.archive import RunsArchive
+
     return RunsArchive.model_validate(
         {"before": before, "experiment": experiment, "except_tags": except_tags, "statuses": statuses}
     )
@@ -129,6 +147,9 @@ def _unarchive(mark: str, operation: str) -> Operation:
     """Bring back the runs that one archiving has taken; its thread names the mark. Needs approval."""
     if bool(mark) == bool(operation):
         raise click.UsageError("Give the mark of an archiving, or --operation with the id of its command.")
+
+    from workers.operations.runs.archive import RunsUnarchive
+
     return RunsUnarchive(mark=(mark or operation).strip().lower())
 
 
@@ -153,6 +174,9 @@ def _purge(seconds: float | None, experiment: str, runs_: tuple[str, ...]) -> Op
     if seconds is None and not runs_:
         seconds = _KEPT_SECONDS
     before = None if seconds is None else (datetime.now(UTC) - timedelta(seconds=seconds)).date()
+
+    from workers.operations.runs.purge import RunsPurge
+
     return RunsPurge(before=before, experiment=experiment, runs=tuple(dict.fromkeys(runs_)))
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from commands.grammar import OneOf, command
-from workers.operation import Operation
-from workers.operations.storage.show import Storage
+
+if TYPE_CHECKING:
+    from workers.operation import Operation
 
 
 @command("storage", examples=("storage", "storage --by prefix --top 50", "storage --fresh"))
@@ -17,4 +20,6 @@ def storage(by: str, top: int, *, fresh: bool) -> Operation:
     """Show what the artifacts take: size and count, growth since last week, old versions, unfinished uploads, and
     artifacts that nobody knows or that are gone.
     """
+    from workers.operations.storage.show import Storage
+
     return Storage.model_validate({"by": by, "top": top, "fresh": fresh})

@@ -4,7 +4,7 @@ import pytest
 
 from commands import grammar
 from workers.operations.backup.backup import Backup
-from workers.operations.backup.prune import Prune
+from workers.operations.backup.prune import BackupPrune
 from workers.operations.backup.show import BackupList, BackupShow, BackupUsage
 from workers.operations.backup.verify import BackupVerify, BackupVerifyDeep
 from workers.operations.commands.dry_run import DryRun
@@ -24,7 +24,7 @@ from workers.operations.commands.dry_run import DryRun
         ("backup show 1a2b3c", BackupShow(id="1a2b3c")),
         ("backup verify latest", BackupVerify()),
         ("backup verify 1a2b3c --deep", BackupVerifyDeep(id="1a2b3c")),
-        ("backup prune", Prune()),
+        ("backup prune", BackupPrune()),
         ("backup prune --dry-run", DryRun(of="backup-prune", arguments={})),
         ("backup usage", BackupUsage()),
     ],

@@ -1,12 +1,17 @@
 """What is typed after /mlflow becomes an operation, or one sentence with the right usage."""
 
+import subprocess
+import sys
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from commands import grammar
 from workers.operation import Operation
-from workers.operations.health import CHECKS, Health
+from workers.operations import choices
+from workers.operations.health import CHECKS, QUESTIONS, Health
+from workers.operations.restore.cluster_objects import KINDS
 
 
 def test_health_alone_asks_everything():
@@ -98,3 +103,27 @@ def test_suggestions_are_commands_that_parse_to_help_or_an_operation():
     for path, description in grammar.suggestions():
         assert description
         assert isinstance(grammar.parse(f"{path} --help"), grammar.Help)
+
+
+def test_what_can_be_named_is_what_there_is():
+    assert tuple(question.name for question in QUESTIONS) == choices.CHECKS
+    assert tuple(kind.lower() for kind in KINDS) == choices.OBJECTS
+
+
+HEAVY = {"boto3", "botocore", "kubernetes", "mlflow", "psycopg", "pydantic", "redis", "rq", "slack_sdk", "urllib3"}
+
+
+def test_help_and_a_typing_mistake_cost_no_import_of_a_gateway():
+    mistakes = ["helth", "health podz", "health --dedline 3", "runs tagg", "scale lots", "config set x", "cert sho"]
+    script = f"""
+import sys
+from commands import grammar
+for text in ["help", "help restore", *{mistakes}]:
+    try:
+        assert isinstance(grammar.parse(text), grammar.Help), text
+    except grammar.UsageError:
+        assert "help" not in text
+print(*sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert not {module.partition(".")[0] for module in done.stdout.split()} & HEAVY

@@ -5,7 +5,9 @@ import shlex
 import shutil
 import subprocess
 import sys
+from importlib.metadata import entry_points
 
+import click
 import pytest
 from click.testing import CliRunner
 
@@ -56,6 +58,42 @@ def test_exit_codes_and_streams(words, environment, code):
     assert bool(done.stdout) is (code == 0)
     assert bool(done.stderr) is (code != 0)
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(("words", "code"), [("--help", 0), ("run --help", 0), ("run helth", 2), ("nonsense", 2)])
+def test_help_and_a_typing_mistake_load_click_and_little_else(words, code):
+    script = f"""
+import sys
+from bot.process.cli import main
+try:
+    main({words.split()}, prog_name="mlflow-ops")
+except SystemExit as end:
+    assert end.code == {code}, end.code
+print("\\nloaded", *sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    loaded = {module.partition(".")[0] for module in done.stdout.rpartition("loaded")[2].split()}
+    assert "click" in loaded
+    assert not loaded & {"pydantic", "structlog", "rich", "slack_bolt", "boto3", "kubernetes", "mlflow", "psycopg"}
+
+
+def test_without_the_sandbox_one_sentence_says_how_to_install_it():
+    script = (
+        "import importlib.metadata as metadata; metadata.entry_points = lambda **_: ();"
+        "from bot.process.cli import main; main(['sandbox', 'status'], prog_name='mlflow-ops')"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert "pip install mlflow-ops-sandbox" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_help_says_of_the_sandbox_what_the_sandbox_says():
+    (found,) = {point.value: point for point in entry_points(group="mlflow_ops.sandbox", name="sandbox")}.values()
+    context = click.Context(main, info_name="mlflow-ops")
+    assert main.get_command(context, "sandbox").get_short_help_str(200) == found.load().get_short_help_str(200)
+    assert main.resolve_command(context, ["sandbox", "status"]) == ("sandbox", found.load(), ["status"])
 
 
 def test_a_process_that_was_killed_does_not_make_the_next_one_ready(tmp_path):

@@ -24,6 +24,7 @@ from workers.operations.backup.manifest import (
     Manifest,
     Stored,
 )
+from workers.operations.choices import PARTS
 from workers.report import Report, Status, Table, Text
 from workers.systems.errors import GatewayError
 from workers.wording import NOTHING, count, duration, listed, size
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from workers.systems import Systems
     from workers.systems.s3.transfer import Transfer
 
-PARTS: Final = ("database", "artifacts", "config")
 LOCK: Final = "backup"
 CALLS_AT_ONCE: Final = 8
 BUILT_ON_AT_MOST: Final = 20

@@ -17,7 +17,7 @@ from workers.operations.backup.backup import make
 from workers.operations.backup.encryption import Keys
 from workers.operations.deployment.rollout import Unstoppable, Watched, watch
 from workers.operations.restore import cluster_objects
-from workers.operations.restore.cluster_objects import KINDS, Applied
+from workers.operations.restore.cluster_objects import Applied
 from workers.report import Report, Status
 from workers.wording import count, listed
 
@@ -168,7 +168,3 @@ def _changes(each: list[Applied]) -> tuple[Change, ...]:
     if not changes:
         raise AlreadySo(f"All {count(len(each), 'object')} are as the backup holds them.", "Nothing to do.")
     return changes
-
-
-ONLY: Final = tuple(kind.lower() for kind in KINDS)
-"""What may be chosen."""
