@@ -37,6 +37,7 @@ import json, sys, time
 from tests.peak_memory import peak_memory
 from workers import settings
 from workers.operations.backup import database
+from workers.operations.backup.stream import Reading
 from workers.operations.restore.pg_restore import compare, fill
 from workers.systems import Systems, preload
 from workers.systems.s3.transfer import Transfer
@@ -54,7 +55,8 @@ with Transfer.of(ready.objects, 8) as transfer:
         connection.execute("CHECKPOINT")
     began = time.perf_counter()
     admin = server.database("restored", server.admin)
-    fill(target, part, transfer, "mlflow-backups", ready.settings, Unwatched(), admin=admin)
+    dump = Reading(part.dump, transfer, "mlflow-backups", Unwatched())
+    fill(target, part, dump, ready.settings, Unwatched(), admin=admin)
     filled = time.perf_counter() - began
     compare(target, part)
     took = time.perf_counter() - began

@@ -54,7 +54,7 @@ def announced(redis):
     def begin():
         while not stop.wait(0.02):
             for record in filter(None, map(records.get, records.open())):
-                if record.operation == parallel.BackupHelp.name and record.phase is Phase.ACCEPTED:
+                if record.operation == parallel.BackupHelper.name and record.phase is Phase.ACCEPTED:
                     queues.enqueue(record, redis)
 
     beginner = threading.Thread(target=begin)

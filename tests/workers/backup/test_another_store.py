@@ -8,7 +8,7 @@ import pytest
 from moto.server import ThreadedMotoServer
 
 from workers.operations.backup.backup import Backup
-from workers.operations.backup.prune import Prune
+from workers.operations.backup.prune import BackupPrune
 from workers.operations.backup.show import BackupList
 from workers.operations.backup.verify import BackupVerifyDeep
 from workers.operations.health.questions import Asking
@@ -72,7 +72,7 @@ def test_a_set_is_made_there_and_all_that_reads_one_reads_it_there(
     with psycopg.connect(database_url, autocommit=True) as connection:
         assert connection.execute("SELECT count(*) FROM metrics").fetchone()[0] == 30_000
     assert Drill().run(made, progress).status is Status.OK
-    assert Prune().run(made, progress).status is Status.OK
+    assert BackupPrune().run(made, progress).status is Status.OK
     server = made.server
     for name in server.databases():
         if name.startswith(f"{made.database.name}_"):

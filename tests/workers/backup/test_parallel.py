@@ -13,11 +13,12 @@ import yaml
 from rq import Worker
 
 from mlflow_ops_sandbox.testing import wait_for
+from tests.series import slow
 from workers.engine import locks, queues
 from workers.operations.backup import parallel
 from workers.operations.backup.artifacts import copying, spans
 from workers.operations.backup.artifacts.listing import Entry, lines
-from workers.operations.backup.artifacts.moving import Tuning
+from workers.operations.backup.artifacts.object_copying import Tuning
 from workers.records.record import Phase, Record
 from workers.records.store import Records
 from workers.rendering.message import asked
@@ -63,7 +64,7 @@ def test_spans_cover_each_key_once(systems, many, keys_in):
     assert set(owners.values()) == {1}
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("seed", [1, *slow(2, 3)])
 def test_whatever_spans_were_done_the_set_is_whole_and_nothing_is_copied_twice(systems, many, keys_in, progress, seed):
     chance, made = random.Random(seed), systems()
     sources = sources_of(many)

@@ -19,6 +19,7 @@ import yaml
 from workers import redaction
 from workers.errors import OperatorError
 from workers.operations.backup.manifest import ConfigurationPart, Stored
+from workers.operations.backup.stream import Reading
 from workers.systems.errors import ClusterForbidden, ClusterNotFound
 
 if TYPE_CHECKING:
@@ -90,11 +91,9 @@ def read(part: ConfigurationPart, keys: Keys | None, transfer: Transfer, bucket:
 
     Raises WrongKey; OperatorError that names the object where its bytes are not those that were written.
     """
-    where = f"{bucket}/{part.document.key}"
-    _, pieces = transfer.open(bucket, part.document.key)
-    content = b"".join(pieces)
-    if hashlib.sha256(content).hexdigest() != part.document.sha256:
-        raise OperatorError(f"{where} is damaged: its bytes are not those that were written.", "Use another set.")
+    stored = Reading(part.document, transfer, bucket)
+    where, content = stored.where, b"".join(stored)
+    stored.compare()
     if part.key_id:
         if keys is None:
             raise OperatorError(

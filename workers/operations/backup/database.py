@@ -7,18 +7,17 @@ snapshot that is dumped, so a restore can be compared with them.
 
 from __future__ import annotations
 
-import hashlib
 import re
 import signal
 import subprocess
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
-from typing import IO, TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final
 
 from workers.errors import OperatorError
 from workers.operations.backup.manifest import DatabasePart, Stored
+from workers.operations.backup.stream import MIB, Reading, Writing
 
 if TYPE_CHECKING:
     from workers.operation import Progress
@@ -30,9 +29,7 @@ if TYPE_CHECKING:
 
 NAME: Final = "database.dump"
 AUTH_NAME: Final = "auth-database.dump"
-MIB: Final = 1 << 20
-PIPE_BYTES: Final = 1 << 20
-SAID_AT_MOST: Final = 64 * 1024
+SAID_AT_MOST: Final = 500
 END_SECONDS: Final = 60
 """For pg_dump to end after its output has."""
 
@@ -89,37 +86,19 @@ def read_back(part: DatabasePart, transfer: Transfer, bucket: str, settings: Set
     from workers.systems.postgres import programs
 
     program = programs.find("pg_restore", settings)
-    where = f"{bucket}/{part.dump.key}"
-    _, pieces = transfer.open(bucket, part.dump.key)
-    digest, size = hashlib.sha256(), 0
-    with tempfile.TemporaryFile() as listed, tempfile.TemporaryFile() as said:
-        reader = subprocess.Popen(
-            [program.path, "--list"],
-            stdin=subprocess.PIPE,
-            stdout=listed,
-            stderr=said,
-            env=programs.environment(),
-            bufsize=0,
-        )
-        with _ended(reader):
-            assert reader.stdin is not None
-            hears = True
-            for piece in pieces:
-                digest.update(piece)
-                size += len(piece)
-                hears = hears and _give(reader.stdin, piece)
-                progress.checkpoint()
-                progress.advance(size // MIB, part.dump.bytes // MIB, "MiB")
-            reader.stdin.close()
-            code = reader.wait(END_SECONDS)
-        if (size, digest.hexdigest()) != (part.dump.bytes, part.dump.sha256):
-            raise OperatorError(
-                f"{where} is damaged: its bytes are not those that were written "
-                f"({size:,} of {part.dump.bytes:,}, or another SHA-256).",
-                "Do not use it; make another set: /mlflow backup.",
-            )
+    stored = Reading(part.dump, transfer, bucket, progress)
+    with (
+        tempfile.TemporaryFile() as listed,
+        programs.running([program.path, "--list"], fed=True, output=listed) as reader,
+    ):
+        for piece in stored:
+            # It listens until it has read the table of contents; the rest is read for its checksum.
+            reader.give(piece)
+        code = reader.wait(END_SECONDS)
+        stored.compare("Do not use it; make another set: /mlflow backup.")
         if code != 0:
-            raise OperatorError(f"{where} is no whole dump: pg_restore says {_last(said)}.", "Make another set.")
+            said = reader.said()[:SAID_AT_MOST] or "nothing"
+            raise OperatorError(f"{stored.where} is no whole dump: pg_restore says {said}.", "Make another set.")
         listed.seek(0)
         return sum(1 for line in listed if line.strip() and not line.startswith(b";"))
 
@@ -155,32 +134,21 @@ def _stream(  # noqa: PLR0913, PLR0917 - from where, to where
     progress: Progress,
     expected: int,
 ) -> Stored:
-    from workers.operations.backup.stream import Streamed
     from workers.systems.postgres import programs
 
     def moved(size: int) -> None:
         progress.checkpoint()
         progress.advance(size // MIB, expected // MIB if expected >= size else 0, "MiB")
 
-    with tempfile.TemporaryFile() as said, Streamed(transfer, *place) as upload:
-        dumping = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=said,
-            env=programs.environment(database),
-            bufsize=0,
-            pipesize=PIPE_BYTES,
-        )
-        with _ended(dumping):
-            assert dumping.stdout is not None
-            upload.take(dumping.stdout, moved)
-            _judge(dumping.wait(END_SECONDS), said, database)
+    with Writing(transfer, *place) as upload:
+        with programs.running(command, database, output=subprocess.PIPE) as dumping:
+            upload.take(dumping.output, moved)
+            _judge(dumping.wait(END_SECONDS), dumping.said() or "nothing", database)
         upload.complete()
     return Stored(key=place[1], bytes=upload.size, sha256=upload.sha256)
 
 
-def _judge(code: int, said: IO[bytes], database: Database) -> None:
+def _judge(code: int, words: str, database: Database) -> None:
     """Raises OperatorError unless pg_dump has ended well."""
     if code == 0:
         return
@@ -189,7 +157,6 @@ def _judge(code: int, said: IO[bytes], database: Database) -> None:
             f"pg_dump was killed ({signal.Signals(-code).name}): the dump is not whole, and nothing of it was kept.",
             "Look whether the worker has memory enough; then ask again.",
         )
-    words = _last(said)
     if re.search(r"(statement|lock) timeout.*LOCK TABLE", words):
         raise OperatorError(
             "A table was locked by somebody else for as long as the dump waits.",
@@ -202,41 +169,3 @@ def _judge(code: int, said: IO[bytes], database: Database) -> None:
         )
     found = database.explained(words)
     raise OperatorError(f"The dump failed and nothing of it was kept. {found.message}", found.hint)
-
-
-def _last(said: IO[bytes]) -> str:
-    """What a program said at its end, on one line."""
-    size = said.seek(0, 2)
-    said.seek(max(0, size - SAID_AT_MOST))
-    text = said.read().decode("utf-8", "replace")
-    return " ".join(text.replace("pg_dump: error: ", "").replace("pg_restore: error: ", "").split())[:500] or "nothing"
-
-
-def _give(stream: IO[bytes], piece: bytes) -> bool:
-    """False where the program listens no more: it has read the table of contents and needs no further."""
-    view = memoryview(piece)
-    try:
-        while view:
-            view = view[stream.write(view) :]
-    except BrokenPipeError:
-        return False
-    return True
-
-
-class _ended:  # noqa: N801 - reads as a word
-    """Within it a program runs; after it, it does not, whatever happened."""
-
-    def __init__(self, process: subprocess.Popen[bytes]) -> None:
-        self._process = process
-
-    def __enter__(self) -> None:
-        return
-
-    def __exit__(self, *_: object) -> None:
-        if self._process.poll() is None:
-            self._process.kill()
-            self._process.wait()
-        for stream in (self._process.stdout, self._process.stdin):
-            if stream:
-                with suppress(OSError):
-                    stream.close()

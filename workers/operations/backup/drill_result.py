@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from workers.operations.backup import sets
 from workers.systems.errors import ObjectMissing
 
 if TYPE_CHECKING:
@@ -16,7 +18,7 @@ RECORD: Final = "drills/latest.json"
 _AT_MOST: Final = 64 << 10
 
 
-class Drilled(BaseModel):
+class DrillResult(BaseModel):
     """What the last drill gave. seconds: of restoring the database, its measured RTO. problem: empty where well."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -30,9 +32,19 @@ class Drilled(BaseModel):
     problem: str = ""
 
 
-def last(objects: Objects, bucket: str) -> Drilled | None:
+def last(objects: Objects, bucket: str) -> DrillResult | None:
     """What the last drill gave; None where there was none. Raises ObjectsError."""
     try:
-        return Drilled.model_validate_json(objects.read(bucket, RECORD, at_most=_AT_MOST))
+        return DrillResult.model_validate_json(objects.read(bucket, RECORD, at_most=_AT_MOST))
     except (ObjectMissing, ValidationError):
         return None
+
+
+def note(objects: Objects, bucket: str, set_name: str, result: DrillResult) -> None:
+    """Keep it as the last one; a set that failed is marked, one that did not is not any more. Raises ObjectsError."""
+    objects.write(bucket, RECORD, result.model_dump_json().encode())
+    mark = f"{set_name}{sets.DRILL_FAILED}"
+    if result.well:
+        objects.delete(bucket, mark)
+    else:
+        objects.write(bucket, mark, json.dumps({"at": result.at.isoformat(), "problem": result.problem}).encode())

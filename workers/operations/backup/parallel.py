@@ -34,7 +34,7 @@ SPANS_PER_WORKER: Final = 4
 """So that nobody waits long for the one that has the largest."""
 
 
-class BackupHelp(Operation):
+class BackupHelper(Operation):
     """Take spans of a set that another worker makes, until none is left. No command of people's."""
 
     name: ClassVar[str] = "backup-help"
@@ -58,7 +58,7 @@ class BackupHelp(Operation):
         return Report(title=self.title, status=Status.OK, summary=summary)
 
 
-def sources_of(systems: Systems, about: BackupHelp) -> Sources:
+def sources_of(systems: Systems, about: BackupHelper) -> Sources:
     """What is copied from where to where."""
     from workers.operations.backup.artifacts.copying import Sources
 
@@ -121,11 +121,11 @@ def _ask(systems: Systems, sources: Sources, number: int) -> list[str]:
     parent = records.get(holder) if holder else None
     if parent is None:
         return []
-    about = BackupHelp(set_name=sources.set_name, previous=sources.previous, distrust=tuple(sources.distrust))
+    about = BackupHelper(set_name=sources.set_name, previous=sources.previous, distrust=tuple(sources.distrust))
     asked_for = []
     for each in range(number):
         record = Record(
-            operation=BackupHelp.name,
+            operation=BackupHelper.name,
             arguments=about.model_dump(mode="json"),
             words=f"{parent.words} (helper {each + 1})",
             requester=parent.requester,

@@ -38,7 +38,7 @@ class Choice:
     staying: tuple[Found, ...]
 
 
-class Prune(Operation):
+class BackupPrune(Operation):
     """Remove what backup.retention in ops.yaml does not keep."""
 
     name: ClassVar[str] = "backup-prune"

@@ -1,9 +1,9 @@
-"""A stream of unknown length into one object: parts sent side by side, a checksum made on the way, all or nothing.
+"""A stream of unknown length into one object, and an object of a set as a stream: each hashed on its way.
 
-The object is there once `complete` was reached and never before; left in any other way, the upload is aborted, so a
-dump that died never looks like one that is whole. Memory is bounded whatever the length: at most `IN_FLIGHT` bytes are
-on their way. S3 takes 10,000 parts (docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html), so parts grow as the
-stream does: 2.4 TiB fit.
+Written, its parts are sent side by side, all or nothing. The object is there once `complete` was reached and never
+before; left in any other way, the upload is aborted, so a dump that died never looks like one that is whole. Memory is
+bounded whatever the length: at most `IN_FLIGHT` bytes are on their way. S3 takes 10,000 parts
+(docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html), so parts grow as the stream does: 2.4 TiB fit.
 """
 
 from __future__ import annotations
@@ -13,10 +13,14 @@ import selectors
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import IO, TYPE_CHECKING, Any, Final, Self
 
+from workers.errors import OperatorError
+
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from types import TracebackType
 
+    from workers.operation import Progress
+    from workers.operations.backup.manifest import Stored
     from workers.systems.s3.transfer import Transfer
 
 MIB: Final = 1024 * 1024
@@ -32,7 +36,7 @@ def part_bytes(number: int) -> int:
     return FIRST_PART << ((number - 1) // PARTS_OF_A_SIZE)
 
 
-class Streamed:
+class Writing:
     """An object that is being written. sha256 and size: of what was written so far."""
 
     def __init__(self, transfer: Transfer, bucket: str, key: str) -> None:
@@ -111,3 +115,38 @@ class Streamed:
                 each.result()
         sent: Any = part
         self._sending[self._pool.submit(self._upload.part, number, sent)] = len(part)
+
+
+class Reading:
+    """The bytes of a stored object, piece by piece, told as progress. Read to its end, `compare` says whether it is it.
+
+    Begun anew each time that it is read.
+    """
+
+    def __init__(self, stored: Stored, transfer: Transfer, bucket: str, progress: Progress | None = None) -> None:
+        """Nothing is asked of the store yet."""
+        self.where = f"{bucket}/{stored.key}"
+        self.stored = stored
+        self._opened = lambda: transfer.open(bucket, stored.key)[1]
+        self._progress = progress
+        self._hash, self._size = hashlib.sha256(), 0
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Raises ObjectsError, and Cancelled."""
+        self._hash, self._size = hashlib.sha256(), 0
+        for piece in self._opened():
+            self._hash.update(piece)
+            self._size += len(piece)
+            yield piece
+            if self._progress:
+                self._progress.checkpoint()
+                self._progress.advance(self._size // MIB, self.stored.bytes // MIB, "MiB")
+
+    def compare(self, hint: str = "Use another set: /mlflow backup list.") -> None:
+        """Raise OperatorError where what was read is not what was written."""
+        if (self._size, self._hash.hexdigest()) != (self.stored.bytes, self.stored.sha256):
+            raise OperatorError(
+                f"{self.where} is damaged: its bytes are not those that were written "
+                f"({self._size:,} of {self.stored.bytes:,}, or another SHA-256).",
+                hint,
+            )

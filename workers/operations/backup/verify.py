@@ -6,7 +6,6 @@ read them; that one goes to the queue of what takes long, and notes what is bad 
 
 from __future__ import annotations
 
-import hashlib
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
@@ -15,6 +14,7 @@ from workers.operation import Operation, Plan, Progress, Risk
 from workers.operations.backup import configuration, damaged, database, sets
 from workers.operations.backup.encryption import Keys
 from workers.operations.backup.show import SetId
+from workers.operations.backup.stream import Reading
 from workers.report import Report, Status, Text
 from workers.systems.errors import ObjectMissing, Unreachable
 from workers.wording import count, size
@@ -145,12 +145,10 @@ def _artifacts(  # noqa: PLR0913, PLR0917 - what is compared with what
     from workers.operations.backup import artifacts
 
     bucket = systems.settings.ops.storage.backups_bucket
-    digest = hashlib.sha256()
-    _, pieces = transfer.open(bucket, part.listing.key)
-    for piece in pieces:
-        digest.update(piece)
-    if digest.hexdigest() != part.listing.sha256:
-        return [f"{bucket}/{part.listing.key} is damaged: its bytes are not those that were written."]
+    stored = Reading(part.listing, transfer, bucket, progress)
+    for _ in stored:
+        pass
+    stored.compare()
     seen = artifacts.verify(systems.backups, bucket, name, deep=deep, progress=progress)
     problems = list(seen.problems)
     if deep and seen.bad:

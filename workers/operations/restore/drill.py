@@ -6,7 +6,6 @@ that fails its drill is marked in the bucket, and is never `latest` again; each 
 
 from __future__ import annotations
 
-import json
 import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, ClassVar, Final
@@ -15,8 +14,8 @@ from pydantic import Field
 
 from workers.errors import OperatorError
 from workers.operation import Operation, Plan, Progress, Risk
-from workers.operations.backup import artifacts, sets
-from workers.operations.backup.drill_result import RECORD, Drilled
+from workers.operations.backup import artifacts, drill_result, sets
+from workers.operations.backup.drill_result import DrillResult
 from workers.operations.restore import side_database
 from workers.report import Facts, Report, Status
 from workers.systems.errors import Unreachable
@@ -25,7 +24,6 @@ from workers.wording import count, duration, size
 if TYPE_CHECKING:
     from workers.operations.backup.manifest import Manifest
     from workers.systems import Systems
-    from workers.systems.s3.objects import Objects
 
 SCRATCH: Final = "drills/scratch/"
 
@@ -75,7 +73,7 @@ class Drill(Operation):
             raise
         except OperatorError as error:
             problem = error.message
-        done = Drilled(
+        done = DrillResult(
             set_id=found.id,
             at=datetime.now(UTC),
             well=not problem,
@@ -84,7 +82,7 @@ class Drill(Operation):
             artifacts=copied,
             problem=problem,
         )
-        _note(systems.backups, bucket, found, done)
+        drill_result.note(systems.backups, bucket, found.name, done)
         return _report(found, done, systems.settings.ops.restore.rto_seconds)
 
 
@@ -106,16 +104,7 @@ def _sample(systems: Systems, found: Manifest, progress: Progress) -> int:
     return done.added + done.replaced + done.same
 
 
-def _note(objects: Objects, bucket: str, found: Manifest, done: Drilled) -> None:
-    objects.write(bucket, RECORD, done.model_dump_json().encode())
-    mark = f"{found.name}{sets.DRILL_FAILED}"
-    if done.well:
-        objects.delete(bucket, mark)
-    else:
-        objects.write(bucket, mark, json.dumps({"at": done.at.isoformat(), "problem": done.problem}).encode())
-
-
-def _report(found: Manifest, done: Drilled, allowed: int) -> Report:
+def _report(found: Manifest, done: DrillResult, allowed: int) -> Report:
     title = f"Drill with the backup {found.id}"
     if not done.well:
         return Report(

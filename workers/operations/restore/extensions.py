@@ -7,10 +7,9 @@ stops at CREATE EXTENSION. Where a dump has none, which is MLflow's own case, no
 from __future__ import annotations
 
 import re
-import subprocess
 import tempfile
 from collections.abc import Iterable
-from typing import IO, TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final
 
 import psycopg
 from psycopg import sql
@@ -33,20 +32,16 @@ def contents(program: str, dump: Path | Iterable[bytes]) -> list[str]:
 
     dump: a file, or its bytes, of which only as many are taken as are needed.
     """
-    place = [] if isinstance(dump, Iterable) else [str(dump)]
-    # A file: it may be longer than a pipe holds, and nobody reads it while the dump is given.
-    with tempfile.TemporaryFile() as told:
-        with subprocess.Popen(
-            [program, "--list", *place],
-            stdin=subprocess.DEVNULL if place else subprocess.PIPE,
-            bufsize=0,
-            stdout=told,
-            stderr=subprocess.DEVNULL,
-            env=programs.environment(),
-        ) as listing:
-            if isinstance(dump, Iterable):
-                _feed(listing.stdin, dump)
-            listing.wait(LIST_SECONDS)
+    place = [] if isinstance(dump, Iterable) else [dump]
+    with (
+        tempfile.TemporaryFile() as told,
+        programs.running([program, "--list", *place], fed=not place, output=told) as listing,
+    ):
+        if isinstance(dump, Iterable):
+            for piece in dump:
+                if not listing.give(piece):
+                    break
+        listing.wait(LIST_SECONDS)
         told.seek(0)
         return told.read().decode("utf-8", "replace").splitlines()
 
@@ -72,15 +67,3 @@ def make(admin: Database, names: Iterable[str]) -> None:
                 f"The backup needs the extension {name}, which could not be made: {admin.explained(error).message}",
                 "Install it on the server, and let the role of MLFLOW_OPS_DATABASE_ADMIN_URL make it.",
             ) from None
-
-
-def _feed(stream: IO[bytes] | None, pieces: Iterable[bytes]) -> None:
-    assert stream is not None
-    try:
-        for piece in pieces:
-            left = memoryview(piece)
-            while left:
-                left = left[stream.write(left) :]
-        stream.close()
-    except BrokenPipeError:
-        return

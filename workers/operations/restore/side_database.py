@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
+from workers.operations.backup.stream import Reading
 from workers.operations.restore.pg_restore import compare, fill
 from workers.systems.errors import DatabaseTaken
 from workers.systems.postgres.admin import Server
@@ -125,8 +126,8 @@ def restore_into(  # noqa: PLR0913 - from where, to where
     try:
         progress.step(f"Restoring {found.id} into {name}")
         with Transfer.of(systems.backups, CALLS_AT_ONCE) as transfer:
-            bucket, admin = systems.settings.ops.storage.backups_bucket, server.database(name, server.admin)
-            fill(target, part, transfer, bucket, systems.settings, progress, admin=admin)
+            dump = Reading(part.dump, transfer, systems.settings.ops.storage.backups_bucket, progress)
+            fill(target, part, dump, systems.settings, progress, admin=server.database(name, server.admin))
         progress.step("Comparing it with the backup's manifest")
         compare(target, part)
     except BaseException:

@@ -6,7 +6,7 @@ and `sweep` removes what nothing uses. All work in constant memory, whatever the
 
 from workers.operations.backup.artifacts.copying import Copied, copy
 from workers.operations.backup.artifacts.listing import Entry, ListingDamaged
-from workers.operations.backup.artifacts.moving import Tuning
+from workers.operations.backup.artifacts.object_copying import Tuning
 from workers.operations.backup.artifacts.restoring import (
     Difference,
     Restored,

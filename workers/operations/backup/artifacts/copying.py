@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from workers.operations.backup.artifacts import listing
 from workers.operations.backup.artifacts.listing import Frames, ListingDamaged
-from workers.operations.backup.artifacts.moving import Moved, Mover, Tuning
+from workers.operations.backup.artifacts.object_copying import ObjectCopied, ObjectCopier, Tuning
 from workers.systems.errors import GatewayError, ObjectMissing, ObjectsError
 from workers.systems.s3.metadata import Listed
 from workers.systems.s3.multipart import Writer
@@ -76,7 +76,7 @@ class Place:
     origin: Transfer
     target: Transfer
     known: Known
-    mover: Mover
+    copier: ObjectCopier
     pool: ThreadPoolExecutor
 
 
@@ -86,12 +86,12 @@ def begin(objects: Objects, sources: Sources, stack: ExitStack) -> Place:
     target = stack.enter_context(Transfer.of(objects, tuning.at_once))
     origin = stack.enter_context(Transfer.of(sources.source, tuning.at_once)) if sources.source else target
     known = Known(target, sources.backup_bucket, sources.previous, sources.distrust)
-    mover = Mover(origin, sources.source_bucket, target, sources.backup_bucket, sources.set_name, tuning)
+    copier = ObjectCopier(origin, sources.source_bucket, target, sources.backup_bucket, sources.set_name, tuning)
     pool = ThreadPoolExecutor(tuning.at_once, thread_name_prefix="artifacts")
     stack.callback(pool.shutdown, cancel_futures=True)
     # Waits between attempts end at once where the run does not go on.
     stack.callback(origin.stopping.set)
-    return Place(origin, target, known, mover, pool)
+    return Place(origin, target, known, copier, pool)
 
 
 def copy(  # noqa: PLR0913, PLR0917 - what a set is made of
@@ -126,7 +126,7 @@ def whole(objects: Objects, sources: Sources, progress: Progress, *, after_spans
         target.put(bucket, f"{set_name}{listing.BASES}", json.dumps({"previous": sources.previous}).encode())
         writer = stack.enter_context(Writer(target, bucket, f"{set_name}{listing.NAME}"))
         notes = Notes(target, sources, silent=after_spans)
-        run = Run(place.mover, place.pool, writer, notes, progress, place.known.objects)
+        run = Run(place.copier, place.pool, writer, notes, progress, place.known.objects)
         run.walk(place.origin.items(sources.source_bucket), place.known)
         writer.close()
         _read_back(target, bucket, f"{set_name}{listing.NAME}", writer)
@@ -279,7 +279,7 @@ class _Item:
     """An artifact on its way: being copied, or known with its line. unfinished: known to an unfinished set only."""
 
     listed: Listed
-    copying: Future[Moved] | None = None
+    copying: Future[ObjectCopied] | None = None
     line: bytes = b""
     unfinished: bool = False
 
@@ -292,7 +292,7 @@ class _Item:
 class Run:
     """The walk, with the window of copies that are under way in the order of their keys."""
 
-    mover: Mover
+    copier: ObjectCopier
     pool: ThreadPoolExecutor
     writer: Writer | NoListing
     notes: Notes
@@ -325,14 +325,14 @@ class Run:
     def _take(self, listed: Listed, known: Known) -> None:
         found = known.find(listed)
         if found is None:
-            self.window.append(_Item(listed, self.pool.submit(self.mover.move, listed)))
+            self.window.append(_Item(listed, self.pool.submit(self.copier.copy, listed)))
         elif found.bad:
-            self.window.append(_Item(listed, self.pool.submit(self.mover.move, listed, found.bad)))
+            self.window.append(_Item(listed, self.pool.submit(self.copier.copy, listed, found.bad)))
         else:
             self.window.append(_Item(listed, None, found.line, found.unfinished))
         while self.window and self.window[0].settled:
             self._settle()
-        while len(self.window) >= self.mover.tuning.ahead:
+        while len(self.window) >= self.copier.tuning.ahead:
             self._settle()
 
     def _settle(self) -> None:
@@ -348,7 +348,7 @@ class Run:
             self._record(item.listed, item.copying.result())
         self.window.popleft()
 
-    def _record(self, listed: Listed, moved: Moved) -> None:
+    def _record(self, listed: Listed, moved: ObjectCopied) -> None:
         if moved.entry is None:
             self.vanished += [listed.key] if len(self.vanished) < NAMES_AT_MOST else []
             return

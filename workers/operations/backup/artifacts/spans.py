@@ -86,7 +86,7 @@ def copy_span(objects: Objects, sources: Sources, span: Span, progress: Progress
     with ExitStack() as stack:
         place = begin(objects, sources, stack)
         notes = Notes(place.target, sources, written=span.number * PARTS_IN_SPAN)
-        run = Run(place.mover, place.pool, NoListing(), notes, progress, 0)
+        run = Run(place.copier, place.pool, NoListing(), notes, progress, 0)
         found = place.origin.items(sources.source_bucket, after=span.after)
         within = takewhile(lambda item: not span.until or item.key <= span.until, found)
         run.walk(within, place.known)

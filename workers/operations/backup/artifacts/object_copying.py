@@ -47,7 +47,7 @@ class Tuning:
 
 
 @dataclass(frozen=True, slots=True)
-class Moved:
+class ObjectCopied:
     """What became of one artifact. entry: None where it vanished. changed: it was another by then."""
 
     entry: Entry | None
@@ -55,7 +55,7 @@ class Moved:
 
 
 @dataclass(frozen=True)
-class Mover:
+class ObjectCopier:
     """Copies artifacts from a bucket of one store to a bucket of the same or another. Safe for threads."""
 
     source: Transfer
@@ -66,7 +66,7 @@ class Mover:
     tuning: Tuning
     _streams: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(_STREAMS_AT_ONCE))
 
-    def move(self, listed: Listed, kept: str = "") -> Moved:
+    def copy(self, listed: Listed, kept: str = "") -> ObjectCopied:
         """Copy what was listed, or what is there by now, to a new place or to `kept`, which holds it badly.
 
         Raises ObjectsError where that cannot be done.
@@ -76,14 +76,14 @@ class Mover:
         for _ in range(_ATTEMPTS):
             try:
                 place = kept if kept and wanted == listed else object_keys.kept(wanted, self.set_name)
-                return Moved(copied(wanted, place), changed=wanted != listed)
+                return ObjectCopied(copied(wanted, place), changed=wanted != listed)
             except ObjectMissing:
-                return Moved(None)
+                return ObjectCopied(None)
             except ObjectChanged:
                 try:
                     now = self.source.describe(self.source_bucket, listed.key)
                 except ObjectMissing:
-                    return Moved(None)
+                    return ObjectCopied(None)
                 wanted = Listed(listed.key, now.size, now.etag, now.last_modified)
         msg = f"The artifact {listed.key} changes faster than it can be copied."
         raise ObjectsError(msg, "Back up once its run has finished.")
