@@ -97,7 +97,12 @@ def _shared(item):
 
 @pytest.fixture(scope="session")
 def seeded():
-    """A stopped sandbox that others begin like: the first process of a run that asks for it makes it."""
+    """A stopped sandbox that others begin like; None in a run of one process, which starts few.
+
+    The first process that asks makes it, which the others wait for.
+    """
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        return None
     run = Path(os.environ[RUN])
     with (run / "seeded.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

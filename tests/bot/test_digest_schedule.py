@@ -14,8 +14,9 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from bot.process import scheduler
 from bot import slash
+from bot.process import scheduler
+from tests.series import slow
 from workers import settings
 from workers.errors import AlreadySo, OperatorError
 from workers.operation import Unwatched
@@ -74,7 +75,7 @@ def forked(loaded, watch):
     os._exit(1)
 
 
-@pytest.mark.parametrize(("begin", "seed"), [(date(2026, 10, 1), 11), (date(2026, 3, 2), 12)])
+@pytest.mark.parametrize(("begin", "seed"), [(date(2026, 10, 1), 11), *slow((date(2026, 3, 2), 12))])
 def test_two_schedulers_that_are_killed_at_random_around_eight_give_one_digest_a_day(redis, redis_url, begin, seed):
     """Fifty days over the day on which clocks change; SIGKILL, at any moment between 07:58 and 08:10."""
     chance, watch = random.Random(seed), Watch()

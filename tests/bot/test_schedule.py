@@ -11,6 +11,7 @@ import pytest
 
 from bot.process import scheduler
 from mlflow_ops_sandbox.slack.client import wait_for
+from tests.series import slow
 from workers.records.record import Ending, Phase
 from workers.records.store import Records
 from workers.settings import Ops, SettingsError
@@ -133,7 +134,7 @@ def test_every_hour_there_is_a_backup_unless_ops_yaml_says_otherwise(redis):
     assert not Ops().clock
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("seed", [1, *slow(2, 3)])
 def test_two_schedulers_and_a_thousand_ticks(redis, monkeypatch, seed):
     """Both fire at will, and die at random between accepting a tick and noting it."""
     chance = random.Random(seed)

@@ -179,6 +179,7 @@ def tells_the_truth(client, record, root):
         assert replies == []
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("seed", SEEDS)
 def test_every_command_ends_with_one_true_message(stage, seed, capsys):

@@ -125,6 +125,7 @@ def told(slack, redis):
     }
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(400)
 def test_of_a_hundred_commands_a_rolling_update_loses_none(stage, capsys):
     slack, deployments, redis = stage

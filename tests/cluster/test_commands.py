@@ -26,6 +26,7 @@ def test_health_asks_every_system(typed):
     assert not [check for check in report["checks"] if check["status"] in {"fail", "unknown"}]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "words",
     ["rollout status", "history", "config show", "experiments list", "models list", "backup list", "backup usage"],
@@ -34,6 +35,7 @@ def test_what_only_looks(typed, words):
     assert typed(words)["status"] in {"ok", "warn"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", ["restart --dry-run", "resources --cpu :2 --dry-run", "backup --dry-run"])
 def test_what_would_be_done_is_told_and_not_done(typed, words):
     before = figure(typed("rollout status"), "revision")
@@ -41,6 +43,7 @@ def test_what_would_be_done_is_told_and_not_done(typed, words):
     assert figure(typed("rollout status"), "revision") == before
 
 
+@pytest.mark.slow
 def test_an_experiment_from_its_beginning_to_its_end(typed):
     name = f"mlflow-ops-test-{uuid.uuid4().hex[:8]}"
     typed(f"experiments create {name}", change=True)
@@ -52,6 +55,7 @@ def test_an_experiment_from_its_beginning_to_its_end(typed):
     assert name not in str(typed("experiments list"))
 
 
+@pytest.mark.slow
 def test_one_pod_more_and_back(typed):
     replicas = int(figure(typed("rollout status"), "replicas"))
     typed(f"scale {replicas + 1}", change=True)
@@ -62,12 +66,14 @@ def test_one_pod_more_and_back(typed):
     assert figure(typed("rollout status"), "replicas") == str(replicas)
 
 
+@pytest.mark.slow
 def test_a_restart_replaces_the_pods(typed):
     before = figure(typed("rollout status"), "revision")
     typed("restart", change=True)
     assert figure(typed("rollout status"), "revision") != before
 
 
+@pytest.mark.slow
 def test_a_backup_is_made_and_is_good(typed):
     typed("backup", change=True)
     assert typed("backup verify latest --deep")["status"] == "ok"

@@ -22,6 +22,7 @@ pytestmark = [
         bool([each for each in TOOLS if shutil.which(each) is None]), reason=f"needs {', '.join(TOOLS)} on PATH"
     ),
     pytest.mark.timeout(400),
+    pytest.mark.slow,
 ]
 
 

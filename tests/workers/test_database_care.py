@@ -27,10 +27,11 @@ SILENT = Unwatched()
 
 
 @pytest.fixture(scope="module")
-def sandbox(start_sandbox_once, tmp_path_factory):
+def sandbox(start_sandbox_once, tmp_path_factory, seeded):
     """A PostgreSQL that MLflow has made its schema in."""
-    path = tmp_path_factory.mktemp("care") / "data"
-    return start_sandbox_once(path, *(word for part in PIECES for word in ("--without", part)))
+    left_out = PIECES if seeded is None else (*PIECES, "mlflow")
+    words = (word for part in left_out for word in ("--without", part))
+    return start_sandbox_once(tmp_path_factory.mktemp("care") / "data", *words, like=seeded)
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +46,9 @@ def systems(sandbox):
 
 @pytest.fixture
 def do(systems):
-    return lambda words, progress=SILENT: performing.perform_here(grammar.parse(words), words, "olga", systems, progress)
+    return lambda words, progress=SILENT: performing.perform_here(
+        grammar.parse(words), words, "olga", systems, progress
+    )
 
 
 @pytest.fixture
@@ -329,7 +332,9 @@ def test_a_query_is_cancelled_and_only_that_one(do, url, systems):
         first = threading.Thread(target=sleep, args=(60,))
         first.start()
         operation = grammar.parse(f"db cancel {pid}")
-        seen = until(systems.maintenance.sessions, lambda found: any(s.pid == pid and s.state == "active" for s in found))
+        seen = until(
+            systems.maintenance.sessions, lambda found: any(s.pid == pid and s.state == "active" for s in found)
+        )
         plan = operation.plan(systems)
         assert "pg_sleep(60)" in plan.summary
         assert plan.digest == operation.plan(systems).digest
@@ -337,7 +342,10 @@ def test_a_query_is_cancelled_and_only_that_one(do, url, systems):
         first.join(20)
         second = threading.Thread(target=sleep, args=(61,))
         second.start()
-        until(systems.maintenance.sessions, lambda found: any("sleep(61)" in s.query and s.state == "active" for s in found))
+        until(
+            systems.maintenance.sessions,
+            lambda found: any("sleep(61)" in s.query and s.state == "active" for s in found),
+        )
         (old,) = [each for each in seen if each.pid == pid]
         assert not systems.maintenance.signal(old, end=False)
         assert operation.plan(systems).digest != plan.digest

@@ -8,7 +8,6 @@ from pathlib import Path
 import psycopg
 import pytest
 import yaml
-from mlflow.tracking import MlflowClient
 
 from commands import grammar
 from workers import settings
@@ -16,7 +15,7 @@ from workers.errors import AlreadySo, OperatorError
 from workers.operation import Cancelled
 from workers.operations.backup.backup import Backup
 from workers.operations.deployment import job as once
-from workers.operations.deployment.job import Once
+from workers.operations.deployment.job import JobSpec
 from workers.operations.runs import mlflow_gc
 from workers.operations.runs.purge import RunsPurge
 from workers.operations.runs.registered import registered_runs
@@ -64,6 +63,8 @@ def systems(sandbox, monkeypatch, tmp_path):
 
 @pytest.fixture
 def client(sandbox):
+    from mlflow.tracking import MlflowClient  # seconds, which those who collect the tests need not wait for
+
     return MlflowClient(sandbox.env["MLFLOW_TRACKING_URI"])
 
 
@@ -169,7 +170,7 @@ def test_a_job_whose_worker_died_is_waited_for_and_then_swept_up(systems, experi
     back_up(here)
     deployment = here.cluster.deployment("mlflow")
     image = "ghcr.io/mlflow/mlflow:v3.17.2"
-    job = once._job(deployment, "mlflow", "mlflow-gc-lost", Once(image, ("sleep", "3"), "gc", 60))
+    job = once._job(deployment, "mlflow", "mlflow-gc-lost", JobSpec(image, ("sleep", "3"), "gc", 60))
     here.cluster.create_job(job)
     asked = grammar.parse(f"runs purge --run {run}")
     report = asked.run(here, Told())

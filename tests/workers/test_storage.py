@@ -34,9 +34,9 @@ SILENT = Unwatched()
 
 
 @pytest.fixture(scope="module")
-def sandbox(start_sandbox_once, tmp_path_factory):
+def sandbox(start_sandbox_once, tmp_path_factory, seeded):
     path = tmp_path_factory.mktemp("storage") / "data"
-    return start_sandbox_once(path, *(word for part in PIECES for word in ("--without", part)))
+    return start_sandbox_once(path, *(word for part in PIECES for word in ("--without", part)), like=seeded)
 
 
 @pytest.fixture(scope="module")

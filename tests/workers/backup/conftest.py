@@ -1,6 +1,6 @@
 """Real PostgreSQL, S3 and Kubernetes for backups, and buckets and a database of each test's own."""
 
-import itertools
+import uuid
 from contextlib import suppress
 from urllib.parse import urlsplit
 
@@ -13,9 +13,6 @@ from psycopg import sql
 from workers import settings
 from workers.operation import Unwatched
 from workers.systems import Systems
-
-LEFT_OUT = ("mlflow", "slack", "bot", "scheduler", "worker-quick", "worker-ops")
-_numbers = itertools.count(1)
 
 TABLES = """
 CREATE TABLE alembic_version (version_num varchar(32) PRIMARY KEY);
@@ -53,14 +50,7 @@ def progress_that():
     return Silent
 
 
-@pytest.fixture(scope="module")
-def parts(start_sandbox_once, tmp_path_factory):
-    """A sandbox of PostgreSQL, Redis, S3 and Kubernetes."""
-    path = tmp_path_factory.mktemp("backup") / "data"
-    return start_sandbox_once(path, *(word for part in LEFT_OUT for word in ("--without", part)))
-
-
-@pytest.fixture
+@pytest.fixture(scope="session")
 def s3(parts):
     env = parts.env
     return boto3.client(
@@ -72,17 +62,35 @@ def s3(parts):
     )
 
 
-@pytest.fixture
-def database_url(parts):
-    """A database of this test's own, with tables such as MLflow's."""
-    name = f"test_{next(_numbers)}"
-    admin = parts.env["MLFLOW_OPS_DATABASE_ADMIN_URL"]
-    with psycopg.connect(admin, autocommit=True) as connection:
-        connection.execute(sql.SQL("CREATE DATABASE {} OWNER mlflow").format(sql.Identifier(name)))
-    url = urlsplit(parts.env["MLFLOW_OPS_DATABASE_URL"])._replace(path=f"/{name}").geturl()
-    with psycopg.connect(url, autocommit=True) as connection:
+@pytest.fixture(scope="session")
+def filled(parts):
+    """The name of a database with tables such as MLflow's, to make others like."""
+    name = f"filled_{uuid.uuid4().hex[:8]}"
+    _make_database(parts, name)
+    with psycopg.connect(_address(parts, name), autocommit=True) as connection:
         connection.execute(TABLES)
-    yield url
+    return name
+
+
+def _make_database(parts, name, like="template1"):
+    statement = sql.SQL("CREATE DATABASE {} OWNER mlflow TEMPLATE {}").format(
+        sql.Identifier(name), sql.Identifier(like)
+    )
+    with psycopg.connect(parts.env["MLFLOW_OPS_DATABASE_ADMIN_URL"], autocommit=True) as connection:
+        connection.execute(statement)
+
+
+def _address(parts, name):
+    return urlsplit(parts.env["MLFLOW_OPS_DATABASE_URL"])._replace(path=f"/{name}").geturl()
+
+
+@pytest.fixture
+def database_url(parts, filled):
+    """A database of this test's own, with tables such as MLflow's."""
+    name = f"test_{uuid.uuid4().hex[:8]}"
+    _make_database(parts, name, filled)
+    yield _address(parts, name)
+    admin = parts.env["MLFLOW_OPS_DATABASE_ADMIN_URL"]
     with suppress(psycopg.Error), psycopg.connect(admin, autocommit=True) as connection:
         connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 
@@ -90,8 +98,8 @@ def database_url(parts):
 @pytest.fixture
 def buckets(s3):
     """(artifacts, backups): two buckets of this test's own; ten artifacts in the first."""
-    number = next(_numbers)
-    pair = f"artifacts-{number}", f"backups-{number}"
+    name = uuid.uuid4().hex[:8]
+    pair = f"artifacts-{name}", f"backups-{name}"
     for bucket in pair:
         s3.create_bucket(Bucket=bucket)
     for n in range(10):

@@ -15,6 +15,7 @@ import psycopg
 import pytest
 
 from mlflow_ops_sandbox.testing import wait_for
+from tests.series import slow
 from tests.workers.backup.artifacts.conftest import Way, trouble  # noqa: F401 - a fixture
 from workers.errors import OperatorError
 from workers.operation import Cancelled
@@ -206,7 +207,7 @@ def test_a_store_that_refuses_half_way_leaves_nothing(
     nothing_is_left()
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("seed", [1, *slow(2, 3)])
 def test_a_whole_set_through_a_store_that_fails_slows_down_and_hangs_up(
     systems,
     progress,
@@ -295,7 +296,7 @@ def running(environ, until):
 
 
 @pytest.mark.parametrize(
-    "phase", ["Artifacts: copying", "Artifacts: looking", "Configuration: exp", "Database", "Writing"]
+    "phase", ["Database", "Writing", *slow("Artifacts: copying", "Artifacts: looking", "Configuration: exp")]
 )
 def test_killed_in_any_phase_there_is_no_set_and_the_next_run_succeeds(
     systems, environ, progress, phase, s3, buckets, keys_in, database_url

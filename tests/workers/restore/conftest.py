@@ -4,7 +4,7 @@ from tests.workers.backup.conftest import (  # noqa: F401 - fixtures
     buckets,
     database_url,
     environ,
-    parts,
+    filled,
     progress,
     progress_that,
     s3,

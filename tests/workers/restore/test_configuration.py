@@ -17,9 +17,9 @@ LEFT_OUT = ("slack", "bot", "scheduler", "worker-quick", "worker-ops")
 
 
 @pytest.fixture(scope="module")
-def whole(start_sandbox_once, tmp_path_factory):
+def whole(start_sandbox_once, tmp_path_factory, seeded):
     path = tmp_path_factory.mktemp("configuration") / "data"
-    return start_sandbox_once(path, *(word for part in LEFT_OUT for word in ("--without", part)))
+    return start_sandbox_once(path, *(word for part in LEFT_OUT for word in ("--without", part)), like=seeded)
 
 
 @pytest.fixture

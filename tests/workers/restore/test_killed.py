@@ -19,6 +19,7 @@ import pytest
 from redis import Redis
 
 from mlflow_ops_sandbox.slack.controls import wait_for
+from tests.series import slow
 from workers.operations.backup.backup import Backup
 from workers.operations.restore.database import RestoreDatabase, RestoreUndo
 from workers.records.keys import PREFIX
@@ -27,6 +28,7 @@ pytestmark = pytest.mark.timeout(900)
 
 ROOT = Path(__file__).parents[3]
 KILLS = int(os.environ.get("MLFLOW_OPS_CHAOS_KILLS", "8"))
+FEW = 4
 ROWS = 200_000
 KINDS = ("worker", "pg_restore", "postgres", "redis")
 RUN = """
@@ -81,7 +83,8 @@ def answers(url):
     return None
 
 
-def test_killed_at_any_moment(systems, environ, parts, database_url, progress):
+@pytest.mark.parametrize("seeds", [range(FEW), *slow(range(FEW, KILLS))], ids=["a few times", "many times"])
+def test_killed_at_any_moment(systems, environ, parts, database_url, progress, seeds):
     with psycopg.connect(database_url, autocommit=True) as connection:
         connection.execute(
             "INSERT INTO metrics SELECT md5((1 + n % 500)::text), 'loss', random(), n "
@@ -102,7 +105,7 @@ def test_killed_at_any_moment(systems, environ, parts, database_url, progress):
     RestoreUndo().run(made, progress)
     assert content(database_url) == old
     outcomes = set()
-    for seed in range(KILLS):
+    for seed in seeds:
         chance = random.Random(seed)
         kind = KINDS[seed % len(KINDS)]
         plan = RestoreDatabase().plan(made)

@@ -25,9 +25,9 @@ KINDS = (
 
 
 @pytest.fixture(scope="module")
-def whole(start_sandbox_once, tmp_path_factory):
+def whole(start_sandbox_once, tmp_path_factory, seeded):
     path = tmp_path_factory.mktemp("recover") / "data"
-    return start_sandbox_once(path, *(word for part in LEFT_OUT for word in ("--without", part)))
+    return start_sandbox_once(path, *(word for part in LEFT_OUT for word in ("--without", part)), like=seeded)
 
 
 @pytest.fixture

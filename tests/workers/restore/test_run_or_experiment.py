@@ -4,7 +4,6 @@ import json
 
 import psycopg
 import pytest
-from mlflow.tracking import MlflowClient
 
 from workers import settings
 from workers.errors import AlreadySo, OperatorError
@@ -13,27 +12,21 @@ from workers.operations.restore.run_or_experiment import RestoreExperiment, Rest
 from workers.report import Status
 from workers.systems import Systems
 
-LEFT_OUT = ("slack", "bot", "scheduler", "worker-quick", "worker-ops")
-
-
-@pytest.fixture(scope="module")
-def whole(start_sandbox_once, tmp_path_factory):
-    path = tmp_path_factory.mktemp("one") / "data"
-    return start_sandbox_once(path, *(word for part in LEFT_OUT for word in ("--without", part)))
-
 
 @pytest.fixture
-def systems(whole, monkeypatch):
-    for name, value in whole.env.items():
+def systems(sandbox, monkeypatch):
+    for name, value in sandbox.env.items():
         if name.startswith("AWS_"):
             monkeypatch.setenv(name, value)
-    return Systems(settings.load(whole.env))
+    return Systems(settings.load(sandbox.env))
 
 
 @pytest.fixture(scope="module")
-def made(whole):
+def made(sandbox):
     """An experiment of three runs with all that a run may have: its id and theirs."""
-    client = MlflowClient(whole.env["MLFLOW_TRACKING_URI"])
+    from mlflow.tracking import MlflowClient  # seconds, which those who collect the tests need not wait for
+
+    client = MlflowClient(sandbox.env["MLFLOW_TRACKING_URI"])
     experiment = client.create_experiment("one 'by' one; DROP TABLE 🚀", tags={"team": "tests"})
     ids = []
     for number in range(3):

@@ -15,14 +15,10 @@ from workers.systems.postgres.database import Database
 PASSWORD = "p@ss/w0rd-hunter2"
 
 
-OTHERS = ("redis", "mlflow", "objects", "kubernetes", "slack", "bot", "scheduler", "worker-quick", "worker-ops")
 
-
-@pytest.fixture(scope="module")
-def postgres_url(start_sandbox_once, tmp_path_factory):
-    path = tmp_path_factory.mktemp("postgres") / "data"
-    sandbox = start_sandbox_once(path, *(word for part in OTHERS for word in ("--without", part)))
-    return sandbox.env["MLFLOW_OPS_DATABASE_URL"]
+@pytest.fixture
+def postgres_url(parts):
+    return parts.env["MLFLOW_OPS_DATABASE_URL"]
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+from tests.series import slow
 from workers.operations.backup.artifacts import ListingDamaged, Tuning, copy, references, verify
 from workers.systems.errors import AccessDenied, BucketMissing, ObjectsError, StoreFull
 from workers.systems.s3 import requests
@@ -28,7 +29,7 @@ def good(place, listening, name, objects):
     assert place.uploads() == []
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("seed", [1, *slow(2, 3)])
 def test_errors_slowdowns_and_cut_connections_are_got_over(place, way, listening, trouble, impatient, seed):
     place.fill(150)
     way.meet = trouble(seed, 0.12)
