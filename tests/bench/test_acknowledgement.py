@@ -10,15 +10,16 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from workers.records.record import Record, Records
+from workers.records.record import Record
+from workers.records.store import Records
 
 PER_SECOND = 100
 SECONDS = int(os.environ.get("MLFLOW_OPS_BENCH_SECONDS", "30"))
 
 
 def records(redis):
-    for key in redis.scan_iter("mlflow-ops:record:*", count=1000):
-        if key.count(b":") == 2:
+    for key in redis.scan_iter("mlflow-ops:mlflow:record:*", count=1000):
+        if key.count(b":") == 3:
             yield Records(redis).get(key.decode().rsplit(":", 1)[1])
 
 

@@ -44,14 +44,15 @@ print(json.dumps({"found": len(runs), "took": time.perf_counter() - began}))
 ARCHIVE_PROGRAM = """
 import json, sys, time
 from commands import grammar
-from workers import engine, settings
+from workers import settings
+from workers.engine import performing
 from workers.operation import Unwatched
 from workers.systems import Systems
 
 systems = Systems(settings.load())
 systems.tracking.search_experiments()
 began = time.perf_counter()
-report = engine.perform_here(grammar.parse(sys.argv[1]), sys.argv[1], "olga", systems, Unwatched())
+report = performing.perform_here(grammar.parse(sys.argv[1]), sys.argv[1], "olga", systems, Unwatched())
 print(json.dumps({"took": time.perf_counter() - began, "status": report.status, "said": report.summary}))
 """
 

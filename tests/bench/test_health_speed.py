@@ -11,7 +11,7 @@ import pytest
 
 from commands import grammar
 from workers import settings
-from workers.engine import running
+from workers.engine import performing
 from workers.operation import Unwatched
 from workers.report import Status
 from workers.systems import Systems
@@ -29,7 +29,7 @@ def test_the_report_is_at_least_five_times_as_fast_as_the_runbooks_script(sandbo
     systems = Systems(settings.load(sandbox.env))
 
     def ours():
-        return running.perform(grammar.parse("health"), systems, Unwatched())
+        return performing.perform(grammar.parse("health"), systems, Unwatched())
 
     def runbooks():
         return subprocess.run(["/bin/bash", str(SCRIPT)], env=env, capture_output=True, text=True, check=True).stdout

@@ -134,7 +134,7 @@ def crafted(redis, witness):
     plain = Queue("quick", connection=redis, serializer="json")
     yield "a job of os.system", plain.enqueue("os.system", f"touch {witness}"), None
     yield "a job of builtins.eval", plain.enqueue("builtins.eval", f"open('{witness}','w')"), None
-    yield "a job of our own worker", plain.enqueue("workers.engine.running.work", "quick"), None
+    yield "a job of our own worker", plain.enqueue("workers.engine.worker.work", "quick"), None
     yield "a pickle", Queue("quick", connection=redis, serializer="pickle").enqueue(os.system, f"touch {witness}"), None
     job = queues.queue("quick", redis).enqueue("workers.engine.running.run", {"id": "x"})
     yield "an id that is no text", job, None

@@ -12,7 +12,7 @@ import pytest
 
 from commands import grammar
 from workers import settings
-from workers.engine import running
+from workers.engine import performing
 from workers.errors import OperatorError
 from workers.operation import Risk, Unwatched
 from workers.operations.backup.backup import Backup
@@ -117,9 +117,9 @@ def perform(systems, words, *, really=False):
     """What came of a command."""
     operation = grammar.parse(words)
     if operation.risk is Risk.READ or isinstance(operation, DryRun):
-        return running.perform(operation, systems, Unwatched())
+        return performing.perform(operation, systems, Unwatched())
     if really:
-        return running.perform_here(operation, words, "olga", systems, Unwatched())
+        return performing.perform_here(operation, words, "olga", systems, Unwatched())
     return dry_run.shown(operation.plan(systems))
 
 

@@ -1,8 +1,8 @@
-"""One change per target at a time, over all workers: each lock has an owner and a lease, so that a dead one's lapses.
+"""One change per part of MLflow at a time, over all workers: each lock has an owner and a lease; a dead one's lapses.
 
-lock:<target>         the record that holds it; it lapses unless its worker renews it, and counts for nothing
-                                 once that record has ended or was given up for lost
-lock:<target>:fence   how often it was taken: each holder's token
+    lock:<part>         the record that holds it; it lapses unless its worker renews it, and counts for nothing
+                        once that record has ended or was given up for lost
+    lock:<part>:fence   how often it was taken: each holder's token
 
 A holder that slept until its lock lapsed may have it again only where nobody had it meanwhile: its token tells.
 """
@@ -72,10 +72,10 @@ class Held(OperatorError):  # noqa: N818 - its message is a sentence for people
 class Locks:
     """The locks of one record. Every method raises redis.exceptions.RedisError where Redis is away."""
 
-    def __init__(self, redis: Redis, record_id: str, targets: Sequence[str]) -> None:
+    def __init__(self, redis: Redis, record_id: str, parts: Sequence[str]) -> None:
         self._redis = redis
         self._record_id = record_id
-        self._keys = [f"{PREFIX}lock:{target}" for target in targets]
+        self._keys = [f"{PREFIX}lock:{part}" for part in parts]
         self._mutex = threading.Lock()
         self._given_back = False
         self._tokens: list[int] = []
@@ -109,20 +109,20 @@ class Locks:
 
     def _refused(self, answer: list[Any]) -> None:
         if answer and isinstance(answer[0], bytes):
-            target, holder = (part.decode() for part in answer)
-            raise _held(target.rsplit(":", 1)[-1], Records(self._redis).get(holder))
+            key, holder = (each.decode() for each in answer)
+            raise _held(key.rsplit(":", 1)[-1], Records(self._redis).get(holder))
 
 
-def holder(redis: Redis, target: str) -> str | None:
-    """The id of the record that holds the lock of a target now."""
-    raw: Any = redis.get(f"{PREFIX}lock:{target}")
+def holder(redis: Redis, part: str) -> str | None:
+    """The id of the record that holds the lock of a part now."""
+    raw: Any = redis.get(f"{PREFIX}lock:{part}")
     return raw.decode() if raw else None
 
 
 @contextmanager
-def held(redis: Redis, record: Record, targets: Sequence[str]) -> Iterator[Locks]:
+def held(redis: Redis, record: Record, parts: Sequence[str]) -> Iterator[Locks]:
     """Hold locks within; they lapse unless somebody renews them. Raises OperatorError where somebody else does."""
-    locks = Locks(redis, record.id, targets)
+    locks = Locks(redis, record.id, parts)
     locks.take()
     try:
         yield locks
@@ -130,12 +130,12 @@ def held(redis: Redis, record: Record, targets: Sequence[str]) -> Iterator[Locks
         locks.give_back()
 
 
-def _held(target: str, holder: Record | None) -> Held:
+def _held(part: str, holder: Record | None) -> Held:
     if holder is None:
-        return Held(f"The {target} is being changed by somebody else.", "Ask again in a minute.")
+        return Held(f"The {part} is being changed by somebody else.", "Ask again in a minute.")
     since = datetime.fromtimestamp(holder.started_at or time.time(), UTC)
     return Held(
-        f"The {target} is being changed: “/mlflow {holder.words}” (id {holder.id}) runs since {since:%H:%M} UTC.",
+        f"The {part} is being changed: “/mlflow {holder.words}” (id {holder.id}) runs since {since:%H:%M} UTC.",
         f"Wait for it, or stop it: /mlflow cancel {holder.id}.",
         holder.requester,
     )

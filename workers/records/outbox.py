@@ -2,7 +2,7 @@
 
     outbox:thread:<record id>   list: the messages of one command, oldest first
     outbox:due                  sorted set: record id → when its first message may be tried, epoch seconds;
-                                           infinity while it stands in a line
+                                infinity while it stands in a line
     outbox:pace:<limit>         how far the allowance of one of Slack's limits is used up
     outbox:line:<limit>         sorted set: the threads that wait for this allowance, oldest words first
     outbox:lines                sorted set: limit → when the first of its line may be tried, epoch seconds
