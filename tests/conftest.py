@@ -43,6 +43,7 @@ def pytest_configure(config):
     if not hasattr(config, "workerinput"):
         if RUN not in os.environ:
             os.environ[RUN] = tempfile.mkdtemp(prefix="mlflow-ops-tests-")
+            Path(os.environ[RUN]).chmod(0o711)  # PostgreSQL, which another account runs, is in it
             config.add_cleanup(lambda: _forget(Path(os.environ.pop(RUN))))
         permissions = Path(os.environ[RUN]) / "permissions"
         permissions.mkdir(exist_ok=True)

@@ -105,6 +105,7 @@ def waiting_dump(sandbox):
         return connection.execute(query).fetchone()
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(180 + int(AWAY_SECONDS))
 def test_slack_is_away_from_the_middle_to_long_after_the_end_and_the_thread_tells_all_of_it_once(
     said, people, sandbox, s3, locked_table
@@ -154,6 +155,7 @@ def test_a_killed_work_horse_leaves_no_set_and_the_next_run_cleans_up(said, peop
     assert len(manifests(s3)) == len(before) + 1
 
 
+@pytest.mark.slow
 def test_a_worker_that_is_replaced_hands_its_backup_to_the_next(said, people, sandbox, s3, locked_table):
     before = manifests(s3)
     root, _ = said("omar", "backup", "Database mlflow: dumping")

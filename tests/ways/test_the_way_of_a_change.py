@@ -10,6 +10,7 @@ import requests
 
 from mlflow_ops_sandbox.parts.wiring import OPS_CHANNEL
 from mlflow_ops_sandbox.slack.client import SlackPerson, wait_for, words
+from tests.series import slow
 from workers import settings
 from workers.operations.deployment import update
 from workers.systems.cluster.client import Cluster
@@ -202,6 +203,7 @@ def test_an_image_that_does_not_come_up_is_put_back_by_itself(people, asked, clu
     assert ready(cluster) == 2
 
 
+@pytest.mark.slow
 def test_an_update_says_which_version_answers(people, asked, cluster):
     before = image(cluster)
     message = asked("update v3.18.0")
@@ -264,6 +266,7 @@ def test_a_restart_drops_no_request(people, cluster, client):
     assert failed == []
 
 
+@pytest.mark.slow
 def test_an_update_and_other_resources_drop_no_request(people, asked, cluster, client):
     omar, before = people["omar"], cluster.deployment("mlflow")["spec"]["template"]
     for text, said in (
@@ -294,6 +297,7 @@ def oldest_like(cluster, template):
     raise AssertionError("no such revision")
 
 
+@pytest.mark.slow
 def test_what_waits_survives_a_restart_of_everything(people, asked, cluster, sandbox):
     message = asked("scale 7")
     for part in ("bot", "redis", "worker-ops", "worker-quick", "scheduler"):
@@ -405,6 +409,7 @@ def test_all_that_a_plan_rests_on_is_a_press_away(people, asked):
     people["omar"].press(OPS_CHANNEL, message["ts"], "withdraw")
 
 
+@pytest.mark.slow
 def test_what_runs_can_be_stopped_with_a_button_and_is_put_back(people, asked, cluster):
     before, omar, vera = image(cluster), people["omar"], people["vera"]
     message = asked("update slow")
@@ -544,8 +549,18 @@ def test_going_back_to_an_earlier_revision(people, asked, cluster):
     ("text", "step", "left"),
     [
         ("update slow", "Rolling out", "It had been carried out: mlflow runs ghcr.io/mlflow/mlflow:slow already"),
-        ("resources --cpu 350m:", "Rolling the new resources out", "The container mlflow has these resources already"),
-        ("update v9.9.9", "Rolling out", "It had been carried out: mlflow runs ghcr.io/mlflow/mlflow:v9.9.9 already"),
+        *slow(
+            (
+                "resources --cpu 350m:",
+                "Rolling the new resources out",
+                "The container mlflow has these resources already",
+            ),
+            (
+                "update v9.9.9",
+                "Rolling out",
+                "It had been carried out: mlflow runs ghcr.io/mlflow/mlflow:v9.9.9 already",
+            ),
+        ),
     ],
 )
 def test_a_worker_killed_in_a_step_leaves_old_or_new_and_says_which(people, asked, cluster, sandbox, text, step, left):
@@ -591,6 +606,7 @@ def jobs(cluster):
     return [each["metadata"]["name"] for each in listed if "mlflow-" in each["metadata"]["name"]]
 
 
+@pytest.mark.slow
 def test_a_worker_killed_in_the_backup_has_changed_nothing_and_one_killed_in_the_upgrade_waits_for_it(
     people, asked, cluster, sandbox, older_schema, locked_table
 ):
@@ -613,6 +629,7 @@ def test_a_worker_killed_in_the_backup_has_changed_nothing_and_one_killed_in_the
     assert killed_in(upgrading, "It had begun: schema of the database") == (head, before, [])
 
 
+@pytest.mark.slow
 def test_an_update_to_another_schema_upgrades_it_first(people, asked, cluster, older_schema):
     before, (older, head, database) = image(cluster), older_schema
     omar = people["omar"]

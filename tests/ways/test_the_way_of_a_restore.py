@@ -13,6 +13,7 @@ import requests
 from mlflow_ops_sandbox.parts.wiring import OPS_CHANNEL
 from mlflow_ops_sandbox.slack.client import SlackPerson, words
 from tests.bench import seed_database
+from tests.series import slow
 from tests.workers.restore.test_recover import delete_everything
 from workers import settings
 from workers.systems import Systems
@@ -29,8 +30,8 @@ WRITE_SECONDS = 0.5
 
 
 @pytest.fixture(scope="module")
-def whole(start_sandbox_once, tmp_path_factory):
-    return start_sandbox_once(tmp_path_factory.mktemp("restore") / "data")
+def whole(start_sandbox_once, tmp_path_factory, seeded):
+    return start_sandbox_once(tmp_path_factory.mktemp("restore") / "data", like=seeded)
 
 
 @pytest.fixture
@@ -137,6 +138,7 @@ def picture(page, name):
         page.screenshot(path=Path(PICTURES) / f"restore-{name}.png")
 
 
+@pytest.mark.slow
 def test_damage_done_in_the_page_is_mended_by_two_people_in_the_page(whole, people, open_page):
     expect = pytest.importorskip("playwright.sync_api", reason="playwright is not installed").expect
     ms = SECONDS * 1000
@@ -230,6 +232,7 @@ def there(whole, ids):
     return {run for (run,) in found}
 
 
+@pytest.mark.slow
 def test_what_is_lost_is_what_was_told(whole, people, record_testsuite_property):
     seed_database.seed(whole.env["MLFLOW_OPS_DATABASE_URL"], MEGABYTES)
     said(people["omar"], "backup database", "read back and compared", LONG_SECONDS)
@@ -265,7 +268,7 @@ def marked_after(whole):
 
 @pytest.mark.parametrize(
     ("victim", "step"),
-    [("worker-ops", "Making"), ("worker-ops", "Restoring"), ("redis", "Restoring"), ("redis", "Switching")],
+    [("worker-ops", "Restoring"), *slow(("worker-ops", "Making"), ("redis", "Restoring"), ("redis", "Switching"))],
 )
 def test_killed_on_the_way_the_thread_tells_which_database_is_live(whole, people, marked_after, victim, step):
     omar = people["omar"]
@@ -326,6 +329,7 @@ def test_a_broken_configuration_is_put_back_by_the_workers_own_account(whole, pe
     assert cluster.configmap("mlflow-config")["data"] == before
 
 
+@pytest.mark.slow
 def test_everything_is_gone_and_two_people_bring_it_back(whole, people, monkeypatch):
     for name, value in whole.env.items():
         if name.startswith("AWS_"):

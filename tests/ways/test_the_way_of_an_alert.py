@@ -255,6 +255,7 @@ def test_a_forged_call_is_refused(sandbox, vera):
     assert secret not in sandbox.log("bot")
 
 
+@pytest.mark.slow
 def test_a_storm_of_a_thousand_becomes_one_message_with_a_count(sandbox, alertmanager, vera, request):
     before = {each["ts"] for each in vera.messages(OPS_CHANNEL)}
     names = [f"QueueOf{number:04}" for number in range(STORM)]

@@ -135,6 +135,7 @@ def test_everybody_who_may_look_sees_values_and_of_secrets_only_fingerprints(peo
     vera.wait_for(lambda: vera.find_ephemeral(OPS_CHANNEL, "needs the role operator"), deadline=SECONDS)
 
 
+@pytest.mark.slow
 def test_a_worker_killed_in_the_middle_leaves_the_new_state_whole(people, asked, cluster, sandbox):
     message = asked("config set gunicorn_workers=6")
     people["ada"].press(OPS_CHANNEL, message["ts"], "approve")

@@ -32,9 +32,9 @@ PICTURES = os.environ.get("MLFLOW_OPS_PICTURES")
 
 
 @pytest.fixture(scope="module")
-def sandbox(start_sandbox_once, tmp_path_factory):
+def sandbox(start_sandbox_once, tmp_path_factory, seeded):
     """One of its own: a day is green only where no other test has done anything."""
-    return start_sandbox_once(tmp_path_factory.mktemp("mornings") / "data")
+    return start_sandbox_once(tmp_path_factory.mktemp("mornings") / "data", like=seeded)
 
 
 @pytest.fixture(scope="module")

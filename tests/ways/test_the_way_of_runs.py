@@ -137,6 +137,7 @@ def test_a_run_that_is_new_between_approval_and_archiving_stops_it(omar, ada, ex
     assert active(tracking, experiment) == 41
 
 
+@pytest.mark.slow
 def test_a_killed_worker_has_left_some_archived_and_asked_again_it_goes_on(omar, ada, experiment, tracking, sandbox):
     start = int((time.time() - 100 * 86400) * 1000)
     with psycopg.connect(sandbox.env["MLFLOW_OPS_DATABASE_URL"]) as connection:
