@@ -180,7 +180,7 @@ class Buttons:
         return "" if shown else f"Slack opens no window now; type {by_hand}."
 
     def silenced(self, ack: Ack, body: dict[str, Any]) -> None:
-        """The window was submitted: ask for the silence, as oneself; submitted twice, it is asked for once."""
+        """The modal was submitted: ask for the silence, as oneself; submitted twice, it is asked for once."""
         ack()
         submitted = body.get("view", {})
         value = str(submitted.get("private_metadata", ""))
