@@ -251,7 +251,7 @@ class Records:
         keys = [_key(record_id), _key(record_id) + ":claim", _OPEN, _alive(record_id)]
         only = json.dumps(before) if before else ""
         moment = _moment(ending.phase, record_id, outcome=outcome, **_told(more))
-        told = [record_id, now, ending.phase, len(fields), only, moment]
+        told: list[Any] = [record_id, now, ending.phase, len(fields), only, moment]
         pairs = [part for pair in fields.items() for part in pair]
         if not self._finish(keys=keys, args=[*told, *pairs, *(part for each in ending.messages for part in each)]):
             return False
