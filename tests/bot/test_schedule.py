@@ -165,7 +165,7 @@ def test_two_schedulers_and_a_thousand_ticks(redis, monkeypatch, seed):
             finally:
                 monkeypatch.setattr(redis, "hset", hset)
     for key in redis.scan_iter("mlflow-ops:mlflow:seen:schedule:*", count=1000):
-        fired[key.decode().split(":")[3]] += 1
+        fired[key.decode().split(":")[4]] += 1
     accepted = Counter(Records(redis).get(each).requester.partition(",")[0] for each in Records(redis).open())
     assert accepted["schedule:often"] == fired["often"] == 1000
     assert accepted["schedule:hourly"] == fired["hourly"] == 1000 // 6
