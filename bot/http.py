@@ -17,7 +17,7 @@ from redis.exceptions import RedisError
 from slack_bolt import App
 from slack_sdk.signature import SignatureVerifier
 
-from workers.records.outbox import PREFIX
+from workers.records.keys import PREFIX
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
