@@ -50,8 +50,9 @@ def pytest_terminal_summary(terminalreporter):
     if target := os.environ.get("MLFLOW_OPS_BENCHMARKS"):
         text = (
             "# Benchmarks\n\n"
-            "Each against the way that a person would go otherwise (the runbook's script, `aws s3 sync`, `pg_dump` into the AWS\n"
-            "CLI, a loop over MLflow's client), in one run on one machine. A test fails below the last column.\n\n"
+            "Each against the way that a person would go otherwise (the runbook's script, `aws s3 sync`, `pg_dump`\n"
+            "into the AWS CLI, a loop over MLflow's client), in one run on one machine. A test fails below the last\n"
+            "column.\n\n"
             f"Measured on {datetime.now(UTC):%d %B %Y}, {len(os.sched_getaffinity(0))} cores. Made by\n"
             "`MLFLOW_OPS_BENCHMARKS=docs/benchmarks.md pytest -m bench`.\n\n"
         )

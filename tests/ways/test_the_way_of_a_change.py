@@ -309,14 +309,14 @@ def test_what_waits_survives_a_restart_of_everything(people, asked, cluster, san
     assert ready(cluster) == 7
 
 
-def test_of_two_operators_at_the_same_moment_one_is_told_to_look_again(people, cluster, sandbox):
+def test_of_two_operators_at_the_same_moment_one_is_told_to_look_again(people, cluster, sandbox, tmp_path):
     omar, ada = people["omar"], people["ada"]
     worker = subprocess.Popen(
         [sys.executable, "-m", "bot", "worker", "--queue", "ops"],
-        env={**sandbox.process_env, "MLFLOW_OPS_READY_FILE": ""},
+        env={**sandbox.process_env, "MLFLOW_OPS_READY_FILE": str(tmp_path / "ready")},
     )
     try:
-        time.sleep(3)
+        wait_for((tmp_path / "ready").exists, 30)
         known = {message["ts"] for message in omar.messages(OPS_CHANNEL)}
         threads = [
             threading.Thread(target=person.command, args=(OPS_CHANNEL, f"/mlflow scale {number}"))

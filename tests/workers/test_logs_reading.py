@@ -225,8 +225,10 @@ def test_followed_lines_are_shown_as_they_come_and_it_ends_by_itself(do, say):
     progress = Heard()
 
     def talk():
-        for number in range(4):
-            time.sleep(0.7)
+        until(lambda: progress.steps)
+        say(0, "INFO live-0", "INFO live-0-again")
+        until(lambda: any("live-0" in step for step in progress.steps))
+        for number in range(1, 4):
             say(number % 2, f"INFO live-{number}", f"INFO live-{number}-again")
 
     talking = threading.Thread(target=talk)
@@ -245,10 +247,15 @@ def test_followed_lines_are_shown_as_they_come_and_it_ends_by_itself(do, say):
 
 
 def test_a_stopped_following_keeps_what_it_has(do, say):
-    timer = threading.Timer(1.0, lambda: say(0, "INFO until here"))
-    timer.start()
+    said = []
+
+    def heard(steps):
+        if steps and not said:
+            said.append(say(0, "INFO until here"))
+        return any("until here" in step for step in steps)
+
     began = time.monotonic()
-    report = do("logs --follow 60s --grep until", Heard(stop=lambda steps: any("until here" in step for step in steps)))
+    report = do("logs --follow 60s --grep until", Heard(stop=heard))
     assert time.monotonic() - began < 15
     assert "then it was stopped" in report.summary
     assert "until here" in text(report)

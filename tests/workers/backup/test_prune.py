@@ -173,20 +173,25 @@ def test_a_backup_that_is_made_meanwhile_is_whole_afterwards(
         change_something(s3, buckets[0], chance)
         previous = (add_set(ready, buckets, progress, now - timedelta(hours=hours), previous),)
     before = set(keys_in(buckets[1], "objects/"))
-    # A day, made shorter: what stands there is older, what is being made is not.
-    monkeypatch.setattr("workers.operations.backup.leftovers.STALE", timedelta(seconds=3))
-    time.sleep(4)
+    # A day, made shorter: it began between what stands there and what is made now, however long that takes.
+    time.sleep(1.1)  # the store tells times in seconds
+    day_began = datetime.now(UTC)
+    time.sleep(2.9)
     at = chance.choice(["Artifacts: copying", "Artifacts: looking", "Writing", "Removing"])
 
     def prune_now(step):
         if step.startswith(at):
-            BackupPrune().run(ready, progress)
+            prune(progress)
+
+    def prune(progress):
+        monkeypatch.setattr("workers.operations.backup.leftovers.STALE", datetime.now(UTC) - day_began)
+        BackupPrune().run(ready, progress)
 
     change_something(s3, buckets[0], chance)
     if at == "Removing":
         made = []
         backing_up = Backup(parts=("artifacts",))
-        BackupPrune().run(ready, progress_that(lambda _step: made or made.append(backing_up.run(ready, progress))))
+        prune(progress_that(lambda _step: made or made.append(backing_up.run(ready, progress))))
     else:
         Backup(parts=("artifacts",)).run(ready, progress_that(prune_now))
     for found in sets.every(ready.objects, buckets[1]):
