@@ -127,14 +127,14 @@ class Reading:
         """Nothing is asked of the store yet."""
         self.where = f"{bucket}/{stored.key}"
         self.stored = stored
-        self._opened = lambda: transfer.open(bucket, stored.key)[1]
+        self._transfer, self._bucket = transfer, bucket
         self._progress = progress
         self._hash, self._size = hashlib.sha256(), 0
 
     def __iter__(self) -> Iterator[bytes]:
         """Raises ObjectsError, and Cancelled."""
         self._hash, self._size = hashlib.sha256(), 0
-        for piece in self._opened():
+        for piece in self._transfer.open(self._bucket, self.stored.key)[1]:
             self._hash.update(piece)
             self._size += len(piece)
             yield piece
