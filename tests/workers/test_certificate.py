@@ -12,11 +12,11 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
+
+from commands.grammar import parse
 from mlflow_ops_sandbox.cluster.cluster import Options
 from mlflow_ops_sandbox.cluster.testing import running_cluster, until
 from mlflow_ops_sandbox.cluster.wiring import wiring_from
-
-from commands.grammar import parse
 from workers import settings
 from workers.errors import OperatorError
 from workers.operation import Cancelled, Unwatched
@@ -171,14 +171,14 @@ def test_what_does_not_fit_is_told(systems, put, admin):
     assert facts(report)["covers the Ingress's hosts"] == f"no: not {HOST}"
     put(made("mlflow", key, names=(HOST,), days=3), key=key)
     assert CertShow().run(systems, Quiet()).status is Status.FAIL
-    admin._open(INGRESS, "DELETE").release_conn()
+    admin.requests.send(INGRESS, "DELETE")
     assert "There is no Ingress mlflow-ingress; the certificate in mlflow-tls ends in 3 days" in (
         CertShow().run(systems, Quiet()).summary
     )
 
 
 def test_a_secret_that_is_not_there_is_told_and_cert_manager_makes_it(systems, admin):
-    admin._open(SECRET, "DELETE").release_conn()
+    admin.requests.send(SECRET, "DELETE")
     with pytest.raises(OperatorError, match="There is no Secret mlflow-tls in data-platform"):
         CertShow().run(systems, Quiet())
     assert CertRenew().plan(systems).changes[0].before == "none"
@@ -226,7 +226,7 @@ def test_a_certificate_for_another_secret_is_none_of_ours(systems, admin):
 def test_two_certificates_for_one_secret_are_refused(systems, admin):
     (first,) = admin.certificates()
     twin = {"metadata": {"name": "twin"}, "spec": first["spec"], "apiVersion": "cert-manager.io/v1"}
-    admin._open(CERTIFICATES, "POST", {**twin, "kind": "Certificate"}).release_conn()
+    admin.requests.send(CERTIFICATES, "POST", {**twin, "kind": "Certificate"})
     with pytest.raises(OperatorError, match="2 Certificates write the Secret mlflow-tls: mlflow-tls, twin"):
         CertRenew().plan(systems)
 
@@ -297,7 +297,7 @@ def test_no_condition_of_cert_managers_is_lost(systems, admin, idle, monkeypatch
 
 def test_the_verb_that_the_role_lacks_is_named(systems, admin):
     path = "/apis/rbac.authorization.k8s.io/v1/namespaces/data-platform/roles/mlflow-ops-worker"
-    rules = [rule for rule in admin.get(path)["rules"] if rule["resources"] != ["certificates/status"]]
+    rules = [rule for rule in admin.requests.get(path)["rules"] if rule["resources"] != ["certificates/status"]]
     patch(admin, path, {"rules": rules})
     with pytest.raises(OperatorError, match=r"may not update certificates/status \(mlflow-tls\).*verb update"):
         CertRenew().plan(systems)

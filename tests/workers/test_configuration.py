@@ -262,11 +262,11 @@ def test_a_configmap_that_is_not_there_is_told(admin, make):
 
 def test_the_verb_that_the_role_lacks_is_named(admin, make, systems):
     path = "/apis/rbac.authorization.k8s.io/v1/namespaces/data-platform/roles/mlflow-ops-worker"
-    whole = admin.get(path)["rules"]
+    whole = admin.requests.get(path)["rules"]
     lesser = [{**rule, "verbs": [verb for verb in rule["verbs"] if verb != "patch"]} for rule in whole]
 
     def grant(rules):
-        admin._open(path, "PATCH", {"rules": rules}, content_type="application/merge-patch+json").release_conn()
+        admin.requests.send(path, "PATCH", {"rules": rules}, content_type="application/merge-patch+json")
 
     grant(lesser)
     try:

@@ -8,7 +8,6 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from commands import grammar
-from workers import settings
 from workers.operation import Operation
 from workers.operations.digest import backups, changes, digest, todo, yesterday
 from workers.operations.digest.digest import Digest
@@ -19,7 +18,7 @@ from workers.records.record import Ending, Phase, Record
 from workers.records.store import Records
 from workers.rendering import message as render
 from workers.report import Attachment, Check, Lead, Offer, Report, Status
-from workers.settings import Ops
+from workers.settings import Ops, schedule
 
 NOW = datetime(2026, 11, 24, 7, tzinfo=UTC)
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -231,4 +230,4 @@ def test_the_limits_and_the_digest_of_ops_yaml():
     assert ops.clock["digest"].cron == "30 7 * * mon"
     with pytest.raises(ValueError, match="limits"):
         berlin(limits={"database": "50 apples"})
-    assert SimpleNamespace(**settings.Digest().model_dump()).at == "08:00"
+    assert SimpleNamespace(**schedule.Digest().model_dump()).at == "08:00"
