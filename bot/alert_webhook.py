@@ -23,7 +23,7 @@ from redis.exceptions import RedisError
 from bot.alerts import Alerts
 from workers.operations.alerts.notification import NotificationError, read
 from workers.operations.alerts.store import Busy
-from workers.operations.health import CHECKS
+from workers.operations.choices import CHECKS
 from workers.settings import SettingsError
 from workers.systems.redis import connect
 
