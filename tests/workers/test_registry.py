@@ -16,7 +16,8 @@ from workers.report import Report, Status
 from workers.systems import Systems
 
 OPERATION = """
-from workers.operation import Operation, Report, Risk, Status
+from workers.operation import Operation, Risk
+from workers.report import Report, Status
 
 
 class Greet(Operation):
