@@ -135,6 +135,14 @@ def reference() -> None:
     click.echo(documented.markdown())
 
 
+@config.command()
+def commands() -> None:
+    """Print every command with its options, examples and who may, as Markdown."""
+    from bot.process import commands_reference
+
+    click.echo(commands_reference.markdown(), nl=False)
+
+
 @main.command()
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def completion(shell: str) -> None:

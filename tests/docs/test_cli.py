@@ -11,8 +11,9 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from bot.process import reference
+from bot.process import commands_reference, reference
 from bot.process.cli import main
+from commands import grammar
 
 
 def ran(words, **environment):
@@ -141,6 +142,21 @@ def test_the_configuration_document_is_current(documents):
     assert (documents.DOCS / "configuration.md").read_text() == reference.markdown() + "\n", (
         "run: mlflow-ops config reference > docs/configuration.md"
     )
+
+
+def test_the_commands_document_is_current(documents):
+    assert (documents.DOCS / "commands.md").read_text() == commands_reference.markdown(), (
+        "run: mlflow-ops config commands > docs/commands.md"
+    )
+
+
+def test_the_commands_document_names_every_command_and_who_may(documents):
+    rows = documents.rows("commands.md", 3)
+    named = {row[0].strip("`").removeprefix("/mlflow ") for row in rows}
+    for words, _ in grammar.suggestions():
+        assert words == "help" or any(name.startswith(words) for name in named), words
+    assert {row[2].split(",")[0].split(";")[0] for row in rows} <= {"viewer", "operator", "approver", "admin"}
+    assert [row[0] for row in rows if not row[1]] == []
 
 
 def test_the_configuration_document_says_something_of_each_variable(documents):

@@ -10,8 +10,8 @@ import yaml
 from workers.operations.backup.manifest import ArtifactsPart, ConfigurationPart, DatabasePart, Manifest
 
 TITLES = (
-    "adding-a-command", "architecture", "backup-format", "cli", "configuration", "real-cluster",
-    "recovery-without-this-product", "runbook", "safety", "scaling", "upgrading",
+    "adding-a-command", "alerts", "architecture", "backup-format", "backups", "cli", "commands", "configuration",
+    "ops-yaml", "real-cluster", "recovery-without-this-product", "runbook", "safety", "scaling", "upgrading",
 )  # fmt: skip
 
 
