@@ -9,7 +9,7 @@ import yaml
 
 from workers import settings
 from workers.operations.backup.configuration import clean
-from workers.operations.restore import applying
+from workers.operations.restore import cluster_objects
 from workers.settings import KubernetesNames
 from workers.systems.cluster.client import Cluster
 from workers.systems.errors import ClusterConflict
@@ -45,7 +45,7 @@ def applied(worker, item):
     """Applied, while a controller may write its status at the same moment."""
     for _ in range(50):
         with suppress(ClusterConflict):
-            return applying.apply(worker, item)
+            return cluster_objects.apply(worker, item)
     pytest.fail(f"somebody else wrote {item['kind']} fifty times")
 
 
@@ -57,7 +57,7 @@ def test_each_kind_is_made_and_replaced_by_the_workers_account(cluster, kubectl)
         assert found.returncode == 0, found.stderr
         items.append(clean(json.loads(found.stdout)))
         assert kubectl("delete", name, "-n", "data-platform", "--wait=true").returncode == 0
-    assert {each["kind"] for each in items} == set(applying.KINDS)
+    assert {each["kind"] for each in items} == set(cluster_objects.KINDS)
     for each in items:
         made = applied(worker, each)
         again = applied(worker, each)
