@@ -17,7 +17,7 @@ from redis import Redis
 
 from mlflow_ops_sandbox.parts.wiring import OPS_CHANNEL
 from mlflow_ops_sandbox.slack.client import Sandbox as Slack
-from mlflow_ops_sandbox.slack.client import SlackPerson, words
+from mlflow_ops_sandbox.slack.client import words
 from mlflow_ops_sandbox.testing import wait_for
 from workers import settings
 from workers.records.record import Phase
@@ -29,12 +29,6 @@ SECONDS = 60
 AWAY_SECONDS = float(os.environ.get("MLFLOW_OPS_AWAY_SECONDS", "12"))
 BUCKET = "mlflow-backups"
 DATABASES = ("MLFLOW_OPS_DATABASE_URL", "MLFLOW_OPS_DATABASE_ADMIN_URL")
-
-
-@pytest.fixture
-def people(sandbox):
-    names = {"vera": "U07VERA0001", "omar": "U07OMAR0002", "ada": "U07ADAO0003"}
-    return {name: SlackPerson(sandbox.slack_url, user) for name, user in names.items()}
 
 
 @pytest.fixture

@@ -9,48 +9,15 @@ import pytest
 import requests
 
 from mlflow_ops_sandbox.parts.wiring import OPS_CHANNEL
-from mlflow_ops_sandbox.slack.client import SlackPerson, wait_for, words
+from mlflow_ops_sandbox.slack.client import wait_for, words
 from tests.series import slow
+from tests.ways.reading import now
 from workers import settings
 from workers.operations.deployment import update
 from workers.systems.cluster.client import Cluster
 from workers.systems.postgres.database import Database
 
 SECONDS = 20
-
-
-@pytest.fixture
-def people(sandbox):
-    names = {
-        "vera": "U07VERA0001",
-        "omar": "U07OMAR0002",
-        "ada": "U07ADAO0003",
-        "ben": "U07BENC0004",
-        "noor": "U07NOOR0005",
-    }
-    return {name: SlackPerson(sandbox.slack_url, user) for name, user in names.items()}
-
-
-@pytest.fixture
-def asked(people):
-    """A command of omar's that waits for approval: its root message."""
-
-    def asked(text):
-        omar = people["omar"]
-        before = {message["ts"] for message in omar.messages(OPS_CHANNEL)}
-        assert omar.command(OPS_CHANNEL, f"/mlflow {text}").ok
-
-        def waiting():
-            fresh = [message for message in omar.messages(OPS_CHANNEL) if message["ts"] not in before]
-            return next((message for message in fresh if "Waits for approval" in words(message)), None)
-
-        return omar.wait_for(waiting, deadline=SECONDS)
-
-    return asked
-
-
-def now(person, message):
-    return next(each for each in person.messages(OPS_CHANNEL) if each["ts"] == message["ts"])
 
 
 def ends_with(person, message, said, deadline=100):

@@ -11,9 +11,10 @@ import pytest
 import requests
 
 from mlflow_ops_sandbox.parts.wiring import OPS_CHANNEL
-from mlflow_ops_sandbox.slack.client import SlackPerson, words
+from mlflow_ops_sandbox.slack.client import words
 from tests.bench import seed_database
 from tests.series import slow
+from tests.ways.reading import now
 from tests.workers.restore.test_recover import delete_everything
 from workers import settings
 from workers.systems import Systems
@@ -30,18 +31,8 @@ WRITE_SECONDS = 0.5
 
 
 @pytest.fixture(scope="module")
-def whole(start_sandbox_once, tmp_path_factory, seeded):
+def sandbox(start_sandbox_once, tmp_path_factory, seeded):
     return start_sandbox_once(tmp_path_factory.mktemp("restore") / "data", like=seeded)
-
-
-@pytest.fixture
-def people(whole):
-    names = {"omar": "U07OMAR0002", "ada": "U07ADAO0003", "ben": "U07BENC0004"}
-    return {name: SlackPerson(whole.slack_url, user) for name, user in names.items()}
-
-
-def now(person, message):
-    return next(each for each in person.messages(OPS_CHANNEL) if each["ts"] == message["ts"])
 
 
 def said(person, text, part, seconds=SECONDS):
@@ -63,8 +54,8 @@ def approved(people, text, part, seconds=SECONDS):
     return now(people["omar"], message)
 
 
-def runs(whole):
-    with psycopg.connect(whole.env["MLFLOW_OPS_DATABASE_URL"], autocommit=True) as connection:
+def runs(sandbox):
+    with psycopg.connect(sandbox.env["MLFLOW_OPS_DATABASE_URL"], autocommit=True) as connection:
         return connection.execute("SELECT count(*) FROM runs").fetchone()[0]
 
 
@@ -101,18 +92,18 @@ class Client:
             self.stop.wait(0.1)
 
 
-def test_deleted_runs_are_back_and_the_restore_can_be_undone(whole, people):
+def test_deleted_runs_are_back_and_the_restore_can_be_undone(sandbox, people):
     omar = people["omar"]
     said(omar, "backup database", "read back and compared")
-    before = runs(whole)
-    with psycopg.connect(whole.env["MLFLOW_OPS_DATABASE_URL"], autocommit=True) as connection:
+    before = runs(sandbox)
+    with psycopg.connect(sandbox.env["MLFLOW_OPS_DATABASE_URL"], autocommit=True) as connection:
         connection.execute("TRUNCATE runs CASCADE")
-    assert runs(whole) == 0
+    assert runs(sandbox) == 0
     plan = words(said(omar, "restore database --dry-run", "Nothing was changed"))
     assert "Restore the database mlflow" in plan
-    with Client(whole.env["MLFLOW_TRACKING_URI"]) as client:
+    with Client(sandbox.env["MLFLOW_TRACKING_URI"]) as client:
         done = approved(people, "restore database latest", "nobody could get in for")
-    assert runs(whole) == before
+    assert runs(sandbox) == before
     assert client.answers > 10
     assert client.away < AWAY_SECONDS
     known = {message["ts"] for message in omar.messages(OPS_CHANNEL)}
@@ -126,10 +117,10 @@ def test_deleted_runs_are_back_and_the_restore_can_be_undone(whole, people):
     assert "What was written since the restore is no longer in the live database" in words(back)
     people["ben"].press(OPS_CHANNEL, back["ts"], "approve")
     omar.wait_for(lambda: "is the database of before the restore" in words(now(omar, back)) or None, deadline=SECONDS)
-    assert runs(whole) == 0
+    assert runs(sandbox) == 0
     again = approved(people, "restore database latest", "nobody could get in for")
     assert "mlflow is the backup" in words(again)
-    assert runs(whole) == before
+    assert runs(sandbox) == before
 
 
 def picture(page, name):
@@ -139,12 +130,12 @@ def picture(page, name):
 
 
 @pytest.mark.slow
-def test_damage_done_in_the_page_is_mended_by_two_people_in_the_page(whole, people, open_page):
+def test_damage_done_in_the_page_is_mended_by_two_people_in_the_page(sandbox, people, open_page):
     expect = pytest.importorskip("playwright.sync_api", reason="playwright is not installed").expect
     ms = SECONDS * 1000
     view = {"viewport": {"width": 1440, "height": 1000}}
-    omar = open_page(whole.slack_url, "?person=U07OMAR0002&theme=light", OPS_CHANNEL, **view)
-    ada = open_page(whole.slack_url, "?person=U07ADAO0003&theme=dark", OPS_CHANNEL, **view)
+    omar = open_page(sandbox.slack_url, "?person=U07OMAR0002&theme=light", OPS_CHANNEL, **view)
+    ada = open_page(sandbox.slack_url, "?person=U07ADAO0003&theme=dark", OPS_CHANNEL, **view)
 
     def typed(words, part):
         mine = omar.locator("#main .message").nth(omar.locator("#main .message").count())
@@ -154,7 +145,7 @@ def test_damage_done_in_the_page_is_mended_by_two_people_in_the_page(whole, peop
         return mine
 
     def metrics():
-        with psycopg.connect(whole.env["MLFLOW_OPS_DATABASE_URL"], autocommit=True) as connection:
+        with psycopg.connect(sandbox.env["MLFLOW_OPS_DATABASE_URL"], autocommit=True) as connection:
             return connection.execute("SELECT to_regclass('metrics')").fetchone()[0]
 
     typed("backup", "read back and compared")
@@ -183,11 +174,11 @@ def test_damage_done_in_the_page_is_mended_by_two_people_in_the_page(whole, peop
         ada.locator("#main [data-action=approve]").last.click()
         expect(omar.locator("#main .message").last).to_contain_text(part, timeout=ms)
     picture(ada, "all")
-    cluster = Cluster.connect(settings.load(whole.process_env))
+    cluster = Cluster.connect(settings.load(sandbox.process_env))
     assert "broken" not in cluster.configmap("mlflow-config")["data"].values()
 
 
-def test_an_approval_is_for_the_set_that_was_shown(whole, people):
+def test_an_approval_is_for_the_set_that_was_shown(sandbox, people):
     omar = people["omar"]
     said(omar, "backup database", "read back and compared")
     message = said(omar, "restore database latest", "Waits for approval")
@@ -226,43 +217,43 @@ class Writer:
             self.stop.wait(WRITE_SECONDS)
 
 
-def there(whole, ids):
-    with psycopg.connect(whole.env["MLFLOW_OPS_DATABASE_URL"], autocommit=True) as connection:
+def there(sandbox, ids):
+    with psycopg.connect(sandbox.env["MLFLOW_OPS_DATABASE_URL"], autocommit=True) as connection:
         found = connection.execute("SELECT run_uuid FROM runs WHERE run_uuid = ANY(%s)", (ids,)).fetchall()
     return {run for (run,) in found}
 
 
 @pytest.mark.slow
-def test_what_is_lost_is_what_was_told(whole, people, record_testsuite_property):
-    seed_database.seed(whole.env["MLFLOW_OPS_DATABASE_URL"], MEGABYTES)
+def test_what_is_lost_is_what_was_told(sandbox, people, record_testsuite_property):
+    seed_database.seed(sandbox.env["MLFLOW_OPS_DATABASE_URL"], MEGABYTES)
     said(people["omar"], "backup database", "read back and compared", LONG_SECONDS)
-    with Writer(whole.env["MLFLOW_TRACKING_URI"]) as writer, Client(whole.env["MLFLOW_TRACKING_URI"]) as client:
+    with Writer(sandbox.env["MLFLOW_TRACKING_URI"]) as writer, Client(sandbox.env["MLFLOW_TRACKING_URI"]) as client:
         done = approved(people, "restore database latest", "nobody could get in for", LONG_SECONDS)
         time.sleep(3 * WRITE_SECONDS)
-    lost = set(writer.taken) - there(whole, writer.taken)
+    lost = set(writer.taken) - there(sandbox, writer.taken)
     assert client.away < AWAY_SECONDS
     told = int(re.search(r"([\d,]+) runs? and", words(done))[1].replace(",", ""))
     record_testsuite_property("away", f"{MEGABYTES} MB: {client.away:.2f} s; {told} of {len(writer.taken)} runs lost")
     assert 0 < len(lost) <= told <= len(lost) + writer.failed
-    assert there(whole, writer.taken[-1:])
+    assert there(sandbox, writer.taken[-1:])
     said(people["omar"], "restore prune --all --dry-run", "Nothing was changed")
 
 
 @pytest.fixture
-def marked_after(whole):
+def marked_after(sandbox):
     """Makes a table that the backup does not hold, and what tells by it whether the old database is live."""
 
     def old():
-        with psycopg.connect(whole.env["MLFLOW_OPS_DATABASE_URL"], autocommit=True) as connection:
+        with psycopg.connect(sandbox.env["MLFLOW_OPS_DATABASE_URL"], autocommit=True) as connection:
             return connection.execute("SELECT to_regclass('newer_than_the_backup') IS NOT NULL").fetchone()[0]
 
     def mark():
-        with psycopg.connect(whole.env["MLFLOW_OPS_DATABASE_URL"], autocommit=True) as connection:
+        with psycopg.connect(sandbox.env["MLFLOW_OPS_DATABASE_URL"], autocommit=True) as connection:
             connection.execute("CREATE TABLE newer_than_the_backup (n int)")
         return old
 
     yield mark
-    with psycopg.connect(whole.env["MLFLOW_OPS_DATABASE_URL"], autocommit=True) as connection:
+    with psycopg.connect(sandbox.env["MLFLOW_OPS_DATABASE_URL"], autocommit=True) as connection:
         connection.execute("DROP TABLE IF EXISTS newer_than_the_backup")
 
 
@@ -270,37 +261,37 @@ def marked_after(whole):
     ("victim", "step"),
     [("worker-ops", "Restoring"), *slow(("worker-ops", "Making"), ("redis", "Restoring"), ("redis", "Switching"))],
 )
-def test_killed_on_the_way_the_thread_tells_which_database_is_live(whole, people, marked_after, victim, step):
+def test_killed_on_the_way_the_thread_tells_which_database_is_live(sandbox, people, marked_after, victim, step):
     omar = people["omar"]
     said(omar, "backup database", "read back and compared")
-    before, old = runs(whole), marked_after()
+    before, old = runs(sandbox), marked_after()
     message = said(omar, "restore database latest", "Waits for approval")
     people["ada"].press(OPS_CHANNEL, message["ts"], "approve")
     omar.wait_for(lambda: step in words(now(omar, message)) or "nobody could" in words(now(omar, message)) or None, 60)
-    known = whole.process(victim)
-    whole.kill(victim)
+    known = sandbox.process(victim)
+    sandbox.kill(victim)
 
     def ended():
         text = words(now(omar, message))
         return text if "nobody could" in text or "failed" in text else None
 
     told = omar.wait_for(ended, deadline=2 * SECONDS)
-    whole.wait_until_ready(victim, other_than=known)
+    sandbox.wait_until_ready(victim, other_than=known)
     assert old() == ("nobody could" not in told), told
-    assert runs(whole) == before
+    assert runs(sandbox) == before
     requests.get(
-        whole.env["MLFLOW_TRACKING_URI"] + "/api/2.0/mlflow/experiments/search?max_results=1", timeout=10
+        sandbox.env["MLFLOW_TRACKING_URI"] + "/api/2.0/mlflow/experiments/search?max_results=1", timeout=10
     ).raise_for_status()
     if victim == "redis":
         approved(people, "restore database latest", "nobody could get in for")
         assert not old()
 
 
-def test_without_a_set_there_is_a_sentence(whole, people):
+def test_without_a_set_there_is_a_sentence(sandbox, people):
     said(people["omar"], "restore database abcdef", "There is no backup abcdef")
 
 
-def test_what_comes_back_can_be_chosen_in_a_window(whole, people):
+def test_what_comes_back_can_be_chosen_in_a_window(sandbox, people):
     omar = people["omar"]
     said(omar, "backup database", "read back and compared")
     assert omar.command(OPS_CHANNEL, "/mlflow restore").ok
@@ -319,9 +310,9 @@ def test_what_comes_back_can_be_chosen_in_a_window(whole, people):
     omar.press(OPS_CHANNEL, message["ts"], "withdraw")
 
 
-def test_a_broken_configuration_is_put_back_by_the_workers_own_account(whole, people):
+def test_a_broken_configuration_is_put_back_by_the_workers_own_account(sandbox, people):
     said(people["omar"], "backup config", "read back and compared")
-    cluster = Cluster.connect(settings.load(whole.process_env))
+    cluster = Cluster.connect(settings.load(sandbox.process_env))
     before = cluster.configmap("mlflow-config")["data"]
     cluster.patch_configmap("mlflow-config", {"data": {"BROKEN": "yes"}})
     done = approved(people, "restore config --only configmap", "is as in the backup")
@@ -330,13 +321,13 @@ def test_a_broken_configuration_is_put_back_by_the_workers_own_account(whole, pe
 
 
 @pytest.mark.slow
-def test_everything_is_gone_and_two_people_bring_it_back(whole, people, monkeypatch):
-    for name, value in whole.env.items():
+def test_everything_is_gone_and_two_people_bring_it_back(sandbox, people, monkeypatch):
+    for name, value in sandbox.env.items():
         if name.startswith("AWS_"):
             monkeypatch.setenv(name, value)
     said(people["omar"], "backup", "read back and compared")
-    before = runs(whole)
-    delete_everything(whole, Systems(settings.load(whole.process_env)))
+    before = runs(sandbox)
+    delete_everything(sandbox, Systems(settings.load(sandbox.process_env)))
     message = said(people["omar"], "recover", "Waits for approval")
     people["ada"].press(OPS_CHANNEL, message["ts"], "approve")
     people["omar"].wait_for(lambda: "1 of 2" in words(now(people["omar"], message)) or None, deadline=SECONDS)
@@ -344,9 +335,9 @@ def test_everything_is_gone_and_two_people_bring_it_back(whole, people, monkeypa
     people["omar"].wait_for(
         lambda: "MLflow is back after" in words(now(people["omar"], message)) or None, deadline=3 * SECONDS
     )
-    assert runs(whole) >= before
+    assert runs(sandbox) >= before
     details = "\n".join(map(words, people["omar"].thread(OPS_CHANNEL, message["ts"])))
     assert "made, read back and deleted" in details
     requests.get(
-        whole.env["MLFLOW_TRACKING_URI"] + "/api/2.0/mlflow/experiments/search?max_results=1", timeout=10
+        sandbox.env["MLFLOW_TRACKING_URI"] + "/api/2.0/mlflow/experiments/search?max_results=1", timeout=10
     ).raise_for_status()

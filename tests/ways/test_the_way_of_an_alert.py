@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from mlflow_ops_sandbox.parts.wiring import OPS_CHANNEL
-from mlflow_ops_sandbox.slack.client import SlackPerson, words
+from mlflow_ops_sandbox.slack.client import words
 from mlflow_ops_sandbox.testing import wait_for
 from workers import settings
 from workers.systems.redis import connect
@@ -25,16 +25,6 @@ VERA, OMAR = "U07VERA0001", "U07OMAR0002"
 STORM = 1000
 PICTURES = os.environ.get("MLFLOW_OPS_PICTURES")
 """A folder for screenshots, where somebody wants to look at them."""
-
-
-@pytest.fixture(scope="module")
-def vera(sandbox):
-    return SlackPerson(sandbox.slack_url, VERA)
-
-
-@pytest.fixture(scope="module")
-def omar(sandbox):
-    return SlackPerson(sandbox.slack_url, OMAR)
 
 
 class Alertmanager:

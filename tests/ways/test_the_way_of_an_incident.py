@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from mlflow_ops_sandbox.parts.wiring import OPS_CHANNEL
-from mlflow_ops_sandbox.slack.client import SlackPerson, words
+from mlflow_ops_sandbox.slack.client import words
 from mlflow_ops_sandbox.slack.controls import Sandbox
 from workers import settings
 from workers.operations.incident.oncall import on_call
@@ -18,17 +18,6 @@ SECONDS = 60
 VERA, OMAR, ADA, NOOR = "U07VERA0001", "U07OMAR0002", "U07ADAO0003", "U07NOOR0005"
 PICTURES = os.environ.get("MLFLOW_OPS_PICTURES")
 """A folder for screenshots, where somebody wants to look at them."""
-
-
-@pytest.fixture
-def vera(sandbox):
-    """She may look, and no more: and call for help."""
-    return SlackPerson(sandbox.slack_url, VERA)
-
-
-@pytest.fixture
-def omar(sandbox):
-    return SlackPerson(sandbox.slack_url, OMAR)
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from mlflow_ops_sandbox.parts.wiring import OPS_CHANNEL
-from mlflow_ops_sandbox.slack.client import SlackPerson, actions, words
+from mlflow_ops_sandbox.slack.client import actions, words
 
 expect = pytest.importorskip("playwright.sync_api", reason="playwright is not installed").expect
 
@@ -16,11 +16,6 @@ SECONDS = 60
 VERA, OMAR, ADA = "U07VERA0001", "U07OMAR0002", "U07ADAO0003"
 PICTURES = os.environ.get("MLFLOW_OPS_PICTURES")
 """A folder for screenshots, where somebody wants to look at them."""
-
-
-@pytest.fixture
-def people(sandbox):
-    return {user: SlackPerson(sandbox.slack_url, user) for user in (VERA, OMAR)}
 
 
 @pytest.fixture
@@ -58,7 +53,7 @@ def says(person, message, said):
 
 
 def test_what_waits_is_approved_at_home_and_the_thread_says_by_whom(people, visit):
-    omar, vera = people[OMAR], people[VERA]
+    omar, vera = people["omar"], people["vera"]
     name = f"home-{uuid.uuid4().hex[:6]}"
     asks(omar, f"experiments create {name}", ":white_check_mark:")
     asks(omar, "backup", "read back and compared")
@@ -92,7 +87,7 @@ def test_what_waits_is_approved_at_home_and_the_thread_says_by_whom(people, visi
 
 
 def test_a_button_at_home_asks_in_the_ops_channel_in_the_name_of_whoever_presses(people, visit):
-    vera = people[VERA]
+    vera = people["vera"]
     page = visit(VERA, "dark")
     before = {message["ts"] for message in vera.messages(OPS_CHANNEL)}
     page.get_by_role("button", name="Jobs", exact=True).click(timeout=SECONDS * 1000)

@@ -10,18 +10,12 @@ import uuid
 import pytest
 
 from mlflow_ops_sandbox.parts.wiring import OPS_CHANNEL
-from mlflow_ops_sandbox.slack.client import SlackPerson, words
+from mlflow_ops_sandbox.slack.client import words
 from workers import settings
 from workers.operations.inspection.finding import mlflow_pods, name_of
 from workers.systems import Systems
 
 SECONDS = 40
-
-
-@pytest.fixture
-def vera(sandbox):
-    """She may look, and no more."""
-    return SlackPerson(sandbox.slack_url, "U07VERA0001")
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ import pytest
 
 from bot.process import scheduler
 from mlflow_ops_sandbox.parts.wiring import OPS_CHANNEL
-from mlflow_ops_sandbox.slack.client import SlackPerson, words
+from mlflow_ops_sandbox.slack.client import words
 from workers import settings
 from workers.operations.history.store import History, Sample
 from workers.settings import Ops
@@ -35,16 +35,6 @@ PICTURES = os.environ.get("MLFLOW_OPS_PICTURES")
 def sandbox(start_sandbox_once, tmp_path_factory, seeded):
     """One of its own: a day is green only where no other test has done anything."""
     return start_sandbox_once(tmp_path_factory.mktemp("mornings") / "data", like=seeded)
-
-
-@pytest.fixture(scope="module")
-def vera(sandbox):
-    return SlackPerson(sandbox.slack_url, VERA)
-
-
-@pytest.fixture(scope="module")
-def omar(sandbox):
-    return SlackPerson(sandbox.slack_url, OMAR)
 
 
 @pytest.fixture(scope="module")

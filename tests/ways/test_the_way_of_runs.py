@@ -7,7 +7,8 @@ import psycopg
 import pytest
 
 from mlflow_ops_sandbox.parts.wiring import OPS_CHANNEL
-from mlflow_ops_sandbox.slack.client import SlackPerson, words
+from mlflow_ops_sandbox.slack.client import words
+from tests.ways.reading import now
 from workers import settings
 from workers.operation import Unwatched
 from workers.operations.backup.backup import Backup
@@ -21,26 +22,6 @@ INSERT INTO runs (run_uuid, name, source_type, user_id, status, start_time, end_
 SELECT md5(%(seed)s || n), 'run-' || n, 'LOCAL', 'tests', 'FINISHED', %(start)s, %(start)s + 1, 'active', '', %(at)s
 FROM generate_series(1, %(number)s) n
 """
-
-
-@pytest.fixture
-def omar(sandbox):
-    return SlackPerson(sandbox.slack_url, "U07OMAR0002")
-
-
-@pytest.fixture
-def ada(sandbox):
-    return SlackPerson(sandbox.slack_url, "U07ADAO0003")
-
-
-@pytest.fixture
-def ben(sandbox):
-    return SlackPerson(sandbox.slack_url, "U07BENC0004")
-
-
-@pytest.fixture
-def vera(sandbox):
-    return SlackPerson(sandbox.slack_url, "U07VERA0001")
 
 
 @pytest.fixture
@@ -58,10 +39,6 @@ def experiment(sandbox, tracking):
         connection.execute(RUNS, {"seed": name, "start": start, "at": int(made), "number": 40})
     yield made, name
     tracking.call("experiments/delete", {"experiment_id": made})
-
-
-def now(person, message):
-    return next(each for each in person.messages(OPS_CHANNEL) if each["ts"] == message["ts"])
 
 
 def fresh(person, before, said):

@@ -22,7 +22,7 @@ from mlflow_ops_sandbox.errors import SandboxError
 from mlflow_ops_sandbox.parts import leftovers, postgres
 from mlflow_ops_sandbox.parts.folder import Folder, read_json
 
-START_SECONDS = 120.0
+START_SECONDS = 180.0
 
 
 @dataclass
