@@ -103,8 +103,12 @@ class History:
         pipe.zadd(_RAW, {json.dumps(cleaned(body), ensure_ascii=False, separators=(",", ":")): made.at.timestamp()})
         pipe.hkeys(_DAYS)
         _, known = pipe.execute()
-        self._sum_up({name.decode() for name in known}, made.at)
+        summed, old = self._sums({name.decode() for name in known}, made.at)
         pipe = self._redis.pipeline(transaction=True)
+        if summed:
+            pipe.hset(_DAYS, mapping=summed)
+        if old:
+            pipe.hdel(_DAYS, *old)
         pipe.zremrangebyscore(_RAW, "-inf", (made.at - RAW_DAYS * _DAY).timestamp())
         pipe.zremrangebyrank(_RAW, 0, -MOST_RAW - 1)
         pipe.execute()
@@ -162,20 +166,22 @@ class History:
         raw: Any = self._redis.zrange(_RAW, -_LATEST, -1)
         return [_sample(json.loads(each)) for each in raw]
 
-    def _sum_up(self, known: set[str], now: datetime) -> None:
+    def _sums(self, known: set[str], now: datetime) -> tuple[dict[str, str], list[str]]:
+        """What is to be kept of the days that are over and not summed up yet; the days that are too old."""
         today = now.astimezone(UTC).date()
         over = [today - number * _DAY for number in range(1, RAW_DAYS)]
-        for day in over:
-            if day.isoformat() in known:
-                continue
+        missing = [day for day in over if day.isoformat() not in known]
+        pipe = self._redis.pipeline(transaction=False)
+        for day in missing:
             begin = datetime.combine(day, datetime.min.time(), UTC)
-            runs = self.samples(begin, begin + _DAY - timedelta(milliseconds=1))
-            if runs:
-                self._redis.hset(_DAYS, day.isoformat(), json.dumps(_summed(runs), separators=(",", ":")))
+            pipe.zrangebyscore(_RAW, begin.timestamp(), (begin + _DAY - timedelta(milliseconds=1)).timestamp())
+        summed = {
+            day.isoformat(): json.dumps(_summed([_sample(json.loads(each)) for each in raw]), separators=(",", ":"))
+            for day, raw in zip(missing, pipe.execute(), strict=True)
+            if raw
+        }
         oldest = (today - DAYS * _DAY).isoformat()
-        old = [name for name in known if name < oldest]
-        if old:
-            self._redis.hdel(_DAYS, *old)
+        return summed, [name for name in known if name < oldest]
 
 
 def _summed(runs: Sequence[Sample]) -> dict[str, list[float]]:

@@ -51,6 +51,15 @@ PROGRAM = "mlflow-ops/"
 Json = dict[str, Any]
 
 
+class _Configuration(Configuration):
+    """The official client sets the address anew before each call, and reads all proxies of the environment for it."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Leave an address that is the same as it is."""
+        if name != "host" or self.server_index is not None or self._base_path != value:
+            super().__setattr__(name, value)
+
+
 @dataclass(frozen=True)
 class Requests:
     """One API server. Safe for threads. Methods raise ClusterError or Nonsense.
@@ -64,7 +73,7 @@ class Requests:
     @classmethod
     def connect(cls, settings: Settings) -> Requests:
         """From KUBECONFIG, else the pod's service account. Raises SettingsError where there is neither."""
-        configuration = Configuration()
+        configuration = _Configuration()
         kubeconfig = settings.environment.kubeconfig
         try:
             if kubeconfig:
