@@ -4,6 +4,7 @@ A test may pause, kill or restart a part of the shared sandbox; it leaves all pa
 """
 
 import fcntl
+import json
 import os
 import shutil
 import signal
@@ -13,11 +14,13 @@ import sys
 import tempfile
 import time
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 
 import pytest
 from redis import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
+from xdist.scheduler import LoadFileScheduling
 
 from mlflow_ops_sandbox import testing
 from mlflow_ops_sandbox.cluster.apiserver import least_privilege
@@ -63,27 +66,46 @@ def pytest_sessionfinish(session):
         (Path(os.environ[RUN]) / "skipped").touch()
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items):
+def pytest_collection_modifyitems(config, items):
     """The tests of a file stay in one process, as do all that share a sandbox; those that take longest begin first."""
     groups, starts = {}, set()
     for item in items:
-        group = _shared(item)
-        if group or item.path not in groups:
-            groups[item.path] = group or str(item.path.relative_to(TESTS))
+        path = item.nodeid.partition("::")[0]
+        if group := _shared(item):
+            groups[path] = group
         if {"start_sandbox", "start_sandbox_once"} & set(item.fixturenames):
-            starts.add(item.path)
+            starts.add(path)
 
     def order(item):
-        group = groups[item.path]
-        return SHARED.index(group) if group in SHARED else len(SHARED) + (item.path not in starts)
+        path = item.nodeid.partition("::")[0]
+        return SHARED.index(groups[path]) if path in groups else len(SHARED) + (path not in starts)
 
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(groups[item.path]))
     items.sort(key=order)
+    if hasattr(config, "workerinput"):
+        _groups().with_suffix(f".{os.getpid()}").write_text(json.dumps(groups), encoding="utf-8")
+        _groups().with_suffix(f".{os.getpid()}").replace(_groups())
 
 
-TESTS = Path(__file__).parent
+def _groups():
+    """Where the processes that collect say to the one that gives the tests out which files belong together."""
+    return Path(os.environ[RUN]) / "groups.json"
+
+
+class _Together(LoadFileScheduling):
+    @cached_property
+    def groups(self):
+        return json.loads(_groups().read_text(encoding="utf-8"))
+
+    def _split_scope(self, nodeid):
+        path = super()._split_scope(nodeid)
+        return self.groups.get(path, path)
+
+
+def pytest_xdist_make_scheduler(config, log):
+    """In the place of `--dist loadfile`."""
+    return _Together(config, log) if config.getvalue("dist") == "loadfile" else None
+
+
 SHARED = ("ways", "sandbox", "parts")
 
 
