@@ -166,7 +166,7 @@ class History:
         raw: Any = self._redis.zrange(_RAW, -_LATEST, -1)
         return [_sample(json.loads(each)) for each in raw]
 
-    def _sums(self, known: set[str], now: datetime) -> tuple[dict[str, str], list[str]]:
+    def _sums(self, known: set[str], now: datetime) -> tuple[dict[Any, str], list[str]]:
         """What is to be kept of the days that are over and not summed up yet; the days that are too old."""
         today = now.astimezone(UTC).date()
         over = [today - number * _DAY for number in range(1, RAW_DAYS)]
