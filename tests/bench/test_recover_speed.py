@@ -11,7 +11,7 @@ import boto3
 import pytest
 
 from tests.bench import seed_artifacts, seed_database
-from tests.workers.restore.test_recover import delete_everything, systems, whole  # noqa: F401 - fixtures
+from tests.workers.operations.restore.test_recover import delete_everything, systems, whole  # noqa: F401 - fixtures
 from workers.operations.backup.backup import Backup
 from workers.operations.restore.recover import Recover
 from workers.report import Status

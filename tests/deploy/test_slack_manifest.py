@@ -7,8 +7,8 @@ import pytest
 import yaml
 from slack_sdk import WebClient
 
-from bot.process import check
 from bot import slash
+from bot.process import check
 
 ROOT = Path(__file__).parents[2]
 MANIFEST = yaml.safe_load((ROOT / "deploy" / "slack" / "manifest.yaml").read_text())

@@ -9,6 +9,8 @@ import sys
 import pytest
 
 pytestmark = [pytest.mark.timeout(400), pytest.mark.slow]
+OPERATION = "workers/operations/deployment/image.py"
+TEST = "tests/workers/operations/deployment/test_image.py"
 
 
 @pytest.fixture(scope="module")
@@ -46,13 +48,13 @@ def test_the_command_works_in_the_terminal_and_help_knows_it(copy, sandbox):
 
 
 def test_the_guides_test_passes(copy):
-    done = ran(copy, "pytest", "-q", "-p", "no:cacheprovider", "tests/workers/test_image.py")
+    done = ran(copy, "pytest", "-q", "-p", "no:cacheprovider", TEST)
     assert done.returncode == 0, done.stdout[-3000:]
     assert "2 passed" in done.stdout
 
 
 def test_the_linters_and_the_layers_have_nothing_against_it(copy):
-    new = ("workers/operations/deployment/image.py", "commands/image.py", "tests/workers/test_image.py")
+    new = (OPERATION, "commands/image.py", TEST)
     checked = ran(copy, "ruff", "check", "--no-cache", *new)
     assert checked.returncode == 0, checked.stdout
     formatted = ran(copy, "ruff", "format", "--no-cache", "--check", *new)
@@ -62,5 +64,5 @@ def test_the_linters_and_the_layers_have_nothing_against_it(copy):
 
 
 def test_without_the_operation_the_guides_test_fails(copy):
-    (copy / "workers" / "deployment" / "image.py").unlink()
-    assert ran(copy, "pytest", "-q", "-p", "no:cacheprovider", "tests/workers/test_image.py").returncode != 0
+    (copy / OPERATION).unlink()
+    assert ran(copy, "pytest", "-q", "-p", "no:cacheprovider", TEST).returncode != 0

@@ -15,7 +15,7 @@ from mlflow_ops_sandbox.slack.client import words
 from tests.bench import seed_database
 from tests.series import slow
 from tests.ways.reading import now
-from tests.workers.restore.test_recover import delete_everything
+from tests.workers.operations.restore.test_recover import delete_everything
 from workers import settings
 from workers.systems import Systems
 from workers.systems.cluster.client import Cluster

@@ -15,7 +15,6 @@ from workers.systems.postgres.database import Database
 PASSWORD = "p@ss/w0rd-hunter2"
 
 
-
 @pytest.fixture
 def postgres_url(parts):
     return parts.env["MLFLOW_OPS_DATABASE_URL"]

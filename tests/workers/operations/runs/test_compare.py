@@ -13,7 +13,7 @@ import pytest
 from workers.errors import OperatorError
 from workers.operations.runs.csv_file import Sheet
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[4]
 
 
 def table(report):

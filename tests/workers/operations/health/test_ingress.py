@@ -20,7 +20,7 @@ from workers.systems.cluster import certificate
 from workers.systems.cluster.certificate import Certificate
 from workers.systems.errors import Nonsense
 
-ANSWERS = Path(__file__).parents[2] / "deploy" / "sandbox" / "tests" / "cluster" / "kubernetes-answers.jsonl"
+ANSWERS = Path(__file__).parents[4] / "deploy" / "sandbox" / "tests" / "cluster" / "kubernetes-answers.jsonl"
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 KEY = ec.generate_private_key(ec.SECP256R1())
 

@@ -16,7 +16,7 @@ import pytest
 
 from mlflow_ops_sandbox.testing import wait_for
 from tests.series import slow
-from tests.workers.backup.artifacts.conftest import Way, trouble  # noqa: F401 - a fixture
+from tests.workers.operations.backup.artifacts.conftest import Way, trouble  # noqa: F401 - a fixture
 from workers.errors import OperatorError
 from workers.operation import Cancelled
 from workers.operations.backup import database, leftovers, sets, stream
@@ -29,7 +29,7 @@ from workers.systems.s3 import requests
 from workers.systems.s3.multipart import Upload
 from workers.systems.s3.transfer import Transfer
 
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[4]
 
 
 @contextmanager

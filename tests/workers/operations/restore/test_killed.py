@@ -26,7 +26,7 @@ from workers.records.keys import PREFIX
 
 pytestmark = pytest.mark.timeout(900)
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 KILLS = int(os.environ.get("MLFLOW_OPS_CHAOS_KILLS", "8"))
 FEW = 4
 ROWS = 200_000

@@ -1,6 +1,6 @@
 """The Roles in deploy/kubernetes grant exactly what the commands need, and `check` asks for exactly that.
 
-That it is what they need is compared at the end of a whole run with every call of every test (tests/conftest.py).
+That it is what they need is compared at the end of a whole run with every call of every test (tests/permissions.py).
 """
 
 import os
@@ -19,7 +19,7 @@ from workers.operations.preflight.kubernetes import FOR_EXEC, FOR_RECOVERY, HELP
 from workers.settings import KubernetesNames
 from workers.systems import Systems
 
-KUBERNETES = Path(__file__).parents[2] / "deploy" / "kubernetes"
+KUBERNETES = Path(__file__).parents[4] / "deploy" / "kubernetes"
 
 
 @pytest.mark.parametrize(

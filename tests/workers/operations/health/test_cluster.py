@@ -14,7 +14,7 @@ from workers.operations.health import deployment, pods, resources, service
 from workers.report import Status
 from workers.systems.errors import Nonsense
 
-ANSWERS = Path(__file__).parents[2] / "deploy" / "sandbox" / "tests" / "cluster" / "kubernetes-answers.jsonl"
+ANSWERS = Path(__file__).parents[4] / "deploy" / "sandbox" / "tests" / "cluster" / "kubernetes-answers.jsonl"
 NOW = datetime(2026, 11, 23, 15, 25, 30, tzinfo=UTC)
 TOLD = settings.load({})
 

@@ -1,0 +1,1 @@
+"""A restore has what a backup has."""
