@@ -1,6 +1,7 @@
 """docs/cli.md: each command is one, each is named, and the exit codes and streams are those that it says."""
 
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -161,3 +162,19 @@ def test_the_commands_document_names_every_command_and_who_may(documents):
 
 def test_the_configuration_document_says_something_of_each_variable(documents):
     assert [cells[0] for cells in documents.rows("configuration.md", 2) if not cells[1]] == []
+
+
+READ_ELSEWHERE = {"RQ_WORKER_ID", "KUBERNETES_SERVICE_HOST", "REQUESTS_CA_BUNDLE"}
+"""Set by RQ and by the kubelet; botocore's own."""
+
+
+def test_every_variable_that_a_process_reads_is_in_the_table(documents):
+    """Those of the settings come from their model; here is what is read beside it."""
+    named = {cells[0].strip("`") for cells in documents.rows("configuration.md", 2)}
+    read = set()
+    for package in ("bot", "commands", "workers"):
+        for file in (documents.ROOT / package).rglob("*.py"):
+            read |= set(re.findall(r"""os\.(?:environ(?:\.get\(|\[)|getenv\()["']([A-Z_]+)["']""", file.read_text()))
+    assert "MLFLOW_OPS_TARGET" in read, "the pattern finds what it is for"
+    assert read - named - READ_ELSEWHERE - {"RQ_KEY_PREFIX"} == set()
+    assert {"MLFLOW_OPS_DATABASE_ADMIN_URL", "MLFLOW_OPS_DATABASE_URL", "MLFLOW_OPS_CONFIG"} <= named
