@@ -14,6 +14,7 @@ from mlflow_ops_sandbox.cluster.apiserver.access import Attributes
 from mlflow_ops_sandbox.cluster.apiserver.identity import admin, service_account
 from mlflow_ops_sandbox.cluster.apiserver.least_privilege import Permission, Used
 from mlflow_ops_sandbox.cluster.seed.access import WORKER_ACCOUNT
+from tests import permissions
 from workers import settings
 from workers.operations.preflight.kubernetes import FOR_EXEC, FOR_RECOVERY, HELPFUL, NEEDED
 from workers.settings import KubernetesNames
@@ -82,3 +83,10 @@ def test_the_sandboxs_own_server_notes_what_a_worker_does(sandbox):
     worker = {"KUBECONFIG": str(Path(sandbox.env["KUBECONFIG"]).with_name("kubeconfig-worker"))}
     Systems(settings.load(sandbox.process_env | worker)).cluster.within(9).secret(names.tls_secret)
     assert Permission("get", "", "secrets", names.tls_secret) in least_privilege.used(folder)
+
+
+def test_a_run_that_used_less_than_the_roles_grant_fails_at_its_end_unless_tests_were_skipped(tmp_path):
+    (tmp_path / "permissions").mkdir()
+    assert permissions.main(tmp_path) == 1
+    (tmp_path / "skipped").touch()
+    assert permissions.main(tmp_path) == 0
