@@ -21,6 +21,8 @@ from workers.operations.commands.dry_run import DryRun
 from workers.rendering import message
 from workers.systems import Systems
 
+pytestmark = pytest.mark.slow
+
 CHAPTERS = {
     "Daily operations", "Common tasks", "Backup", "Recovery", "Scaling", "Maintenance", "Disaster recovery",
     "Monitoring", "Escalation", "Reference",

@@ -13,6 +13,8 @@ from mlflow_ops_sandbox.parts.wiring import OPS_CHANNEL
 from mlflow_ops_sandbox.slack.client import SlackPerson, wait_for
 from workers.records.store import Records
 
+pytestmark = pytest.mark.slow
+
 OURS = ("bot", "scheduler", "worker-quick", "worker-ops")
 
 

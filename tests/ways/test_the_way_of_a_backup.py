@@ -25,6 +25,8 @@ from workers.records.store import Records
 from workers.systems.cluster.client import Cluster
 from workers.systems.redis import connect
 
+pytestmark = pytest.mark.slow
+
 SECONDS = 60
 AWAY_SECONDS = float(os.environ.get("MLFLOW_OPS_AWAY_SECONDS", "12"))
 BUCKET = "mlflow-backups"

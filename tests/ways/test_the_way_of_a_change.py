@@ -156,6 +156,7 @@ def image(cluster):
     return update.image_of(cluster.deployment("mlflow"), "mlflow")
 
 
+@pytest.mark.slow
 def test_an_image_that_does_not_come_up_is_put_back_by_itself(people, asked, cluster):
     before = image(cluster)
     message = asked("update v9.9.9")

@@ -20,6 +20,8 @@ from workers import settings
 from workers.systems import Systems
 from workers.systems.cluster.client import Cluster
 
+pytestmark = pytest.mark.slow
+
 SECONDS = 60
 PICTURES = os.environ.get("MLFLOW_OPS_PICTURES")
 """A folder for screenshots, where somebody wants to look at them."""

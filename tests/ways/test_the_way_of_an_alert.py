@@ -20,6 +20,8 @@ from mlflow_ops_sandbox.testing import wait_for
 from workers import settings
 from workers.systems.redis import connect
 
+pytestmark = pytest.mark.slow
+
 SECONDS = 60
 VERA, OMAR = "U07VERA0001", "U07OMAR0002"
 STORM = 1000

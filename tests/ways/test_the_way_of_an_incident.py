@@ -14,6 +14,8 @@ from mlflow_ops_sandbox.slack.controls import Sandbox
 from workers import settings
 from workers.operations.incident.oncall import on_call
 
+pytestmark = pytest.mark.slow
+
 SECONDS = 60
 VERA, OMAR, ADA, NOOR = "U07VERA0001", "U07OMAR0002", "U07ADAO0003", "U07NOOR0005"
 PICTURES = os.environ.get("MLFLOW_OPS_PICTURES")

@@ -12,6 +12,8 @@ from workers.operations.configuration.configmap import CHECKSUM
 from workers.operations.configuration.values import checksum
 from workers.systems.cluster.client import Cluster
 
+pytestmark = pytest.mark.slow
+
 SECONDS = 20
 
 

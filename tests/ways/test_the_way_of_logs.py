@@ -15,6 +15,8 @@ from workers import settings
 from workers.operations.inspection.finding import mlflow_pods, name_of
 from workers.systems import Systems
 
+pytestmark = pytest.mark.slow
+
 SECONDS = 40
 
 

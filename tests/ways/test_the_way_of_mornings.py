@@ -22,6 +22,8 @@ from workers.settings import Ops
 from workers.systems.redis import connect
 from workers.wording import size
 
+pytestmark = pytest.mark.slow
+
 expect = pytest.importorskip("playwright.sync_api", reason="playwright is not installed").expect
 
 SECONDS = 40

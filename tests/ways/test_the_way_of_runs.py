@@ -15,6 +15,8 @@ from workers.operations.backup.backup import Backup
 from workers.operations.runs.finding import search
 from workers.systems import Systems
 
+pytestmark = pytest.mark.slow
+
 SECONDS = 30
 RUNS = """
 INSERT INTO runs (run_uuid, name, source_type, user_id, status, start_time, end_time, lifecycle_stage, artifact_uri,

@@ -59,6 +59,7 @@ def test_the_sandbox_is_set_up_well(check):
     assert code == 0
 
 
+@pytest.mark.slow
 def test_an_alertmanager_is_asked_where_there_is_one(check):
     assert "alertmanager" not in check(MLFLOW_OPS_ALERTMANAGER_URL=None)[0]
     with answering({"/api/v2/alerts": b'[{"labels": {"alertname": "One"}}]'}) as url:
@@ -70,6 +71,7 @@ def test_an_alertmanager_is_asked_where_there_is_one(check):
     assert "answers 404" in checks["alertmanager"]["sentence"]
 
 
+@pytest.mark.slow
 def test_nobody_on_call_is_told(check, tmp_path):
     (tmp_path / "ops.yaml").write_text("channels: [C0OPS]\n")
     checks, code = check(MLFLOW_OPS_CONFIG=str(tmp_path / "ops.yaml"))
@@ -79,6 +81,7 @@ def test_nobody_on_call_is_told(check, tmp_path):
     assert told["sentence"].startswith("PagerDuty is told, but nobody is mentioned in Slack.")
 
 
+@pytest.mark.slow
 def test_what_is_missing_is_named_with_what_to_do(check, sandbox):
     checks, code = check(
         SLACK_BOT_TOKEN="xoxb-wrong",
@@ -94,6 +97,7 @@ def test_what_is_missing_is_named_with_what_to_do(check, sandbox):
     assert checks["redis"]["status"] == "ok"
 
 
+@pytest.mark.slow
 def test_backups_need_programs_that_are_not_too_old_and_a_key(check, tmp_path):
     for name in ("pg_dump", "pg_restore"):
         (tmp_path / name).write_text(f'#!/bin/sh\necho "{name} (PostgreSQL) 15.2"\n')
@@ -104,6 +108,7 @@ def test_backups_need_programs_that_are_not_too_old_and_a_key(check, tmp_path):
     assert "WITHOUT SECRETS" in checks["programs"]["sentence"]
 
 
+@pytest.mark.slow
 def test_an_account_without_rights_is_told_which_it_lacks(check, sandbox, tmp_path):
     worker = (sandbox.path / "kubernetes" / "kubeconfig-worker").read_text()
     assert check(KUBECONFIG=str(sandbox.path / "kubernetes" / "kubeconfig-worker"))[0]["kubernetes"]["status"] == "ok"

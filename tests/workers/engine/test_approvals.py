@@ -146,6 +146,7 @@ def test_what_nobody_decides_expires_and_is_reminded_of_once(redis):
     assert approvals.approve(late, "U0ANNA", redis) is approvals.Answer.TOO_LATE
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(200))
 def test_of_twenty_presses_one_decides(redis, seed):
     chance = random.Random(seed)

@@ -79,6 +79,7 @@ def test_a_set_is_made_there_and_all_that_reads_one_reads_it_there(
             server.drop(name)
 
 
+@pytest.mark.slow
 def test_damaged_bytes_from_there_take_nobodys_place(made, elsewhere, s3, buckets, progress, keys_in):
     Backup(parts=("artifacts",)).run(made, progress)
     gone, other, *_ = keys_in(buckets[0])

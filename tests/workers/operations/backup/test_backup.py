@@ -136,6 +136,7 @@ def test_a_flipped_bit_in_an_artifact_is_found_by_reading_and_a_missing_one_by_l
     assert "run5" in report.summary
 
 
+@pytest.mark.slow
 def test_bytes_that_were_lost_are_copied_anew_by_the_next_backup(made, systems, progress, s3, buckets, keys_in):
     s3.delete_object(Bucket=buckets[1], Key=keys_in(buckets[1], "objects/")[5])
     report = Backup().run(systems(), progress)
@@ -144,6 +145,7 @@ def test_bytes_that_were_lost_are_copied_anew_by_the_next_backup(made, systems, 
     assert BackupVerifyDeep().run(systems(), progress).status is Status.OK
 
 
+@pytest.mark.slow
 def test_bytes_that_a_deep_check_found_bad_are_copied_again_and_the_old_set_is_good_too(
     made, systems, progress, s3, buckets, keys_in
 ):
@@ -156,6 +158,7 @@ def test_bytes_that_a_deep_check_found_bad_are_copied_again_and_the_old_set_is_g
     assert Backup(parts=("artifacts",)).run(systems(), progress).status is Status.OK
 
 
+@pytest.mark.slow
 def test_basic_auths_own_database_is_dumped_beside_it(systems, progress, database_url, buckets):
     ready = systems(MLFLOW_OPS_AUTH_DATABASE_URL=database_url)
     Backup(parts=("database",)).run(ready, progress)
@@ -165,6 +168,7 @@ def test_basic_auths_own_database_is_dumped_beside_it(systems, progress, databas
     assert BackupVerify().run(ready, progress).status is Status.OK
 
 
+@pytest.mark.slow
 def test_a_part_alone_is_a_set_of_that_part_and_is_not_the_last_good_backup(systems, progress, buckets):
     from datetime import UTC, datetime
 
@@ -178,6 +182,7 @@ def test_a_part_alone_is_a_set_of_that_part_and_is_not_the_last_good_backup(syst
     assert "has no database and no artifacts" in found.passed_over[0]
 
 
+@pytest.mark.slow
 def test_the_configuration_applies_to_an_empty_namespace(made, systems, parts, s3, buckets, tmp_path):
     if shutil.which("kubectl") is None:
         pytest.skip("kubectl is not installed")
@@ -216,6 +221,7 @@ def test_no_secret_is_in_the_bucket_unencrypted(made, s3, buckets, keys_in, part
             assert secret.encode() not in body, key
 
 
+@pytest.mark.slow
 def test_without_a_key_it_says_so_loudly_and_holds_no_secret(systems, progress, s3, buckets):
     ready = systems(MLFLOW_OPS_BACKUP_KEY=None)
     report = Backup(parts=("config",)).run(ready, progress)
@@ -272,6 +278,7 @@ spec:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not installed")
 def test_what_belongs_to_mlflow_is_exported_by_the_workers_own_account(systems, parts):
     kubectl = ["kubectl", "--kubeconfig", parts.env["KUBECONFIG"]]

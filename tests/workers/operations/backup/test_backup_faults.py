@@ -125,6 +125,7 @@ def test_a_database_that_goes_in_the_middle_leaves_nothing(systems, progress, da
     nothing_is_left()
 
 
+@pytest.mark.slow
 def test_a_pg_dump_that_ends_half_way_with_an_error_leaves_no_object(
     systems, progress, tmp_path, parts, nothing_is_left
 ):
@@ -186,6 +187,7 @@ def test_what_is_away_or_refuses_is_a_sentence(systems, progress, change, said):
         Backup().run(systems(**change), progress)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("refusal", [StoreFull("It is full."), AccessDenied("It is denied."), KeyboardInterrupt()])
 def test_a_store_that_refuses_half_way_leaves_nothing(
     systems, progress, monkeypatch, nothing_is_left, refusal, database_url
@@ -207,6 +209,7 @@ def test_a_store_that_refuses_half_way_leaves_nothing(
     nothing_is_left()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [1, *slow(2, 3)])
 def test_a_whole_set_through_a_store_that_fails_slows_down_and_hangs_up(
     systems,
@@ -295,6 +298,7 @@ def running(environ, until):
         process.wait()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "phase", ["Database", "Writing", *slow("Artifacts: copying", "Artifacts: looking", "Configuration: exp")]
 )
@@ -339,6 +343,7 @@ def test_an_unfinished_set_is_swept_after_a_day_and_a_good_one_is_not(systems, p
     assert sets.good(ready.objects, buckets[1], "latest").parts == ("config",)
 
 
+@pytest.mark.slow
 def test_a_clock_that_jumps_back_does_not_make_an_older_set(systems, progress, s3, buckets):
     ready = systems()
     ahead = datetime.now(UTC) + timedelta(hours=3)
@@ -351,6 +356,7 @@ def test_a_clock_that_jumps_back_does_not_make_an_older_set(systems, progress, s
     assert made.finished_at < ahead
 
 
+@pytest.mark.slow
 def test_the_password_is_in_no_arguments(systems, progress, database_url):
     seen = []
 
@@ -365,6 +371,7 @@ def test_the_password_is_in_no_arguments(systems, progress, database_url):
     assert password not in seen[0]
 
 
+@pytest.mark.slow
 def test_two_at_once_without_a_lock_between_them_make_one_good_set(
     systems, progress, database_url, s3, buckets, keys_in
 ):
@@ -394,6 +401,7 @@ def test_two_at_once_without_a_lock_between_them_make_one_good_set(
     assert "Uploads" not in s3.list_multipart_uploads(Bucket=buckets[1])
 
 
+@pytest.mark.slow
 def test_a_set_of_another_key_is_told_and_read_with_the_old_one(systems, environ, progress):
     Backup(parts=("config",)).run(systems(), progress)
     before, other = environ["MLFLOW_OPS_BACKUP_KEY"], base64.b64encode(b"another key of thirty-two bytes!").decode()

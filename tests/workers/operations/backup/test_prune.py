@@ -160,6 +160,7 @@ def content(ready, buckets, name):
     return list(references(ready.objects, buckets[1], name))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, *slow(*range(1, 4))])
 def test_a_backup_that_is_made_meanwhile_is_whole_afterwards(
     seed, configured, progress_that, buckets, s3, progress, keys_in, monkeypatch
@@ -200,6 +201,7 @@ def test_a_backup_that_is_made_meanwhile_is_whole_afterwards(
     assert before - set(keys_in(buckets[1], "objects/")), "nothing was removed"
 
 
+@pytest.mark.slow
 def test_retention_of_a_good_history_is_what_prune_shows(configured, progress, buckets):
     ready = configured(**NONE)
     wanted = ready.settings.ops.backup.retention

@@ -382,6 +382,7 @@ def test_what_slack_would_show_otherwise_bears_a_fingerprint_and_is_put_back_by_
 KEYS = st.from_regex(r"[a-z][a-z0-9_.]{0,20}", fullmatch=True)
 
 
+@pytest.mark.slow
 @given(before=st.dictionaries(KEYS, st.none() | st.text(max_size=60), min_size=1, max_size=5))
 def test_undo_commands_hold_exactly_what_was_there(before):
     commands, lost = values.undo_commands(before)

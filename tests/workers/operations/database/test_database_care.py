@@ -366,6 +366,7 @@ def test_a_session_of_another_role_needs_the_admin(do, sandbox, systems):
             admin.execute("SELECT 1")
 
 
+@pytest.mark.slow
 def test_stats_are_one_overview(do, sql):
     report = do("db stats")
     facts = dict(report.sections[0].items)
@@ -395,6 +396,7 @@ def test_a_role_that_does_not_own_a_table_may_not_vacuum_it(sandbox, systems):
     assert issubclass(DatabaseRefused, OperatorError)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("query", "bare"),
     [

@@ -218,6 +218,7 @@ print("came to its end")
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("text", "step", "inside"),
     [

@@ -90,6 +90,7 @@ def test_exact_removes_only_where_versions_are_kept(backed_up, s3, buckets, prog
     assert content(s3, buckets[0]) == before
 
 
+@pytest.mark.slow
 def test_damaged_bytes_take_nobodys_place(backed_up, s3, buckets, progress):
     source, backups = buckets
     damage(s3, source)
@@ -103,6 +104,7 @@ def test_damaged_bytes_take_nobodys_place(backed_up, s3, buckets, progress):
     assert content(s3, source) == there
 
 
+@pytest.mark.slow
 def test_one_that_is_cut_off_goes_on_from_there(backed_up, s3, buckets, progress, progress_that):
     before = content(s3, buckets[0])
     for key in before:
@@ -114,6 +116,7 @@ def test_one_that_is_cut_off_goes_on_from_there(backed_up, s3, buckets, progress
     assert content(s3, buckets[0]) == before
 
 
+@pytest.mark.slow
 def test_a_set_of_another_bucket_is_refused_unless_it_is_meant(backed_up, systems, s3, progress):
     other = systems()
     ops = other.settings.ops.model_copy(
@@ -127,6 +130,7 @@ def test_a_set_of_another_bucket_is_refused_unless_it_is_meant(backed_up, system
     assert len(content(s3, "elsewhere")) == 71
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("location", "prefix"),
     [("mlflow-artifacts:/12/abc/artifacts", "12/abc/artifacts/"), ("mlflow-artifacts://host:5000/7", "7/")],

@@ -92,6 +92,7 @@ def test_all_belongs_to_the_role_that_owned_it(backed_up, database_url, progress
         connection.execute("CREATE TABLE afterwards (n int)")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("free", [1 << 40, 0])
 def test_extensions_and_sequences_are_as_they_were_by_file_and_by_stream(
     backed_up, database_url, progress, monkeypatch, parts, free
@@ -112,6 +113,7 @@ def test_extensions_and_sequences_are_as_they_were_by_file_and_by_stream(
         ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [psycopg.errors.UniqueViolation, psycopg.errors.DuplicateDatabase])
 def test_what_a_dead_workers_session_has_made_meanwhile_is_removed(
     backed_up, database_url, progress, monkeypatch, kind
@@ -159,6 +161,7 @@ def test_a_damaged_dump_leaves_the_live_one_and_nothing_else(backed_up, database
     assert [name for name in backed_up.server.databases() if "_restore_" in name] == []
 
 
+@pytest.mark.slow
 def test_rows_that_are_not_those_of_the_manifest_stop_it(backed_up, database_url, progress, s3, buckets):
     (key,) = [
         item["Key"]
@@ -179,6 +182,7 @@ class CutOffError(Exception):
     pass
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("at", ["Making", "Restoring", "Comparing", "Switching"])
 def test_cut_off_at_any_step_the_live_one_serves(backed_up, database_url, progress_that, at):
     before = rows(database_url)
@@ -194,6 +198,7 @@ def test_cut_off_at_any_step_the_live_one_serves(backed_up, database_url, progre
     assert rows(database_url) == before
 
 
+@pytest.mark.slow
 def test_sessions_are_ended_and_come_back_to_the_new_one(backed_up, database_url, progress):
     with psycopg.connect(database_url, autocommit=True) as held:
         held.execute("SELECT 1")
@@ -203,6 +208,7 @@ def test_sessions_are_ended_and_come_back_to_the_new_one(backed_up, database_url
     assert rows(database_url)[0] == 500
 
 
+@pytest.mark.slow
 def test_mlflow_has_no_pods_while_its_database_is_switched_where_that_is_wanted(
     backed_up, database_url, progress_that, progress
 ):
@@ -251,6 +257,7 @@ def test_a_database_that_was_left_closed_is_opened_again(backed_up, database_url
     assert rows(database_url)[0] == 500
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["Robert'); DROP", "UPPER", "1st", "x" * 64])
 def test_a_name_that_is_none_is_refused(name):
     with pytest.raises(ValueError, match="is no database's name"):

@@ -163,6 +163,7 @@ def test_the_same_bytes_are_kept_once_for_any_number_of_sets(place, listening):
     assert len(place.keys("objects/")) == 10
 
 
+@pytest.mark.slow
 def test_a_cancelled_run_leaves_what_the_next_one_goes_on_from(place, way, listening):
     place.fill(400)
     tuning = Tuning(at_once=4, ahead=50, note_objects=40)
@@ -180,6 +181,7 @@ def test_a_cancelled_run_leaves_what_the_next_one_goes_on_from(place, way, liste
     assert verify(place.objects, place.backups, "sets/two/", deep=True, progress=listening()).problems == ()
 
 
+@pytest.mark.slow
 def test_progress_knows_the_total_from_the_set_before(place, listening):
     place.fill(300)
     copy(place.objects, place.source, place.backups, "sets/one/", (), listening())

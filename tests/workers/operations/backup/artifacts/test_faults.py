@@ -86,6 +86,7 @@ def test_an_error_inside_a_200_answer_is_an_error(place, way, listening, impatie
     good(place, listening, "sets/one/", 5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("answer", "error", "words"),
     [
@@ -159,6 +160,7 @@ def test_an_object_deleted_between_listing_and_copying_is_recorded(place, way, l
     good(place, listening, "sets/one/", 29)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("conditions", [True, False], ids=["store looks at conditions", "store ignores them"])
 def test_an_object_changed_between_listing_and_copying_is_taken_as_it_is_now(place, way, listening, conditions):
     place.fill(30)
@@ -180,6 +182,7 @@ def test_an_object_changed_between_listing_and_copying_is_taken_as_it_is_now(pla
     assert [place.read(key) for key in kept] == [b"quite another"]
 
 
+@pytest.mark.slow
 def test_verify_names_what_is_missing_what_is_short_and_with_deep_a_flipped_bit(place, listening):
     place.fill(30)
     copy(place.objects, place.source, place.backups, "sets/one/", (), listening())
@@ -224,6 +227,7 @@ def backwards(page):
     return page | {"Contents": page["Contents"][::-1]}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["flipped", "cut"])
 def test_a_damaged_listing_is_told_and_the_next_run_does_without_it(place, listening, how):
     place.fill(120)
@@ -251,6 +255,7 @@ copy(objects, sys.argv[2], sys.argv[3], "sets/one/", (), Unwatched(), tuning=tun
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("at", [0, 90, 200], ids=lambda n: f"after {n} copies")
 def test_killed_in_the_middle_the_next_run_copies_only_the_rest(place, way, listening, at):
     place.fill(200)

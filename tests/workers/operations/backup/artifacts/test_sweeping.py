@@ -73,6 +73,7 @@ def unfinished(place, listening, name, previous):
         copy(place.objects, place.source, place.backups, name, previous, listening(50), tuning=tuning)
 
 
+@pytest.mark.slow
 def test_an_unfinished_set_keeps_what_it_has_and_what_it_builds_on(place, listening):
     place.fill(60)
     copy(place.objects, place.source, place.backups, "sets/one/", (), listening())
@@ -91,6 +92,7 @@ def test_an_unfinished_set_keeps_what_it_has_and_what_it_builds_on(place, listen
     assert verify(place.objects, place.backups, "sets/three/", deep=True, progress=listening()).problems == ()
 
 
+@pytest.mark.slow
 def test_a_set_begun_lately_is_kept_though_nobody_names_it(place, listening):
     place.put("old", b"old")
     copy(place.objects, place.source, place.backups, "sets/one/", (), listening())
@@ -105,6 +107,7 @@ def test_a_set_begun_lately_is_kept_though_nobody_names_it(place, listening):
     assert sweep(place.objects, place.backups, [], dry_run=False, older_than=moment).objects == 1
 
 
+@pytest.mark.slow
 def test_nothing_is_removed_where_what_an_unfinished_set_builds_on_is_gone(place, listening):
     place.fill(60)
     copy(place.objects, place.source, place.backups, "sets/one/", (), listening())
@@ -144,6 +147,7 @@ def test_stale_uploads_are_aborted_and_fresh_ones_are_not(place, listening):
     assert [upload["Key"] for upload in place.uploads()] == ["sets/kept/artifacts.jsonl.zst", "sets/one/other"]
 
 
+@pytest.mark.slow
 def test_what_somebody_else_has_put_there_is_left_alone(place, listening):
     place.direct.put_object(Bucket=place.backups, Key="objects/readme.txt", Body=b"mind the gap")
     place.fill(3)
@@ -152,6 +156,7 @@ def test_what_somebody_else_has_put_there_is_left_alone(place, listening):
     assert place.keys("objects/") == ["objects/readme.txt"]
 
 
+@pytest.mark.slow
 def test_a_sweep_in_the_middle_of_a_backup_takes_only_what_was_left_before(place, way, listening):
     place.fill(100)
     copy(place.objects, place.source, place.backups, "sets/one/", (), listening())
