@@ -83,7 +83,7 @@ class Environment(BaseModel):
         description="the address of basic-auth's database, such as postgresql://user:password@host:5432/auth",
     )
     postgres_bin: Path | None = Field(
-        None, alias="MLFLOW_OPS_POSTGRES_BIN", description="the folder of pg_dump and pg_restore; else PATH"
+        None, alias="MLFLOW_OPS_POSTGRES_BIN", description="the folder of pg_dump, pg_restore and psql; else PATH"
     )
     backup_key: Annotated[SecretStr, keys(several=False)] | None = Field(
         None,

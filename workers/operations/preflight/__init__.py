@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, ClassVar
 from workers.operation import Operation, Progress, Risk
 from workers.operations.health import mlflow, root_cause, storage
 from workers.operations.health.questions import Answer, Asking, Question, ask_all
-from workers.operations.preflight import alertmanager, backups, kubernetes, oncall, programs, redis, roles
+from workers.operations.preflight import alertmanager, backups, kubernetes, oncall, programs, redis, restorable, roles
 from workers.report import Report, verdict
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ QUESTIONS: tuple[Question, ...] = (
     storage.QUESTION,
     backups.QUESTION,
     programs.QUESTION,
+    restorable.QUESTION,
     mlflow.QUESTION,
     oncall.QUESTION,
 )

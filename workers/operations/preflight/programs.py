@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from workers.errors import OperatorError
 from workers.operations.backup.encryption import Keys
 from workers.operations.health.questions import Answer, Question
 from workers.report import Facts, Status
@@ -14,17 +15,26 @@ if TYPE_CHECKING:
 
 
 def ask(asking: Asking) -> Answer:
-    """Find both programs, and compare their version with the server's."""
+    """Find the programs, and compare their version with the server's."""
     from workers.systems.postgres import programs as postgres_programs
 
     programs = [postgres_programs.find(name, asking.settings) for name in ("pg_dump", "pg_restore")]
     server = asking.systems.database.vitals().version
     for each in programs:
         each.not_older_than(int(server.split(".")[0]))
+    try:
+        psql = programs[1].beside("psql")
+        fed = f"{psql.version}, {psql.path}"
+    except OperatorError as error:
+        # Only a server older than pg_restore is restored into by it.
+        if programs[1].major > int(server.split(".")[0]):
+            raise
+        fed = f"none: {error.message}"
     keys = Keys.of(asking.settings)
     facts = Facts(
         items=(
             *((each.name, f"{each.version}, {each.path}") for each in programs),
+            ("psql", fed),
             ("server", server),
             ("key", keys.current_id if keys else "none"),
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from workers.operations.health.questions import Answer, Question
@@ -14,22 +15,22 @@ if TYPE_CHECKING:
 
 def ask(asking: Asking) -> Answer:
     """Who we are there, and what that role may."""
-    role = asking.systems.admin_database.within(asking.patience).role()
+    server = replace(asking.systems.server, admin=asking.systems.admin_database.within(asking.patience))
+    role, lacking = server.admin.role(), server.lacking(asking.systems.database)
     facts = Facts(
         items=(
             ("role", role.name),
             ("may create databases", "yes" if role.creates_databases else "no"),
-            ("may end others' sessions", "yes" if role.ends_sessions else "no"),
+            ("may end all others' sessions", "yes" if role.ends_sessions else "no"),
+            ("to grant", " ".join(each.grant for each in lacking) or "nothing"),
         )
     )
-    status, sentence = Status.OK, f"The role {role.name} may create databases and end sessions."
-    if not role.creates_databases:
-        status = Status.FAIL
-        sentence = f"The role {role.name} may not create databases: ALTER ROLE {role.name} CREATEDB."
-    elif not role.ends_sessions:
-        status = Status.FAIL
-        sentence = f"The role {role.name} may not end sessions: GRANT pg_signal_backend TO {role.name}."
-    return Answer(status, sentence, role.name, (facts,), own_fault=True)
+    if lacking:
+        what = " and ".join(each.what for each in lacking)
+        sentence = f"The role {role.name} {what}: {' '.join(each.grant for each in lacking)}"
+        return Answer(Status.FAIL, sentence, role.name, (facts,), own_fault=True)
+    sentence = f"The role {role.name} may create databases and end the sessions of MLflow's role."
+    return Answer(Status.OK, sentence, role.name, (facts,), own_fault=True)
 
 
 def _look(settings: Settings) -> str:  # noqa: ARG001 - nothing in it is configured

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import psycopg
+from psycopg.conninfo import conninfo_to_dict
 
 from workers.errors import OperatorError
 from workers.systems.errors import GatewayError
@@ -66,18 +67,14 @@ def refuse_newer(systems: Systems, found: Manifest, part: DatabasePart, revision
         )
 
 
-def refuse_without_rights(server: Server) -> None:
-    """Raise OperatorError where our role cannot make a database, or not end the sessions of others."""
-    role = server.admin.role()
-    if not role.creates_databases:
+def refuse_without_rights(server: Server, live: Database) -> None:
+    """Raise OperatorError where our role lacks a right that the restore of that database needs."""
+    lacking = server.lacking(live)
+    if lacking:
+        role = conninfo_to_dict(server.admin.url).get("user")
         raise OperatorError(
-            f"The role {role.name} of MLFLOW_OPS_DATABASE_ADMIN_URL may not create databases.",
-            f"As a superuser: ALTER ROLE {role.name} CREATEDB;",
-        )
-    if not role.ends_sessions:
-        raise OperatorError(
-            f"The role {role.name} of MLFLOW_OPS_DATABASE_ADMIN_URL may not end the sessions of MLflow's role.",
-            f"As a superuser: GRANT pg_signal_backend TO {role.name};",
+            f"The role {role} of MLFLOW_OPS_DATABASE_ADMIN_URL {' and '.join(each.what for each in lacking)}.",
+            f"As a superuser: {' '.join(each.grant for each in lacking)}",
         )
 
 

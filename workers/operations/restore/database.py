@@ -61,7 +61,7 @@ class RestoreDatabase(Operation):
         """What would take whose place, and what would be lost. Raises OperatorError where it cannot be done."""
         found, part = _wanted(systems, self.set)
         server, live = systems.server, systems.database.name
-        checks.refuse_without_rights(server)
+        checks.refuse_without_rights(server, systems.database)
         checks.refuse_without_room(systems, server, part)
         databases = server.databases()
         now = databases.get(live)

@@ -7,7 +7,6 @@ stops at CREATE EXTENSION. Where a dump has none, which is MLflow's own case, no
 from __future__ import annotations
 
 import re
-import tempfile
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
@@ -15,35 +14,12 @@ import psycopg
 from psycopg import sql
 
 from workers.errors import OperatorError
-from workers.systems.postgres import programs
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from workers.systems.postgres.database import Database
 
-LIST_SECONDS: Final = 60
 _EXTENSION: Final = re.compile(r"\d+; \d+ \d+ EXTENSION - (\S+)")
 _COMMENT: Final = re.compile(r"\d+; \d+ \d+ COMMENT - EXTENSION (\S+)")
-
-
-def contents(program: str, dump: Path | Iterable[bytes]) -> list[str]:
-    """The lines of a dump's table of contents, which stands at its beginning; none where it is no dump.
-
-    dump: a file, or its bytes, of which only as many are taken as are needed.
-    """
-    place = [] if isinstance(dump, Iterable) else [dump]
-    with (
-        tempfile.TemporaryFile() as told,
-        programs.running([program, "--list", *place], fed=not place, output=told) as listing,
-    ):
-        if isinstance(dump, Iterable):
-            for piece in dump:
-                if not listing.give(piece):
-                    break
-        listing.wait(LIST_SECONDS)
-        told.seek(0)
-        return told.read().decode("utf-8", "replace").splitlines()
 
 
 def named(lines: Iterable[str]) -> tuple[str, ...]:

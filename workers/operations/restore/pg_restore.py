@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -17,7 +17,7 @@ import psycopg
 
 from workers.errors import OperatorError
 from workers.operations.backup.stream import MIB
-from workers.operations.restore import extensions
+from workers.operations.restore import contents, extensions, older_server
 from workers.systems.postgres import programs, snapshot
 from workers.wording import listed
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from workers.operations.backup.stream import Reading
     from workers.settings import Settings
     from workers.systems.postgres.database import Database
+    from workers.systems.postgres.programs import Program
 
 JOBS: Final = max(2, min(4, os.cpu_count() or 1))
 """Connections that restore at the same time."""
@@ -45,17 +46,10 @@ def fill(  # noqa: PLR0913 - from where, to where
 
     Where the dump fits on our disk it is fetched, hashed, and restored by several connections; else it is streamed
     through one (pg_restore's --jobs needs a file: https://www.postgresql.org/docs/current/app-pgrestore.html).
+    A server that is older than the program is given what it understands (older_server.py).
     """
     program = programs.find("pg_restore", settings)
     program.not_older_than(int(part.pg_dump_version.partition(".")[0] or 0))
-    command = [
-        str(program.path),
-        "--exit-on-error",
-        "--no-owner",
-        "--no-acl",
-        "--no-password",
-        f"--dbname={programs.address(target)}",
-    ]
     _sweep()
     with tempfile.TemporaryDirectory(prefix=f"{_FOLDER}{os.getpid()}-") as folder:
         if shutil.disk_usage(folder).free > part.dump.bytes + SPARE_BYTES:
@@ -63,17 +57,46 @@ def fill(  # noqa: PLR0913 - from where, to where
             with path.open("wb") as file:
                 file.writelines(dump)
             dump.compare()
-            chosen = _chosen(str(program.path), path, admin, Path(folder))
-            _run([*command, *chosen, f"--jobs={JOBS}", str(path)], target, progress)
+            replay(target, path, program, Path(folder), progress, admin=admin, rows=part.rows)
         else:
-            chosen = _chosen(str(program.path), dump, admin, Path(folder))
-            _run([*command, *chosen], target, progress, dump)
+            replay(target, dump, program, Path(folder), progress, admin=admin)
             dump.compare()
 
 
-def _chosen(program: str, dump: Path | Iterable[bytes], admin: Database, folder: Path) -> list[str]:
+def replay(  # noqa: PLR0913 - from where, to where
+    target: Database,
+    dump: Path | Reading,
+    program: Program,
+    folder: Path,
+    progress: Progress,
+    *,
+    admin: Database,
+    rows: Mapping[str, int] | None = None,
+) -> None:
+    """Replay a dump, a file or a stream, in `target`, whatever version of PostgreSQL that is.
+
+    program: pg_restore. folder: for small files. rows: how many each table has, where that is known.
+    Raises OperatorError, and Cancelled.
+    """
+    options = ["--exit-on-error", "--no-owner", "--no-acl", *_chosen(program, dump, admin, folder)]
+    unknown = older_server.unknown_settings(program, dump, target, folder)
+    if unknown:
+        again = older_server.Replay(program, program.beside("psql"), options, target, unknown)
+        if isinstance(dump, Path):
+            again.filed(dump, rows or {}, folder, JOBS, progress)
+        else:
+            again.streamed(dump, progress)
+        return
+    command = [str(program.path), *options, "--no-password", f"--dbname={programs.address(target)}"]
+    if isinstance(dump, Path):
+        _run([*command, f"--jobs={JOBS}", str(dump)], target, progress)
+    else:
+        _run(command, target, progress, dump)
+
+
+def _chosen(program: Program, dump: Path | Iterable[bytes], admin: Database, folder: Path) -> list[str]:
     """Make the dump's extensions; options that leave them out, none where it has none."""
-    lines = extensions.contents(program, dump)
+    lines = contents.asked([program.path, "--list"], dump)
     names = extensions.named(lines)
     if not names:
         return []

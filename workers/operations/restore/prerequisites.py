@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from workers.systems.s3.objects import Objects
 
 ENABLED: Final = "Enabled"
+_TABLES: Final = "SELECT count(*) FROM pg_tables WHERE schemaname NOT IN ('pg_catalog', 'information_schema')"
 
 
 def role_of(systems: Systems) -> str:
@@ -55,7 +56,7 @@ def is_empty(systems: Systems) -> bool:
     """Whether MLflow's database, which is there, has no table. Raises DatabaseError."""
     try:
         with psycopg.connect(systems.database.url, autocommit=True, connect_timeout=5) as connection:
-            row = connection.execute("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'").fetchone()
+            row = connection.execute(_TABLES).fetchone()
     except psycopg.Error as error:
         raise systems.database.explained(error) from None
     return row is not None and row[0] == 0

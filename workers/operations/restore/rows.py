@@ -13,24 +13,25 @@ import psycopg
 from psycopg import sql
 
 from workers.errors import OperatorError
+from workers.systems.postgres.mlflow_schema import NAME
 
 if TYPE_CHECKING:
     from workers.operation import Progress
     from workers.systems.postgres.database import Database
 
-_KEYS: Final = """
+_KEYS: Final[LiteralString] = f"""
 SELECT c.conrelid::regclass::text, c.confrelid::regclass::text,
        (SELECT array_agg(a.attname::text ORDER BY k.n) FROM unnest(c.conkey) WITH ORDINALITY k(num, n)
         JOIN pg_attribute a ON a.attrelid = c.conrelid AND a.attnum = k.num),
        (SELECT array_agg(a.attname::text ORDER BY k.n) FROM unnest(c.confkey) WITH ORDINALITY k(num, n)
         JOIN pg_attribute a ON a.attrelid = c.confrelid AND a.attnum = k.num)
 FROM pg_constraint c JOIN pg_namespace s ON s.oid = c.connamespace
-WHERE c.contype = 'f' AND s.nspname = 'public' ORDER BY c.conname
-"""
-_COLUMNS: Final = """
+WHERE c.contype = 'f' AND s.nspname = {NAME} ORDER BY c.conname
+"""  # noqa: S608 - all of it is ours
+_COLUMNS: Final[LiteralString] = f"""
 SELECT column_name::text FROM information_schema.columns
-WHERE table_schema = 'public' AND table_name = %s AND is_generated = 'NEVER' ORDER BY ordinal_position
-"""
+WHERE table_schema = {NAME} AND table_name = %s AND is_generated = 'NEVER' ORDER BY ordinal_position
+"""  # noqa: S608 - all of it is ours
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,12 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
+import structlog
+
 from workers.operations.backup.stream import Reading
 from workers.operations.restore.pg_restore import compare, fill
 from workers.systems.errors import DatabaseTaken
+from workers.systems.postgres import mlflow_schema
 from workers.systems.postgres.admin import Server
 
 if TYPE_CHECKING:
@@ -25,6 +28,8 @@ if TYPE_CHECKING:
     from workers.systems import Systems
     from workers.systems.postgres.admin import DatabaseInfo
     from workers.systems.postgres.database import Database
+
+_log = structlog.get_logger(__name__)
 
 CALLS_AT_ONCE: Final = 4
 RESTORED: Final = "_restore_"
@@ -130,10 +135,28 @@ def restore_into(  # noqa: PLR0913 - from where, to where
             fill(target, part, dump, systems.settings, progress, admin=server.database(name, server.admin))
         progress.step("Comparing it with the backup's manifest")
         compare(target, part)
+        _set_as_before(server, name, live, target)
     except BaseException:
         server.drop(name)
         raise
     return target
+
+
+def _set_as_before(server: Server, name: str, live: str, target: Database) -> None:
+    """What ALTER DATABASE … SET says of the live one, said of the restored one: a dump does not hold it.
+
+    Without a live one to ask, MLflow's schema is at least where MLflow looks for it.
+    """
+    refused = server.set(name, server.settings(live))
+    if refused:
+        _log.warning("settings not kept", database=name, settings=refused)
+    with target.session() as connection:
+        schema = connection.execute(mlflow_schema.FOUND).fetchone()
+        seen = connection.execute("SELECT to_regclass('alembic_version') IS NOT NULL").fetchone()
+        if schema and not (seen and seen[0]):
+            path = connection.execute("SELECT quote_ident(%s)", (schema[0],)).fetchone()
+            assert path is not None
+            server.set(name, (f"search_path={path[0]}, public",))
 
 
 @contextmanager

@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, LiteralString
+
+from workers.systems.postgres.mlflow_schema import NAME
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,12 +40,12 @@ WITH back AS (
 SELECT run_uuid::text FROM back
 """
 
-_SHAPE: Final = """
+_SHAPE: Final[LiteralString] = f"""
 SELECT count(*) FROM information_schema.columns
-WHERE table_schema = 'public' AND (table_name::text, column_name::text) IN (
+WHERE table_schema = {NAME} AND (table_name::text, column_name::text) IN (
   ('runs', 'run_uuid'), ('runs', 'lifecycle_stage'), ('runs', 'deleted_time'),
   ('tags', 'key'), ('tags', 'value'), ('tags', 'run_uuid'))
-"""
+"""  # noqa: S608 - all of it is ours
 _SHAPE_COLUMNS: Final = 6
 
 

@@ -6,8 +6,9 @@ transaction take effect together or not at all (https://www.postgresql.org/docs/
 
 from __future__ import annotations
 
+import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
@@ -23,14 +24,36 @@ EMPTY_SECONDS: Final = 10.0
 """For sessions to end once they were told to."""
 _LIVE: Final = """
 SELECT d.datname::text, pg_get_userbyid(d.datdba)::text, pg_encoding_to_char(d.encoding), d.datcollate, d.datctype,
-       d.datallowconn, pg_database_size(d.oid), coalesce(shobj_description(d.oid, 'pg_database'), '')
+       d.datallowconn,
+       CASE WHEN has_database_privilege(d.oid, 'CONNECT') OR pg_has_role('pg_read_all_stats', 'USAGE')
+         THEN pg_database_size(d.oid) ELSE 0 END,
+       coalesce(shobj_description(d.oid, 'pg_database'), '')
 FROM pg_database d WHERE NOT d.datistemplate
 """
+
+_SETTINGS: Final = """
+SELECT s.setconfig FROM pg_db_role_setting s JOIN pg_database d ON d.oid = s.setdatabase
+WHERE d.datname = %s AND s.setrole = 0
+"""
+
+_RIGHTS: Final = """
+SELECT r.rolname::text, r.rolsuper OR r.rolcreatedb, o.rolname::text,
+       o.oid IS NULL OR pg_has_role(o.oid, 'USAGE'), o.oid IS NULL OR pg_has_role(o.oid, %(lend)s),
+       pg_has_role('pg_signal_backend', 'USAGE') OR l.oid IS NULL OR pg_has_role(l.oid, 'USAGE')
+FROM pg_roles r
+LEFT JOIN pg_roles l ON l.rolname = %(login)s
+LEFT JOIN pg_roles o ON o.oid = coalesce((SELECT d.datdba FROM pg_database d WHERE d.datname = %(live)s), l.oid)
+WHERE r.rolname = current_user
+"""
+_SET_OPTION: Final = 160_000
 
 
 @dataclass(frozen=True)
 class DatabaseInfo:
-    """A database of the server. comment: what COMMENT ON DATABASE says."""
+    """A database of the server. comment: what COMMENT ON DATABASE says.
+
+    size_bytes: 0 where our role may not enter it: such a one is somebody else's, and is asked for nothing.
+    """
 
     name: str
     owner: str
@@ -40,6 +63,14 @@ class DatabaseInfo:
     open: bool
     size_bytes: int
     comment: str
+
+
+@dataclass(frozen=True)
+class Lacking:
+    """A right that our role has not. what: as in "may not create databases". grant: the statement that gives it."""
+
+    what: str
+    grant: str
 
 
 @dataclass(frozen=True)
@@ -66,6 +97,53 @@ class Server:
         with self.connected() as connection:
             connection.execute(made)
             _comment(connection, name, comment)
+
+    def lacking(self, live: Database) -> tuple[Lacking, ...]:
+        """The rights that a restore of that database needs and that our role has not.
+
+        A role may end its own sessions and those of roles that it is a member of: pg_signal_backend is for others only.
+        """
+        login = str(conninfo_to_dict(live.url).get("user") or "")
+        with self.connected() as connection:
+            # Before version 16 whoever is a member may also SET ROLE.
+            lend = "SET" if connection.info.server_version >= _SET_OPTION else "MEMBER"
+            row = connection.execute(_RIGHTS, {"live": live.name, "login": login, "lend": lend}).fetchone()
+        assert row is not None
+        ours, creates, owner, inherits, lends, signals = row
+        found = []
+        if not creates:
+            found.append(Lacking("may not create databases", f"ALTER ROLE {_shown(ours)} CREATEDB;"))
+        if not (inherits and lends):
+            options = " WITH INHERIT TRUE, SET TRUE" if lend == "SET" else ""
+            grant = f"GRANT {_shown(owner)} TO {_shown(ours)}{options};"
+            if lends and lend == "MEMBER":
+                grant = f"ALTER ROLE {_shown(ours)} INHERIT;"
+            found.append(Lacking(f"is no member of {owner}, which owns the database", grant))
+        if not signals and (owner != login or (inherits and lends)):
+            found.append(Lacking(f"may not end the sessions of {login}", f"GRANT pg_signal_backend TO {_shown(ours)};"))
+        return tuple(found)
+
+    def settings(self, name: str) -> tuple[str, ...]:
+        """What ALTER DATABASE … SET has set for everybody in it, each as "name=value"; none where there is no such."""
+        with self.connected() as connection:
+            row = connection.execute(_SETTINGS, (name,)).fetchone()
+        return tuple(row[0]) if row else ()
+
+    def set(self, name: str, settings: Iterable[str]) -> tuple[str, ...]:
+        """ALTER DATABASE … SET each of them; those that our role may not set, or that the server does not know."""
+        refused = []
+        with self.connected() as connection:
+            for each in settings:
+                setting, _, value = each.partition("=")
+                # By way of our own session: a list such as search_path's is then set as it stands, and not as one name.
+                statement = sql.SQL("ALTER DATABASE {} SET {} FROM CURRENT")
+                try:
+                    with connection.transaction():
+                        connection.execute("SELECT set_config(%s, %s, true)", (setting, value))
+                        connection.execute(statement.format(sql.Identifier(name), _setting(setting)))
+                except (psycopg.errors.InsufficientPrivilege, psycopg.errors.UndefinedObject, psycopg.DataError):
+                    refused.append(each)
+        return tuple(refused)
 
     def drop(self, name: str) -> None:
         """Remove a database and end its sessions; that it is not there is no error."""
@@ -158,6 +236,16 @@ class Server:
 
 def _rename(connection: psycopg.Connection[Any], old: str, new: str) -> None:
     connection.execute(sql.SQL("ALTER DATABASE {} RENAME TO {}").format(sql.Identifier(old), sql.Identifier(new)))
+
+
+def _shown(role: str) -> str:
+    """A role's name as one would type it."""
+    return role if re.fullmatch(r"[a-z_][a-z0-9_]*", role) else '"' + role.replace('"', '""') + '"'
+
+
+def _setting(name: str) -> sql.Composable:
+    # Some have a prefix (auto_explain.log_min_duration), which is no schema but is written like one.
+    return sql.Identifier(*name.split("."))
 
 
 def _comment(connection: psycopg.Connection[Any], name: str, text: str) -> None:

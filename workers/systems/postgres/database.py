@@ -34,7 +34,8 @@ SELECT current_setting('server_version'),
        pg_database_size(current_database())
 """
 _BESIDE: Final = """
-SELECT datname::text, CASE WHEN pg_has_role(datdba, 'USAGE') THEN pg_database_size(oid) ELSE 0 END
+SELECT datname::text, CASE WHEN pg_has_role(datdba, 'USAGE') AND has_database_privilege(oid, 'CONNECT')
+                        THEN pg_database_size(oid) ELSE 0 END
 FROM pg_database WHERE starts_with(datname::text, current_database() || '_') ORDER BY 1
 """
 _LONGEST: Final = f"""

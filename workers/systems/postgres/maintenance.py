@@ -20,6 +20,7 @@ import psycopg
 from psycopg import sql
 
 from workers.systems.errors import DatabaseError, DatabaseRefused
+from workers.systems.postgres.mlflow_schema import NAME
 
 if TYPE_CHECKING:
     from workers.systems.postgres.database import Database
@@ -30,7 +31,7 @@ LOCK_SECONDS: Final = 30
 """How long VACUUM FULL waits for its lock: everybody who comes later waits behind it."""
 QUERY_READ: Final = 2000
 
-_TABLES: Final = """
+_TABLES: Final[LiteralString] = f"""
 SELECT c.relname::text, pg_total_relation_size(c.oid), pg_relation_size(c.oid), pg_indexes_size(c.oid),
        coalesce(nullif(s.n_live_tup, 0), greatest(c.reltuples::bigint, 0)), coalesce(s.n_dead_tup, 0),
        extract(epoch FROM greatest(s.last_vacuum, s.last_autovacuum))::float,
@@ -41,7 +42,7 @@ SELECT c.relname::text, pg_total_relation_size(c.oid), pg_relation_size(c.oid), 
        END::bigint,
        pg_catalog.pg_has_role(c.relowner, 'USAGE')
 FROM pg_class c
-JOIN pg_namespace n ON n.oid = c.relnamespace AND n.nspname = 'public'
+JOIN pg_namespace n ON n.oid = c.relnamespace AND n.nspname = {NAME}
 LEFT JOIN pg_stat_user_tables s ON s.relid = c.oid
 LEFT JOIN LATERAL (
   SELECT sum(p.avg_width * (1 - p.null_frac)) AS width FROM pg_stats p
@@ -49,11 +50,11 @@ LEFT JOIN LATERAL (
 ) w ON true
 WHERE c.relkind IN ('r', 'm')
 ORDER BY 2 DESC, 1
-"""
+"""  # noqa: S608 - all of it is ours
 # 28: a row's header and line pointer; 24: a page's header
 # (https://www.postgresql.org/docs/current/storage-page-layout.html).
 
-_INDEXES: Final = """
+_INDEXES: Final[LiteralString] = f"""
 SELECT i.relname::text, t.relname::text, pg_relation_size(i.oid), coalesce(s.idx_scan, 0), x.indisvalid,
        x.indisunique, EXISTS (SELECT 1 FROM pg_constraint k WHERE k.conindid = i.oid),
        pg_get_indexdef(i.oid),
@@ -63,18 +64,18 @@ SELECT i.relname::text, t.relname::text, pg_relation_size(i.oid), coalesce(s.idx
 FROM pg_index x
 JOIN pg_class i ON i.oid = x.indexrelid
 JOIN pg_class t ON t.oid = x.indrelid
-JOIN pg_namespace n ON n.oid = t.relnamespace AND n.nspname = 'public'
+JOIN pg_namespace n ON n.oid = t.relnamespace AND n.nspname = {NAME}
 LEFT JOIN pg_stat_user_indexes s ON s.indexrelid = i.oid
 ORDER BY 2, 1
-"""
+"""  # noqa: S608 - all of it is ours
 
-_COLUMNS: Final = """
+_COLUMNS: Final[LiteralString] = f"""
 SELECT c.relname::text, array_agg(a.attname::text)
 FROM pg_class c
-JOIN pg_namespace n ON n.oid = c.relnamespace AND n.nspname = 'public'
+JOIN pg_namespace n ON n.oid = c.relnamespace AND n.nspname = {NAME}
 JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
 WHERE c.relkind = 'r' GROUP BY 1
-"""
+"""  # noqa: S608 - all of it is ours
 
 _SESSIONS: Final = f"""
 SELECT a.pid, coalesce(a.datname::text, ''), coalesce(a.usename::text, ''), coalesce(a.application_name, ''),
@@ -260,7 +261,7 @@ class DatabaseMaintenance:
         Raises DatabaseRefused where FULL does not get its lock within LOCK_SECONDS.
         """
         options = sql.SQL("FULL, ANALYZE" if full else "ANALYZE")
-        statement = sql.SQL("VACUUM ({}) {}").format(options, sql.Identifier("public", table))
+        statement = sql.SQL("VACUUM ({}) {}").format(options, sql.Identifier(self._schema(), table))
         self._watched(statement, _HOW_FAR[full], how_far, lock_seconds=LOCK_SECONDS if full else 0)
 
     def build(self, name: str, table: str, over: LiteralString, *, unique: bool, how_far: HowFar) -> None:
@@ -271,14 +272,14 @@ class DatabaseMaintenance:
         statement = sql.SQL("CREATE {}INDEX CONCURRENTLY {} ON {} {}").format(
             sql.SQL("UNIQUE " if unique else ""),
             sql.Identifier(name),
-            sql.Identifier("public", table),
+            sql.Identifier(self._schema(), table),
             sql.SQL(over),
         )
         self._watched(statement, _BUILT, how_far)
 
     def drop_index(self, name: str) -> None:
         """DROP INDEX CONCURRENTLY; that it is not there is no error."""
-        statement = sql.SQL("DROP INDEX CONCURRENTLY IF EXISTS {}").format(sql.Identifier("public", name))
+        statement = sql.SQL("DROP INDEX CONCURRENTLY IF EXISTS {}").format(sql.Identifier(self._schema(), name))
         self._watched(statement, _BUILT, lambda _phase, _done, _total: None)
 
     def signal(self, session: Session, *, end: bool) -> bool:
@@ -287,6 +288,9 @@ class DatabaseMaintenance:
         with self.database.session() as connection:
             row = connection.execute(_SIGNALS[end], about).fetchone()
         return bool(row and row[0])
+
+    def _schema(self) -> str:
+        return str(self._rows(f"SELECT {NAME}")[0][0])
 
     def _rows(self, query: LiteralString) -> list[tuple[Any, ...]]:
         with self.database.session() as connection:

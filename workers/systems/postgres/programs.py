@@ -1,4 +1,4 @@
-"""PostgreSQL's own client programs, pg_dump and pg_restore, with what they need and nothing that others may read.
+"""PostgreSQL's own client programs, pg_dump, pg_restore and psql, with what they need and nothing that others may read.
 
 A password goes into the program's environment, never into its arguments; the address that does go there has none.
 Messages are asked for in English, because they are told apart by their text.
@@ -39,6 +39,8 @@ TERMINATE_SECONDS: Final = 5
 PIPE_BYTES: Final = 1 << 20
 SAID_BYTES: Final = 64 * 1024
 SAID_CHARACTERS: Final = 4000
+_WITHOUT: Final = {"psql": "no backup can be restored into a server that is older than pg_restore"}
+_BY_WHOM: Final = re.compile(r"\bpg_\w+: error: |\bpsql:<stdin>:\d+: (ERROR: +)?|\bpsql: error: ")
 _KEPT: Final = ("PATH", "HOME", "LD_LIBRARY_PATH", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR")
 
 
@@ -72,6 +74,10 @@ class Program:
         """18 of "18.4"."""
         return int(re.match(r"\d+", self.version)[0])  # type: ignore[index]
 
+    def beside(self, name: str) -> Program:
+        """Another program of the same folder, so of the same version. Raises OperatorError where it is not there."""
+        return _found(name, self.path.parent)
+
     def compresses(self, how: str) -> bool:
         """Whether this pg_dump takes --compress=`how`: what it can do was chosen when it was built.
 
@@ -99,13 +105,17 @@ class Program:
 
 def find(name: str, settings: Settings) -> Program:
     """A program in MLFLOW_OPS_POSTGRES_BIN, else in PATH. Raises OperatorError where it is in neither."""
-    folder = settings.environment.postgres_bin
+    return _found(name, settings.environment.postgres_bin)
+
+
+def _found(name: str, folder: Path | None) -> Program:
     found = shutil.which(name, path=str(folder) if folder else None)
     if found is None:
         where = f"not in {folder}" if folder else "not in PATH"
         raise OperatorError(
-            f"{name} is {where}: no backup of the database can be made or read.",
-            "Install PostgreSQL's client programs, or name their folder in MLFLOW_OPS_POSTGRES_BIN.",
+            f"{name} is {where}: {_WITHOUT.get(name, 'no backup of the database can be made or read')}.",
+            "Install PostgreSQL's client programs (Debian's postgresql-client), or name their folder in "
+            "MLFLOW_OPS_POSTGRES_BIN.",
         )
     return Program(Path(found))
 
@@ -153,13 +163,17 @@ class Running:
             self.listens = False
         return self.listens
 
+    def close_input(self) -> None:
+        """Let it know that nothing more comes."""
+        if self.process.stdin:
+            self.process.stdin.close()
+
     def wait(self, seconds: float, checkpoint: Callable[[], object] = lambda: None) -> int:
         """End its input and wait for its exit code, negative where a signal has killed it: ours after that time.
 
         checkpoint: is called meanwhile; what it raises ends the waiting.
         """
-        if self.process.stdin:
-            self.process.stdin.close()
+        self.close_input()
         until = time.monotonic() + seconds
         while self.process.poll() is None and time.monotonic() < until:
             checkpoint()
@@ -187,7 +201,7 @@ class Running:
         size = self.complaints.seek(0, os.SEEK_END)
         self.complaints.seek(max(0, size - SAID_BYTES))
         text = self.complaints.read().decode("utf-8", "replace")
-        return " ".join(re.sub(r"\bpg_\w+: error: ", "", text).split())[:SAID_CHARACTERS]
+        return " ".join(_BY_WHOM.sub("", text).split())[:SAID_CHARACTERS]
 
 
 @contextmanager

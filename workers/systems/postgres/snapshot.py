@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import psycopg
 from psycopg import sql
 
+from workers.systems.postgres import mlflow_schema
 from workers.systems.postgres.database import APPLICATION
 
 if TYPE_CHECKING:
@@ -59,10 +60,11 @@ class Snapshot:
     def alembic_revision(self) -> str:
         """The revision of MLflow's schema; empty where the database has none."""
         try:
-            row = self.connection.execute("SELECT to_regclass('alembic_version') IS NOT NULL").fetchone()
-            if not row or not row[0]:
+            schema = self.connection.execute(mlflow_schema.FOUND).fetchone()
+            if not schema:
                 return ""
-            found = self.connection.execute("SELECT version_num::text FROM alembic_version ORDER BY 1").fetchall()
+            query = sql.SQL("SELECT version_num::text FROM {} ORDER BY 1")
+            found = self.connection.execute(query.format(sql.Identifier(schema[0], "alembic_version"))).fetchall()
         except psycopg.Error as error:
             raise self.database.explained(error) from None
         return ",".join(version for (version,) in found)

@@ -1,0 +1,137 @@
+"""A restore, tried: one small table of MLflow's is dumped, restored into a scratch database, and that is dropped.
+
+Rights and versions that look well are not enough: a server may refuse what the programs write. The table is
+alembic_version, which has one row; whatever fails here would fail on the day of a restore.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import tempfile
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from psycopg import sql
+
+from workers.errors import OperatorError
+from workers.operation import Unwatched
+from workers.operations.health.questions import Answer, Question
+from workers.operations.restore import pg_restore, side_database
+from workers.report import Facts, Status
+
+if TYPE_CHECKING:
+    from workers.operations.health.questions import Asking
+    from workers.settings import Settings
+    from workers.systems.postgres.admin import Server
+    from workers.systems.postgres.database import Database
+    from workers.systems.postgres.programs import Program
+
+MARK: Final = "_check_"
+WHAT: Final = "made by check"
+ENDING: Final = 6
+STALE: Final = timedelta(minutes=10)
+DUMP_SECONDS: Final = 60
+TABLE: Final = "alembic_version"
+
+
+def ask(asking: Asking) -> Answer:
+    """Do it; what stops it is told in its own words, rights with the statement that gives them."""
+    from workers.systems.postgres import programs
+
+    began = time.monotonic()
+    server, live = asking.systems.server, asking.systems.database
+    lacking = server.lacking(live)
+    if lacking:
+        grants = " ".join(each.grant for each in lacking)
+        sentence = f"A restore would fail: our role {' and '.join(each.what for each in lacking)}. Do: {grants}"
+        return Answer(Status.FAIL, sentence)
+    schema = _schema(live)
+    if not schema:
+        return Answer(Status.UNKNOWN, f"{live.name} has no table of MLflow's, so no restore can be tried.")
+    dumper, restorer = (programs.find(name, asking.settings) for name in ("pg_dump", "pg_restore"))
+    _sweep(server, live.name)
+    name = f"{_head(live.name)}{secrets.token_hex(ENDING // 2)}"
+    try:
+        server.create(name, server.databases()[live.name], side_database.comment(WHAT, ""))
+        scratch, admin = server.database(name, live), server.database(name, server.admin)
+        with tempfile.TemporaryDirectory(prefix="mlflow-ops-check-") as folder:
+            dump = Path(folder) / "one.dump"
+            _dump(dumper, live, schema, dump)
+            with scratch.session() as connection:
+                connection.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(schema)))
+            pg_restore.replay(scratch, dump, restorer, Path(folder), Unwatched(), admin=admin)
+        same = _rows(scratch, schema) == _rows(live, schema)
+    finally:
+        server.drop(name)
+    facts = Facts(
+        items=(
+            ("tried with", f"{schema}.{TABLE}"),
+            ("pg_dump", dumper.version),
+            ("pg_restore", restorer.version),
+            ("took", f"{time.monotonic() - began:.1f} s"),
+        )
+    )
+    if not same:
+        return Answer(Status.FAIL, "A table came back with other rows than it was dumped with.", "", (facts,))
+    return Answer(Status.OK, "A table was dumped, restored beside the live database, and compared.", "", (facts,))
+
+
+def _schema(live: Database) -> str:
+    from workers.systems.postgres import mlflow_schema
+
+    with live.session() as connection:
+        row = connection.execute(mlflow_schema.FOUND).fetchone()
+    return str(row[0]) if row else ""
+
+
+def _rows(database: Database, schema: str) -> list[tuple[object, ...]]:
+    query = sql.SQL("SELECT version_num::text FROM {} ORDER BY 1").format(sql.Identifier(schema, TABLE))
+    with database.session() as connection:
+        return list(connection.execute(query).fetchall())
+
+
+def _dump(dumper: Program, live: Database, schema: str, into: Path) -> None:
+    from workers.systems.postgres import programs
+
+    quoted = '"{}"."{}"'.format(*(each.replace('"', '""') for each in (schema, TABLE)))
+    command = [
+        dumper.path,
+        "--format=custom",
+        "--no-password",
+        f"--table={quoted}",
+        f"--dbname={programs.address(live)}",
+    ]
+    with into.open("wb") as file, programs.running(command, live, output=file) as dumping:
+        if dumping.wait(DUMP_SECONDS) != 0:
+            raise OperatorError(f"pg_dump failed: {live.explained(dumping.said() or 'it said nothing').message}")
+
+
+def _sweep(server: Server, live: str) -> None:
+    """Remove what a check that was killed has left."""
+    before = datetime.now(UTC) - STALE
+    for each in server.databases().values():
+        if each.name.startswith(_head(live)) and _made(each.comment):
+            since = side_database.since(each.comment)
+            if since and since < before:
+                server.drop(each.name)
+
+
+def _made(comment: str) -> bool:
+    try:
+        return bool(json.loads(comment)["mlflow-ops"] == WHAT)
+    except (ValueError, KeyError, TypeError):
+        return False
+
+
+def _head(live: str) -> str:
+    return f"{live[: side_database.LONGEST - len(MARK) - ENDING]}{MARK}"
+
+
+def _look(_settings: Settings) -> str:
+    return "drill"
+
+
+QUESTION = Question("restorable", "A restore, tried", "PostgreSQL", ask, _look, rests_on=("roles", "programs"))
