@@ -131,7 +131,7 @@ class Replay:
 
     def _pass(self, more: tuple[str, ...], checkpoint: Callable[[], object], fed: Reading | None = None) -> None:
         options = [each for each in self.options if not (more and each.startswith("--use-list="))]
-        into = [
+        into: list[str | Path] = [
             self.psql.path,
             "--no-psqlrc",
             "--quiet",
