@@ -12,7 +12,7 @@ from workers.errors import OperatorError
 from workers.operations.backup import database as dumping
 from workers.operations.backup import manifest, sets
 from workers.operations.database.indexes import look
-from workers.operations.restore import pg_restore, side_database
+from workers.operations.restore import pg_restore, rows, side_database
 from workers.operations.restore.database import RestoreDatabase, RestoreUndo
 from workers.operations.restore.drill import Drill
 from workers.operations.restore.prune import RestorePrune
@@ -99,6 +99,21 @@ def test_a_dump_that_is_cut_short(backed_up, systems, live, progress, tmp_path):
     with pytest.raises(OperatorError, match="is damaged"), side_database.restored_beside(systems, backed_up, progress):
         pass
     assert [name for name in systems.server.databases() if name.startswith(live)] == [live]
+
+
+def test_one_run_comes_back_with_what_refers_to_it(backed_up, systems, server, live, content, progress):
+    before = content(live)
+    run = server.do("SELECT min(run_uuid) FROM runs", role=OWNER, database=live)[0][0]
+    server.do(
+        f"DELETE FROM metrics WHERE run_uuid = '{run}'",
+        f"DELETE FROM runs WHERE run_uuid = '{run}'",
+        role=OWNER,
+        database=live,
+    )
+    with side_database.restored_beside(systems, backed_up, progress) as side:
+        copied = rows.copy(side, systems.database, ("runs", "run_uuid"), run, progress)
+    assert copied == {"runs": 1, "metrics": 60}
+    assert content(live)[0][:3] == before[0][:3]
 
 
 def test_the_other_team_is_asked_for_nothing(systems, server):

@@ -97,7 +97,7 @@ def _dump(dumper: Program, live: Database, schema: str, into: Path) -> None:
     from workers.systems.postgres import programs
 
     quoted = '"{}"."{}"'.format(*(each.replace('"', '""') for each in (schema, TABLE)))
-    command = [
+    command: list[str | Path] = [
         dumper.path,
         "--format=custom",
         "--no-password",
