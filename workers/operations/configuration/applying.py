@@ -10,7 +10,7 @@ up. `config show` tells of pods that are older than the ConfigMap.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
@@ -19,8 +19,10 @@ from workers.operation import Cancelled, Progress
 from workers.operations.configuration import values
 from workers.operations.configuration.configmap import CHECKSUM, ConfigMap
 from workers.operations.configuration.references import References
+from workers.operations.deployment.judging import Way, template_to_return_to
 from workers.operations.deployment.restart import ANNOTATION as RESTARTED
-from workers.operations.deployment.rollout import Outcome, Unstoppable, Watched, watch
+from workers.operations.deployment.rollout import Outcome, Unstoppable, Watched, doubt_now, watch
+from workers.operations.deployment.template_change import put_back
 from workers.report import Report, Status, Table
 from workers.systems.cluster.fields import Fields
 from workers.systems.errors import ClusterConflict, ClusterUnreachable
@@ -38,25 +40,44 @@ Wanted = dict[str, str | None]
 
 @dataclass(frozen=True)
 class Edited:
-    """What was written, and what was there. annotations: those of the template that are about to change."""
+    """What was written, and what was there. annotations: those of the template that are about to change.
+
+    deployment: as it was before. way: the template that was well then, None if none was. rolled: the new template, None
+    as long as the Deployment is as it was.
+    """
 
     configmap: ConfigMap
     wanted: Wanted
     before: dict[str, str | None]
     annotations: dict[str, str | None]
+    deployment: dict[str, Any] = field(default_factory=dict, repr=False)
+    way: Way | None = None
+    rolled: dict[str, Any] | None = field(default=None, repr=False)
+
+    @property
+    def left(self) -> str:
+        """Why it is left as it is though it does not come up; empty if there is something better."""
+        return _LEFT if self.rolled is not None and self.way is None else ""
+
+
+_LEFT: Final = "No pod was ready before it either, so the change was left in place"
 
 
 def apply(systems: Systems, progress: Progress, wanted: Wanted) -> Report:
     """Do it, watch it, prove it; put back what does not come up, also where it is cancelled. Raises OperatorError."""
     names = systems.settings.ops.kubernetes
     progress.step(f"Changing {names.configmap}")
-    deployment = Fields(systems.cluster.deployment(names.deployment), "Deployment")
-    there = deployment.labels("spec", "template", "metadata", "annotations")
-    edited = _write(systems, wanted)
-    edited = replace(edited, annotations={key: there.get(key) for key in (RESTARTED, CHECKSUM)})
+    before = systems.cluster.deployment(names.deployment)
+    way = template_to_return_to(before, systems.cluster.replica_sets(names.selector))
+    there = Fields(before, "Deployment").labels("spec", "template", "metadata", "annotations")
+    annotations = {key: there.get(key) for key in (RESTARTED, CHECKSUM)}
+    edited = replace(_write(systems, wanted), annotations=annotations, deployment=before, way=way)
     try:
-        outcome = _roll_out(systems, progress, edited)
+        edited = replace(edited, rolled=_annotate(systems, progress, edited))
+        outcome = watch(Watched.of(systems, READY_SECONDS, before=before), progress)
     except Cancelled:
+        if edited.left:
+            raise Cancelled(f"{edited.left}.") from None
         back = _put_back(systems, progress, edited)
         state = "every pod is ready" if back.well else back.why
         raise Cancelled(f"{names.configmap} is as it was, and {state}.") from None
@@ -64,7 +85,7 @@ def apply(systems: Systems, progress: Progress, wanted: Wanted) -> Report:
         outcome = Outcome(well=False, why=error.message.rstrip("."))
     if not outcome.well:
         return _failed(systems, progress, edited, outcome)
-    doubt = _unproven(systems, edited)
+    doubt = _unproven(systems, edited) or doubt_now(systems, edited.rolled or {})
     after = ", ".join(f"{key} {_is(edited, key)}" for key in edited.wanted)
     proof = doubt or f"every pod of {names.deployment} was started with it"
     commands, _ = values.undo_commands(edited.before)
@@ -134,14 +155,14 @@ def _read_again(systems: Systems) -> ConfigMap:
         raise OperatorError(message, "/mlflow config show tells what it holds.") from None
 
 
-def _roll_out(systems: Systems, progress: Progress, edited: Edited) -> Outcome:
+def _annotate(systems: Systems, progress: Progress, edited: Edited) -> dict[str, Any]:
+    """Have the pods replaced; the template with which they are."""
     names = systems.settings.ops.kubernetes
     progress.step(f"Replacing the pods of {names.deployment}")
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    systems.cluster.patch_deployment(
-        names.deployment, _annotated({RESTARTED: now, CHECKSUM: edited.configmap.checksum})
-    )
-    return watch(Watched.of(systems, READY_SECONDS), progress)
+    patch = _annotated({RESTARTED: now, CHECKSUM: edited.configmap.checksum})
+    template: dict[str, Any] = systems.cluster.patch_deployment(names.deployment, patch)["spec"]["template"]
+    return template
 
 
 def _annotated(annotations: Mapping[str, str | None]) -> dict[str, Any]:
@@ -172,6 +193,14 @@ def _failed(systems: Systems, progress: Progress, edited: Edited, outcome: Outco
     names = systems.settings.ops.kubernetes
     commands, _ = values.undo_commands(edited.before)
     tried = f"With {listed(edited.wanted)} changed, {names.deployment} does not come up: {outcome.why}"
+    if edited.left:
+        return Report(
+            title=f"Configure {names.deployment}",
+            status=Status.FAIL,
+            summary=f"{tried}. {edited.left}. To take it back: /mlflow {commands[0] if commands else 'rollback'}.",
+            sections=(_changed(systems, edited), *outcome.sections),
+            hints=(*commands, "config show", "rollback"),
+        )
     try:
         back = _put_back(systems, progress, edited)
         end = f"{names.configmap} is as it was, and "
@@ -195,8 +224,13 @@ def _put_back(systems: Systems, progress: Progress, edited: Edited) -> Outcome:
     names = systems.settings.ops.kubernetes
     progress.step(f"Putting {names.configmap} back")
     _restore(systems, edited)
+    if edited.rolled is not None and edited.way is not None and edited.way.revision:
+        return put_back(systems, progress, edited.way.template, edited.rolled)
+    failed = systems.cluster.deployment(names.deployment)
     systems.cluster.patch_deployment(names.deployment, _annotated(edited.annotations))
-    return watch(Watched.of(systems, READY_SECONDS), Unstoppable(progress))
+    if edited.way is None:
+        return Outcome(well=False, why="no pod was replaced")
+    return watch(Watched.of(systems, READY_SECONDS, before=failed), Unstoppable(progress))
 
 
 def _restore(systems: Systems, edited: Edited) -> None:

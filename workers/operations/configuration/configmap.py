@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,7 @@ CHECKSUM = "mlflow-ops/configuration"
 
 @dataclass(frozen=True)
 class ConfigMap:
-    """MLflow's ConfigMap. changed_at: when its data was last written, where Kubernetes tells it."""
+    """MLflow's ConfigMap. changed_at: when its data was last written, if Kubernetes tells it. item: as it is there."""
 
     name: str
     uid: str
@@ -30,6 +30,7 @@ class ConfigMap:
     immutable: bool
     checksum: str
     changed_at: datetime | None
+    item: dict[str, Any] = field(repr=False, compare=False)
 
     @classmethod
     def read(cls, systems: Systems) -> ConfigMap:
@@ -55,6 +56,7 @@ class ConfigMap:
             immutable=fields.flag("immutable"),
             checksum=checksum(found),
             changed_at=_changed_at(fields),
+            item=found,
         )
 
 

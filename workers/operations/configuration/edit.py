@@ -13,7 +13,7 @@ from workers.operations.configuration import values
 from workers.operations.configuration.applying import Wanted, apply
 from workers.operations.configuration.configmap import ConfigMap, older_pods
 from workers.operations.configuration.references import References
-from workers.operations.deployment import permission
+from workers.operations.deployment import permission, preconditions
 from workers.operations.deployment.estimate import rollout_seconds
 from workers.operations.deployment.rollout import state_now
 from workers.report import Report
@@ -110,13 +110,10 @@ def _plan(systems: Systems, wanted: Wanted) -> Plan:
     changes = _differing(systems, configmap, wanted)
     deployment = systems.cluster.deployment(names.deployment)
     fields = Fields(deployment, "Deployment")
-    if fields.flag("spec", "paused"):
-        raise OperatorError(
-            f"The Deployment {names.deployment} is paused: no pod would take the change.",
-            f"kubectl rollout resume deployment/{names.deployment} -n {names.namespace}",
-        )
+    preconditions.require_not_paused(systems, deployment)
     permission.require(systems, "patch", "", "configmaps", names.configmap)
     permission.require_deployment(systems)
+    cautions = preconditions.of_template_change(systems, deployment, also=(configmap.item,))
     references = References(deployment, names.container, configmap.name)
     before = {key: configmap.data.get(key) for key in changes}
     replicas = fields.number("spec", "replicas", default=1)
@@ -144,6 +141,7 @@ def _plan(systems: Systems, wanted: Wanted) -> Plan:
         warnings=(
             *references.warnings(removed, [key for key in changes if key not in removed], names.container),
             *((f"MLflow may not answer for a moment (strategy {strategy}, {replicas} replicas).",) if gap else ()),
+            *cautions,
         ),
         undo=_undo_sentence(before),
         estimate_seconds=rollout_seconds(systems, deployment),

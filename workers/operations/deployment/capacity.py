@@ -13,6 +13,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from workers.errors import OperatorError
+from workers.operations.deployment import demand
 from workers.systems.cluster.quantities import quantity, share
 from workers.wording import count
 
@@ -41,12 +42,9 @@ NONE = Need(Decimal(0), Decimal(0))
 
 
 def need(pod_spec: dict[str, Any]) -> Need:
-    """The sum of the requests of a pod's containers."""
-    total = NONE
-    for container in pod_spec.get("containers") or ():
-        requests = (container.get("resources") or {}).get("requests") or {}
-        total += Need(_amount(requests.get("cpu")), _amount(requests.get("memory")))
-    return total
+    """What the scheduler finds room for: the requests of a pod's containers and sidecars."""
+    amounts = demand.of_pod(pod_spec)
+    return Need(amounts.get("requests.cpu", demand.NOTHING), amounts.get("requests.memory", demand.NOTHING))
 
 
 def fitting(cluster: Cluster, pod: Need) -> tuple[int, int] | None:

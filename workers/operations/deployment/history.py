@@ -6,7 +6,7 @@ A revision is a ReplicaSet that the Deployment owns; its number is in an annotat
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final
 
@@ -14,8 +14,9 @@ from pydantic import Field
 
 from workers.errors import AlreadySo, OperatorError
 from workers.operation import Operation, Plan, Progress, Risk
-from workers.operations.deployment import permission
+from workers.operations.deployment import failed_before, permission, preconditions
 from workers.operations.deployment.estimate import rollout_seconds
+from workers.operations.deployment.judging import REVISION, available, is_complete, owned
 from workers.operations.deployment.rollout import state_now
 from workers.operations.deployment.template_change import roll
 from workers.operations.deployment.template_diff import bare, differences
@@ -26,13 +27,15 @@ from workers.wording import NOTHING, count, duration
 if TYPE_CHECKING:
     from workers.systems import Systems
 
-REVISION: Final = "deployment.kubernetes.io/revision"
 CAUSE: Final = "kubernetes.io/change-cause"
 
 
 @dataclass(frozen=True)
 class Revision:
-    """One state that the template was in. current: it is the one that runs, or is being rolled out."""
+    """One state that the template was in. current: it is the one that runs, or is being rolled out.
+
+    replica_set: as the cluster has it.
+    """
 
     number: int
     made_at: datetime | None
@@ -40,6 +43,7 @@ class Revision:
     pods: int
     template: dict[str, Any]
     current: bool
+    replica_set: dict[str, Any] = field(repr=False)
 
     def image(self, container: str) -> str:
         """The image of a container; a dash where there is none of that name."""
@@ -53,12 +57,9 @@ def revisions(systems: Systems) -> list[Revision]:
     """All that Kubernetes has kept, newest first."""
     names = systems.settings.ops.kubernetes
     deployment = systems.cluster.deployment(names.deployment)
-    owner = deployment["metadata"].get("uid")
     now = bare(deployment["spec"]["template"])
     found = []
-    for each in systems.cluster.replica_sets(names.selector):
-        if not any(ref.get("uid") == owner for ref in each["metadata"].get("ownerReferences") or ()):
-            continue
+    for each in owned(deployment, systems.cluster.replica_sets(names.selector)):
         fields = Fields(each, "ReplicaSet")
         annotations = each["metadata"].get("annotations") or {}
         template = bare(each["spec"]["template"])
@@ -70,6 +71,7 @@ def revisions(systems: Systems) -> list[Revision]:
                 pods=fields.number("status", "replicas"),
                 template=template,
                 current=not differences(template, now),
+                replica_set=each,
             )
         )
     return sorted(found, key=lambda revision: -revision.number)
@@ -126,6 +128,7 @@ class Rollback(Operation):
         names = systems.settings.ops.kubernetes
         current, target = self._both(systems)
         permission.require_deployment(systems)
+        deployment = systems.cluster.deployment(names.deployment)
         changes = differences(current.template, target.template)
         return Plan(
             title=f"Roll {names.deployment} back",
@@ -136,8 +139,12 @@ class Rollback(Operation):
                 "Where that does not happen: put the template before back, and wait again",
             ),
             changes=changes,
+            warnings=(
+                *failed_before.warnings(systems, target.number, target.replica_set),
+                *preconditions.of_template_change(systems, deployment, target.template),
+            ),
             undo=f"/mlflow rollback --to {current.number}",
-            estimate_seconds=rollout_seconds(systems, systems.cluster.deployment(names.deployment)),
+            estimate_seconds=rollout_seconds(systems, deployment),
             facts={"revision": current.number, "target": target.number},
         )
 
@@ -156,19 +163,19 @@ class Rollback(Operation):
 
         new, old = f"revision {target.number}", f"revision {current.number}"
         rolled = roll(systems, change, progress, f"Rolling back to {new}", old)
-        if rolled.back is not None:
+        if not rolled.well:
             words = rolled.told(new.capitalize(), old)
             return Report(
                 title=title,
                 status=Status.FAIL,
                 summary=words,
-                sections=rolled.outcome.sections,
-                hints=("history", "health pods"),
+                sections=rolled.sections,
+                hints=rolled.hints,
             )
         return Report(
             title=title,
-            status=Status.OK,
-            summary=f"{names.deployment} is as it was in {new}, and every pod is ready.",
+            status=Status.WARN if rolled.doubt else Status.OK,
+            summary=f"{names.deployment} is as it was in {new}, and {rolled.doubt or 'every pod is ready'}.",
             sections=rolled.outcome.sections,
             hints=("history", "health"),
             undo=f"rollback --to {current.number}",
@@ -180,6 +187,7 @@ class Rollback(Operation):
 
     def _both(self, systems: Systems) -> tuple[Revision, Revision]:
         """The revision that runs, and the one that is to."""
+        deployment = systems.cluster.deployment(systems.settings.ops.kubernetes.deployment)
         found = revisions(systems)
         current = next((revision for revision in found if revision.current), None)
         if current is None:
@@ -192,10 +200,16 @@ class Rollback(Operation):
         if not others:
             raise OperatorError("There is no other revision to go back to.", "See /mlflow history.")
         if not self.to:
-            older = [revision for revision in others if revision.number < current.number]
-            return current, (older or others)[0]
+            return current, _one_before(current, others, is_stuck=not is_complete(deployment))
         for revision in others:
             if revision.number == self.to:
                 return current, revision
         known = ", ".join(str(revision.number) for revision in found)
         raise OperatorError(f"There is no revision {self.to}; Kubernetes kept {known}.", "See /mlflow history.")
+
+
+def _one_before(current: Revision, others: list[Revision], *, is_stuck: bool) -> Revision:
+    """Where to go back to if no number was given: while a rollout isn't complete, to the revision that serves."""
+    serving = [revision for revision in others if available(revision.replica_set)] if is_stuck else []
+    older = [revision for revision in others if revision.number < current.number]
+    return (serving or older or others)[0]

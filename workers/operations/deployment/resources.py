@@ -16,8 +16,8 @@ from pydantic import AfterValidator, model_validator
 
 from workers.errors import AlreadySo, OperatorError
 from workers.operation import Change, Operation, Plan, Progress, Risk
-from workers.operations.deployment import capacity, permission
-from workers.operations.deployment.estimate import allowances, rollout_seconds
+from workers.operations.deployment import capacity, permission, preconditions, quota
+from workers.operations.deployment.estimate import rollout_seconds
 from workers.operations.deployment.rollout import state_now
 from workers.operations.deployment.template_change import patched, roll
 from workers.report import Report, Status
@@ -85,9 +85,11 @@ class Resources(Operation):
             raise AlreadySo(f"The container {name} has these resources already.", "Nothing is to be done.")
         permission.require_deployment(systems)
         replicas = Fields(deployment, "Deployment").number("spec", "replicas", default=1)
-        for refused in (*_by_limit_range(systems, after), *_by_quota(systems, before, after, deployment)):
-            raise OperatorError(refused, "Ask for less, or have that changed first.")
+        for refused in _by_limit_range(systems, after):
+            raise OperatorError(refused, quota.HINT)
         spec = _with(deployment["spec"]["template"]["spec"], name, after)
+        template = {**deployment["spec"]["template"], "spec": spec}
+        cautions = preconditions.of_template_change(systems, deployment, template)
         fits = capacity.fitting(systems.cluster, capacity.need(spec))
         if fits is not None and fits[1] == 0:
             raise OperatorError("No node is large enough for one such pod.", "Ask for less, or add a larger node.")
@@ -100,7 +102,7 @@ class Resources(Operation):
                 "Where that does not happen: put the resources before back, and wait again",
             ),
             changes=changes,
-            warnings=tuple(capacity.too_few_nodes(systems.cluster, spec, 1)),
+            warnings=(*capacity.too_few_nodes(systems.cluster, spec, 1), *cautions),
             undo=f"/mlflow {_words(name, before)}",
             estimate_seconds=rollout_seconds(systems, deployment),
             facts={"container": name, "replicas": replicas},
@@ -120,19 +122,19 @@ class Resources(Operation):
             return patched(systems.cluster, names.deployment, patch, lambda now: _resources(now, name) == before)
 
         rolled = roll(systems, change, progress, "Rolling the new resources out", old)
-        if rolled.back is not None:
+        if not rolled.well:
             return Report(
                 title=title,
                 status=Status.FAIL,
                 summary=rolled.told("A pod with these resources", old),
-                sections=rolled.outcome.sections,
-                hints=("history", "health pods"),
+                sections=rolled.sections,
+                hints=rolled.hints,
             )
         after = _resources(systems.cluster.deployment(names.deployment), name)
         return Report(
             title=title,
-            status=Status.OK,
-            summary=f"Every pod of {names.deployment} is a new one with {_told(after)}, and ready.",
+            status=Status.WARN if rolled.doubt else Status.OK,
+            summary=f"Every pod of {names.deployment} is a new one with {_told(after)}, and {rolled.doubt or 'ready'}.",
             sections=rolled.outcome.sections,
             hints=("health resources",),
             undo=_words(name, before),
@@ -218,39 +220,6 @@ def _by_limit_range(systems: Systems, resources: dict[str, dict[str, str]]) -> I
                         yield f"{named} allows {limit['max'][resource]} of {resource} at most, not {said}."
                     if value is not None and least is not None and value < least:
                         yield f"{named} wants {limit['min'][resource]} of {resource} at least, not {said}."
-
-
-def _by_quota(
-    systems: Systems,
-    before: dict[str, dict[str, str]],
-    after: dict[str, dict[str, str]],
-    deployment: dict[str, Any],
-) -> Iterator[str]:
-    """What a ResourceQuota of the namespace would not bear: once every pod has it, or while the first one comes up
-    beside those that are there.
-    """
-    replicas = Fields(deployment, "Deployment").number("spec", "replicas", default=1)
-    beside = allowances(deployment)[1] == 0
-    for found in _allowed(systems.cluster.resource_quotas):
-        status = found.get("status") or {}
-        for key, hard in (status.get("hard") or {}).items():
-            kind, _, resource = key.rpartition(".")
-            kind = kind or "requests"
-            if kind not in KINDS or resource not in {"cpu", "memory"}:
-                continue
-            old, new = (_value(each.get(kind, {}).get(resource, "")) or Decimal(0) for each in (before, after))
-            used = _value(str((status.get("used") or {}).get(key, "0"))) or Decimal(0)
-            allowed = _value(str(hard)) or Decimal(0)
-            if new > old and used + (new - old) * replicas > allowed:
-                yield (
-                    f"ResourceQuota {found['metadata']['name']} allows {hard} of {key} in all: "
-                    f"{replicas} pods with these resources are beyond it."
-                )
-            elif beside and replicas and used + new > allowed:
-                yield (
-                    f"ResourceQuota {found['metadata']['name']} allows {hard} of {key} in all, and "
-                    f"{status['used'][key]} is used: there is no room for the first new pod beside the old ones."
-                )
 
 
 def _allowed(ask: Any) -> list[dict[str, Any]]:

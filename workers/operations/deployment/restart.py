@@ -6,11 +6,13 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from workers.operation import Operation, Plan, Progress, Risk
-from workers.operations.deployment import permission
+from workers.operations.deployment import permission, preconditions
 from workers.operations.deployment.estimate import rollout_seconds
-from workers.operations.deployment.rollout import Watched, state_now, watch
+from workers.operations.deployment.judging import figures
+from workers.operations.deployment.rollout import Watched, doubt_now, state_now, watch
 from workers.report import Report, Status
 from workers.systems.cluster.fields import Fields
+from workers.wording import count
 
 if TYPE_CHECKING:
     from workers.systems import Systems
@@ -33,6 +35,7 @@ class Restart(Operation):
         name = systems.settings.ops.kubernetes.deployment
         deployment = systems.cluster.deployment(name)
         permission.require_deployment(systems)
+        warnings = preconditions.of_restart(systems, deployment)
         fields = Fields(deployment, "Deployment")
         replicas = fields.number("spec", "replicas", default=1)
         strategy = fields.text("spec", "strategy", "type", default="RollingUpdate")
@@ -41,9 +44,10 @@ class Restart(Operation):
             title=f"Restart {name}",
             summary=f"{replicas} pods, one after the other" if not gap else f"{replicas} pods",
             steps=(f"Annotate the template of deployment/{name}", "Wait until every pod is a new one and ready"),
-            warnings=(f"MLflow may not answer for a moment (strategy {strategy}, {replicas} replicas).",)
-            if gap
-            else (),
+            warnings=(
+                *((f"MLflow may not answer for a moment (strategy {strategy}, {replicas} replicas).",) if gap else ()),
+                *warnings,
+            ),
             undo="none is needed: the pods are the same as before",
             estimate_seconds=rollout_seconds(systems, deployment),
             facts={"generation": fields.number("metadata", "generation"), "replicas": replicas},
@@ -59,13 +63,24 @@ class Restart(Operation):
         progress.step(f"Restarting {names.deployment}")
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         template = {"metadata": {"annotations": {ANNOTATION: now}}}
-        systems.cluster.patch_deployment(names.deployment, {"spec": {"template": template}})
-        outcome = watch(Watched.of(systems, READY_SECONDS), progress)
+        before = systems.cluster.deployment(names.deployment)
+        changed = systems.cluster.patch_deployment(names.deployment, {"spec": {"template": template}})
+        outcome = watch(Watched.of(systems, READY_SECONDS, before=before), progress)
         title = f"Restart {names.deployment}"
         if not outcome.well:
-            summary = f"The restart does not come to its end: {outcome.why}. The old pods that are left still serve."
+            summary = f"The restart does not come to its end: {outcome.why}. {_serving(systems)}"
             return Report(
                 title=title, status=Status.FAIL, summary=summary, sections=outcome.sections, hints=("health pods",)
             )
-        summary = f"Every pod of {names.deployment} is a new one, and ready."
-        return Report(title=title, status=Status.OK, summary=summary, sections=outcome.sections)
+        doubt = doubt_now(systems, changed["spec"]["template"])
+        summary = f"Every pod of {names.deployment} is a new one, and {doubt or 'ready'}."
+        status = Status.WARN if doubt else Status.OK
+        return Report(title=title, status=status, summary=summary, sections=outcome.sections)
+
+
+def _serving(systems: Systems) -> str:
+    """What still answers after a restart that failed, read again."""
+    there = figures(systems.cluster.deployment(systems.settings.ops.kubernetes.deployment))[3]
+    if there:
+        return f"{count(there, 'pod')} still {'serves' if there == 1 else 'serve'}."
+    return "No pod serves: go back with /mlflow rollback."

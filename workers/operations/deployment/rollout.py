@@ -1,21 +1,23 @@
-"""Watching a Deployment until what was asked for is there, or it is clear that it will not be.
+"""Watching a Deployment until what was asked for is there, or it is clear that it won't be.
 
-As `kubectl rollout status` judges it (https://kubernetes.io/docs/concepts/workloads/controllers/deployment/#deployment-status):
-the controller has seen the change, every pod is of the new template, available, and none of the old ones is left.
+Each look is judged as `kubectl rollout status` does (workers.operations.deployment.judging); besides, a new pod that is
+beyond hope ends it before the deadline, and pods of another template don't.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from workers.errors import OperatorError
+from workers.operations.deployment.judging import Goal, Json, State, counted, judge, of_template, owned
+from workers.operations.deployment.template_diff import bare, differences
 from workers.operations.health import pods
 from workers.report import Section, Text
-from workers.systems.cluster.fields import Fields
+from workers.systems.errors import ClusterNotFound
 
 if TYPE_CHECKING:
     from workers.operation import Progress
@@ -33,15 +35,20 @@ HOPELESS: Final = {
     "CreateContainerConfigError",
 }
 LOG_LINES: Final = 15
+_REFUSAL: Final = "a refusal"
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How it ended. why: a sentence where it did not go well. sections: the pods, and a broken one's last words."""
+    """How it ended. why: a sentence if it did not go well. sections: the pods, and a broken one's last words.
+
+    note: what a reader should know of one that went well.
+    """
 
     well: bool
     why: str = ""
     sections: tuple[Section, ...] = ()
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -64,44 +71,58 @@ class Unstoppable:
 
 @dataclass(frozen=True)
 class Watched:
-    """Which Deployment, by whose pods it is known, and how long it may take."""
+    """Which Deployment, by whose pods it is known, and how long it may take.
+
+    before: the Deployment before the change; a failure that it had then says nothing about the change.
+    """
 
     cluster: Cluster
     name: str
     selector: str
     container: str
     seconds: float
+    goal: Goal = Goal.TEMPLATE
+    before: Json | None = field(default=None, repr=False)
 
     @classmethod
-    def of(cls, systems: Systems, seconds: float) -> Watched:
+    def of(cls, systems: Systems, seconds: float, *, goal: Goal = Goal.TEMPLATE, before: Json | None = None) -> Watched:
         """MLflow's Deployment, as ops.yaml names it."""
         names = systems.settings.ops.kubernetes
-        return cls(systems.cluster, names.deployment, names.selector, names.container, seconds)
+        return cls(systems.cluster, names.deployment, names.selector, names.container, seconds, goal, before)
 
 
 def watch(watched: Watched, progress: Progress, *, clock: Callable[[], float] = time.monotonic) -> Outcome:
-    """Return once it is as asked for, or after the time, or when a new pod is beyond hope. Raises Cancelled."""
+    """Return once it is as asked for, or after the time, or when it is beyond hope. Raises Cancelled."""
     began = clock()
-    hopeless_since: dict[str, float] = {}
+    since: dict[str, float] = {}
     while True:
         deployment = watched.cluster.deployment(watched.name)
-        wanted, there, left = counted(deployment)
-        if left == 0 and there == wanted:
-            return Outcome(well=True, sections=_pods(watched))
+        sets = watched.cluster.replica_sets(watched.selector)
+        verdict = judge(deployment, watched.goal, watched.before, sets)
+        if verdict.state is State.WELL:
+            return Outcome(well=True, sections=_pods(watched), note=verdict.note)
+        wanted, there = _progressed(deployment, watched.goal)
         progress.advance(there, wanted, "pods ready")
         progress.checkpoint()
-        broken = _broken(watched, hopeless_since, clock())
+        own = _own_pods(watched, deployment, sets)
+        if verdict.state is State.FAILED or _lasts(_REFUSAL, since, clock(), holds=bool(verdict.why)):
+            return _failed(watched, _stuck(own), verdict.why)
+        broken = _broken(watched.goal, own, since, clock())
         if broken:
-            return Outcome(well=False, why=_told(broken), sections=(*_pods(watched), *_last_words(watched, broken)))
-        if _deadline_exceeded(deployment) or clock() - began > watched.seconds:
-            waiting = (state for state in _states(watched) if not state.is_ready)
-            stuck = min(waiting, key=lambda state: not state.trouble_said, default=None)
-            why = _told(stuck) if stuck else f"{there} of {wanted} pods are ready"
-            message = f"it was not ready within {clock() - began:.0f} s: {why}"
-            return Outcome(
-                well=False, why=message, sections=(*_pods(watched), *(_last_words(watched, stuck) if stuck else ()))
-            )
+            return _failed(watched, broken, _told(broken))
+        if clock() - began > watched.seconds:
+            stuck = _stuck(own)
+            why = verdict.why or (_told(stuck) if stuck else f"{there} of {wanted} pods are ready")
+            return _failed(watched, stuck, f"it was not ready within {clock() - began:.0f} s: {why}")
         time.sleep(LOOK_SECONDS)
+
+
+def deployment_now(systems: Systems) -> Json | None:
+    """MLflow's Deployment before a change that may make it; None if there is none yet."""
+    try:
+        return systems.cluster.deployment(systems.settings.ops.kubernetes.deployment)
+    except ClusterNotFound:
+        return None
 
 
 def state_now(systems: Systems) -> str:
@@ -111,34 +132,68 @@ def state_now(systems: Systems) -> str:
     return f"{there} of {wanted} pods are new and ready{rest}."
 
 
-def counted(deployment: dict[str, Any]) -> tuple[int, int, int]:
-    """How many pods are wanted, how many new ones are available, and how much is left to do."""
-    fields = Fields(deployment, "Deployment")
-    wanted = fields.number("spec", "replicas", default=1)
-    if fields.number("status", "observedGeneration") < fields.number("metadata", "generation"):
-        return wanted, 0, 1
-    updated = fields.number("status", "updatedReplicas")
-    everything = fields.number("status", "replicas")
-    available = fields.number("status", "availableReplicas")
-    return wanted, min(updated, available), (everything - updated) + abs(wanted - everything)
+def doubt_now(systems: Systems, template: Json) -> str:
+    """What is no longer so, read again after a rollout of this template that went well; empty if all of it is."""
+    name = systems.settings.ops.kubernetes.deployment
+    now = systems.cluster.deployment(name)
+    if differences(bare(template), bare(now["spec"]["template"])):
+        return f"the pod template of {name} was changed again since: see /mlflow history"
+    wanted, there, left = counted(now)
+    if left or there < wanted:
+        return f"{there} of {wanted} pods are ready now: see /mlflow rollout status"
+    return ""
 
 
-def _states(watched: Watched) -> list[pods.PodState]:
+def _progressed(deployment: Json, goal: Goal) -> tuple[int, int]:
+    wanted, there, _ = counted(deployment)
+    if goal is Goal.REPLICAS:
+        there = int((deployment.get("status") or {}).get("availableReplicas") or 0)
+    return wanted, min(there, wanted)
+
+
+def _own_pods(watched: Watched, deployment: Json, sets: Sequence[Json]) -> list[pods.PodState]:
+    """The pods that speak for or against it: of the new template only; if pods are counted, all of the Deployment's."""
+    mine = of_template(deployment, sets) if watched.goal is Goal.TEMPLATE else owned(deployment, sets)
+    uids = {each["metadata"].get("uid") for each in mine}
     now = datetime.now(UTC)
-    return [pods.read(pod, now) for pod in watched.cluster.pods(watched.selector)]
+    return [
+        pods.read(pod, now)
+        for pod in watched.cluster.pods(watched.selector)
+        if any(reference.get("uid") in uids for reference in pod["metadata"].get("ownerReferences") or ())
+    ]
+
+
+def _failed(watched: Watched, pod: pods.PodState | None, why: str) -> Outcome:
+    words = _last_words(watched, pod) if pod else ()
+    return Outcome(well=False, why=why, sections=(*_pods(watched), *words))
 
 
 def _pods(watched: Watched) -> tuple[Section, ...]:
-    return pods.table(_states(watched))
+    now = datetime.now(UTC)
+    return pods.table([pods.read(pod, now) for pod in watched.cluster.pods(watched.selector)])
 
 
-def _broken(watched: Watched, since: dict[str, float], now: float) -> pods.PodState | None:
-    for state in _states(watched):
-        if state.is_ready or state.state not in HOPELESS:
-            since.pop(state.name, None)
-        elif now - since.setdefault(state.name, now) >= HOPELESS_SECONDS:
-            return state
-    return None
+def _broken(goal: Goal, own: list[pods.PodState], since: dict[str, float], now: float) -> pods.PodState | None:
+    """A pod beyond hope. Where pods are only counted, it ends the wait once no other is on its way."""
+    waiting = [each for each in own if not each.is_ready and not each.terminating]
+    broken = [each for each in own if _lasts(each.name, since, now, holds=each in waiting and each.state in HOPELESS)]
+    if goal is Goal.REPLICAS and len(broken) < len(waiting):
+        return None
+    return broken[0] if broken else None
+
+
+def _lasts(what: str, since: dict[str, float], now: float, *, holds: bool) -> bool:
+    """Whether it has held for as long as nothing gets well by itself."""
+    if not holds:
+        since.pop(what, None)
+        return False
+    return now - since.setdefault(what, now) >= HOPELESS_SECONDS
+
+
+def _stuck(own: list[pods.PodState]) -> pods.PodState | None:
+    """A pod that says why it does not become ready."""
+    waiting = (each for each in own if not each.is_ready and not each.terminating)
+    return min(waiting, key=lambda each: not each.trouble_said, default=None)
 
 
 def _told(pod: pods.PodState) -> str:
@@ -147,14 +202,18 @@ def _told(pod: pods.PodState) -> str:
     return f"{pod.name} is in {pod.state}{said}"
 
 
-def _deadline_exceeded(deployment: dict[str, Any]) -> bool:
-    conditions = Fields(deployment, "Deployment").each("status", "conditions")
-    return any(condition.text("reason") == "ProgressDeadlineExceeded" for condition in conditions)
-
-
 def _last_words(watched: Watched, pod: pods.PodState) -> tuple[Section, ...]:
+    """Its log; one that has just started again and said nothing yet has the log of its run before."""
     try:
-        lines = list(watched.cluster.log_lines(pod.name, watched.container, since_seconds=3600, tail_lines=LOG_LINES))
+        lines = _log(watched, pod.name) or (_log(watched, pod.name, previous=True) if pod.restarts else [])
     except OperatorError as error:  # the log is a help and no part of the outcome
         lines = [f"no log: {error}"]
     return (Text(title=f"Last lines of {pod.name}", text="\n".join(lines), literal=True),) if lines else ()
+
+
+def _log(watched: Watched, pod: str, *, previous: bool = False) -> list[str]:
+    since = None if previous else 3600
+    asked = watched.cluster.log_lines(
+        pod, watched.container, since_seconds=since, tail_lines=LOG_LINES, previous=previous
+    )
+    return list(asked)

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final
 
 from pydantic import Field
 
 from workers.errors import AlreadySo, OperatorError
 from workers.operation import Cancelled, Change, Operation, Plan, Progress, Risk
-from workers.operations.deployment import capacity, connection_pools, permission
+from workers.operations.deployment import autoscaling, capacity, connection_pools, ownership, permission, quota
 from workers.operations.deployment.estimate import startup_seconds
+from workers.operations.deployment.judging import Goal, figures
 from workers.operations.deployment.rollout import Outcome, Watched, state_now, watch
 from workers.report import Report, Status
 from workers.settings import SettingsError
 from workers.systems.cluster.fields import Fields
 from workers.systems.errors import ClusterConflict
-from workers.wording import count
+from workers.wording import count, listed
 
 if TYPE_CHECKING:
     from workers.settings import Ops
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 
 READY_SECONDS: Final = 300.0
 ATTEMPTS: Final = 5
+LOOK_SECONDS: Final = 0.5
 
 
 class Scale(Operation):
@@ -47,7 +50,11 @@ class Scale(Operation):
         if before == self.replicas:
             raise AlreadySo(f"{names.deployment} has {count(before, 'replica')} already.", "Nothing is to be done.")
         permission.require(systems, "update", "apps", "deployments/scale", names.deployment)
-        template = systems.cluster.deployment(names.deployment)["spec"]["template"]
+        deployment = systems.cluster.deployment(names.deployment)
+        template = deployment["spec"]["template"]
+        scalers = autoscaling.steering(systems)
+        autoscaling.require_within(scalers, self.replicas, names.namespace)
+        quota.require_room_for_more(systems, deployment, self.replicas)
         what = f"replicas of deployment/{names.deployment}"
         return Plan(
             title=f"Scale {names.deployment}",
@@ -59,7 +66,8 @@ class Scale(Operation):
             changes=(Change(what=what, before=str(before), after=str(self.replicas)),),
             warnings=(
                 *self._off(),
-                *_autoscaler(systems),
+                *autoscaling.warnings(scalers, self.replicas),
+                *ownership.warnings(deployment),
                 *self._room(systems, before, template),
                 *self._connections(systems, before, template["spec"]),
             ),
@@ -73,19 +81,38 @@ class Scale(Operation):
         names = systems.settings.ops.kubernetes
         cluster = systems.cluster
         progress.step(f"Scaling {names.deployment} to {self.replicas}")
+        was = cluster.deployment(names.deployment)
         before = _write(cluster, names.deployment, self.replicas)
         try:
-            outcome = watch(Watched.of(systems, READY_SECONDS), progress)
+            outcome = watch(Watched.of(systems, READY_SECONDS, goal=Goal.REPLICAS, before=was), progress)
         except Cancelled:
             _write(cluster, names.deployment, before)
             raise Cancelled(f"{names.deployment} is wanted with {count(before, 'replica')} again.") from None
-        return self._report(names.deployment, before, outcome)
+        undone = self._undone(systems, progress) if outcome.well else ""
+        return self._report(names.deployment, before, outcome, undone)
 
     def aftermath(self, systems: Systems, planned: Plan) -> str:
         """What is left, and how many pods are ready."""
         return f"{super().aftermath(systems, planned)} {state_now(systems)}"
 
-    def _report(self, deployment: str, before: int, outcome: Outcome) -> Report:
+    def _undone(self, systems: Systems, progress: Progress) -> str:
+        """What is there instead, read again, once an autoscaler has had its next look; empty if it is as asked for."""
+        name = systems.settings.ops.kubernetes.deployment
+        scalers = autoscaling.steering(systems) if self.replicas else []
+        if scalers:
+            progress.step("Waiting for the autoscaler's next look")
+        until = time.monotonic() + (autoscaling.SYNC_SECONDS if scalers else 0)
+        while True:
+            wanted, _, _, there = figures(systems.cluster.deployment(name))
+            if wanted != self.replicas or time.monotonic() >= until:
+                break
+            time.sleep(LOOK_SECONDS)
+        if wanted != self.replicas:
+            who = listed([autoscaling.named(each) for each in scalers]) or "somebody else"
+            return f"{who} has changed that to {count(wanted, 'replica')} since"
+        return "" if there >= wanted else f"{count(there, 'pod')} of them {'is' if there == 1 else 'are'} ready now"
+
+    def _report(self, deployment: str, before: int, outcome: Outcome, undone: str) -> Report:
         back = f"scale {before}"
         if not outcome.well:
             return Report(
@@ -97,10 +124,14 @@ class Scale(Operation):
                 undo=back,
             )
         now = "is switched off" if self.replicas == 0 else f"has {count(self.replicas, 'ready replica')}"
+        said = f"{deployment} {now}; it had {before}."
+        if undone:
+            had = "was switched off" if self.replicas == 0 else f"had {count(self.replicas, 'ready replica')}"
+            said = f"{deployment} {had}, but {undone}; it had {before} before."
         return Report(
             title=f"Scale {deployment}",
-            status=Status.OK,
-            summary=f"{deployment} {now}; it had {before}.",
+            status=Status.WARN if undone or outcome.note else Status.OK,
+            summary=f"{said} {outcome.note}".strip(),
             sections=outcome.sections,
             undo=back,
         )
@@ -153,16 +184,3 @@ def _write(cluster: Cluster, deployment: str, replicas: int) -> int:
 
 def _replicas(scale: dict[str, Any]) -> int:
     return Fields(scale, "Scale").number("spec", "replicas")
-
-
-def _autoscaler(systems: Systems) -> tuple[str, ...]:
-    deployment = systems.settings.ops.kubernetes.deployment
-    try:
-        found = systems.cluster.autoscalers()
-    except OperatorError:
-        return ()
-    return tuple(
-        f"HorizontalPodAutoscaler {scaler['metadata']['name']} steers it and will change the number again."
-        for scaler in found
-        if scaler.get("spec", {}).get("scaleTargetRef", {}).get("name") == deployment
-    )

@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, ClassVar
 
 from workers.operation import Operation, Progress, Risk
-from workers.operations.deployment.history import REVISION
-from workers.operations.deployment.rollout import counted
+from workers.operations.deployment import ownership
+from workers.operations.deployment.judging import REVISION, counted, is_stuck
 from workers.operations.health import pods
 from workers.report import Facts, Report, Status, Table
 from workers.systems.cluster.fields import Fields
@@ -36,10 +36,9 @@ class RolloutStatus(Operation):
         fields = Fields(deployment, "Deployment")
         wanted, there, left = counted(deployment)
         conditions = fields.each("status", "conditions")
-        late = any(condition.text("reason") == "ProgressDeadlineExceeded" for condition in conditions)
         paused = fields.flag("spec", "paused")
         status, summary = Status.OK, f"{names.deployment} is rolled out: {there} of {wanted} pods are new and ready."
-        if late:
+        if is_stuck(deployment):
             status, summary = Status.FAIL, f"The rollout is stuck: {there} of {wanted} pods are new and ready."
         elif left or there != wanted:
             status = Status.WARN
@@ -57,6 +56,7 @@ class RolloutStatus(Operation):
                     "old ones left",
                     str(fields.number("status", "replicas") - fields.number("status", "updatedReplicas")),
                 ),
+                *(("managed by", owner) for _, owner in ownership.told((deployment,))),
             )
         )
         told = Table(

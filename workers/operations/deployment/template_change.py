@@ -1,7 +1,8 @@
-"""A change of the pods' template, rolled out under watch; what does not come up, or is stopped, is put back by itself.
+"""A change of the pods' template, rolled out under watch; if it doesn't come up, or is stopped, it is put back.
 
-Putting back is what `kubectl rollout undo` does: the whole template from before takes the place of the new one, unless
-somebody else has changed it meanwhile.
+Putting back is what `kubectl rollout undo` does: a whole template takes the place of the new one, unless somebody else
+has changed it meanwhile. Which template is chosen by what was well before: the Deployment's own, or the revision that
+served while a rollout was stuck. If nothing was well, the newer one stays.
 """
 
 from __future__ import annotations
@@ -11,32 +12,75 @@ from typing import TYPE_CHECKING, Any, Final
 
 from workers.errors import OperatorError
 from workers.operation import Cancelled
-from workers.operations.deployment.rollout import Outcome, Unstoppable, Watched, watch
+from workers.operations.deployment.judging import Way, template_to_return_to
+from workers.operations.deployment.rollout import Outcome, Unstoppable, Watched, doubt_now, watch
+from workers.operations.deployment.template_diff import bare, differences
 from workers.systems.errors import ClusterConflict
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from workers.operation import Progress
+    from workers.report import Section
     from workers.systems import Systems
     from workers.systems.cluster.client import Cluster
 
 READY_SECONDS: Final = 600.0
+LEFT: Final = (
+    "No pod was ready before it either, so it was left in place. Go on with /mlflow update, or go back with "
+    "/mlflow rollback."
+)
+SAME: Final = "It is what served before, so there is nothing to put back. See /mlflow health pods and /mlflow history."
 _ATTEMPTS: Final = 5
 
 
 @dataclass(frozen=True)
 class RolloutResult:
-    """How it went. back: how putting back went; None where that was not needed."""
+    """How it went. back: how putting back went; None if that was not needed, or if nothing was well before.
+
+    way: what it was put back to. left: why it was left, in sentences. doubt: what was no longer so when it was read
+    again, in a sentence without its end.
+    """
 
     outcome: Outcome
     back: Outcome | None = None
+    way: Way | None = None
+    left: str = ""
+    doubt: str = ""
+
+    @property
+    def well(self) -> bool:
+        """Whether the new template is rolled out."""
+        return self.outcome.well
+
+    @property
+    def sections(self) -> tuple[Section, ...]:
+        """The pods of one that did not come up, and those of putting it back if that did not go well."""
+        back = () if self.back is None or self.back.well else self.back.sections
+        return (*self.outcome.sections, *back)
+
+    @property
+    def hints(self) -> tuple[str, ...]:
+        """What to do next about one that did not come up."""
+        return ("history", "health pods") if self.back else ("rollback", "history", "health pods")
 
     def told(self, new: str, old: str) -> str:
-        """The sentence about one that did not come up; new and old: what it was to be, and what it was."""
-        assert self.back is not None
-        end = "is back, and every pod is ready" if self.back.well else f"was put back, but {self.back.why}"
-        return f"{new} does not come up: {self.outcome.why}. What ran before, {old}, {end}."
+        """The sentences about one that did not come up; new and old: what it was to be, and what it was."""
+        assert not self.well
+        failed = f"{new} does not come up: {self.outcome.why}."
+        if self.back is None or self.way is None:
+            return f"{failed} {self.left}"
+        return f"{failed} {before_it(self.way, old)} {end_of(self.back)}."
+
+
+def before_it(way: Way, old: str) -> str:
+    """The subject of a sentence about what was put back."""
+    return f"What served before, revision {way.revision}," if way.revision else f"What ran before, {old},"
+
+
+def end_of(back: Outcome) -> str:
+    """The rest of it."""
+    return "is back, and every pod is ready" if back.well else f"was put back, but {back.why}"
 
 
 def roll(
@@ -48,20 +92,33 @@ def roll(
     about putting it back. Raises Cancelled once it is put back.
     """
     names = systems.settings.ops.kubernetes
-    before = systems.cluster.deployment(names.deployment)["spec"]["template"]
+    before = systems.cluster.deployment(names.deployment)
+    way = template_to_return_to(before, systems.cluster.replica_sets(names.selector))
     progress.step(doing)
     changed = change()["spec"]["template"]
+    left = why_left(way, changed)
     try:
-        outcome = watch(Watched.of(systems, READY_SECONDS), progress)
+        outcome = watch(Watched.of(systems, READY_SECONDS, before=before), progress)
     except Cancelled:
-        progress.step(f"Stopped: putting {old} back")
-        back = put_back(systems, progress, before, changed)
+        if way is None or left:
+            raise Cancelled(left) from None
+        progress.step(f"Stopped: putting {_named(way, old)} back")
+        back = put_back(systems, progress, way.template, changed)
         end = "is back" if back.well else f"was put back, but {back.why}"
-        raise Cancelled(f"What ran before, {old}, {end}.") from None
+        raise Cancelled(f"{before_it(way, old)} {end}.") from None
     if outcome.well:
-        return RolloutResult(outcome)
-    progress.step(f"It does not come up: putting {old} back")
-    return RolloutResult(outcome, put_back(systems, progress, before, changed))
+        return RolloutResult(outcome, doubt=doubt_now(systems, changed))
+    if way is None or left:
+        return RolloutResult(outcome, left=left)
+    progress.step(f"It does not come up: putting {_named(way, old)} back")
+    return RolloutResult(outcome, put_back(systems, progress, way.template, changed), way)
+
+
+def why_left(way: Way | None, changed: dict[str, Any]) -> str:
+    """Why a template that does not come up stays, in sentences; empty if there is a better one to put back."""
+    if way is None:
+        return LEFT
+    return "" if differences(bare(way.template), bare(changed)) else SAME
 
 
 def patched(
@@ -85,25 +142,29 @@ def patched(
     raise OperatorError(message, "Ask again.")
 
 
-def put_back(systems: Systems, progress: Progress, before: dict[str, Any], changed: dict[str, Any]) -> Outcome:
-    """Have the template of before again, and watch it. changed: ours; another one is somebody else's and stays."""
+def put_back(systems: Systems, progress: Progress, template: dict[str, Any], changed: dict[str, Any]) -> Outcome:
+    """Have this template again, and watch it. changed: ours; another one is somebody else's and stays."""
     name = systems.settings.ops.kubernetes.deployment
     try:
-        _replace(systems.cluster, name, before, changed)
+        failed = _replace(systems.cluster, name, template, changed)
     except OperatorError as error:
         return Outcome(well=False, why=f"it could not be put back: {error.message}")
-    return watch(Watched.of(systems, READY_SECONDS), Unstoppable(progress))
+    return watch(Watched.of(systems, READY_SECONDS, before=failed), Unstoppable(progress))
 
 
-def _replace(cluster: Cluster, name: str, before: dict[str, Any], changed: dict[str, Any]) -> None:
-    for attempt in range(_ATTEMPTS):
+def _named(way: Way, old: str) -> str:
+    return f"revision {way.revision}" if way.revision else old
+
+
+def _replace(cluster: Cluster, name: str, template: dict[str, Any], changed: dict[str, Any]) -> dict[str, Any]:
+    """Put the template in; the Deployment as it was just before."""
+    for _ in range(_ATTEMPTS):
         now = cluster.deployment(name)
         if now["spec"]["template"] != changed:
             raise OperatorError("somebody else has changed the Deployment meanwhile", "See /mlflow history.")
         try:
-            cluster.replace_template(name, before, generation=int(now["metadata"].get("generation", 0)))
+            cluster.replace_template(name, template, generation=int(now["metadata"].get("generation", 0)))
         except ClusterConflict:
-            if attempt == _ATTEMPTS - 1:
-                raise
-        else:
-            return
+            continue
+        return now
+    raise OperatorError("somebody else keeps changing the Deployment", "See /mlflow history.")

@@ -13,7 +13,7 @@ from pydantic import Field
 from workers.errors import AlreadySo, OperatorError
 from workers.operation import Change, Operation, Plan, Progress, Risk, Unwatched
 from workers.operations.backup.backup import LOCK, Backup
-from workers.operations.deployment import permission, schema
+from workers.operations.deployment import permission, preconditions, schema
 from workers.operations.deployment.estimate import rollout_seconds
 from workers.operations.deployment.rollout import state_now
 from workers.operations.deployment.template_change import patched, roll
@@ -62,6 +62,7 @@ class Update(Operation):
         if after == before:
             raise AlreadySo(f"{names.deployment} runs {before} already.", "Nothing is to be done.")
         permission.require_deployment(systems)
+        cautions = preconditions.of_template_change(systems, deployment, _with(deployment, names.container, after))
         schema.require_no_upgrade(systems)
         fields = Fields(deployment, "Deployment")
         needs = schema.ask(systems, Unwatched(), after)
@@ -83,7 +84,7 @@ class Update(Operation):
                     else ()
                 ),
             ),
-            warnings=_warnings(needs, before),
+            warnings=(*_warnings(needs, before), *cautions),
             undo=f"/mlflow update {before}",
             estimate_seconds=rollout_seconds(systems, deployment),
             facts={
@@ -112,19 +113,20 @@ class Update(Operation):
             )
 
         rolled = roll(systems, change, progress, f"Rolling out {after}", before)
-        if rolled.back is not None:
+        if not rolled.well:
             return Report(
                 title=title,
                 status=Status.FAIL,
                 summary=rolled.told(after, before) + (_TOO_NEW.format(needs.needed) if needs.upgrade else ""),
-                sections=(*rolled.outcome.sections, *(() if rolled.back.well else rolled.back.sections)),
-                hints=("history", "health pods"),
+                sections=rolled.sections,
+                hints=rolled.hints,
             )
         said, doubt = _answer(_version(systems), after)
+        since = f". Since then: {rolled.doubt}" if rolled.doubt else ""
         return Report(
             title=title,
-            status=Status.WARN if doubt else Status.OK,
-            summary=f"Every pod of {names.deployment} runs {after}; {said}.",
+            status=Status.WARN if doubt or since else Status.OK,
+            summary=f"Every pod of {names.deployment} runs {after}; {said}{since}.",
             sections=rolled.outcome.sections,
             hints=("health",),
             undo=f"update {before}",
@@ -178,6 +180,14 @@ def image_of(deployment: dict[str, Any], container: str) -> str:
     raise OperatorError(
         f"The Deployment has no container {container}; it has {known}.", "Set kubernetes.container in ops.yaml."
     )
+
+
+def _with(deployment: dict[str, Any], container: str, image: str) -> dict[str, Any]:
+    """The Deployment's template with another image."""
+    template = deployment["spec"]["template"]
+    each = template["spec"]["containers"]
+    containers = [{**one, "image": image} if one["name"] == container else one for one in each]
+    return {**template, "spec": {**template["spec"], "containers": containers}}
 
 
 def _warnings(needs: Schema, before: str) -> tuple[str, ...]:

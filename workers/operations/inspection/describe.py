@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
 
 from workers.operation import Operation, Progress, Risk
-from workers.operations.deployment.history import REVISION
+from workers.operations.deployment.judging import REVISION
 from workers.operations.health import pods
 from workers.operations.inspection import events
 from workers.operations.inspection.finding import name_of, one_of, our_pods

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from workers.errors import OperatorError
 from workers.operation import Operation, Progress, Risk
+from workers.operations.deployment import ownership
 from workers.operations.health import pods
 from workers.operations.inspection.finding import name_of
 from workers.operations.inspection.kubectl import by_hand, kubectl
@@ -123,6 +124,9 @@ class ClusterStatus(Operation):
         rows = tuple(_row(kind, item, now) for kind, item in found)
         if rows:
             sections.append(Table(title="Objects", columns=("object", "state", "age"), rows=rows))
+        owned = tuple(ownership.told(_owned(systems, found)))
+        if owned:
+            sections.append(Table(title="Managed by", columns=("object", "owner"), rows=owned))
         if missed:
             sections.append(Text(title="Not listed", text="\n".join(missed)))
         lines = [
@@ -148,6 +152,17 @@ def _objects(systems: Systems, kind: Kind) -> tuple[list[Json], str]:
         return [], f"{kind.plural}: {error.message}"
     except ClusterNotFound:
         return [], ""
+
+
+def _owned(systems: Systems, found: list[tuple[Kind, Json]]) -> list[Json]:
+    """The objects that commands change and others may own, each with its kind, which a list leaves out."""
+    kinds = {"deployments": "Deployment", "ingresses": "Ingress"}
+    items = [{**item, "kind": kinds[kind.plural]} for kind, item in found if kind.plural in kinds]
+    try:
+        configmap = systems.cluster.configmap(systems.settings.ops.kubernetes.configmap)
+    except OperatorError:
+        return items
+    return [*items, {**configmap, "kind": "ConfigMap"}]
 
 
 def _row(kind: Kind, item: Json, now: datetime) -> tuple[str, str, str]:

@@ -15,7 +15,7 @@ from workers.operation import Cancelled, Change, Operation, Plan, Progress, Risk
 from workers.operations.backup import configuration, sets
 from workers.operations.backup.backup import make
 from workers.operations.backup.encryption import Keys
-from workers.operations.deployment.rollout import Unstoppable, Watched, watch
+from workers.operations.deployment.rollout import Unstoppable, Watched, deployment_now, watch
 from workers.operations.restore import cluster_objects
 from workers.operations.restore.cluster_objects import Applied
 from workers.report import Report, Status
@@ -127,6 +127,8 @@ def wanted(systems: Systems, which: str, only: tuple[str, ...]) -> tuple[Manifes
 def put(systems: Systems, progress: Progress, each: list[Applied]) -> Outcome:
     """Apply what differs, in order, and watch MLflow's pods. Raises ClusterError, Cancelled."""
     template_changed = False
+    names = systems.settings.ops.kubernetes
+    before = deployment_now(systems)
     for number, one in enumerate(each):
         progress.step(f"Putting {one.name} back")
         progress.checkpoint()
@@ -134,7 +136,6 @@ def put(systems: Systems, progress: Progress, each: list[Applied]) -> Outcome:
         cluster_objects.apply(systems.cluster, one.wanted)
         template_changed |= one.wanted["kind"] == "Deployment"
     started_with = any(one.wanted["kind"] in _STARTED_WITH for one in each)
-    names = systems.settings.ops.kubernetes
     if started_with:
         progress.step(f"Replacing the pods of {names.deployment}: they start with what was put back")
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -142,7 +143,7 @@ def put(systems: Systems, progress: Progress, each: list[Applied]) -> Outcome:
         systems.cluster.patch_deployment(names.deployment, annotated)
     if template_changed and not started_with:
         progress.step(f"Waiting for the pods of {names.deployment}")
-    return watch(Watched.of(systems, READY_SECONDS), progress)
+    return watch(Watched.of(systems, READY_SECONDS, before=before), progress)
 
 
 def put_back(systems: Systems, progress: Progress, each: list[Applied]) -> str:
@@ -150,9 +151,10 @@ def put_back(systems: Systems, progress: Progress, each: list[Applied]) -> str:
     before = [configuration.clean(one.live | _head(one)) for one in each if one.live is not None]
     progress.step("Putting back what was there")
     try:
+        failed = deployment_now(systems)
         for item in before:
             cluster_objects.apply(systems.cluster, item)
-        outcome = watch(Watched.of(systems, READY_SECONDS), Unstoppable(progress))
+        outcome = watch(Watched.of(systems, READY_SECONDS, before=failed), Unstoppable(progress))
     except OperatorError as error:
         return f"It could not be put back: {error.message}"
     told = f"{count(len(before), 'object')} that were there before are back"

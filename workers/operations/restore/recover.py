@@ -17,7 +17,7 @@ from pydantic import Field
 from workers.errors import AlreadySo, OperatorError
 from workers.operation import Change, Operation, Plan, Progress, Risk
 from workers.operations.backup import artifacts, sets
-from workers.operations.deployment.rollout import Watched, watch
+from workers.operations.deployment.rollout import Watched, deployment_now, watch
 from workers.operations.restore import (
     checks,
     cluster_objects,
@@ -248,7 +248,8 @@ class _Recovery:
         return f"{ready} of {wanted} are ready" if ready < wanted else ""
 
     def _await_pods(self) -> str:
-        outcome = watch(Watched.of(self.systems, READY_SECONDS), self._going)
+        before = deployment_now(self.systems)
+        outcome = watch(Watched.of(self.systems, READY_SECONDS, before=before), self._going)
         if not outcome.well:
             raise OperatorError(f"The pods do not come up: {outcome.why}.", "/mlflow health pods tells more.")
         return "every pod is ready"

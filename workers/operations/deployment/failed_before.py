@@ -1,0 +1,65 @@
+"""Signs that a revision never came up: its pods that are there now, and what Kubernetes warned of in the last hour.
+
+Kubernetes itself keeps no record of it: a ReplicaSet without pods looks the same whether it once served or not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final
+
+from workers.errors import OperatorError
+from workers.operations.health import pods
+from workers.systems.cluster.fields import Fields
+from workers.wording import count
+
+if TYPE_CHECKING:
+    from workers.systems import Systems
+
+Json = dict[str, Any]
+
+_FAILURES: Final = {"Failed", "BackOff", "FailedCreate", "FailedMount", "FailedScheduling"}
+_LONGEST: Final = 160
+
+
+def warnings(systems: Systems, number: int, replica_set: Json) -> Iterator[str]:
+    """A warning if this revision's pods are there and none is available, or if they failed within the last hour."""
+    fields = Fields(replica_set, "ReplicaSet")
+    if fields.number("status", "availableReplicas"):
+        return
+    there = fields.number("status", "replicas")
+    if there:
+        yield f"Revision {number} has {count(there, 'pod')} now, and none is ready{_why(systems, replica_set)}."
+        return
+    said = _last_failure(systems, fields.text("metadata", "name"))
+    if said:
+        yield f"Pods of revision {number} failed within the last hour: {said}."
+
+
+def _why(systems: Systems, replica_set: Json) -> str:
+    now, uid = datetime.now(UTC), replica_set["metadata"].get("uid")
+    for pod in systems.cluster.pods(systems.settings.ops.kubernetes.selector):
+        mine = any(reference.get("uid") == uid for reference in pod["metadata"].get("ownerReferences") or ())
+        state = pods.read(pod, now)
+        if mine and not state.is_ready:
+            return f": {state.name} is in {state.state}"
+    return ""
+
+
+def _last_failure(systems: Systems, name: str) -> str:
+    """The last failure that Kubernetes told of a ReplicaSet or its pods, which bear its name; empty if none."""
+    try:
+        events = systems.cluster.warnings()
+    except OperatorError:
+        return ""
+    last, said = "", ""
+    for event in events:
+        fields = Fields(event, "event")
+        about = fields.text("involvedObject", "name")
+        if fields.text("reason") not in _FAILURES or not (about == name or about.startswith(f"{name}-")):
+            continue
+        at = fields.text("series", "lastObservedTime") or fields.text("lastTimestamp") or fields.text("eventTime")
+        if at >= last:
+            last, said = at, f"{fields.text('reason')}, {fields.text('message')[:_LONGEST].strip().rstrip('.')}"
+    return said

@@ -1,0 +1,57 @@
+"""What would undo or refuse a change of the pods' template, known before anybody approves it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from workers.errors import OperatorError
+from workers.operations.deployment import ownership, quota
+from workers.operations.deployment.judging import template_to_return_to
+from workers.operations.deployment.template_diff import bare, differences
+
+if TYPE_CHECKING:
+    from workers.systems import Systems
+
+Json = dict[str, Any]
+
+
+def require_not_paused(systems: Systems, deployment: Json) -> None:
+    """Raise OperatorError if the Deployment is paused: its template could change, and no pod would."""
+    names = systems.settings.ops.kubernetes
+    if deployment["spec"].get("paused"):
+        raise OperatorError(
+            f"The Deployment {names.deployment} is paused: no pod would take the change.",
+            f"kubectl rollout resume deployment/{names.deployment} -n {names.namespace}",
+        )
+
+
+def of_template_change(
+    systems: Systems, deployment: Json, template: Json | None = None, *, also: tuple[Json, ...] = ()
+) -> tuple[str, ...]:
+    """Warnings about a change of the template. template: the new one, as far as it is known.
+
+    also: other objects that change with it. Raises OperatorError if it could not be rolled out.
+    """
+    require_not_paused(systems, deployment)
+    room = quota.require_room_for_rollout(systems, deployment, template["spec"] if template else None)
+    return (*room, *_way_back(systems, deployment, template), *ownership.warnings(deployment, *also))
+
+
+def of_restart(systems: Systems, deployment: Json) -> tuple[str, ...]:
+    """Warnings about a rolling restart. Raises OperatorError if it could not be rolled out."""
+    require_not_paused(systems, deployment)
+    return (*quota.require_room_for_rollout(systems, deployment), *ownership.of_restart(deployment))
+
+
+def _way_back(systems: Systems, deployment: Json, template: Json | None) -> Iterator[str]:
+    """What happens if it doesn't come up, unless that is simply the template of now."""
+    sets = systems.cluster.replica_sets(systems.settings.ops.kubernetes.selector)
+    way = template_to_return_to(deployment, sets)
+    if way is None:
+        yield "No pod is ready now. If the new ones don't come up either, they stay: there is nothing good to put back."
+    elif way.revision and (template is None or differences(bare(template), bare(way.template))):
+        yield (
+            f"The rollout before this one isn't complete, and revision {way.revision} serves. "
+            f"If the new pods don't come up, revision {way.revision} is put back."
+        )
