@@ -7,7 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.workers.deployments import DONE, REFUSED, STUCK, Answers, deployment, pod, replica_set, systems, template
+from tests.workers.operations.deployment.deployments import (
+    DONE,
+    REFUSED,
+    STUCK,
+    Answers,
+    deployment,
+    pod,
+    replica_set,
+    systems,
+    template,
+)
 from workers.operation import Cancelled, Unwatched
 from workers.operations.deployment import rollout, template_change
 from workers.operations.deployment.judging import Goal, State, is_stuck, judge, template_to_return_to

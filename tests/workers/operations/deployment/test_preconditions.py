@@ -3,7 +3,7 @@
 import pytest
 
 from commands.grammar import parse
-from tests.workers.deployments import (
+from tests.workers.operations.deployment.deployments import (
     DONE,
     REFUSED,
     STUCK,
