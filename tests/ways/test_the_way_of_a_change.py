@@ -93,6 +93,7 @@ def test_a_decision_is_final_and_can_be_asked_for_again(people, asked):
     assert becomes(ben, fresh, "Withdrawn")
 
 
+@pytest.mark.slow
 def test_what_waits_is_listed_and_can_be_cancelled(people, asked):
     message = asked("scale 0")
     omar, vera = people["omar"], people["vera"]
@@ -126,6 +127,7 @@ def ready(cluster):
     return status.get("readyReplicas", 0) if status.get("replicas") == status.get("updatedReplicas") else -1
 
 
+@pytest.mark.slow
 def test_what_an_operator_may_alone_is_done_and_watched_to_its_end(people, cluster):
     omar = people["omar"]
     done = answered(omar, "scale 3", "mlflow has 3 ready replicas; it had 2", deadline=60)
@@ -185,6 +187,7 @@ def test_an_update_says_which_version_answers(people, asked, cluster):
     assert image(cluster) == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("text", "said"),
     [
@@ -222,6 +225,7 @@ def client(sandbox):
     thread.join()
 
 
+@pytest.mark.slow
 def test_a_restart_drops_no_request(people, cluster, client):
     omar = people["omar"]
     before = {pod["metadata"]["uid"] for pod in cluster.pods("app=mlflow")}
@@ -277,6 +281,7 @@ def test_what_waits_survives_a_restart_of_everything(people, asked, cluster, san
     assert ready(cluster) == 7
 
 
+@pytest.mark.slow
 def test_of_two_operators_at_the_same_moment_one_is_told_to_look_again(people, cluster, sandbox, tmp_path):
     omar, ada = people["omar"], people["ada"]
     worker = subprocess.Popen(
@@ -309,6 +314,7 @@ def test_of_two_operators_at_the_same_moment_one_is_told_to_look_again(people, c
     assert cluster.scale("mlflow")["spec"]["replicas"] == (4 if "has 4 ready" in done else 5)
 
 
+@pytest.mark.slow
 def test_a_worker_that_is_killed_leaves_no_lock_and_the_thread_says_so(people, cluster, sandbox):
     omar = people["omar"]
     assert omar.command(OPS_CHANNEL, "/mlflow scale 5").ok
@@ -323,6 +329,7 @@ def test_a_worker_that_is_killed_leaves_no_lock_and_the_thread_says_so(people, c
     answered(omar, "scale 4", "mlflow has 4 ready replicas", deadline=60)
 
 
+@pytest.mark.slow
 def test_a_dry_run_is_for_everybody_who_may_look(people):
     vera = people["vera"]
     assert vera.command(OPS_CHANNEL, "/mlflow scale 5").ok
@@ -330,6 +337,7 @@ def test_a_dry_run_is_for_everybody_who_may_look(people):
     answered(vera, "scale 5 --dry-run", "from 2 to 5 replicas. Nothing was changed.")
 
 
+@pytest.mark.slow
 def test_all_of_it_is_in_the_audit_record_which_is_unbroken(people, asked, sandbox):
     message = asked("scale 11")
     deny(people["ada"], message)
@@ -366,6 +374,7 @@ def test_an_admin_may_break_the_glass_and_everybody_is_told(people, cluster):
     noor.wait_for(lambda: noor.find_reply(OPS_CHANNEL, root["ts"], "break-glass: training is stuck"), deadline=SECONDS)
 
 
+@pytest.mark.slow
 def test_all_that_a_plan_rests_on_is_a_press_away(people, asked):
     message = asked("scale 10")
     vera = people["vera"]
@@ -392,6 +401,7 @@ def test_what_runs_can_be_stopped_with_a_button_and_is_put_back(people, asked, c
     assert ready(cluster) == 2
 
 
+@pytest.mark.slow
 def test_a_restart_cannot_be_stopped_and_says_why(people, cluster):
     omar = people["omar"]
     assert omar.command(OPS_CHANNEL, "/mlflow restart").ok
@@ -426,6 +436,7 @@ def container(cluster):
     return cluster.deployment("mlflow")["spec"]["template"]["spec"]["containers"][0]
 
 
+@pytest.mark.slow
 def test_resources_are_changed_in_one_rollout_and_put_back_with_a_button(people, asked, cluster):
     before = container(cluster)["resources"]
     revisions = len(cluster.replica_sets("app=mlflow"))
@@ -468,6 +479,7 @@ def test_what_is_no_possible_wish_is_said_to_its_sender_only(people, text, said)
     omar.wait_for(lambda: omar.find_ephemeral(OPS_CHANNEL, said), deadline=SECONDS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("text", "said"),
     [
@@ -485,6 +497,7 @@ def test_what_the_cluster_cannot_bear_is_told_and_nobody_is_asked(people, cluste
     assert cluster.deployment("mlflow")["metadata"]["generation"] == before
 
 
+@pytest.mark.slow
 def test_a_limit_range_and_a_quota_are_respected_before_anybody_is_asked(people, cluster):
     limits = {"metadata": {"name": "small"}, "spec": {"limits": [{"type": "Container", "max": {"cpu": "1500m"}}]}}
     path = f"/api/v1/namespaces/{cluster.namespace}/limitranges"
@@ -498,6 +511,7 @@ def test_a_limit_range_and_a_quota_are_respected_before_anybody_is_asked(people,
         cluster.requests.send(f"{path}/small", "DELETE")
 
 
+@pytest.mark.slow
 def test_going_back_to_an_earlier_revision(people, asked, cluster):
     omar, before = people["omar"], image(cluster)
     message = asked("update v3.16.0")
@@ -513,6 +527,7 @@ def test_going_back_to_an_earlier_revision(people, asked, cluster):
     assert answered(omar, "rollout status", "mlflow is rolled out: 2 of 2 pods")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("text", "step", "left"),
     [
@@ -615,6 +630,7 @@ def test_an_update_to_another_schema_upgrades_it_first(people, asked, cluster, o
     ends_with(omar, back, "Every pod of mlflow runs", 100)
 
 
+@pytest.mark.slow
 def test_maintenance_is_pinned_and_ended(people):
     omar = people["omar"]
     assert omar.command(OPS_CHANNEL, '/mlflow maintenance start "new disks" --for 1h').ok

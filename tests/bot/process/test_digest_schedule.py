@@ -75,6 +75,7 @@ def forked(loaded, watch):
     os._exit(1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("begin", "seed"), [(date(2026, 10, 1), 11), *slow((date(2026, 3, 2), 12))])
 def test_two_schedulers_that_are_killed_at_random_around_eight_give_one_digest_a_day(redis, redis_url, begin, seed):
     """Fifty days over the day on which clocks change; SIGKILL, at any moment between 07:58 and 08:10."""

@@ -133,6 +133,7 @@ def another_port():
         return probe.getsockname()[1]
 
 
+@pytest.mark.slow
 def test_the_bot_is_not_ready_without_its_connection_to_slack(environment, local_slack, started, another_port):
     with local_slack() as slack, started("bot", "--metrics-port", str(another_port), env=environment(slack)):
         wait_for(lambda: asked(another_port, "/readyz") == (200, b"ok\n"), 20)

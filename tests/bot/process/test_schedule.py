@@ -134,6 +134,7 @@ def test_every_hour_there_is_a_backup_unless_ops_yaml_says_otherwise(redis):
     assert not Ops().clock
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [1, *slow(2, 3)])
 def test_two_schedulers_and_a_thousand_ticks(redis, monkeypatch, seed):
     """Both fire at will, and die at random between accepting a tick and noting it."""
@@ -171,6 +172,7 @@ def test_two_schedulers_and_a_thousand_ticks(redis, monkeypatch, seed):
     assert accepted["schedule:hourly"] == fired["hourly"] == 1000 // 6
 
 
+@pytest.mark.slow
 def test_a_dead_scheduler_is_replaced_within_thirty_seconds(redis, local_slack, environment, started):
     with local_slack() as slack:
         env = environment(slack)

@@ -43,6 +43,7 @@ def made(systems, elsewhere):
     )
 
 
+@pytest.mark.slow
 def test_a_set_is_made_there_and_all_that_reads_one_reads_it_there(
     made, elsewhere, s3, buckets, keys_in, progress, database_url
 ):

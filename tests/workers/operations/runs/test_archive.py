@@ -39,6 +39,7 @@ def asked(experiment):
     return f"runs archive --older-than 90d --experiment {experiment[1]}"
 
 
+@pytest.mark.slow
 def test_more_than_a_page_is_archived_and_exactly_these_come_back(
     do, mlflow, experiment, many_runs, log_run, states, asked
 ):
@@ -230,6 +231,7 @@ def test_runs_of_a_deleted_experiment_wait_for_it(do, mlflow, experiment, many_r
         mlflow.tracking.call("experiments/restore", {"experiment_id": experiment[0]})
 
 
+@pytest.mark.slow
 def test_mlflow_restarted_in_the_middle_is_waited_for(do, experiment, many_runs, states, sandbox, asked):
     old = many_runs(experiment[0], 400)
     known = sandbox.process("mlflow")

@@ -134,6 +134,7 @@ print(report.summary)
 """
 
 
+@pytest.mark.slow
 def test_ten_thousand_runs_stay_within_memory(sandbox, experiment, many_runs, mlflow):
     ids = many_runs(experiment[0], 10_000, metrics=[f"m{i}" for i in range(8)], params=[f"p{i}" for i in range(8)])
     steps = [{"key": "m0", "value": 1.5 + step, "timestamp": step, "step": step} for step in range(4)]

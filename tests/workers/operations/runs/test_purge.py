@@ -140,6 +140,7 @@ def test_exactly_what_was_planned_is_gone_and_a_backup_brings_it_back(systems, c
         client.delete_registered_model(model)
 
 
+@pytest.mark.slow
 def test_it_stops_between_two_jobs_and_goes_on(systems, experiment, deleted, sandbox, monkeypatch):
     monkeypatch.setattr(mlflow_gc, "CHUNK", 1)
     here = systems()

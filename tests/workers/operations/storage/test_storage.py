@@ -105,6 +105,7 @@ def test_every_object_is_listed_once_however_the_keys_are_cut(systems, bucket):
     assert all([key for key, _ in page.current] == sorted(key for key, _ in page.current) for page in pages)
 
 
+@pytest.mark.slow
 def test_versions_and_marks_are_counted_beside_what_is_current(systems, bucket, s3):
     name = bucket([f"0/{n:032x}/artifacts/f" for n in range(800)], versions=True)
     for n in range(0, 800, 2):
@@ -120,6 +121,7 @@ def test_versions_and_marks_are_counted_beside_what_is_current(systems, bucket, 
     assert sum(page.old_bytes for page in pages) == 400 * 3 + 15 * 5 + 15 * 3
 
 
+@pytest.mark.slow
 def test_who_stops_early_ends_the_threads(systems, bucket):
     name = bucket([f"{uuid.uuid4().hex}/f" for _ in range(1100)])
     with Transfer.of(systems.objects, AT_ONCE) as transfer:

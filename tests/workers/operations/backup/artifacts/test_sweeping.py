@@ -24,6 +24,7 @@ def remove(place, name):
         place.direct.delete_object(Bucket=place.backups, Key=key)
 
 
+@pytest.mark.slow
 @given(
     states=st.lists(st.dictionaries(st.sampled_from(KEYS), st.integers(0, 2)), min_size=1, max_size=5),
     choice=st.lists(st.booleans(), min_size=5, max_size=5),
