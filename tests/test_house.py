@@ -40,6 +40,7 @@ def test_the_contracts_hold():
         ("commands/policy.py", "import bot.slash"),
         ("workers/operations/health/pods.py", "import slack_sdk"),
         ("workers/engine/queues.py", "import workers.engine.running"),
+        ("bot/process/scheduler.py", "import rq"),
         ("workers/new_room.py", '"""A room that is on no floor."""'),
     ],
 )

@@ -19,7 +19,6 @@ from typing import Any
 import structlog
 from redis import Redis
 from redis.exceptions import LockError, RedisError
-from rq.registry import clean_registries
 
 from bot.alerts import Alerts
 from commands import grammar, policy
@@ -201,8 +200,7 @@ def sweep(redis: Redis) -> None:
     """Let RQ find the jobs that died, end or rescue their records, tell what is new of incidents, and seal the audit
     record.
     """
-    for name in queues.QUEUES:
-        clean_registries(queues.queue(name, redis))
+    queues.clean(redis)
     rescuing.rescue(redis)
     maintenance.end(redis, "its time is over", only_over=True)
     timeline.follow(redis)

@@ -12,14 +12,17 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import rq.defaults
 import structlog
 from redis import Redis
 from rq import Queue
 from rq.exceptions import DuplicateJobError, NoSuchJobError
 from rq.job import Job
+from rq.registry import clean_registries
 
 from workers import registry
 from workers.operation import Operation, Risk
+from workers.records.keys import PREFIX
 from workers.records.record import Phase, Record, Stage
 from workers.records.store import Records
 
@@ -43,6 +46,11 @@ RUN = "workers.engine.running.run"
 _log = structlog.get_logger(__name__)
 
 
+if f"{PREFIX}rq" != rq.defaults.RQ_KEY_PREFIX:
+    # Its jobs would stand where no worker of ours looks.
+    raise ImportError("rq was imported before workers: import workers.engine.queues instead of it")
+
+
 class SealedJob(Job):
     """A job that runs `workers.engine.running.run` and nothing else, whatever its record in Redis names."""
 
@@ -63,6 +71,12 @@ class SealedJob(Job):
 def queue(name: str, redis: Redis) -> Queue:
     """The queue of that name, JSON only."""
     return Queue(name, connection=redis, job_class=SealedJob, serializer="json")
+
+
+def clean(redis: Redis) -> None:
+    """Have RQ give up the jobs whose workers are gone. From the main thread: RQ's callbacks need its signals."""
+    for name in QUEUES:
+        clean_registries(queue(name, redis))
 
 
 def throw_away_garbage(of: Queue, redis: Redis) -> None:
