@@ -85,3 +85,16 @@ def test_block_kit_is_made_in_one_module():
     block_kit |= {"image", "rich_text", "video", "file", "overflow", "checkboxes", "radio_buttons", "datepicker"}
     files = [file for package in PACKAGES for file in (ROOT / package).rglob("*.py") if file != blocks]
     assert {str(file.relative_to(ROOT)): made for file in files if (made := types_made(file) & block_kit)} == {}
+
+
+@pytest.mark.parametrize("module", ["bot.process.scheduler", "bot.process.metrics", "bot.app", "workers.engine.worker"])
+def test_rq_has_our_prefix_whatever_is_imported_first(module):
+    program = f"import {module}, rq.defaults; print(rq.defaults.RQ_KEY_PREFIX)"
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.stdout.strip() == "mlflow-ops:mlflow:rq", done.stderr
+
+
+def test_rq_that_was_imported_too_early_is_said():
+    program = "import rq, workers.engine.queues"
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert "rq was imported before workers" in done.stderr
