@@ -1,6 +1,7 @@
 """The plan of the house: imports go down only, Block Kit and sizes stay where they belong; each rule can fail."""
 
 import ast
+import os
 import shutil
 import subprocess
 import sys
@@ -87,14 +88,19 @@ def test_block_kit_is_made_in_one_module():
     assert {str(file.relative_to(ROOT)): made for file in files if (made := types_made(file) & block_kit)} == {}
 
 
+def ran(program):
+    """In a process that inherits nothing of what this one has told RQ."""
+    env = {name: value for name, value in os.environ.items() if name != "RQ_KEY_PREFIX"}
+    return subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, env=env, capture_output=True, text=True, check=False
+    )
+
+
 @pytest.mark.parametrize("module", ["bot.process.scheduler", "bot.process.metrics", "bot.app", "workers.engine.worker"])
 def test_rq_has_our_prefix_whatever_is_imported_first(module):
-    program = f"import {module}, rq.defaults; print(rq.defaults.RQ_KEY_PREFIX)"
-    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
+    done = ran(f"import {module}, rq.defaults; print(rq.defaults.RQ_KEY_PREFIX)")
     assert done.stdout.strip() == "mlflow-ops:mlflow:rq", done.stderr
 
 
 def test_rq_that_was_imported_too_early_is_said():
-    program = "import rq, workers.engine.queues"
-    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
-    assert "rq was imported before workers" in done.stderr
+    assert "rq was imported before workers" in ran("import rq, workers.engine.queues").stderr
