@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 
+import hypothesis
 import pytest
 from redis import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -36,6 +37,10 @@ __all__ = ["start_sandbox", "start_sandbox_once"]
 # Hundreds of processes are started: each would compile the product anew, and each of pytest's own the tests.
 sys.dont_write_bytecode = False
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+# How long an example takes says how busy the machine is, and nothing of the product.
+hypothesis.settings.register_profile("any machine", deadline=None)
+hypothesis.settings.load_profile("any machine")
 
 RUN = "MLFLOW_OPS_TESTS_RUN"
 """The folder that all processes of a run share. `.ci/run` makes one for several calls of pytest."""

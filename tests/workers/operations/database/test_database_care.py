@@ -116,8 +116,14 @@ def test_dead_rows_are_told_until_a_vacuum_removes_them(do, sql, table):
 
 def test_a_full_vacuum_gives_the_space_back_and_needs_approval(do, sql, systems, table):
     sql("DELETE FROM care_test WHERE id % 10 > 0")
-    sql("VACUUM ANALYZE care_test")
-    assert any(row[0] == table and "empty" in row[6] for row in cells(do("db tables"), "Tables"))
+    # A reader that began before the rows went keeps them, MLflow's for example: until it is gone.
+    for _ in range(50):
+        sql("VACUUM ANALYZE care_test")
+        rows = cells(do("db tables"), "Tables")
+        if any(row[0] == table and "empty" in row[6] for row in rows):
+            break
+        time.sleep(0.2)
+    assert any(row[0] == table and "empty" in row[6] for row in rows)
     operation = grammar.parse("db vacuum care_test --full")
     assert operation.gated(systems.settings.ops)
     assert not grammar.parse("db vacuum care_test").gated(systems.settings.ops)

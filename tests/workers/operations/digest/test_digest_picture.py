@@ -70,7 +70,7 @@ def test_it_brings_its_own_paper_to_every_edge():
     assert {image.getpixel(place) for place in edges} == {(255, 255, 255, 255)}
 
 
-@pytest.mark.filterwarnings("error")
+@pytest.mark.filterwarnings("error", "default::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize(
     "series",
     [(), points(1), points(0, 0, 0), points(5, 5, 5), points(1e18, 2e18), points(1e-9, 2e-9), points(-1, 1)],
