@@ -34,8 +34,9 @@ if TYPE_CHECKING:
     from workers.systems.cluster.client import Cluster
 
 PATIENCE = 0.8
-BEGIN = 0.1
 """The share of a deadline that a gateway may be silent: its own sentence says more than "did not answer"."""
+BEGIN = 0.1
+"""The share of a deadline within which all questions count as begun at once."""
 
 _log = structlog.get_logger(__name__)
 
