@@ -9,6 +9,7 @@ Trap: a postmaster.pid left by a killed server stops the next one if its pid was
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import signal
 import subprocess
@@ -108,8 +109,10 @@ def part(folder: Folder, *, port: int, credentials: Credentials, environ: Mappin
 def forget(folder: Folder) -> None:
     """Delete what stands outside the data folder."""
     account = accounts.unprivileged(folder / "postgres")
-    if account is not None and account.home.exists():
-        shutil.rmtree(account.home)
+    while account is not None and account.home.exists():
+        # A server that ends at this moment removes its own files: what it was quicker with is looked for again.
+        with contextlib.suppress(FileNotFoundError):
+            shutil.rmtree(account.home)
 
 
 def copy(source: Folder, target: Folder) -> None:
