@@ -9,7 +9,6 @@ Trap: a postmaster.pid left by a killed server stops the next one if its pid was
 
 from __future__ import annotations
 
-import contextlib
 import shutil
 import signal
 import subprocess
@@ -111,7 +110,7 @@ def forget(folder: Folder) -> None:
     account = accounts.unprivileged(folder / "postgres")
     while account is not None and account.home.exists():
         # A server that ends at this moment removes its own files: what it was quicker with is looked for again.
-        with contextlib.suppress(FileNotFoundError):
+        with suppress(FileNotFoundError):
             shutil.rmtree(account.home)
 
 
