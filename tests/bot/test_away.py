@@ -79,6 +79,7 @@ def test_without_redis_there_is_a_sentence_within_three_seconds_and_then_it_goes
     assert len(answered(vera, 2)) == 2
 
 
+@pytest.mark.slow
 def test_without_slack_the_answer_waits_for_it(slack):
     vera = slack.person("vera")
     assert vera.command("C0OPS", "/mlflow health queues").ok

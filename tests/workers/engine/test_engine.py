@@ -155,6 +155,7 @@ def test_sigterm_lets_a_running_command_end(worker, ask, redis):
     assert Records(redis).get(record_id).phase is Phase.DONE
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("_time", range(5))
 def test_a_worker_that_is_ended_as_soon_as_it_is_ready_ends_well(slack, environment, started, _time):
     with started("worker", "--queue", "quick", env=environment(slack)):

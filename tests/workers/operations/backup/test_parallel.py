@@ -117,6 +117,7 @@ def begin_helpers(redis, stop):
                 queues.enqueue(record, redis)
 
 
+@pytest.mark.slow
 def test_two_other_workers_take_their_share(systems, many, keys_in, progress_that, ours, redis, environ):
     made, sources, env = systems(**ours), sources_of(many), {**environ, **ours}
     progress = progress_that(lambda _step: time.sleep(0.4))

@@ -83,6 +83,7 @@ def answers(url):
     return None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seeds", [range(FEW), *slow(range(FEW, KILLS))], ids=["a few times", "many times"])
 def test_killed_at_any_moment(systems, environ, parts, database_url, progress, seeds):
     with psycopg.connect(database_url, autocommit=True) as connection:

@@ -60,6 +60,7 @@ def runs(systems):
         return connection.execute("SELECT count(*), sum(hashtext(run_uuid)) FROM runs").fetchone()
 
 
+@pytest.mark.slow
 def test_from_nothing_to_a_run_that_is_logged_and_again_where_it_stopped(whole, systems, progress, progress_that):
     with pytest.raises(OperatorError, match="no finished backup"):
         Recover().plan(systems)

@@ -98,6 +98,7 @@ def there(sandbox, ids):
         return {row[0] for row in connection.execute("SELECT run_uuid FROM runs WHERE run_uuid = ANY(%s)", (ids,))}
 
 
+@pytest.mark.slow
 def test_exactly_what_was_planned_is_gone_and_a_backup_brings_it_back(systems, client, experiment, deleted, sandbox):
     here = systems()
     old, young = deleted(experiment[0], 3), deleted(experiment[0], 1, days=3)

@@ -95,6 +95,7 @@ def listed(systems, bucket, **how):
         return list(Lister(transfer, bucket, **how).pages())
 
 
+@pytest.mark.slow
 def test_every_object_is_listed_once_however_the_keys_are_cut(systems, bucket):
     strange = ["a b", "a+b", "a%2Fb", "ünïcode/€/😀", "<&>\"'", "tail/"]
     keys = sorted({*(f"{n % 3}/{uuid.uuid4().hex}/artifacts/f" for n in range(1300)), *strange})
