@@ -16,9 +16,8 @@ from workers.engine import performing
 from workers.errors import OperatorError
 from workers.operation import Risk, Unwatched
 from workers.operations.backup.backup import Backup
-from workers.operations.commands import dry_run
 from workers.operations.commands.dry_run import DryRun
-from workers.rendering import message
+from workers.rendering import dry_run, message
 from workers.systems import Systems
 
 pytestmark = pytest.mark.slow
@@ -122,7 +121,7 @@ def perform(systems, words, *, really=False):
         return performing.perform(operation, systems, Unwatched())
     if really:
         return performing.perform_here(operation, words, "olga", systems, Unwatched())
-    return dry_run.shown(operation.plan(systems))
+    return dry_run.report(operation.plan(systems))
 
 
 def test_each_command_is_run(documents, systems, meant):
