@@ -9,7 +9,8 @@ from mlflow_ops_sandbox.slack.client import SlackPerson, words
 
 __all__ = ["browser", "open_page"]
 
-SECONDS = 20
+SECONDS = 90
+"""A plan may start a pod of an image, on a machine that does other things."""
 
 
 @pytest.fixture

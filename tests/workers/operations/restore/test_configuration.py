@@ -124,7 +124,7 @@ def test_one_that_is_stopped_leaves_what_was_there(backed_up, progress):
 def test_what_is_gone_is_made(backed_up, whole, progress):
     cluster, names = backed_up.cluster, backed_up.settings.ops.kubernetes
     admin = Systems(settings.load(whole.env)).cluster
-    admin._json(admin._open(admin._path("ingresses", names.ingress, group="apis/networking.k8s.io/v1"), "DELETE"))
+    admin.requests.send(admin.path("ingresses", names.ingress, group="apis/networking.k8s.io/v1"), "DELETE")
     with pytest.raises(ClusterNotFound):
         cluster.ingress(names.ingress)
     plan = RestoreConfiguration(only=("ingress",)).plan(backed_up)
