@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from workers.errors import OperatorError
+from workers.operations.deployment.judging import is_owned
 from workers.operations.health import pods
 from workers.systems.cluster.fields import Fields
 from workers.wording import count
@@ -38,11 +39,10 @@ def warnings(systems: Systems, number: int, replica_set: Json) -> Iterator[str]:
 
 
 def _why(systems: Systems, replica_set: Json) -> str:
-    now, uid = datetime.now(UTC), replica_set["metadata"].get("uid")
+    now = datetime.now(UTC)
     for pod in systems.cluster.pods(systems.settings.ops.kubernetes.selector):
-        mine = any(reference.get("uid") == uid for reference in pod["metadata"].get("ownerReferences") or ())
         state = pods.read(pod, now)
-        if mine and not state.is_ready:
+        if is_owned(pod, (replica_set,)) and not state.is_ready:
             return f": {state.name} is in {state.state}"
     return ""
 

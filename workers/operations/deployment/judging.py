@@ -130,12 +130,13 @@ def past_deadline(deployment: Json) -> tuple[str, str] | None:
 
 def owned(deployment: Json, replica_sets: Sequence[Json]) -> list[Json]:
     """The ReplicaSets that are this Deployment's."""
-    owner = deployment["metadata"].get("uid")
-    return [
-        each
-        for each in replica_sets
-        if any(reference.get("uid") == owner for reference in each["metadata"].get("ownerReferences") or ())
-    ]
+    return [each for each in replica_sets if is_owned(each, (deployment,))]
+
+
+def is_owned(item: Json, owners: Sequence[Json]) -> bool:
+    """Whether an object is one of these others'."""
+    uids = {owner["metadata"].get("uid") for owner in owners}
+    return any(reference.get("uid") in uids for reference in item["metadata"].get("ownerReferences") or ())
 
 
 def of_template(deployment: Json, replica_sets: Sequence[Json]) -> list[Json]:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from workers.errors import OperatorError
 from workers.operations.deployment import demand
 from workers.operations.deployment.estimate import allowances
-from workers.operations.deployment.judging import figures, owned
+from workers.operations.deployment.judging import figures, is_owned, owned
 from workers.systems.cluster.fields import Fields
 from workers.systems.cluster.quantities import quantity
 from workers.wording import count, listed, size
@@ -117,12 +117,11 @@ def require_room_for_rollout(systems: Systems, deployment: Json, pod_spec: Json 
 
 def _rollout(systems: Systems, deployment: Json, new: demand.Amounts) -> Rollout:
     names = systems.settings.ops.kubernetes
-    sets = {each["metadata"].get("uid") for each in owned(deployment, systems.cluster.replica_sets(names.selector))}
+    sets = owned(deployment, systems.cluster.replica_sets(names.selector))
     there = []
     for pod in systems.cluster.pods(names.selector):
         fields = Fields(pod, "pod")
-        mine = any(reference.get("uid") in sets for reference in pod["metadata"].get("ownerReferences") or ())
-        if mine and fields.text("status", "phase") not in {"Succeeded", "Failed"}:
+        if is_owned(pod, sets) and fields.text("status", "phase") not in {"Succeeded", "Failed"}:
             there.append((_goes_first(fields), demand.of_pod(pod["spec"])))
     surge, gone = allowances(deployment)
     ordered = [amounts for _, amounts in sorted(there, key=lambda each: each[0])]

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from workers.errors import OperatorError
-from workers.operations.deployment.judging import Goal, Json, State, counted, judge, of_template, owned
+from workers.operations.deployment.judging import Goal, Json, State, counted, is_owned, judge, of_template, owned
 from workers.operations.deployment.template_diff import bare, differences
 from workers.operations.health import pods
 from workers.report import Section, Text
@@ -154,13 +154,8 @@ def _progressed(deployment: Json, goal: Goal) -> tuple[int, int]:
 def _own_pods(watched: Watched, deployment: Json, sets: Sequence[Json]) -> list[pods.PodState]:
     """The pods that speak for or against it: of the new template only; if pods are counted, all of the Deployment's."""
     mine = of_template(deployment, sets) if watched.goal is Goal.TEMPLATE else owned(deployment, sets)
-    uids = {each["metadata"].get("uid") for each in mine}
     now = datetime.now(UTC)
-    return [
-        pods.read(pod, now)
-        for pod in watched.cluster.pods(watched.selector)
-        if any(reference.get("uid") in uids for reference in pod["metadata"].get("ownerReferences") or ())
-    ]
+    return [pods.read(pod, now) for pod in watched.cluster.pods(watched.selector) if is_owned(pod, mine)]
 
 
 def _failed(watched: Watched, pod: pods.PodState | None, why: str) -> Outcome:
