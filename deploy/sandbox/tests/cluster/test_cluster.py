@@ -397,6 +397,21 @@ def test_crash_loop(api, cluster):
     assert container().last_state.terminated is not None
 
 
+def test_a_pod_that_is_healed_between_two_crashes_serves(api, cluster):
+    name = mlflow_pods(api)[0].metadata.name
+    break_(cluster, pod=name, state="CrashLoopBackOff")
+    core = client.CoreV1Api(api)
+
+    def runs_for_now():
+        container = core.read_namespaced_pod(name, NAMESPACE).status.container_statuses[0]
+        return container.restart_count > before and container.state.running
+
+    before = core.read_namespaced_pod(name, NAMESPACE).status.container_statuses[0].restart_count + 1
+    until(runs_for_now, seconds=30)
+    break_(cluster, pod=name, state="Running")
+    until(lambda: len(ready_pods(api)) == 2, seconds=5)
+
+
 def test_out_of_memory(api, cluster):
     name = mlflow_pods(api)[1].metadata.name
     break_(cluster, pod="mlflow/1", state="OOMKilled")

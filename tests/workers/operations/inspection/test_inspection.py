@@ -142,9 +142,13 @@ def test_a_pod_is_described_by_a_part_of_its_name(do, cluster):
 def test_a_crashed_pod_is_described_with_why(do, broken, cluster):
     name = ready(cluster)[0]
     broken(pod=name, state="CrashLoopBackOff")
-    until(lambda: do(f"describe pod {name}").status is Status.FAIL)
-    report = do(f"describe pod {name}")
-    assert "CrashLoopBackOff" in report.summary
+
+    def described():
+        report = do(f"describe pod {name}")
+        return report if "CrashLoopBackOff" in report.summary else None
+
+    report = until(described)  # it runs between two crashes
+    assert report.status is Status.FAIL
     assert f"logs --pod {name} --previous" in report.hints
 
 

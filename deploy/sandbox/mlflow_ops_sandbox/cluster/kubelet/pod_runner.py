@@ -69,8 +69,7 @@ class PodRunner:
         """Start the pod as it should be; one that ran when the program ended serves again once this returns."""
         if has_ended(self.record.pod()):
             return
-        if "running" in self.record.state.state and not self._to_completion and not images.is_slow(self.record.image()):
-            await self._serve()
+        await self._serve_if_running()
         self._enter(self._live)
 
     async def set_fault(self, state: str) -> None:
@@ -158,7 +157,13 @@ class PodRunner:
         pod = self.record.pod()
         if not pod["spec"].get("nodeName"):
             schedule(self.record.node.store, self.record.node.events, pod)
+        await self._serve_if_running()
         await self._live()
+
+    async def _serve_if_running(self) -> None:
+        """Let a container serve that runs already: after a restart of this program, or healed between two crashes."""
+        if "running" in self.record.state.state and not self._to_completion and not images.is_slow(self.record.image()):
+            await self._serve()
 
     async def _crash_again_and_again(self, crash: pod_faults.Crash) -> None:
         if "running" not in self.record.state.state:
