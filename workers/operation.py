@@ -40,6 +40,13 @@ class Change(Data):
     after: str
 
 
+class Call(Data):
+    """An operation by its name, with its arguments."""
+
+    operation: str
+    arguments: dict[str, JsonValue] = Field(default_factory=dict)
+
+
 class Plan(Data):
     """What would happen, from facts read now; what is approved, and what is made again before it runs.
 
@@ -47,6 +54,7 @@ class Plan(Data):
     undo: how to go back, as a sentence or a command. facts: what the plan rests on, such as resourceVersions and
     image names; a figure that moves by itself (a latency, a clock) does not belong there. sections: more to look at.
     attachments: files for its thread; they are not kept with the plan, so what they say must follow from the facts.
+    instead: what is run in the operation's place once that is approved, such as a proposal in Git; None: itself.
     """
 
     title: str
@@ -59,11 +67,14 @@ class Plan(Data):
     sections: tuple[Section, ...] = ()
     facts: dict[str, JsonValue] = Field(default_factory=dict)
     attachments: tuple[Attachment, ...] = Field(default=(), exclude=True)
+    instead: Call | None = None
 
     @property
     def digest(self) -> str:
-        """SHA-256 over the steps, the changes and the facts, in hexadecimal: equal where the same would happen."""
-        rests_on = [self.steps, [change.model_dump() for change in self.changes], self.facts]
+        """SHA-256 over steps, changes, facts and `instead`, in hexadecimal: equal where the same would happen."""
+        rests_on: list[JsonValue] = [list(self.steps), [change.model_dump() for change in self.changes], self.facts]
+        if self.instead is not None:
+            rests_on.append(self.instead.model_dump(mode="json"))
         return hashlib.sha256(json.dumps(rests_on, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
 
     def difference(self, now: Plan) -> str:
@@ -103,6 +114,20 @@ class Cancelled(BaseException):
         self.left = left
 
 
+class Later(BaseException):
+    """Raised if the rest waits for somebody outside, perhaps for days: no worker and no lock waits with it.
+
+    then: the operation that goes on; it only looks, and raises this again if it is too early still. step: what is shown
+    meanwhile. seconds: after how many; 0: at once, as work that takes its time.
+    """
+
+    def __init__(self, then: Call, step: str, seconds: float) -> None:
+        super().__init__(step)
+        self.then = then
+        self.step = step
+        self.seconds = seconds
+
+
 class Progress(Protocol):
     """How a running operation speaks, and where it hears that it was cancelled."""
 
@@ -138,11 +163,13 @@ class Unwatched:
 
 
 class Caller(Data):
-    """Who asked for an operation, where, and the id of its record."""
+    """Who asked for an operation, where, and the id of its record; once it runs, its words and who approved, too."""
 
     record_id: str
     requester: str
     channel: str
+    words: str = ""
+    approvers: tuple[str, ...] = ()
 
 
 class Operation(BaseModel):

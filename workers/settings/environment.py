@@ -115,6 +115,12 @@ class Environment(BaseModel):
         alias="MLFLOW_OPS_PAGERDUTY_URL",
         description="its Events API; in the EU https://events.eu.pagerduty.com/v2/enqueue",
     )
+    git_token: SecretStr | None = Field(
+        None,
+        alias="MLFLOW_OPS_GIT_TOKEN",
+        description="a token for the repository of ops.yaml's gitops, for the workers: contents and pull requests, "
+        "read and write (GitLab: api)",
+    )
     target: TargetName = Field(
         "mlflow",
         alias="MLFLOW_OPS_TARGET",

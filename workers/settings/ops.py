@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from workers.settings.gitops import Gitops, GitopsMode
 from workers.settings.people import Approval, Escalation, Roles, Scaling
 from workers.settings.schedule import (
     HOURLY_BACKUP,
@@ -47,6 +48,11 @@ class KubernetesNames(Section):
     )
     postgres_selector: str = Field("app=postgres", description="label selector of PostgreSQL's pods")
     storage_selector: str = Field("app=minio", description="label selector of the object store's pods")
+    gitops: GitopsMode = Field(
+        "warn",
+        description="a change of what Helm, Argo CD or Flux manages: warned of and done, refused, or proposed in Git "
+        "as a pull request (see gitops). A restart and a renewal change nothing that Git holds: they are done",
+    )
 
 
 class Storage(Section):
@@ -141,6 +147,7 @@ class Ops(Section):
     channels: tuple[ChannelId, ...] = Field((), description="where /mlflow may be used; empty: nowhere")
     roles: Roles = Roles()
     kubernetes: KubernetesNames = KubernetesNames()
+    gitops: Gitops = Gitops()
     storage: Storage = Storage()
     health: Health = Health()
     latency: Latency = Latency()
@@ -163,6 +170,13 @@ class Ops(Section):
     )
     maintenance: MaintenanceWindows = MaintenanceWindows()
     time_zone: TimeZone = "UTC"
+
+    @model_validator(mode="after")
+    def _knows_where_to_propose(self) -> Ops:
+        if self.kubernetes.gitops == "propose" and self.gitops.repository is None:
+            msg = "kubernetes.gitops is propose, so gitops.repository must name a repository, such as platform/apps"
+            raise ValueError(msg)
+        return self
 
     @property
     def clock(self) -> dict[str, ScheduleEntry]:

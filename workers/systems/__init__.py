@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from workers.systems.alertmanager import Alertmanager
     from workers.systems.cluster.client import Cluster
+    from workers.systems.git.repository import Repository
     from workers.systems.mlflow.tracking import Tracking
     from workers.systems.postgres.admin import Server
     from workers.systems.postgres.database import Database
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Systems:
-    """Kubernetes, PostgreSQL, the object store, MLflow and Redis, as one operation sees them."""
+    """Kubernetes, PostgreSQL, the object store, MLflow, Git and Redis, as one operation sees them."""
 
     settings: Settings
 
@@ -101,6 +102,13 @@ class Systems:
         from workers.systems.alertmanager import Alertmanager
 
         return Alertmanager.connect(self.settings)
+
+    @cached_property
+    def git(self) -> Repository:
+        """The repository that changes are proposed in. Raises OperatorError where none is configured."""
+        from workers.systems.git.repository import connect
+
+        return connect(self.settings)
 
     @cached_property
     def redis(self) -> Redis:

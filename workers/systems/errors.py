@@ -145,3 +145,23 @@ class SilenceMissing(GatewayError):
 
 class PagerError(GatewayError):
     """PagerDuty did not take an event."""
+
+
+class GitError(GatewayError):
+    """The Git host did not do what it was asked."""
+
+
+class GitUnreachable(GitError, Unreachable):
+    """Nobody answers at the Git host's address, or not in time."""
+
+
+class GitMissing(GitError):
+    """The repository, the branch, the file or the request does not exist, or our token may not see it."""
+
+
+class GitConflict(GitError):
+    """The file was changed since it was read."""
+
+
+class GitTaken(GitError):
+    """There is a branch of that name already."""

@@ -17,7 +17,7 @@ from workers.errors import OperatorError
 from workers.operation import Change, Operation, Plan, Progress, Risk
 from workers.operations.certificate.details import KEY_MATCHES, Details, read
 from workers.operations.certificate.show import IngressCertificate, read_secret, sections, verdict
-from workers.operations.deployment import permission
+from workers.operations.deployment import ownership, permission
 from workers.report import Report, Status, Table
 from workers.systems.cluster.fields import Fields
 from workers.systems.errors import ClusterConflict, ClusterNotFound, ClusterUnavailable, ClusterUnreachable, Nonsense
@@ -70,7 +70,7 @@ class CertRenew(Operation):
                     after=f"a new one from {certificate.issuer}",
                 ),
             ),
-            warnings=_warnings(certificate, before),
+            warnings=(*_warnings(certificate, before), *ownership.of_renewal(_whole(certificate.item))),
             undo="none is needed: both certificates stay valid until their end",
             facts={"certificate": certificate.name, "revision": certificate.revision},
         )

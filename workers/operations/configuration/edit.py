@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import AfterValidator, Field
 
@@ -13,7 +13,7 @@ from workers.operations.configuration import values
 from workers.operations.configuration.applying import Wanted, apply
 from workers.operations.configuration.configmap import ConfigMap, older_pods
 from workers.operations.configuration.references import References
-from workers.operations.deployment import permission, preconditions
+from workers.operations.deployment import gitops, permission, preconditions, proposal
 from workers.operations.deployment.estimate import rollout_seconds
 from workers.operations.deployment.rollout import state_now
 from workers.report import Report
@@ -65,7 +65,12 @@ class ConfigSet(Operation):
 
     def plan(self, systems: Systems) -> Plan:
         """Before → after of each key. Raises OperatorError where it is so already, or is not allowed."""
-        return _plan(systems, dict(self.pairs))
+        configmap, deployment, plan = _plan(systems, dict(self.pairs))
+        whose = gitops.proposes(systems, configmap.item, deployment)
+        if whose is None:
+            return plan
+        before = {key: configmap.data.get(key) for key in self.pairs}
+        return proposal.proposed(systems, plan, proposal.config(systems.settings, whose, before, self.pairs))
 
     def run(self, systems: Systems, progress: Progress) -> Report:
         """Do it, watch it, prove it; put back what does not come up."""
@@ -92,7 +97,7 @@ class ConfigUnset(Operation):
 
     def plan(self, systems: Systems) -> Plan:
         """What each key holds now. Raises OperatorError where it is not there."""
-        return _plan(systems, dict.fromkeys(self.keys))
+        return _plan(systems, dict.fromkeys(self.keys), why_not="a key is removed in Git by hand")[2]
 
     def run(self, systems: Systems, progress: Progress) -> Report:
         """Do it, watch it, prove it; put back what does not come up."""
@@ -103,7 +108,7 @@ class ConfigUnset(Operation):
         return f"{super().aftermath(systems, planned)} {_pods_now(systems)}"
 
 
-def _plan(systems: Systems, wanted: Wanted) -> Plan:
+def _plan(systems: Systems, wanted: Wanted, *, why_not: str = "") -> tuple[ConfigMap, dict[str, Any], Plan]:
     names = systems.settings.ops.kubernetes
     values.check(systems.settings.ops.configuration, wanted)
     configmap = ConfigMap.read(systems)
@@ -111,9 +116,10 @@ def _plan(systems: Systems, wanted: Wanted) -> Plan:
     deployment = systems.cluster.deployment(names.deployment)
     fields = Fields(deployment, "Deployment")
     preconditions.require_not_paused(systems, deployment)
-    permission.require(systems, "patch", "", "configmaps", names.configmap)
-    permission.require_deployment(systems)
-    cautions = preconditions.of_template_change(systems, deployment, also=(configmap.item,))
+    if gitops.proposes(systems, configmap.item, deployment) is None:
+        permission.require(systems, "patch", "", "configmaps", names.configmap)
+        permission.require_deployment(systems)
+    cautions = preconditions.of_template_change(systems, deployment, also=(configmap.item,), why_not=why_not)
     references = References(deployment, names.container, configmap.name)
     before = {key: configmap.data.get(key) for key in changes}
     replicas = fields.number("spec", "replicas", default=1)
@@ -121,7 +127,7 @@ def _plan(systems: Systems, wanted: Wanted) -> Plan:
     gap = strategy == "Recreate" or replicas == 1
     removed = [key for key, value in changes.items() if value is None]
     verb = "Remove" if removed else "Set"
-    return Plan(
+    plan = Plan(
         title=f"Configure {names.deployment}",
         summary=f"{listed(changes)} in {configmap.name}, and a rolling restart",
         steps=(
@@ -147,6 +153,7 @@ def _plan(systems: Systems, wanted: Wanted) -> Plan:
         estimate_seconds=rollout_seconds(systems, deployment),
         facts={"replicas": replicas, "strategy": strategy},
     )
+    return configmap, deployment, plan
 
 
 def _differing(systems: Systems, configmap: ConfigMap, wanted: Wanted) -> Wanted:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from workers.systems import Systems
 
 CAUSE: Final = "kubernetes.io/change-cause"
+_NOT_IN_GIT: Final = "a revision of the cluster's stands in no file: revert the commit that brought the change instead"
 
 
 @dataclass(frozen=True)
@@ -141,7 +142,7 @@ class Rollback(Operation):
             changes=changes,
             warnings=(
                 *failed_before.warnings(systems, target.number, target.replica_set),
-                *preconditions.of_template_change(systems, deployment, target.template),
+                *preconditions.of_template_change(systems, deployment, target.template, why_not=_NOT_IN_GIT),
             ),
             undo=f"/mlflow rollback --to {current.number}",
             estimate_seconds=rollout_seconds(systems, deployment),

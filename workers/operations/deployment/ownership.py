@@ -29,7 +29,7 @@ class Owner:
     undoes: str
 
 
-_FLUX_UNDOES: Final = "its next reconciliation undoes the change"
+_FLUX_UNDOES: Final = "its next reconciliation undoes the change, at its interval (often 10 min)"
 _ARGO_UNDOES: Final = "its next sync undoes the change, within seconds if self-heal is on"
 _HELM_RELEASE_UNDOES: Final = "its next upgrade undoes the change, and so does drift detection if that is on"
 _HELM_UNDOES: Final = "the next helm upgrade undoes the change"
@@ -54,6 +54,11 @@ def owner_of(item: Json) -> Owner | None:
     return _argo(labels, notes) or _flux(labels, notes) or _helm(labels, notes) or _by_manager(fields)
 
 
+def managers_of(owner: Owner) -> frozenset[str]:
+    """The names that an owner writes under."""
+    return frozenset(name for name, known in _BY_MANAGER.items() if owner.name.startswith(known.name))
+
+
 def warnings(*items: Json) -> Iterator[str]:
     """A warning for each owner of objects that are about to change; an item has its kind."""
     for owner, named in _grouped(items):
@@ -62,9 +67,18 @@ def warnings(*items: Json) -> Iterator[str]:
 
 
 def of_restart(deployment: Json) -> Iterator[str]:
-    """A restart adds an annotation to the template, which they leave alone while their own template is the same."""
+    """A restart adds an annotation to the template that no manifest has, as a rule: they leave it alone."""
     for owner, named in _grouped((deployment,)):
-        yield f"{named} is managed by {owner.name}. It keeps the annotation that a restart adds, as a rule."
+        yield (
+            f"{named} is managed by {owner.name}. It keeps the annotation that a restart adds, unless its own manifest "
+            "has kubectl.kubernetes.io/restartedAt too."
+        )
+
+
+def of_renewal(certificate: Json) -> Iterator[str]:
+    """A renewal writes a condition into the status, and cert-manager the Secret: neither stands in a manifest."""
+    for owner, named in _grouped((certificate,)):
+        yield f"{named} is managed by {owner.name}. It doesn't undo a renewal, which changes the status only."
 
 
 def told(items: Iterable[Json]) -> Iterator[tuple[str, str]]:
@@ -72,7 +86,7 @@ def told(items: Iterable[Json]) -> Iterator[tuple[str, str]]:
     for item in items:
         owner = owner_of(item)
         if owner is not None:
-            yield _name(item), f"{owner.name}: {owner.undoes}"
+            yield name_of(item), f"{owner.name}: {owner.undoes}"
 
 
 def _grouped(items: Iterable[Json]) -> Iterator[tuple[Owner, str]]:
@@ -80,11 +94,12 @@ def _grouped(items: Iterable[Json]) -> Iterator[tuple[Owner, str]]:
     for item in items:
         owner = owner_of(item)
         if owner is not None:
-            found.setdefault(owner, []).append(_name(item))
+            found.setdefault(owner, []).append(name_of(item))
     return ((owner, " and ".join(names)) for owner, names in found.items())
 
 
-def _name(item: Json) -> str:
+def name_of(item: Json) -> str:
+    """kind/name, as kubectl says it; a list leaves the kind out."""
     kind = str(item.get("kind") or ("Deployment" if "spec" in item else "ConfigMap"))
     return f"{kind.lower()}/{item['metadata']['name']}"
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from workers.errors import OperatorError
-from workers.operations.deployment import ownership, quota
+from workers.operations.deployment import gitops, ownership, quota
 from workers.operations.deployment.judging import template_to_return_to
 from workers.operations.deployment.template_diff import bare, differences
 
@@ -27,15 +27,19 @@ def require_not_paused(systems: Systems, deployment: Json) -> None:
 
 
 def of_template_change(
-    systems: Systems, deployment: Json, template: Json | None = None, *, also: tuple[Json, ...] = ()
+    systems: Systems, deployment: Json, template: Json | None = None, *, also: tuple[Json, ...] = (), why_not: str = ""
 ) -> tuple[str, ...]:
     """Warnings about a change of the template. template: the new one, as far as it is known.
 
-    also: other objects that change with it. Raises OperatorError if it could not be rolled out.
+    also: other objects that change with it. why_not: why it is never proposed in Git, if it is not. Raises
+    OperatorError if it could not be rolled out, or if ops.yaml does not let it.
     """
     require_not_paused(systems, deployment)
+    owned = gitops.cautions(systems, deployment, *also, why_not=why_not)
     room = quota.require_room_for_rollout(systems, deployment, template["spec"] if template else None)
-    return (*room, *_way_back(systems, deployment, template), *ownership.warnings(deployment, *also))
+    # What is proposed in Git is put back there, too.
+    back = () if gitops.proposes(systems, deployment, *also) else _way_back(systems, deployment, template)
+    return (*room, *back, *owned)
 
 
 def of_restart(systems: Systems, deployment: Json) -> tuple[str, ...]:

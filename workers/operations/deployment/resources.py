@@ -16,7 +16,7 @@ from pydantic import AfterValidator, model_validator
 
 from workers.errors import AlreadySo, OperatorError
 from workers.operation import Change, Operation, Plan, Progress, Risk
-from workers.operations.deployment import capacity, permission, preconditions, quota
+from workers.operations.deployment import capacity, gitops, permission, preconditions, proposal, quota
 from workers.operations.deployment.estimate import rollout_seconds
 from workers.operations.deployment.rollout import state_now
 from workers.operations.deployment.template_change import patched, roll
@@ -83,7 +83,12 @@ class Resources(Operation):
         )
         if not changes:
             raise AlreadySo(f"The container {name} has these resources already.", "Nothing is to be done.")
-        permission.require_deployment(systems)
+        whose = gitops.proposes(systems, deployment)
+        if whose is None:
+            permission.require_deployment(systems)
+        elif name != names.container:
+            message = f"The resources of {name} can't be proposed in Git: ops.yaml names those of {names.container}."
+            raise OperatorError(message, "Make the change in Git.")
         replicas = Fields(deployment, "Deployment").number("spec", "replicas", default=1)
         for refused in _by_limit_range(systems, after):
             raise OperatorError(refused, quota.HINT)
@@ -93,7 +98,7 @@ class Resources(Operation):
         fits = capacity.fitting(systems.cluster, capacity.need(spec))
         if fits is not None and fits[1] == 0:
             raise OperatorError("No node is large enough for one such pod.", "Ask for less, or add a larger node.")
-        return Plan(
+        plan = Plan(
             title=f"Resources of {names.deployment}",
             summary=f"{', '.join(f'{each.what} {each.before} → {each.after}' for each in changes)}",
             steps=(
@@ -107,6 +112,9 @@ class Resources(Operation):
             estimate_seconds=rollout_seconds(systems, deployment),
             facts={"container": name, "replicas": replicas},
         )
+        if whose is None:
+            return plan
+        return proposal.proposed(systems, plan, proposal.resources(systems.settings, whose, before, after))
 
     def run(self, systems: Systems, progress: Progress) -> Report:
         """Roll it out; on failure or when it is stopped, put it back."""

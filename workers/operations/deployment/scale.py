@@ -9,7 +9,15 @@ from pydantic import Field
 
 from workers.errors import AlreadySo, OperatorError
 from workers.operation import Cancelled, Change, Operation, Plan, Progress, Risk
-from workers.operations.deployment import autoscaling, capacity, connection_pools, ownership, permission, quota
+from workers.operations.deployment import (
+    autoscaling,
+    capacity,
+    connection_pools,
+    gitops,
+    permission,
+    proposal,
+    quota,
+)
 from workers.operations.deployment.estimate import startup_seconds
 from workers.operations.deployment.judging import Goal, figures
 from workers.operations.deployment.rollout import Outcome, Watched, state_now, watch
@@ -47,18 +55,22 @@ class Scale(Operation):
         """Before → after. Raises OperatorError where it is so already."""
         names = systems.settings.ops.kubernetes
         before = _replicas(systems.cluster.scale(names.deployment))
-        if before == self.replicas:
-            raise AlreadySo(f"{names.deployment} has {count(before, 'replica')} already.", "Nothing is to be done.")
-        permission.require(systems, "update", "apps", "deployments/scale", names.deployment)
         deployment = systems.cluster.deployment(names.deployment)
+        whose = gitops.proposes(systems, *gitops.of_replicas(deployment))
+        if before == self.replicas and whose is None:
+            raise AlreadySo(f"{names.deployment} has {count(before, 'replica')} already.", "Nothing is to be done.")
+        if whose is None:
+            permission.require(systems, "update", "apps", "deployments/scale", names.deployment)
         template = deployment["spec"]["template"]
         scalers = autoscaling.steering(systems)
         autoscaling.require_within(scalers, self.replicas, names.namespace)
         quota.require_room_for_more(systems, deployment, self.replicas)
         what = f"replicas of deployment/{names.deployment}"
-        return Plan(
+        plan = Plan(
             title=f"Scale {names.deployment}",
-            summary=f"from {before} to {count(self.replicas, 'replica')}",
+            summary=f"from {before} to {count(self.replicas, 'replica')}"
+            if before != self.replicas
+            else f"keep {count(before, 'replica')}",
             steps=(
                 f"Set the replicas of deployment/{names.deployment} to {self.replicas}",
                 "Wait until every pod is ready" if self.replicas else "Wait until no pod is left",
@@ -67,7 +79,8 @@ class Scale(Operation):
             warnings=(
                 *self._off(),
                 *autoscaling.warnings(scalers, self.replicas),
-                *ownership.warnings(deployment),
+                *gitops.left_alone(deployment),
+                *gitops.cautions(systems, *gitops.of_replicas(deployment), why_not=""),
                 *self._room(systems, before, template),
                 *self._connections(systems, before, template["spec"]),
             ),
@@ -75,6 +88,9 @@ class Scale(Operation):
             estimate_seconds=startup_seconds(systems) if self.replicas > before else None,
             facts={"replicas": before},
         )
+        if whose is None:
+            return plan
+        return proposal.proposed(systems, plan, proposal.replicas(systems.settings, whose, before, self.replicas))
 
     def run(self, systems: Systems, progress: Progress) -> Report:
         """Do it and watch it. A failure leaves the wish as it is and says why the pods do not come."""
@@ -103,12 +119,13 @@ class Scale(Operation):
             progress.step("Waiting for the autoscaler's next look")
         until = time.monotonic() + (autoscaling.SYNC_SECONDS if scalers else 0)
         while True:
-            wanted, _, _, there = figures(systems.cluster.deployment(name))
+            deployment = systems.cluster.deployment(name)
+            wanted, _, _, there = figures(deployment)
             if wanted != self.replicas or time.monotonic() >= until:
                 break
             time.sleep(LOOK_SECONDS)
         if wanted != self.replicas:
-            who = listed([autoscaling.named(each) for each in scalers]) or "somebody else"
+            who = listed([autoscaling.named(each) for each in scalers]) or gitops.scaled_by(deployment)
             return f"{who} has changed that to {count(wanted, 'replica')} since"
         return "" if there >= wanted else f"{count(there, 'pod')} of them {'is' if there == 1 else 'are'} ready now"
 

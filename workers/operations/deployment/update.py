@@ -13,7 +13,7 @@ from pydantic import Field
 from workers.errors import AlreadySo, OperatorError
 from workers.operation import Change, Operation, Plan, Progress, Risk, Unwatched
 from workers.operations.backup.backup import LOCK, Backup
-from workers.operations.deployment import permission, preconditions, schema
+from workers.operations.deployment import gitops, permission, preconditions, proposal, schema
 from workers.operations.deployment.estimate import rollout_seconds
 from workers.operations.deployment.rollout import state_now
 from workers.operations.deployment.template_change import patched, roll
@@ -59,14 +59,22 @@ class Update(Operation):
         deployment = systems.cluster.deployment(names.deployment)
         before = image_of(deployment, names.container)
         after = self._image(before)
-        if after == before:
+        whose = gitops.proposes(systems, deployment)
+        if after == before and whose is None:
             raise AlreadySo(f"{names.deployment} runs {before} already.", "Nothing is to be done.")
-        permission.require_deployment(systems)
+        if whose is None:
+            permission.require_deployment(systems)
         cautions = preconditions.of_template_change(systems, deployment, _with(deployment, names.container, after))
         schema.require_no_upgrade(systems)
         fields = Fields(deployment, "Deployment")
         needs = schema.ask(systems, Unwatched(), after)
-        return Plan(
+        if whose is not None and needs.upgrade:
+            raise OperatorError(
+                f"Refused: {after} needs the database's schema {needs.needed}, and a proposal in Git can't upgrade it "
+                "before the pods change.",
+                f"Upgrade it first ({_BACKUP.lower()}, mlflow db upgrade), or set kubernetes.gitops: warn in ops.yaml.",
+            )
+        plan = Plan(
             title=f"Update {names.deployment}",
             summary=f"to {after}",
             steps=(
@@ -94,6 +102,9 @@ class Update(Operation):
                 "schema needed": needs.needed or "unknown",
             },
         )
+        if whose is None:
+            return plan
+        return proposal.proposed(systems, plan, proposal.image(systems.settings, whose, before, after))
 
     def run(self, systems: Systems, progress: Progress) -> Report:
         """Roll it out; on failure or when it is stopped, roll back."""

@@ -15,6 +15,7 @@ from workers.operation import Cancelled, Change, Operation, Plan, Progress, Risk
 from workers.operations.backup import configuration, sets
 from workers.operations.backup.backup import make
 from workers.operations.backup.encryption import Keys
+from workers.operations.deployment import gitops
 from workers.operations.deployment.rollout import Unstoppable, Watched, deployment_now, watch
 from workers.operations.restore import cluster_objects
 from workers.operations.restore.cluster_objects import Applied
@@ -58,7 +59,7 @@ class RestoreConfiguration(Operation):
                 "Wait until every pod is ready; where that fails, put back what was there",
             ),
             changes=changes,
-            warnings=left_out,
+            warnings=(*left_out, *_owned(systems, each)),
             undo="/mlflow restore config with the id of the backup that is made first",
             facts={
                 "set": found.name,
@@ -159,6 +160,12 @@ def put_back(systems: Systems, progress: Progress, each: list[Applied]) -> str:
         return f"It could not be put back: {error.message}"
     told = f"{count(len(before), 'object')} that were there before are back"
     return f"{told}, and every pod is ready." if outcome.well else f"{told}, but {outcome.why}."
+
+
+def _owned(systems: Systems, each: list[Applied]) -> tuple[str, ...]:
+    """Who manages what would change, and undoes that. Raises OperatorError if ops.yaml does not let it."""
+    live = [one.live | _head(one) for one in each if one.live is not None and one.changes]
+    return gitops.cautions(systems, *live, why_not="a backup's objects stand in no file: revert the commits instead")
 
 
 def _head(one: Applied) -> dict[str, Any]:
