@@ -118,14 +118,15 @@ class Later(BaseException):
     """Raised if the rest waits for somebody outside, perhaps for days: no worker and no lock waits with it.
 
     then: the operation that goes on; it only looks, and raises this again if it is too early still. step: what is shown
-    meanwhile. seconds: after how many; 0: at once, as work that takes its time.
+    meanwhile, and url where to see it. seconds: after how many; 0: at once, as work that takes its time.
     """
 
-    def __init__(self, then: Call, step: str, seconds: float) -> None:
+    def __init__(self, then: Call, step: str, seconds: float, url: str = "") -> None:
         super().__init__(step)
         self.then = then
         self.step = step
         self.seconds = seconds
+        self.url = url
 
 
 class Progress(Protocol):

@@ -80,6 +80,7 @@ _PHASES: Final = {
     Phase.APPROVED: ":hourglass_flowing_sand: approved, waits for a worker",
     Phase.PENDING: ":hourglass: waits for approval",
     Phase.RUNNING: ":hourglass_flowing_sand: runs",
+    Phase.PROPOSED: ":hourglass: proposed, waits for its merge",
     Phase.DONE: ":white_check_mark: done",
     Phase.FAILED: ":x: failed",
     Phase.DENIED: ":no_entry: denied",

@@ -6,10 +6,11 @@ import shlex
 import time
 from typing import TYPE_CHECKING
 
+from workers import registry
 from workers.engine import locks
 from workers.engine.lease import alive
 from workers.errors import OperatorError
-from workers.operation import Caller, Cancelled, Risk
+from workers.operation import Caller, Cancelled, Later, Risk
 from workers.records.record import TERMINAL, Ending, Phase, Record, new_id
 from workers.records.requester import BY_TERMINAL
 from workers.records.store import Records
@@ -17,9 +18,13 @@ from workers.rendering import dry_run
 from workers.report import Status
 
 if TYPE_CHECKING:
-    from workers.operation import Operation, Progress
+    from workers.operation import Operation, Plan, Progress
     from workers.report import Report
     from workers.systems import Systems
+
+
+LOOK_SECONDS = 0.5
+"""How often a terminal that waits is asked whether it is to stop."""
 
 
 def perform(operation: Operation, systems: Systems, progress: Progress) -> Report:
@@ -27,6 +32,13 @@ def perform(operation: Operation, systems: Systems, progress: Progress) -> Repor
     began = time.monotonic()
     report = operation.run(systems, progress)
     return report.model_copy(update={"took_seconds": time.monotonic() - began})
+
+
+def in_place_of(operation: Operation, plan: Plan, caller: Caller) -> Operation:
+    """What is run of a plan: the operation itself, or what its plan names instead. Raises OperatorError."""
+    if plan.instead is None:
+        return operation
+    return registry.build(plan.instead.operation, plan.instead.arguments).asked_by(caller)
 
 
 def perform_here(operation: Operation, words: str, name: str | None, systems: Systems, progress: Progress) -> Report:
@@ -59,7 +71,8 @@ def perform_here(operation: Operation, words: str, name: str | None, systems: Sy
     try:
         with alive(records, record) as signs, locks.held(systems.redis, record, operation.touches) as taken:
             signs.beside(taken.renew)
-            report = perform(operation, systems, progress)
+            carried_out = in_place_of(operation, plan, caller.model_copy(update={"words": words}))
+            report = _to_its_end(carried_out, systems, progress)
         ending = Ending(Phase.FAILED if report.status is Status.FAIL else Phase.DONE, report.summary)
     except OperatorError as error:
         ending = Ending(Phase.FAILED, error.message)
@@ -70,3 +83,17 @@ def perform_here(operation: Operation, words: str, name: str | None, systems: Sy
     finally:
         records.finish(record.id, ending)
     return report
+
+
+def _to_its_end(operation: Operation, systems: Systems, progress: Progress) -> Report:
+    """A terminal waits itself for what is decided outside."""
+    while True:
+        try:
+            return perform(operation, systems, progress)
+        except Later as later:
+            progress.step(f"{later.step} {later.url}".rstrip())
+            operation = registry.build(later.then.operation, later.then.arguments)
+            until = time.monotonic() + later.seconds
+            while time.monotonic() < until:
+                progress.checkpoint()
+                time.sleep(min(LOOK_SECONDS, later.seconds))

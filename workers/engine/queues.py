@@ -147,6 +147,21 @@ def _put(record: Record, operation: Operation, redis: Redis) -> None:
         _log.info("already enqueued", operation_id=record.id)
 
 
+def enqueue_look(record: Record, redis: Redis) -> None:
+    """Queue a look at what waits for somebody outside; the same one a second time is without effect."""
+    with suppress(DuplicateJobError):
+        queue(QUICK, redis).enqueue(
+            RUN,
+            record.id,
+            job_id=f"{record.id}-proposed-{record.looks}",
+            unique=True,
+            job_timeout=GRACE_SECONDS,
+            result_ttl=RESULT_SECONDS,
+            failure_ttl=RESULT_SECONDS,
+            description=f"look at {record.operation} {record.id}",
+        )
+
+
 def job_id(record: Record) -> str:
     """The id of the job that does a record's stage, this time."""
     return record.id if record.turn == Stage.RUN else f"{record.id}-{record.turn}"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from workers.engine import approvals, queues
+from workers.engine import approvals, following, queues
 from workers.records.message import draft
 from workers.records.record import Phase, Record, Stage
 from workers.records.store import Records
@@ -25,7 +25,9 @@ _log = structlog.get_logger(__name__)
 
 
 def rescue(redis: Redis) -> None:
-    """End every record whose worker is gone or whose time is over, and queue again what nobody began."""
+    """End every record whose worker is gone or whose time is over, queue again what nobody began, and look at what is
+    proposed.
+    """
     records = Records(redis)
     for record_id in records.open():
         record = records.get(record_id)
@@ -35,6 +37,8 @@ def rescue(redis: Redis) -> None:
             tell_lost(record, redis, "its worker is gone")
         elif record.phase is Phase.PENDING:
             approvals.expire(redis, record, time.time())
+        elif record.phase is Phase.PROPOSED:
+            following.look_if_due(record, redis, time.time())
         elif record.phase in {Phase.QUEUED, Phase.APPROVED} and queues.is_lost(record, redis):
             if record.queued_times >= queues.ATTEMPTS:
                 tell_lost(record, redis, f"its process died {record.queued_times} times before it could begin")

@@ -18,11 +18,11 @@ import structlog
 from redis import Redis
 
 from workers import registry, settings
-from workers.engine import locks, queues, shutdown, timeouts
+from workers.engine import following, locks, queues, shutdown, timeouts
 from workers.engine.lease import Signs, alive
-from workers.engine.performing import perform
+from workers.engine.performing import in_place_of, perform
 from workers.errors import OperatorError
-from workers.operation import Cancelled, Operation, Plan, Risk
+from workers.operation import Caller, Cancelled, Later, Operation, Plan, Risk, Unwatched
 from workers.records import counters
 from workers.records.message import draft
 from workers.records.outbox import Outbox
@@ -48,6 +48,8 @@ def run(record_id: str) -> str:
     """RQ calls this in the work-horse: claim a stage of the record, and do it. Returns the phase that it led to."""
     records = Records(redis_here())
     known = records.get(record_id)
+    if known and known.phase is Phase.PROPOSED:
+        return _look_outside(known, records).value
     record = known and records.start(record_id, worker=_worker_name(), stage=known.stage, turn=known.turn)
     if not record:
         _log.warning("not run again: claimed or ended before", operation_id=record_id)
@@ -70,8 +72,12 @@ def run(record_id: str) -> str:
         try:
             ending = _attempt(record, carry_out)
         except _HandedOver:
-            return _hand_over(record, records).value
-        return _end(record, records, ending, **after).value
+            phase = _hand_over(record, records)
+        except Later as later:
+            phase = following.begin(record, later, redis_here())
+        else:
+            phase = _end(record, records, ending, **after)
+        return phase.value
 
 
 def _plan(record: Record, records: Records) -> Phase:
@@ -104,6 +110,25 @@ def _plan(record: Record, records: Records) -> Phase:
     return phase
 
 
+def _look_outside(record: Record, records: Records) -> Phase:
+    """One look at what waits for somebody outside. Nobody claims it; its end is written once."""
+    after: dict[str, Any] = {}
+
+    def look(operation: Operation) -> Report:
+        report = perform(operation, systems_here(), Unwatched())
+        after.update(undo=report.undo, offers=[offer.command for offer in report.offers])
+        return report
+
+    with structlog.contextvars.bound_contextvars(operation_id=record.id, operation=record.operation):
+        try:
+            ending = _attempt(record, look)
+        except Later as later:
+            return following.go_on(record, later, redis_here())
+        if not records.finish(record.id, ending, before=Phase.PROPOSED, **after):
+            _log.warning("ended by somebody else", phase=ending.phase, outcome=ending.outcome)
+        return ending.phase
+
+
 def _look(record: Record, records: Records) -> Phase:
     """Tell what the run whose worker died has left."""
     left: list[str] = []
@@ -133,24 +158,37 @@ def _carried_out(operation: Operation, record: Record, signs: Signs) -> Report:
         cancellable=cancellable,
         should_stop=partial(shutdown.should_stop, resumes=operation.resumes, grace_seconds=grace),
     )
-    if operation.risk is Risk.READ:
+    if operation.risk is Risk.READ or record.continuation is not None:
         return perform(operation, systems, progress)
     with locks.held(redis_here(), record, operation.touches) as taken:
         signs.beside(taken.renew)
-        difference = Plan.model_validate(record.plan).difference(operation.plan(systems))
+        now = operation.plan(systems)
+        difference = Plan.model_validate(record.plan).difference(now)
         if difference:
             raise Moved(
                 f"Nothing was done: things have changed since this was planned. {difference}",
                 "Ask again to see the new plan.",
             )
-        return perform(operation, systems, progress)
+        about = {"record_id": record.id, "requester": record.requester, "channel": record.channel}
+        caller = Caller(**about, words=record.words, approvers=record.decided_by)
+        return perform(in_place_of(operation, now, caller), systems, progress)
+
+
+def _operation_of(record: Record) -> Operation:
+    """What its next stage is about: as it was asked for, or what goes on with it. Raises OperatorError."""
+    going_on = record.continuation
+    if record.stage is Stage.LOOK and record.plan:
+        going_on = record.plan.get("instead")
+    if going_on is not None and record.stage is not Stage.PLAN:
+        return registry.build(going_on["operation"], going_on["arguments"])
+    return registry.build(record.operation, record.arguments)
 
 
 def _attempt(  # noqa: PLR0911 - each way out has its own words
     record: Record, do: Callable[[Operation], Report]
 ) -> Ending:
     try:
-        operation = registry.build(record.operation, record.arguments)
+        operation = _operation_of(record)
         with timeouts.limit(operation.timeout_seconds):
             report = do(operation)
     except Moved as error:

@@ -21,13 +21,16 @@ TERMINAL = "terminal"
 
 
 class Phase(StrEnum):
-    """Where a command is on its way: pending waits for approvers; everything from `done` on is an end."""
+    """Where a command is on its way: pending waits for approvers, proposed for somebody outside; `done` and all that
+    follows are ends.
+    """
 
     ACCEPTED = "accepted"
     QUEUED = "queued"
     PENDING = "pending"
     APPROVED = "approved"
     RUNNING = "running"
+    PROPOSED = "proposed"
     DONE = "done"
     FAILED = "failed"
     DENIED = "denied"
@@ -64,7 +67,8 @@ class Record(BaseModel):
     undo: the command that goes back, once it is done. offers: the commands of its buttons.
     quiet: nothing is said unless it fails. beneath: the record in whose thread it is told, and thread_ts, that thread.
     calls: the ids of those whom its first message calls.
-    handovers: how often a worker that was replaced gave its stage to another.
+    handovers: how often its stage went to another worker. continuation: the operation that goes on with it, with its
+    arguments, where it waited for somebody outside; look_at: when to look again; looks: how often that was.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -99,6 +103,9 @@ class Record(BaseModel):
     queued_at: float | None = None
     queued_times: int = 0
     handovers: int = 0
+    continuation: dict[str, Any] | None = None
+    look_at: float | None = None
+    looks: int = 0
     started_at: float | None = None
     ended_at: float | None = None
     worker: str | None = None

@@ -15,7 +15,7 @@ from workers.records.record import TERMINAL, Phase, Record
 from workers.records.requester import BY_TERMINAL
 from workers.records.store import Records
 from workers.rendering import thread
-from workers.rendering.blocks import whom
+from workers.rendering.blocks import plain, whom
 from workers.report import Links, Report, Section, Status, Table
 from workers.wording import count, duration
 
@@ -77,6 +77,7 @@ class Cancel(Operation):
 def stop(record: Record, user: str, records: Records) -> str:
     """End what waits at once, and ask what runs to stop at its next safe point: what to tell whoever asked.
 
+    What is proposed in Git is no longer followed, and stays as it is.
     user: who asked, as a record's requester. Raises OperatorError that says why it cannot be stopped.
     """
     ending = thread.cancellation(record, f"stopped by {whom(user)} before anything was done.")
@@ -84,6 +85,10 @@ def stop(record: Record, user: str, records: Records) -> str:
     for waits in (Phase.ACCEPTED, Phase.PENDING, Phase.QUEUED, Phase.APPROVED):
         if records.finish(record.id, ending, before=waits):
             return "It is stopped; nothing was done."
+    seen = plain(str(records.step(record.id).get("step") or ""))
+    ending = thread.cancellation(record, f"left as it is by {whom(user)}; nobody follows it any more. {seen}".rstrip())
+    if records.finish(record.id, replace(ending, outcome=f"cancelled by {user}"), before=Phase.PROPOSED):
+        return "It isn't followed any more. What it proposed stays as it is: close it where it is open."
     if record.channel == TERMINAL:
         by = record.requester.removeprefix(BY_TERMINAL)
         raise OperatorError(f"It runs in a terminal: {by} can stop it there with Ctrl-C.", "")

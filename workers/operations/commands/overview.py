@@ -30,6 +30,7 @@ RECENT: Final = 1000
 MINE: Final = 5
 MADE: Final = 3
 _BACKUP: Final = "backup"
+_TELLING: Final = {Phase.RUNNING, Phase.PROPOSED}
 
 
 @dataclass(frozen=True)
@@ -115,7 +116,7 @@ def health(runs: Sequence[Sample], said: dict[str, str]) -> Health | None:
 
 
 def _running(record: Record, records: Records) -> Running:
-    return Running(record, **records.step(record.id)) if record.phase is Phase.RUNNING else Running(record)
+    return Running(record, **records.step(record.id)) if record.phase in _TELLING else Running(record)
 
 
 def _lately(records: Records, ops: Ops, user: str) -> tuple[tuple[Record, ...], tuple[Record, ...]]:
