@@ -10,6 +10,7 @@ import click
 
 from mlflow_ops_sandbox.errors import SandboxError
 from mlflow_ops_sandbox.parts.folder import default_path
+from mlflow_ops_sandbox.parts.gitops import MODES
 
 _DATA = click.option(
     "--data",
@@ -37,9 +38,21 @@ def _path(data: Path | None) -> Path:
 @click.option("--fresh", is_flag=True, help="Delete the folder's data first and start over.")
 @click.option("--port-slack", type=click.IntRange(1, 65535), metavar="N", help="Port of the Slack page.")
 @click.option("--without", multiple=True, metavar="PART", help="Leave a part out, to run it yourself. Repeatable.")
+@click.option(
+    "--gitops",
+    type=click.Choice(MODES),
+    help="Keep MLflow's manifests in a local Git host and undo what is not in it, for good in this folder; and have "
+    "the bot warn of changes, refuse them, or propose them as pull requests.",
+)
 @click.pass_context
-def sandbox(
-    context: click.Context, data: Path | None, port_slack: int | None, without: tuple[str, ...], *, fresh: bool
+def sandbox(  # noqa: PLR0913 - its options
+    context: click.Context,
+    data: Path | None,
+    port_slack: int | None,
+    without: tuple[str, ...],
+    *,
+    fresh: bool,
+    gitops: str | None,
 ) -> None:
     """Run Slack, Kubernetes, MLflow, PostgreSQL, S3, Redis and the bot on this machine.
 
@@ -51,7 +64,7 @@ def sandbox(
     from mlflow_ops_sandbox.running import run
 
     try:
-        run(_path(data), fresh=fresh, slack_port=port_slack, without=without)
+        run(_path(data), fresh=fresh, slack_port=port_slack, without=without, mode=gitops)
     except SandboxError as error:
         raise _Sentence(str(error)) from None
 

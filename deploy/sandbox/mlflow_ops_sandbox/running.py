@@ -15,7 +15,7 @@ from importlib.metadata import entry_points
 from typing import TYPE_CHECKING
 
 from mlflow_ops_sandbox.errors import SandboxError
-from mlflow_ops_sandbox.parts import composition, leftovers, ports, postgres, web, wiring
+from mlflow_ops_sandbox.parts import composition, gitops, leftovers, ports, postgres, web, wiring
 from mlflow_ops_sandbox.parts import credentials as credentials_
 from mlflow_ops_sandbox.parts.folder import Folder, Lock, read_json, write_json
 from mlflow_ops_sandbox.parts.mlflow import samples, seed
@@ -34,8 +34,13 @@ _SERVICE_SECONDS = 15.0
 _REPORTED = ("postgres", "mlflow", "objects", "redis", "kubernetes")
 
 
-def run(path: Path, *, fresh: bool, slack_port: int | None, without: Iterable[str] = ()) -> None:
-    """Start a sandbox and watch it until SIGINT or SIGTERM. Raises SandboxError where that cannot be."""
+def run(
+    path: Path, *, fresh: bool, slack_port: int | None, without: Iterable[str] = (), mode: str | None = None
+) -> None:
+    """Start a sandbox and watch it until SIGINT or SIGTERM. Raises SandboxError where that cannot be.
+
+    mode: what the bot does with what Git manages; None: as it was begun, at first without Git.
+    """
     began = time.monotonic()
     folder = Folder(path)
     folder.create()
@@ -53,7 +58,7 @@ def run(path: Path, *, fresh: bool, slack_port: int | None, without: Iterable[st
             postgres.forget(folder)
             folder.delete()
             folder.create()
-        _Sandbox(folder, terminal, slack_port=slack_port, began=began).run(frozenset(without))
+        _Sandbox(folder, terminal, slack_port=slack_port, began=began).run(frozenset(without), mode)
     finally:
         lock.release()
 
@@ -71,8 +76,10 @@ class _Sandbox:
         self.began = began
         self.told_to_end = asyncio.Event()
 
-    def run(self, without: frozenset[str]) -> None:
+    def run(self, without: frozenset[str], mode: str | None) -> None:
         wiring.write_ops(self.folder)
+        if mode is not None:
+            gitops.turn_on(self.folder, self.ports, mode)
         wiring.write_workspace(self.folder, self.credentials, _suggestions())
         wiring.write_cluster(self.folder, self.ports, self.credentials)
         built = composition.leave_out(without, composition.build(self.folder, self.ports, self.credentials))

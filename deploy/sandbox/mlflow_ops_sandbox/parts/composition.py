@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from mlflow_ops_sandbox.errors import SandboxError
-from mlflow_ops_sandbox.parts import postgres, redis, web
+from mlflow_ops_sandbox.parts import gitops, postgres, redis, web, wiring
 from mlflow_ops_sandbox.parts.mlflow import tracking
 from mlflow_ops_sandbox.parts.ports import HOST
 from mlflow_ops_sandbox.parts.process import Part, environment
@@ -27,6 +27,7 @@ PORTS: Final = (
     *("slack", "postgres", "redis", "objects", "mlflow", "service", "kubernetes", "control"),
     # The bot's for Alertmanager, and the one where the workers look for an Alertmanager, if you start one.
     *("alerts", "alertmanager"),
+    "git",
 )
 
 
@@ -66,6 +67,7 @@ def worker_environment(folder: Folder, ports: Mapping[str, int], credentials: Cr
         "MLFLOW_OPS_BACKUP_KEY": credentials.backup_key,
         "MLFLOW_OPS_ALERTMANAGER_URL": f"http://{HOST}:{ports['alertmanager']}",
         "MLFLOW_OPS_POSTGRES_BIN": str(postgres.installed_programs()),
+        **gitops.worker_environment(folder, credentials),
     }
 
 
@@ -78,6 +80,7 @@ def user_environment(folder: Folder, ports: Mapping[str, int], credentials: Cred
         "MLFLOW_OPS_SANDBOX_PAGE": page(ports),
         "MLFLOW_OPS_SANDBOX_ALERTS": f"http://{HOST}:{ports['alerts']}/alerts",
         "MLFLOW_OPS_SANDBOX_KUBERNETES_CONTROL": f"http://{HOST}:{ports['control']}",
+        **gitops.user_environment(folder, ports),
     }
 
 
@@ -97,6 +100,7 @@ def build(folder: Folder, ports: Mapping[str, int], credentials: Credentials) ->
         objects.part(folder, port=ports["objects"], credentials=credentials, environ=base),
         redis.part(folder, port=ports["redis"], credentials=credentials, environ=base),
         _cluster(folder, ports, base),
+        *((gitops.part(folder, ports, credentials, base, wiring.NAMESPACE),) if gitops.is_on(folder) else ()),
         _slack(folder, ports, base),
         *(_announced(folder, part) for part in _own(ports, bot, worker)),
     ]

@@ -27,6 +27,7 @@ class Credentials:
     slack_signing_secret: str
     backup_key: str
     alerts_secret: str
+    git_token: str
 
 
 def _new() -> dict[str, str]:
@@ -40,6 +41,7 @@ def _new() -> dict[str, str]:
         "slack_app_token": f"xapp-1-{secrets.randbelow(10**12):012d}-{secrets.token_hex(32)}",
         "slack_signing_secret": secrets.token_hex(16),
         "alerts_secret": secrets.token_hex(16),
+        "git_token": f"ghp_{secrets.token_hex(18)}",
         "backup_key": base64.b64encode(secrets.token_bytes(32)).decode(),
     }
 
