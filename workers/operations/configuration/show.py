@@ -10,6 +10,7 @@ from workers.operation import Operation, Progress, Risk
 from workers.operations.configuration import values
 from workers.operations.configuration.configmap import ConfigMap, older_pods
 from workers.operations.configuration.references import References
+from workers.operations.deployment import drift_report
 from workers.report import Report, Section, Status, Table, Text
 from workers.systems.cluster.fields import Fields
 from workers.systems.errors import ClusterForbidden, ClusterNotFound
@@ -30,7 +31,10 @@ class ConfigShow(Operation):
         progress.step("Reading the configuration")
         names = systems.settings.ops.kubernetes
         configmap = ConfigMap.read(systems)
-        references = References(systems.cluster.deployment(names.deployment), names.container, configmap.name)
+        deployment = systems.cluster.deployment(names.deployment)
+        references = References(deployment, names.container, configmap.name)
+        both = ({**deployment, "kind": "Deployment"}, {**configmap.item, "kind": "ConfigMap"})
+        drifted = drift_report.of(systems, *both)
         rules = systems.settings.ops.configuration.keys
         keys = sorted({*configmap.data, *configmap.binary, *rules})
         columns = ("key", "value", "arrives as", "meaning")
@@ -49,11 +53,12 @@ class ConfigShow(Operation):
             summary += f"; {listed(older)} started before it was last changed and may run with other values"
         return Report(
             title=f"Configuration of {names.deployment}",
-            status=Status.WARN if older else Status.OK,
-            summary=f"{summary}.",
+            status=Status.WARN if older or drifted.summary else Status.OK,
+            summary=f"{summary}. {drifted.summary}".rstrip(),
             sections=(
                 Table(title=f"ConfigMap {configmap.name}", columns=columns, rows=rows),
                 _secret(systems, names.secret),
+                *drifted.sections,
             ),
             hints=("restart",) if older else (),
         )

@@ -79,9 +79,9 @@ def of(item: Json, git: Mapping[Path, Any] | None = None) -> list[Drift]:
     source = "Git" if owner is not None else "the last apply"
     said = {**applied, **(git or {})}
     found = [
-        Drift(path, _at(item, path), value, "Git" if path in (git or {}) else source, *_writer(item, path))
+        Drift(path, value_at(item, path), value, "Git" if path in (git or {}) else source, *_writer(item, path))
         for path, value in said.items()
-        if not _same(path, _at(item, path), value)
+        if not _same(path, value_at(item, path), value)
     ]
     if applied or owner is None:
         return found
@@ -93,7 +93,7 @@ def sets_replicas(deployment: Json) -> bool:
     """Whether the Deployment's owner has a number of replicas; if not, it leaves them to others."""
     applied = _applied(deployment)
     if applied:
-        return _at(applied, REPLICAS) is not None
+        return value_at(applied, REPLICAS) is not None
     owner = ownership.owner_of(deployment)
     known = _managers(deployment)
     if owner is None or not any(name in ownership.managers_of(owner) for name, _, _ in known):
@@ -128,7 +128,8 @@ def _leaves(value: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:
         yield path, value
 
 
-def _at(value: Any, path: Sequence[str]) -> Any:
+def value_at(value: Any, path: Sequence[str]) -> Any:
+    """What stands at a path; None if nothing does."""
     for key in path:
         if key.startswith("[") and isinstance(value, list):
             value = next((each for each in value if isinstance(each, dict) and f"[{each.get('name')}]" == key), None)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from workers.errors import OperatorError
 from workers.operation import Operation, Progress, Risk
-from workers.operations.deployment import ownership
+from workers.operations.deployment import drift_report, ownership
 from workers.operations.health import pods
 from workers.operations.inspection.finding import name_of
 from workers.operations.inspection.kubectl import by_hand, kubectl
@@ -124,9 +124,15 @@ class ClusterStatus(Operation):
         rows = tuple(_row(kind, item, now) for kind, item in found)
         if rows:
             sections.append(Table(title="Objects", columns=("object", "state", "age"), rows=rows))
-        owned = tuple(ownership.told(_owned(systems, found)))
+        ours = _owned(systems, found)
+        owned = tuple(ownership.told(ours))
         if owned:
             sections.append(Table(title="Managed by", columns=("object", "owner"), rows=owned))
+        drifted = drift_report.of(systems, *(item for item in ours if item["kind"] != "Secret"))
+        sections += drifted.sections
+        if drifted.summary:
+            status = Status.WARN if status is Status.OK else status
+            summary += f" {drifted.summary}"
         if missed:
             sections.append(Text(title="Not listed", text="\n".join(missed)))
         lines = [
@@ -156,13 +162,18 @@ def _objects(systems: Systems, kind: Kind) -> tuple[list[Json], str]:
 
 def _owned(systems: Systems, found: list[tuple[Kind, Json]]) -> list[Json]:
     """The objects that commands change and others may own, each with its kind, which a list leaves out."""
+    names = systems.settings.ops.kubernetes
     kinds = {"deployments": "Deployment", "ingresses": "Ingress"}
     items = [{**item, "kind": kinds[kind.plural]} for kind, item in found if kind.plural in kinds]
     try:
-        configmap = systems.cluster.configmap(systems.settings.ops.kubernetes.configmap)
+        configmap = systems.cluster.configmap(names.configmap)
+        items.append({**configmap, "kind": "ConfigMap"})
+        # Their values are nobody's business here.
+        secrets = [systems.cluster.secret(name)["metadata"] for name in (names.secret, names.tls_secret)]
+        items.extend({"kind": "Secret", "metadata": each} for each in secrets)
     except OperatorError:
         return items
-    return [*items, {**configmap, "kind": "ConfigMap"}]
+    return items
 
 
 def _row(kind: Kind, item: Json, now: datetime) -> tuple[str, str, str]:

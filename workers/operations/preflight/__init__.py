@@ -11,7 +11,17 @@ from typing import TYPE_CHECKING, ClassVar
 from workers.operation import Operation, Progress, Risk
 from workers.operations.health import mlflow, root_cause, storage
 from workers.operations.health.questions import Answer, Asking, Question, ask_all
-from workers.operations.preflight import alertmanager, backups, kubernetes, oncall, programs, redis, restorable, roles
+from workers.operations.preflight import (
+    alertmanager,
+    backups,
+    git,
+    kubernetes,
+    oncall,
+    programs,
+    redis,
+    restorable,
+    roles,
+)
 from workers.report import Report, verdict
 
 if TYPE_CHECKING:
@@ -51,6 +61,8 @@ class Preflight(Operation):
         progress.step("Asking every system")
         told_of_alerts = systems.settings.environment.alertmanager_url is not None
         questions = (*QUESTIONS, alertmanager.QUESTION) if told_of_alerts else QUESTIONS
+        if systems.settings.ops.kubernetes.gitops == "propose":
+            questions = (*questions, git.QUESTION)
         answers: dict[str, tuple[Question, Answer]] = {}
         try:
             for question, answer in ask_all(questions, asking):
