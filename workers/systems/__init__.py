@@ -106,7 +106,7 @@ class Systems:
     @cached_property
     def git(self) -> Repository:
         """The repository that changes are proposed in. Raises OperatorError where none is configured."""
-        from workers.systems.git.repository import connect
+        from workers.systems.git.connecting import connect
 
         return connect(self.settings)
 

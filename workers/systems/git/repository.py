@@ -7,12 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Final, Protocol
-
-from workers.errors import OperatorError
-
-if TYPE_CHECKING:
-    from workers.settings import Settings
+from typing import Final, Protocol
 
 SECONDS: Final = 10
 """How long one call may take."""
@@ -79,20 +74,3 @@ class Repository(Protocol):
 
     def request(self, number: int) -> ChangeRequest:
         """A request as it is now."""
-
-
-def connect(settings: Settings) -> Repository:
-    """The repository of ops.yaml. Raises OperatorError without a token or a name."""
-    token, where = settings.environment.git_token, settings.ops.gitops
-    if where.repository is None:
-        raise OperatorError("ops.yaml names no repository.", "Set gitops.repository in ops.yaml.")
-    if token is None:
-        raise OperatorError("MLFLOW_OPS_GIT_TOKEN is not set, so nothing can be proposed in Git.", TOKEN_HINT)
-    # A gateway each, and only the one that is used is imported.
-    if where.provider == "gitlab":
-        from workers.systems.git.gitlab import GitLab
-
-        return GitLab.connect(where, token)
-    from workers.systems.git.github import GitHub
-
-    return GitHub.connect(where, token)
