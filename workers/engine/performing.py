@@ -69,10 +69,12 @@ def perform_here(operation: Operation, words: str, name: str | None, systems: Sy
     records.begin_here(record)
     ending = Ending(Phase.FAILED, "it broke off")
     try:
-        with alive(records, record) as signs, locks.held(systems.redis, record, operation.touches) as taken:
-            signs.beside(taken.renew)
-            carried_out = in_place_of(operation, plan, caller.model_copy(update={"words": words}))
-            report = _to_its_end(carried_out, systems, progress)
+        with alive(records, record) as signs:
+            with locks.held(systems.redis, record, operation.touches) as taken:
+                signs.beside(taken.renew)
+                carried_out = in_place_of(operation, plan, caller.model_copy(update={"words": words}))
+                found = _once(carried_out, systems, progress)
+            report = _to_its_end(found, systems, progress)
         ending = Ending(Phase.FAILED if report.status is Status.FAIL else Phase.DONE, report.summary)
     except OperatorError as error:
         ending = Ending(Phase.FAILED, error.message)
@@ -85,15 +87,20 @@ def perform_here(operation: Operation, words: str, name: str | None, systems: Sy
     return report
 
 
-def _to_its_end(operation: Operation, systems: Systems, progress: Progress) -> Report:
-    """A terminal waits itself for what is decided outside."""
-    while True:
-        try:
-            return perform(operation, systems, progress)
-        except Later as later:
-            progress.step(f"{later.step} {later.url}".rstrip())
-            operation = registry.build(later.then.operation, later.then.arguments)
-            until = time.monotonic() + later.seconds
-            while time.monotonic() < until:
-                progress.checkpoint()
-                time.sleep(min(LOOK_SECONDS, later.seconds))
+def _once(operation: Operation, systems: Systems, progress: Progress) -> Report | Later:
+    try:
+        return perform(operation, systems, progress)
+    except Later as later:
+        return later
+
+
+def _to_its_end(found: Report | Later, systems: Systems, progress: Progress) -> Report:
+    """A terminal waits itself for what is decided outside; without locks."""
+    while isinstance(found, Later):
+        progress.step(found.step)
+        until = time.monotonic() + found.seconds
+        while time.monotonic() < until:
+            progress.checkpoint()
+            time.sleep(min(LOOK_SECONDS, found.seconds))
+        found = _once(registry.build(found.then.operation, found.then.arguments), systems, progress)
+    return found

@@ -109,7 +109,7 @@ def test_merged_and_applied_it_is_watched_and_reported(platform):
 @pytest.mark.parametrize(
     ("text", "file", "line"),
     [
-        ("update v3.17.3", manifests.DEPLOYMENT, "        image: ghcr.io/mlflow/mlflow:v3.17.3"),
+        ("update v3.18.0", manifests.DEPLOYMENT, "        image: ghcr.io/mlflow/mlflow:v3.18.0"),
         ("resources --cpu 600m:", manifests.DEPLOYMENT, "            cpu: 600m"),
         ("config set log_level=debug", manifests.CONFIG_MAP, "  log_level: debug"),
     ],
@@ -228,7 +228,7 @@ def test_what_stands_in_no_file_is_refused_with_a_reason(platform, text):
     assert "Change it in Git." in refused.value.hint
 
 
-@pytest.mark.parametrize("text", ["scale 3", "update v3.17.3", "resources --cpu 600m:", "config set log_level=debug"])
+@pytest.mark.parametrize("text", ["scale 3", "update v3.18.0", "resources --cpu 600m:", "config set log_level=debug"])
 def test_refused_says_who_owns_it_and_warned_says_when_it_is_undone(platform, text):
     with pytest.raises(OperatorError, match=r"Refused: .* is managed by Argo CD, application mlflow") as refused:
         parse(text).plan(platform.systems("refuse"))
@@ -299,9 +299,9 @@ def test_an_image_whose_tag_alone_is_in_git(platform):
     platform.git.host.store.commit("main", "values.yaml", values.encode(), "Values")
     fields = {"image": {"file": "values.yaml", "path": "image.tag", "holds": "tag"}}
     systems = platform.systems(fields=fields)
-    opened(systems, "update v3.17.3")
+    opened(systems, "update v3.18.0")
     changed = platform.text("values.yaml", ref=platform.git.host.pulls.get(1).head)
-    assert changed == values.replace("v3.17.2", "v3.17.3")
+    assert changed == values.replace("v3.17.2", "v3.18.0")
     with pytest.raises(OperatorError, match="holds the image's tag only"):
         parse("update example.com/other:v1").plan(systems)
 
