@@ -122,14 +122,16 @@ def _with(text: str, number: int, steps: Sequence[Step], value: Scalar, place: P
         node: Node = list(YAML(typ="rt").compose_all(text))[number]
     except YAMLError:
         raise OperatorError(f"{place.file} cannot be read as YAML 1.2.", _HINT) from None
+    at = 0
     for depth, step in enumerate(steps):
         found = _child(node, step)
         if found is None:
-            return _inserted(text, node, steps[depth:], value, place)
+            return _inserted(text, node, at, steps[depth:], value, place)
+        at = _key_end(text, node, step)
         node = found
     if not isinstance(node, ScalarNode):
         raise OperatorError(f"{place.path} of {place.file} holds more than one value.", _HINT)
-    return _replaced(text, node, _written(value, node))
+    return _replaced(text, node, at, _written(value, node))
 
 
 def _child(node: Node, step: Step) -> Node | None:
@@ -141,16 +143,25 @@ def _child(node: Node, step: Step) -> Node | None:
     return next((value for key, value in pairs if key.value == step), None)
 
 
-def _replaced(text: str, node: Node, written: str) -> str:
+def _key_end(text: str, node: Node, step: Step) -> int:
+    """Behind the colon of a key; 0 for an item of a list."""
+    pairs = node.value if isinstance(node, MappingNode) else []
+    return next((text.index(":", key.end_mark.index) + 1 for key, _ in pairs if key.value == step), 0)
+
+
+def _replaced(text: str, node: Node, at: int, written: str) -> str:
+    """at: where a value stands that is left out; the parser's mark is where the next thing begins."""
     begin, end = node.start_mark.index, node.end_mark.index
-    if begin == end and text[begin - 1 : begin] == ":":
-        written = f" {written}"
+    if begin == end:
+        return f"{text[:at]} {written}{text[at:]}"
     if text[begin:end].endswith("\n"):
         written += "\n"
     return text[:begin] + written + text[end:]
 
 
-def _inserted(text: str, node: Node, steps: Sequence[Step], value: Scalar, place: Place) -> str:
+def _inserted(  # noqa: PLR0913, PLR0917 - where, and what
+    text: str, node: Node, at: int, steps: Sequence[Step], value: Scalar, place: Place
+) -> str:
     """The value under keys that are not there yet."""
     if any(isinstance(step, tuple) for step in steps):
         raise OperatorError(f"{place.file} has nothing at {place.path}.", _HINT)
@@ -159,7 +170,7 @@ def _inserted(text: str, node: Node, steps: Sequence[Step], value: Scalar, place
     for key in reversed(keys[:-1]):
         flow = f"{key}: {{{flow}}}"
     if isinstance(node, ScalarNode) and node.tag.endswith(":null"):
-        return _replaced(text, node, f"{{{flow}}}")
+        return _replaced(text, node, at, f"{{{flow}}}")
     if not isinstance(node, MappingNode):
         raise OperatorError(f"{place.path} of {place.file} is no place for more keys.", _HINT)
     if node.flow_style:
