@@ -9,7 +9,7 @@ from workers import settings
 from workers.errors import OperatorError
 from workers.settings import SettingsError
 from workers.settings.gitops import Gitops
-from workers.systems.errors import GitConflict, GitError, GitMissing, GitTaken, GitUnreachable, Nonsense
+from workers.systems.errors import GitConflict, GitError, GitMissing, GitTaken, GitUnreachable
 from workers.systems.git.connecting import connect
 from workers.systems.git.github import GitHub
 from workers.systems.git.gitlab import GitLab
@@ -118,6 +118,11 @@ def test_github_refuses_a_file_that_was_changed_meanwhile(tmp_path):
             repository.propose(newer, "T", "")
 
 
+def nothing():
+    """That there is no request is what an empty list says, and no other answer."""
+    raise GitError("nothing")
+
+
 @pytest.mark.parametrize("kind", [GitHub, GitLab])
 def test_a_host_that_is_not_there_or_says_nothing_sensible(kind, closed, saying):
     def of(port):
@@ -126,9 +131,16 @@ def test_a_host_that_is_not_there_or_says_nothing_sensible(kind, closed, saying)
 
     with pytest.raises(GitUnreachable, match="cannot be reached"):
         of(closed).request(1)
-    garbled = saying(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 5\r\n\r\n<html")
-    with pytest.raises((GitError, Nonsense)):
-        of(garbled).request(1)
+    for body in (b"<html", b"{}", b"[]", b'{"state": "gone", "iid": 1, "number": 1}', b'{"state": null}'):
+        head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length: %d\r\n\r\n"
+        garbled = saying(head % len(body) + body)
+        for ask in (
+            lambda one: one.request(1),
+            lambda one: one.read(FILE),
+            lambda one: one.request_of("x") or nothing(),
+        ):
+            with pytest.raises(GitError):
+                ask(of(garbled))
     away = saying(b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n")
     with pytest.raises(GitError, match="answers 502"):
         of(away).request(1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar, Final
 
 from pydantic import AfterValidator, Field
 
@@ -65,12 +65,7 @@ class ConfigSet(Operation):
 
     def plan(self, systems: Systems) -> Plan:
         """Before → after of each key. Raises OperatorError where it is so already, or is not allowed."""
-        configmap, deployment, plan = _plan(systems, dict(self.pairs))
-        whose = gitops.proposes(systems, configmap.item, deployment)
-        if whose is None:
-            return plan
-        before = {key: configmap.data.get(key) for key in self.pairs}
-        return proposal.proposed(systems, plan, proposal.config(systems.settings, whose, before, self.pairs))
+        return _plan(systems, dict(self.pairs))
 
     def run(self, systems: Systems, progress: Progress) -> Report:
         """Do it, watch it, prove it; put back what does not come up."""
@@ -97,7 +92,7 @@ class ConfigUnset(Operation):
 
     def plan(self, systems: Systems) -> Plan:
         """What each key holds now. Raises OperatorError where it is not there."""
-        return _plan(systems, dict.fromkeys(self.keys), why_not="a key is removed in Git by hand")[2]
+        return _plan(systems, dict.fromkeys(self.keys), why_not="a key is removed in Git by hand")
 
     def run(self, systems: Systems, progress: Progress) -> Report:
         """Do it, watch it, prove it; put back what does not come up."""
@@ -108,7 +103,10 @@ class ConfigUnset(Operation):
         return f"{super().aftermath(systems, planned)} {_pods_now(systems)}"
 
 
-def _plan(systems: Systems, wanted: Wanted, *, why_not: str = "") -> tuple[ConfigMap, dict[str, Any], Plan]:
+_NO_RESTART: Final = "Pods take it when they start. Once it is applied: /mlflow restart, unless your manifests do that."
+
+
+def _plan(systems: Systems, wanted: Wanted, *, why_not: str = "") -> Plan:
     names = systems.settings.ops.kubernetes
     values.check(systems.settings.ops.configuration, wanted)
     configmap = ConfigMap.read(systems)
@@ -116,7 +114,8 @@ def _plan(systems: Systems, wanted: Wanted, *, why_not: str = "") -> tuple[Confi
     deployment = systems.cluster.deployment(names.deployment)
     fields = Fields(deployment, "Deployment")
     preconditions.require_not_paused(systems, deployment)
-    if gitops.proposes(systems, configmap.item, deployment) is None:
+    whose = gitops.proposes(systems, configmap.item, deployment)
+    if whose is None:
         permission.require(systems, "patch", "", "configmaps", names.configmap)
         permission.require_deployment(systems)
     cautions = preconditions.of_template_change(systems, deployment, also=(configmap.item,), why_not=why_not)
@@ -124,12 +123,12 @@ def _plan(systems: Systems, wanted: Wanted, *, why_not: str = "") -> tuple[Confi
     before = {key: configmap.data.get(key) for key in changes}
     replicas = fields.number("spec", "replicas", default=1)
     strategy = fields.text("spec", "strategy", "type", default="RollingUpdate")
-    gap = strategy == "Recreate" or replicas == 1
+    gap = (strategy == "Recreate" or replicas == 1) and whose is None
     removed = [key for key, value in changes.items() if value is None]
     verb = "Remove" if removed else "Set"
     plan = Plan(
         title=f"Configure {names.deployment}",
-        summary=f"{listed(changes)} in {configmap.name}, and a rolling restart",
+        summary=f"{listed(changes)} in {configmap.name}{', and a rolling restart' if whose is None else ''}",
         steps=(
             f"{verb} {', '.join(changes)} in configmap/{configmap.name}; running pods keep theirs",
             f"Annotate the template of deployment/{names.deployment} with its checksum: the pods are replaced in turn",
@@ -147,13 +146,17 @@ def _plan(systems: Systems, wanted: Wanted, *, why_not: str = "") -> tuple[Confi
         warnings=(
             *references.warnings(removed, [key for key in changes if key not in removed], names.container),
             *((f"MLflow may not answer for a moment (strategy {strategy}, {replicas} replicas).",) if gap else ()),
+            *((_NO_RESTART,) if whose is not None else ()),
             *cautions,
         ),
         undo=_undo_sentence(before),
         estimate_seconds=rollout_seconds(systems, deployment),
         facts={"replicas": replicas, "strategy": strategy},
     )
-    return configmap, deployment, plan
+    if whose is None:
+        return plan
+    wanted_now = {key: value for key, value in changes.items() if value is not None}
+    return proposal.proposed(systems, plan, proposal.config(systems.settings, whose, before, wanted_now))
 
 
 def _differing(systems: Systems, configmap: ConfigMap, wanted: Wanted) -> Wanted:

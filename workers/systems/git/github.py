@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
     from workers.settings.gitops import Gitops
 
+_NONSENSE: Final = (AttributeError, KeyError, TypeError, ValueError, AssertionError)
+"""What its library trips over, and we do, in an answer of another shape."""
 PUBLIC: Final = "https://api.github.com"
 _PER_PAGE: Final = 30
 
@@ -48,10 +50,11 @@ class GitHub:
             retry=None,
             per_page=_PER_PAGE,
             user_agent="mlflow-ops",
+            lazy=True,
         )
         name = where.repository or ""
         host = address.partition("://")[2].partition("/")[0]
-        return cls(client.get_repo(name, lazy=True), name, where.branch, host)
+        return cls(client.get_repo(name), name, where.branch, host)
 
     @property
     def called(self) -> str:
@@ -111,6 +114,11 @@ class GitHub:
         except (requests.RequestException, OSError) as error:
             message = f"GitHub at {self.host} cannot be reached: {type(error).__name__}."
             raise GitUnreachable(message, "Check gitops.url in ops.yaml and the workers' way out.") from None
+        except _NONSENSE as error:
+            raise GitError(
+                f"GitHub at {self.host} answered about {what} what makes no sense ({type(error).__name__}).",
+                "Check that gitops.url in ops.yaml is its API's address, and not a proxy's.",
+            ) from None
 
     def _translated(self, error: GithubException, what: str) -> GitError:
         said = error.data.get("message") if isinstance(error.data, dict) else None
@@ -131,7 +139,8 @@ class GitHub:
 
 
 def _read(found: PullRequest) -> ChangeRequest:
-    state = RequestState.OPEN if found.state == "open" else RequestState.CLOSED
+    """Raises KeyError for what is no pull request: an answer without a state must not count as closed."""
+    state = {"open": RequestState.OPEN, "closed": RequestState.CLOSED}[found.state]
     if found.merged_at is not None:
         state = RequestState.MERGED
     return ChangeRequest(found.number, found.html_url, state, found.merge_commit_sha or "")

@@ -20,10 +20,18 @@ if TYPE_CHECKING:
 
     from workers.settings.gitops import Gitops
 
+_NONSENSE: Final = (AttributeError, KeyError, TypeError, ValueError, AssertionError)
+"""What its library trips over, and we do, in an answer of another shape."""
 PUBLIC: Final = "https://gitlab.com"
 _DEVELOPER: Final = 30
 """The least access level that may push (https://docs.gitlab.com/user/permissions/)."""
-_STATES: Final = {"merged": RequestState.MERGED, "closed": RequestState.CLOSED}
+_STATES: Final = {
+    "opened": RequestState.OPEN,
+    "locked": RequestState.OPEN,
+    "merged": RequestState.MERGED,
+    "closed": RequestState.CLOSED,
+}
+"""locked: while it is being merged."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +52,6 @@ class GitLab:
             private_token=token.get_secret_value(),
             timeout=SECONDS,
             retry_transient_errors=False,
-            obey_rate_limit=False,
             user_agent="mlflow-ops",
         )
         return cls(client, where.repository or "", where.branch, address.partition("://")[2].partition("/")[0])
@@ -105,6 +112,11 @@ class GitLab:
         except (requests.RequestException, OSError) as error:
             message = f"GitLab at {self.host} cannot be reached: {type(error).__name__}."
             raise GitUnreachable(message, "Check gitops.url in ops.yaml and the workers' way out.") from None
+        except _NONSENSE as error:
+            raise GitError(
+                f"GitLab at {self.host} answered about {what} what makes no sense ({type(error).__name__}).",
+                "Check that gitops.url in ops.yaml is its API's address, and not a proxy's.",
+            ) from None
 
     def _translated(self, error: GitlabError, what: str) -> GitError:
         words = " ".join(str(error.error_message or f"HTTP {error.response_code}").split())[:200].rstrip(".")
@@ -124,6 +136,6 @@ class GitLab:
 
 
 def _read(found: Any) -> ChangeRequest:
-    state = _STATES.get(found.state, RequestState.OPEN)
+    state = _STATES[found.state]
     commit = found.merge_commit_sha or found.squash_commit_sha or found.sha if state is RequestState.MERGED else ""
     return ChangeRequest(int(found.iid), str(found.web_url), state, str(commit or ""))

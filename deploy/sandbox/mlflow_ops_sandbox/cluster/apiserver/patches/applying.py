@@ -49,7 +49,7 @@ def apply(  # noqa: PLR0913 - two objects, their type, and how
             _remove(merged, path, kind)
     if mine is None:
         entries.append(Entry(manager, claimed, now))
-    elif mine.fields != claimed:
+    elif mine.fields != claimed or any(values[path] != present.get(path) for path in claimed if path in values):
         mine.fields, mine.time = claimed, now
     merged = dict(merged)
     merged["metadata"] = dict(merged["metadata"])
