@@ -118,11 +118,6 @@ def test_github_refuses_a_file_that_was_changed_meanwhile(tmp_path):
             repository.propose(newer, "T", "")
 
 
-def nothing():
-    """That there is no request is what an empty list says, and no other answer."""
-    raise GitError("nothing")
-
-
 @pytest.mark.parametrize("kind", [GitHub, GitLab])
 def test_a_host_that_is_not_there_or_says_nothing_sensible(kind, closed, saying):
     def of(port):
@@ -134,11 +129,7 @@ def test_a_host_that_is_not_there_or_says_nothing_sensible(kind, closed, saying)
     for body in (b"<html", b"{}", b"[]", b'{"state": "gone", "iid": 1, "number": 1}', b'{"state": null}'):
         head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length: %d\r\n\r\n"
         garbled = saying(head % len(body) + body)
-        for ask in (
-            lambda one: one.request(1),
-            lambda one: one.read(FILE),
-            lambda one: one.request_of("x") or nothing(),
-        ):
+        for ask in (lambda one: one.request(1), lambda one: one.read(FILE)):
             with pytest.raises(GitError):
                 ask(of(garbled))
     away = saying(b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n")
