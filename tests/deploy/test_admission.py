@@ -297,7 +297,8 @@ OF_BOTH = {
     "another account", "the node's disk", "another Secret as a volume", "another Secret, projected",
     "another account's token", "the database's own disk", "another Secret as a variable", "another Secret's variables",
     "another registry's password", "privileged", "root", "the node's network", "the node's processes",
-    "the node's memory", "another runtime", "a disk as it is", "a port of the node", "a node of its choice", "nodes that are kept from others", "before everybody else",
+    "the node's memory", "another runtime", "a disk as it is", "a port of the node", "a node of its choice",
+    "nodes that are kept from others", "before everybody else",
 }  # fmt: skip
 
 
