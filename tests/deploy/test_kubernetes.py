@@ -135,9 +135,8 @@ def test_secrets_are_named_and_only_by_who_needs_them(made, overlay):
     for name, template in pods(made[overlay]).items():
         container = template["spec"]["containers"][0]
         refs = [each["secretRef"]["name"] for each in container.get("envFrom") or ()]
-        refs += [
-            each["valueFrom"]["secretKeyRef"]["name"] for each in container.get("env") or () if "valueFrom" in each
-        ]
+        taken = [each["valueFrom"] for each in container.get("env") or () if "valueFrom" in each]
+        refs += [each["secretKeyRef"]["name"] for each in taken if "resourceFieldRef" not in each]
         named[name] = sorted(refs)
         plain = [each["name"] for each in container.get("env") or () if "value" in each]
         assert set(plain) <= {"MLFLOW_OPS_CONFIG", "MLFLOW_OPS_GRACE_SECONDS", "MLFLOW_OPS_METRICS_PORT"}
@@ -207,6 +206,20 @@ def test_a_worker_stops_at_a_safe_point_before_it_is_killed(made, overlay):
         pod = pods(made[overlay])[name]["spec"]
         (grace,) = [each["value"] for each in pod["containers"][0]["env"] if each["name"] == "MLFLOW_OPS_GRACE_SECONDS"]
         assert 0 < float(grace) <= pod["terminationGracePeriodSeconds"] - 30
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_a_worker_knows_what_it_may_keep_on_disk(made, overlay):
+    """The kubelet evicts a pod that takes more than its limit, or than its volume's; statvfs tells of neither."""
+    for name in ("mlflow-ops-worker-quick", "mlflow-ops-worker-ops"):
+        pod = pods(made[overlay])[name]["spec"]
+        (container,) = pod["containers"]
+        (told,) = [each["valueFrom"] for each in container["env"] if each["name"] == "MLFLOW_OPS_SCRATCH_BYTES"]
+        assert told == {"resourceFieldRef": {"resource": "limits.ephemeral-storage"}}
+        assert re.fullmatch(r"\d+Gi", container["resources"]["limits"]["ephemeral-storage"])
+        (mount,) = [each for each in container["volumeMounts"] if each["mountPath"] == "/tmp"]
+        (volume,) = [each for each in pod["volumes"] if each["name"] == mount["name"]]
+        assert volume["emptyDir"] == {}, "a limit of its own would be another one than the worker is told"
 
 
 def test_another_namespace_is_said_once_and_reaches_everything(kubectl, tmp_path):
