@@ -159,6 +159,31 @@ def test_the_deployment_is_described(do):
     assert ("strategy", "RollingUpdate") in next(each for each in report.sections if isinstance(each, Facts)).items
 
 
+@pytest.fixture
+def another(cluster):
+    """A Deployment that is not MLflow's: our Role lists it, and does not let us get it."""
+    admin = Systems(settings.load({"KUBECONFIG": str(cluster.kubeconfig)})).cluster
+    labels = {"app": "exporter"}
+    pod = {"containers": [{"name": "exporter", "image": "exporter:1"}]}
+    spec = {
+        "replicas": 0,
+        "selector": {"matchLabels": labels},
+        "template": {"metadata": {"labels": labels}, "spec": pod},
+    }
+    item = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "postgres-exporter"}, "spec": spec}
+    admin.create("deployments", item, "apis/apps/v1")
+    yield "postgres-exporter"
+    admin.requests.send(admin.path("deployments", "postgres-exporter", group="apis/apps/v1"), "DELETE", {})
+
+
+def test_another_deployment_is_shown_by_a_part_of_its_name(do, systems, another):
+    with pytest.raises(OperatorError, match="may not get"):
+        systems.cluster.deployment(another)
+    assert do("describe deployment exporter").title == f"Deployment {another}"
+    (file,) = do("manifest deployment exporter --as file").attachments
+    assert yaml.safe_load(file.content)["metadata"]["name"] == another
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
