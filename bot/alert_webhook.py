@@ -21,6 +21,7 @@ import structlog
 from redis.exceptions import RedisError
 
 from bot.alerts import Alerts
+from bot.wsgi_server import wsgi_server
 from workers.operations.alerts.notification import NotificationError, read
 from workers.operations.alerts.store import Busy
 from workers.operations.choices import CHECKS
@@ -123,14 +124,12 @@ def served(settings: Settings, host: str, port: int | None) -> Iterator[None]:
     if port is None:
         yield
         return
-    from waitress.server import create_server
-
     settings.environment.require("alerts_secret", "redis_url")
     _check(settings.ops)
     assert settings.environment.alerts_secret is not None
     alerts = Alerts(settings.ops, connect(settings, answer_within_seconds=2.0))
     serving = app(alerts, settings.environment.alerts_secret.get_secret_value())
-    server = create_server(serving, host=host, port=port, threads=THREADS, max_request_body_size=BODY_BYTES, ident=None)
+    server = wsgi_server(serving, host=host, port=port, threads=THREADS, max_request_body_size=BODY_BYTES)
     threading.Thread(target=server.run, name="alerts", daemon=True).start()
     try:
         yield

@@ -25,7 +25,14 @@ if TYPE_CHECKING:
 LOG_LINES: Final = 200
 _PURPOSE: Final = "mlflow-ops/purpose"
 _ENDED: Final = frozenset({"Complete", "Failed"})
-_KEPT_OF_POD: Final = ("serviceAccountName", "imagePullSecrets", "securityContext", "nodeSelector", "tolerations")
+_KEPT_OF_POD: Final = (
+    "serviceAccountName",
+    "automountServiceAccountToken",
+    "imagePullSecrets",
+    "securityContext",
+    "nodeSelector",
+    "tolerations",
+)
 _KEPT_OF_CONTAINER: Final = ("env", "envFrom", "resources", "securityContext", "imagePullPolicy", "volumeMounts")
 
 
