@@ -12,7 +12,11 @@ from workers.engine.performing import in_place_of
 from workers.errors import AlreadySo, OperatorError
 from workers.operation import Caller, Later, Plan, Unwatched
 from workers.operations.deployment import rollout
+from workers.operations.health.questions import Asking
+from workers.operations.preflight import git
 from workers.operations.proposals import follow, watch
+from workers.operations.restore import configuration
+from workers.operations.restore.cluster_objects import Applied
 from workers.report import Status
 from workers.systems.errors import GitError, GitUnreachable
 
@@ -318,3 +322,29 @@ def test_each_look_comes_later_than_the_one_before_and_none_after_the_end(platfo
     assert waits == sorted(waits[:-1]) + waits[-1:]
     assert max(waits) == follow.LONGEST_SECONDS
     assert waits[-1] < 60
+
+
+def test_a_backup_is_not_put_over_what_git_holds(platform):
+    live = platform.admin.deployment("mlflow")
+    wanted = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "mlflow"}, "spec": live["spec"]}
+    one = Applied(wanted, live, {**live, "spec": {**live["spec"], "replicas": 3}})
+    assert "its next sync undoes the change" in configuration._owned(platform.systems("warn"), [one])[0]
+    for mode, said in (("refuse", "its next sync undoes"), ("propose", "a backup's objects stand in no file")):
+        with pytest.raises(OperatorError, match=said):
+            configuration._owned(platform.systems(mode), [one])
+    new = Applied(wanted, None, live)
+    assert configuration._owned(platform.systems("refuse"), [new]) == ()
+
+
+def test_check_looks_at_the_repository_and_its_fields(platform):
+    def asked(**given):
+        return git.ask(Asking(platform.systems(**given), 10.0))
+
+    assert (asked().status, asked().figure) == (Status.OK, "4 fields")
+    assert asked(token=platform.git.reader).status is Status.FAIL
+    assert (
+        "has nothing at spec.nope"
+        in asked(fields={"replicas": {"file": manifests.DEPLOYMENT, "path": "spec.nope"}}).sentence
+    )
+    assert asked(fields={"replicas": {"file": "nope.yaml", "path": "a"}}).status is Status.FAIL
+    assert asked(fields={}).status is Status.WARN
