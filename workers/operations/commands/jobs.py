@@ -86,7 +86,7 @@ def stop(record: Record, user: str, records: Records) -> str:
         if records.finish(record.id, ending, before=waits):
             return "It is stopped; nothing was done."
     seen = plain(str(records.step(record.id).get("step") or ""))
-    ending = thread.cancellation(record, f"left as it is by {whom(user)}; nobody follows it any more. {seen}".rstrip())
+    ending = thread.cancellation(record, f"left alone, as {whom(user)} asked. Last seen: {seen}")
     if records.finish(record.id, replace(ending, outcome=f"cancelled by {user}"), before=Phase.PROPOSED):
         return "It isn't followed any more. What it proposed stays as it is: close it where it is open."
     if record.channel == TERMINAL:

@@ -46,7 +46,7 @@ class Proposal(Data):
     """What is to be changed in Git, and what the cluster shows once it has it.
 
     field: replicas, image, resources or config. owner: who applies it. kind, name: of the object. title: of the
-    request, and told: the plan in lines, for its text. version: the file's when it was planned.
+    request, and told: its changes in lines, for its text. version: the file's when it was planned.
     """
 
     field: str
@@ -137,7 +137,8 @@ def proposed(systems: Systems, plan: Plan, what: Proposal) -> Plan:
         raise AlreadySo(f"{what.file} on {gitops.branch} says that already, {so}.", hint)
     after = what.edited(found.text)
     changes = tuple(each for each in plan.changes if each.before != each.after)
-    told = (*(f"{each.what}: {each.before} → {each.after}" for each in changes), *plan.warnings)
+    # No warning: what the nodes have room for may be another at the next look, and would be another proposal.
+    told = tuple(f"{each.what}: {each.before} → {each.after}" for each in changes)
     what = what.model_copy(
         update={"version": found.version, "title": f"{plan.title}: {plan.summary}", "told": told},
     )

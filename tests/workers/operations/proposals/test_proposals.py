@@ -11,7 +11,7 @@ from workers import registry
 from workers.engine.performing import in_place_of
 from workers.errors import AlreadySo, OperatorError
 from workers.operation import Caller, Later, Plan, Unwatched
-from workers.operations.deployment import rollout
+from workers.operations.deployment import ownership, proposal, rollout
 from workers.operations.health.questions import Asking
 from workers.operations.preflight import git
 from workers.operations.proposals import follow, watch
@@ -348,3 +348,14 @@ def test_check_looks_at_the_repository_and_its_fields(platform):
     )
     assert asked(fields={"replicas": {"file": "nope.yaml", "path": "a"}}).status is Status.FAIL
     assert asked(fields={}).status is Status.WARN
+
+
+def test_a_warning_that_comes_and_goes_is_no_other_proposal(platform):
+    systems = platform.systems()
+    whose = ownership.owner_of(platform.admin.deployment("mlflow"))
+    what = proposal.replicas(systems.settings, whose, 2, 3)
+    plan = Plan(title="Scale mlflow", summary="from 2 to 3", steps=("one",))
+    warned = plan.model_copy(update={"warnings": ("The nodes have room for 1 pod.",)})
+    digests = {proposal.proposed(systems, each, what).digest for each in (plan, warned)}
+    assert len(digests) == 1
+    assert "The nodes have room for 1 pod." in proposal.proposed(systems, warned, what).warnings
