@@ -169,7 +169,7 @@ def _inserted(  # noqa: PLR0913, PLR0917 - where, and what
     flow = f"{keys[-1]}: {_written(value, None)}"
     for key in reversed(keys[:-1]):
         flow = f"{key}: {{{flow}}}"
-    if isinstance(node, ScalarNode) and node.tag.endswith(":null"):
+    if isinstance(node, ScalarNode) and str(node.tag).endswith(":null"):
         return _replaced(text, node, at, f"{{{flow}}}")
     if not isinstance(node, MappingNode):
         raise OperatorError(f"{place.path} of {place.file} is no place for more keys.", _HINT)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from html import escape
 from urllib.parse import urlsplit
 
@@ -80,7 +80,7 @@ async def _one(request: web.Request) -> web.Response:
     return _page(host, f"{title}{about}{text}{changed}{_end(host, pull)}")
 
 
-def _pressed(do: Callable[[Host, int], Pull]) -> Callable[[web.Request], object]:
+def _pressed(do: Callable[[Host, int], Pull]) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
     async def handler(request: web.Request) -> web.Response:
         host, number = request.app[HOST], int(request.match_info["number"])
         origin = request.headers.get("Origin")
