@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from workers.errors import AlreadySo, OperatorError
 from workers.operation import Call, Plan
-from workers.operations.deployment.manifest_edit import Place, Scalar, edited, value_at
+from workers.operations.deployment.manifest_edit import Place, edited, value_at
 from workers.redaction import without_secrets
 from workers.report import Data, Text
 from workers.settings.gitops import GitField, GitImage
@@ -200,7 +200,7 @@ def _of(settings: Settings, whose: Owner, field: str, where: GitField, values: t
     )
 
 
-def _below(held: Any, keys: tuple[str, ...]) -> Scalar | None:
+def _below(held: Any, keys: tuple[str, ...]) -> Any:
     for key in keys:
         held = held.get(key) if isinstance(held, dict) else None
     return held
