@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from commands.grammar import OneOf, Whole, change, command
+from commands.grammar import Whole, change, command, group_that_acts
 
 if TYPE_CHECKING:
     from workers.operation import Operation
@@ -68,15 +68,6 @@ def _pair(option: str, text: str) -> tuple[str, str]:
     return request.strip(), limit.strip()
 
 
-@command("rollout", examples=("rollout status",))
-@click.argument("what", type=OneOf(["status"]), default="status", required=False)
-def rollout(what: str) -> Operation:  # noqa: ARG001 - there is one thing to show
-    """Show how far the rollout is: pods old and new, conditions and reasons."""
-    from workers.operations.deployment.status import RolloutStatus
-
-    return RolloutStatus()
-
-
 @command("history", examples=("history",))
 def history() -> Operation:
     """List the revisions of the Deployment, and what changed from one to the next."""
@@ -92,3 +83,49 @@ def rollback(to: int | None) -> Operation:
     from workers.operations.deployment.history import Rollback
 
     return Rollback(to=to or 0)
+
+
+@command("status", examples=("rollout status",))
+def rollout_status() -> Operation:
+    """Show how far the rollout is: pods old and new, conditions and reasons."""
+    from workers.operations.deployment.status import RolloutStatus
+
+    return RolloutStatus()
+
+
+@command("history", examples=("rollout history",))
+def rollout_history() -> Operation:
+    """List the revisions of the Deployment: the same as history."""
+    from workers.operations.deployment.history import History
+
+    return History()
+
+
+@change("restart", examples=("rollout restart",))
+def rollout_restart() -> Operation:
+    """Replace the pods one after the other: the same as restart."""
+    from workers.operations.deployment.restart import Restart
+
+    return Restart()
+
+
+@change("undo", examples=("rollout undo", "rollout undo --to-revision 3 --dry-run"))
+@click.option(
+    "--to-revision", "--to", type=Whole(1), default=None, metavar="REVISION", help="By default the one before."
+)
+def rollout_undo(to_revision: int | None) -> Operation:
+    """Go back to an earlier revision: the same as rollback. Needs approval."""
+    from workers.operations.deployment.history import Rollback
+
+    return Rollback(to=to_revision or 0)
+
+
+rollout = group_that_acts(
+    "rollout",
+    rollout_status,
+    rollout_history,
+    rollout_restart,
+    rollout_undo,
+    takes=("status",),
+    meaning="Show, restart or undo the rollout, in kubectl's words. The word alone shows how far it is.",
+)
