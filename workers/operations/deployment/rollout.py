@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 from workers.errors import OperatorError
 from workers.operations.deployment.judging import Goal, Json, State, counted, is_owned, judge, of_template, owned
 from workers.operations.deployment.template_diff import bare, differences
-from workers.operations.health import pods
+from workers.operations.health import death, pods
 from workers.report import Section, Text
 from workers.systems.errors import ClusterNotFound
 
@@ -32,9 +32,11 @@ HOPELESS: Final = {
     "ErrImagePull",
     "InvalidImageName",
     "CrashLoopBackOff",
+    "ErrImageNeverPull",
     "CreateContainerConfigError",
+    "CreateContainerError",
+    "RunContainerError",
 }
-LOG_LINES: Final = 15
 _REFUSAL: Final = "a refusal"
 
 
@@ -198,17 +200,14 @@ def _told(pod: pods.PodState) -> str:
 
 
 def _last_words(watched: Watched, pod: pods.PodState) -> tuple[Section, ...]:
-    """Its log; one that has just started again and said nothing yet has the log of its run before."""
+    """What it said last: before it died, if it did; else until now."""
     try:
-        lines = _log(watched, pod.name) or (_log(watched, pod.name, previous=True) if pod.restarts else [])
+        lines = death.last_lines(watched.cluster, pod.died) if pod.died else _log(watched, pod.name)
     except OperatorError as error:  # the log is a help and no part of the outcome
-        lines = [f"no log: {error}"]
+        lines = (f"no log: {error}",)
     return (Text(title=f"Last lines of {pod.name}", text="\n".join(lines), literal=True),) if lines else ()
 
 
-def _log(watched: Watched, pod: str, *, previous: bool = False) -> list[str]:
-    since = None if previous else 3600
-    asked = watched.cluster.log_lines(
-        pod, watched.container, since_seconds=since, tail_lines=LOG_LINES, previous=previous
-    )
-    return list(asked)
+def _log(watched: Watched, pod: str) -> tuple[str, ...]:
+    asked = watched.cluster.log_lines(pod, watched.container, since_seconds=3600, tail_lines=death.LAST_LINES)
+    return tuple(map(death.shown, asked))
