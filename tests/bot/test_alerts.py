@@ -244,7 +244,7 @@ def test_a_group_fires_and_is_resolved_in_one_message(post, redis, slack, clock)
     (root,) = slack.roots()
     assert "2 firing" in slack.last(root)
     (check,) = checks(redis)
-    assert (check.words, check.beneath) == ("health mlflow", root)
+    assert (check.words, check.beneath) == ("health mlflow pods", root)
     clock.now = NOW + 120
     post(notification(one, *resolved(two, at=NOW + 100)))
     assert "1 firing" in slack.last(root)
