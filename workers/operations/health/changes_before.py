@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
 
 from workers.errors import OperatorError
@@ -133,9 +134,9 @@ def _revisions(sets: Sequence[Json], deployment: str, owner: str) -> Iterator[Ch
     deployments = _owners(mine) if mine else set()
     ours = [each for each in sets if _owners(each) & deployments]
     ordered = sorted(ours, key=_number)
-    for before, each in zip([None, *ordered[:-1]], ordered, strict=True):
+    for before, each in pairwise(ordered):
         made = Fields(each, "ReplicaSet").moment("metadata", "creationTimestamp")
-        if made is not None and before is not None:
+        if made is not None:
             changed = _differences(before["spec"]["template"], each["spec"]["template"])
             yield Change(made, f"revision {_number(each)} of {deployment}: {changed}"[: 2 * _CHARACTERS])
 

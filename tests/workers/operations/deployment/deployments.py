@@ -167,8 +167,21 @@ class Answers:
         return True
 
 
-def systems(cluster, tmp_path):
-    """Systems with this cluster and nothing else."""
+class NoDatabase:
+    """Nobody has said where it is."""
+
+    def within(self, seconds):
+        return self
+
+    def _unknown(self):
+        raise settings.SettingsError("MLFLOW_OPS_DATABASE_URL is not set.")
+
+    vitals = schema_revision = _unknown
+
+
+def systems(cluster, tmp_path, database=None):
+    """Systems with this cluster, and a database if one is given."""
     path = tmp_path / "ops.yaml"
     path.write_text("{}")
-    return SimpleNamespace(cluster=cluster, settings=settings.load({"MLFLOW_OPS_CONFIG": str(path)}))
+    told = settings.load({"MLFLOW_OPS_CONFIG": str(path)})
+    return SimpleNamespace(cluster=cluster, settings=told, database=database or NoDatabase())

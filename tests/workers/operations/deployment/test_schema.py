@@ -1,7 +1,5 @@
 """What an image's own look at itself says: the schema that it needs, or why no pod of it would come up."""
 
-from types import SimpleNamespace
-
 import pytest
 
 from commands.grammar import parse
@@ -21,8 +19,7 @@ class Database:
 
 
 def ours(tmp_path, cluster):
-    found = systems(cluster, tmp_path)
-    return SimpleNamespace(cluster=cluster, settings=found.settings, database=Database())
+    return systems(cluster, tmp_path, Database())
 
 
 @pytest.mark.parametrize(
