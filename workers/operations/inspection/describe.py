@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
 
 from workers.errors import OperatorError
 from workers.operation import Operation, Progress, Risk
-from workers.operations.deployment.judging import REVISION
+from workers.operations.deployment.judging import REVISION, is_stuck, past_deadline
 from workers.operations.health import death, pods
 from workers.operations.inspection import events
 from workers.operations.inspection.finding import mlflow_pods, name_of, one_of, our_pods
@@ -133,6 +133,11 @@ def _deployment(called: str, systems: Systems) -> Report:
     fields = Fields(found, f"Deployment {wanted}")
     replicas, ready = fields.number("spec", "replicas", default=1), fields.number("status", "readyReplicas")
     status = Status.OK if ready >= replicas else Status.WARN if ready else Status.FAIL
+    summary = f"{ready} of {replicas} replicas are ready."
+    late = past_deadline(found) if is_stuck(found) else None
+    if late is not None:
+        status = max(status, Status.WARN, key=lambda each: each.severity)
+        summary += f" Its rollout is stuck: {late[1].rstrip('.') or 'no progress within its deadline'}."
     strategy = fields.inner("spec", "strategy")
     facts = Facts(
         items=(
@@ -149,7 +154,7 @@ def _deployment(called: str, systems: Systems) -> Report:
     return Report(
         title=f"Deployment {wanted}",
         status=status,
-        summary=f"{ready} of {replicas} replicas are ready.",
+        summary=summary,
         sections=(
             facts,
             Table(title="Containers", columns=columns, rows=rows),
@@ -158,7 +163,7 @@ def _deployment(called: str, systems: Systems) -> Report:
             *_events(systems, "Deployment", wanted, now),
             by_hand(kubectl(settings, "describe", "deployment", wanted)),
         ),
-        hints=("status", "history", f"manifest deployment {wanted}"),
+        hints=(*(("rollout status",) if late else ()), "status", "history", f"manifest deployment {wanted}"),
     )
 
 
