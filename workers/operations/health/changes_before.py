@@ -146,7 +146,8 @@ def _owners(item: Json) -> set[str]:
 
 
 def _number(replica_set: Json) -> int:
-    return int((replica_set["metadata"].get("annotations") or {}).get(_REVISION, 0))
+    number = str((replica_set["metadata"].get("annotations") or {}).get(_REVISION, ""))
+    return int(number) if number.isdecimal() else 0
 
 
 def _differences(before: Json, after: Json) -> str:
