@@ -18,11 +18,12 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from workers.errors import OperatorError
 from workers.operations.health import changes_before
-from workers.operations.health.log_errors import Groups
+from workers.operations.health.log_errors import Groups, is_exception
 from workers.redaction import one_line
 from workers.report import Facts, Section, Table, Text
 from workers.settings import SettingsError
 from workers.systems.cluster import events
+from workers.systems.cluster.events import LONG_AGO
 from workers.systems.cluster.fields import Fields
 from workers.systems.errors import ClusterNotFound, ClusterNotReady
 from workers.wording import NOTHING, ago, duration
@@ -114,7 +115,7 @@ class Inquest:
 
     @property
     def because(self) -> str:
-        """The last error that it logged, and what ended it if that was the cluster; empty if neither is known."""
+        """What ended it if that was the cluster, else the last error that it logged; empty if neither is known."""
         if self.death.reason == _OUT_OF_MEMORY:
             return ""
         killed = next((each.message for each in self.told if each.reason == "Killing" and "probe" in each.message), "")
@@ -218,12 +219,16 @@ def _had(later: Later[T], otherwise: T, what: str, missed: list[tuple[str, str]]
 
 
 def _log(cluster: Cluster, death: Death) -> tuple[tuple[str, ...], str]:
-    """Its last lines, and the last error among more of them."""
+    """Its last lines, and the last error among more of them: an exception, if there is one.
+
+    A program that can't start says so after the exception that is why ("Application startup failed").
+    """
     asked = cluster.log_lines(death.pod, death.container, tail_lines=_READ_LINES, previous=death.replaced)
     raw = list(asked)
     groups = Groups()
     groups.read(raw, death.pod)
-    newest = max(groups.ranked(), key=lambda each: (each.last is not None, each.last), default=None)
+    found = [each for each in groups.ranked() if is_exception(each.message)] or groups.ranked()
+    newest = max(found, key=lambda each: each.last or LONG_AGO, default=None)
     error = newest.message[:_ERROR_CHARACTERS].rstrip(".") if newest else ""
     return tuple(map(shown, raw[-LAST_LINES:])), error
 

@@ -171,12 +171,12 @@ def test_its_last_words_are_those_before_the_restart_and_the_last_error_is_told(
         '  File "x.py", line 1',
         "sqlalchemy.exc.OperationalError: no database",
     ]
-    cluster = Cluster(lines=[*lines, "INFO bye"], told=EVENTS[:1])
+    cluster = Cluster(lines=[*lines, "ERROR:    Application startup failed. Exiting."], told=EVENTS[:1])
     inquest = told(cluster)
     assert cluster.asked == [("mlflow-5d9c7b6f4-x7k2p", "mlflow", True)]
     assert inquest.because == "sqlalchemy.exc.OperationalError: no database"
     text = next(each for each in inquest.sections(NOW) if isinstance(each, Text) and each.literal).text
-    assert text.splitlines()[-1] == "11:59:33 INFO bye"
+    assert text.splitlines()[-1] == "11:59:33 ERROR:    Application startup failed. Exiting."
     assert len(text.splitlines()) == death.LAST_LINES
     said = facts(inquest)
     assert said["exit code"] == "1"
