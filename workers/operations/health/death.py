@@ -157,7 +157,8 @@ class Inquest:
         if self.because:
             found.append(("because", self.because))
         if not self.lines and not any(what == "its log" for what, _ in self.missed):
-            found.append(("its log", "it said nothing"))
+            before = "; Kubernetes keeps the log of its last run only" if death.restarts > 1 else ""
+            found.append(("its log", f"it said nothing{before}"))
         return [*found, *self.missed]
 
 
