@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from workers.errors import OperatorError
 from workers.records import audit_log
-from workers.report import Section, Table, Text
+from workers.report import Facts, Section, Text
 from workers.settings import SettingsError
 from workers.systems.cluster.fields import Fields
-from workers.wording import NOTHING, ago, duration, listed
+from workers.wording import ago, duration, listed
 
 if TYPE_CHECKING:
     from workers.settings import Settings
@@ -93,13 +93,15 @@ def begin(
 
 def section(changes: Changes, now: datetime) -> Section:
     """What was found, or that nothing was."""
-    missed = f" Could not be asked: {listed(changes.missed, most=4)}." if changes.missed else ""
+    missed = listed(changes.missed, most=5)
     if not changes.found:
         before = f"Nothing known was changed in the {duration(BEFORE.total_seconds())} before it."
-        return Text(title=_TITLE, text=f"{before}{missed}")
-    rows = [(ago((now - each.at).total_seconds()), f"{each.what}", each.by or NOTHING) for each in changes.found]
-    rows += [(NOTHING, missed.strip(), NOTHING)] if missed else []
-    return Table(title=_TITLE, columns=("when", "what", "by"), rows=tuple(rows))
+        return Text(title=_TITLE, text=f"{before} Could not be asked: {missed}." if missed else before)
+    items = [
+        (ago((now - each.at).total_seconds()), f"{each.what}{f', by {each.by}' if each.by else ''}")
+        for each in changes.found
+    ]
+    return Facts(title=_TITLE, items=(*items, *((("could not be asked", missed),) if missed else ())))
 
 
 def _commands(settings: Settings, until: datetime) -> Iterator[Change]:

@@ -20,7 +20,7 @@ from workers.errors import OperatorError
 from workers.operations.health import changes_before
 from workers.operations.health.log_errors import Groups, is_exception
 from workers.redaction import one_line
-from workers.report import Facts, Section, Table, Text
+from workers.report import Facts, Section, Text
 from workers.settings import SettingsError
 from workers.systems.cluster import events
 from workers.systems.cluster.events import LONG_AGO
@@ -128,12 +128,9 @@ class Inquest:
         if self.lines:
             found.append(Text(title="The last that it said", text="\n".join(self.lines), literal=True))
         if self.told:
-            rows = tuple(
-                (duration((now - each.at).total_seconds()), each.reason, f"{each.times:,}", each.message)
-                for each in self.told
-            )
-            columns = ("ago", "reason", "times", "message")
-            found.append(Table(title="Its events", columns=columns, rows=rows, numeric=("times",)))
+            # Not a table, which cuts its cells: what is wrong stands at a message's end.
+            told = tuple((_when(each, now), f"{each.reason}: {each.message}") for each in self.told)
+            found.append(Facts(title="Its events", items=told))
         if self.changes is not None:
             found.append(changes_before.section(self.changes, now))
         return tuple(found)
@@ -275,6 +272,11 @@ def _death(pod: Fields, status: Fields, spec: Fields | None) -> Death | None:
         owner=next((each.text("uid") for each in pod.each("metadata", "ownerReferences") if each.text("uid")), ""),
         unwell_since=_unwell_since(pod),
     )
+
+
+def _when(event: Event, now: datetime) -> str:
+    times = f", {event.times:,} times" if event.times > 1 else ""
+    return f"{ago((now - event.at).total_seconds())}{times}"
 
 
 def _unwell_since(pod: Fields) -> datetime | None:

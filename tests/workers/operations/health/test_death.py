@@ -11,9 +11,8 @@ from workers.operations.health import changes_before, death, logs, pods
 from workers.records import audit_log
 from workers.records.record import Record
 from workers.records.store import asked
-from workers.report import Facts, Status, Table, Text
+from workers.report import Facts, Status, Text
 from workers.systems.errors import ClusterForbidden, ClusterNotReady
-from workers.wording import NOTHING
 
 NOW = datetime(2026, 11, 30, 12, 0, tzinfo=UTC)
 TOLD = settings.load({})
@@ -195,8 +194,8 @@ def test_the_events_are_its_own_and_a_failed_probe_is_why():
     inquest = told(Cluster(lines=["ERROR something else"]))
     assert [each.reason for each in inquest.told] == ["BackOff", "Killing"]
     assert inquest.because == "Container mlflow failed liveness probe, will be restarted"
-    table = next(each for each in inquest.sections(NOW) if isinstance(each, Table) and each.title == "Its events")
-    assert table.rows[0] == ("20 s", "BackOff", "1", "Back-off restarting failed container")
+    shown = next(each for each in inquest.sections(NOW) if each.title == "Its events")
+    assert shown.items[0] == ("20 s ago", "BackOff: Back-off restarting failed container")
 
 
 def test_what_cannot_be_had_is_named_and_stops_nothing():
@@ -238,7 +237,7 @@ def revision(number, uid, made, image="mlflow:v1", memory="4Gi", **annotations):
 
 
 def changes(inquest):
-    return [(row[1], row[2]) for row in inquest.sections(NOW)[-1].rows]
+    return [what for _, what in inquest.sections(NOW)[-1].items]
 
 
 def test_what_was_rolled_out_and_written_before_is_told_by_whomever():
@@ -250,22 +249,19 @@ def test_what_was_rolled_out_and_written_before_is_told_by_whomever():
         {**revision(9, "other", ago(minutes=5)), "metadata": {"uid": "other", "ownerReferences": [{"uid": "else"}]}},
     ]
     found = changes(told(Cluster(sets=sets, written=ago(minutes=20))))
-    assert found[0] == ("revision 3 of mlflow: memory limit 4Gi → 256Mi", NOTHING)
-    assert ("ConfigMap mlflow-config was written", "kubectl-edit") in found
-    assert ("Secret mlflow-backend-secret was written", "vault") in found
-    assert ("Deployment mlflow was written", "helm") in found
-    assert found[-2][0].startswith("revision 2 of mlflow: image mlflow:v1 → mlflow:v2, a restart")
-    assert "Could not be asked: the audit record." in found[-1][0]
+    assert found[0] == "revision 3 of mlflow: memory limit 4Gi → 256Mi"
+    assert "ConfigMap mlflow-config was written, by kubectl-edit" in found
+    assert "Secret mlflow-backend-secret was written, by vault" in found
+    assert "Deployment mlflow was written, by helm" in found
+    assert found[-2].startswith("revision 2 of mlflow: image mlflow:v1 → mlflow:v2, a restart")
+    assert found[-1] == "the audit record"
     assert len(found) == 6
 
 
 def test_one_that_crashes_for_hours_is_told_what_was_changed_before_it_began():
     crashing = pod({"waiting": {"reason": "CrashLoopBackOff"}}, ended(), unwell=ago(hours=8))
     sets = [revision(1, "old", ago(days=3)), revision(2, "new", ago(hours=8, minutes=5), image="mlflow:v2")]
-    assert changes(told(Cluster(sets=sets), crashing))[0] == (
-        "revision 2 of mlflow: image mlflow:v1 → mlflow:v2",
-        NOTHING,
-    )
+    assert changes(told(Cluster(sets=sets), crashing))[0] == "revision 2 of mlflow: image mlflow:v1 → mlflow:v2"
 
 
 def test_commands_that_changed_something_are_told_and_looks_are_not(redis, redis_url):
