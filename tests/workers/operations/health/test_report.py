@@ -113,7 +113,11 @@ def test_one_abandoned_at_its_deadline_asks_nothing_more_and_is_no_bug(run):
             over.append(type(error))
             raise
 
-    many = [question(str(number), lambda asking: asking.aside(lambda: gate.wait(5)).result()) for number in range(30)]
+    def waiting(asking):
+        asking.aside(lambda: gate.wait(5)).result()
+        return ok(asking)
+
+    many = [question(str(number), waiting) for number in range(30)]
     with capture_logs() as logged:
         report, _ = run(question("late", late), *many)
         gate.set()
