@@ -11,7 +11,7 @@ container's status, if it was resized in place), while the Deployment's may have
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -171,9 +171,13 @@ def deaths(pod: Json) -> list[Death]:
 
 
 def latest(pods: Sequence[Json], now: datetime, *, within_seconds: float = NEWS_SECONDS) -> Death | None:
-    """The newest death of them; None if none was so lately."""
-    found = [each for pod in pods for each in deaths(pod) if each.age_seconds(now) <= within_seconds]
-    return max(found, key=_moment, default=None)
+    """The death to tell of; None if none was so lately."""
+    return foremost(each for pod in pods for each in deaths(pod) if each.age_seconds(now) <= within_seconds)
+
+
+def foremost(found: Iterable[Death]) -> Death | None:
+    """The newest of them, those first whose container is still down; None if there is none."""
+    return max(found, key=lambda each: (not each.runs, _moment(each)), default=None)
 
 
 def last_lines(cluster: Cluster, death: Death, most: int = LAST_LINES) -> tuple[str, ...]:

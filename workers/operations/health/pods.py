@@ -129,7 +129,7 @@ def _images(pod: dict[str, Any]) -> list[str]:
 
 def _verdict(states: list[PodState], ready: int, restarts_warn: int, because: str, now: datetime) -> tuple[Status, str]:
     """because: why the last death was, empty if that is not known."""
-    last = max((state.died for state in states if state.died), key=lambda each: -each.age_seconds(now), default=None)
+    last = death.foremost(state.died for state in states if state.died)
     why = f": {because}" if because else ""
     troubled = [state for state in states if state.trouble]
     if troubled:
