@@ -194,8 +194,10 @@ def _stuck(own: list[pods.PodState]) -> pods.PodState | None:
 
 
 def _told(pod: pods.PodState) -> str:
-    """A pod's trouble in the words of the kubelet or the scheduler."""
+    """A pod's trouble in the words of the kubelet or the scheduler, or how its container ended."""
     said = f" ({pod.trouble_said.strip().rstrip('.')})" if pod.trouble_said else ""
+    if pod.died is not None and not said:
+        said = f": its container {pod.died.container} {pod.died.how}"
     return f"{pod.name} is in {pod.state}{said}"
 
 

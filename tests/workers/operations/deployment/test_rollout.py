@@ -349,7 +349,8 @@ def test_an_init_container_or_a_sidecar_that_crashes_ends_it_with_its_own_last_w
     cluster = Answers(UNDER_WAY, sets=TWO_SETS, pods=[pod("mlflow-old-1", "old"), starting(**{kind: CRASHED})])
     cluster.log_lines = lambda name, container, **given: asked.append((container, given["previous"])) or iter(["bye"])
     outcome = watch(watched(cluster), Unwatched(), clock=clock())
-    assert outcome.why == "mlflow-new-1 is in CrashLoopBackOff"
+    ended = f"its container {kind} ended with exit code 1 (Error)"
+    assert outcome.why == f"mlflow-new-1 is in CrashLoopBackOff: {ended}"
     assert asked == [(kind, True)]
     assert outcome.sections[-1].text == "bye"
 
@@ -404,7 +405,8 @@ def test_a_restart_that_fails_puts_nothing_back(tmp_path, monkeypatch):
     report = Restart().run(systems(cluster, tmp_path), Unwatched())
     assert report.status is Status.FAIL
     assert report.summary == (
-        "The restart does not come to its end: mlflow-new-1 is in CrashLoopBackOff. 2 pods still serve."
+        "The restart does not come to its end: mlflow-new-1 is in CrashLoopBackOff: its container init ended with exit "
+        "code 1 (Error). 2 pods still serve."
     )
     assert cluster.replaced == []
     (patch,) = cluster.patched
