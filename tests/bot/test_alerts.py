@@ -450,6 +450,10 @@ def test_what_fits_is_named_by_ops_yaml_by_the_rule_or_by_the_name():
     assert alert_commands.fit("No", "", chosen).check == ""
     assert alert_commands.fit("Odd", "/mlflow health postgres", OPS).check == "health postgres"
     assert alert_commands.fit("KubePodCrashLooping", "", OPS).check == "health pods"
+    # A pod that was killed for memory, or died of something else, says so in the check of pods.
+    assert alert_commands.fit("MLflowDown", "", OPS).check == "health mlflow pods"
+    assert alert_commands.fit("MLflowHighMemory", "", OPS).check == "health resources pods"
+    assert alert_commands.fit("KubeContainerOOMKilled", "", OPS).check == "health resources pods"
     assert alert_commands.fit("Watchdog", "rm -rf /", OPS).check == "health"
     # A change that a rule names is offered, and never run by itself.
     fit = alert_commands.fit("MLflowBackupTooOld", "/mlflow backup", OPS)

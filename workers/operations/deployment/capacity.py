@@ -131,9 +131,10 @@ def no_place_to_roll(cluster: Cluster, deployment: Json, template: Json, there: 
     reason = "no node has room for the first new pod"
     why = next((room.why for room in (found, *after) if room is not None and room.why), "")
     if gone:
-        yield f"Even once an old pod has gone, {reason}{why}: it would stay Pending, and the rollout would stop there."
+        when, end = "Even once an old pod has gone,", "the rollout stops there"
     else:
-        yield f"With maxUnavailable 0 no old pod goes first, and {reason}{why}: the rollout would not begin."
+        when, end = "With maxUnavailable 0 no old pod goes first, and", "the rollout can't begin"
+    yield f"{when} {reason}{why}: unless a node is added, {end}."
 
 
 def broken_budgets(cluster: Cluster, labels: dict[str, str], replicas: int) -> Iterator[str]:

@@ -112,7 +112,7 @@ def test_what_rules_nodes_out_stands_in_the_plan(tmp_path):
     (told,) = warned(cluster, tmp_path)
     assert told == (
         "With maxUnavailable 0 no old pod goes first, and no node has room for the first new pod (2 nodes are not "
-        "disk=ssd, 1 node is cordoned): the rollout would not begin."
+        "disk=ssd, 1 node is cordoned): unless a node is added, the rollout can't begin."
     )
 
 
