@@ -97,7 +97,7 @@ class Alerts:
             _log.info("a group has ended that nobody was told of", group=told.name)
             return None
         fits = alert_commands.fit(told.name, told.annotation("command"), self._ops)
-        return self._placed(groups.new(told, check=fits.check, offers=fits.offers), now)
+        return self._placed(groups.new(told, check=fits.check, offers=fits.offers, now=now), now)
 
     def _placed(self, group: Group, now: float) -> Group:
         """The same, with where it is told: messages of its own, or a crowd's."""

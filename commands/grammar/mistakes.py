@@ -116,17 +116,19 @@ def _inside(line: str, place: Word, wrong: str, right: str) -> Swap:
 
 
 def _left_over(error: click.MissingParameter, found: Sequence[Word]) -> Swap | None:
-    """A value whose option was left out: `runs archive 90d`. It is the one word that the command has no place for."""
+    """An option without its dashes, `runs archive older-than 90d`; or left out before its value, `runs archive 90d`,
+    which is then the one word that the command has no place for.
+    """
     assert error.param is not None
     assert error.ctx is not None
+    name = error.param.opts[0]
     bare = [each for each in found if not each.option]
+    named = next((each for each in bare if f"--{words.plain(each.text)}" == name), None)
+    if named is not None:
+        return named.start, named.end, name
     if any(isinstance(each, click.Argument) for each in error.ctx.command.params) or len(bare) != 1:
         return None
-    (word,) = bare
-    name = error.param.opts[0]
-    if name == f"--{words.plain(word.text)}":
-        return word.start, word.end, name
-    return word.start, word.start, f"{name} "
+    return bare[0].start, bare[0].start, f"{name} "
 
 
 def _option_without_dashes(error: click.UsageError, found: Sequence[Word]) -> Swap | None:

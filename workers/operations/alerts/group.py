@@ -117,8 +117,8 @@ def goes_on(known: Group, told: Notification, now: float) -> bool:
     return any(_mark(alert) in known.ended for alert in told.firing)
 
 
-def new(told: Notification, *, check: str = "", offers: tuple[Offer, ...] = ()) -> Group:
-    """A group that fires for the first time."""
+def new(told: Notification, *, check: str = "", offers: tuple[Offer, ...] = (), now: float = 0.0) -> Group:
+    """A group that fires for the first time. now: when it began, where it does not say."""
     beginnings = [alert.began for alert in told.firing if alert.began]
     empty = Group(
         id=identify(told.group_key),
@@ -131,7 +131,7 @@ def new(told: Notification, *, check: str = "", offers: tuple[Offer, ...] = ()) 
         matchers={},
         labels={},
         firing=(),
-        began=min(beginnings, default=0.0),
+        began=min(beginnings, default=now),
         check=check,
         offers=offers,
     )
@@ -188,7 +188,8 @@ def _ended(known: Group, told: Notification, fires: set[str]) -> tuple[tuple[str
     seen = set(before)
     fresh = [mark for alert in told.alerts if alert.status == "resolved" and (mark := _mark(alert)) not in seen]
     room = max(0, FINGERPRINTS - len(before))
-    return (*before, *fresh[:room]), known.more_ended + max(0, len(fresh) - room)
+    # What is delivered again counts once: those that are only counted cannot be told from one another.
+    return (*before, *fresh[:room]), max(known.more_ended, max(0, len(fresh) - room) + told.more_resolved)
 
 
 def _mark(alert: Alert) -> str:
