@@ -1,8 +1,8 @@
 """Alertmanager's webhook, as the bot serves it: POST /alerts.
 
 A notification of any size is taken: as much of it as is read is kept while it arrives, and what is too large is told
-with a count. It is answered with 200 once all of it stands in Redis, so one whose answer was lost is delivered again and
-has no second effect. What is no notification gets a 4xx, which Alertmanager does not repeat; where Redis is away it
+with a count. It is answered with 200 once all of it stands in Redis, so one whose answer was lost is delivered again
+and has no second effect. What is no notification gets a 4xx, which Alertmanager does not repeat; where Redis is away it
 gets 503, which it does. Its secret is compared in constant time; TLS, also mutual TLS, is the ingress's.
 """
 
@@ -28,6 +28,7 @@ from workers.operations.alerts.stream import READ_BYTES, Source
 from workers.operations.choices import CHECKS
 from workers.settings import SettingsError
 from workers.systems.redis import connect
+from workers.wording import nearest
 
 if TYPE_CHECKING:
     from workers.settings import Ops, Settings
@@ -110,7 +111,9 @@ def _check(ops: Ops) -> None:
     for name, chosen in ops.alerts.checks.items():
         unknown = next((each for each in chosen if each not in CHECKS), None)
         if unknown:
-            msg = f"alerts.checks.{name} is wrong: there is no check {unknown!r}; known are {', '.join(CHECKS)}."
+            near = nearest(unknown, CHECKS)
+            right = f"did you mean {near}?" if near else f"known are {', '.join(CHECKS)}."
+            msg = f"alerts.checks.{name} is wrong: there is no check {unknown!r}; {right}"
             raise SettingsError(msg)
 
 

@@ -41,7 +41,7 @@ class Group(_Kept):
     matchers: the labels that all of its alerts have and no other group's. firing, ended: alerts by fingerprint and
     beginning. more_firing, more_ended: how many besides. shown: some of those that fire, each with its beginning.
     times: how often it fired. check: the command that its thread begins with. records: its messages; or crowd: what
-    tells of it instead.
+    tells of it instead. unheard_since: when it was last told of, where that is so long ago that it may be over.
     """
 
     id: str
@@ -66,6 +66,7 @@ class Group(_Kept):
     records: tuple[str, ...] = ()
     crowd: str = ""
     silence: Silence | None = None
+    unheard_since: float | None = None
 
     @property
     def fires(self) -> int:
@@ -146,7 +147,15 @@ def changed(known: Group, told: Notification, now: float) -> Group:
         # What is told of it stays as it was when it fired.
         over = known.over or min(max((alert.over for alert in told.alerts if alert.over), default=now), now)
         return known.model_copy(
-            update={"firing": (), "more_firing": 0, "shown": (), "ended": ended, "more_ended": more_ended, "over": over}
+            update={
+                "firing": (),
+                "more_firing": 0,
+                "shown": (),
+                "ended": ended,
+                "more_ended": more_ended,
+                "over": over,
+                "unheard_since": None,
+            }
         )
     update = {
         "name": told.name,
@@ -163,6 +172,7 @@ def changed(known: Group, told: Notification, now: float) -> Group:
         "ended": ended,
         "more_ended": more_ended,
         "over": None,
+        "unheard_since": None,
         "silence": known.silence if known.silence and known.silence.until > now else None,
         "times": known.times + (known.over is not None),
     }

@@ -1,10 +1,9 @@
 """What Alertmanager's webhook sends, read strictly, bounded, and without secrets.
 
 https://prometheus.io/docs/alerting/latest/configuration/#webhook_config; Grafana's contact point sends the same, as
-version 1 (https://grafana.com/docs/grafana/latest/alerting/configure-notifications/manage-contact-points/integrations/
-webhook-notifier). Go writes null for a map or a list in which nothing was ever put, so null is nothing. Whoever may write a rule or a label decides
-what stands in it, so every text is cut, every number of things is limited, and what looks like a secret is blotted out
-before anything is kept.
+version 1. Go writes null for a map in which nothing was ever put, so null is nothing. Whoever may write a rule or a
+label decides what stands in it, so every text is cut, every number of things is limited, and what looks like a secret
+is blotted out before anything is kept.
 """
 
 from __future__ import annotations
@@ -187,7 +186,9 @@ def _counted(document: dict[str, Any], told: stream.Told) -> dict[str, Any]:
 
 def _cut_off(told: stream.Told, most: int) -> dict[str, Any]:
     """What can be said of a notification that was not read to its end: the key of its group stands there."""
-    said = f"It is larger than {size(most)}: {count(told.count, 'alert')} were read, the rest was not. See Alertmanager."
+    said = (
+        f"It is larger than {size(most)}: {count(told.count, 'alert')} were read, the rest was not. See Alertmanager."
+    )
     _log.warning("a notification is too large to be read whole", alerts=told.count, limit_bytes=most)
     receiver = told.fields.get("receiver")
     labels = {"alertname": "A notification too large to read", "severity": "warning"}

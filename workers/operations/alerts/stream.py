@@ -7,7 +7,6 @@ trap: the key of the group comes after the alerts, so of one that is not read to
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
@@ -94,13 +93,14 @@ class _Bounded:
 
 def read(source: Source, known: frozenset[str], most: int = READ_BYTES) -> Told:
     """A notification, up to so many bytes. known: the fields that are wanted. Raises NotReadableError."""
-    told = Told()
+    told, parts = Told(), _Parts(known)
     try:
-        for key, value in _parts(source, known, most):
-            if key == "alerts" and isinstance(value, _Item):
-                told.add(value.value)
-            else:
-                told.fields[key] = value
+        for event, value in ijson.basic_parse(_Bounded(source, most), use_float=True, buf_size=_CHUNK):
+            part = parts.feed(event, value)
+            if isinstance(part, _Item):
+                told.add(part.value)
+            elif part is not None:
+                told.fields |= part
     except _TooLarge:
         told.whole = False
     except (ijson.JSONError, UnicodeDecodeError, ValueError, OverflowError):
@@ -113,34 +113,48 @@ class _Item:
     value: Any
 
 
-def _parts(source: Source, known: frozenset[str], most: int) -> Iterator[tuple[str, Any]]:
-    depth, begun_at, key, listed = 0, 0, "", False
+@dataclass
+class _Parts:
+    """Makes values of what the parser says: each field as a mapping of its own, each alert as an item."""
+
+    known: frozenset[str]
+    depth: int = 0
+    begun_at: int = 0
+    key: str = ""
+    listed: bool = False
     building: Any = None
-    for event, value in ijson.basic_parse(_Bounded(source, most), use_float=True, buf_size=_CHUNK):
-        if depth == 0 and event != "start_map":
+
+    def feed(self, event: str, value: Any) -> dict[str, Any] | _Item | None:
+        """What is whole with this event, if anything is. Raises NotReadableError."""
+        self._count(event)
+        if self.building is not None:
+            self.building.event(event, value)
+            return self._whole() if event in _ENDS and self.depth == self.begun_at else None
+        if self.depth == 1 and event in {"map_key", "end_array"}:
+            self.key, self.listed = str(value) if event == "map_key" else "", False
+            return None
+        if self.key == "alerts" and event == "start_array" and not self.listed:
+            self.listed = True
+            return {self.key: []}
+        return self._begun(event, value)
+
+    def _count(self, event: str) -> None:
+        if self.depth == 0 and event != "start_map":
             raise NotReadableError("it is no notification: a JSON object is expected")
-        if event in _BEGINS:
-            depth += 1
-            if depth > _DEEPEST:
-                raise NotReadableError("it is nested more deeply than any notification")
-        if event in _ENDS:
-            depth -= 1
-        inside = depth - (event in _BEGINS)
-        if building is not None:
-            building.event(event, value)
-            if event in _ENDS and depth == begun_at:
-                yield key, _Item(building.value) if listed else building.value
-                building = None
-        elif depth == 1 and event == "map_key":
-            key, listed = value, False
-        elif listed and event == "end_array" and depth == 1:
-            listed = False
-        elif key == "alerts" and event == "start_array" and inside == 1:
-            listed = True
-            yield key, []
-        elif key in known and inside == (2 if listed else 1) and event not in _ENDS:
-            if event in _BEGINS:
-                building, begun_at = ijson.ObjectBuilder(), inside
-                building.event(event, value)
-            else:
-                yield key, _Item(value) if listed else value
+        self.depth += (event in _BEGINS) - (event in _ENDS)
+        if self.depth > _DEEPEST:
+            raise NotReadableError("it is nested more deeply than any notification")
+
+    def _begun(self, event: str, value: Any) -> dict[str, Any] | _Item | None:
+        inside = self.depth - (event in _BEGINS)
+        if self.key not in self.known or inside != (2 if self.listed else 1) or event in _ENDS:
+            return None
+        if event not in _BEGINS:
+            return _Item(value) if self.listed else {self.key: value}
+        self.building, self.begun_at = ijson.ObjectBuilder(), inside
+        self.building.event(event, value)
+        return None
+
+    def _whole(self) -> dict[str, Any] | _Item:
+        value, self.building = self.building.value, None
+        return _Item(value) if self.listed else {self.key: value}
