@@ -54,6 +54,7 @@ class _Arranging:
     found: Sequence[Word]
     options: list[str] = field(default_factory=list)
     others: list[str] = field(default_factory=list)
+    ended: bool = False
 
     def __post_init__(self) -> None:
         self.known = {
@@ -61,12 +62,12 @@ class _Arranging:
         }
 
     def run(self) -> None:
-        at, ended = 0, False
+        at = 0
         while at < len(self.found):
             word = self.found[at]
-            if word.text == "--" and not (ended or word.quoted):
-                ended, at = True, at + 1
-            elif ended or not word.option:
+            if word.text == "--" and not (self.ended or word.quoted):
+                self.ended, at = True, at + 1
+            elif self.ended or not word.option:
                 at = self._other(at)
             elif word.option in self.known:
                 at = self._option(at)
@@ -93,11 +94,11 @@ class _Arranging:
             free = self.command.free
             assert free is not None
             upto = self._upto(at)
-            if upto - at == 1 and for_help(word):
+            if upto - at == 1 and for_help(word) and not self.ended:
                 raise HelpAsked
             self.others.append(self._text(at, upto, free))
             return upto
-        if for_help(word):
+        if for_help(word) and not self.ended:
             raise HelpAsked
         arguments = self.command.arguments
         argument = arguments[min(len(self.others), len(arguments) - 1)] if arguments else None
@@ -153,6 +154,8 @@ class _Arranging:
 
     def _upto(self, at: int) -> int:
         """Where text that begins here ends: before the options at the end of the line."""
+        if self.ended:
+            return len(self.found)
         return next((place for place in range(at, len(self.found)) if self._only_options(place)), len(self.found))
 
     def _only_options(self, at: int) -> bool:

@@ -78,7 +78,7 @@ def of_click(error: click.UsageError, line: str, found: Sequence[Word], usage: s
     """What click says against a command's words, as a mistake."""
     match error:
         case click.NoSuchOption():
-            return _no_option(error, found, usage)
+            return _no_option(error, line, found, usage)
         case NotKnownError():
             spot = next((each for each in found if words.plain(each.text) == words.plain(error.word)), None)
             place = next((each for each in found if error.word in words.separated(words.plain(each.text))), spot)
@@ -94,7 +94,7 @@ def unclosed(error: OpenQuoteError, line: str, usage: str) -> Mistake:
     return Mistake(str(error), usage, swap=(len(line), len(line), error.closing))
 
 
-def _no_option(error: click.NoSuchOption, found: Sequence[Word], usage: str) -> Mistake:
+def _no_option(error: click.NoSuchOption, line: str, found: Sequence[Word], usage: str) -> Mistake:
     name = error.option_name
     if re.fullmatch(r"-\d.*", name):
         return Mistake("A number below 0 means nothing here: write one without the minus.", usage)
@@ -102,7 +102,8 @@ def _no_option(error: click.NoSuchOption, found: Sequence[Word], usage: str) -> 
     spot = next((each for each in found if each.option == name.lower()), None)
     swap = None
     if near and spot:
-        swap = (spot.start, spot.start + len(name) if "=" in spot.text else spot.end, near)
+        equals = line.find("=", spot.start, spot.end)
+        swap = (spot.start, spot.end if equals < 0 else equals, near)
     return Mistake(f"There is no option {short(name)} here.", usage, near, swap)
 
 

@@ -103,10 +103,10 @@ def test_a_reason_is_what_was_typed(text, why):
 
 
 def test_why_an_alert_is_silenced_is_what_was_typed():
-    asked = grammar.parse("alerts silence 3f2a --why we're moving \u201cthe\u201d database --for 1h")
+    asked = grammar.parse("alerts silence 3f2a9c01de --why we're moving \u201cthe\u201d database --for 1h")
     assert (asked.why, asked.seconds) == ("we're moving \u201cthe\u201d database", 3600)
-    assert grammar.parse('alerts silence 3f2a --why "moving it" --for 1h').why == "moving it"
-    assert grammar.parse("alerts silence --for 1h --why 'moving it' 3f2a").target == "3f2a"
+    assert grammar.parse('alerts silence 3f2a9c01de --why "moving it" --for 1h').why == "moving it"
+    assert grammar.parse("alerts silence --for 1h --why 'moving it' 3f2a9c01de").target == "3f2a9c01de"
 
 
 @pytest.mark.parametrize(
@@ -278,10 +278,10 @@ def test_what_a_quoted_argument_holds_arrives_as_it_was_typed(text):
     assert grammar.parse(f"maintenance start --for 1h {quoted(f'{text}...')}").reason == f"{text}..."
 
 
-@given(st.one_of(anything, tricky), st.sampled_from(['""', "''", "\u201c\u201d", "\u00ab\u00bb", "\u201e\u201c"]))
+@given(st.one_of(anything, tricky), st.sampled_from(['""', "''", "\u201c\u201d", "\u00ab\u00bb", "\u201e\u201c\u201d"]))
 def test_a_pair_of_quotes_holds_whatever_has_no_such_quote_in_it(text, pair):
-    opening, closing = pair
-    if not set(text) & {opening, closing}:
+    opening, closing = pair[:2]
+    if not set(text) & set(pair):
         assert grammar.parse(f"experiments show {opening}{text}{closing}").experiment == text
 
 

@@ -52,7 +52,7 @@ MEANT = {
     "backup list \u2014-limit 5": BackupList(limit=5),
     "backup list \u2212\u2212limit 5": BackupList(limit=5),
     "experiments create \u00abmy exp\u00bb": ExperimentCreate(experiment="my exp"),
-    "runs search churn \"tags.note = 'a \u2013 b'\"": RunsSearch(experiment="churn", filter="tags.note = 'a \u2013 b'"),
+    "runs search churn \"tags.note = 'a \u2013b'\"": RunsSearch(experiment="churn", filter="tags.note = 'a \u2013b'"),
     "experiments show o\u2019brien": ExperimentShow(experiment="o\u2019brien"),
     "audit --by <@U0123ABC|anna>": Audit(by="U0123ABC"),
     "rollout history": History(),

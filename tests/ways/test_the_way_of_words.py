@@ -40,7 +40,7 @@ def recorded(records, known):
 def test_every_text_that_people_typed_means_what_they_meant(slack, open_page, redis):
     records, known, wrong = Records(redis), set(), []
     oleg = slack.person("oleg")
-    page = open_page(slack.base_url, "?as=U0OLEG", CHANNEL)
+    page = open_page(slack.base_url, "?person=oleg", CHANNEL)
     for delivered in cases():
         typed = TYPED.get(delivered, delivered)
         meant = HERE.get(delivered, MEANT[delivered])

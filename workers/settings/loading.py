@@ -86,7 +86,9 @@ def _read_ops(path: str | None) -> Ops:
 
 
 def _sentence(error: ValidationError, where: str, model: type[BaseModel]) -> str:
-    first = error.errors(include_url=False, include_context=False)[0]
+    found = error.errors(include_url=False, include_context=False)
+    # A key that is spelled wrong is why another one is missing.
+    first = next((each for each in found if each["type"] == "extra_forbidden"), found[0])
     key = ".".join(str(part) for part in first["loc"]) or "the file"
     if first["type"] == "extra_forbidden":
         known = _keys_at(model, first["loc"][:-1])
@@ -95,11 +97,11 @@ def _sentence(error: ValidationError, where: str, model: type[BaseModel]) -> str
         return f"{where}{key} is not a setting; {right}"
     value = first["input"]
     shown = "" if isinstance(value, dict | BaseModel) or model is Environment else f" (it is {value!r})"
-    return f"{where}{key} is wrong{shown}: {_problem(error)}."
+    return f"{where}{key} is wrong{shown}: {_problem(error, first['loc'])}."
 
 
-def _problem(error: ValidationError) -> str:
-    first = error.errors(include_url=False)[0]
+def _problem(error: ValidationError, location: tuple[int | str, ...]) -> str:
+    first = next(each for each in error.errors(include_url=False) if each["loc"] == location)
     context = first.get("ctx", {})
     if first["type"] == "literal_error":
         known = re.findall("'([^']*)'", str(context.get("expected")))
