@@ -467,6 +467,7 @@ def test_whatever_is_filled_in_becomes_one_command(why, chosen):
     assert isinstance(request, AlertsSilence)
     assert request.target == "3f2a9c01de"
     assert request.seconds in {1800, 7200, 7 * 86_400}
+    assert request.why == " ".join(why.split())[:300]
 
 
 def test_a_silence_needs_an_alertmanager_and_something_to_silence(redis, redis_url, post):
