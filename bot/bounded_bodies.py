@@ -40,8 +40,9 @@ def bounded(servers: dict[Any, Any], most: int) -> None:
     class Parser(HTTPRequestParser):
         def parse_header(self, header_plus: bytes) -> None:
             super().parse_header(header_plus)
-            if self.body_rcv is not None:
-                self.body_rcv.buf = _Bounded(self.body_rcv.buf, most)
+            receiver: Any = self.body_rcv
+            if receiver is not None:
+                receiver.buf = _Bounded(receiver.buf, most)
 
     class Channel(HTTPChannel):
         parser_class = Parser

@@ -162,8 +162,9 @@ def read(body: bytes | stream.Source, most: int = stream.READ_BYTES) -> Notifica
     """The notification in a request's body. What is larger than `most` bytes comes to one that says so, with how many
     alerts were read. Raises NotificationError.
     """
+    source: stream.Source = io.BytesIO(body) if isinstance(body, bytes) else body
     try:
-        told = stream.read(io.BytesIO(body) if isinstance(body, bytes) else body, _FIELDS, most)
+        told = stream.read(source, _FIELDS, most)
     except stream.NotReadableError as error:
         raise NotificationError(str(error)) from None
     document = told.fields | {"alerts": told.alerts if told.fields.get("alerts") == [] else told.fields.get("alerts")}
