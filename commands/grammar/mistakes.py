@@ -53,7 +53,8 @@ def told(mistake: Mistake, line: str, program: str, read: Callable[[str], object
     """What to say. read: reads a line without doing anything, and raises Mistake."""
     mended = likely(mistake, line, read)
     if mended:
-        return UsageError(mistake.message, mistake.usage, f"{program} {mended}")
+        bare = re.sub(rf"^({re.escape(program)}\s+)+", "", mended, flags=re.IGNORECASE)
+        return UsageError(mistake.message, mistake.usage, f"{program} {bare}")
     near = f" Did you mean “{mistake.near}”?" if mistake.near else ""
     return UsageError(f"{mistake.message}{near}", mistake.usage)
 

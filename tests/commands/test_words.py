@@ -212,6 +212,7 @@ def test_what_clients_and_people_in_a_hurry_write_is_understood(text, meant):
     [
         ("helth", "health"),
         ("HELTH postgres", "health postgres"),
+        ("/mlflow helth", "health"),
         ("run archive --older 90d", "runs archive --older-than 90d"),
         ("runs archive 90d", "runs archive --older-than 90d"),
         ("runs archive older-than 90d", "runs archive --older-than 90d"),
