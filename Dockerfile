@@ -1,12 +1,11 @@
-# syntax=docker/dockerfile:1
 # One image for bot, workers and scheduler: docker build -t mlflow-ops .
 #
 # It runs with a read-only root file system as a user without a name; only /tmp need be writable. pg_dump refuses a
 # server that is newer than itself, so POSTGRES is the major version of the newest server, or a later one:
 #   docker build --build-arg POSTGRES=17 .
-# What Python needs is locked with hashes in deploy/image/. What Debian and PostgreSQL's own repository hold is signed, and
-# moves on: for the same base twice give PYTHON_IMAGE by its digest.
-ARG PYTHON_IMAGE=python:3.11-slim-bookworm
+# What Python needs is locked with hashes in deploy/image/, the base by its digest (of all platforms; CONTRIBUTING.md says how
+# to take a newer one). What Debian and PostgreSQL's own repository hold is signed, and moves on.
+ARG PYTHON_IMAGE=python:3.11.16-slim-bookworm@sha256:a36c24f9cbdf4fd0f52d67f0823eeac19c2028c637cecc392d97f980d4fec56b
 
 FROM ${PYTHON_IMAGE} AS build
 SHELL ["/bin/bash", "-euo", "pipefail", "-c"]
@@ -27,10 +26,11 @@ RUN /opt/build/bin/pip wheel --no-deps --no-build-isolation --wheel-dir /opt/bui
     /opt/mlflow-ops/bin/pip check && \
     /opt/mlflow-ops/bin/pip uninstall -q -y pip setuptools
 
+# A repository that cannot be reached is an error (apt.conf(5)): else what it had before, or nothing, would be taken.
 # Debian's own package holds the key of PostgreSQL's repository, so nothing is trusted that Debian does not vouch for.
 FROM ${PYTHON_IMAGE} AS postgres-key
 # hadolint ignore=DL3008
-RUN apt-get update && \
+RUN apt-get update -o APT::Update::Error-Mode=any && \
     apt-get install -y --no-install-recommends postgresql-common && \
     rm -rf /var/lib/apt/lists/*
 
@@ -51,7 +51,7 @@ COPY --from=postgres-key /usr/share/postgresql-common/pgdg/apt.postgresql.org.as
 RUN . /etc/os-release && \
     echo "deb [signed-by=/usr/share/keyrings/postgresql.asc] https://apt.postgresql.org/pub/repos/apt ${VERSION_CODENAME}-pgdg main" \
       > /etc/apt/sources.list.d/postgresql.list && \
-    apt-get update && \
+    apt-get update -o APT::Update::Error-Mode=any && \
     apt-get install -y --no-install-recommends "postgresql-client-${POSTGRES}" && \
     rm -rf /var/lib/apt/lists/* && \
     ln -s "/usr/lib/postgresql/${POSTGRES}/bin" /opt/postgresql && \

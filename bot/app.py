@@ -25,6 +25,7 @@ from bot.home import publishing
 from bot.home.events import Home
 from bot.http import BODY_BYTES, Delivered, wsgi
 from bot.modals.restore import RestoreModal
+from bot.wsgi_server import wsgi_server
 from commands import grammar
 from workers.records.store import Records
 from workers.settings import Settings
@@ -59,7 +60,7 @@ class Bot:
         restoring = RestoreModal(settings.ops, records, self._directory.members, web_client(settings, patient=False))
         restoring.listen(self.app)
         listener = slash.listener(settings.ops, records, self._directory.members)
-        self.app.command(slash.COMMAND)(restoring.around(listener))
+        self.app.command(slash.COMMAND)(slash.as_typed(restoring.around(listener)))
         Buttons(settings.ops, redis, self._directory.members, web_client(settings, patient=False)).listen(self.app)
         Home(settings.ops, redis, self._directory.members, web_client(settings, patient=False)).listen(self.app)
 
@@ -111,20 +112,17 @@ def serve_http(settings: Settings, host: str, port: int, stop: threading.Event, 
 
     Raises SettingsError without a signing secret, OSError where the port is taken.
     """
-    from waitress.server import create_server
-
     settings.environment.require("slack_bot_token", "slack_signing_secret", "redis_url")
     assert settings.environment.slack_signing_secret is not None
     signing_secret = settings.environment.slack_signing_secret.get_secret_value()
     bot = Bot(settings)
     bot.start()
-    server = create_server(
+    server = wsgi_server(
         wsgi(bot.app, Delivered(connect(settings, answer_within_seconds=1.0), signing_secret)),
         host=host,
         port=port,
         threads=LISTENER_THREADS,
         max_request_body_size=BODY_BYTES,
-        ident=None,
     )
     loop = threading.Thread(target=server.run, name="http", daemon=True)
     try:

@@ -37,7 +37,8 @@ def update(image: str) -> Operation:
     """Roll out another version, and put the one before back by itself where it does not come up. Needs approval."""
     from workers.operations.deployment.update import Update
 
-    return Update(image=image)
+    # Slack makes an address of ghcr.io/….
+    return Update(image=image.removeprefix("http://"))
 
 
 @change("resources", examples=("resources --cpu 1:2 --memory 4Gi:8Gi", "resources --memory :8Gi --dry-run"))
@@ -68,12 +69,22 @@ def _pair(option: str, text: str) -> tuple[str, str]:
     return request.strip(), limit.strip()
 
 
-@command("history", examples=("history",))
-def history() -> Operation:
+@command("status", examples=("rollout status",))
+def _status() -> Operation:
+    """Show how far the rollout is: pods old and new, conditions and reasons."""
+    from workers.operations.deployment.status import RolloutStatus
+
+    return RolloutStatus()
+
+
+def _revisions() -> Operation:
     """List the revisions of the Deployment, and what changed from one to the next."""
     from workers.operations.deployment.history import History
 
     return History()
+
+
+history = command("history", examples=("history",))(_revisions)
 
 
 @change("rollback", examples=("rollback", "rollback --to 3 --dry-run"))
@@ -85,24 +96,8 @@ def rollback(to: int | None) -> Operation:
     return Rollback(to=to or 0)
 
 
-@command("status", examples=("rollout status",))
-def rollout_status() -> Operation:
-    """Show how far the rollout is: pods old and new, conditions and reasons."""
-    from workers.operations.deployment.status import RolloutStatus
-
-    return RolloutStatus()
-
-
-@command("history", examples=("rollout history",))
-def rollout_history() -> Operation:
-    """List the revisions of the Deployment: the same as history."""
-    from workers.operations.deployment.history import History
-
-    return History()
-
-
 @change("restart", examples=("rollout restart",))
-def rollout_restart() -> Operation:
+def _restart() -> Operation:
     """Replace the pods one after the other: the same as restart."""
     from workers.operations.deployment.restart import Restart
 
@@ -113,7 +108,7 @@ def rollout_restart() -> Operation:
 @click.option(
     "--to-revision", "--to", type=Whole(1), default=None, metavar="REVISION", help="By default the one before."
 )
-def rollout_undo(to_revision: int | None) -> Operation:
+def _undo(to_revision: int | None) -> Operation:
     """Go back to an earlier revision: the same as rollback. Needs approval."""
     from workers.operations.deployment.history import Rollback
 
@@ -122,10 +117,9 @@ def rollout_undo(to_revision: int | None) -> Operation:
 
 rollout = group_that_acts(
     "rollout",
-    rollout_status,
-    rollout_history,
-    rollout_restart,
-    rollout_undo,
-    takes=("status",),
-    meaning="Show, restart or undo the rollout, in kubectl's words. The word alone shows how far it is.",
+    _status,
+    command("history", examples=("rollout history",))(_revisions),
+    *(_restart, _undo),
+    takes=(),
+    meaning="How far the rollout is; and, as kubectl says it, rollout history, rollout restart and rollout undo.",
 )

@@ -22,6 +22,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.exposition import make_wsgi_app
 from redis.exceptions import RedisError
 
+from bot.wsgi_server import wsgi_server
 from workers.engine.queues import QUEUES, queue
 from workers.operations.history.store import History
 from workers.records import counters
@@ -167,10 +168,8 @@ def _answers(redis: Redis) -> bool:
 @contextmanager
 def served(port: int, serving: WSGI) -> Iterator[None]:
     """Serve what `app` made on all interfaces for as long as this goes on. Raises OSError."""
-    from waitress.server import create_server
-
     open_: dict[int, Any] = {}
-    server = create_server(serving, map=open_, host="0.0.0.0", port=port, threads=THREADS, ident=None)  # noqa: S104
+    server = wsgi_server(serving, host="0.0.0.0", port=port, threads=THREADS, map=open_)  # noqa: S104
 
     def forget() -> None:
         for each in [each for each in open_.values() if getattr(each, "socket", None)]:

@@ -81,7 +81,12 @@ def test_grafana_finds_what_it_needs():
     assert DASHBOARD["schemaVersion"] >= 39
     assert "id" not in DASHBOARD, "Grafana gives it"
     variables = {each["name"]: each["type"] for each in DASHBOARD["templating"]["list"]}
-    assert variables == {"datasource": "datasource", "namespace": "textbox"}
+    assert variables == {"datasource": "datasource", "namespace": "query"}
+    namespaces = DASHBOARD["templating"]["list"][1]
+    metric, label = re.fullmatch(r"label_values\((\w+)\{.*\}, (\w+)\)", namespaces["query"]["query"]).groups()
+    assert metric in OF_OTHERS
+    assert label == "namespace"
+    assert namespaces["datasource"] == {"type": "prometheus", "uid": "${datasource}"}
     assert {"from", "to"} <= DASHBOARD["time"].keys()
     ids = [panel["id"] for panel in PANELS]
     assert len(set(ids)) == len(ids)

@@ -64,6 +64,26 @@ def test_every_pip_install_in_it_is_by_hash_or_of_what_was_just_built():
                 assert "--require-hashes" in command or "--no-index" in command, command
 
 
+def test_a_repository_that_cannot_be_reached_ends_the_build(tmp_path):
+    """Every `apt-get update` of the Dockerfile, with its options, where nothing listens."""
+    runs = [rest for word, rest in instructions() if word == "RUN"]
+    updates = [each.strip() for rest in runs for each in rest.split("&&") if "apt-get update" in each]
+    assert updates
+    if shutil.which("apt-get") is None:
+        return
+    (tmp_path / "lists" / "partial").mkdir(parents=True)
+    (tmp_path / "sources.list").write_text("deb [trusted=yes] http://127.0.0.1:9/debian bookworm main\n")
+    options = [
+        f"Dir::Etc::SourceList={tmp_path}/sources.list", "Dir::Etc::SourceParts=/dev/null",
+        f"Dir::State::Lists={tmp_path}/lists", "Acquire::Retries=0", "Debug::NoLocking=1",
+    ]  # fmt: skip
+    for line in updates:
+        command = [*line.split(), *(part for each in options for part in ("-o", each))]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+        assert done.returncode != 0, done.stdout
+        assert "127.0.0.1:9" in done.stdout + done.stderr
+
+
 def test_the_lock_holds_each_pin_of_the_tests_with_hashes_and_no_server():
     tested = pins((ROOT / "constraints.txt").read_text())
     locked = pins(LOCK)

@@ -20,7 +20,9 @@ pytestmark = pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl
 
 KUBERNETES = Path(__file__).parents[2] / "deploy" / "kubernetes"
 OVERLAYS = ("minimal", "production")
-OF_OPERATORS = {"monitoring.coreos.com", "keda.sh", "external-secrets.io"}
+OF_OPERATORS = {"monitoring.coreos.com", "keda.sh", "external-secrets.io", "admissionregistration.k8s.io"}
+"""What this API server does not know; of the last, test_admission.py looks at each field and each expression."""
+ELSEWHERE = "ml-prod"
 NEVER_THE_BOTS = ("AWS_", "MLFLOW_", "KUBE")
 
 _spec = importlib.util.spec_from_file_location("restricted", Path(__file__).with_name("restricted.py"))
@@ -133,9 +135,8 @@ def test_secrets_are_named_and_only_by_who_needs_them(made, overlay):
     for name, template in pods(made[overlay]).items():
         container = template["spec"]["containers"][0]
         refs = [each["secretRef"]["name"] for each in container.get("envFrom") or ()]
-        refs += [
-            each["valueFrom"]["secretKeyRef"]["name"] for each in container.get("env") or () if "valueFrom" in each
-        ]
+        taken = [each["valueFrom"] for each in container.get("env") or () if "valueFrom" in each]
+        refs += [each["secretKeyRef"]["name"] for each in taken if "resourceFieldRef" not in each]
         named[name] = sorted(refs)
         plain = [each["name"] for each in container.get("env") or () if "value" in each]
         assert set(plain) <= {"MLFLOW_OPS_CONFIG", "MLFLOW_OPS_GRACE_SECONDS", "MLFLOW_OPS_METRICS_PORT"}
@@ -207,6 +208,85 @@ def test_a_worker_stops_at_a_safe_point_before_it_is_killed(made, overlay):
         assert 0 < float(grace) <= pod["terminationGracePeriodSeconds"] - 30
 
 
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_a_worker_knows_what_it_may_keep_on_disk(made, overlay):
+    """The kubelet evicts a pod that takes more than its limit, or than its volume's; statvfs tells of neither."""
+    for name in ("mlflow-ops-worker-quick", "mlflow-ops-worker-ops"):
+        pod = pods(made[overlay])[name]["spec"]
+        (container,) = pod["containers"]
+        (told,) = [each["valueFrom"] for each in container["env"] if each["name"] == "MLFLOW_OPS_SCRATCH_BYTES"]
+        assert told == {"resourceFieldRef": {"resource": "limits.ephemeral-storage"}}
+        assert re.fullmatch(r"\d+Gi", container["resources"]["limits"]["ephemeral-storage"])
+        (mount,) = [each for each in container["volumeMounts"] if each["mountPath"] == "/tmp"]
+        (volume,) = [each for each in pod["volumes"] if each["name"] == mount["name"]]
+        assert volume["emptyDir"] == {}, "a limit of its own would be another one than the worker is told"
+
+
+def test_another_namespace_is_said_once_and_reaches_everything(kubectl, tmp_path):
+    """Rules, addresses, selectors and subjects too, which kustomize's own `namespace:` leaves as they are."""
+    shutil.copytree(KUBERNETES.parent, tmp_path / "deploy", ignore=shutil.ignore_patterns("sandbox"))
+    for overlay in OVERLAYS:
+        file = tmp_path / "deploy" / "kubernetes" / "overlays" / overlay / "kustomization.yaml"
+        file.write_text(file.read_text().replace("namespace: data-platform", f"namespace: {ELSEWHERE}"))
+        done = kubectl("kustomize", str(file.parent))
+        assert done.returncode == 0, done.stderr
+        assert "data-platform" not in done.stdout
+        documents = list(yaml.safe_load_all(done.stdout))
+        subjects = [subject for each in documents for subject in each.get("subjects") or ()]
+        assert {each["namespace"] for each in subjects} == {ELSEWHERE}
+    named = {each["kind"]: each for each in documents}
+    expressions = [rule["expr"] for group in named["PrometheusRule"]["spec"]["groups"] for rule in group["rules"]]
+    assert sum(f'namespace="{ELSEWHERE}"' in each for each in expressions) == 2
+    address = named["ScaledObject"]["spec"]["triggers"][0]["metadata"]["address"]
+    assert address == f"mlflow-ops-redis.{ELSEWHERE}.svc.cluster.local:6379"
+    looked_at = named["ValidatingAdmissionPolicyBinding"]["spec"]["matchResources"]["namespaceSelector"]
+    assert looked_at == {"matchLabels": {"kubernetes.io/metadata.name": ELSEWHERE}}
+    assert "namespace" not in named["ValidatingAdmissionPolicyBinding"]["metadata"]
+    assert "namespace" not in named["ClusterRole"]["metadata"]
+
+
+def test_production_is_watched_and_its_account_held(made):
+    kinds = {each["kind"] for each in made["production"]}
+    assert {"ServiceMonitor", "PrometheusRule", "ValidatingAdmissionPolicy", "PodDisruptionBudget"} <= kinds
+    assert [each for each in made["production"] if "mlflow-ops.json" in each.get("data", ())]
+
+
+def test_nobody_but_keda_says_how_many_workers_there_are(made):
+    scaled = [each["spec"] for each in made["production"] if each["kind"] == "ScaledObject"]
+    deployments = {
+        each["metadata"]["name"]: each["spec"] for each in made["production"] if each["kind"] == "Deployment"
+    }
+    assert {name for name, spec in deployments.items() if "replicas" not in spec} == {
+        each["scaleTargetRef"]["name"] for each in scaled
+    }
+    assert all(each["minReplicaCount"] >= 2 for each in scaled)
+
+
+def test_keda_may_ask_redis(made):
+    (policy,) = [
+        each["spec"] for each in made["production"] if each["metadata"]["name"] == "mlflow-ops-redis-from-keda"
+    ]
+    redis_labels = pods(made["production"])["mlflow-ops-redis"]["metadata"]["labels"]
+    assert policy["podSelector"]["matchLabels"].items() <= redis_labels.items()
+    (peer,) = policy["ingress"][0]["from"]
+    assert peer == {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "keda"}}}
+    (port,) = policy["ingress"][0]["ports"]
+    for each in made["production"]:
+        if each["kind"] == "ScaledObject":
+            assert each["spec"]["triggers"][0]["metadata"]["address"].endswith(f":{port['port']}")
+
+
+def test_every_image_that_is_not_ours_is_named_by_its_digest(made):
+    dockerfile = (KUBERNETES.parents[1] / "Dockerfile").read_text()
+    images = re.findall(r"^(?:ARG PYTHON_IMAGE=|FROM )(\S+)", dockerfile, re.MULTILINE)
+    for overlay in OVERLAYS:
+        for template in pods(made[overlay]).values():
+            images += [each["image"] for each in template["spec"]["containers"]]
+    foreign = {each for each in images if each != "${PYTHON_IMAGE}" and not each.startswith("registry.example.com/")}
+    assert len(foreign) == 2
+    assert [each for each in foreign if not re.fullmatch(r"[a-z]+:[\w.-]+@sha256:[0-9a-f]{64}", each)] == []
+
+
 def test_keda_counts_the_lists_on_which_jobs_wait(made):
     counted = {
         each["spec"]["scaleTargetRef"]["name"]: each["spec"]["triggers"][0]["metadata"]["listName"]
@@ -250,14 +330,6 @@ def test_the_probes_over_http_go_to_a_port_that_is_named(kubectl, tmp_path):
     )
 
 
-def test_keda_looks_at_the_queues_where_they_are(made, redis):
-    lists = {
-        each["spec"]["scaleTargetRef"]["name"]: each["spec"]["triggers"][0]["metadata"]["listName"]
-        for each in made["production"] if each["kind"] == "ScaledObject"
-    }  # fmt: skip
-    assert lists == {f"mlflow-ops-worker-{name}": queues.queue(name, redis).key for name in queues.QUEUES}
-
-
 def test_alertmanagers_way_to_the_bot_and_the_workers_way_to_alertmanager(kubectl, tmp_path):
     (tmp_path / "overlay").mkdir()
     shutil.copytree(KUBERNETES, tmp_path / "kubernetes")
@@ -288,7 +360,9 @@ def test_alertmanagers_way_to_the_bot_and_the_workers_way_to_alertmanager(kubect
 
 def test_production_has_a_budget_and_two_of_each_process(made):
     counts = {each["metadata"]["name"]: each["spec"]["replicas"] for each in made["production"]
-              if each["kind"] == "Deployment"}  # fmt: skip
+              if each["kind"] == "Deployment" and "replicas" in each["spec"]}  # fmt: skip
+    counts |= {each["metadata"]["name"]: each["spec"]["minReplicaCount"] for each in made["production"]
+               if each["kind"] == "ScaledObject"}  # fmt: skip
     budgets = {each["metadata"]["name"] for each in made["production"] if each["kind"] == "PodDisruptionBudget"}
     assert counts == dict.fromkeys(budgets, 2)
 

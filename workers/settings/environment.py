@@ -120,6 +120,11 @@ class Environment(BaseModel):
         alias="MLFLOW_OPS_TARGET",
         description="the name of the MLflow that is served: what is kept in Redis stands below it",
     )
+    scratch_bytes: Annotated[int, Field(gt=0)] | None = Field(
+        None,
+        alias="MLFLOW_OPS_SCRATCH_BYTES",
+        description="how much temporary files may take, in bytes, where that is less than the disk: the pod's limit",
+    )
     ready_file: Path | None = Field(
         None, alias="MLFLOW_OPS_READY_FILE", description="written once the process can serve; removed at its end"
     )

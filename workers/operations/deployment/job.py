@@ -32,7 +32,14 @@ _PLACELESS_SECONDS: Final = 20.0
 """No node has had room for so long: it is said, instead of waiting until the end."""
 _PURPOSE: Final = "mlflow-ops/purpose"
 _ENDED: Final = frozenset({"Complete", "Failed"})
-_KEPT_OF_POD: Final = ("serviceAccountName", "imagePullSecrets", "securityContext", "nodeSelector", "tolerations")
+_KEPT_OF_POD: Final = (
+    "serviceAccountName",
+    "automountServiceAccountToken",
+    "imagePullSecrets",
+    "securityContext",
+    "nodeSelector",
+    "tolerations",
+)
 _KEPT_OF_CONTAINER: Final = ("env", "envFrom", "resources", "securityContext", "imagePullPolicy", "volumeMounts")
 
 

@@ -125,11 +125,13 @@ def _deployment(called: str, systems: Systems) -> Report:
     now, settings = datetime.now(UTC), systems.settings
     names = settings.ops.kubernetes
     wanted = called or names.deployment
-    if wanted != names.deployment:
-        wanted = one_of(
-            wanted, [name_of(each) for each in systems.cluster.every("deployments", "apis/apps/v1")], "deployment"
-        )
-    found = systems.cluster.deployment(wanted)
+    if wanted == names.deployment:
+        found = systems.cluster.deployment(wanted)
+    else:
+        # Our Role may get MLflow's own alone, and list all of them.
+        known = {name_of(each): each for each in systems.cluster.every("deployments", "apis/apps/v1")}
+        wanted = one_of(wanted, known, "deployment")
+        found = known[wanted]
     fields = Fields(found, f"Deployment {wanted}")
     replicas, ready = fields.number("spec", "replicas", default=1), fields.number("status", "readyReplicas")
     status = Status.OK if ready >= replicas else Status.WARN if ready else Status.FAIL

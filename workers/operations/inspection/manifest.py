@@ -44,6 +44,8 @@ _KINDS: Final = {
     "pod": _Kind("v1", "Pod", "pods", "api/v1"),
     "hpa": _Kind("autoscaling/v2", "HorizontalPodAutoscaler", "horizontalpodautoscalers", "apis/autoscaling/v2"),
 }
+_LISTED: Final = frozenset({"deployment", "service", "ingress", "pod", "hpa"})
+"""What our Role may list: a part of a name is enough there, and it need not let us get any but MLflow's own."""
 
 
 class Manifest(Operation):
@@ -85,20 +87,20 @@ class Manifest(Operation):
 
     def _found(self, systems: Systems) -> Json:
         cluster, names = systems.cluster, systems.settings.ops.kubernetes
-        kind = _KINDS[self.what]
-        if self.what in {"pod", "service", "hpa"}:
-            # Our Role may list these, so that a part of a name is enough.
-            known = our_pods(systems) if self.what == "pod" else cluster.every(kind.plural, kind.group)
-            by_name = {name_of(each): each for each in known}
-            default = names.service if self.what == "service" else "" if self.what == "pod" else names.deployment
-            return by_name[one_of(self.called or default, by_name, self.what)]
-        return cluster.named(kind.plural, self.called or _usual(self.what, names), kind.group)
+        kind, wanted = _KINDS[self.what], self.called or _usual(self.what, names)
+        if self.what not in _LISTED:
+            return cluster.named(kind.plural, wanted, kind.group)
+        known = our_pods(systems) if self.what == "pod" else cluster.every(kind.plural, kind.group)
+        by_name = {name_of(each): each for each in known}
+        return by_name[one_of(wanted, by_name, self.what)]
 
 
 def _usual(what: str, names: KubernetesNames) -> str:
     return {
         "deployment": names.deployment,
+        "service": names.service,
         "configmap": names.configmap,
         "secret": names.secret,
         "ingress": names.ingress,
-    }[what]
+        "hpa": names.deployment,
+    }.get(what, "")

@@ -41,16 +41,16 @@ NEEDED: Final = (
     Permission("get", "", "pods/log", "health"),
     Permission("list", "", "services", "health"),
     Permission("list", "discovery.k8s.io", "endpointslices", "health"),
-    Permission("get", "networking.k8s.io", "ingresses", "health"),
+    Permission("get", "networking.k8s.io", "ingresses", "health", lambda names: names.ingress),
     Permission("get", "", "secrets", "health: the TLS certificate", lambda names: names.tls_secret),
     Permission("list", "", "events", "health"),
     Permission("list", "metrics.k8s.io", "pods", "health: resource use"),
     Permission("list", "batch", "cronjobs", "backup"),
-    Permission("get", "apps", "deployments", "health, scale, restart"),
-    Permission("patch", "apps", "deployments", "restart, update, resources, rollback"),
+    Permission("get", "apps", "deployments", "health, scale, restart", lambda names: names.deployment),
+    Permission("patch", "apps", "deployments", "restart, update, resources, rollback", lambda names: names.deployment),
     Permission("list", "apps", "replicasets", "history, rollback"),
-    Permission("get", "apps", "deployments/scale", "scale"),
-    Permission("update", "apps", "deployments/scale", "scale"),
+    Permission("get", "apps", "deployments/scale", "scale", lambda names: names.deployment),
+    Permission("update", "apps", "deployments/scale", "scale", lambda names: names.deployment),
     Permission("list", "autoscaling", "horizontalpodautoscalers", "scale: what else changes the number"),
     Permission("list", "policy", "poddisruptionbudgets", "scale, backup"),
     Permission("list", "", "limitranges", "resources: what is allowed"),
@@ -88,17 +88,26 @@ FOR_RECOVERY: Final = (
         for name in (lambda names: names.secret, lambda names: names.tls_secret)
     ),
     *(
+        permission
+        for group, resource, name in (
+            ("", "services", lambda names: names.service),
+            ("apps", "deployments", lambda names: names.deployment),
+            ("networking.k8s.io", "ingresses", lambda names: names.ingress),
+        )
+        for permission in (
+            Permission("create", group, resource, _RECOVERY),
+            Permission("get", group, resource, _RECOVERY, name),
+            Permission("update", group, resource, _RECOVERY, name),
+        )
+    ),
+    *(
         Permission(verb, group, resource, _RECOVERY)
-        for group, resources in {
-            "": ("services",),
-            "apps": ("deployments",),
-            "networking.k8s.io": ("ingresses",),
-            "autoscaling": ("horizontalpodautoscalers",),
-            "policy": ("poddisruptionbudgets",),
-            "batch": ("cronjobs",),
-            "cert-manager.io": ("certificates",),
-        }.items()
-        for resource in resources
+        for group, resource in (
+            ("autoscaling", "horizontalpodautoscalers"),
+            ("policy", "poddisruptionbudgets"),
+            ("batch", "cronjobs"),
+            ("cert-manager.io", "certificates"),
+        )
         for verb in ("create", "get", "update")
     ),
 )

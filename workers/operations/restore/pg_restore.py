@@ -17,9 +17,9 @@ import psycopg
 
 from workers.errors import OperatorError
 from workers.operations.backup.stream import MIB
-from workers.operations.restore import contents, extensions, older_server
+from workers.operations.restore import contents, extensions, older_server, scratch
 from workers.systems.postgres import programs, snapshot
-from workers.wording import listed
+from workers.wording import listed, size
 
 if TYPE_CHECKING:
     from workers.operation import Progress
@@ -44,7 +44,7 @@ def fill(  # noqa: PLR0913 - from where, to where
 
     Raises OperatorError, and Cancelled; what is there then is of no use.
 
-    Where the dump fits on our disk it is fetched, hashed, and restored by several connections; else it is streamed
+    Where there is room for the dump it is fetched, hashed, and restored by several connections; else it is streamed
     through one (pg_restore's --jobs needs a file: https://www.postgresql.org/docs/current/app-pgrestore.html).
     A server that is older than the program is given what it understands (older_server.py).
     """
@@ -52,13 +52,16 @@ def fill(  # noqa: PLR0913 - from where, to where
     program.not_older_than(int(part.pg_dump_version.partition(".")[0] or 0))
     _sweep()
     with tempfile.TemporaryDirectory(prefix=f"{_FOLDER}{os.getpid()}-") as folder:
-        if shutil.disk_usage(folder).free > part.dump.bytes + SPARE_BYTES:
+        room = scratch.free(Path(folder), settings.environment.scratch_bytes) - SPARE_BYTES
+        if room > part.dump.bytes:
             path = Path(folder) / "database.dump"
             with path.open("wb") as file:
                 file.writelines(dump)
             dump.compare()
             replay(target, path, program, Path(folder), progress, admin=admin, rows=part.rows)
         else:
+            left = size(max(0, room))
+            progress.step(f"Streaming the dump: its {size(part.dump.bytes)} don't fit in our {left} of disk")
             replay(target, dump, program, Path(folder), progress, admin=admin)
             dump.compare()
 

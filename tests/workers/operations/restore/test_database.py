@@ -1,5 +1,6 @@
 """The live database is replaced only by what stands beside it, checked; and comes back with one command."""
 
+from pathlib import Path
 from types import SimpleNamespace
 
 import psycopg
@@ -8,6 +9,7 @@ import pytest
 from workers.errors import AlreadySo, OperatorError
 from workers.operations.backup.backup import Backup
 from workers.operations.backup.manifest import Manifest
+from workers.operations.backup.stream import Reading
 from workers.operations.restore import downtime, pg_restore
 from workers.operations.restore.database import RestoreDatabase, RestoreUndo, repair
 from workers.report import Status
@@ -93,9 +95,11 @@ def test_all_belongs_to_the_role_that_owned_it(backed_up, database_url, progress
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("free", [1 << 40, 0])
+@pytest.mark.parametrize(
+    ("free", "allowed", "given"), [(1 << 40, None, Path), (0, None, Reading), (1 << 40, 1, Reading)]
+)
 def test_extensions_and_sequences_are_as_they_were_by_file_and_by_stream(
-    backed_up, database_url, progress, monkeypatch, parts, free
+    backed_up, database_url, progress, monkeypatch, parts, free, allowed, given
 ):
     """vector is one of those that MLflow's own role may not make, as pg_stat_statements is."""
     admin = backed_up.server.database(backed_up.database.name, backed_up.admin_database)
@@ -103,8 +107,12 @@ def test_extensions_and_sequences_are_as_they_were_by_file_and_by_stream(
     do(database_url, "CREATE TABLE kept (id serial, at vector(2)); INSERT INTO kept (at) VALUES ('[1,2]'), ('[3,4]')")
     Backup(parts=("database",)).run(backed_up, progress)
     do(database_url, "DROP TABLE kept")
+    replay, dumps = pg_restore.replay, []
+    monkeypatch.setattr(pg_restore, "replay", lambda *a, **more: (dumps.append(a[1]), replay(*a, **more)))
     monkeypatch.setattr(pg_restore.shutil, "disk_usage", lambda _: SimpleNamespace(free=free))
+    monkeypatch.setitem(backed_up.settings.environment.__dict__, "scratch_bytes", allowed)
     assert RestoreDatabase().run(backed_up, progress).status is Status.OK
+    assert [isinstance(each, given) for each in dumps] == [True]
     do(database_url, "INSERT INTO kept (at) VALUES ('[5,6]')")
     with psycopg.connect(database_url, autocommit=True) as connection:
         assert connection.execute("SELECT id, at::text FROM kept ORDER BY id").fetchall()[1:] == [
