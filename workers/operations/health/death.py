@@ -176,8 +176,8 @@ def latest(pods: Sequence[Json], now: datetime, *, within_seconds: float = NEWS_
 
 
 def foremost(found: Iterable[Death]) -> Death | None:
-    """The newest of them, those first whose container is still down; None if there is none."""
-    return max(found, key=lambda each: (not each.runs, _moment(each)), default=None)
+    """The newest of them, those first whose pod isn't well since; None if there is none."""
+    return max(found, key=lambda each: (not each.runs or each.unwell_since is not None, _moment(each)), default=None)
 
 
 def last_lines(cluster: Cluster, death: Death, most: int = LAST_LINES) -> tuple[str, ...]:

@@ -88,6 +88,8 @@ def test_an_init_container_dies_too_and_the_newest_death_is_told():
     older = pod(last=ended(seconds=50), name="mlflow-older")
     assert death.latest([older, init], NOW).pod == init["metadata"]["name"]
     assert death.latest([pod(last=ended(hours=2))], NOW) is None
+    unready = pod(last=ended(seconds=30), name="mlflow-unready", unwell=ago(seconds=30))
+    assert death.latest([pod(last=ended(seconds=5)), unready], NOW).pod == "mlflow-unready"
     # One that is still down says more than one that died later and runs again.
     again = pod(last=ended(seconds=5), name="mlflow-again")
     assert death.latest([again, init], NOW).pod == init["metadata"]["name"]
