@@ -120,11 +120,14 @@ def test_a_refused_pod_is_told_by_replica_set_deployment_and_event_and_no_more_o
 
 def test_the_condition_keeps_the_words_of_the_first_refusal(world):
     undo = full(world)
-    first = until(lambda: world.condition("ReplicaFailure"))["message"]
-    unsigned(world)
-    until(lambda: any("signed" in message for message in world.events("FailedCreate")))
+    first = until(lambda: world.condition("ReplicaFailure"))
+    world.control(webhook={"name": "policy.example.com", "message": "images must be signed"})
     undo()
-    assert world.condition("ReplicaFailure")["message"] == first
+    until(lambda: any("signed" in message for message in world.events("FailedCreate")))
+    assert world.condition("ReplicaFailure") == first
+    world.control(clear=True)
+    world.settle()
+    assert world.condition("ReplicaFailure") == {}
 
 
 class Room:
