@@ -1,5 +1,6 @@
 """Troubles that the control endpoint brings about in the objects, and how they end."""
 
+import asyncio
 import urllib.error
 
 import pytest
@@ -8,6 +9,8 @@ from cluster_api import SPACE
 from cluster_world import container
 from mlflow_ops_sandbox.cluster.api.objects import name_of
 from mlflow_ops_sandbox.cluster.testing import until
+from mlflow_ops_sandbox.slack.panel import cluster as panel
+from mlflow_ops_sandbox.slack.panel.thing import BREAK, HEAL
 
 
 def test_a_rollout_of_before_is_stuck_until_it_is_healed(world):
@@ -83,3 +86,24 @@ def test_orders_that_make_no_sense_are_refused(world, order):
     with pytest.raises(urllib.error.HTTPError, match="400"):
         world.control(**order)
     assert world.control()["webhooks"] == []
+
+
+def test_the_panel_breaks_and_heals_each_of_its_things_by_the_real_control_port(world, monkeypatch):
+    monkeypatch.setattr(panel, "SECONDS", 20.0)
+    group = panel.Cluster(world.running.control)
+
+    async def state(thing):
+        return next(found.state for found in await group.things() if found.id == thing)
+
+    async def try_all():
+        names = [thing.id for thing in await group.things()]
+        assert {"rollout", "quota"} < set(names)
+        for name in names:
+            assert await state(name) == "well", name
+            await group.order(name, BREAK)
+            assert await state(name) == "broken", name
+            await group.order(name, HEAL)
+            assert await state(name) == "well", name
+
+    asyncio.run(try_all())
+    world.settle()
