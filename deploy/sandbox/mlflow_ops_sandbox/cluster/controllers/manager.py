@@ -70,6 +70,8 @@ class ControllerManager:
         What has been due already is none of it: it was looked at in the last round, and was not for now.
         """
         now = self._clock()
-        moments = [moment for each in (*self._lags, *self._retries, self._autoscalers) for moment in each.moments()]
+        moments = self._autoscalers.moments()
+        moments += [moment for lag in self._lags for moment in lag.moments()]
+        moments += [moment for retries in self._retries for moment in retries.moments()]
         due = min((moment for moment in moments if moment > now), default=None)
         return None if due is None else (due - now).total_seconds()
