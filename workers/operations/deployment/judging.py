@@ -71,7 +71,8 @@ def judge(
     DeploymentStatusViewer (https://pkg.go.dev/k8s.io/kubectl/pkg/polymorphichelpers#DeploymentStatusViewer).
     """
     if not is_observed(deployment):
-        return Verdict(State.WAITING)
+        refused = _set_refused(deployment, before)
+        return Verdict(State.FAILED, f"no ReplicaSet can be made: {refused}") if refused else Verdict(State.WAITING)
     late = None if before is not None and past_deadline(before) == past_deadline(deployment) else _late(deployment)
     verdict = _judge_replicas(deployment) if goal is Goal.REPLICAS else _judge_template(deployment, late, sets)
     if verdict.state is not State.WAITING:
@@ -220,6 +221,17 @@ def _refused(deployment: Json, goal: Goal, before: Json | None, sets: Sequence[J
         if failure is not None and is_observed(each) and short:
             return failure.text("message").rstrip(".")
     return ""
+
+
+def _set_refused(deployment: Json, before: Json | None) -> str:
+    """Why the API server refuses the ReplicaSet itself; empty if not.
+
+    The controller says so before it counts the generation as observed, so nothing else will ever come of it.
+    """
+    found, then = _condition(deployment, "Progressing"), _condition(before, "Progressing") if before else None
+    if found is None or found.text("reason") != "ReplicaSetCreateError":
+        return ""
+    return "" if then is not None and _said(then) == _said(found) else found.text("message").rstrip(".")
 
 
 def _may_clear(deployment: Json, goal: Goal) -> bool:

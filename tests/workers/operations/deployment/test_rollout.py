@@ -135,6 +135,21 @@ def test_states_of_scaling(what, given, state, note):
     assert verdict.note.startswith(note), what
 
 
+def test_a_refused_replica_set_ends_it_although_its_generation_is_never_observed():
+    said = {
+        "type": "Progressing",
+        "status": "False",
+        "reason": "ReplicaSetCreateError",
+        "message": 'replicasets.apps "mlflow-new" is forbidden: exceeded quota: team',
+        "lastUpdateTime": "2026-11-30T10:20:00Z",
+    }
+    refused = deployment(seen=4, conditions=[said], of=NEW)
+    verdict = judge(refused, before=deployment())
+    assert verdict.state is State.FAILED
+    assert verdict.why == 'no ReplicaSet can be made: replicasets.apps "mlflow-new" is forbidden: exceeded quota: team'
+    assert judge(refused, before=refused).state is State.WAITING
+
+
 def test_a_deadline_that_had_passed_before_does_not_count_and_a_later_one_does():
     before = deployment(2, updated=1, there=3, available=2, conditions=[STUCK])
     now = deployment(2, updated=1, there=3, available=2, conditions=[STUCK], of=NEW)
