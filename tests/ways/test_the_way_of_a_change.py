@@ -238,8 +238,14 @@ def client(sandbox):
 def test_a_restart_drops_no_request(people, cluster, client):
     omar = people["omar"]
     before = {pod["metadata"]["uid"] for pod in cluster.pods("app=mlflow")}
+    earlier = {message["ts"] for message in omar.messages(OPS_CHANNEL)}
     assert omar.command(OPS_CHANNEL, "/mlflow restart").ok
-    omar.wait_for(lambda: omar.find(OPS_CHANNEL, "Every pod of mlflow is a new one"), deadline=90)
+
+    def restarted():
+        fresh = [words(each) for each in omar.messages(OPS_CHANNEL) if each["ts"] not in earlier]
+        return any("Every pod of mlflow is a new one" in each for each in fresh)
+
+    omar.wait_for(restarted, deadline=90)
     after = {pod["metadata"]["uid"] for pod in cluster.pods("app=mlflow") if "deletionTimestamp" not in pod["metadata"]}
     assert not before & after
     answered_at, failed = client
