@@ -37,7 +37,7 @@ HOPELESS: Final = {
     "CreateContainerError",
     "RunContainerError",
 }
-_REFUSAL: Final = "a refusal"
+_REFUSAL, _LEAVING = "a refusal", "pods that leave"
 
 
 @dataclass(frozen=True)
@@ -100,14 +100,17 @@ def watch(watched: Watched, progress: Progress, *, clock: Callable[[], float] = 
     while True:
         deployment = watched.cluster.deployment(watched.name)
         sets = watched.cluster.replica_sets(watched.selector)
-        verdict = judge(deployment, watched.goal, watched.before, sets)
+        there_now = watched.cluster.pods(watched.selector)
+        room_may_come = _room_may_come(owned(deployment, sets), there_now, since, clock() - began)
+        verdict = judge(deployment, watched.goal, watched.before, sets, room_may_come=room_may_come)
         if verdict.state is State.WELL:
             return Outcome(well=True, sections=_pods(watched), note=verdict.note)
         wanted, there = _progressed(deployment, watched.goal)
         progress.advance(there, wanted, "pods ready")
         progress.checkpoint()
-        own = _own_pods(watched, deployment, sets)
-        if verdict.state is State.FAILED or _lasts(_REFUSAL, since, clock(), holds=bool(verdict.why)):
+        own = _own_pods(watched.goal, deployment, sets, there_now)
+        refused = bool(verdict.why) and not room_may_come
+        if verdict.state is State.FAILED or _lasts(_REFUSAL, since, clock(), holds=refused):
             return _failed(watched, _stuck(own), verdict.why)
         broken = _broken(watched.goal, own, since, clock())
         if broken:
@@ -153,11 +156,21 @@ def _progressed(deployment: Json, goal: Goal) -> tuple[int, int]:
     return wanted, min(there, wanted)
 
 
-def _own_pods(watched: Watched, deployment: Json, sets: Sequence[Json]) -> list[pods.PodState]:
+def _own_pods(goal: Goal, deployment: Json, sets: Sequence[Json], there: Sequence[Json]) -> list[pods.PodState]:
     """The pods that speak for or against it: of the new template only; if pods are counted, all of the Deployment's."""
-    mine = of_template(deployment, sets) if watched.goal is Goal.TEMPLATE else owned(deployment, sets)
+    mine = of_template(deployment, sets) if goal is Goal.TEMPLATE else owned(deployment, sets)
     now = datetime.now(UTC)
-    return [pods.read(pod, now) for pod in watched.cluster.pods(watched.selector) if is_owned(pod, mine)]
+    return [pods.read(pod, now) for pod in there if is_owned(pod, mine)]
+
+
+def _room_may_come(mine: Sequence[Json], there: Sequence[Json], since: dict[str, float], now: float) -> bool:
+    """Whether a pod of it is going, which counts in a quota until it is gone, or went lately.
+
+    now: since the watch began. The controller tries again after pauses that double: before as long has passed again.
+    """
+    if any(pod["metadata"].get("deletionTimestamp") and is_owned(pod, mine) for pod in there):
+        since[_LEAVING] = now
+    return _LEAVING in since and now - since[_LEAVING] < HOPELESS_SECONDS + since[_LEAVING]
 
 
 def _failed(watched: Watched, pod: pods.PodState | None, why: str) -> Outcome:

@@ -135,6 +135,24 @@ def test_states_of_scaling(what, given, state, note):
     assert verdict.note.startswith(note), what
 
 
+def test_a_quota_that_is_full_until_an_old_pod_is_gone_is_waited_for():
+    looks = count()
+    refused = deployment(2, updated=1, there=2, available=2, conditions=[REFUSED], of=NEW)
+    sets = [replica_set("old", OLD), replica_set("new", NEW, available=1, wanted=2, conditions=[REFUSED])]
+    cluster = Answers(*[refused] * 15, deployment(of=NEW), sets=sets)
+
+    def pods():
+        old, new = pod("mlflow-old-1", "old"), pod("mlflow-new-1", "new")
+        old["metadata"]["deletionTimestamp"] = "2026-11-30T10:20:00Z"
+        return [old, new] if next(looks) < 10 else [new]
+
+    cluster.pods = lambda _selector: pods()
+    assert watch(watched(cluster), Unwatched(), clock=clock()).well
+    cluster = Answers(refused, sets=sets, pods=[pod("mlflow-new-1", "new")])
+    outcome = watch(watched(cluster), Unwatched(), clock=clock())
+    assert "exceeded quota: team" in outcome.why
+
+
 def test_a_refused_replica_set_ends_it_although_its_generation_is_never_observed():
     said = {
         "type": "Progressing",
