@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from commands.grammar import OneOf, Whole, change, command
+from commands.grammar import Whole, change, command, group_that_acts
 
 if TYPE_CHECKING:
     from workers.operation import Operation
@@ -37,7 +37,8 @@ def update(image: str) -> Operation:
     """Roll out another version, and put the one before back by itself where it does not come up. Needs approval."""
     from workers.operations.deployment.update import Update
 
-    return Update(image=image)
+    # Slack makes an address of ghcr.io/….
+    return Update(image=image.removeprefix("http://"))
 
 
 @change("resources", examples=("resources --cpu 1:2 --memory 4Gi:8Gi", "resources --memory :8Gi --dry-run"))
@@ -68,21 +69,22 @@ def _pair(option: str, text: str) -> tuple[str, str]:
     return request.strip(), limit.strip()
 
 
-@command("rollout", examples=("rollout status",))
-@click.argument("what", type=OneOf(["status"]), default="status", required=False)
-def rollout(what: str) -> Operation:  # noqa: ARG001 - there is one thing to show
+@command("status", examples=("rollout status",))
+def _status() -> Operation:
     """Show how far the rollout is: pods old and new, conditions and reasons."""
     from workers.operations.deployment.status import RolloutStatus
 
     return RolloutStatus()
 
 
-@command("history", examples=("history",))
-def history() -> Operation:
+def _revisions() -> Operation:
     """List the revisions of the Deployment, and what changed from one to the next."""
     from workers.operations.deployment.history import History
 
     return History()
+
+
+history = command("history", examples=("history",))(_revisions)
 
 
 @change("rollback", examples=("rollback", "rollback --to 3 --dry-run"))
@@ -92,3 +94,32 @@ def rollback(to: int | None) -> Operation:
     from workers.operations.deployment.history import Rollback
 
     return Rollback(to=to or 0)
+
+
+@change("restart", examples=("rollout restart",))
+def _restart() -> Operation:
+    """Replace the pods one after the other: the same as restart."""
+    from workers.operations.deployment.restart import Restart
+
+    return Restart()
+
+
+@change("undo", examples=("rollout undo", "rollout undo --to-revision 3 --dry-run"))
+@click.option(
+    "--to-revision", "--to", type=Whole(1), default=None, metavar="REVISION", help="By default the one before."
+)
+def _undo(to_revision: int | None) -> Operation:
+    """Go back to an earlier revision: the same as rollback. Needs approval."""
+    from workers.operations.deployment.history import Rollback
+
+    return Rollback(to=to_revision or 0)
+
+
+rollout = group_that_acts(
+    "rollout",
+    _status,
+    command("history", examples=("rollout history",))(_revisions),
+    *(_restart, _undo),
+    takes=(),
+    meaning="How far the rollout is; and, as kubectl says it, rollout history, rollout restart and rollout undo.",
+)
