@@ -120,7 +120,6 @@ def live(server, people):
     before, cast, after = RICH.partition("CREATE CAST")
     server.do(before, f"SET ROLE {OWNER}", CAST, cast + after, database=name)
     server.do(
-        "SELECT lo_from_bytea(0, 'large')",
         f"ALTER DATABASE {name} SET search_path = public, reporting",
         f"ALTER DATABASE {name} SET statement_timeout = '50min'",
         f"ALTER ROLE {OWNER} IN DATABASE {name} SET work_mem = '9MB'",
@@ -132,9 +131,8 @@ def live(server, people):
         role=SUPERUSER,
         database=name,
     )
-    server.do("SELECT lo_from_bytea(0, 'of MLflow')", role=OWNER, database=name)
-    server.do(f"DO $$ BEGIN EXECUTE format('ALTER LARGE OBJECT %s OWNER TO {OWNER}', (SELECT min(oid) FROM "
-              "pg_largeobject_metadata)); END $$", database=name)  # fmt: skip
+    server.do("SELECT lo_from_bytea(4711, 'of MLflow')", "SELECT lo_from_bytea(4712, 'more')",
+              "GRANT SELECT ON LARGE OBJECT 4711 TO grafana", role=OWNER, database=name)  # fmt: skip
     yield name
     for (each,) in server.do(f"SELECT datname FROM pg_database WHERE starts_with(datname, '{name}')"):
         server.do(f"DROP DATABASE {each} WITH (FORCE)")

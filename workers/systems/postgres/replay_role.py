@@ -101,6 +101,8 @@ def hand_over(server: Server, role: ReplayRole, database: str, owner: str) -> No
             connection.execute(sql.SQL("ALTER DATABASE {} OWNER TO {}").format(name, sql.Identifier(owner)))
             connection.execute(sql.SQL("REASSIGN OWNED BY {} TO {}").format(given, sql.Identifier(owner)))
             connection.execute(sql.SQL("DROP OWNED BY {}").format(given))
+            # As every new database is; `let_in` has taken it away.
+            connection.execute(sql.SQL("GRANT CONNECT, TEMPORARY ON DATABASE {} TO PUBLIC").format(name))
     drop(server, role.name)
 
 

@@ -63,6 +63,12 @@ def test_what_is_more_is_taken_away():
     assert said(set(), THERE | {more}) == [("mlflow", "REVOKE SELECT ON TABLE public.runs FROM PUBLIC")]
 
 
+def test_of_what_nothing_is_expected_nothing_is_taken_away():
+    more = {grant("table public.lost", "mlflow"), Line("owner", "table public.lost", "mlflow")}
+    assert said(set(), THERE | more) == []
+    assert list(statements(frozenset(), THERE | more | {grant("database", None, "CONNECT")}, "mlflow", "x")) == []
+
+
 def test_owners_and_default_privileges():
     changed = THERE - {Line("owner", "table public.runs", "mlflow")} | {Line("owner", "table public.runs", "analyst")}
     found = statements(changed, THERE, "mlflow", "x")
