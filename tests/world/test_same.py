@@ -5,9 +5,11 @@ On every version, by roles as managed services give them: no superuser, and a da
 
 import json
 import subprocess
+from contextlib import suppress
 from datetime import UTC, datetime
 
 import boto3
+import psycopg
 import pytest
 import yaml
 
@@ -107,15 +109,25 @@ def people(server):
         )
 
 
+def _create(server, name):
+    """A database with the most that this server can of a locale: ICU with rules, ICU, the builtin one, libc's C."""
+    for since, locale in (
+        (16, "LOCALE_PROVIDER icu ICU_LOCALE 'de-AT' ICU_RULES '&a < g'"),
+        (15, "LOCALE_PROVIDER icu ICU_LOCALE 'de-AT'"),
+        (17, "LOCALE_PROVIDER builtin BUILTIN_LOCALE 'C.UTF-8'"),
+        (13, "LC_COLLATE 'C'"),
+    ):
+        if server.major >= since:
+            with suppress(psycopg.errors.FeatureNotSupported):
+                server.do(f"CREATE DATABASE {name} TEMPLATE template0 OWNER {OWNER} {locale}")
+                return
+
+
 @pytest.fixture
 def live(server, people):
     """MLflow's database with something of everything in it; its name."""
     name = "mlflow_rich"
-    locale = ""
-    if server.major >= 15:
-        rules = " ICU_RULES '&a < g'" if server.major >= 16 else ""
-        locale = f" LOCALE_PROVIDER icu ICU_LOCALE 'de-AT'{rules}"
-    server.do(f"CREATE DATABASE {name} TEMPLATE template0 OWNER {OWNER}{locale}")
+    _create(server, name)
     server.do(TABLES, role=OWNER, database=name)
     before, cast, after = RICH.partition("CREATE CAST")
     server.do(before, f"SET ROLE {OWNER}", CAST, cast + after, database=name)
@@ -173,7 +185,8 @@ def schema_of(server, database):
         [FOLDERS[max(FOLDERS)] / "pg_dump", "--schema-only", server.url(SUPERUSER, database)],
         capture_output=True, text=True, check=True,
     ).stdout  # fmt: skip
-    return [line for line in said.splitlines() if not line.startswith(("--", "\\restrict", "\\unrestrict"))]
+    # Sorted: who was granted something first is no part of what was.
+    return sorted(line for line in said.splitlines() if not line.startswith(("--", "\\restrict", "\\unrestrict")))
 
 
 WRECK = ("DROP TABLE metrics, notes CASCADE", "TRUNCATE runs", "DROP SCHEMA reporting CASCADE")
