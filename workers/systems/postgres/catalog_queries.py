@@ -68,7 +68,7 @@ SELECT 'column', format('%I.%I.%I', n.nspname, c.relname, a.attname), concat_ws(
   'identity ' || nullif(a.attidentity::text, ''), 'generated ' || nullif(a.attgenerated::text, ''),
   CASE WHEN a.attcollation <> y.typcollation THEN 'collation ' || a.attcollation::regcollation END,
   CASE WHEN a.attstorage <> y.typstorage THEN 'storage ' || a.attstorage::text END, {{compression}},
-  'statistics ' || nullif(a.attstattarget, -1), 
+  'statistics ' || nullif(a.attstattarget, -1),
   nullif(array_to_string(ARRAY(SELECT o FROM unnest(a.attoptions) o WHERE o !~ '^pg_attver='), ', '), ''),
   array_to_string(a.attfdwoptions, ', '))
 FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace
