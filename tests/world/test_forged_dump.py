@@ -81,7 +81,8 @@ def server_like(server, live):
     """What must not change: the live database, who there is, and which databases."""
     roles = server.do("SELECT rolname, rolsuper, rolcreatedb, rolcreaterole, rolpassword FROM pg_authid ORDER BY 1")
     databases = server.do(
-        "SELECT datname, datdba, datallowconn, datacl::text, datconnlimit FROM pg_database ORDER BY 1"
+        "SELECT datname, datdba, datallowconn, coalesce(datacl, acldefault('d', datdba))::text, datconnlimit "
+        "FROM pg_database ORDER BY 1"  # who may revoke nothing has the usual privileges written down as they are
     )
     members = server.do("SELECT roleid::regrole, member::regrole FROM pg_auth_members ORDER BY 1, 2")
     rows = server.do("SELECT count(*) FROM metrics", role=OWNER, database=live)
