@@ -95,6 +95,6 @@ def test_an_index_is_attached_to_its_parent_after_both_are_made():
         "5; 2606 3 CONSTRAINT public runs runs_pkey mlflow",
         "6; 2606 4 FK CONSTRAINT public runs fk mlflow",
     ]
-    keys, others = older_server._keys_and_others(lines)
+    keys, others = _keys_and_others(lines)
     assert keys == [lines[:1], lines[1:2], lines[4:5]]
     assert others == [lines[2], lines[3], lines[5]]
