@@ -148,8 +148,10 @@ def test_a_difference_in_an_object_is_another_thing_than_one_in_rights():
     [
         (
             "CHECK (((stage)::text = ANY ((ARRAY['active'::character varying, 'gone'::character varying])::text[])))",
-            "CHECK (((stage)::text = ANY "
-            "(ARRAY[('active'::character varying)::text, ('gone'::character varying)::text])))",
+            (
+                "CHECK (((stage)::text = ANY "
+                "(ARRAY[('active'::character varying)::text, ('gone'::character varying)::text])))"
+            ),
         ),
         ("((n)::numeric(10,2) > (0)::numeric)", "(n > 0::numeric)"),
         ("(at > '2026-01-01 00:00:00'::timestamp without time zone)", "(at > '2026-01-01 00:00:00')"),
