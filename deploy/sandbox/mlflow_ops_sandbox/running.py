@@ -35,11 +35,18 @@ _REPORTED = ("postgres", "mlflow", "objects", "redis", "kubernetes")
 
 
 def run(
-    path: Path, *, fresh: bool, slack_port: int | None, without: Iterable[str] = (), mode: str | None = None
+    path: Path,
+    *,
+    fresh: bool,
+    slack_port: int | None,
+    without: Iterable[str] = (),
+    postgres_major: int | None = None,
+    mode: str | None = None,
 ) -> None:
     """Start a sandbox and watch it until SIGINT or SIGTERM. Raises SandboxError where that cannot be.
 
-    mode: what the bot does with what Git manages; None: as it was begun, at first without Git.
+    postgres_major: the version of PostgreSQL; else that of the data, else the newest. mode: what the bot does with what
+    Git manages; None: as it was begun, at first without Git.
     """
     began = time.monotonic()
     folder = Folder(path)
@@ -58,7 +65,7 @@ def run(
             postgres.forget(folder)
             folder.delete()
             folder.create()
-        _Sandbox(folder, terminal, slack_port=slack_port, began=began).run(frozenset(without), mode)
+        _Sandbox(folder, terminal, slack_port=slack_port, began=began).run(frozenset(without), postgres_major, mode)
     finally:
         lock.release()
 
@@ -76,13 +83,14 @@ class _Sandbox:
         self.began = began
         self.told_to_end = asyncio.Event()
 
-    def run(self, without: frozenset[str], mode: str | None) -> None:
+    def run(self, without: frozenset[str], postgres_major: int | None, mode: str | None) -> None:
         wiring.write_ops(self.folder)
         if mode is not None:
             gitops.turn_on(self.folder, self.ports, mode)
         wiring.write_workspace(self.folder, self.credentials, _suggestions())
         wiring.write_cluster(self.folder, self.ports, self.credentials)
-        built = composition.leave_out(without, composition.build(self.folder, self.ports, self.credentials))
+        parts = composition.build(self.folder, self.ports, self.credentials, postgres_major=postgres_major)
+        built = composition.leave_out(without, parts)
         self.terminal.say(f"Sandbox in {self.folder.path}")
         supervisor = Supervisor(self.folder, built, self.terminal, self.ports)
         asyncio.run(self._run(supervisor))

@@ -13,6 +13,7 @@ from pydantic import Field
 from workers.errors import AlreadySo, OperatorError
 from workers.operation import Operation, Plan, Progress, Risk
 from workers.operations.backup import sets
+from workers.operations.restore import auth
 from workers.operations.restore.artifacts import RestoreArtifacts
 from workers.operations.restore.configuration import RestoreConfiguration
 from workers.operations.restore.database import RestoreDatabase
@@ -45,7 +46,7 @@ class RestoreAll(Operation):
             summary="; ".join(f"{plan.title.removeprefix('Restore ')}: {plan.summary}" for plan in plans),
             steps=tuple(step for plan in plans for step in plan.steps),
             changes=tuple(change for plan in plans for change in plan.changes),
-            warnings=tuple(warning for plan in plans for warning in plan.warnings),
+            warnings=tuple(warning for plan in plans for warning in plan.warnings) + self._left_out(systems),
             undo="; ".join(plan.undo for plan in plans if plan.undo),
             estimate_seconds=sum(plan.estimate_seconds or 0 for plan in plans),
             sections=tuple(section for plan in plans for section in plan.sections),
@@ -56,7 +57,7 @@ class RestoreAll(Operation):
         """Do them in turn. Raises OperatorError of the first that cannot be done, saying which are done already."""
         done: list[str] = []
         sections: list[Section] = []
-        undo = ""
+        undo, worst = "", Status.OK
         for operation, plan in self._plans(systems):
             try:
                 report = operation.run(systems, progress)
@@ -68,27 +69,36 @@ class RestoreAll(Operation):
             if report.status is Status.FAIL:
                 summary = f"{report.title}: {report.summary} What comes behind it was not begun."
                 return Report(title="Restore everything", status=Status.FAIL, summary=summary, sections=tuple(sections))
+            worst = Status.WARN if report.status is Status.WARN else worst
             done.append(plan.title.removeprefix("Restore ").removeprefix("the "))
+        sections += [Text(title="Not restored", text=each) for each in self._left_out(systems)]
         return Report(
             title="Restore everything",
-            status=Status.OK,
+            status=worst,
             summary=f"{listed(done)}: as in the backup.",
             sections=tuple(sections),
             hints=("health",),
             undo=undo,
         )
 
+    def _left_out(self, systems: Systems) -> tuple[str, ...]:
+        found = sets.good(systems.backups, systems.settings.ops.storage.backups_bucket, self.set, part="database")
+        said = auth.left_out(systems, found)
+        return (said,) if said else ()
+
     def _plans(self, systems: Systems) -> list[tuple[Operation, Plan]]:
         bucket = systems.settings.ops.storage.backups_bucket
         found = sets.good(systems.backups, bucket, self.set, part="database")
         parts: dict[str, Operation] = {
             "artifacts": RestoreArtifacts(set=found.id, from_elsewhere=self.from_elsewhere),
+            "auth": RestoreDatabase(set=found.id, from_elsewhere=self.from_elsewhere, auth=True),
             "database": RestoreDatabase(set=found.id, from_elsewhere=self.from_elsewhere),
             "config": RestoreConfiguration(set=found.id),
         }
+        held = {*found.parts, *(("auth",) if auth.restorable(systems, found) else ())}
         plans: list[tuple[Operation, Plan]] = []
         for part, operation in parts.items():
-            if part in found.parts:
+            if part in held:
                 try:
                     plans.append((operation, operation.plan(systems)))
                 except AlreadySo:

@@ -18,8 +18,8 @@ from workers.errors import AlreadySo, OperatorError
 from workers.operation import Change, Operation, Plan, Progress, Risk
 from workers.operations.backup import drill_result, sets
 from workers.operations.deployment import schema
-from workers.operations.restore import checks, downtime, side_database
-from workers.report import Facts, Report, Status
+from workers.operations.restore import auth, checks, downtime, likeness, prerequisites, replaying, side_database
+from workers.report import Facts, Report, Status, Text
 from workers.systems.errors import GatewayError
 from workers.systems.postgres.admin import Server
 from workers.wording import count, duration, moment, size
@@ -46,7 +46,10 @@ def _identifier(name: str) -> str:
 
 
 class RestoreDatabase(Operation):
-    """Put a set's database in the live one's place, or beside it. set: an id or latest. beside: a name for that."""
+    """Put a set's database in the live one's place, or beside it. set: an id or latest. beside: a name for that.
+
+    auth: basic-auth's database instead of MLflow's.
+    """
 
     name: ClassVar[str] = "restore-database"
     risk: ClassVar[Risk] = Risk.DESTRUCTIVE
@@ -56,10 +59,11 @@ class RestoreDatabase(Operation):
     set: Annotated[str, Field(min_length=1, max_length=80)] = sets.LATEST
     beside: Annotated[str, AfterValidator(_identifier)] = ""
     from_elsewhere: bool = False
+    auth: bool = False
 
     def plan(self, systems: Systems) -> Plan:
         """What would take whose place, and what would be lost. Raises OperatorError where it cannot be done."""
-        found, part = _wanted(systems, self.set)
+        systems, found, part = self._wanted(systems)
         server, live = systems.server, systems.database.name
         checks.refuse_without_rights(server, systems.database)
         checks.refuse_without_room(systems, server, part)
@@ -69,8 +73,10 @@ class RestoreDatabase(Operation):
             raise OperatorError(f"There is a database {self.beside} already.", "Choose another name.")
         if side_database.is_restored(self.beside, live) or side_database.is_previous(self.beside, live):
             raise OperatorError(f"{self.beside} is a name that restores give to their own.", "Choose another name.")
+        owner = now.owner if now else prerequisites.role_of(systems)
+        likely = (*likeness.warnings(systems, part, owner), *replaying.exposed(server))
         if self.beside:
-            return self._plan_beside(found, part)
+            return self._plan_beside(found, part, likely)
         previous = side_database.previous_name(live, found.id, databases)
         if not self.from_elsewhere:
             checks.refuse_foreign(systems, found)
@@ -90,8 +96,8 @@ class RestoreDatabase(Operation):
                 Change(what=f"database {live}", before="the live one", after=f"the backup {found.id}"),
                 Change(what=f"database {previous}", before="none", after="the live one of before, closed to sessions"),
             ),
-            warnings=(_loss(systems, found),),
-            undo="/mlflow restore undo",
+            warnings=(_loss(systems, found), *likely),
+            undo=f"/mlflow {_undo(auth=self.auth)}",
             estimate_seconds=_estimate(systems, part),
             sections=(_sizes(found, part, now),),
             facts={"set": found.name, "sha256": part.dump.sha256, "live": now is not None, "schema": revision},
@@ -99,23 +105,27 @@ class RestoreDatabase(Operation):
 
     def run(self, systems: Systems, progress: Progress) -> Report:
         """Restore beside, compare, and switch, unless it is to stay beside. Where that fails, nothing is switched."""
-        found, part = _wanted(systems, self.set)
+        all_systems = systems
+        systems, found, part = self._wanted(systems)
         server, live = systems.server, systems.database.name
         restored = self.beside or side_database.restored_name(live, found.id)
         repair(server, live)
-        side_database.restore_into(systems, server, restored, found, progress)
+        made = side_database.restore_into(systems, server, restored, found, progress)
         if not self.beside:
             _upgrade(systems, progress, restored, part)
         if self.beside:
             server.comment(restored, side_database.comment("restored beside", found.name))
             summary = f"The backup {found.id} is in the database {restored}; the live one was not touched."
-            return Report(title="Restore beside", status=Status.OK, summary=summary)
+            return Report(
+                title="Restore beside", status=_well(made), summary=summary, sections=side_database.notes(made)
+            )
         databases = server.databases()
         previous = side_database.previous_name(live, found.id, databases)
         with downtime.scaled_to_0(systems, progress):
             progress.step(f"Switching: {live} becomes {previous}")
             progress.checkpoint()
-            gap = _switch(server, (live, restored, previous), side_database.comments(live, previous, found.name))
+            told = side_database.comments(live, previous, found.name, was=databases[live].comment)
+            gap = _switch(server, (live, restored, previous), told)
         progress.step("Asking MLflow")
         trouble = _answers(systems)
         title = f"Restore the database {live}"
@@ -134,43 +144,56 @@ class RestoreDatabase(Operation):
         rows = sum(part.rows.values())
         return Report(
             title=title,
-            status=Status.OK,
+            status=_well(made),
             summary=f"{live} is the backup {found.id} ({count(len(part.rows), 'table')}, {count(rows, 'row')}); nobody "
             f"could get in for {gap * 1000:.0f} ms. The one of before is {previous}.{missed}",
-            sections=(_checks(systems, part, gap),),
-            hints=("health", "experiments list"),
-            undo="restore undo",
+            sections=(_checks(systems, part, gap), *side_database.notes(made), *_users(all_systems, found)),
+            hints=("health", *((f"restore auth {found.id}",) if found.auth_database else ()), "experiments list"),
+            undo=_undo(auth=self.auth),
         )
 
     def aftermath(self, systems: Systems, planned: Plan) -> str:
         """Let sessions in where the switch was cut off, and say which database is live."""
-        server, live = systems.server, systems.database.name
-        said = _mended(systems)
+        ours = auth.systems_of(systems) if self.auth else systems
+        server, live = ours.server, ours.database.name
+        said = _mended(ours)
         left = [name for name in server.databases() if side_database.is_restored(name, live)]
         half = f" {left[0]} is half restored; the next restore removes it." if left else ""
         return f"{said}{super().aftermath(systems, planned)}{half}"
 
-    def _plan_beside(self, found: Manifest, part: DatabasePart) -> Plan:
+    def _wanted(self, systems: Systems) -> tuple[Systems, Manifest, DatabasePart]:
+        bucket = systems.settings.ops.storage.backups_bucket
+        found = sets.good(systems.backups, bucket, self.set, part="database")
+        if self.auth:
+            found, systems = auth.manifest_of(systems, found), auth.systems_of(systems)
+        assert found.database is not None
+        return systems, found, found.database
+
+    def _plan_beside(self, found: Manifest, part: DatabasePart, likely: tuple[str, ...]) -> Plan:
         return Plan(
             title="Restore beside",
             summary=f"the backup {found.id} as the database {self.beside}",
             steps=(f"Restore {found.id} into {self.beside}", "Compare its tables with the backup's manifest"),
             changes=(Change(what=f"database {self.beside}", before="none", after=f"the backup {found.id}"),),
+            warnings=likely,
             undo=f"drop database {self.beside}",
             facts={"set": found.name, "sha256": part.dump.sha256},
         )
 
 
 class RestoreUndo(Operation):
-    """Switch back to the database that the last restore put aside."""
+    """Switch back to the database that the last restore put aside. auth: basic-auth's instead of MLflow's."""
 
     name: ClassVar[str] = "restore-undo"
     risk: ClassVar[Risk] = Risk.DESTRUCTIVE
     touches: ClassVar[tuple[str, ...]] = ("database", "deployment", "backup")
     timeout_seconds: ClassVar[int] = 600
 
+    auth: bool = False
+
     def plan(self, systems: Systems) -> Plan:
         """Which one comes back. Raises OperatorError where none was put aside."""
+        systems = auth.systems_of(systems) if self.auth else systems
         live = systems.database.name
         previous, undone = _newest_previous(systems.server, live), side_database.undone_name(live)
         return Plan(
@@ -187,6 +210,7 @@ class RestoreUndo(Operation):
 
     def run(self, systems: Systems, progress: Progress) -> Report:
         """Switch."""
+        systems = auth.systems_of(systems) if self.auth else systems
         server, live = systems.server, systems.database.name
         repair(server, live)
         previous, undone = _newest_previous(server, live), side_database.undone_name(live)
@@ -194,7 +218,7 @@ class RestoreUndo(Operation):
         told = {name: each.comment for name, each in server.databases().items()}
         with downtime.scaled_to_0(systems, progress):
             progress.step(f"Switching: {previous} becomes {live}")
-            gap = _switch(server, (live, previous, undone), {live: "", undone: told.get(live, "")})
+            gap = _switch(server, (live, previous, undone), _told(told, live, previous, undone))
         progress.step("Asking MLflow")
         trouble = _answers(systems)
         title = f"Undo the restore of {live}"
@@ -207,7 +231,13 @@ class RestoreUndo(Operation):
 
     def aftermath(self, systems: Systems, planned: Plan) -> str:
         """Let sessions in, and MLflow's pods back, where the switch was cut off; and say which database is live."""
-        return f"{_mended(systems)}{super().aftermath(systems, planned)}"
+        mended = _mended(auth.systems_of(systems) if self.auth else systems)
+        return f"{mended}{super().aftermath(systems, planned)}"
+
+
+def _told(told: dict[str, str], live: str, previous: str, undone: str) -> dict[str, str]:
+    """What is written on both after an undo: the previous one's own comment, which it had before it was put aside."""
+    return {live: side_database.was(told.get(previous, "")), undone: told.get(live, "")}
 
 
 def repair(server: Server, live: str) -> bool:
@@ -226,11 +256,22 @@ def _mended(systems: Systems) -> str:
     return said + downtime.mended(systems)
 
 
-def _wanted(systems: Systems, wanted: str) -> tuple[Manifest, DatabasePart]:
-    bucket = systems.settings.ops.storage.backups_bucket
-    found = sets.good(systems.backups, bucket, wanted, part="database")
-    assert found.database is not None
-    return found, found.database
+def _well(made: side_database.Restored) -> Status:
+    return Status.WARN if made.notes else Status.OK
+
+
+def _undo(*, auth: bool) -> str:
+    return "restore undo --auth" if auth else "restore undo"
+
+
+def _users(systems: Systems, found: Manifest) -> tuple[Text, ...]:
+    """That basic-auth's database was not restored with MLflow's, where the set has one."""
+    if found.auth_database is None:
+        return ()
+    text = auth.left_out(systems, found) or (
+        f"Basic-auth's users are in the backup too, and stay as they are: /mlflow restore auth {found.id}."
+    )
+    return (Text(title="Not restored", text=text),)
 
 
 def _upgrade(systems: Systems, progress: Progress, restored: str, part: DatabasePart) -> None:

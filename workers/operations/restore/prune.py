@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from workers.errors import AlreadySo
 from workers.operation import Change, Operation, Plan, Progress, Risk
-from workers.operations.restore import side_database
+from workers.operations.restore import auth, side_database
 from workers.report import Report, Status
 from workers.wording import count, size
 
@@ -58,7 +58,13 @@ class RestorePrune(Operation):
         )
 
     def _going(self, systems: Systems) -> list[DatabaseInfo]:
-        live = systems.database.name
+        lives = [systems.database.name]
+        if systems.settings.environment.auth_database_url:
+            lives.append(auth.systems_of(systems).database.name)
         before = datetime.now(UTC) - timedelta(days=systems.settings.ops.restore.keep_aside_days)
-        kept = [each for each in systems.server.databases().values() if side_database.is_previous(each.name, live)]
+        kept = [
+            each
+            for each in systems.server.databases().values()
+            if any(side_database.is_previous(each.name, live) for live in lives)
+        ]
         return [each for each in kept if self.everything or (side_database.since(each.comment) or before) <= before]

@@ -32,7 +32,8 @@ def test_a_set_holds_all_three_parts_and_its_manifest_was_written_last(made, s3,
     assert report.status is Status.OK, report
     assert manifest.parts == ("database", "artifacts", "config")
     held = {key.removeprefix(manifest.name) for key in keys_in(buckets[1], manifest.name)}
-    assert held == {"database.dump", "artifacts.jsonl.zst", "config.yaml.enc", "manifest.json"}
+    parts = {"database.dump", "database.catalog.jsonl.enc", "artifacts.jsonl.zst", "config.yaml.enc"}
+    assert held == {*parts, "manifest.json"}
     written = {each: s3.head_object(Bucket=buckets[1], Key=manifest.name + each)["LastModified"] for each in held}
     assert max(written.values()) == written["manifest.json"]
     order = [step.split(":")[0].split(" ")[0] for step in progress.steps]
@@ -113,7 +114,9 @@ def flip(s3, bucket, key):
     s3.put_object(Bucket=bucket, Key=key, Body=bytes(body))
 
 
-@pytest.mark.parametrize("part", ["database.dump", "artifacts.jsonl.zst", "config.yaml.enc"])
+@pytest.mark.parametrize(
+    "part", ["database.dump", "database.catalog.jsonl.enc", "artifacts.jsonl.zst", "config.yaml.enc"]
+)
 def test_a_flipped_bit_in_a_stored_part_is_found_and_the_part_is_named(made, systems, progress, s3, buckets, part):
     flip(s3, buckets[1], made[1].name + part)
     report = BackupVerify().run(systems(), progress)
