@@ -112,10 +112,22 @@ def _experiment(experiment: str, set_: str) -> Operation:
     return RestoreExperiment(experiment=experiment, set=set_)
 
 
+@change("repair", examples=("restore repair", "restore repair --dry-run"))
+def _repair() -> Operation:
+    """Let MLflow back in where a restore that was cut off keeps it out: open its database, let PgBouncer's clients go
+    on, give it its pods back.
+    """
+    from workers.operations.restore.repair import RestoreRepair
+
+    return RestoreRepair()
+
+
 @change("prune", examples=("restore prune --dry-run", "restore prune --all"))
 @click.option("--all", "everything", is_flag=True, help="Also those that were put aside a short time ago.")
 def _prune(*, everything: bool) -> Operation:
-    """Remove databases that restores have put aside more than a week ago (restore.keep_aside_days). Needs approval."""
+    """Remove databases that restores have put aside or restored for nothing more than a week ago
+    (restore.keep_aside_days), and what drills and restores that were cut off have left. Needs approval.
+    """
     from workers.operations.restore.prune import RestorePrune
 
     return RestorePrune(everything=everything)
@@ -145,6 +157,6 @@ def recover(set_: str, *, from_elsewhere: bool) -> Operation:
 restore = group(
     "restore",
     _database,
-    *(_artifacts, _config, _all, _run, _experiment, _undo, _prune),
+    *(_artifacts, _config, _all, _run, _experiment, _undo, _repair, _prune),
     meaning="Bring back what a backup holds.",
 )

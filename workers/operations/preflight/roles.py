@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 def ask(asking: Asking) -> Answer:
     """Who we are there, and what that role may."""
+    from workers.systems.postgres import pooler
+
     server = replace(asking.systems.server, admin=asking.systems.admin_database.within(asking.patience))
     role, lacking = server.admin.role(), server.lacking(asking.systems.database)
     facts = Facts(
@@ -25,12 +27,22 @@ def ask(asking: Asking) -> Answer:
             ("to grant", " ".join(each.grant for each in lacking) or "nothing"),
         )
     )
+    if pooler.between(asking.systems.database.within(asking.patience)) or pooler.between(server.admin):
+        return _pooled(asking.settings, facts)
     if lacking:
         what = " and ".join(each.what for each in lacking)
         sentence = f"The role {role.name} {what}: {' '.join(each.grant for each in lacking)}"
         return Answer(Status.FAIL, sentence, role.name, (facts,), own_fault=True)
     sentence = f"The role {role.name} may create databases and end the sessions of MLflow's role."
     return Answer(Status.OK, sentence, role.name, (facts,), own_fault=True)
+
+
+def _pooled(settings: Settings, facts: Facts) -> Answer:
+    told = "PostgreSQL is behind a pooler: sessions are not ours alone, and a switch waits for clients that it keeps."
+    if settings.environment.pgbouncer_url is None:
+        hint = " Connect directly to it, or set MLFLOW_OPS_PGBOUNCER_URL."
+        return Answer(Status.FAIL, told + hint, "a pooler", (facts,), own_fault=True)
+    return Answer(Status.WARN, f"{told} Connect directly if you can.", "a pooler", (facts,), own_fault=True)
 
 
 def _look(settings: Settings) -> str:  # noqa: ARG001 - nothing in it is configured

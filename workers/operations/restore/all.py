@@ -13,6 +13,7 @@ from pydantic import Field
 from workers.errors import AlreadySo, OperatorError
 from workers.operation import Operation, Plan, Progress, Risk
 from workers.operations.backup import sets
+from workers.operations.restore import switching
 from workers.operations.restore.artifacts import RestoreArtifacts
 from workers.operations.restore.configuration import RestoreConfiguration
 from workers.operations.restore.database import RestoreDatabase
@@ -20,6 +21,7 @@ from workers.report import Report, Section, Status, Text
 from workers.wording import listed
 
 if TYPE_CHECKING:
+    from workers.operations.backup.manifest import Manifest
     from workers.systems import Systems
 
 
@@ -37,7 +39,8 @@ class RestoreAll(Operation):
 
     def plan(self, systems: Systems) -> Plan:
         """The plans of its parts, one behind the other. Raises OperatorError where one of them cannot be done."""
-        plans = [plan for _, plan in self._plans(systems)]
+        found = self._found(systems)
+        plans = [plan for _, plan in self._plans(systems, found)]
         if not plans:
             raise AlreadySo("All is as the backup holds it.", "Nothing to do.")
         return Plan(
@@ -45,7 +48,10 @@ class RestoreAll(Operation):
             summary="; ".join(f"{plan.title.removeprefix('Restore ')}: {plan.summary}" for plan in plans),
             steps=tuple(step for plan in plans for step in plan.steps),
             changes=tuple(change for plan in plans for change in plan.changes),
-            warnings=tuple(warning for plan in plans for warning in plan.warnings),
+            warnings=(
+                *sets.passed_over(systems.backups, self._bucket(systems), self.set, found, part="database"),
+                *(warning for plan in plans for warning in plan.warnings),
+            ),
             undo="; ".join(plan.undo for plan in plans if plan.undo),
             estimate_seconds=sum(plan.estimate_seconds or 0 for plan in plans),
             sections=tuple(section for plan in plans for section in plan.sections),
@@ -57,7 +63,7 @@ class RestoreAll(Operation):
         done: list[str] = []
         sections: list[Section] = []
         undo = ""
-        for operation, plan in self._plans(systems):
+        for operation, plan in self._plans(systems, self._found(systems)):
             try:
                 report = operation.run(systems, progress)
             except OperatorError as error:
@@ -78,9 +84,18 @@ class RestoreAll(Operation):
             undo=undo,
         )
 
-    def _plans(self, systems: Systems) -> list[tuple[Operation, Plan]]:
-        bucket = systems.settings.ops.storage.backups_bucket
-        found = sets.good(systems.backups, bucket, self.set, part="database")
+    def aftermath(self, systems: Systems, planned: Plan) -> str:
+        """Let MLflow back in where the switch was cut off, and say how far it came."""
+        return f"{switching.mended(systems)}{super().aftermath(systems, planned)}"
+
+    @staticmethod
+    def _bucket(systems: Systems) -> str:
+        return systems.settings.ops.storage.backups_bucket
+
+    def _found(self, systems: Systems) -> Manifest:
+        return sets.good(systems.backups, self._bucket(systems), self.set, part="database")
+
+    def _plans(self, systems: Systems, found: Manifest) -> list[tuple[Operation, Plan]]:
         parts: dict[str, Operation] = {
             "artifacts": RestoreArtifacts(set=found.id, from_elsewhere=self.from_elsewhere),
             "database": RestoreDatabase(set=found.id, from_elsewhere=self.from_elsewhere),

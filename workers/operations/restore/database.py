@@ -2,13 +2,15 @@
 
 The live database is not touched until what replaces it stands beside it, checked. The switch is two renames in one
 transaction; MLflow finds itself reconnected, because its pool asks before it uses a connection (facts of SQLAlchemy's
-pool_pre_ping). The old database stays, closed to sessions, and `restore undo` switches back just as fast.
+pool_pre_ping). The old database stays, closed to sessions, and `restore undo` switches back just as fast. What was
+restored and could not be switched to is kept for the next try.
 """
 
 from __future__ import annotations
 
 import re
-import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, ClassVar, Final
 
@@ -16,23 +18,23 @@ from pydantic import AfterValidator, Field
 
 from workers.errors import AlreadySo, OperatorError
 from workers.operation import Change, Operation, Plan, Progress, Risk
-from workers.operations.backup import drill_result, sets
+from workers.operations.backup import drill_result, sets, waiting
 from workers.operations.deployment import schema
-from workers.operations.restore import checks, downtime, side_database
+from workers.operations.restore import checks, downtime, kept, room, side_database, switching
 from workers.report import Facts, Report, Status
-from workers.systems.errors import GatewayError
+from workers.systems.errors import DatabaseOccupied, GatewayError
 from workers.systems.postgres.admin import Server
+from workers.systems.postgres.switch import Names
 from workers.wording import count, duration, moment, size
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from workers.operations.backup.manifest import DatabasePart, Manifest
     from workers.systems import Systems
     from workers.systems.postgres.admin import DatabaseInfo
 
-ANSWER_SECONDS: Final = 60.0
-START_SECONDS: Final = 300.0
-"""For MLflow to answer where its pods were taken away."""
-LOOK_SECONDS: Final = 0.25
+TAKE_UP_SECONDS: Final = 30.0
 LARGEST: Final = 5
 """Tables whose rows a report names."""
 _NAME: Final = re.compile(r"[a-z_][a-z0-9_]{0,62}")
@@ -62,37 +64,48 @@ class RestoreDatabase(Operation):
         found, part = _wanted(systems, self.set)
         server, live = systems.server, systems.database.name
         checks.refuse_without_rights(server, systems.database)
-        checks.refuse_without_room(systems, server, part)
+        bucket = systems.settings.ops.storage.backups_bucket
+        passed = sets.passed_over(systems.backups, bucket, self.set, found, part="database")
         databases = server.databases()
         now = databases.get(live)
         if self.beside in databases:
             raise OperatorError(f"There is a database {self.beside} already.", "Choose another name.")
-        if side_database.is_restored(self.beside, live) or side_database.is_previous(self.beside, live):
+        if side_database.is_ours(self.beside, live):
             raise OperatorError(f"{self.beside} is a name that restores give to their own.", "Choose another name.")
         if self.beside:
-            return self._plan_beside(found, part)
+            return self._plan_beside(found, part, (*passed, *room.warnings(systems, part)))
         previous = side_database.previous_name(live, found.id, databases)
         if not self.from_elsewhere:
             checks.refuse_foreign(systems, found)
         revision = _revision(systems)
         checks.refuse_newer(systems, found, part, revision)
         older = bool(revision) and part.alembic_revision != revision
+        restored = side_database.restored_name(live, found.id)
+        waits = _waiting(databases, restored, part, revision)
+        warnings = [*passed, _loss(systems, found), *switching.refuse_obstacles(systems)]
+        warnings += [f"{restored} was restored and checked {waits}."] if waits else room.warnings(systems, part)
+        making = (
+            f"Restore {found.id} into {restored}, beside the live database",
+            "Compare its tables with the backup's manifest",
+            *((f"Run mlflow db upgrade on it: its schema is {part.alembic_revision}",) if older else ()),
+        )
+        taking = (
+            f"Take up {restored}, which an earlier try has restored, if it holds what it held when it was checked",
+        )
         return Plan(
             title=f"Restore the database {live}",
             summary=f"from the backup {found.id}",
             steps=(
-                f"Restore {found.id} into {side_database.restored_name(live, found.id)}, beside the live database",
-                "Compare its tables with the backup's manifest",
-                *((f"Run mlflow db upgrade on it: its schema is {part.alembic_revision}",) if older else ()),
+                *(taking if waits else making),
                 *_switch_steps(systems, live, previous, "the restored one"),
             ),
             changes=(
                 Change(what=f"database {live}", before="the live one", after=f"the backup {found.id}"),
                 Change(what=f"database {previous}", before="none", after="the live one of before, closed to sessions"),
             ),
-            warnings=(_loss(systems, found),),
+            warnings=tuple(warnings),
             undo="/mlflow restore undo",
-            estimate_seconds=_estimate(systems, part),
+            estimate_seconds=TAKE_UP_SECONDS if waits else _estimate(systems, part),
             sections=(_sizes(found, part, now),),
             facts={"set": found.name, "sha256": part.dump.sha256, "live": now is not None, "schema": revision},
         )
@@ -102,25 +115,29 @@ class RestoreDatabase(Operation):
         found, part = _wanted(systems, self.set)
         server, live = systems.server, systems.database.name
         restored = self.beside or side_database.restored_name(live, found.id)
-        repair(server, live)
-        side_database.restore_into(systems, server, restored, found, progress)
-        if not self.beside:
-            _upgrade(systems, progress, restored, part)
+        switching.mended(systems)
         if self.beside:
+            side_database.restore_into(systems, server, restored, found, progress)
             server.comment(restored, side_database.comment("restored beside", found.name))
             summary = f"The backup {found.id} is in the database {restored}; the live one was not touched."
             return Report(title="Restore beside", status=Status.OK, summary=summary)
+        switching.refuse_obstacles(systems)
+        if not _taken_up(systems, restored, part, progress):
+            target = side_database.restore_into(systems, server, restored, found, progress)
+            _upgrade(systems, progress, restored, part)
+            kept.keep(server, target, found)
         databases = server.databases()
         previous = side_database.previous_name(live, found.id, databases)
-        with downtime.scaled_to_0(systems, progress):
+        comments = side_database.comments(live, previous, found.name)
+        with downtime.scaled_to_0(systems, progress), _kept_for_the_next_try(restored, found):
             progress.step(f"Switching: {live} becomes {previous}")
             progress.checkpoint()
-            gap = _switch(server, (live, restored, previous), side_database.comments(live, previous, found.name))
+            gap = switching.do(systems, Names(live, restored, previous), comments)
         progress.step("Asking MLflow")
-        trouble = _answers(systems)
+        trouble = switching.answers(systems)
         title = f"Restore the database {live}"
         if trouble:
-            server.switch(live, previous, restored, {live: databases[live].comment})
+            switching.do(systems, Names(live, previous, restored), {live: databases[live].comment})
             server.drop(restored)
             return Report(
                 title=title,
@@ -144,18 +161,22 @@ class RestoreDatabase(Operation):
 
     def aftermath(self, systems: Systems, planned: Plan) -> str:
         """Let sessions in where the switch was cut off, and say which database is live."""
-        server, live = systems.server, systems.database.name
-        said = _mended(systems)
-        left = [name for name in server.databases() if side_database.is_restored(name, live)]
-        half = f" {left[0]} is half restored; the next restore removes it." if left else ""
+        live, said, half = systems.database.name, switching.mended(systems), ""
+        for name, each in systems.server.databases().items():
+            if side_database.is_restored(name, live):
+                waits = waiting.age(each.comment)
+                take = f"restore database {waiting.set_id(each.comment)}"
+                then = f"was restored and checked: `{take}` takes it up" if waits else "is half restored"
+                half = f" {name} {then}; a restore of another backup removes it."
         return f"{said}{super().aftermath(systems, planned)}{half}"
 
-    def _plan_beside(self, found: Manifest, part: DatabasePart) -> Plan:
+    def _plan_beside(self, found: Manifest, part: DatabasePart, warnings: tuple[str, ...]) -> Plan:
         return Plan(
             title="Restore beside",
             summary=f"the backup {found.id} as the database {self.beside}",
             steps=(f"Restore {found.id} into {self.beside}", "Compare its tables with the backup's manifest"),
             changes=(Change(what=f"database {self.beside}", before="none", after=f"the backup {found.id}"),),
+            warnings=warnings,
             undo=f"drop database {self.beside}",
             facts={"set": found.name, "sha256": part.dump.sha256},
         )
@@ -180,7 +201,10 @@ class RestoreUndo(Operation):
             changes=(
                 Change(what=f"database {live}", before="the restored one", after=f"{previous}, the one of before"),
             ),
-            warnings=("What was written since the restore is no longer in the live database.",),
+            warnings=(
+                "What was written since the restore is no longer in the live database.",
+                *switching.refuse_obstacles(systems),
+            ),
             undo="the restored one stays beside it until the next restore",
             facts={"aside": previous},
         )
@@ -188,18 +212,20 @@ class RestoreUndo(Operation):
     def run(self, systems: Systems, progress: Progress) -> Report:
         """Switch."""
         server, live = systems.server, systems.database.name
-        repair(server, live)
+        switching.mended(systems)
+        switching.refuse_obstacles(systems)
         previous, undone = _newest_previous(server, live), side_database.undone_name(live)
         server.drop(undone)
         told = {name: each.comment for name, each in server.databases().items()}
         with downtime.scaled_to_0(systems, progress):
             progress.step(f"Switching: {previous} becomes {live}")
-            gap = _switch(server, (live, previous, undone), {live: "", undone: told.get(live, "")})
+            gap = switching.do(systems, Names(live, previous, undone), {live: "", undone: told.get(live, "")})
         progress.step("Asking MLflow")
-        trouble = _answers(systems)
+        trouble = switching.answers(systems)
         title = f"Undo the restore of {live}"
         if trouble:
-            server.switch(live, undone, previous, {live: told[live], previous: told[previous]})
+            comments = {live: told[live], previous: told[previous]}
+            switching.do(systems, Names(live, undone, previous), comments)
             summary = f"MLflow does not answer with it: {trouble}. The restored database is live again."
             return Report(title=title, status=Status.FAIL, summary=summary, hints=("health",))
         summary = f"{live} is the database of before the restore; nobody could get in for {gap * 1000:.0f} ms."
@@ -207,23 +233,7 @@ class RestoreUndo(Operation):
 
     def aftermath(self, systems: Systems, planned: Plan) -> str:
         """Let sessions in, and MLflow's pods back, where the switch was cut off; and say which database is live."""
-        return f"{_mended(systems)}{super().aftermath(systems, planned)}"
-
-
-def repair(server: Server, live: str) -> bool:
-    """Let sessions into a live database that an interrupted switch has closed; whether that was so."""
-    known = server.databases().get(live)
-    if known is None or known.open:
-        return False
-    server.allow(live, connections=True)
-    return True
-
-
-def _mended(systems: Systems) -> str:
-    """Undo what an interrupted switch has done to who may get in; what that was, in a sentence."""
-    live = systems.database.name
-    said = f"{live} had been closed to sessions, and is open again. " if repair(systems.server, live) else ""
-    return said + downtime.mended(systems)
+        return f"{switching.mended(systems)}{super().aftermath(systems, planned)}"
 
 
 def _wanted(systems: Systems, wanted: str) -> tuple[Manifest, DatabasePart]:
@@ -259,11 +269,30 @@ def _upgrade(systems: Systems, progress: Progress, restored: str, part: Database
         )
 
 
-def _switch(server: Server, trio: tuple[str, str, str], comments: dict[str, str]) -> float:
-    live, restored, previous = trio
-    if live not in server.databases():
-        raise OperatorError(f"There is no database {live} to be replaced.", "Restore beside: --as NAME.")
-    return server.switch(live, restored, previous, comments)
+def _waiting(databases: Mapping[str, DatabaseInfo], restored: str, part: DatabasePart, revision: str) -> str:
+    """Since when an earlier try's database waits to be taken up; empty where there is none."""
+    there = databases.get(restored)
+    return waiting.since(there.comment, part, revision or part.alembic_revision) if there else ""
+
+
+def _taken_up(systems: Systems, restored: str, part: DatabasePart, progress: Progress) -> bool:
+    server = systems.server
+    if not _waiting(server.databases(), restored, part, _revision(systems)):
+        return False
+    progress.step(f"Looking whether {restored} holds what it held when it was checked")
+    return kept.still_so(server, server.database(restored, systems.database))
+
+
+@contextmanager
+def _kept_for_the_next_try(restored: str, found: Manifest) -> Iterator[None]:
+    """Say of a switch that failed what was restored for nothing, so far."""
+    try:
+        yield
+    except DatabaseOccupied as error:
+        raise OperatorError(
+            f"{error.message} The live database was not touched, and what was restored is kept as {restored}.",
+            f"{error.hint} Then `/mlflow restore database {found.id}` takes it up in seconds.".strip(),
+        ) from None
 
 
 def _checks(systems: Systems, part: DatabasePart, gap: float) -> Facts:
@@ -281,23 +310,6 @@ def _checks(systems: Systems, part: DatabasePart, gap: float) -> Facts:
             ("MLflow", "answers from it" if asked else "was not asked: MLFLOW_TRACKING_URI is not set"),
         ),
     )
-
-
-def _answers(systems: Systems) -> str:
-    """Why MLflow does not answer from its database, at last; empty where it does."""
-    if systems.settings.environment.mlflow_tracking_uri is None:
-        return ""
-    patience = START_SECONDS if downtime.wanted(systems) else ANSWER_SECONDS
-    until, why = time.monotonic() + patience, ""
-    while time.monotonic() < until:
-        try:
-            systems.tracking.search_experiments()
-        except GatewayError as error:
-            why = error.message.rstrip(".")
-            time.sleep(LOOK_SECONDS)
-        else:
-            return ""
-    return why
 
 
 def _switch_steps(systems: Systems, live: str, becomes: str, comes: str) -> tuple[str, ...]:

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Final
 
 import psycopg
 
-from workers.errors import OperatorError
+from workers.errors import OperatorError, SetDamaged
 from workers.operations.backup.stream import MIB
-from workers.operations.restore import contents, extensions, older_server
+from workers.operations.restore import contents, extensions, failing, older_server
 from workers.systems.postgres import programs, snapshot
 from workers.wording import listed
 
@@ -42,7 +42,7 @@ def fill(  # noqa: PLR0913 - from where, to where
 ) -> None:
     """Restore a part's dump into `target`. admin: the same, as the role that makes extensions.
 
-    Raises OperatorError, and Cancelled; what is there then is of no use.
+    Raises OperatorError (SetDamaged where the set is to blame), and Cancelled; what is there then is of no use.
 
     Where the dump fits on our disk it is fetched, hashed, and restored by several connections; else it is streamed
     through one (pg_restore's --jobs needs a file: https://www.postgresql.org/docs/current/app-pgrestore.html).
@@ -59,7 +59,14 @@ def fill(  # noqa: PLR0913 - from where, to where
             dump.compare()
             replay(target, path, program, Path(folder), progress, admin=admin, rows=part.rows)
         else:
-            replay(target, dump, program, Path(folder), progress, admin=admin)
+            try:
+                replay(target, dump, program, Path(folder), progress, admin=admin)
+            except OperatorError:
+                # It stopped listening: whether the bytes are to blame is told by reading all of them.
+                for _ in dump:
+                    pass
+                dump.compare()
+                raise
             dump.compare()
 
 
@@ -124,8 +131,7 @@ def _run(command: list[str], target: Database, progress: Progress, dump: Reading
             if not restoring.give(piece):
                 break
         if restoring.wait(END_SECONDS, progress.checkpoint) != 0:
-            said = target.explained(restoring.said() or "it said nothing").message
-            raise OperatorError(f"pg_restore failed: {said}")
+            raise failing.explained(restoring.said(), target)
 
 
 def compare(target: Database, part: DatabasePart) -> None:
@@ -139,9 +145,9 @@ def compare(target: Database, part: DatabasePart) -> None:
         rows, revision = moment.rows(), moment.alembic_revision()
     other = [table for table in {**part.rows, **rows} if part.rows.get(table) != rows.get(table)]
     if other:
-        raise OperatorError(
+        raise SetDamaged(
             f"What was restored is not what was backed up: {listed(sorted(other))} have other numbers of rows.",
             "Use another set: /mlflow backup list.",
         )
     if revision != part.alembic_revision:
-        raise OperatorError(f"The schema is {revision} and should be {part.alembic_revision}.", "Use another set.")
+        raise SetDamaged(f"The schema is {revision} and should be {part.alembic_revision}.", "Use another set.")
