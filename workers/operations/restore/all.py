@@ -86,7 +86,7 @@ class RestoreAll(Operation):
 
     def aftermath(self, systems: Systems, planned: Plan) -> str:
         """Let MLflow back in where the switch was cut off, and say how far it came."""
-        return f"{switching.mended(systems)}{super().aftermath(systems, planned)}"
+        return switching.mended_and(systems, lambda: super(RestoreAll, self).aftermath(systems, planned))
 
     @staticmethod
     def _bucket(systems: Systems) -> str:

@@ -124,8 +124,8 @@ class RestoreDatabase(Operation):
         switching.refuse_obstacles(systems)
         if not _taken_up(systems, restored, part, progress):
             target = side_database.restore_into(systems, server, restored, found, progress)
-            _upgrade(systems, progress, restored, part)
-            kept.keep(server, target, found)
+            upgraded = _upgrade(systems, progress, restored, part)
+            kept.keep(server, target, found, upgraded=upgraded)
         databases = server.databases()
         previous = side_database.previous_name(live, found.id, databases)
         comments = side_database.comments(live, previous, found.name)
@@ -161,14 +161,15 @@ class RestoreDatabase(Operation):
 
     def aftermath(self, systems: Systems, planned: Plan) -> str:
         """Let sessions in where the switch was cut off, and say which database is live."""
-        live, said, half = systems.database.name, switching.mended(systems), ""
+        said = switching.mended_and(systems, lambda: super(RestoreDatabase, self).aftermath(systems, planned))
+        live, half = systems.database.name, ""
         for name, each in systems.server.databases().items():
             if side_database.is_restored(name, live):
                 waits = waiting.age(each.comment)
                 take = f"restore database {waiting.set_id(each.comment)}"
                 then = f"was restored and checked: `{take}` takes it up" if waits else "is half restored"
                 half = f" {name} {then}; a restore of another backup removes it."
-        return f"{said}{super().aftermath(systems, planned)}{half}"
+        return f"{said}{half}"
 
     def _plan_beside(self, found: Manifest, part: DatabasePart, warnings: tuple[str, ...]) -> Plan:
         return Plan(
@@ -233,7 +234,7 @@ class RestoreUndo(Operation):
 
     def aftermath(self, systems: Systems, planned: Plan) -> str:
         """Let sessions in, and MLflow's pods back, where the switch was cut off; and say which database is live."""
-        return f"{switching.mended(systems)}{super().aftermath(systems, planned)}"
+        return switching.mended_and(systems, lambda: super(RestoreUndo, self).aftermath(systems, planned))
 
 
 def _wanted(systems: Systems, wanted: str) -> tuple[Manifest, DatabasePart]:
@@ -243,11 +244,11 @@ def _wanted(systems: Systems, wanted: str) -> tuple[Manifest, DatabasePart]:
     return found, found.database
 
 
-def _upgrade(systems: Systems, progress: Progress, restored: str, part: DatabasePart) -> None:
+def _upgrade(systems: Systems, progress: Progress, restored: str, part: DatabasePart) -> bool:
     """Where the set's schema is another than the live one's, run MLflow's own upgrade on it before anybody sees it."""
     revision = _revision(systems)
     if not revision or part.alembic_revision == revision:
-        return
+        return False
     server = systems.server
     names = systems.settings.ops.kubernetes
     spec = systems.cluster.deployment(names.deployment)["spec"]["template"]["spec"]
@@ -267,6 +268,7 @@ def _upgrade(systems: Systems, progress: Progress, restored: str, part: Database
             f"{ended.why or f'it is {now}'}.{last}",
             "The live database was not touched; use a backup of the schema that runs.",
         )
+    return True
 
 
 def _waiting(databases: Mapping[str, DatabaseInfo], restored: str, part: DatabasePart, revision: str) -> str:

@@ -22,15 +22,19 @@ if TYPE_CHECKING:
     from workers.systems.postgres.database import Database
 
 
-def keep(server: Server, target: Database, found: Manifest) -> None:
-    """Note on a database that it holds that set, checked, and let nobody in. Raises DatabaseError."""
-    rows, revision = _held(target)
-    assert found.database is not None
+def keep(server: Server, target: Database, found: Manifest, *, upgraded: bool) -> None:
+    """Note on a database that it holds that set, checked, and let nobody in. Raises DatabaseError.
+
+    upgraded: its schema has become another one since it was compared with the manifest.
+    """
+    part = found.database
+    assert part is not None
+    rows, revision = _held(target) if upgraded else (part.rows, part.alembic_revision)
     told = {
         "mlflow-ops": waiting.WHAT,
         "set": found.name,
         "at": datetime.now(UTC).isoformat(timespec="milliseconds"),
-        "sha256": found.database.dump.sha256,
+        "sha256": part.dump.sha256,
         "revision": revision,
         "holds": _digest(rows, revision),
     }

@@ -121,7 +121,7 @@ class Recover(Operation):
 
     def aftermath(self, systems: Systems, planned: Plan) -> str:
         """Let MLflow back in where the switch was cut off, and say what is missing still."""
-        return f"{switching.mended(systems)}{super().aftermath(systems, planned)}"
+        return switching.mended_and(systems, lambda: super(Recover, self).aftermath(systems, planned))
 
 
 @dataclass

@@ -7,7 +7,7 @@ comes later is waited for, for as long as ops.yaml says (restore.switch_seconds)
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
@@ -126,3 +126,17 @@ def mended(systems: Systems) -> str:
     if bouncer is not None and bouncer.resume(live):
         said += f"PgBouncer had kept the clients of {live} waiting, and lets them go on. "
     return said + downtime.mended(systems)
+
+
+def mended_and(systems: Systems, look: Callable[[], str]) -> str:
+    """The same, and then what `look` says of a run that was cut off, also where it would be refused now.
+
+    Raises GatewayError where it could not be looked at.
+    """
+    said = mended(systems)
+    try:
+        return said + look()
+    except GatewayError:
+        raise
+    except OperatorError as error:
+        return f"{said}The live database is {systems.database.name}. Asked now, it would be refused: {error.message}"
