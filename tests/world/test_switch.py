@@ -13,10 +13,15 @@ import psycopg
 import pytest
 import yaml
 
+from commands import grammar
 from mlflow_ops_sandbox.slack.controls import wait_for
 from tests.world.conftest import OURS, OWNER
-from workers.errors import OperatorError
+from workers.errors import AlreadySo, OperatorError
+from workers.operation import Change, Unwatched
+from workers.operations.health import postgres
+from workers.operations.health.questions import Asking
 from workers.operations.restore import switching
+from workers.report import Status
 from workers.systems.errors import DatabaseOccupied
 from workers.systems.postgres import switch
 from workers.systems.postgres.switch import Names
@@ -305,6 +310,25 @@ def test_killed_twice_in_the_switch_nobody_is_shut_out(systems, server, names):
     assert longest < SHUT_OUT_SECONDS, longest
     assert outcomes == {True, False}, outcomes
     print(f"PostgreSQL {server.major}: at most {longest:.1f} s without anybody in over {SEEDS} seeds")  # noqa: T201
+
+
+def test_a_database_that_is_closed_is_told_by_health_and_opened_with_one_press(systems, server, live):
+    server.do(f"ALTER DATABASE {live} WITH ALLOW_CONNECTIONS false")
+    asking = Asking(systems, 30)
+    try:
+        answer = postgres.ask(asking)
+    finally:
+        asking.close()
+    assert answer.status is Status.FAIL
+    (offer,) = answer.offers
+    operation = grammar.parse(offer.command)
+    assert operation.plan(systems).changes == (
+        Change(what=f"database {live}", before="closed to sessions", after="open"),
+    )
+    assert operation.run(systems, Unwatched()).status is Status.OK
+    server.do("SELECT 1", role=OWNER, database=live)
+    with pytest.raises(AlreadySo):
+        operation.plan(systems)
 
 
 def test_a_database_that_was_left_closed_is_opened_by_the_next_look(systems, server, live):

@@ -164,7 +164,7 @@ class RestoreDatabase(Operation):
         said = switching.mended_and(systems, lambda: super(RestoreDatabase, self).aftermath(systems, planned))
         live, half = systems.database.name, ""
         for name, each in systems.server.databases().items():
-            if side_database.is_restored(name, live):
+            if side_database.is_restored(name, live) and name != side_database.undone_name(live):
                 waits = waiting.age(each.comment)
                 take = f"restore database {waiting.set_id(each.comment)}"
                 then = f"was restored and checked: `{take}` takes it up" if waits else "is half restored"
