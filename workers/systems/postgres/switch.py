@@ -38,6 +38,7 @@ IDLE_SECONDS: Final = 10
 """After which the server gives up a transaction whose client is silent."""
 STATEMENT_SECONDS: Final = 20
 LOOK_SECONDS: Final = 0.25
+BREATH_SECONDS: Final = 5.0
 NAMED: Final = 5
 END_SECONDS: Final = 0.02
 """Between two rounds in which sessions are ended."""
@@ -97,6 +98,8 @@ def _emptied(
                 if _done(server, connection, names, work):
                     return time.monotonic() - began
                 seen = [occupants.look(connection, name) for name in names]
+                # Those who were kept out get in again: nobody is shut out for the sake of one who does not leave.
+                time.sleep(max(0.0, min(BREATH_SECONDS, deadline - time.monotonic())))
             if time.monotonic() >= deadline:
                 raise _occupied(names[0], seen, patience_seconds)
             time.sleep(LOOK_SECONDS)
