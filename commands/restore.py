@@ -28,12 +28,24 @@ def _database(set_: str, beside: str, *, from_elsewhere: bool) -> Operation:
     return RestoreDatabase(set=set_, beside=beside, from_elsewhere=from_elsewhere)
 
 
-@change("undo", examples=("restore undo",))
-def _undo() -> Operation:
-    """Switch back to the database that the last restore put aside. Needs approval."""
-    from workers.operations.restore.database import RestoreUndo
+@change("auth", examples=("restore auth latest --dry-run", "restore auth 1a2b3c"))
+@click.argument("set_", metavar="[latest|ID]", default="latest")
+@click.option("--as", "beside", metavar="NAME", default="", help="Only beside the live one, to look into it.")
+@_ELSEWHERE
+def _auth(set_: str, beside: str, *, from_elsewhere: bool) -> Operation:
+    """The same for basic-auth's own database: MLflow's users and what they may. Needs approval."""
+    from workers.operations.restore.database import RestoreDatabase
 
-    return RestoreUndo()
+    return RestoreDatabase(set=set_, beside=beside, from_elsewhere=from_elsewhere, auth=True)
+
+
+@change("undo", examples=("restore undo", "restore undo --auth"))
+@click.option("--auth", "users", is_flag=True, help="Basic-auth's database instead of MLflow's.")
+def _undo(*, users: bool) -> Operation:
+    """Switch back to the database that the last restore put aside. Needs approval."""
+    from workers.operations.restore.undo import RestoreUndo
+
+    return RestoreUndo(auth=users)
 
 
 @change(
@@ -157,6 +169,6 @@ def recover(set_: str, *, from_elsewhere: bool) -> Operation:
 restore = group(
     "restore",
     _database,
-    *(_artifacts, _config, _all, _run, _experiment, _undo, _repair, _prune),
+    *(_auth, _artifacts, _config, _all, _run, _experiment, _undo, _repair, _prune),
     meaning="Bring back what a backup holds.",
 )

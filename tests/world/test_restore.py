@@ -17,9 +17,10 @@ from workers.operations.database.indexes import look
 from workers.operations.health import postgres
 from workers.operations.health.questions import Asking
 from workers.operations.restore import pg_restore, room, rows, side_database
-from workers.operations.restore.database import RestoreDatabase, RestoreUndo
+from workers.operations.restore.database import RestoreDatabase
 from workers.operations.restore.drill import Drill
 from workers.operations.restore.prune import RestorePrune
+from workers.operations.restore.undo import RestoreUndo
 from workers.report import Status
 from workers.systems import Systems
 from workers.systems.errors import DatabaseFull

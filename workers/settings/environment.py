@@ -75,7 +75,8 @@ class Environment(BaseModel):
     database_admin_url: Annotated[SecretStr, starting_with("postgresql://", "postgres://")] | None = Field(
         None,
         alias="MLFLOW_OPS_DATABASE_ADMIN_URL",
-        description="the address of its server for a role with CREATEDB, such as postgresql://admin:password@host/postgres",
+        description="the address of its server for a role with CREATEDB and CREATEROLE, such as "
+        "postgresql://admin:password@host/postgres",
     )
     auth_database_url: Annotated[SecretStr, starting_with("postgresql://", "postgres://")] | None = Field(
         None,

@@ -36,10 +36,23 @@ def _path(data: Path | None) -> Path:
 @_DATA
 @click.option("--fresh", is_flag=True, help="Delete the folder's data first and start over.")
 @click.option("--port-slack", type=click.IntRange(1, 65535), metavar="N", help="Port of the Slack page.")
+@click.option(
+    "--postgres",
+    "postgres_major",
+    type=click.IntRange(13, 18),
+    metavar="N",
+    help="Version of PostgreSQL: 16 and 18 are installed with the sandbox, others by apt.  [default: 18]",
+)
 @click.option("--without", multiple=True, metavar="PART", help="Leave a part out, to run it yourself. Repeatable.")
 @click.pass_context
-def sandbox(
-    context: click.Context, data: Path | None, port_slack: int | None, without: tuple[str, ...], *, fresh: bool
+def sandbox(  # noqa: PLR0913 - one for each option
+    context: click.Context,
+    data: Path | None,
+    port_slack: int | None,
+    postgres_major: int | None,
+    without: tuple[str, ...],
+    *,
+    fresh: bool,
 ) -> None:
     """Run Slack, Kubernetes, MLflow, PostgreSQL, S3, Redis and the bot on this machine.
 
@@ -51,7 +64,7 @@ def sandbox(
     from mlflow_ops_sandbox.running import run
 
     try:
-        run(_path(data), fresh=fresh, slack_port=port_slack, without=without)
+        run(_path(data), fresh=fresh, slack_port=port_slack, without=without, postgres_major=postgres_major)
     except SandboxError as error:
         raise _Sentence(str(error)) from None
 

@@ -34,8 +34,18 @@ _SERVICE_SECONDS = 15.0
 _REPORTED = ("postgres", "mlflow", "objects", "redis", "kubernetes")
 
 
-def run(path: Path, *, fresh: bool, slack_port: int | None, without: Iterable[str] = ()) -> None:
-    """Start a sandbox and watch it until SIGINT or SIGTERM. Raises SandboxError where that cannot be."""
+def run(
+    path: Path,
+    *,
+    fresh: bool,
+    slack_port: int | None,
+    without: Iterable[str] = (),
+    postgres_major: int | None = None,
+) -> None:
+    """Start a sandbox and watch it until SIGINT or SIGTERM. Raises SandboxError where that cannot be.
+
+    postgres_major: the version of PostgreSQL; else that of the data, else the newest.
+    """
     began = time.monotonic()
     folder = Folder(path)
     folder.create()
@@ -53,7 +63,7 @@ def run(path: Path, *, fresh: bool, slack_port: int | None, without: Iterable[st
             postgres.forget(folder)
             folder.delete()
             folder.create()
-        _Sandbox(folder, terminal, slack_port=slack_port, began=began).run(frozenset(without))
+        _Sandbox(folder, terminal, slack_port=slack_port, began=began).run(frozenset(without), postgres_major)
     finally:
         lock.release()
 
@@ -71,11 +81,12 @@ class _Sandbox:
         self.began = began
         self.told_to_end = asyncio.Event()
 
-    def run(self, without: frozenset[str]) -> None:
+    def run(self, without: frozenset[str], postgres_major: int | None) -> None:
         wiring.write_ops(self.folder)
         wiring.write_workspace(self.folder, self.credentials, _suggestions())
         wiring.write_cluster(self.folder, self.ports, self.credentials)
-        built = composition.leave_out(without, composition.build(self.folder, self.ports, self.credentials))
+        parts = composition.build(self.folder, self.ports, self.credentials, postgres_major=postgres_major)
+        built = composition.leave_out(without, parts)
         self.terminal.say(f"Sandbox in {self.folder.path}")
         supervisor = Supervisor(self.folder, built, self.terminal, self.ports)
         asyncio.run(self._run(supervisor))

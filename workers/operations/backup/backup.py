@@ -15,7 +15,17 @@ from pydantic import field_validator
 
 from workers.errors import OperatorError
 from workers.operation import Operation, Plan, Progress, Risk
-from workers.operations.backup import configuration, damaged, database, leftovers, manifest, parallel, sets
+from workers.operations.backup import (
+    catalog_record,
+    configuration,
+    damaged,
+    database,
+    leftovers,
+    manifest,
+    outlook,
+    parallel,
+    sets,
+)
 from workers.operations.backup.encryption import Keys
 from workers.operations.backup.manifest import (
     ArtifactsPart,
@@ -203,12 +213,15 @@ class _Making:
         self.warnings += [each for each in part.left_out if "no key is set" not in each]
 
     def read_back(self) -> None:
-        for field_name in ("database", "auth_database"):
+        for field_name, source in _databases(self.systems):
             part: DatabasePart | None = self.made.get(field_name)
             if part:
                 self.progress.step(f"Database {part.database}: reading back")
                 entries = database.read_back(part, self.transfer, self.bucket, self.systems.settings, self.progress)
                 self.made[field_name] = part.model_copy(update={"entries": entries})
+                keys = Keys.of(self.systems.settings)
+                lines = catalog_record.read(part, keys, self.transfer, self.bucket) or frozenset()
+                self.warnings += outlook.warnings(self.systems, source, part, lines)
         exported: ConfigurationPart | None = self.made.get("configuration")
         if exported:
             self.progress.step("Configuration: reading back")

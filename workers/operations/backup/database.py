@@ -16,12 +16,15 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Final
 
 from workers.errors import OperatorError
+from workers.operations.backup import catalog_record, foreseen
+from workers.operations.backup.encryption import Keys
 from workers.operations.backup.manifest import DatabasePart, Stored
 from workers.operations.backup.stream import MIB, Reading, Writing
 
 if TYPE_CHECKING:
     from workers.operation import Progress
     from workers.settings import Settings
+    from workers.systems.postgres.catalog import Line
     from workers.systems.postgres.database import Database
     from workers.systems.postgres.programs import Program
     from workers.systems.postgres.snapshot import Snapshot
@@ -57,17 +60,19 @@ def dump(  # noqa: PLR0913, PLR0917 - from where, to where
         program.not_older_than(moment.major)
         revision = moment.alembic_revision()
         with ThreadPoolExecutor(1, thread_name_prefix="count") as counter:
-            counting = counter.submit(moment.rows)
+            counting = counter.submit(_described, moment)
             try:
                 expected = expected_bytes or moment.size_bytes
                 command = _command(program, moment, settings)
                 stored = _stream(command, database, transfer, (bucket, key), progress, expected)
-                rows = counting.result()
+                rows, lines = counting.result()
             except BaseException:
                 moment.stop()
                 raise
     return DatabasePart(
         dump=stored,
+        catalog=catalog_record.store(lines, Keys.of(settings), transfer, bucket, key),
+        roles=tuple(sorted(foreseen.roles(lines))),
         database=database.name,
         server_version=moment.server_version,
         pg_dump_version=program.version,
@@ -76,6 +81,11 @@ def dump(  # noqa: PLR0913, PLR0917 - from where, to where
         size_bytes=moment.size_bytes,
         seconds=time.monotonic() - began,
     )
+
+
+def _described(moment: Snapshot) -> tuple[dict[str, int], frozenset[Line]]:
+    """The rows of each table, then all else: one connection does one thing at a time."""
+    return moment.rows(), moment.catalog()
 
 
 def read_back(part: DatabasePart, transfer: Transfer, bucket: str, settings: Settings, progress: Progress) -> int:

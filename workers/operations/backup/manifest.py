@@ -39,6 +39,7 @@ class DatabasePart(_Part):
     """A dump in pg_dump's custom format.
 
     rows: by table, at the moment of the dump. entries: in its table of contents. alembic_revision: of MLflow's schema.
+    catalog: what it was like besides its rows, where that was recorded. roles: whom that names.
     """
 
     dump: Stored
@@ -48,6 +49,8 @@ class DatabasePart(_Part):
     alembic_revision: str = ""
     rows: dict[str, int] = {}
     entries: int = 0
+    catalog: Stored | None = None
+    roles: tuple[str, ...] = ()
     size_bytes: int = Field(0, description="of the live database, on the server's disk")
     seconds: float = 0.0
 
@@ -107,7 +110,8 @@ class Manifest(_Part):
     @property
     def stored(self) -> tuple[Stored, ...]:
         """Every object of the set but the manifest."""
-        databases = [part.dump for part in (self.database, self.auth_database) if part]
+        parts = [part for part in (self.database, self.auth_database) if part]
+        databases = [each for part in parts for each in (part.dump, part.catalog) if each]
         artifacts = [self.artifacts.listing] if self.artifacts else []
         return (*databases, *artifacts, *([self.configuration.document] if self.configuration else []))
 

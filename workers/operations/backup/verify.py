@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from workers.errors import OperatorError
 from workers.operation import Operation, Plan, Progress, Risk
-from workers.operations.backup import configuration, damaged, database, sets
+from workers.operations.backup import catalog_record, configuration, damaged, database, sets
 from workers.operations.backup.encryption import Keys
 from workers.operations.backup.show import SetId
 from workers.operations.backup.stream import Reading
@@ -119,6 +119,9 @@ def _problems(systems: Systems, made: Manifest, transfer: Transfer, progress: Pr
             progress.step(f"Reading {part.dump.key}")
             reading = partial(database.read_back, part, transfer, bucket, systems.settings, progress)
             look(reading, part.dump.key)
+            if part.catalog:
+                keys = Keys.all_of(systems.settings)
+                look(partial(catalog_record.read, part, keys, transfer, bucket), part.catalog.key)
     exported = made.configuration
     if exported:
         progress.step(f"Reading {exported.document.key}")

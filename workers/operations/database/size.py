@@ -37,16 +37,17 @@ class DatabaseSize(Operation):
         progress.step("Asking PostgreSQL")
         tables = systems.maintenance.tables()
         databases = systems.maintenance.databases()
-        name = systems.database.name
-        whole = dict(databases).get(name, 0)
-        heap, indexes = sum(each.heap_bytes for each in tables), sum(each.index_bytes for each in tables)
-        total = sum(each.total_bytes for each in tables)
+        parts = systems.maintenance.parts()
+        name, whole = systems.database.name, parts.whole
         facts = (
             ("database", f"{name} at {systems.database.address}"),
             ("size", size(whole)),
-            ("rows' data", size(heap)),
-            ("indexes", size(indexes)),
-            ("long values and maps", size(total - heap - indexes)),
+            ("rows' data", size(parts.rows)),
+            ("indexes", size(parts.indexes)),
+            ("long values and maps", size(parts.long_values)),
+            ("other tables and sequences", size(parts.others)),
+            ("PostgreSQL's own catalogs", size(parts.catalogs)),
+            ("other files", size(parts.files)),
         )
         largest = Table(
             title="Largest tables",

@@ -15,12 +15,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict
 
 from workers.errors import OperatorError
 from workers.operation import Unwatched
 from workers.operations.health.questions import Answer, Question
-from workers.operations.restore import pg_restore, side_database
+from workers.operations.restore import pg_restore, replaying, side_database
 from workers.report import Facts, Status
+from workers.systems.postgres import replay_role
 
 if TYPE_CHECKING:
     from workers.operations.health.questions import Asking
@@ -54,16 +56,24 @@ def ask(asking: Asking) -> Answer:
     dumper, restorer = (programs.find(name, asking.settings) for name in ("pg_dump", "pg_restore"))
     _sweep(server, live.name)
     name = f"{_head(live.name)}{secrets.token_hex(ENDING // 2)}"
+    like, said = server.databases()[live.name], side_database.comment(WHAT, "")
+    exposed = replaying.exposed(server)
     try:
-        server.create(name, server.databases()[live.name], side_database.comment(WHAT, ""))
-        scratch, admin = server.database(name, live), server.database(name, server.admin)
-        with tempfile.TemporaryDirectory(prefix="mlflow-ops-check-") as folder:
+        with (
+            tempfile.TemporaryDirectory(prefix="mlflow-ops-check-") as folder,
+            replaying.into(server, live, name, like, said) as going,
+        ):
+            by = going.role.name if going.role else str(going.target.role().name)
             dump = Path(folder) / "one.dump"
             _dump(dumper, live, schema, dump)
-            with scratch.session() as connection:
+            with going.target.session() as connection:
                 connection.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(schema)))
-            pg_restore.replay(scratch, dump, restorer, Path(folder), Unwatched(), admin=admin)
-        same = _rows(scratch, schema) == _rows(live, schema)
+            admin = server.database(name, server.admin)
+            pg_restore.replay(going.target, dump, restorer, Path(folder), Unwatched(), admin=admin)
+            going.hand_over()
+            same = _rows(server.database(name, live), schema) == _rows(live, schema)
+            if not exposed and by == _login(live):
+                exposed = (f"A role that is made for a restore is not let in: see pg_hba.conf. {replaying.ALONE}",)
     finally:
         server.drop(name)
     facts = Facts(
@@ -71,12 +81,19 @@ def ask(asking: Asking) -> Answer:
             ("tried with", f"{schema}.{TABLE}"),
             ("pg_dump", dumper.version),
             ("pg_restore", restorer.version),
+            ("replayed by", "a role of its own" if replay_role.is_one(by) else f"{by}, MLflow's role"),
             ("took", f"{time.monotonic() - began:.1f} s"),
         )
     )
     if not same:
         return Answer(Status.FAIL, "A table came back with other rows than it was dumped with.", "", (facts,))
+    if exposed:
+        return Answer(Status.WARN, exposed[0], "", (facts,), own_fault=True)
     return Answer(Status.OK, "A table was dumped, restored beside the live database, and compared.", "", (facts,))
+
+
+def _login(live: Database) -> str:
+    return str(conninfo_to_dict(live.url).get("user") or "")
 
 
 def _schema(live: Database) -> str:
@@ -111,12 +128,13 @@ def _dump(dumper: Program, live: Database, schema: str, into: Path) -> None:
 
 def _sweep(server: Server, live: str) -> None:
     """Remove what a check that was killed has left."""
+    replay_role.sweep(server)
     before = datetime.now(UTC) - STALE
     for each in server.databases().values():
         if each.name.startswith(_head(live)) and _made(each.comment):
             since = side_database.since(each.comment)
             if since and since < before:
-                server.drop(each.name)
+                replaying.discard(server, each)
 
 
 def _made(comment: str) -> bool:

@@ -13,7 +13,7 @@ from pydantic import Field
 from workers.errors import AlreadySo, OperatorError
 from workers.operation import Operation, Plan, Progress, Risk
 from workers.operations.backup import sets
-from workers.operations.restore import switching
+from workers.operations.restore import auth, switching
 from workers.operations.restore.artifacts import RestoreArtifacts
 from workers.operations.restore.configuration import RestoreConfiguration
 from workers.operations.restore.database import RestoreDatabase
@@ -51,6 +51,7 @@ class RestoreAll(Operation):
             warnings=(
                 *sets.passed_over(systems.backups, self._bucket(systems), self.set, found, part="database"),
                 *(warning for plan in plans for warning in plan.warnings),
+                *(each for each in (auth.left_out(systems, found),) if each),
             ),
             undo="; ".join(plan.undo for plan in plans if plan.undo),
             estimate_seconds=sum(plan.estimate_seconds or 0 for plan in plans),
@@ -62,7 +63,7 @@ class RestoreAll(Operation):
         """Do them in turn. Raises OperatorError of the first that cannot be done, saying which are done already."""
         done: list[str] = []
         sections: list[Section] = []
-        undo = ""
+        undo, worst = "", Status.OK
         for operation, plan in self._plans(systems, self._found(systems)):
             try:
                 report = operation.run(systems, progress)
@@ -74,10 +75,12 @@ class RestoreAll(Operation):
             if report.status is Status.FAIL:
                 summary = f"{report.title}: {report.summary} What comes behind it was not begun."
                 return Report(title="Restore everything", status=Status.FAIL, summary=summary, sections=tuple(sections))
+            worst = Status.WARN if report.status is Status.WARN else worst
             done.append(plan.title.removeprefix("Restore ").removeprefix("the "))
+        sections += [Text(title="Not restored", text=each) for each in self._left_out(systems)]
         return Report(
             title="Restore everything",
-            status=Status.OK,
+            status=worst,
             summary=f"{listed(done)}: as in the backup.",
             sections=tuple(sections),
             hints=("health",),
@@ -98,12 +101,14 @@ class RestoreAll(Operation):
     def _plans(self, systems: Systems, found: Manifest) -> list[tuple[Operation, Plan]]:
         parts: dict[str, Operation] = {
             "artifacts": RestoreArtifacts(set=found.id, from_elsewhere=self.from_elsewhere),
+            "auth": RestoreDatabase(set=found.id, from_elsewhere=self.from_elsewhere, auth=True),
             "database": RestoreDatabase(set=found.id, from_elsewhere=self.from_elsewhere),
             "config": RestoreConfiguration(set=found.id),
         }
+        held = {*found.parts, *(("auth",) if auth.restorable(systems, found) else ())}
         plans: list[tuple[Operation, Plan]] = []
         for part, operation in parts.items():
-            if part in found.parts:
+            if part in held:
                 try:
                     plans.append((operation, operation.plan(systems)))
                 except AlreadySo:

@@ -16,14 +16,24 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Final
 
 from pydantic import AfterValidator, Field
 
-from workers.errors import AlreadySo, OperatorError
+from workers.errors import OperatorError
 from workers.operation import Change, Operation, Plan, Progress, Risk
 from workers.operations.backup import drill_result, sets, waiting
 from workers.operations.deployment import schema
-from workers.operations.restore import checks, downtime, kept, room, side_database, switching
-from workers.report import Facts, Report, Status
+from workers.operations.restore import (
+    auth,
+    checks,
+    downtime,
+    kept,
+    likeness,
+    prerequisites,
+    replaying,
+    room,
+    side_database,
+    switching,
+)
+from workers.report import Facts, Report, Status, Text
 from workers.systems.errors import DatabaseOccupied, GatewayError
-from workers.systems.postgres.admin import Server
 from workers.systems.postgres.switch import Names
 from workers.wording import count, duration, moment, size
 
@@ -48,7 +58,10 @@ def _identifier(name: str) -> str:
 
 
 class RestoreDatabase(Operation):
-    """Put a set's database in the live one's place, or beside it. set: an id or latest. beside: a name for that."""
+    """Put a set's database in the live one's place, or beside it. set: an id or latest. beside: a name for that.
+
+    auth: basic-auth's database instead of MLflow's.
+    """
 
     name: ClassVar[str] = "restore-database"
     risk: ClassVar[Risk] = Risk.DESTRUCTIVE
@@ -58,10 +71,11 @@ class RestoreDatabase(Operation):
     set: Annotated[str, Field(min_length=1, max_length=80)] = sets.LATEST
     beside: Annotated[str, AfterValidator(_identifier)] = ""
     from_elsewhere: bool = False
+    auth: bool = False
 
     def plan(self, systems: Systems) -> Plan:
         """What would take whose place, and what would be lost. Raises OperatorError where it cannot be done."""
-        found, part = _wanted(systems, self.set)
+        systems, found, part = self._wanted(systems)
         server, live = systems.server, systems.database.name
         checks.refuse_without_rights(server, systems.database)
         bucket = systems.settings.ops.storage.backups_bucket
@@ -72,8 +86,10 @@ class RestoreDatabase(Operation):
             raise OperatorError(f"There is a database {self.beside} already.", "Choose another name.")
         if side_database.is_ours(self.beside, live):
             raise OperatorError(f"{self.beside} is a name that restores give to their own.", "Choose another name.")
+        owner = now.owner if now else prerequisites.role_of(systems)
+        likely = (*likeness.warnings(systems, part, owner), *replaying.exposed(server))
         if self.beside:
-            return self._plan_beside(found, part, (*passed, *room.warnings(systems, part)))
+            return self._plan_beside(found, part, (*passed, *likely, *room.warnings(systems, part)))
         previous = side_database.previous_name(live, found.id, databases)
         if not self.from_elsewhere:
             checks.refuse_foreign(systems, found)
@@ -97,14 +113,14 @@ class RestoreDatabase(Operation):
             summary=f"from the backup {found.id}",
             steps=(
                 *(taking if waits else making),
-                *_switch_steps(systems, live, previous, "the restored one"),
+                *switching.steps(systems, live, previous, "the restored one"),
             ),
             changes=(
                 Change(what=f"database {live}", before="the live one", after=f"the backup {found.id}"),
                 Change(what=f"database {previous}", before="none", after="the live one of before, closed to sessions"),
             ),
-            warnings=tuple(warnings),
-            undo="/mlflow restore undo",
+            warnings=(*warnings, *likely),
+            undo=f"/mlflow {_undo(auth=self.auth)}",
             estimate_seconds=TAKE_UP_SECONDS if waits else _estimate(systems, part),
             sections=(_sizes(found, part, now),),
             facts={"set": found.name, "sha256": part.dump.sha256, "live": now is not None, "schema": revision},
@@ -112,24 +128,27 @@ class RestoreDatabase(Operation):
 
     def run(self, systems: Systems, progress: Progress) -> Report:
         """Restore beside, compare, and switch, unless it is to stay beside. Where that fails, nothing is switched."""
-        found, part = _wanted(systems, self.set)
+        all_systems = systems
+        systems, found, part = self._wanted(systems)
         server, live = systems.server, systems.database.name
         restored = self.beside or side_database.restored_name(live, found.id)
         switching.mended(systems)
         if self.beside:
-            side_database.restore_into(systems, server, restored, found, progress)
+            made = side_database.restore_into(systems, server, restored, found, progress)
             server.comment(restored, side_database.comment("restored beside", found.name))
             summary = f"The backup {found.id} is in the database {restored}; the live one was not touched."
-            return Report(title="Restore beside", status=Status.OK, summary=summary)
+            return Report(
+                title="Restore beside", status=_well(made), summary=summary, sections=side_database.notes(made)
+            )
         switching.refuse_obstacles(systems)
-        if not _taken_up(systems, restored, part, progress):
-            target = side_database.restore_into(systems, server, restored, found, progress)
-            upgraded = _upgrade(systems, progress, restored, part)
-            kept.keep(server, target, found, upgraded=upgraded)
+        made = _taken_up(systems, restored, part, progress) or self._made(systems, restored, found, progress)
         databases = server.databases()
         previous = side_database.previous_name(live, found.id, databases)
-        comments = side_database.comments(live, previous, found.name)
-        with downtime.scaled_to_0(systems, progress), _kept_for_the_next_try(restored, found):
+        comments = side_database.comments(live, previous, found.name, was=databases[live].comment)
+        with (
+            downtime.scaled_to_0(systems, progress),
+            _kept_for_the_next_try(restored, _again(found.id, auth=self.auth)),
+        ):
             progress.step(f"Switching: {live} becomes {previous}")
             progress.checkpoint()
             gap = switching.do(systems, Names(live, restored, previous), comments)
@@ -151,25 +170,42 @@ class RestoreDatabase(Operation):
         rows = sum(part.rows.values())
         return Report(
             title=title,
-            status=Status.OK,
+            status=_well(made),
             summary=f"{live} is the backup {found.id} ({count(len(part.rows), 'table')}, {count(rows, 'row')}); nobody "
             f"could get in for {gap * 1000:.0f} ms. The one of before is {previous}.{missed}",
-            sections=(_checks(systems, part, gap),),
-            hints=("health", "experiments list"),
-            undo="restore undo",
+            sections=(_checks(systems, part, gap), *side_database.notes(made), *_users(all_systems, found)),
+            hints=("health", *((f"restore auth {found.id}",) if found.auth_database else ()), "experiments list"),
+            undo=_undo(auth=self.auth),
         )
 
     def aftermath(self, systems: Systems, planned: Plan) -> str:
         """Let sessions in where the switch was cut off, and say which database is live."""
-        said = switching.mended_and(systems, lambda: super(RestoreDatabase, self).aftermath(systems, planned))
-        live, half = systems.database.name, ""
-        for name, each in systems.server.databases().items():
+        ours = auth.systems_of(systems) if self.auth else systems
+        said = switching.mended_and(ours, lambda: super(RestoreDatabase, self).aftermath(systems, planned))
+        live, half = ours.database.name, ""
+        for name, each in ours.server.databases().items():
             if side_database.is_restored(name, live) and name != side_database.undone_name(live):
+                take = _again(waiting.set_id(each.comment), auth=self.auth)
                 waits = waiting.age(each.comment)
-                take = f"restore database {waiting.set_id(each.comment)}"
                 then = f"was restored and checked: `{take}` takes it up" if waits else "is half restored"
                 half = f" {name} {then}; a restore of another backup removes it."
         return f"{said}{half}"
+
+    @staticmethod
+    def _made(systems: Systems, restored: str, found: Manifest, progress: Progress) -> side_database.Restored:
+        assert found.database is not None
+        made = side_database.restore_into(systems, systems.server, restored, found, progress)
+        upgraded = _upgrade(systems, progress, restored, found.database)
+        kept.keep(systems.server, made, found, upgraded=upgraded)
+        return made
+
+    def _wanted(self, systems: Systems) -> tuple[Systems, Manifest, DatabasePart]:
+        bucket = systems.settings.ops.storage.backups_bucket
+        found = sets.good(systems.backups, bucket, self.set, part="database")
+        if self.auth:
+            found, systems = auth.manifest_of(systems, found), auth.systems_of(systems)
+        assert found.database is not None
+        return systems, found, found.database
 
     def _plan_beside(self, found: Manifest, part: DatabasePart, warnings: tuple[str, ...]) -> Plan:
         return Plan(
@@ -183,65 +219,26 @@ class RestoreDatabase(Operation):
         )
 
 
-class RestoreUndo(Operation):
-    """Switch back to the database that the last restore put aside."""
-
-    name: ClassVar[str] = "restore-undo"
-    risk: ClassVar[Risk] = Risk.DESTRUCTIVE
-    touches: ClassVar[tuple[str, ...]] = ("database", "deployment", "backup")
-    timeout_seconds: ClassVar[int] = 600
-
-    def plan(self, systems: Systems) -> Plan:
-        """Which one comes back. Raises OperatorError where none was put aside."""
-        live = systems.database.name
-        previous, undone = _newest_previous(systems.server, live), side_database.undone_name(live)
-        return Plan(
-            title=f"Undo the restore of {live}",
-            summary=f"{previous} becomes {live} again",
-            steps=_switch_steps(systems, live, undone, previous),
-            changes=(
-                Change(what=f"database {live}", before="the restored one", after=f"{previous}, the one of before"),
-            ),
-            warnings=(
-                "What was written since the restore is no longer in the live database.",
-                *switching.refuse_obstacles(systems),
-            ),
-            undo="the restored one stays beside it until the next restore",
-            facts={"aside": previous},
-        )
-
-    def run(self, systems: Systems, progress: Progress) -> Report:
-        """Switch."""
-        server, live = systems.server, systems.database.name
-        switching.mended(systems)
-        switching.refuse_obstacles(systems)
-        previous, undone = _newest_previous(server, live), side_database.undone_name(live)
-        server.drop(undone)
-        told = {name: each.comment for name, each in server.databases().items()}
-        with downtime.scaled_to_0(systems, progress):
-            progress.step(f"Switching: {previous} becomes {live}")
-            gap = switching.do(systems, Names(live, previous, undone), {live: "", undone: told.get(live, "")})
-        progress.step("Asking MLflow")
-        trouble = switching.answers(systems)
-        title = f"Undo the restore of {live}"
-        if trouble:
-            comments = {live: told[live], previous: told[previous]}
-            switching.do(systems, Names(live, undone, previous), comments)
-            summary = f"MLflow does not answer with it: {trouble}. The restored database is live again."
-            return Report(title=title, status=Status.FAIL, summary=summary, hints=("health",))
-        summary = f"{live} is the database of before the restore; nobody could get in for {gap * 1000:.0f} ms."
-        return Report(title=title, status=Status.OK, summary=summary, hints=("health",))
-
-    def aftermath(self, systems: Systems, planned: Plan) -> str:
-        """Let sessions in, and MLflow's pods back, where the switch was cut off; and say which database is live."""
-        return switching.mended_and(systems, lambda: super(RestoreUndo, self).aftermath(systems, planned))
+def _well(made: side_database.Restored) -> Status:
+    return Status.WARN if made.notes else Status.OK
 
 
-def _wanted(systems: Systems, wanted: str) -> tuple[Manifest, DatabasePart]:
-    bucket = systems.settings.ops.storage.backups_bucket
-    found = sets.good(systems.backups, bucket, wanted, part="database")
-    assert found.database is not None
-    return found, found.database
+def _undo(*, auth: bool) -> str:
+    return "restore undo --auth" if auth else "restore undo"
+
+
+def _again(set_id: str, *, auth: bool) -> str:
+    return f"restore {'auth' if auth else 'database'} {set_id}"
+
+
+def _users(systems: Systems, found: Manifest) -> tuple[Text, ...]:
+    """That basic-auth's database was not restored with MLflow's, where the set has one."""
+    if found.auth_database is None:
+        return ()
+    text = auth.left_out(systems, found) or (
+        f"Basic-auth's users are in the backup too, and stay as they are: /mlflow restore auth {found.id}."
+    )
+    return (Text(title="Not restored", text=text),)
 
 
 def _upgrade(systems: Systems, progress: Progress, restored: str, part: DatabasePart) -> bool:
@@ -277,23 +274,23 @@ def _waiting(databases: Mapping[str, DatabaseInfo], restored: str, part: Databas
     return waiting.since(there.comment, part, revision or part.alembic_revision) if there else ""
 
 
-def _taken_up(systems: Systems, restored: str, part: DatabasePart, progress: Progress) -> bool:
+def _taken_up(systems: Systems, restored: str, part: DatabasePart, progress: Progress) -> side_database.Restored | None:
     server = systems.server
     if not _waiting(server.databases(), restored, part, _revision(systems)):
-        return False
+        return None
     progress.step(f"Looking whether {restored} holds what it held when it was checked")
-    return kept.still_so(server, server.database(restored, systems.database))
+    return kept.taken_up(server, server.database(restored, systems.database))
 
 
 @contextmanager
-def _kept_for_the_next_try(restored: str, found: Manifest) -> Iterator[None]:
+def _kept_for_the_next_try(restored: str, again: str) -> Iterator[None]:
     """Say of a switch that failed what was restored for nothing, so far."""
     try:
         yield
     except DatabaseOccupied as error:
         raise OperatorError(
             f"{error.message} The live database was not touched, and what was restored is kept as {restored}.",
-            f"{error.hint} Then `/mlflow restore database {found.id}` takes it up in seconds.".strip(),
+            f"{error.hint} Then `/mlflow {again}` takes it up in seconds.".strip(),
         ) from None
 
 
@@ -312,24 +309,6 @@ def _checks(systems: Systems, part: DatabasePart, gap: float) -> Facts:
             ("MLflow", "answers from it" if asked else "was not asked: MLFLOW_TRACKING_URI is not set"),
         ),
     )
-
-
-def _switch_steps(systems: Systems, live: str, becomes: str, comes: str) -> tuple[str, ...]:
-    name = systems.settings.ops.kubernetes.deployment
-    scaled = (f"Scale {name} to 0, and back once its database was switched",) if downtime.wanted(systems) else ()
-    return (
-        *scaled,
-        f"Refuse sessions, end those that are there, and rename: {live} → {becomes}, {comes} → {live}",
-        "Ask MLflow; where it does not answer, switch back",
-    )
-
-
-def _newest_previous(server: Server, live: str) -> str:
-    found = [each for each in server.databases().values() if side_database.is_previous(each.name, live)]
-    if not found:
-        raise AlreadySo("No restore has put a database aside.", "Nothing is to be undone.")
-    # By the time that is written on it: its name ends with a set's id, which says nothing of when.
-    return max(found, key=lambda each: side_database.since(each.comment) or datetime.min.replace(tzinfo=UTC)).name
 
 
 def _revision(systems: Systems) -> str:

@@ -17,7 +17,7 @@ from workers.errors import OperatorError, SetDamaged
 from workers.operation import Operation, Plan, Progress, Risk
 from workers.operations.backup import artifacts, drill_result, sets
 from workers.operations.backup.drill_result import DrillResult
-from workers.operations.restore import checks, room, side_database
+from workers.operations.restore import auth, checks, room, side_database
 from workers.report import Facts, Report, Status
 from workers.systems.errors import ObjectMissing
 from workers.wording import count, duration, size
@@ -69,9 +69,15 @@ class Drill(Operation):
         found = sets.good(systems.backups, bucket, self.set, part="database")
         assert found.database is not None
         began, problem, copied, seconds = time.monotonic(), "", 0, 0.0
+        users = auth.left_out(systems, found) or "none in the set"
         try:
             with side_database.restored_beside(systems, found, progress, side_database.DRILL):
                 seconds = time.monotonic() - began
+            if auth.restorable(systems, found):
+                with side_database.restored_beside(
+                    auth.systems_of(systems), auth.manifest_of(systems, found), progress, side_database.DRILL
+                ):
+                    users = "restored too"
             copied = _sample(systems, found, progress)
         except (SetDamaged, ObjectMissing) as error:
             problem = error.message
@@ -90,7 +96,7 @@ class Drill(Operation):
             problem=problem,
         )
         drill_result.note(systems.backups, bucket, found.name, done)
-        return _report(found, done, systems.settings.ops.restore.rto_seconds)
+        return _report(found, done, systems.settings.ops.restore.rto_seconds, users)
 
 
 def _sample(systems: Systems, found: Manifest, progress: Progress) -> int:
@@ -118,7 +124,7 @@ def _sampled(systems: Systems, found: Manifest) -> int:
     return min(systems.settings.ops.restore.drill_artifacts, found.artifacts.objects if found.artifacts else 0)
 
 
-def _report(found: Manifest, done: DrillResult, allowed: int) -> Report:
+def _report(found: Manifest, done: DrillResult, allowed: int, users: str) -> Report:
     title = f"Drill with the backup {found.id}"
     if not done.well:
         return Report(
@@ -138,6 +144,7 @@ def _report(found: Manifest, done: DrillResult, allowed: int) -> Report:
                 items=(
                     ("backup", found.name),
                     ("database", f"{size(done.database_bytes)} in {duration(done.seconds)}"),
+                    ("basic-auth's database", users),
                     ("artifacts compared", f"{done.artifacts:,}"),
                 )
             ),

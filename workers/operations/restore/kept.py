@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from workers.operations.backup import waiting
+from workers.operations.restore.side_database import Restored
 from workers.systems.errors import DatabaseError
 from workers.systems.postgres import snapshot
 
@@ -22,12 +23,12 @@ if TYPE_CHECKING:
     from workers.systems.postgres.database import Database
 
 
-def keep(server: Server, target: Database, found: Manifest, *, upgraded: bool) -> None:
+def keep(server: Server, made: Restored, found: Manifest, *, upgraded: bool) -> None:
     """Note on a database that it holds that set, checked, and let nobody in. Raises DatabaseError.
 
     upgraded: its schema has become another one since it was compared with the manifest.
     """
-    part = found.database
+    part, target = found.database, made.database
     assert part is not None
     rows, revision = _held(target) if upgraded else (part.rows, part.alembic_revision)
     told = {
@@ -37,20 +38,22 @@ def keep(server: Server, target: Database, found: Manifest, *, upgraded: bool) -
         "sha256": part.dump.sha256,
         "revision": revision,
         "holds": _digest(rows, revision),
+        "notes": made.notes,
     }
     server.comment(target.name, json.dumps(told))
     server.allow(target.name, connections=False)
 
 
-def still_so(server: Server, target: Database) -> bool:
-    """Whether it holds what it held when it was checked. Raises DatabaseError."""
+def taken_up(server: Server, target: Database) -> Restored | None:
+    """The same as it was kept, if it holds what it held when it was checked. Raises DatabaseError."""
     told = waiting.read(server.databases()[target.name].comment)
     try:
         with server.opened(target.name):
-            return _digest(*_held(target)) == told.get("holds")
+            same = _digest(*_held(target)) == told.get("holds")
     except DatabaseError:
         # It may be damaged, or half upgraded: what cannot be read is not relied on.
-        return False
+        return None
+    return Restored(target, tuple(map(str, told.get("notes") or ()))) if same else None
 
 
 def _held(target: Database) -> tuple[dict[str, int], str]:

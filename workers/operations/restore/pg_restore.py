@@ -1,7 +1,7 @@
 """A dump into an empty database: by several connections, or streamed, and compared with the set's manifest.
 
 The bytes are hashed on the way: a dump that is not the one that was written fails here, in a database that nobody uses.
-It is restored by the role that owns the database, so that all in it is that role's.
+It is restored by a role that owns the new database and nothing else (replaying.py), so that all in it is that role's.
 """
 
 from __future__ import annotations
@@ -33,14 +33,22 @@ JOBS: Final = max(2, min(4, os.cpu_count() or 1))
 """Connections that restore at the same time."""
 _FOLDER: Final = "mlflow-ops-restore-"
 SPARE_BYTES: Final = 256 * MIB
+_NOTHING_KNOWN: Final = extensions.Known()
 END_SECONDS: Final = 4 * 3600
 """For pg_restore to make the indexes once it has read everything."""
 
 
 def fill(  # noqa: PLR0913 - from where, to where
-    target: Database, part: DatabasePart, dump: Reading, settings: Settings, progress: Progress, *, admin: Database
+    target: Database,
+    part: DatabasePart,
+    dump: Reading,
+    settings: Settings,
+    progress: Progress,
+    *,
+    admin: Database,
+    known: extensions.Known = _NOTHING_KNOWN,
 ) -> None:
-    """Restore a part's dump into `target`. admin: the same, as the role that makes extensions.
+    """Restore a part's dump into `target`. admin: the same, as the administrator. known: of its extensions.
 
     Raises OperatorError (SetDamaged where the set is to blame), and Cancelled; what is there then is of no use.
 
@@ -57,10 +65,10 @@ def fill(  # noqa: PLR0913 - from where, to where
             with path.open("wb") as file:
                 file.writelines(dump)
             dump.compare()
-            replay(target, path, program, Path(folder), progress, admin=admin, rows=part.rows)
+            replay(target, path, program, Path(folder), progress, admin=admin, known=known, rows=part.rows)
         else:
             try:
-                replay(target, dump, program, Path(folder), progress, admin=admin)
+                replay(target, dump, program, Path(folder), progress, admin=admin, known=known)
             except OperatorError:
                 # It stopped listening: whether the bytes are to blame is told by reading all of them.
                 for _ in dump:
@@ -78,6 +86,7 @@ def replay(  # noqa: PLR0913 - from where, to where
     progress: Progress,
     *,
     admin: Database,
+    known: extensions.Known = _NOTHING_KNOWN,
     rows: Mapping[str, int] | None = None,
 ) -> None:
     """Replay a dump, a file or a stream, in `target`, whatever version of PostgreSQL that is.
@@ -85,7 +94,7 @@ def replay(  # noqa: PLR0913 - from where, to where
     program: pg_restore. folder: for small files. rows: how many each table has, where that is known.
     Raises OperatorError, and Cancelled.
     """
-    options = ["--exit-on-error", "--no-owner", "--no-acl", *_chosen(program, dump, admin, folder)]
+    options = ["--exit-on-error", "--no-owner", "--no-acl", _chosen(program, dump, (target, admin), known, folder)]
     unknown = older_server.unknown_settings(program, dump, target, folder)
     if unknown:
         again = older_server.Replay(program, program.beside("psql"), options, target, unknown)
@@ -101,16 +110,19 @@ def replay(  # noqa: PLR0913 - from where, to where
         _run(command, target, progress, dump)
 
 
-def _chosen(program: Program, dump: Path | Iterable[bytes], admin: Database, folder: Path) -> list[str]:
-    """Make the dump's extensions; options that leave them out, none where it has none."""
+def _chosen(
+    program: Program,
+    dump: Path | Iterable[bytes],
+    places: tuple[Database, Database],
+    known: extensions.Known,
+    folder: Path,
+) -> str:
+    """Make the dump's extensions; the option that names what else of it is replayed."""
     lines = contents.asked([program.path, "--list"], dump)
-    names = extensions.named(lines)
-    if not names:
-        return []
-    extensions.make(admin, names)
+    schemas = extensions.make(*places, extensions.named(lines), known)
     path = folder / "contents"
-    path.write_text(extensions.without(lines), encoding="utf-8")
-    return [f"--use-list={path}"]
+    path.write_text(contents.replayed(lines, schemas), encoding="utf-8")
+    return f"--use-list={path}"
 
 
 def _sweep() -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, ClassVar
 from workers.errors import AlreadySo
 from workers.operation import Change, Operation, Plan, Progress, Risk
 from workers.operations.backup import waiting
-from workers.operations.restore import side_database
+from workers.operations.restore import auth, replaying, side_database
 from workers.report import Report, Status
 from workers.wording import count, size
 
@@ -60,7 +60,7 @@ class RestorePrune(Operation):
         for each in going:
             progress.step(f"Removing {each.name}")
             progress.checkpoint()
-            server.drop(each.name)
+            replaying.discard(server, each)
         freed = size(sum(each.size_bytes for each in going))
         return Report(
             title="Remove databases that were put aside",
@@ -72,16 +72,21 @@ class RestorePrune(Operation):
 
 def _left(systems: Systems, *, everything: bool) -> list[DatabaseInfo]:
     """What is there to be removed. everything: also what is younger than ops.yaml keeps it."""
-    live = systems.database.name
+    lives = [systems.database.name]
+    if systems.settings.environment.auth_database_url:
+        lives.append(auth.systems_of(systems).database.name)
     before = datetime.now(UTC) - timedelta(days=systems.settings.ops.restore.keep_aside_days)
-    found = []
-    for each in systems.server.databases().values():
-        kept_one = side_database.is_previous(each.name, live) or (
-            side_database.is_restored(each.name, live)
-            and (each.name == side_database.undone_name(live) or bool(waiting.age(each.comment)))
-        )
-        old = everything or (side_database.since(each.comment) or before) <= before
-        of_no_use = side_database.is_scratch(each.name, live) or side_database.is_restored(each.name, live)
-        if old if kept_one else of_no_use:
-            found.append(each)
-    return found
+    return [
+        each
+        for each in systems.server.databases().values()
+        for live in lives
+        if _goes(each, live, old=everything or (side_database.since(each.comment) or before) <= before)
+    ]
+
+
+def _goes(found: DatabaseInfo, live: str, *, old: bool) -> bool:
+    made = side_database.is_restored(found.name, live)
+    waits = made and (found.name == side_database.undone_name(live) or bool(waiting.age(found.comment)))
+    if waits or side_database.is_previous(found.name, live):
+        return old
+    return made or side_database.is_scratch(found.name, live)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, ClassVar, Final
 
@@ -19,6 +19,7 @@ from workers.operation import Change, Operation, Plan, Progress, Risk
 from workers.operations.backup import artifacts, sets
 from workers.operations.deployment.rollout import Watched, deployment_now, watch
 from workers.operations.restore import (
+    auth,
     checks,
     cluster_objects,
     configuration,
@@ -90,6 +91,7 @@ class Recover(Operation):
                 f"The aim is {duration(allowed)}.",
                 *found.warnings,
                 *sets.passed_over(systems.backups, bucket, self.set, found, part="database"),
+                *(each for each in (auth.left_out(systems, found),) if each),
             ),
             undo="nothing that is there is replaced; what is made can be removed by hand",
             estimate_seconds=(found.database.seconds * 2 if found.database else 0) + 60,
@@ -141,10 +143,10 @@ class _Recovery:
         return cls(systems, found, progress, systems.server)
 
     def steps(self) -> tuple[Step, ...]:
-        steps = [
-            Step("Role in PostgreSQL", self._role_missing, self._make_role),
-            Step("Database", self._database_missing, self._make_database),
-        ]
+        steps = self.database_steps()
+        if auth.restorable(self.systems, self.found):
+            theirs, found = auth.systems_of(self.systems), auth.manifest_of(self.systems, self.found)
+            steps += replace(self, systems=theirs, found=found).database_steps(" of basic-auth")
         if self.found.artifacts:
             steps += [
                 Step("Bucket", self._bucket_missing, self._make_bucket),
@@ -157,6 +159,12 @@ class _Recovery:
             Step(ANSWERS, self._answer_missing, self._await_answer),
         ]
         return tuple(steps)
+
+    def database_steps(self, whose: str = "") -> list[Step]:
+        return [
+            Step(f"Role{whose} in PostgreSQL", self._role_missing, self._make_role),
+            Step(f"Database{whose}", self._database_missing, self._make_database),
+        ]
 
     def smoke_step(self) -> Step:
         return Step("Smoke test", lambda: "not done", lambda: smoke_test.test(self.systems))
@@ -186,7 +194,7 @@ class _Recovery:
         assert part is not None
         restored = side_database.restored_name(live, self.found.id)
         like = prerequisites.like_for(self.server, prerequisites.role_of(self.systems))
-        side_database.restore_into(self.systems, self.server, restored, self.found, self._going, like=like)
+        made = side_database.restore_into(self.systems, self.server, restored, self.found, self._going, like=like)
         databases = self.server.databases()
         if live in databases:
             previous = side_database.previous_name(live, self.found.id, databases)
@@ -196,9 +204,8 @@ class _Recovery:
             told = side_database.comment("restored", self.found.name)
             patience = self.systems.settings.ops.restore.switch_seconds
             rename(self.server, restored, live, told, patience_seconds=patience)
-        return (
-            f"{count(sum(part.rows.values()), 'row')} in {count(len(part.rows), 'table')}, compared with the manifest"
-        )
+        rows = count(sum(part.rows.values()), "row")
+        return " ".join((f"{rows} in {count(len(part.rows), 'table')}, compared with the manifest", *made.notes))
 
     def _bucket_missing(self) -> str:
         bucket = self._wanted().target_bucket

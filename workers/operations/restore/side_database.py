@@ -11,26 +11,25 @@ import json
 import re
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
-import structlog
-
+from workers.operations.backup import foreseen
 from workers.operations.backup.stream import Reading
-from workers.operations.restore import room
+from workers.operations.restore import handing_over, likeness, replaying, room
+from workers.operations.restore.extensions import Known
 from workers.operations.restore.pg_restore import compare, fill
-from workers.systems.errors import DatabaseTaken
-from workers.systems.postgres import mlflow_schema
-from workers.systems.postgres.admin import Server
+from workers.report import Text
+from workers.systems.postgres import mlflow_schema, replay_role
+from workers.systems.postgres.catalog import named
 
 if TYPE_CHECKING:
     from workers.operation import Progress
     from workers.operations.backup.manifest import Manifest
     from workers.systems import Systems
-    from workers.systems.postgres.admin import DatabaseInfo
+    from workers.systems.postgres.admin import DatabaseInfo, Server
     from workers.systems.postgres.database import Database
-
-_log = structlog.get_logger(__name__)
 
 CALLS_AT_ONCE: Final = 4
 RESTORED: Final = "_restore_"
@@ -92,14 +91,24 @@ def _is_ours(name: str, live: str, mark: str) -> bool:
     return (head == live or cut) and _END.fullmatch(end) is not None
 
 
-def comment(what: str, set_name: str) -> str:
-    """What is written on a database of ours: what it is, of which set, and since when."""
-    return json.dumps({"mlflow-ops": what, "set": set_name, "at": datetime.now(UTC).isoformat(timespec="milliseconds")})
+def comment(what: str, set_name: str, *, was: str = "") -> str:
+    """What is written on a database of ours: what it is, of which set, since when, and what stood there before."""
+    said = {"mlflow-ops": what, "set": set_name, "at": datetime.now(UTC).isoformat(timespec="milliseconds")}
+    return json.dumps(said | ({"was": was} if was else {}))
 
 
-def comments(live: str, previous: str, set_name: str) -> dict[str, str]:
-    """What is written on both at the moment of a switch."""
-    return {previous: comment("put aside", set_name), live: comment("restored", set_name)}
+def comments(live: str, previous: str, set_name: str, *, was: str = "") -> dict[str, str]:
+    """What is written on both at the moment of a switch. was: on the live one; what people wrote there stays."""
+    kept = "" if since(was) else was
+    return {previous: comment("put aside", set_name, was=kept), live: kept or comment("restored", set_name)}
+
+
+def was(comment: str) -> str:
+    """What people had written on a database before such a comment; empty where nothing was."""
+    try:
+        return str(json.loads(comment).get("was", ""))
+    except (ValueError, AttributeError):
+        return ""
 
 
 def since(comment: str) -> datetime | None:
@@ -110,6 +119,14 @@ def since(comment: str) -> datetime | None:
         return None
 
 
+@dataclass(frozen=True)
+class Restored:
+    """A database that a set was restored into. notes: what of it is not as it was, a sentence each."""
+
+    database: Database
+    notes: tuple[str, ...] = ()
+
+
 def restore_into(  # noqa: PLR0913 - from where, to where
     systems: Systems,
     server: Server,
@@ -118,8 +135,8 @@ def restore_into(  # noqa: PLR0913 - from where, to where
     progress: Progress,
     *,
     like: DatabaseInfo | None = None,
-) -> Database:
-    """Make `name`, as the live database is or as `like`, and fill it.
+) -> Restored:
+    """Make `name`, as the set's database was, for the live one's owner or for that of `like`, and fill it.
 
     What is left of an earlier attempt at the same thing is removed first; of a failed one, at once.
 
@@ -131,41 +148,44 @@ def restore_into(  # noqa: PLR0913 - from where, to where
     assert part is not None
     databases, live = server.databases(), systems.database.name
     like = databases.get(live) or like or next(iter(databases.values()))
-    for each in databases:
-        if any(_is_ours(each, live, mark) and _is_ours(name, live, mark) for mark in _MADE):
-            server.drop(each)
+    for each in databases.values():
+        if any(_is_ours(each.name, live, mark) and _is_ours(name, live, mark) for mark in _MADE):
+            replaying.discard(server, each)
+    replay_role.sweep(server)
     progress = room.watched(systems, server, progress)
+    known = likeness.recorded(systems, part)
+    seen = foreseen.of(known.lines, server, like.owner)
     progress.step(f"Making {name}")
-    said = comment("being restored", found.name)
-    try:
-        server.create(name, like, said)
-    except DatabaseTaken:
-        # The session of a worker that was killed goes on making it, and has it since we looked.
-        server.drop(name)
-        server.create(name, like, said)
-    target = server.database(name, systems.database)
-    try:
+    with replaying.into(
+        server, systems.database, name, known.like(like), comment("being restored", found.name)
+    ) as going:
         progress.step(f"Restoring {found.id} into {name}")
         with Transfer.of(systems.backups, CALLS_AT_ONCE) as transfer:
-            dump = Reading(part.dump, transfer, systems.settings.ops.storage.backups_bucket, progress)
-            fill(target, part, dump, systems.settings, progress, admin=server.database(name, server.admin))
+            fill(
+                going.target,
+                part,
+                Reading(part.dump, transfer, systems.settings.ops.storage.backups_bucket, progress),
+                systems.settings,
+                progress,
+                admin=server.database(name, server.admin),
+                known=Known(named(known.lines, "extension"), likeness.extensions_of(systems)),
+            )
         progress.step("Comparing it with the backup's manifest")
-        compare(target, part)
-        _set_as_before(server, name, live, target)
-    except BaseException:
-        server.drop(name)
-        raise
-    return target
+        compare(going.target, part)
+        handing_over.publish(going.target, seen.expected)
+        going.hand_over()
+        target = server.database(name, systems.database)
+        handing_over.settle(server, name, seen.expected, like.owner, target)
+        _show_schema(server, name, target)
+        told = likeness.different(seen, likeness.of_database(server, name), major=server.major(), of=part)
+        if known.exact:
+            likeness.refuse_other(told)
+        notes = tuple(f"Not as it was: {each}." for each in (told.rights if known.exact else ()))
+        return Restored(target, (*(f"Did not come back: {each}" for each in seen.lost), *notes))
 
 
-def _set_as_before(server: Server, name: str, live: str, target: Database) -> None:
-    """What ALTER DATABASE … SET says of the live one, said of the restored one: a dump does not hold it.
-
-    Without a live one to ask, MLflow's schema is at least where MLflow looks for it.
-    """
-    refused = server.set(name, server.settings(live))
-    if refused:
-        _log.warning("settings not kept", database=name, settings=refused)
+def _show_schema(server: Server, name: str, target: Database) -> None:
+    """Without a record, and without a live one to ask, MLflow's schema is at least where MLflow looks for it."""
     with target.session() as connection:
         schema = connection.execute(mlflow_schema.FOUND).fetchone()
         seen = connection.execute("SELECT to_regclass('alembic_version') IS NOT NULL").fetchone()
@@ -175,12 +195,17 @@ def _set_as_before(server: Server, name: str, live: str, target: Database) -> No
             server.set(name, (f"search_path={path[0]}, public",))
 
 
+def notes(made: Restored) -> tuple[Text, ...]:
+    """What is not as it was, for a report."""
+    return (Text(title="Not as it was", text="\n".join(made.notes)),) if made.notes else ()
+
+
 @contextmanager
 def restored_beside(systems: Systems, found: Manifest, progress: Progress, mark: str) -> Iterator[Database]:
     """The same, removed again afterwards. mark: DRILL or ROWS."""
     server = systems.server
     name = restored_name(systems.database.name, found.id, mark)
     try:
-        yield restore_into(systems, server, name, found, progress)
+        yield restore_into(systems, server, name, found, progress).database
     finally:
         server.drop(name)

@@ -35,13 +35,15 @@ PASSING_SECONDS: Final = 2.0
 def refuse_obstacles(systems: Systems) -> tuple[str, ...]:
     """What stays with the live database when another one takes its name, as warnings.
 
-    Raises OperatorError where the switch could not be done: a pooler in between, or sessions, prepared transactions and
-    subscriptions that stay, each named with what to do.
+    Raises OperatorError where the switch could not be done: no live database, a pooler in between, or sessions,
+    prepared transactions and subscriptions that stay, each named with what to do.
     """
     if PgBouncer.connect(systems.settings) is None:
         for database in (systems.database, systems.admin_database):
             _refuse_pooler(database)
     live, until = systems.database.name, time.monotonic() + PASSING_SECONDS
+    if live not in systems.server.databases():
+        raise OperatorError(f"There is no database {live} to be replaced.", "Restore beside: --as NAME.")
     while True:
         found = systems.server.occupants(live)
         if not found.blocking:
@@ -71,12 +73,9 @@ def _refuse_pooler(database: Database) -> None:
 
 def do(systems: Systems, names: Names, comments: Mapping[str, str]) -> float:
     """Switch; the seconds that nobody could get in. Raises OperatorError; the live database is as it was then."""
-    server = systems.server
-    if names.live not in server.databases():
-        raise OperatorError(f"There is no database {names.live} to be replaced.", "Restore beside: --as NAME.")
     patience = systems.settings.ops.restore.switch_seconds
     with _waiting_at_the_pooler(systems, names.live):
-        return switch.switch(server, names, comments, patience_seconds=patience)
+        return switch.switch(systems.server, names, comments, patience_seconds=patience)
 
 
 @contextmanager
@@ -140,3 +139,14 @@ def mended_and(systems: Systems, look: Callable[[], str]) -> str:
         raise
     except OperatorError as error:
         return f"{said}The live database is {systems.database.name}. Asked now, it would be refused: {error.message}"
+
+
+def steps(systems: Systems, live: str, becomes: str, comes: str) -> tuple[str, ...]:
+    """What a plan says of the switch in which the live database `becomes` one name and another `comes` in its place."""
+    name = systems.settings.ops.kubernetes.deployment
+    scaled = (f"Scale {name} to 0, and back once its database was switched",) if downtime.wanted(systems) else ()
+    return (
+        *scaled,
+        f"Refuse sessions, end those that are there, and rename: {live} → {becomes}, {comes} → {live}",
+        "Ask MLflow; where it does not answer, switch back",
+    )

@@ -6,7 +6,7 @@ How they change their names is `switch`'s.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final, LiteralString
@@ -25,9 +25,13 @@ SELECT d.datname::text, pg_get_userbyid(d.datdba)::text, pg_encoding_to_char(d.e
        d.datallowconn,
        CASE WHEN has_database_privilege(d.oid, 'CONNECT') OR pg_has_role('pg_read_all_stats', 'USAGE')
          THEN pg_database_size(d.oid) ELSE 0 END,
-       coalesce(shobj_description(d.oid, 'pg_database'), '')
-FROM pg_database d WHERE NOT d.datistemplate
+       coalesce(shobj_description(d.oid, 'pg_database'), ''),
+       coalesce(to_jsonb(d) ->> 'datlocprovider', 'c'),
+       coalesce(to_jsonb(d) ->> 'datlocale', to_jsonb(d) ->> 'daticulocale', ''),
+       coalesce(to_jsonb(d) ->> 'daticurules', ''), t.spcname::text
+FROM pg_database d JOIN pg_tablespace t ON t.oid = d.dattablespace WHERE NOT d.datistemplate
 """
+# By way of to_jsonb what this version of the server has not is null: providers came with 15, rules with 16.
 
 _SETTINGS: Final = """
 SELECT s.setconfig FROM pg_db_role_setting s JOIN pg_database d ON d.oid = s.setdatabase
@@ -65,6 +69,8 @@ class DatabaseInfo:
     """A database of the server. comment: what COMMENT ON DATABASE says.
 
     size_bytes: 0 where our role may not enter it: such a one is somebody else's, and is asked for nothing.
+    provider: of its locale; c, i (ICU) or b (builtin). locale and rules: of the latter two. tablespace: empty for the
+    server's own.
     """
 
     name: str
@@ -75,6 +81,10 @@ class DatabaseInfo:
     open: bool
     size_bytes: int
     comment: str
+    provider: str = "c"
+    locale: str = ""
+    rules: str = ""
+    tablespace: str = ""
 
 
 @dataclass(frozen=True)
@@ -93,11 +103,27 @@ class Lacking:
     grant: str
 
 
+_PROVIDED: Final[dict[str, Callable[[DatabaseInfo], tuple[tuple[LiteralString, str], ...]]]] = {
+    "i": lambda like: (
+        ("LOCALE_PROVIDER", "icu"),
+        ("ICU_LOCALE", like.locale),
+        *((("ICU_RULES", like.rules),) if like.rules else ()),
+    ),
+    "b": lambda like: (("LOCALE_PROVIDER", "builtin"), ("BUILTIN_LOCALE", like.locale)),
+}
+"""How CREATE DATABASE is told of a provider (https://www.postgresql.org/docs/current/sql-createdatabase.html)."""
+
+
 @dataclass(frozen=True)
 class Server:
     """The server, through the role that may create and rename databases. Methods raise DatabaseError."""
 
     admin: Database
+
+    def major(self) -> int:
+        """Its version: 18 of 18.4."""
+        with self.connected() as connection:
+            return connection.info.server_version // 10_000
 
     def databases(self) -> dict[str, DatabaseInfo]:
         """All of them by name, without the templates."""
@@ -105,17 +131,24 @@ class Server:
             return {row[0]: DatabaseInfo(*row) for row in connection.execute(_LIVE).fetchall()}
 
     def create(self, name: str, like: DatabaseInfo, comment: str) -> None:
-        """An empty database with another one's owner, encoding and locale, from template0."""
-        statement = sql.SQL("CREATE DATABASE {} TEMPLATE template0 OWNER {} ENCODING {} LC_COLLATE {} LC_CTYPE {}")
-        made = statement.format(
-            sql.Identifier(name),
-            sql.Identifier(like.owner),
-            sql.Literal(like.encoding),
-            sql.Literal(like.collate),
-            sql.Literal(like.ctype),
-        )
+        """An empty database with another one's owner, encoding, locale and tablespace, from template0."""
+        parts = [
+            sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(sql.Identifier(name)),
+            sql.SQL("OWNER {}").format(sql.Identifier(like.owner)),
+            *(
+                sql.SQL(f"{word} {{}}").format(sql.Literal(value))
+                for word, value in (
+                    ("ENCODING", like.encoding),
+                    ("LC_COLLATE", like.collate),
+                    ("LC_CTYPE", like.ctype),
+                    *(_PROVIDED[like.provider](like) if like.provider in _PROVIDED else ()),
+                )
+            ),
+        ]
+        if like.tablespace:
+            parts.append(sql.SQL("TABLESPACE {}").format(sql.Identifier(like.tablespace)))
         with self.connected() as connection:
-            connection.execute(made)
+            connection.execute(sql.SQL(" ").join(parts))
             write_comment(connection, name, comment)
 
     def occupants(self, name: str) -> Occupants:
@@ -173,21 +206,33 @@ class Server:
             row = connection.execute(_SETTINGS, (name,)).fetchone()
         return tuple(row[0]) if row else ()
 
-    def set(self, name: str, settings: Iterable[str]) -> tuple[str, ...]:
-        """ALTER DATABASE … SET each of them; those that our role may not set, or that the server does not know."""
+    def set(self, name: str, settings: Iterable[str], *, role: str = "") -> tuple[str, ...]:
+        """ALTER DATABASE … SET each of them; those that our role may not set, or that the server does not know.
+
+        role: for that role only.
+        """
         refused = []
+        place = sql.SQL("DATABASE {}").format(sql.Identifier(name))
+        if role:
+            place = sql.SQL("ROLE {} IN DATABASE {}").format(sql.Identifier(role), sql.Identifier(name))
         with self.connected() as connection:
             for each in settings:
                 setting, _, value = each.partition("=")
                 # By way of our own session: a list such as search_path's is then set as it stands, and not as one name.
-                statement = sql.SQL("ALTER DATABASE {} SET {} FROM CURRENT")
+                statement = sql.SQL("ALTER {} SET {} FROM CURRENT")
                 try:
                     with connection.transaction():
                         connection.execute("SELECT set_config(%s, %s, true)", (setting, value))
-                        connection.execute(statement.format(sql.Identifier(name), _setting(setting)))
+                        connection.execute(statement.format(place, _setting(setting)))
                 except (psycopg.errors.InsufficientPrivilege, psycopg.errors.UndefinedObject, psycopg.DataError):
                     refused.append(each)
         return tuple(refused)
+
+    def limit(self, name: str, connections: int) -> None:
+        """How many sessions may be in a database at a time."""
+        statement = sql.SQL("ALTER DATABASE {} CONNECTION LIMIT {}")
+        with self.connected() as connection:
+            connection.execute(statement.format(sql.Identifier(name), sql.Literal(connections)))
 
     def drop(self, name: str) -> None:
         """Remove a database and end its sessions; that it is not there is no error."""

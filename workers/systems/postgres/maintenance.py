@@ -69,6 +69,21 @@ LEFT JOIN pg_stat_user_indexes s ON s.indexrelid = i.oid
 ORDER BY 2, 1
 """  # noqa: S608 - all of it is ours
 
+_PARTS: Final[LiteralString] = f"""
+SELECT pg_database_size(current_database()),
+  coalesce(sum(pg_relation_size(c.oid)) FILTER (WHERE n.nspname = {NAME} AND c.relkind <> 'S'), 0)::bigint,
+  coalesce(sum(pg_indexes_size(c.oid)) FILTER (WHERE n.nspname = {NAME}), 0)::bigint,
+  coalesce(sum(pg_total_relation_size(c.oid) - pg_relation_size(c.oid) - pg_indexes_size(c.oid))
+    FILTER (WHERE n.nspname = {NAME} AND c.relkind <> 'S'), 0)::bigint,
+  coalesce(sum(pg_total_relation_size(c.oid))
+    FILTER (WHERE n.nspname IN ('pg_catalog', 'information_schema')), 0)::bigint,
+  coalesce(sum(pg_total_relation_size(c.oid)) FILTER (WHERE c.relkind = 'S' OR n.nspname NOT IN
+    ({NAME}, 'pg_catalog', 'information_schema')), 0)::bigint
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind IN ('r', 'm', 'S') AND NOT c.relisshared
+"""  # noqa: S608 - all of it is ours
+# A table's total has its indexes, its TOAST table and the maps of both; what the whole server shares lies elsewhere.
+
 _COLUMNS: Final[LiteralString] = f"""
 SELECT c.relname::text, array_agg(a.attname::text)
 FROM pg_class c
@@ -146,6 +161,26 @@ class TableFigures:
     analyzed: float | None
     ideal_bytes: int | None
     ours: bool
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a database's bytes are for. rows, indexes, long_values: of MLflow's tables, the last with their maps.
+
+    others: tables of other schemas, and sequences.
+    """
+
+    whole: int
+    rows: int
+    indexes: int
+    long_values: int
+    catalogs: int
+    others: int
+
+    @property
+    def files(self) -> int:
+        """What belongs to no table: PostgreSQL's own small files, and what its sessions are just writing."""
+        return max(0, self.whole - self.rows - self.indexes - self.long_values - self.catalogs - self.others)
 
 
 @dataclass(frozen=True)
@@ -230,6 +265,10 @@ class DatabaseMaintenance:
     def tables(self) -> list[TableFigures]:
         """Each table of MLflow's schema, the largest first."""
         return [TableFigures(*row) for row in self._rows(_TABLES)]
+
+    def parts(self) -> Parts:
+        """What the database's bytes are for, at one moment."""
+        return Parts(*self._rows(_PARTS)[0])
 
     def indexes(self) -> list[IndexFigures]:
         """Each index of MLflow's schema, by table and name."""

@@ -24,7 +24,8 @@ _ROLE: Final = "the role of MLFLOW_OPS_DATABASE_ADMIN_URL"
 
 _MAY_END: Final[LiteralString] = """
   (SELECT rolsuper FROM pg_roles WHERE rolname = current_user)
-  OR (NOT coalesce(r.rolsuper, false) AND (pg_has_role(a.usesysid, 'USAGE') OR pg_has_role('pg_signal_backend', 'USAGE')))
+  OR (NOT coalesce(r.rolsuper, false)
+      AND (pg_has_role(a.usesysid, 'USAGE') OR pg_has_role('pg_signal_backend', 'USAGE')))
 """
 _IN_IT: Final[LiteralString] = """
 FROM pg_stat_activity a LEFT JOIN pg_roles r ON r.oid = a.usesysid
@@ -32,7 +33,8 @@ WHERE a.usesysid IS NOT NULL AND a.datname = ANY(%(names)s) AND a.pid NOT IN (pg
   AND coalesce(a.backend_type, '') <> 'autovacuum worker'
 """
 _SESSIONS: Final[LiteralString] = f"""
-SELECT a.pid, coalesce(a.usename::text, a.usesysid::text), coalesce(a.application_name, ''), coalesce(a.backend_type, ''), coalesce(r.rolsuper, false),
+SELECT a.pid, coalesce(a.usename::text, a.usesysid::text), coalesce(a.application_name, ''),
+       coalesce(a.backend_type, ''), coalesce(r.rolsuper, false),
        extract(epoch FROM clock_timestamp() - a.backend_start)::float, coalesce({_MAY_END}, false)
 {_IN_IT} ORDER BY a.backend_start, a.pid
 """  # noqa: S608 - all of it is ours

