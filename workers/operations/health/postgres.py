@@ -13,6 +13,8 @@ from workers.systems.errors import DatabaseClosed, DatabaseError, Unreachable
 from workers.wording import duration, milliseconds, share, size
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future
+
     from workers.operations.health.questions import Asking
     from workers.settings import Settings
     from workers.systems.postgres.database import Vitals
@@ -48,10 +50,17 @@ def ask(asking: Asking) -> Answer:
             Status.FAIL, sentence, details=(*hint, *table), own_fault=True, unreachable=unreachable, offers=closed
         )
     answer = judge(vitals, asking.settings, pods()[0])
-    if waiting_at.result(timeout=asking.left):
+    if _heard(waiting_at, asking.left):
         sentence = f"PgBouncer keeps the clients of {database.name} waiting: it is paused."
         return replace(answer, status=Status.FAIL, sentence=sentence, offers=(_RESUME, *answer.offers))
     return answer
+
+
+def _heard(answer: Future[bool], within_seconds: float) -> bool:
+    try:
+        return answer.result(timeout=within_seconds)
+    except TimeoutError:
+        return False
 
 
 def _paused(settings: Settings, name: str) -> bool:

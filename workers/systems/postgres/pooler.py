@@ -15,7 +15,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, LiteralString
 
 import psycopg
 import structlog
@@ -110,13 +110,13 @@ class PgBouncer:
             if row["database"] == database and row["name"] != "pgbouncer"
         }
 
-    def _told(self, what: str, name: str) -> None:
+    def _told(self, what: LiteralString, name: str) -> None:
         with suppress(_NotSo), self._console() as console:
-            console.execute(sql.SQL(f"{what} {{}}").format(sql.Identifier(name)))  # type: ignore[arg-type]
+            console.execute(sql.SQL(f"{what} {{}}").format(sql.Identifier(name)))
 
-    def _asked(self, question: str) -> list[dict[str, Any]]:
+    def _asked(self, question: LiteralString) -> list[dict[str, Any]]:
         with self._console() as console:
-            cursor = console.execute(question)  # type: ignore[call-overload]
+            cursor = console.execute(question)
             names = [column.name for column in cursor.description or ()]
             return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 
