@@ -41,8 +41,8 @@ def age(comment: str) -> str:
 
 def set_id(comment: str) -> str:
     """The id of the set that a database of ours holds; empty where its comment does not say."""
-    name = sets.name_in(str(read(comment).get("set") or ""))
-    return sets.id_of(name) if name else ""
+    name = str(read(comment).get("set") or "")
+    return sets.id_of(name) if name and sets.name_in(name) == name else ""
 
 
 def read(comment: str) -> dict[str, Any]:

@@ -44,26 +44,26 @@ def test_enough_is_not_worth_a_word(told):
 
 def test_too_little_is_refused(told):
     with pytest.raises(
-        OperatorError, match=r"takes 4 GiB, and the server's disk of 100 GiB \(df in x\) has 3 GiB left"
+        OperatorError, match=r"takes 4.0 GiB, and the server's disk of 100 GiB \(df in x\) has 3.0 GiB left"
     ):
         told(room.Disk(100 * GIB, 3 * GIB, "df in x"))
 
 
 def test_what_is_tight_is_told_with_what_is_needed(told):
     (warning,) = told(room.Disk(100 * GIB, 5 * GIB, "df in x"))
-    assert "needs 4 GiB for data and indexes, and up to 1 GiB of WAL" in warning
-    assert "stopped if less than 1 GiB is left" in warning
+    assert "needs 4.0 GiB for data and indexes, and up to 1.0 GiB of WAL" in warning
+    assert "stopped if less than 1.0 GiB is left" in warning
 
 
 def test_wal_that_somebody_keeps_is_as_much_as_is_written(told):
     (warning,) = told(room.Disk(100 * GIB, 8 * GIB, "df in x"), Wal(GIB, kept=True))
-    assert "up to 4 GiB of WAL because a slot or the archive keeps it" in warning
+    assert "up to 4.0 GiB of WAL because a slot or the archive keeps it" in warning
 
 
 def test_a_disk_that_nobody_knows_is_said_to_be_unknown(told):
     (warning,) = told(None)
     assert warning.startswith("The size of the server's disk is not known")
-    assert "needs 4 GiB for data and indexes, and up to 1 GiB of WAL" in warning
+    assert "needs 4.0 GiB for data and indexes, and up to 1.0 GiB of WAL" in warning
 
 
 def test_df_is_read():
