@@ -14,7 +14,7 @@ import pytest
 
 from mlflow_ops_sandbox.parts import accounts
 from mlflow_ops_sandbox.slack.controls import wait_for
-from tests.world.conftest import OURS, OWNER
+from tests.world.conftest import FOLDERS, OURS, OWNER
 from workers.errors import AlreadySo, OperatorError
 from workers.operations.health import postgres
 from workers.operations.health.questions import Asking
@@ -29,6 +29,8 @@ from workers.systems.postgres.switch import Names
 
 PROGRAM = shutil.which("pgbouncer", path=f"{os.environ['PATH']}:/usr/sbin")
 pytestmark = [
+    pytest.mark.parametrize("live", ["public"], indirect=True, ids=["in_public"]),
+    pytest.mark.parametrize("server", [max(FOLDERS, default=18)], indirect=True, ids=lambda major: f"postgres{major}"),
     pytest.mark.slow,
     pytest.mark.timeout(180),
     pytest.mark.skipif(PROGRAM is None, reason="no PgBouncer on this machine (Debian's package pgbouncer)"),

@@ -3,6 +3,7 @@
 import os
 import random
 import signal
+import subprocess
 import threading
 import time
 from contextlib import contextmanager, suppress
@@ -26,9 +27,14 @@ from workers.systems.errors import DatabaseOccupied
 from workers.systems.postgres import switch
 from workers.systems.postgres.switch import Names
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(300),
+    pytest.mark.parametrize("live", ["public"], indirect=True, ids=["in_public"]),
+]
 
 SEEDS = 30
+ACTIVE = "SELECT active_pid FROM pg_replication_slots WHERE active"
 SHUT_OUT_SECONDS = 60
 
 
@@ -192,13 +198,19 @@ def test_a_slot_stays_behind_and_its_reader_is_in_the_way(systems, server, names
         (warning,) = switching.refuse_obstacles(systems)
         assert warning.startswith("logical slot debezium")
         assert "pg_drop_replication_slot('debezium')" in warning
-        with psycopg.connect(server.url("postgres", names.live), replication="database", autocommit=True) as reader:
-            start = "START_REPLICATION SLOT debezium LOGICAL 0/0 (proto_version '1', publication_names 'p')"
-            reader.pgconn.send_query(start.encode())
-            wait_for(lambda: server.do("SELECT 1 FROM pg_replication_slots WHERE active") or None, 10)
-            with pytest.raises(OperatorError, match=rf"session {reader.info.backend_pid} of postgres"):
+        reader = subprocess.Popen(
+            [server.programs / "pg_recvlogical", "-d", server.url("postgres", names.live), "--slot=debezium", "--start",
+             "-f", "-", "-o", "proto_version=1", "-o", "publication_names=p"],
+            stdout=subprocess.DEVNULL,
+        )  # fmt: skip
+        try:
+            (pid,) = wait_for(lambda: server.do(ACTIVE) or None, 20)[0]
+            with pytest.raises(OperatorError, match=rf"session {pid} of postgres \(pg_recvlogical\)"):
                 switching.refuse_obstacles(systems)
-        wait_for(lambda: not server.do("SELECT 1 FROM pg_replication_slots WHERE active") or None, 10)
+        finally:
+            reader.kill()
+            reader.wait()
+        wait_for(lambda: not server.do(ACTIVE) or None, 20)
         switching.do(systems, names, {})
         assert is_fresh(server, names.live)
     finally:

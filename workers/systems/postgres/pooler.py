@@ -44,9 +44,10 @@ def between(database: Database) -> bool:
             database.url, autocommit=True, application_name=APPLICATION, connect_timeout=CONNECT_SECONDS
         ) as connection:
             row = connection.execute("SELECT pg_backend_pid()").fetchone()
+            told = connection.info.backend_pid
     except (psycopg.Error, UnicodeDecodeError) as error:
         raise database.explained(error) from None
-    return row is not None and row[0] != connection.info.backend_pid
+    return row is not None and row[0] != told
 
 
 @dataclass(frozen=True)
