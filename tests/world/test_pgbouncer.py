@@ -39,7 +39,7 @@ CONSOLE = "operator"
 
 
 @pytest.fixture(params=["session", "transaction"])
-def bouncer(server, request, tmp_path):
+def bouncer(server, live, request, tmp_path):
     """A PgBouncer before that server; makes the address of a database for a role."""
     tmp_path.chmod(0o755)
     for folder in tmp_path.parents:
@@ -52,7 +52,8 @@ def bouncer(server, request, tmp_path):
     config, users = tmp_path / "pgbouncer.ini", tmp_path / "users.txt"
     users.write_text("".join(f'"{each}" ""\n' for each in (OWNER, OURS, CONSOLE)))
     config.write_text(
-        f"[databases]\n* = host=127.0.0.1 port={server.port}\n"
+        # One that is known by its name, as people have it; one that is not is forgotten once nobody uses it.
+        f"[databases]\n{live} = host=127.0.0.1 port={server.port}\n* = host=127.0.0.1 port={server.port}\n"
         f"[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\nauth_type = trust\n"
         f"auth_file = {users}\nadmin_users = {CONSOLE}\npool_mode = {request.param}\n"
         f"ignore_startup_parameters = {ignored}\n"
@@ -126,7 +127,7 @@ def test_its_clients_wait_while_the_database_is_switched(through, server, live):
     def work():
         while not stop.is_set():
             try:
-                with psycopg.connect(url, autocommit=True, connect_timeout=30) as connection:
+                with psycopg.connect(url, autocommit=True, connect_timeout=30, prepare_threshold=None) as connection:
                     # A client in session mode keeps its server; the others share theirs.
                     for _ in range(1 if mode == "session" else 50):
                         row = connection.execute("SELECT to_regclass('fresh') IS NOT NULL").fetchone()
@@ -164,9 +165,10 @@ def test_where_only_the_pooler_can_be_reached(bouncer, made, server, live):
     fresh, aside = f"{live}_restore_abcdef", f"{live}_before_abcdef"
     server.do(f"CREATE DATABASE {fresh} OWNER {OWNER}")
     assert switching.refuse_obstacles(systems) == ()
-    with psycopg.connect(url(OWNER, live)) as idle:
-        idle.execute("SELECT 1")
-        switching.do(systems, Names(live, fresh, aside), {})
+    idle = psycopg.connect(url(OWNER, live), autocommit=True)
+    idle.execute("SELECT 1")
+    switching.do(systems, Names(live, fresh, aside), {})
+    idle.close()
     assert aside in systems.server.databases()
 
 
@@ -174,11 +176,12 @@ def test_a_session_that_stays_does_not_keep_the_switch_waiting(through, server, 
     systems, _, url = through
     fresh, aside = f"{live}_restore_abcdef", f"{live}_before_abcdef"
     server.do(f"CREATE DATABASE {fresh} OWNER {OWNER}")
-    with psycopg.connect(url) as idle:
-        idle.execute("SELECT 1")
-        began = time.monotonic()
-        switching.do(systems, Names(live, fresh, aside), {})
-        assert time.monotonic() - began < 15
+    idle = psycopg.connect(url, autocommit=True)
+    idle.execute("SELECT 1")
+    began = time.monotonic()
+    switching.do(systems, Names(live, fresh, aside), {})
+    assert time.monotonic() - began < 15
+    idle.close()
     with psycopg.connect(url, connect_timeout=10) as again:
         assert again.execute("SELECT current_database()").fetchone() == (live,)
 
