@@ -235,3 +235,24 @@ def test_tables_and_indexes_are_found_in_mlflows_schema(systems):
     assert {each.name for each in systems.maintenance.tables()} == {"alembic_version", "experiments", "runs", "metrics"}
     assert "index_metrics_run_uuid" in {each.name for each in look(systems).there}
     systems.maintenance.vacuum("metrics", full=False, how_far=lambda *_: None)
+
+
+def test_the_parts_of_a_databases_size_add_up(systems, server, live):
+    schema = "public" if live.endswith("public") else "tracking"
+    server.do(
+        "CREATE SCHEMA other",
+        "CREATE TABLE other.large AS SELECT n, repeat('x', 1000) FROM generate_series(1, 5000) n",
+        f"ALTER TABLE {schema}.runs ALTER COLUMN note SET STORAGE EXTERNAL",
+        "CHECKPOINT",
+        database=live,
+    )
+    server.do("UPDATE runs SET note = repeat(note, 300)", role=OWNER, database=live)
+    parts = systems.maintenance.parts()
+    named = (parts.rows, parts.indexes, parts.long_values, parts.others, parts.catalogs)
+    assert all(named)
+    assert sum(named) + parts.files == parts.whole == server.do(f"SELECT pg_database_size('{live}')")[0][0]
+    assert parts.others > 5_000_000
+    assert parts.long_values > 5_000_000
+    assert parts.files < 1_000_000
+    tables = systems.maintenance.tables()
+    assert parts.rows + parts.indexes + parts.long_values == sum(each.total_bytes for each in tables)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from workers.systems.postgres import standing
+from workers.systems.postgres.admin import USUAL_TABLESPACE
 from workers.systems.postgres.catalog import Line, named
 from workers.wording import listed
 
@@ -42,7 +43,6 @@ BY_HAND: Final = frozenset(
 """Kinds that are never restored: a superuser makes them, and a superuser obeys no dump."""
 _SUPERUSERS: Final = frozenset({"type", "cast", "operator class", "operator family", "language", "text search parser"})
 ALL_TABLES: Final = "of all tables"
-_USUAL_TABLESPACE: Final = "pg_default"
 DATABASE: Final = "database"
 
 
@@ -226,9 +226,9 @@ class _Judging:
         if line.name == "owner":
             return (line._replace(detail=self.owner),)
         if line.name == "tablespace" and line.detail not in self.where.tablespaces:
-            if line.detail != _USUAL_TABLESPACE:
+            if line.detail != USUAL_TABLESPACE:
                 self.note("our role may not put a database there", f"tablespace {line.detail}")
-            return (line._replace(detail=_USUAL_TABLESPACE),)
+            return (line._replace(detail=USUAL_TABLESPACE),)
         # What is sorted anew is sorted by the library that is there now, so a new database's version is the right one.
         return () if line.name in {"comment", "collation version"} else (line,)
 

@@ -97,9 +97,7 @@ def settle(server: Server, name: str, expected: frozenset[Line], owner: str, log
 
 def statements(expected: frozenset[Line], actual: frozenset[Line], owner: str, name: str) -> Iterator[Statement]:
     """What brings `actual` nearer to `expected`: both are lines of the database `name`, which is `owner`'s."""
-    there = {line.name for line in actual if line.kind == "owner"} | {
-        f"{line.kind} {line.name}" for line in actual if line.kind in _OWNED
-    }
+    there, known = _things(actual), _things(expected)
     columns = {line.name for line in actual if line.kind == "column"}
     yield from _published_by_us(expected, actual)
     for line in sorted(expected - actual):
@@ -110,6 +108,9 @@ def statements(expected: frozenset[Line], actual: frozenset[Line], owner: str, n
         *((line, "GRANT") for line in sorted(expected - actual)),
         *((line, "REVOKE") for line in sorted(actual - expected)),
     ]:
+        # Of what nothing is expected, such as a table that the live database has lost, nothing is taken away.
+        if verb == "REVOKE" and line.kind == "grant" and _thing(line.name, there) not in known:
+            continue
         if line.kind == "grant" and (on := _on(line.name, there, columns, name)):
             to, what, passing, by = json.loads(line.detail)
             if line.name == PUBLIC_SCHEMA and by == "pg_database_owner":
@@ -131,11 +132,24 @@ def _granting(
     return sql.SQL("GRANT {}{} ON {} TO {}{}").format(sql.SQL(what), columns, thing, role, option)
 
 
+def _things(lines: frozenset[Line]) -> set[str]:
+    """What there is that can be owned or granted: kind and name."""
+    owned = {line.name for line in lines if line.kind == "owner"}
+    databases = {DATABASE} if any(line.kind == DATABASE for line in lines) else set()
+    return owned | databases | {f"{line.kind} {line.name}" for line in lines if line.kind in _OWNED}
+
+
+def _thing(name: str, there: set[str]) -> str:
+    """What a grant's name names: a column's table."""
+    return name if name in there or not name.endswith(")") else name[:-1].rpartition(" (")[0]
+
+
 def _on(name: str, there: set[str], columns: set[str], database: str) -> tuple[sql.Composable, sql.Composable] | None:
     """Columns in parentheses, if any, and the thing; None where there is no such thing."""
     if name == DATABASE:
         return sql.SQL(""), sql.SQL("DATABASE {}").format(sql.Identifier(database))
-    thing, _, column = name[:-1].rpartition(" (") if name.endswith(")") and name not in there else (name, "", "")
+    thing = _thing(name, there)
+    column = name[len(thing) + 2 : -1]
     word = _word(thing, _GRANTED_ON)
     if (
         word is None
@@ -174,7 +188,7 @@ def _by_default(line: Line, *, taking: bool) -> Iterator[Statement]:
 def publish(target: Database, expected: frozenset[Line]) -> None:
     """Make the publications of named tables, as the role that replays the dump: their conditions are as foreign as it.
 
-    Raises DatabaseError.
+    One that cannot be made is a difference afterwards. Raises DatabaseError.
     """
     with target.session() as connection:
         for name, detail in sorted(named(expected, "publication").items()):
@@ -182,7 +196,7 @@ def publish(target: Database, expected: frozenset[Line]) -> None:
                 each = sorted(f"{table} {how}".strip() for table, how in _members(name, expected).items())
                 what = f" FOR TABLE {', '.join(each)}" if each else ""
                 text = f"CREATE PUBLICATION {name}{what} WITH ({_options(detail)})"
-                connection.execute(_as_written(text))
+                _carry_out(connection, Statement("", sql.SQL("{}").format(_as_written(text))))
 
 
 def _published_by_us(expected: frozenset[Line], actual: frozenset[Line]) -> Iterator[Statement]:

@@ -42,21 +42,22 @@ class Recorded:
     lines: frozenset[Line]
     exact: bool
 
-    def like(self, live: DatabaseInfo) -> DatabaseInfo:
-        """What a new database is made like: the recorded locale, encoding and tablespace; the live one's owner."""
-        told = named(self.lines, "database")
-        if not {"encoding", "collate", "ctype"} <= told.keys():
-            return live
-        return replace(
-            live,
-            encoding=told["encoding"],
-            collate=told["collate"],
-            ctype=told["ctype"],
-            provider=told.get("locale provider", "c"),
-            locale=told.get("locale", ""),
-            rules=told.get("ICU rules", ""),
-            tablespace=told.get("tablespace", ""),
-        )
+
+def like(seen: Foreseen, live: DatabaseInfo) -> DatabaseInfo:
+    """What a new database is made like: the expected locale, encoding and tablespace; the live one's owner."""
+    told = named(seen.expected, "database")
+    if not {"encoding", "collate", "ctype"} <= told.keys():
+        return live
+    return replace(
+        live,
+        encoding=told["encoding"],
+        collate=told["collate"],
+        ctype=told["ctype"],
+        provider=told.get("locale provider", "c"),
+        locale=told.get("locale", ""),
+        rules=told.get("ICU rules", ""),
+        tablespace=told.get("tablespace", ""),
+    )
 
 
 def recorded(systems: Systems, part: DatabasePart) -> Recorded:

@@ -28,7 +28,7 @@ import psycopg
 
 from workers.errors import OperatorError
 from workers.operation import Cancelled
-from workers.operations.restore import contents, failing
+from workers.operations.restore import column_options, contents, failing
 from workers.systems.postgres.programs import address, running
 
 if TYPE_CHECKING:
@@ -74,17 +74,27 @@ def unknown_settings(program: Program, dump: Path | Iterable[bytes], target: Dat
 
 @dataclass(frozen=True)
 class Replay:
-    """How a dump is replayed. options: pg_restore's, without a place. unknown: the settings that are left out."""
+    """How a dump is replayed. options: pg_restore's, without a place. unknown: the settings that are left out.
+
+    strips: whether options of columns are left out, too (column_options.py).
+    """
 
     pg_restore: Program
     psql: Program
     options: Sequence[str]
     target: Database
     unknown: frozenset[str]
+    strips: bool = False
 
     def streamed(self, dump: Reading, progress: Progress) -> None:
-        """From a stream, through one connection. Raises OperatorError, and Cancelled."""
-        self._pass((), progress.checkpoint, dump)
+        """From a stream, through one connection; read once for each section where definitions are looked at.
+
+        Raises OperatorError, and Cancelled.
+        """
+        for section in ("pre-data", "data", "post-data") if self.strips else ():
+            self._pass((f"--section={section}",), progress.checkpoint, dump)
+        if not self.strips:
+            self._pass((), progress.checkpoint, dump)
 
     def filed(self, path: Path, rows: Mapping[str, int], folder: Path, jobs: int, progress: Progress) -> None:
         """From a file, through several connections. rows: how many each table has, to share them out.
@@ -130,7 +140,8 @@ class Replay:
                 stop.set()
 
     def _pass(self, more: tuple[str, ...], checkpoint: Callable[[], object], fed: Reading | None = None) -> None:
-        options = [each for each in self.options if not (more and each.startswith("--use-list="))]
+        chosen = any(each.startswith("--use-list=") for each in more)
+        options = [each for each in self.options if not (chosen and each.startswith("--use-list="))]
         into: list[str | Path] = [
             self.psql.path,
             "--no-psqlrc",
@@ -147,7 +158,8 @@ class Replay:
                 [self.pg_restore.path, "--file=-", *options, *more], fed=fed is not None, output=subprocess.PIPE
             ) as writing,
         ):
-            passing = pool.submit(self._between, writing, psql)
+            definitions = self.strips and column_options.DEFINITIONS in more
+            passing = pool.submit(self._between, writing, psql, column_options.Without() if definitions else None)
             for piece in fed or ():
                 if not writing.give(piece):
                     break
@@ -160,14 +172,16 @@ class Replay:
             if psql.wait(END_SECONDS, checkpoint) != 0 or not heard:
                 raise failing.explained(psql.said(), self.target)
 
-    def _between(self, writing: Running, psql: Running) -> bool:
+    def _between(self, writing: Running, psql: Running, lines: column_options.Without | None) -> bool:
         """Pass on what pg_restore writes; False where psql has stopped listening."""
         preamble = Preamble(self.unknown)
         try:
             while piece := writing.output.read(PIECE):
-                if not psql.give(preamble.passed(piece)):
+                passed = preamble.passed(piece)
+                if not psql.give(lines.passed(passed) if lines else passed):
                     return False
-            return psql.give(preamble.rest())
+            rest = preamble.rest()
+            return psql.give(lines.passed(rest) + lines.rest() if lines else rest)
         finally:
             # It would wait for ever for somebody to read on.
             if writing.process.poll() is None and (not psql.listens or preamble.refused):

@@ -17,7 +17,7 @@ import psycopg
 
 from workers.errors import OperatorError, SetDamaged
 from workers.operations.backup.stream import MIB
-from workers.operations.restore import contents, extensions, failing, older_server
+from workers.operations.restore import column_options, contents, extensions, failing, older_server
 from workers.systems.postgres import programs, snapshot
 from workers.wording import listed
 
@@ -96,8 +96,9 @@ def replay(  # noqa: PLR0913 - from where, to where
     """
     options = ["--exit-on-error", "--no-owner", "--no-acl", _chosen(program, dump, (target, admin), known, folder)]
     unknown = older_server.unknown_settings(program, dump, target, folder)
-    if unknown:
-        again = older_server.Replay(program, program.beside("psql"), options, target, unknown)
+    strips = column_options.unknown(program, dump, target)
+    if unknown or strips:
+        again = older_server.Replay(program, program.beside("psql"), options, target, unknown, strips)
         if isinstance(dump, Path):
             again.filed(dump, rows or {}, folder, JOBS, progress)
         else:

@@ -157,7 +157,7 @@ def restore_into(  # noqa: PLR0913 - from where, to where
     seen = foreseen.of(known.lines, server, like.owner)
     progress.step(f"Making {name}")
     with replaying.into(
-        server, systems.database, name, known.like(like), comment("being restored", found.name)
+        server, systems.database, name, likeness.like(seen, like), comment("being restored", found.name)
     ) as going:
         progress.step(f"Restoring {found.id} into {name}")
         with Transfer.of(systems.backups, CALLS_AT_ONCE) as transfer:

@@ -33,6 +33,7 @@ FROM pg_database d JOIN pg_tablespace t ON t.oid = d.dattablespace WHERE NOT d.d
 """
 # By way of to_jsonb what this version of the server has not is null: providers came with 15, rules with 16.
 
+USUAL_TABLESPACE: Final = "pg_default"
 _SETTINGS: Final = """
 SELECT s.setconfig FROM pg_db_role_setting s JOIN pg_database d ON d.oid = s.setdatabase
 WHERE d.datname = %s AND s.setrole = 0
@@ -145,7 +146,8 @@ class Server:
                 )
             ),
         ]
-        if like.tablespace:
+        # The usual one is named by nobody: who names it must have a right on it.
+        if like.tablespace not in {"", USUAL_TABLESPACE}:
             parts.append(sql.SQL("TABLESPACE {}").format(sql.Identifier(like.tablespace)))
         with self.connected() as connection:
             connection.execute(sql.SQL(" ").join(parts))

@@ -54,7 +54,7 @@ SELECT {_RELATION}, format('%I.%I', n.nspname, c.relname), concat_ws('; ',
   (SELECT 'inherits ' || string_agg(i.inhparent::regclass::text, ', ' ORDER BY i.inhseqno)
    FROM pg_inherits i WHERE i.inhrelid = c.oid),
   CASE WHEN c.relrowsecurity THEN 'row security' END, CASE WHEN c.relforcerowsecurity THEN 'forced' END,
-  CASE WHEN c.relkind IN ('r', 'p') AND c.relreplident <> 'd' THEN 'replica identity ' || c.relreplident END,
+  CASE WHEN c.relkind IN ('r', 'p') AND c.relreplident <> 'd' THEN 'replica identity ' || c.relreplident::text END,
   (SELECT 'using ' || quote_ident(m.amname) FROM pg_am m WHERE m.oid = c.relam AND m.amname <> 'heap'),
   CASE WHEN c.relkind = 'm' AND NOT c.relispopulated THEN 'empty' END,
   (SELECT concat_ws(' ', q.seqtypid::regtype, q.seqstart, q.seqincrement, q.seqmin, q.seqmax, q.seqcache, q.seqcycle)
@@ -65,10 +65,11 @@ FROM {_RELATIONS}
 SELECT 'column', format('%I.%I.%I', n.nspname, c.relname, a.attname), concat_ws('; ',
   row_number() OVER (PARTITION BY a.attrelid ORDER BY a.attnum), format_type(a.atttypid, a.atttypmod),
   CASE WHEN a.attnotnull THEN 'not null' END, 'default ' || pg_get_expr(d.adbin, d.adrelid),
-  nullif('identity ' || a.attidentity, 'identity '), nullif('generated ' || a.attgenerated, 'generated '),
+  'identity ' || nullif(a.attidentity::text, ''), 'generated ' || nullif(a.attgenerated::text, ''),
   CASE WHEN a.attcollation <> y.typcollation THEN 'collation ' || a.attcollation::regcollation END,
-  CASE WHEN a.attstorage <> y.typstorage THEN 'storage ' || a.attstorage END, {{compression}},
-  'statistics ' || nullif(a.attstattarget, -1), array_to_string(a.attoptions, ', '),
+  CASE WHEN a.attstorage <> y.typstorage THEN 'storage ' || a.attstorage::text END, {{compression}},
+  'statistics ' || nullif(a.attstattarget, -1),
+  nullif(array_to_string(ARRAY(SELECT o FROM unnest(a.attoptions) o WHERE o !~ '^pg_attver='), ', '), ''),
   array_to_string(a.attfdwoptions, ', '))
 FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace
 JOIN pg_type y ON y.oid = a.atttypid
@@ -100,12 +101,12 @@ SELECT {_ROUTINE}, p.oid::regprocedure::text, concat_ws('; ', l.lanname,
 FROM {_ROUTINES}
 """,
     f"""
-SELECT 'trigger', format('%s %I', t.tgrelid::regclass, t.tgname), pg_get_triggerdef(t.oid) || ' ' || t.tgenabled
+SELECT 'trigger', format('%s %I', t.tgrelid::regclass, t.tgname), pg_get_triggerdef(t.oid) || ' ' || t.tgenabled::text
 FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE NOT t.tgisinternal AND {_OURS}
 """,
     f"""
-SELECT 'rule', format('%s %I', r.ev_class::regclass, r.rulename), pg_get_ruledef(r.oid) || ' ' || r.ev_enabled
+SELECT 'rule', format('%s %I', r.ev_class::regclass, r.rulename), pg_get_ruledef(r.oid) || ' ' || r.ev_enabled::text
 FROM pg_rewrite r JOIN pg_class c ON c.oid = r.ev_class JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE r.rulename <> '_RETURN' AND {_OURS} AND {_free("pg_class", "c.oid")}
 """,

@@ -73,7 +73,7 @@ def make(server: Server) -> ReplayRole:
         verifier = connection.pgconn.encrypt_password(role.password.encode(), role.name.encode(), b"scram-sha-256")
         options = " WITH INHERIT TRUE, SET TRUE" if connection.info.server_version >= _SET_OPTION else ""
         with connection.transaction():
-            made = sql.SQL("CREATE ROLE {} LOGIN NOINHERIT PASSWORD {}")
+            made = sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}")
             connection.execute(made.format(name, sql.Literal(verifier.decode())))
             connection.execute(sql.SQL("COMMENT ON ROLE {} IS {}").format(name, sql.Literal(said)))
             closed = sql.SQL("ALTER ROLE {} SET local_preload_libraries = {}")
@@ -101,6 +101,8 @@ def hand_over(server: Server, role: ReplayRole, database: str, owner: str) -> No
             connection.execute(sql.SQL("ALTER DATABASE {} OWNER TO {}").format(name, sql.Identifier(owner)))
             connection.execute(sql.SQL("REASSIGN OWNED BY {} TO {}").format(given, sql.Identifier(owner)))
             connection.execute(sql.SQL("DROP OWNED BY {}").format(given))
+            # As every new database is; `let_in` has taken it away.
+            connection.execute(sql.SQL("GRANT CONNECT, TEMPORARY ON DATABASE {} TO PUBLIC").format(name))
     drop(server, role.name)
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from workers.operations.backup.foreseen import Foreseen
 from workers.operations.backup.manifest import DatabasePart, Stored
-from workers.operations.restore import contents, likeness
+from workers.operations.restore import column_options, contents, likeness
 from workers.operations.restore.handing_over import statements
 from workers.systems.postgres.catalog import Line
 
@@ -61,6 +61,12 @@ def test_what_is_missing_is_granted_by_whoever_did(line, text):
 def test_what_is_more_is_taken_away():
     more = grant("table public.runs", None, "SELECT")
     assert said(set(), THERE | {more}) == [("mlflow", "REVOKE SELECT ON TABLE public.runs FROM PUBLIC")]
+
+
+def test_of_what_nothing_is_expected_nothing_is_taken_away():
+    more = {grant("table public.lost", "mlflow"), Line("owner", "table public.lost", "mlflow")}
+    assert said(set(), THERE | more) == []
+    assert list(statements(frozenset(), THERE | more | {grant("database", None, "CONNECT")}, "mlflow", "x")) == []
 
 
 def test_owners_and_default_privileges():
@@ -155,3 +161,26 @@ def test_of_a_table_of_contents_what_others_see_to_is_left_out():
     ]
     kept = [line.partition(";")[0] for line in contents.replayed(lines, {"tools"}).splitlines()]
     assert kept == ["", "3", "11", "12", "13", "15", "19"]
+
+
+@given(st.integers(1, 60))
+def test_options_of_columns_that_only_one_server_knows_are_left_out(length):
+    """However the stream is cut."""
+    said = (
+        b"SET (pg_attver=1);\n"
+        b"ALTER TABLE ONLY public.runs ALTER COLUMN note SET (pg_attver=61787536);\n"
+        b'ALTER TABLE ONLY public."a (b)" ALTER COLUMN note SET (n_distinct=5, pg_attver=61787536);\n'
+        b"ALTER TABLE ONLY public.runs ALTER COLUMN note SET (pg_attver=1, n_distinct=5);\n"
+        b"ALTER TABLE ONLY public.runs ALTER COLUMN note SET (n_distinct=5);\n"
+        b"COMMENT ON TABLE public.runs IS 'SET (pg_attver=1);';\nno end"
+    )
+    lines = column_options.Without()
+    passed = b"".join(lines.passed(said[at : at + length]) for at in range(0, len(said), length)) + lines.rest()
+    assert passed.splitlines() == [
+        b"SET (pg_attver=1);",
+        b'ALTER TABLE ONLY public."a (b)" ALTER COLUMN note SET (n_distinct=5);',
+        b"ALTER TABLE ONLY public.runs ALTER COLUMN note SET (n_distinct=5);",
+        b"ALTER TABLE ONLY public.runs ALTER COLUMN note SET (n_distinct=5);",
+        b"COMMENT ON TABLE public.runs IS 'SET (pg_attver=1);';",
+        b"no end",
+    ]
