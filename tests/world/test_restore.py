@@ -168,7 +168,7 @@ def test_a_restore_that_eats_the_last_room_is_stopped(backed_up, systems, server
     restore = systems.settings.ops.restore.model_copy(update={"database_disk_bytes": limit})
     ops = systems.settings.ops.model_copy(update={"restore": restore})
     small = Systems(systems.settings.model_copy(update={"ops": ops}))
-    with pytest.raises(OperatorError, match=r"The restored database takes .* has 2 MiB left"):
+    with pytest.raises(OperatorError, match=r"The restored database takes .* has 2.0 MiB left"):
         RestoreDatabase().plan(small)
     with pytest.raises(DatabaseFull, match="The restore was stopped"):
         RestoreDatabase().run(small, progress)

@@ -239,7 +239,15 @@ def test_a_subscription_writes_into_the_old_one(systems, server, names):
         )
 
 
-def test_autovacuum_steps_aside(systems, server, names):
+@pytest.fixture
+def busy_autovacuum(server):
+    """Autovacuum looks every second."""
+    server.do("ALTER SYSTEM SET autovacuum_naptime = '1s'", "SELECT pg_reload_conf()")
+    yield
+    server.do("ALTER SYSTEM RESET autovacuum_naptime", "SELECT pg_reload_conf()")
+
+
+def test_autovacuum_steps_aside(systems, server, names, busy_autovacuum):
     server.do(
         "CREATE TABLE loaded (n int, note text) WITH (autovacuum_vacuum_cost_delay = 100, "
         "autovacuum_vacuum_cost_limit = 1, autovacuum_vacuum_threshold = 0, autovacuum_vacuum_scale_factor = 0)",
