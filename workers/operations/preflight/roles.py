@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING
 
 from workers.operations.health.questions import Answer, Question
 from workers.report import Facts, Status
+from workers.systems.errors import DatabaseError, DatabasePooled
 
 if TYPE_CHECKING:
     from workers.operations.health.questions import Asking
     from workers.settings import Settings
+    from workers.systems.postgres.database import Database
 
 
 def ask(asking: Asking) -> Answer:
     """Who we are there, and what that role may."""
-    from workers.systems.postgres import pooler
-
     server = replace(asking.systems.server, admin=asking.systems.admin_database.within(asking.patience))
     role, lacking = server.admin.role(), server.lacking(asking.systems.database)
     facts = Facts(
@@ -27,7 +27,7 @@ def ask(asking: Asking) -> Answer:
             ("to grant", " ".join(each.grant for each in lacking) or "nothing"),
         )
     )
-    if pooler.between(asking.systems.database.within(asking.patience)) or pooler.between(server.admin):
+    if any(_behind_a_pooler(each.within(asking.patience)) for each in (asking.systems.database, server.admin)):
         return _pooled(asking.settings, facts)
     if lacking:
         what = " and ".join(each.what for each in lacking)
@@ -35,6 +35,18 @@ def ask(asking: Asking) -> Answer:
         return Answer(Status.FAIL, sentence, role.name, (facts,), own_fault=True)
     sentence = f"The role {role.name} may create databases and end the sessions of MLflow's role."
     return Answer(Status.OK, sentence, role.name, (facts,), own_fault=True)
+
+
+def _behind_a_pooler(database: Database) -> bool:
+    from workers.systems.postgres import pooler
+
+    try:
+        return pooler.between(database)
+    except DatabasePooled:
+        return True
+    except DatabaseError:
+        # What is wrong with it is another check's.
+        return False
 
 
 def _pooled(settings: Settings, facts: Facts) -> Answer:
