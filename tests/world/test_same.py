@@ -17,7 +17,7 @@ import yaml
 from mlflow_ops_sandbox import testing
 from tests.world.conftest import FOLDERS, OURS, OWNER, SUPERUSER, TABLES
 from workers.errors import OperatorError
-from workers.operations.backup import catalog_record, foreseen, manifest, sets
+from workers.operations.backup import catalog_record, foreseen, manifest, outlook, sets
 from workers.operations.backup import database as dumping
 from workers.operations.restore import auth as users
 from workers.operations.restore.all import RestoreAll
@@ -335,3 +335,26 @@ def test_the_record_is_encrypted_where_a_key_is_set(systems_as, progress):
     assert b"grafana" not in content
     assert json.loads(content.partition(b"\n")[0])["cipher"] == "AES-256-GCM"
     assert foreseen.roles(catalog.read(systems.database)) >= {"grafana"}
+
+
+def test_a_backup_warns_where_a_restore_would_be_impossible(systems_as, server, live, progress):
+    server.do("CREATE ROLE newcomer LOGIN")
+    try:
+        allowed = systems_as("rds")
+        part = backed_up(allowed, progress).database
+        lines = catalog.read(allowed.database)
+        assert outlook.warnings(allowed, allowed.database, part, lines) == ()
+        told = " ".join(outlook.warnings(systems_as("newcomer"), allowed.database, part, lines))
+        assert "ALTER ROLE newcomer CREATEDB" in told
+        assert f"GRANT {OWNER} TO newcomer" in told
+        server.do("CREATE FUNCTION fast() RETURNS timestamptz LANGUAGE internal AS 'now'", database=live)
+        lines = catalog.read(allowed.database) | {catalog.Line("extension", "postgis", "3.4 in public")}
+        first, second = outlook.warnings(allowed, allowed.database, part, lines)
+        assert first.startswith(f"{live} could not be restored from this set as things are:")
+        assert "extension postgis" in first
+        assert "only a superuser makes the function public.fast()" in second
+        backed_up(allowed, progress)
+        with pytest.raises(OperatorError, match="pg_restore failed"):
+            RestoreDatabase().run(allowed, progress)
+    finally:
+        server.do("DROP ROLE newcomer")
