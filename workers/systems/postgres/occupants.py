@@ -13,11 +13,13 @@ https://www.postgresql.org/docs/current/monitoring-stats.html, …/functions-adm
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, LiteralString
+from typing import TYPE_CHECKING, Any, Final, LiteralString, Protocol
 
 from workers.wording import duration
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     import psycopg
 
 _ROLE: Final = "the role of MLFLOW_OPS_DATABASE_ADMIN_URL"
@@ -55,6 +57,17 @@ WHERE database = %(name)s ORDER BY 1
 
 # What is said of each: what it is, and what to do about it.
 Line = tuple[str, str]
+
+
+class _Told(Protocol):
+    """What has such a line."""
+
+    @property
+    def line(self) -> Line: ...
+
+
+def _lines(found: Iterable[_Told]) -> tuple[Line, ...]:
+    return tuple(each.line for each in found)
 
 
 @dataclass(frozen=True)
@@ -160,13 +173,13 @@ class Occupants:
     def blocking(self) -> tuple[Line, ...]:
         """What keeps it from being renamed: what it is, and what to do."""
         subscribed = tuple(each for each in self.subscriptions if each.enabled)
-        return tuple(each.line for each in (*self.staying, *self.prepared, *subscribed))
+        return _lines(self.staying) + _lines(self.prepared) + _lines(subscribed)
 
     @property
     def left_behind(self) -> tuple[Line, ...]:
         """What stays with the old database when another one takes its name."""
         subscribed = tuple(each for each in self.subscriptions if not each.enabled)
-        return tuple(each.line for each in (*subscribed, *self.slots))
+        return _lines(subscribed) + _lines(self.slots)
 
 
 def look(connection: psycopg.Connection[Any], name: str) -> Occupants:
