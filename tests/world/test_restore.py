@@ -9,10 +9,11 @@ import yaml
 
 from mlflow_ops_sandbox import testing
 from tests.world.conftest import OTHERS, OURS, OWNER
-from workers.errors import OperatorError
+from workers.errors import AlreadySo, OperatorError
 from workers.operation import Unwatched
 from workers.operations.backup import database as dumping
 from workers.operations.backup import manifest, sets
+from workers.operations.backup.show import BackupList
 from workers.operations.database.indexes import look
 from workers.operations.health import postgres
 from workers.operations.health.questions import Asking
@@ -26,6 +27,7 @@ from workers.systems import Systems
 from workers.systems.errors import DatabaseFull
 from workers.systems.s3.transfer import Transfer
 
+NO_PROGRAMS = {"MLFLOW_OPS_POSTGRES_BIN": "/nowhere"}
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 
@@ -63,6 +65,21 @@ def backed_up(systems, progress):
     with Transfer.of(objects, 4) as transfer:
         part = dumping.dump(systems.database, transfer, bucket, f"{name}{dumping.NAME}", systems.settings, progress)
     found = manifest.Manifest(name=name, id=sets.id_of(name), started_at=now, finished_at=now, database=part)
+    objects.write(bucket, f"{name}{manifest.NAME}", found.text())
+    return found
+
+
+@pytest.fixture
+def again(backed_up, systems, progress):
+    """A second set, the latest."""
+    objects, bucket = systems.backups, systems.settings.ops.storage.backups_bucket
+    now = datetime.now(UTC)
+    name = sets.new_name(now, [backed_up.name])
+    key = f"{name}{dumping.NAME}"
+    part = backed_up.database
+    objects.write(bucket, key, objects.read(bucket, part.dump.key, at_most=1 << 30))
+    part = part.model_copy(update={"dump": part.dump.model_copy(update={"key": key})})
+    found = backed_up.model_copy(update={"name": name, "id": sets.id_of(name), "database": part, "finished_at": now})
     objects.write(bucket, f"{name}{manifest.NAME}", found.text())
     return found
 
@@ -182,6 +199,59 @@ def test_a_drill_and_what_it_leaves(backed_up, systems, server, live, progress):
     report = Drill().run(systems, progress)
     assert report.status is Status.OK, report.summary
     assert [name for name in systems.server.databases() if name.startswith(live)] == [live]
+
+
+def test_a_drill_that_lacks_a_right_says_nothing_of_the_set(backed_up, systems, made, server, progress, tmp_path):
+    """Nor does one whose program is missing."""
+    bucket = systems.settings.ops.storage.backups_bucket
+    config = str(tmp_path / "ops.yaml")
+    server.do("CREATE ROLE weak LOGIN")
+    try:
+        for lacking in (made("weak", MLFLOW_OPS_CONFIG=config), made(MLFLOW_OPS_CONFIG=config, **NO_PROGRAMS)):
+            lacking.__dict__["backups"] = systems.backups
+            with pytest.raises(OperatorError, match=rf"says nothing about the backup {backed_up.id}"):
+                Drill().run(lacking, progress)
+            assert sets.drilled(systems.backups, bucket, backed_up.name) == (None, "")
+            assert sets.good(systems.backups, bucket, "latest").id == backed_up.id
+    finally:
+        server.do("DROP ROLE weak")
+
+
+def test_a_drill_that_finds_damage_condemns_the_set_and_all_say_so(backed_up, again, systems, progress):
+    bucket = systems.settings.ops.storage.backups_bucket
+    systems.backups.write(bucket, again.database.dump.key, b"rotten")
+    report = Drill().run(systems, progress)
+    assert report.status is Status.FAIL
+    well, problem = sets.drilled(systems.backups, bucket, again.name)
+    assert well is False
+    assert "is damaged" in problem
+    assert sets.good(systems.backups, bucket, "latest").id == backed_up.id
+    first, second = BackupList().run(systems, progress).sections[0].rows
+    assert first[-1].startswith("failed its drill: ")
+    assert second[-1] == "good"
+    (told,) = [each for each in RestoreDatabase().plan(systems).warnings if "newer" in each]
+    assert told.startswith(f"The newer backup {again.id} is passed over: it failed its drill: ")
+    assert Drill().run(systems, progress).status is Status.OK
+    assert BackupList().run(systems, progress).sections[0].rows[1][-1] == "good, passed its drill"
+
+
+def test_a_drill_removes_only_what_drills_made(backed_up, systems, server, live, progress):
+    RestoreDatabase().run(systems, progress)
+    RestoreUndo().run(systems, progress)
+    server.do(
+        f"CREATE DATABASE {live}_restore_ffffff OWNER {OWNER}", f"CREATE DATABASE {live}_drill_ffffff OWNER {OWNER}"
+    )
+    Drill().run(systems, progress)
+    kept = {f"{live}_restore_ffffff", f"{live}_restore_undone"}
+    assert {name for name in systems.server.databases() if name.startswith(f"{live}_")} == kept
+    assert RestorePrune().plan(systems).steps == (f"DROP DATABASE {live}_restore_ffffff",)
+    plan = RestorePrune(everything=True).plan(systems)
+    assert set(plan.steps) == {f"DROP DATABASE {name}" for name in kept}
+    RestorePrune(everything=True).run(systems, progress)
+    for nothing in (RestorePrune(), RestorePrune(everything=True)):
+        with pytest.raises(AlreadySo) as told:
+            nothing.plan(systems)
+        assert "--all" not in told.value.hint
 
 
 def test_what_was_put_aside_is_removed(backed_up, systems, live, progress):
