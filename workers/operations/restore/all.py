@@ -64,7 +64,8 @@ class RestoreAll(Operation):
         done: list[str] = []
         sections: list[Section] = []
         undo, worst = "", Status.OK
-        for operation, plan in self._plans(systems, self._found(systems)):
+        found = self._found(systems)
+        for operation, plan in self._plans(systems, found):
             try:
                 report = operation.run(systems, progress)
             except OperatorError as error:
@@ -77,7 +78,8 @@ class RestoreAll(Operation):
                 return Report(title="Restore everything", status=Status.FAIL, summary=summary, sections=tuple(sections))
             worst = Status.WARN if report.status is Status.WARN else worst
             done.append(plan.title.removeprefix("Restore ").removeprefix("the "))
-        sections += [Text(title="Not restored", text=each) for each in self._left_out(systems)]
+        left_out = auth.left_out(systems, found)
+        sections += [Text(title="Not restored", text=left_out)] if left_out else []
         return Report(
             title="Restore everything",
             status=worst,
