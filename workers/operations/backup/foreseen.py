@@ -113,7 +113,7 @@ class _Judging:
         }
         # Owners first: who may grant follows from them.
         kept.sort(key=lambda line: line.kind != "owner")
-        expected = {each for line in kept for each in judges.get(line.kind, lambda same: (same,))(line)}
+        expected = {each for line in kept for each in judges.get(line.kind, _as_it_was)(line)}
         sentences = tuple(f"{_few(names)}: {why}." for why, names in self.lost.items())
         return Foreseen(frozenset(expected), sentences, frozenset(self.loose))
 
@@ -260,6 +260,10 @@ def impossible(lines: Iterable[Line], where: Standing) -> tuple[str, ...]:
 def _made_by_superusers(line: Line) -> bool:
     # Composite, enumerated and range types are anybody's; a base type ("b") is not.
     return line.kind not in {"type", "cast"} or (line.kind == "type" and line.detail.partition(";")[0] == "b")
+
+
+def _as_it_was(line: Line) -> Iterable[Line]:
+    return (line,)
 
 
 def unquoted(name: str) -> str:

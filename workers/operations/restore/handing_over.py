@@ -169,7 +169,7 @@ def _word(name: str, words: dict[str, LiteralString]) -> tuple[LiteralString, st
 
 def _as_written(identity: str) -> sql.Composable:
     # The server has quoted it: it is the name of an object that is there, which the callers have looked for.
-    return sql.SQL(identity)  # type: ignore[arg-type]
+    return sql.SQL(identity)
 
 
 def _by_default(line: Line, *, taking: bool) -> Iterator[Statement]:

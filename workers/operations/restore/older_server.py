@@ -48,7 +48,7 @@ _PREAMBLE: Final = re.compile(
     rb"(SET \w+ = [^;]*;|SELECT pg_catalog\.set_config\('\w+', '[^']*', (true|false)\);|\\restrict \w+|--.*)?$"
 )
 _ROWS: Final = re.compile(r"\d+; \d+ \d+ TABLE DATA (\S+) (\S+) \S+$")
-_KEYS: Final = re.compile(r"\d+; \d+ \d+ (INDEX|CONSTRAINT) ")
+_KEYS: Final = re.compile(r"\d+; \d+ \d+ (INDEX|CONSTRAINT) (?!ATTACH )")
 _SAID: Final = re.compile(r"\d+; \d+ \d+ (COMMENT|SECURITY LABEL) ")
 _NEWS: Final = "Update PostgreSQL's client programs, and name their folder in MLFLOW_OPS_POSTGRES_BIN."
 

@@ -84,3 +84,17 @@ def test_what_is_said_of_an_index_goes_with_it():
     assert [len(key) for key in keys] == [1, 2]
     assert others[-1].endswith("metrics_fk mlflow")
     assert not any("COMMENT" in line for line in others)
+
+
+def test_an_index_is_attached_to_its_parent_after_both_are_made():
+    lines = [
+        "1; 1259 1 INDEX public parts_n mlflow",
+        "2; 1259 2 INDEX public parts_1_n_idx mlflow",
+        "3; 0 0 INDEX ATTACH public parts_1_n_idx mlflow",
+        "4; 0 0 COMMENT public INDEX parts_n mlflow",
+        "5; 2606 3 CONSTRAINT public runs runs_pkey mlflow",
+        "6; 2606 4 FK CONSTRAINT public runs fk mlflow",
+    ]
+    keys, others = _keys_and_others(lines)
+    assert keys == [lines[:1], lines[1:2], lines[4:5]]
+    assert others == [lines[2], lines[3], lines[5]]
