@@ -358,3 +358,18 @@ def test_a_backup_warns_where_a_restore_would_be_impossible(systems_as, server, 
             RestoreDatabase().run(allowed, progress)
     finally:
         server.do("DROP ROLE newcomer")
+
+
+def test_what_the_server_writes_in_other_words_once_it_was_restored_is_the_same(systems_as, server, live, progress):
+    """As MLflow's own checks are: a varchar that must be one of some words."""
+    server.do(
+        "CREATE TABLE staged (stage varchar(20) DEFAULT 'active' CHECK (stage IN ('active', 'deleted')), n numeric)",
+        "CREATE INDEX staged_active ON staged (stage) WHERE stage IN ('active', 'x')",
+        "CREATE VIEW gone AS SELECT * FROM staged WHERE stage IN ('deleted', 'y') AND n > 1",
+        role=OWNER,
+        database=live,
+    )
+    systems = systems_as(SUPERUSER)
+    backed_up(systems, progress)
+    report = RestoreDatabase().run(systems, progress)
+    assert report.status is Status.OK, report.sections

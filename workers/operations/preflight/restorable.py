@@ -88,7 +88,7 @@ def ask(asking: Asking) -> Answer:
     if not same:
         return Answer(Status.FAIL, "A table came back with other rows than it was dumped with.", "", (facts,))
     if exposed:
-        return Answer(Status.WARN, exposed[0], "", (facts,), own_fault=True)
+        return Answer(Status.WARN, f"A restore was tried, and works. {exposed[0]}", "", (facts,), own_fault=True)
     return Answer(Status.OK, "A table was dumped, restored beside the live database, and compared.", "", (facts,))
 
 

@@ -1,14 +1,17 @@
 """Is what was restored what was there? Both databases as lines, and what is in one of them only.
 
 Expected is what the set recorded, less what was foreseen to be lost (backup/foreseen.py). A difference in an object
-itself (a table, a function, an index that is missing, is more, or is another) stops the switch: either the restore has
-failed, or the dump holds what was never in the database. A difference in rights or settings is told.
+itself (a table, a function, a trigger that is missing, is more, or is another) stops the switch: either the restore has
+failed, or the dump holds what was never in the database. A difference in rights, settings or expressions is told.
 
-Servers of two versions write the same view in different words, so between them only names are compared.
+Servers of two versions write the same view in different words, so between them only names are compared. And a server
+that reads its own words again may write others: of `x IN ('a', 'b')` on a varchar the casts move, which MLflow's own
+checks are. So casts and needless parentheses are left out.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
@@ -29,6 +32,13 @@ if TYPE_CHECKING:
     from workers.systems.postgres.database import Database
 
 CALLS_AT_ONCE: Final = 2
+_EXPRESSIONS: Final = frozenset({"constraint", "index", "view", "materialized view", "rule", "policy"})
+"""Kinds that are little else than an expression."""
+_CAST: Final = re.compile(
+    r"""::(?:"[^"]+"|\w+)(?:\.(?:"[^"]+"|\w+))?(?: varying| precision)?(?:\(\d+(?:,\d+)?\))?"""
+    r"""(?: with(?:out)? time zone)?(?:\[\])*"""
+)
+_NEEDLESS: Final = re.compile(r"""\(('(?:[^']|'')*'|[\w.]+|ARRAY\[[^][()]*\]|\([^()]*\))\)""")
 TOLD_AT_MOST: Final = 8
 _NEW_PRIVILEGE: Final = '"MAINTAIN"'
 """On tables, since version 17."""
@@ -142,7 +152,7 @@ def different(seen: Foreseen, actual: Iterable[Line], *, major: int, of: Databas
         elif (line.kind, line.name) not in both:
             told[True].append(f"{what} {'is missing' if line in missing else 'was not there'}")
         elif line in missing:
-            told[True].append(f"{what} is another")
+            told[line.kind not in _EXPRESSIONS].append(f"{what} is another")
     return Different(tuple(told[True]), tuple(told[False]))
 
 
@@ -153,12 +163,20 @@ def _comparable(lines: Iterable[Line], loose: frozenset[str], *, same_version: b
         if line.name not in loose and (line.kind, line.name) not in _NOT_COMPARED and line.kind not in foreseen.BY_HAND
     }
     if same_version:
-        return frozenset(kept)
+        return frozenset(line if line.kind in RIGHTS else line._replace(detail=_in_short(line.detail)) for line in kept)
     return frozenset(
         line if line.kind in RIGHTS else line._replace(detail="")
         for line in kept
         if _NEW_PRIVILEGE not in line.detail and line.name != foreseen.PUBLIC_SCHEMA and line.kind != "database"
     )
+
+
+def _in_short(text: str) -> str:
+    """A definition without casts and needless parentheses."""
+    text, before = _CAST.sub("", text), ""
+    while text != before:
+        before, text = text, _NEEDLESS.sub(r"\1", text)
+    return text
 
 
 def refuse_other(told: Different) -> None:

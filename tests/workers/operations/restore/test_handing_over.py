@@ -121,15 +121,47 @@ def part(version="18.4"):
 
 
 def test_a_difference_in_an_object_is_another_thing_than_one_in_rights():
-    seen = Foreseen(frozenset({Line("table", "public.a", ""), Line("index", "public.i", "on x"), grant("t", "g")}), ())
-    actual = {Line("table", "public.b", ""), Line("index", "public.i", "on y")}
+    expected = {
+        Line("table", "public.a", ""),
+        Line("function", "public.f()", "sql; 01"),
+        Line("index", "public.i", "on x"),
+        grant("t", "g"),
+    }
+    seen = Foreseen(frozenset(expected), ())
+    actual = {
+        Line("table", "public.b", ""),
+        Line("function", "public.f()", "sql; 02"),
+        Line("index", "public.i", "on y"),
+    }
     told = likeness.different(seen, actual, major=18, of=part())
     assert set(told.objects) == {
         "table public.a is missing",
         "table public.b was not there",
-        "index public.i is another",
+        "function public.f() is another",
     }
-    assert len(told.rights) == 1
+    assert "index public.i is another" in told.rights
+    assert len(told.rights) == 2
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (
+            "CHECK (((stage)::text = ANY ((ARRAY['active'::character varying, 'gone'::character varying])::text[])))",
+            (
+                "CHECK (((stage)::text = ANY "
+                "(ARRAY[('active'::character varying)::text, ('gone'::character varying)::text])))"
+            ),
+        ),
+        ("((n)::numeric(10,2) > (0)::numeric)", "(n > 0::numeric)"),
+        ("(at > '2026-01-01 00:00:00'::timestamp without time zone)", "(at > '2026-01-01 00:00:00')"),
+    ],
+)
+def test_a_server_that_reads_its_own_words_again_writes_others(one, other):
+    seen = Foreseen(frozenset({Line("constraint", "c", one)}), ())
+    assert likeness.different(seen, {Line("constraint", "c", other)}, major=18, of=part()).all == ()
+    changed = other.replace("'active'", "'else'").replace(">", "<")
+    assert likeness.different(seen, {Line("constraint", "c", changed)}, major=18, of=part()).all
 
 
 def test_between_versions_only_names_are_compared():
