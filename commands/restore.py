@@ -43,7 +43,7 @@ def _auth(set_: str, beside: str, *, from_elsewhere: bool) -> Operation:
 @click.option("--auth", "users", is_flag=True, help="Basic-auth's database instead of MLflow's.")
 def _undo(*, users: bool) -> Operation:
     """Switch back to the database that the last restore put aside. Needs approval."""
-    from workers.operations.restore.database import RestoreUndo
+    from workers.operations.restore.undo import RestoreUndo
 
     return RestoreUndo(auth=users)
 
@@ -124,10 +124,22 @@ def _experiment(experiment: str, set_: str) -> Operation:
     return RestoreExperiment(experiment=experiment, set=set_)
 
 
+@change("repair", examples=("restore repair", "restore repair --dry-run"))
+def _repair() -> Operation:
+    """Let MLflow back in where a restore that was cut off keeps it out: open its database, let PgBouncer's clients go
+    on, give it its pods back.
+    """
+    from workers.operations.restore.repair import RestoreRepair
+
+    return RestoreRepair()
+
+
 @change("prune", examples=("restore prune --dry-run", "restore prune --all"))
 @click.option("--all", "everything", is_flag=True, help="Also those that were put aside a short time ago.")
 def _prune(*, everything: bool) -> Operation:
-    """Remove databases that restores have put aside more than a week ago (restore.keep_aside_days). Needs approval."""
+    """Remove databases that restores have put aside or restored for nothing more than a week ago
+    (restore.keep_aside_days), and what drills and restores that were cut off have left. Needs approval.
+    """
     from workers.operations.restore.prune import RestorePrune
 
     return RestorePrune(everything=everything)
@@ -157,6 +169,6 @@ def recover(set_: str, *, from_elsewhere: bool) -> Operation:
 restore = group(
     "restore",
     _database,
-    *(_auth, _artifacts, _config, _all, _run, _experiment, _undo, _prune),
+    *(_auth, _artifacts, _config, _all, _run, _experiment, _undo, _repair, _prune),
     meaning="Bring back what a backup holds.",
 )

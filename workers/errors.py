@@ -23,6 +23,10 @@ class AlreadySo(OperatorError):  # noqa: N818 - its message is a sentence for pe
     """What was asked for is so already: nothing is to be done."""
 
 
+class SetDamaged(OperatorError):  # noqa: N818
+    """What is in a backup set, or came of it, is not what was backed up. It condemns the set; nothing else does."""
+
+
 class RunMissing(OperatorError):  # noqa: N818
     """MLflow has no run of that name or id, neither active nor deleted."""
 

@@ -91,7 +91,8 @@ def serving(major, folder):
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    chosen = {"port": port, "listen_addresses": "127.0.0.1", "unix_socket_directories": "", "fsync": "off"}
+    chosen = {"port": port, "listen_addresses": "127.0.0.1", "unix_socket_directories": "", "fsync": "off",
+              "wal_level": "logical", "max_prepared_transactions": "10"}  # fmt: skip
     words = [word for name, value in chosen.items() for word in ("-c", f"{name}={value}")]
     with (folder / "log").open("wb") as log:
         running = subprocess.Popen(

@@ -21,8 +21,9 @@ from workers.operations.backup import catalog_record, foreseen, manifest, outloo
 from workers.operations.backup import database as dumping
 from workers.operations.restore import auth as users
 from workers.operations.restore.all import RestoreAll
-from workers.operations.restore.database import RestoreDatabase, RestoreUndo
+from workers.operations.restore.database import RestoreDatabase
 from workers.operations.restore.drill import Drill
+from workers.operations.restore.undo import RestoreUndo
 from workers.report import Status
 from workers.systems.postgres import catalog
 from workers.systems.s3.transfer import Transfer

@@ -1,7 +1,8 @@
 """What became of commands whose process died: they end with a word about it, or go on to be looked at or begun again.
 
 A work-horse that is killed is noticed by its worker, a worker that is gone by the scheduler's sweep, which asks every
-few seconds for those that give no sign of life.
+few seconds for those that give no sign of life. What a lost run has left is looked at until somebody could look: a
+server that is away comes back, and what was left may keep people out.
 """
 
 from __future__ import annotations
@@ -20,6 +21,11 @@ from workers.rendering import thread
 
 if TYPE_CHECKING:
     from redis import Redis
+
+LOOKS = 240
+"""As often is looked at what was left, half a minute apart, before somebody else must."""
+DEATHS = 5
+"""Where whoever looks dies of it."""
 
 _log = structlog.get_logger(__name__)
 
@@ -54,9 +60,24 @@ def tell_lost(record: Record, redis: Redis, why: str) -> None:
         if _to_be_looked_at(record, message, redis):
             return
     elif record.stage is Stage.LOOK:
+        if record.handovers < DEATHS and look_again(record, redis, why):
+            return
         message = f"{record.outcome} What it has left could not be looked at: {why}."
     hint = "Ask again; if it repeats, see the workers' log."
     Records(redis).finish(record.id, thread.failure(record, message, hint))
+
+
+def look_again(record: Record, redis: Redis, why: str) -> bool:
+    """Have what a lost run has left looked at once more: the sweep finds it in a while. why: not this time.
+
+    False where it was tried often enough, or the record was ended meanwhile.
+    """
+    if record.handovers >= LOOKS or record.phase is not Phase.RUNNING:
+        return False
+    step = f"{record.outcome} What it has left could not be looked at yet: {why} Trying again."
+    words = draft("edit", render.under_way(record.words, record.requester, step, ""))
+    fields = {**queues.look_fields(), "phase": Phase.QUEUED, "handovers": record.handovers + 1}
+    return Records(redis).move(record.id, words, before=Phase.RUNNING, **fields)
 
 
 def _to_be_looked_at(record: Record, message: str, redis: Redis) -> bool:

@@ -21,6 +21,7 @@ from workers import registry, settings
 from workers.engine import following, locks, queues, shutdown, timeouts
 from workers.engine.lease import Signs, alive
 from workers.engine.performing import in_place_of, perform
+from workers.engine.rescuing import look_again
 from workers.errors import OperatorError
 from workers.operation import Caller, Cancelled, Later, Operation, Plan, Risk, Unwatched
 from workers.records import counters
@@ -33,6 +34,7 @@ from workers.rendering import proposals, thread
 from workers.rendering.blocks import plain, whom
 from workers.report import Report, Status
 from workers.systems import Systems
+from workers.systems.errors import GatewayError
 from workers.systems.redis import connect
 
 if TYPE_CHECKING:
@@ -130,17 +132,24 @@ def _look_outside(record: Record, records: Records) -> Phase:
 
 
 def _look(record: Record, records: Records) -> Phase:
-    """Tell what the run whose worker died has left."""
+    """Tell what the run whose worker died has left, and put back what it kept people out of."""
     left: list[str] = []
+    away: list[str] = []
 
     def look(operation: Operation) -> Report:
-        left.append(operation.aftermath(systems_here(), Plan.model_validate(record.plan)))
+        try:
+            left.append(operation.aftermath(systems_here(), Plan.model_validate(record.plan)))
+        except GatewayError as error:
+            away.append(error.message)
+            raise
         return Report(title=operation.title, status=Status.FAIL, summary=left[0])
 
     ending = _attempt(record, look)
     if left:
         told = f"{record.outcome} {left[0]}"
         return _end(record, records, thread.failure(record, told, "It can be asked for again at once."))
+    if away and look_again(record, redis_here(), away[0]):
+        return Phase.QUEUED
     if ending.phase is Phase.FAILED:
         unknown = f"{record.outcome} What it has left could not be looked at: {ending.outcome}"
         return _end(record, records, thread.failure(record, unknown, "See /mlflow health."))

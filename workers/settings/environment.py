@@ -83,6 +83,12 @@ class Environment(BaseModel):
         alias="MLFLOW_OPS_AUTH_DATABASE_URL",
         description="the address of basic-auth's database, such as postgresql://user:password@host:5432/auth",
     )
+    pgbouncer_url: Annotated[SecretStr, starting_with("postgresql://", "postgres://")] | None = Field(
+        None,
+        alias="MLFLOW_OPS_PGBOUNCER_URL",
+        description="the console of the PgBouncer that MLflow uses, such as "
+        "postgresql://admin:password@host:6432/pgbouncer: its clients then wait while the database is switched",
+    )
     postgres_bin: Path | None = Field(
         None, alias="MLFLOW_OPS_POSTGRES_BIN", description="the folder of pg_dump, pg_restore and psql; else PATH"
     )

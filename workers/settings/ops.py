@@ -97,6 +97,9 @@ class Restore(Section):
         "kept-up",
         description="MLflow while its database is switched: without sessions for that moment, or without pods",
     )
+    switch_seconds: Annotated[int, Field(ge=1, le=3600)] = Field(
+        60, description="how long a switch waits for sessions that our role may not end; what was restored is kept"
+    )
     keep_aside_days: Days = Field(7, description="how long a database that a restore has put aside is kept")
     rto_seconds: Annotated[int, Field(ge=60)] = Field(1800, description="how long a recovery may take")
     drill_artifacts: Annotated[int, Field(ge=0, le=100_000)] = Field(200, description="artifacts that a drill restores")

@@ -67,6 +67,22 @@ class DatabaseRefused(DatabaseError):
     """PostgreSQL answers and does not let us in: password, role, pg_hba.conf, no connection left, starting up."""
 
 
+class DatabaseClosed(DatabaseRefused):
+    """PostgreSQL answers; the database takes no sessions (ALLOW_CONNECTIONS false)."""
+
+
+class DatabasePooled(DatabaseRefused):
+    """A pooler answers in PostgreSQL's place."""
+
+
+class DatabaseFull(DatabaseError):
+    """The server's disk has no room left."""
+
+
+class DatabaseOccupied(DatabaseError):
+    """Somebody stayed in a database that was to get another name."""
+
+
 class DatabaseTaken(DatabaseError):
     """There is a database of that name already, or another session is making it."""
 

@@ -34,7 +34,7 @@ _SERVICE_SECONDS = 15.0
 _REPORTED = ("postgres", "mlflow", "objects", "redis", "kubernetes")
 
 
-def run(
+def run(  # noqa: PLR0913 - one for each option
     path: Path,
     *,
     fresh: bool,

@@ -41,10 +41,10 @@ def last(objects: Objects, bucket: str) -> DrillResult | None:
 
 
 def note(objects: Objects, bucket: str, set_name: str, result: DrillResult) -> None:
-    """Keep it as the last one; a set that failed is marked, one that did not is not any more. Raises ObjectsError."""
+    """Keep it as the last one, and beside the set as what is known of that. Raises ObjectsError."""
     objects.write(bucket, RECORD, result.model_dump_json().encode())
-    mark = f"{set_name}{sets.DRILL_FAILED}"
-    if result.well:
-        objects.delete(bucket, mark)
-    else:
-        objects.write(bucket, mark, json.dumps({"at": result.at.isoformat(), "problem": result.problem}).encode())
+    marks = (sets.DRILL_FAILED, sets.DRILL_PASSED)
+    mark, other = marks if not result.well else reversed(marks)
+    told = {"at": result.at.isoformat(), "problem": result.problem}
+    objects.write(bucket, f"{set_name}{mark}", json.dumps(told).encode())
+    objects.delete(bucket, f"{set_name}{other}")

@@ -11,7 +11,7 @@ from typing import Final
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from workers.errors import OperatorError
+from workers.errors import SetDamaged
 
 NAME: Final = "manifest.json"
 FORMAT: Final = 1
@@ -19,7 +19,7 @@ AT_MOST: Final = 4 << 20
 """Bytes; a thousand tables need a tenth of that."""
 
 
-class ManifestDamaged(OperatorError):  # noqa: N818 - named after what happened
+class ManifestDamaged(SetDamaged):
     """A manifest is there and cannot be read."""
 
 

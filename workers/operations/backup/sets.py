@@ -6,6 +6,7 @@ Names never go back: where a clock has jumped, the next set is still named after
 
 from __future__ import annotations
 
+import json
 import re
 import secrets
 from concurrent.futures import ThreadPoolExecutor
@@ -26,10 +27,14 @@ if TYPE_CHECKING:
 PREFIX: Final = "sets/"
 LATEST: Final = "latest"
 DRILL_FAILED: Final = "drill-failed.json"
-"""Beside the manifest of a set that failed its drill; it holds why."""
+DRILL_PASSED: Final = "drill-passed.json"
+"""Beside the manifest of a set that failed its last drill, or passed it: when, and why it failed."""
+NEWER: Final = 5
+"""Sets that were passed over, of which is told why."""
 _NAME: Final = re.compile(r"sets/(\d{8}T\d{6}Z)-([0-9a-f]{6})/")
 _TIME: Final = "%Y%m%dT%H%M%SZ"
 _READERS: Final = 8
+_MARK_BYTES: Final = 64 << 10
 
 
 @dataclass(frozen=True)
@@ -131,6 +136,42 @@ def good(objects: Objects, bucket: str, wanted: str, *, part: str = "") -> Manif
     if part and part not in found.manifest.parts:
         raise OperatorError(f"The backup {found.manifest.id} holds no {part}.", "See /mlflow backup list.")
     return found.manifest
+
+
+def passed_over(objects: Objects, bucket: str, wanted: str, found: Manifest, *, part: str = "") -> tuple[str, ...]:
+    """Where the latest was `wanted`: why `good` took none of the sets newer than what it `found`, a sentence each."""
+    told: list[str] = []
+    if wanted != LATEST:
+        return ()
+    for name in reversed(names(objects, bucket)):
+        if name == found.name or len(told) == NEWER:
+            break
+        seen = look(objects, bucket, name)
+        why = seen.problem
+        if seen.manifest:
+            lacks = part and part not in seen.manifest.parts
+            why = f"it holds no {part}" if lacks else f"it failed its drill: {drilled(objects, bucket, name)[1]}"
+        told.append(f"The newer backup {id_of(name)} is passed over: {why.rstrip('.')}.")
+    return tuple(told)
+
+
+def drilled(objects: Objects, bucket: str, name: str) -> tuple[bool | None, str]:
+    """Whether a set passed its last drill, None where it had none; and the problem where not. Raises ObjectsError."""
+    for mark, well in ((DRILL_FAILED, False), (DRILL_PASSED, True)):
+        try:
+            told = json.loads(objects.read(bucket, f"{name}{mark}", at_most=_MARK_BYTES))
+        except ObjectMissing:
+            continue
+        except ValueError:
+            told = {}
+        return well, str(told.get("problem") or "") if isinstance(told, dict) else ""
+    return None, ""
+
+
+def verdicts(objects: Objects, bucket: str, of: Iterable[str]) -> list[tuple[bool | None, str]]:
+    """What `drilled` says of each of these sets."""
+    with ThreadPoolExecutor(_READERS) as pool:
+        return list(pool.map(lambda name: drilled(objects, bucket, name), of))
 
 
 def drilled_badly(objects: Objects, bucket: str, name: str) -> bool:

@@ -40,12 +40,17 @@ class BackupList(Operation):
         good = [each.manifest for each in found if each.manifest]
         bad = len(found) - len(good)
         reasons = retention.kept(dated(found), systems.settings.ops.backup.retention)
-        rows = tuple(_row(each, reasons.get(each.name, "prune removes it"), now) for each in reversed(found))
+        shown = found[: -self.limit - 1 : -1]
+        verdicts = sets.verdicts(systems.backups, bucket, [each.name for each in shown])
+        rows = tuple(
+            _row(each, reasons.get(each.name, "prune removes it"), now, verdict)
+            for each, verdict in zip(shown, verdicts, strict=True)
+        )
         columns = ("id", "begun (UTC)", "parts", "database", "artifacts", "kept as", "state")
-        table = Table(columns=columns, rows=rows[: self.limit], numeric=("database", "artifacts"))
+        table = Table(columns=columns, rows=rows, numeric=("database", "artifacts"))
         sections: list[Section] = [table] if rows else []
-        if len(rows) > self.limit:
-            sections.append(Text(text=f"And {len(rows) - self.limit} older ones."))
+        if len(found) > self.limit:
+            sections.append(Text(text=f"And {len(found) - self.limit} older ones."))
         if not good:
             summary = f"There is no finished backup in {bucket}" + (f"; {bad} are not good." if bad else ".")
             return Report(
@@ -150,7 +155,8 @@ def dated(found: list[Found]) -> list[retention.Dated]:
     return [retention.Dated(each.name, each.begun, each.manifest.parts) for each in found if each.manifest is not None]
 
 
-def _row(found: Found, kept_as: str, now: datetime) -> tuple[str, ...]:
+def _row(found: Found, kept_as: str, now: datetime, verdict: tuple[bool | None, str]) -> tuple[str, ...]:
+    well, problem = verdict
     made = found.manifest
     age = duration(max(0.0, (now - found.begun).total_seconds()))
     begun = f"{found.begun:%Y-%m-%d %H:%M} ({age})"
@@ -163,7 +169,9 @@ def _row(found: Found, kept_as: str, now: datetime) -> tuple[str, ...]:
         size(made.database.dump.bytes) if made.database else NOTHING,
         f"{made.artifacts.objects:,}" if made.artifacts else NOTHING,
         kept_as,
-        "good, with notes" if made.warnings else "good",
+        f"failed its drill: {problem}"
+        if well is False
+        else f"{'good, with notes' if made.warnings else 'good'}{', passed its drill' if well else ''}",
     )
 
 

@@ -13,7 +13,7 @@ import selectors
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import IO, TYPE_CHECKING, Any, Final, Self
 
-from workers.errors import OperatorError
+from workers.errors import SetDamaged
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -143,9 +143,9 @@ class Reading:
                 self._progress.advance(self._size // MIB, self.stored.bytes // MIB, "MiB")
 
     def compare(self, hint: str = "Use another set: /mlflow backup list.") -> None:
-        """Raise OperatorError where what was read is not what was written."""
+        """Raise SetDamaged where what was read is not what was written."""
         if (self._size, self._hash.hexdigest()) != (self.stored.bytes, self.stored.sha256):
-            raise OperatorError(
+            raise SetDamaged(
                 f"{self.where} is damaged: its bytes are not those that were written "
                 f"({self._size:,} of {self.stored.bytes:,}, or another SHA-256).",
                 hint,

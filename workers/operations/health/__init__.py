@@ -90,7 +90,8 @@ class Health(Operation):
         finally:
             asking.close()
         in_order = {question.name: answers[question.name] for question in questions}
-        checks = tuple(question.check(answer, systems.settings) for question, answer in root_cause.settle(in_order))
+        settled = root_cause.settle(in_order)
+        checks = tuple(question.check(answer, systems.settings) for question, answer in settled)
         # The history knows the health check's figures, not the other way round, when modules are loaded.
         from workers.operations.history import recording
 
@@ -101,4 +102,5 @@ class Health(Operation):
             summary=root_cause.summary(checks),
             checks=checks,
             sections=sections,
+            offers=tuple(offer for _, answer in settled for offer in answer.offers),
         )

@@ -2,19 +2,33 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
+from workers.operations.backup import waiting
 from workers.operations.health import dependency_pods
 from workers.operations.health.questions import Answer, Question
-from workers.report import Facts, Section, Status, Table, Text
-from workers.systems.errors import DatabaseError, Unreachable
+from workers.report import Facts, Offer, Section, Status, Table, Text
+from workers.systems.errors import DatabaseClosed, DatabaseError, Unreachable
 from workers.wording import duration, milliseconds, share, size
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future
+
     from workers.operations.health.questions import Asking
     from workers.settings import Settings
     from workers.systems.postgres.database import Vitals
 
+_OPEN: Final = Offer(
+    sentence="MLflow is shut out of its database: it takes no sessions.",
+    label="Open it again",
+    command="restore repair",
+)
+_RESUME: Final = Offer(
+    sentence="MLflow waits for its database at PgBouncer, and no restore lets it go on.",
+    label="Let it go on",
+    command="restore repair",
+)
 BESIDE_SHOWN: Final = 5
 """Of the databases that restores have put aside, or left half done."""
 
@@ -23,6 +37,7 @@ def ask(asking: Asking) -> Answer:
     """The server, and beside it its pods."""
     database = asking.systems.database.within(round(asking.patience, 1))
     pods = dependency_pods.look(asking, asking.names.postgres_selector)
+    waiting_at = asking.aside(lambda: _paused(asking.settings, database.name))
     try:
         vitals = database.vitals()
     except DatabaseError as error:
@@ -30,8 +45,33 @@ def ask(asking: Asking) -> Answer:
         sentence = f"{error.message.rstrip('.')}; {trouble}." if trouble else error.message
         hint = (Text(text=error.hint),) if error.hint else ()
         unreachable = isinstance(error, Unreachable)
-        return Answer(Status.FAIL, sentence, details=(*hint, *table), own_fault=True, unreachable=unreachable)
-    return judge(vitals, asking.settings, pods()[0])
+        closed = (_OPEN,) if isinstance(error, DatabaseClosed) else ()
+        return Answer(
+            Status.FAIL, sentence, details=(*hint, *table), own_fault=True, unreachable=unreachable, offers=closed
+        )
+    answer = judge(vitals, asking.settings, pods()[0])
+    if _heard(waiting_at, asking.left):
+        sentence = f"PgBouncer keeps the clients of {database.name} waiting: it is paused."
+        return replace(answer, status=Status.FAIL, sentence=sentence, offers=(_RESUME, *answer.offers))
+    return answer
+
+
+def _heard(answer: Future[bool], within_seconds: float) -> bool:
+    try:
+        return answer.result(timeout=within_seconds)
+    except TimeoutError:
+        return False
+
+
+def _paused(settings: Settings, name: str) -> bool:
+    from workers.systems.postgres.pooler import PgBouncer
+
+    bouncer = PgBouncer.connect(settings)
+    try:
+        return bouncer is not None and bool(bouncer.paused_of(name))
+    except DatabaseError:
+        # MLflow's own check tells what that does to MLflow.
+        return False
 
 
 def judge(vitals: Vitals, settings: Settings, pods: tuple[Section, ...] = ()) -> Answer:
@@ -45,7 +85,7 @@ def judge(vitals: Vitals, settings: Settings, pods: tuple[Section, ...] = ()) ->
             ("one round trip", milliseconds(vitals.round_trip_seconds)),
             ("connections", f"{vitals.connections} of {vitals.max_connections} ({share(used)})"),
             ("database size", size(vitals.size_bytes)),
-            *((f"beside it: {name}", size(held)) for name, held in vitals.beside[:BESIDE_SHOWN]),
+            *((f"beside it: {each.name}", size(each.size_bytes)) for each in vitals.beside[:BESIDE_SHOWN]),
         )
     )
     figures = {
@@ -66,6 +106,20 @@ def judge(vitals: Vitals, settings: Settings, pods: tuple[Section, ...] = ()) ->
         figures,
         {"version": (vitals.version,)},
         own_fault=True,
+        offers=_waiting(vitals),
+    )
+
+
+def _waiting(vitals: Vitals) -> tuple[Offer, ...]:
+    """The restored databases that wait to be switched to."""
+    return tuple(
+        Offer(
+            sentence=f"{each.name} was restored from the backup {found} and checked {age}, and is not live.",
+            label="Switch to it",
+            command=f"restore database {found}",
+        )
+        for each in vitals.beside[:BESIDE_SHOWN]
+        if (age := waiting.age(each.comment)) and (found := waiting.set_id(each.comment))
     )
 
 

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from workers.errors import OperatorError
-from workers.report import Check, Section, Status, Text
+from workers.report import Check, Offer, Section, Status, Text
 from workers.settings import SettingsError
 from workers.systems.errors import Unreachable
 
@@ -47,6 +47,7 @@ class Answer:
     """What a question found out, and what `workers.operations.health.root_cause` needs to know of a failure.
 
     own_fault: no other system explains it. unreachable: nobody answered, so it says nothing of what was asked.
+    offers: what a person may do about it, with a button each.
     """
 
     status: Status
@@ -58,6 +59,7 @@ class Answer:
     own_fault: bool = False
     unreachable: bool = False
     took_seconds: float = 0.0
+    offers: tuple[Offer, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from pydantic import Field
 from workers.errors import AlreadySo, OperatorError
 from workers.operation import Operation, Plan, Progress, Risk
 from workers.operations.backup import sets
-from workers.operations.restore import auth
+from workers.operations.restore import auth, switching
 from workers.operations.restore.artifacts import RestoreArtifacts
 from workers.operations.restore.configuration import RestoreConfiguration
 from workers.operations.restore.database import RestoreDatabase
@@ -21,6 +21,7 @@ from workers.report import Report, Section, Status, Text
 from workers.wording import listed
 
 if TYPE_CHECKING:
+    from workers.operations.backup.manifest import Manifest
     from workers.systems import Systems
 
 
@@ -38,7 +39,8 @@ class RestoreAll(Operation):
 
     def plan(self, systems: Systems) -> Plan:
         """The plans of its parts, one behind the other. Raises OperatorError where one of them cannot be done."""
-        plans = [plan for _, plan in self._plans(systems)]
+        found = self._found(systems)
+        plans = [plan for _, plan in self._plans(systems, found)]
         if not plans:
             raise AlreadySo("All is as the backup holds it.", "Nothing to do.")
         return Plan(
@@ -46,7 +48,11 @@ class RestoreAll(Operation):
             summary="; ".join(f"{plan.title.removeprefix('Restore ')}: {plan.summary}" for plan in plans),
             steps=tuple(step for plan in plans for step in plan.steps),
             changes=tuple(change for plan in plans for change in plan.changes),
-            warnings=tuple(warning for plan in plans for warning in plan.warnings) + self._left_out(systems),
+            warnings=(
+                *sets.passed_over(systems.backups, self._bucket(systems), self.set, found, part="database"),
+                *(warning for plan in plans for warning in plan.warnings),
+                *(each for each in (auth.left_out(systems, found),) if each),
+            ),
             undo="; ".join(plan.undo for plan in plans if plan.undo),
             estimate_seconds=sum(plan.estimate_seconds or 0 for plan in plans),
             sections=tuple(section for plan in plans for section in plan.sections),
@@ -58,7 +64,8 @@ class RestoreAll(Operation):
         done: list[str] = []
         sections: list[Section] = []
         undo, worst = "", Status.OK
-        for operation, plan in self._plans(systems):
+        found = self._found(systems)
+        for operation, plan in self._plans(systems, found):
             try:
                 report = operation.run(systems, progress)
             except OperatorError as error:
@@ -71,7 +78,8 @@ class RestoreAll(Operation):
                 return Report(title="Restore everything", status=Status.FAIL, summary=summary, sections=tuple(sections))
             worst = Status.WARN if report.status is Status.WARN else worst
             done.append(plan.title.removeprefix("Restore ").removeprefix("the "))
-        sections += [Text(title="Not restored", text=each) for each in self._left_out(systems)]
+        left_out = auth.left_out(systems, found)
+        sections += [Text(title="Not restored", text=left_out)] if left_out else []
         return Report(
             title="Restore everything",
             status=worst,
@@ -81,14 +89,18 @@ class RestoreAll(Operation):
             undo=undo,
         )
 
-    def _left_out(self, systems: Systems) -> tuple[str, ...]:
-        found = sets.good(systems.backups, systems.settings.ops.storage.backups_bucket, self.set, part="database")
-        said = auth.left_out(systems, found)
-        return (said,) if said else ()
+    def aftermath(self, systems: Systems, planned: Plan) -> str:
+        """Let MLflow back in where the switch was cut off, and say how far it came."""
+        return switching.mended_and(systems, lambda: super(RestoreAll, self).aftermath(systems, planned))
 
-    def _plans(self, systems: Systems) -> list[tuple[Operation, Plan]]:
-        bucket = systems.settings.ops.storage.backups_bucket
-        found = sets.good(systems.backups, bucket, self.set, part="database")
+    @staticmethod
+    def _bucket(systems: Systems) -> str:
+        return systems.settings.ops.storage.backups_bucket
+
+    def _found(self, systems: Systems) -> Manifest:
+        return sets.good(systems.backups, self._bucket(systems), self.set, part="database")
+
+    def _plans(self, systems: Systems, found: Manifest) -> list[tuple[Operation, Plan]]:
         parts: dict[str, Operation] = {
             "artifacts": RestoreArtifacts(set=found.id, from_elsewhere=self.from_elsewhere),
             "auth": RestoreDatabase(set=found.id, from_elsewhere=self.from_elsewhere, auth=True),

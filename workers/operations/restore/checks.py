@@ -15,7 +15,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from workers.errors import OperatorError
 from workers.systems.errors import GatewayError
-from workers.wording import count, size
+from workers.wording import count
 
 if TYPE_CHECKING:
     from workers.operations.backup.manifest import DatabasePart, Manifest
@@ -75,23 +75,6 @@ def refuse_without_rights(server: Server, live: Database) -> None:
         raise OperatorError(
             f"The role {role} of MLFLOW_OPS_DATABASE_ADMIN_URL {' and '.join(each.what for each in lacking)}.",
             f"As a superuser: {' '.join(each.grant for each in lacking)}",
-        )
-
-
-def refuse_without_room(systems: Systems, server: Server, part: DatabasePart) -> None:
-    """Raise OperatorError where ops.yaml says how large the server's disk is, and the restored database does not fit.
-
-    PostgreSQL itself tells nobody how much room its disk has.
-    """
-    disk = systems.settings.ops.restore.database_disk_bytes
-    if disk is None:
-        return
-    free = disk - sum(each.size_bytes for each in server.databases().values())
-    if free < part.size_bytes:
-        raise OperatorError(
-            f"The restored database takes {size(part.size_bytes)}, and the server's disk of {size(disk)} "
-            f"(restore.database_disk_bytes) has {size(max(free, 0))} left.",
-            "Make room: /mlflow restore prune removes databases that were put aside.",
         )
 
 

@@ -50,6 +50,8 @@ class RestoreConfiguration(Operation):
         each = cluster_objects.compared(systems.cluster, items)
         changes = _changes(each)
         left_out = found.configuration.left_out if found.configuration else ()
+        bucket = systems.settings.ops.storage.backups_bucket
+        passed = sets.passed_over(systems.backups, bucket, self.set, found, part="config")
         return Plan(
             title="Restore the configuration",
             summary=f"{listed([one.name for one in each if one.changes])} from the backup {found.id}",
@@ -59,7 +61,7 @@ class RestoreConfiguration(Operation):
                 "Wait until every pod is ready; where that fails, put back what was there",
             ),
             changes=changes,
-            warnings=(*left_out, *_owned(systems, each)),
+            warnings=(*passed, *left_out, *_owned(systems, each)),
             undo="/mlflow restore config with the id of the backup that is made first",
             facts={
                 "set": found.name,

@@ -2,37 +2,49 @@
 
 The live database is not touched until what replaces it stands beside it, checked. The switch is two renames in one
 transaction; MLflow finds itself reconnected, because its pool asks before it uses a connection (facts of SQLAlchemy's
-pool_pre_ping). The old database stays, closed to sessions, and `restore undo` switches back just as fast.
+pool_pre_ping). The old database stays, closed to sessions, and `restore undo` switches back just as fast. What was
+restored and could not be switched to is kept for the next try.
 """
 
 from __future__ import annotations
 
 import re
-import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, ClassVar, Final
 
 from pydantic import AfterValidator, Field
 
-from workers.errors import AlreadySo, OperatorError
+from workers.errors import OperatorError
 from workers.operation import Change, Operation, Plan, Progress, Risk
-from workers.operations.backup import drill_result, sets
+from workers.operations.backup import drill_result, sets, waiting
 from workers.operations.deployment import schema
-from workers.operations.restore import auth, checks, downtime, likeness, prerequisites, replaying, side_database
+from workers.operations.restore import (
+    auth,
+    checks,
+    downtime,
+    kept,
+    likeness,
+    prerequisites,
+    replaying,
+    room,
+    side_database,
+    switching,
+)
 from workers.report import Facts, Report, Status, Text
-from workers.systems.errors import GatewayError
-from workers.systems.postgres.admin import Server
+from workers.systems.errors import DatabaseOccupied, GatewayError
+from workers.systems.postgres.switch import Names
 from workers.wording import count, duration, moment, size
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from workers.operations.backup.manifest import DatabasePart, Manifest
     from workers.systems import Systems
     from workers.systems.postgres.admin import DatabaseInfo
 
-ANSWER_SECONDS: Final = 60.0
-START_SECONDS: Final = 300.0
-"""For MLflow to answer where its pods were taken away."""
-LOOK_SECONDS: Final = 0.25
+TAKE_UP_SECONDS: Final = 30.0
 LARGEST: Final = 5
 """Tables whose rows a report names."""
 _NAME: Final = re.compile(r"[a-z_][a-z0-9_]{0,62}")
@@ -66,39 +78,50 @@ class RestoreDatabase(Operation):
         systems, found, part = self._wanted(systems)
         server, live = systems.server, systems.database.name
         checks.refuse_without_rights(server, systems.database)
-        checks.refuse_without_room(systems, server, part)
+        bucket = systems.settings.ops.storage.backups_bucket
+        passed = sets.passed_over(systems.backups, bucket, self.set, found, part="database")
         databases = server.databases()
         now = databases.get(live)
         if self.beside in databases:
             raise OperatorError(f"There is a database {self.beside} already.", "Choose another name.")
-        if side_database.is_restored(self.beside, live) or side_database.is_previous(self.beside, live):
+        if side_database.is_ours(self.beside, live):
             raise OperatorError(f"{self.beside} is a name that restores give to their own.", "Choose another name.")
         owner = now.owner if now else prerequisites.role_of(systems)
         likely = (*likeness.warnings(systems, part, owner), *replaying.exposed(server))
         if self.beside:
-            return self._plan_beside(found, part, likely)
+            return self._plan_beside(found, part, (*passed, *likely, *room.warnings(systems, part)))
         previous = side_database.previous_name(live, found.id, databases)
         if not self.from_elsewhere:
             checks.refuse_foreign(systems, found)
         revision = _revision(systems)
         checks.refuse_newer(systems, found, part, revision)
         older = bool(revision) and part.alembic_revision != revision
+        restored = side_database.restored_name(live, found.id)
+        waits = _waiting(databases, restored, part, revision)
+        warnings = [*passed, _loss(systems, found), *switching.refuse_obstacles(systems)]
+        warnings += [f"{restored} was restored and checked {waits}."] if waits else room.warnings(systems, part)
+        making = (
+            f"Restore {found.id} into {restored}, beside the live database",
+            "Compare its tables with the backup's manifest",
+            *((f"Run mlflow db upgrade on it: its schema is {part.alembic_revision}",) if older else ()),
+        )
+        taking = (
+            f"Take up {restored}, which an earlier try has restored, if it holds what it held when it was checked",
+        )
         return Plan(
             title=f"Restore the database {live}",
             summary=f"from the backup {found.id}",
             steps=(
-                f"Restore {found.id} into {side_database.restored_name(live, found.id)}, beside the live database",
-                "Compare its tables with the backup's manifest",
-                *((f"Run mlflow db upgrade on it: its schema is {part.alembic_revision}",) if older else ()),
-                *_switch_steps(systems, live, previous, "the restored one"),
+                *(taking if waits else making),
+                *switching.steps(systems, live, previous, "the restored one"),
             ),
             changes=(
                 Change(what=f"database {live}", before="the live one", after=f"the backup {found.id}"),
                 Change(what=f"database {previous}", before="none", after="the live one of before, closed to sessions"),
             ),
-            warnings=(_loss(systems, found), *likely),
+            warnings=(*warnings, *likely),
             undo=f"/mlflow {_undo(auth=self.auth)}",
-            estimate_seconds=_estimate(systems, part),
+            estimate_seconds=TAKE_UP_SECONDS if waits else _estimate(systems, part),
             sections=(_sizes(found, part, now),),
             facts={"set": found.name, "sha256": part.dump.sha256, "live": now is not None, "schema": revision},
         )
@@ -109,28 +132,31 @@ class RestoreDatabase(Operation):
         systems, found, part = self._wanted(systems)
         server, live = systems.server, systems.database.name
         restored = self.beside or side_database.restored_name(live, found.id)
-        repair(server, live)
-        made = side_database.restore_into(systems, server, restored, found, progress)
-        if not self.beside:
-            _upgrade(systems, progress, restored, part)
+        switching.mended(systems)
         if self.beside:
+            made = side_database.restore_into(systems, server, restored, found, progress)
             server.comment(restored, side_database.comment("restored beside", found.name))
             summary = f"The backup {found.id} is in the database {restored}; the live one was not touched."
             return Report(
                 title="Restore beside", status=_well(made), summary=summary, sections=side_database.notes(made)
             )
+        switching.refuse_obstacles(systems)
+        made = _taken_up(systems, restored, part, progress) or self._made(systems, restored, found, progress)
         databases = server.databases()
         previous = side_database.previous_name(live, found.id, databases)
-        with downtime.scaled_to_0(systems, progress):
+        comments = side_database.comments(live, previous, found.name, was=databases[live].comment)
+        with (
+            downtime.scaled_to_0(systems, progress),
+            _kept_for_the_next_try(restored, _again(found.id, auth=self.auth)),
+        ):
             progress.step(f"Switching: {live} becomes {previous}")
             progress.checkpoint()
-            told = side_database.comments(live, previous, found.name, was=databases[live].comment)
-            gap = _switch(server, (live, restored, previous), told)
+            gap = switching.do(systems, Names(live, restored, previous), comments)
         progress.step("Asking MLflow")
-        trouble = _answers(systems)
+        trouble = switching.answers(systems)
         title = f"Restore the database {live}"
         if trouble:
-            server.switch(live, previous, restored, {live: databases[live].comment})
+            switching.do(systems, Names(live, previous, restored), {live: databases[live].comment})
             server.drop(restored)
             return Report(
                 title=title,
@@ -155,11 +181,23 @@ class RestoreDatabase(Operation):
     def aftermath(self, systems: Systems, planned: Plan) -> str:
         """Let sessions in where the switch was cut off, and say which database is live."""
         ours = auth.systems_of(systems) if self.auth else systems
-        server, live = ours.server, ours.database.name
-        said = _mended(ours)
-        left = [name for name in server.databases() if side_database.is_restored(name, live)]
-        half = f" {left[0]} is half restored; the next restore removes it." if left else ""
-        return f"{said}{super().aftermath(systems, planned)}{half}"
+        said = switching.mended_and(ours, lambda: super(RestoreDatabase, self).aftermath(systems, planned))
+        live, half = ours.database.name, ""
+        for name, each in ours.server.databases().items():
+            if side_database.is_restored(name, live) and name != side_database.undone_name(live):
+                take = _again(waiting.set_id(each.comment), auth=self.auth)
+                waits = waiting.age(each.comment)
+                then = f"was restored and checked: `{take}` takes it up" if waits else "is half restored"
+                half = f" {name} {then}; a restore of another backup removes it."
+        return f"{said}{half}"
+
+    @staticmethod
+    def _made(systems: Systems, restored: str, found: Manifest, progress: Progress) -> side_database.Restored:
+        assert found.database is not None
+        made = side_database.restore_into(systems, systems.server, restored, found, progress)
+        upgraded = _upgrade(systems, progress, restored, found.database)
+        kept.keep(systems.server, made, found, upgraded=upgraded)
+        return made
 
     def _wanted(self, systems: Systems) -> tuple[Systems, Manifest, DatabasePart]:
         bucket = systems.settings.ops.storage.backups_bucket
@@ -169,91 +207,16 @@ class RestoreDatabase(Operation):
         assert found.database is not None
         return systems, found, found.database
 
-    def _plan_beside(self, found: Manifest, part: DatabasePart, likely: tuple[str, ...]) -> Plan:
+    def _plan_beside(self, found: Manifest, part: DatabasePart, warnings: tuple[str, ...]) -> Plan:
         return Plan(
             title="Restore beside",
             summary=f"the backup {found.id} as the database {self.beside}",
             steps=(f"Restore {found.id} into {self.beside}", "Compare its tables with the backup's manifest"),
             changes=(Change(what=f"database {self.beside}", before="none", after=f"the backup {found.id}"),),
-            warnings=likely,
+            warnings=warnings,
             undo=f"drop database {self.beside}",
             facts={"set": found.name, "sha256": part.dump.sha256},
         )
-
-
-class RestoreUndo(Operation):
-    """Switch back to the database that the last restore put aside. auth: basic-auth's instead of MLflow's."""
-
-    name: ClassVar[str] = "restore-undo"
-    risk: ClassVar[Risk] = Risk.DESTRUCTIVE
-    touches: ClassVar[tuple[str, ...]] = ("database", "deployment", "backup")
-    timeout_seconds: ClassVar[int] = 600
-
-    auth: bool = False
-
-    def plan(self, systems: Systems) -> Plan:
-        """Which one comes back. Raises OperatorError where none was put aside."""
-        systems = auth.systems_of(systems) if self.auth else systems
-        live = systems.database.name
-        previous, undone = _newest_previous(systems.server, live), side_database.undone_name(live)
-        return Plan(
-            title=f"Undo the restore of {live}",
-            summary=f"{previous} becomes {live} again",
-            steps=_switch_steps(systems, live, undone, previous),
-            changes=(
-                Change(what=f"database {live}", before="the restored one", after=f"{previous}, the one of before"),
-            ),
-            warnings=("What was written since the restore is no longer in the live database.",),
-            undo="the restored one stays beside it until the next restore",
-            facts={"aside": previous},
-        )
-
-    def run(self, systems: Systems, progress: Progress) -> Report:
-        """Switch."""
-        systems = auth.systems_of(systems) if self.auth else systems
-        server, live = systems.server, systems.database.name
-        repair(server, live)
-        previous, undone = _newest_previous(server, live), side_database.undone_name(live)
-        server.drop(undone)
-        told = {name: each.comment for name, each in server.databases().items()}
-        with downtime.scaled_to_0(systems, progress):
-            progress.step(f"Switching: {previous} becomes {live}")
-            gap = _switch(server, (live, previous, undone), _told(told, live, previous, undone))
-        progress.step("Asking MLflow")
-        trouble = _answers(systems)
-        title = f"Undo the restore of {live}"
-        if trouble:
-            server.switch(live, undone, previous, {live: told[live], previous: told[previous]})
-            summary = f"MLflow does not answer with it: {trouble}. The restored database is live again."
-            return Report(title=title, status=Status.FAIL, summary=summary, hints=("health",))
-        summary = f"{live} is the database of before the restore; nobody could get in for {gap * 1000:.0f} ms."
-        return Report(title=title, status=Status.OK, summary=summary, hints=("health",))
-
-    def aftermath(self, systems: Systems, planned: Plan) -> str:
-        """Let sessions in, and MLflow's pods back, where the switch was cut off; and say which database is live."""
-        mended = _mended(auth.systems_of(systems) if self.auth else systems)
-        return f"{mended}{super().aftermath(systems, planned)}"
-
-
-def _told(told: dict[str, str], live: str, previous: str, undone: str) -> dict[str, str]:
-    """What is written on both after an undo: the previous one's own comment, which it had before it was put aside."""
-    return {live: side_database.was(told.get(previous, "")), undone: told.get(live, "")}
-
-
-def repair(server: Server, live: str) -> bool:
-    """Let sessions into a live database that an interrupted switch has closed; whether that was so."""
-    known = server.databases().get(live)
-    if known is None or known.open:
-        return False
-    server.allow(live, connections=True)
-    return True
-
-
-def _mended(systems: Systems) -> str:
-    """Undo what an interrupted switch has done to who may get in; what that was, in a sentence."""
-    live = systems.database.name
-    said = f"{live} had been closed to sessions, and is open again. " if repair(systems.server, live) else ""
-    return said + downtime.mended(systems)
 
 
 def _well(made: side_database.Restored) -> Status:
@@ -262,6 +225,10 @@ def _well(made: side_database.Restored) -> Status:
 
 def _undo(*, auth: bool) -> str:
     return "restore undo --auth" if auth else "restore undo"
+
+
+def _again(set_id: str, *, auth: bool) -> str:
+    return f"restore {'auth' if auth else 'database'} {set_id}"
 
 
 def _users(systems: Systems, found: Manifest) -> tuple[Text, ...]:
@@ -274,11 +241,11 @@ def _users(systems: Systems, found: Manifest) -> tuple[Text, ...]:
     return (Text(title="Not restored", text=text),)
 
 
-def _upgrade(systems: Systems, progress: Progress, restored: str, part: DatabasePart) -> None:
+def _upgrade(systems: Systems, progress: Progress, restored: str, part: DatabasePart) -> bool:
     """Where the set's schema is another than the live one's, run MLflow's own upgrade on it before anybody sees it."""
     revision = _revision(systems)
     if not revision or part.alembic_revision == revision:
-        return
+        return False
     server = systems.server
     names = systems.settings.ops.kubernetes
     spec = systems.cluster.deployment(names.deployment)["spec"]["template"]["spec"]
@@ -298,13 +265,33 @@ def _upgrade(systems: Systems, progress: Progress, restored: str, part: Database
             f"{ended.why or f'it is {now}'}.{last}",
             "The live database was not touched; use a backup of the schema that runs.",
         )
+    return True
 
 
-def _switch(server: Server, trio: tuple[str, str, str], comments: dict[str, str]) -> float:
-    live, restored, previous = trio
-    if live not in server.databases():
-        raise OperatorError(f"There is no database {live} to be replaced.", "Restore beside: --as NAME.")
-    return server.switch(live, restored, previous, comments)
+def _waiting(databases: Mapping[str, DatabaseInfo], restored: str, part: DatabasePart, revision: str) -> str:
+    """Since when an earlier try's database waits to be taken up; empty where there is none."""
+    there = databases.get(restored)
+    return waiting.since(there.comment, part, revision or part.alembic_revision) if there else ""
+
+
+def _taken_up(systems: Systems, restored: str, part: DatabasePart, progress: Progress) -> side_database.Restored | None:
+    server = systems.server
+    if not _waiting(server.databases(), restored, part, _revision(systems)):
+        return None
+    progress.step(f"Looking whether {restored} holds what it held when it was checked")
+    return kept.taken_up(server, server.database(restored, systems.database))
+
+
+@contextmanager
+def _kept_for_the_next_try(restored: str, again: str) -> Iterator[None]:
+    """Say of a switch that failed what was restored for nothing, so far."""
+    try:
+        yield
+    except DatabaseOccupied as error:
+        raise OperatorError(
+            f"{error.message} The live database was not touched, and what was restored is kept as {restored}.",
+            f"{error.hint} Then `/mlflow {again}` takes it up in seconds.".strip(),
+        ) from None
 
 
 def _checks(systems: Systems, part: DatabasePart, gap: float) -> Facts:
@@ -322,41 +309,6 @@ def _checks(systems: Systems, part: DatabasePart, gap: float) -> Facts:
             ("MLflow", "answers from it" if asked else "was not asked: MLFLOW_TRACKING_URI is not set"),
         ),
     )
-
-
-def _answers(systems: Systems) -> str:
-    """Why MLflow does not answer from its database, at last; empty where it does."""
-    if systems.settings.environment.mlflow_tracking_uri is None:
-        return ""
-    patience = START_SECONDS if downtime.wanted(systems) else ANSWER_SECONDS
-    until, why = time.monotonic() + patience, ""
-    while time.monotonic() < until:
-        try:
-            systems.tracking.search_experiments()
-        except GatewayError as error:
-            why = error.message.rstrip(".")
-            time.sleep(LOOK_SECONDS)
-        else:
-            return ""
-    return why
-
-
-def _switch_steps(systems: Systems, live: str, becomes: str, comes: str) -> tuple[str, ...]:
-    name = systems.settings.ops.kubernetes.deployment
-    scaled = (f"Scale {name} to 0, and back once its database was switched",) if downtime.wanted(systems) else ()
-    return (
-        *scaled,
-        f"Refuse sessions, end those that are there, and rename: {live} → {becomes}, {comes} → {live}",
-        "Ask MLflow; where it does not answer, switch back",
-    )
-
-
-def _newest_previous(server: Server, live: str) -> str:
-    found = [each for each in server.databases().values() if side_database.is_previous(each.name, live)]
-    if not found:
-        raise AlreadySo("No restore has put a database aside.", "Nothing is to be undone.")
-    # By the time that is written on it: its name ends with a set's id, which says nothing of when.
-    return max(found, key=lambda each: side_database.since(each.comment) or datetime.min.replace(tzinfo=UTC)).name
 
 
 def _revision(systems: Systems) -> str:

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from workers.errors import OperatorError
+from workers.settings import SettingsError
 from workers.systems.errors import ClusterNotFound, GatewayError
 from workers.wording import count
 
@@ -54,16 +55,20 @@ def scaled_to_0(systems: Systems, progress: Progress) -> Iterator[None]:
 
 def bring_back(systems: Systems) -> int:
     """Give MLflow the pods that a restore has taken away; how many, 0 where none has. Raises ClusterError."""
-    name = systems.settings.ops.kubernetes.deployment
-    try:
-        annotations = systems.cluster.deployment(name)["metadata"].get("annotations") or {}
-    except ClusterNotFound:
-        return 0
-    replicas = int(annotations.get(REPLICAS, 0))
+    name, replicas = systems.settings.ops.kubernetes.deployment, taken_away(systems)
     if replicas:
         change = {"metadata": {"annotations": {REPLICAS: None}}, "spec": {"replicas": replicas}}
         systems.cluster.patch_deployment(name, change)
     return replicas
+
+
+def taken_away(systems: Systems) -> int:
+    """How many pods a restore has taken away and not given back. Raises ClusterError."""
+    try:
+        found = systems.cluster.deployment(systems.settings.ops.kubernetes.deployment)["metadata"]
+    except ClusterNotFound:
+        return 0
+    return int((found.get("annotations") or {}).get(REPLICAS, 0))
 
 
 def _replicas(systems: Systems) -> int:
@@ -87,9 +92,14 @@ def _await_none(systems: Systems, progress: Progress) -> None:
 
 
 def mended(systems: Systems) -> str:
-    """What was done about pods that an interrupted restore has taken away, as a sentence; empty where none were."""
+    """What was done about pods that an interrupted restore has taken away, as a sentence; empty where none were.
+
+    Raises OperatorError where that could not be looked at although restores here take pods away.
+    """
     try:
         replicas = bring_back(systems)
-    except GatewayError as error:
-        return f"Whether MLflow has its pods could not be looked at: {error.message} " if wanted(systems) else ""
+    except (GatewayError, SettingsError):
+        if wanted(systems):
+            raise
+        return ""
     return f"MLflow had been scaled to 0, and gets its {count(replicas, 'pod')} back. " if replicas else ""

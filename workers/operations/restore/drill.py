@@ -1,7 +1,8 @@
 """A drill: a set is restored where nobody sees it, checked, and thrown away; how long it took is the measured RTO.
 
 The database goes into one beside the live one, a sample of the artifacts under a prefix of the backups' bucket. A set
-that fails its drill is marked in the bucket, and is never `latest` again; each drill's result is kept beside the sets.
+that is found damaged is marked in the bucket, and is never `latest` again; each drill's result is kept beside the sets.
+Where a right, room, a program or a server was lacking, nothing is known of the set, and nothing is noted of it.
 """
 
 from __future__ import annotations
@@ -12,13 +13,13 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Final
 
 from pydantic import Field
 
-from workers.errors import OperatorError
+from workers.errors import OperatorError, SetDamaged
 from workers.operation import Operation, Plan, Progress, Risk
 from workers.operations.backup import artifacts, drill_result, sets
 from workers.operations.backup.drill_result import DrillResult
-from workers.operations.restore import auth, side_database
+from workers.operations.restore import auth, checks, room, side_database
 from workers.report import Facts, Report, Status
-from workers.systems.errors import Unreachable
+from workers.systems.errors import ObjectMissing
 from workers.wording import count, duration, size
 
 if TYPE_CHECKING:
@@ -43,8 +44,10 @@ class Drill(Operation):
         bucket = systems.settings.ops.storage.backups_bucket
         found = sets.good(systems.backups, bucket, self.set, part="database")
         assert found.database is not None
-        name = side_database.restored_name(systems.database.name, found.id)
-        sample = min(systems.settings.ops.restore.drill_artifacts, found.artifacts.objects if found.artifacts else 0)
+        checks.refuse_without_rights(systems.server, systems.database)
+        name = side_database.restored_name(systems.database.name, found.id, side_database.DRILL)
+        sample = _sampled(systems, found)
+        passed = sets.passed_over(systems.backups, bucket, self.set, found, part="database")
         return Plan(
             title=f"Drill with the backup {found.id}",
             summary=f"restore {size(found.database.size_bytes)} and {count(sample, 'artifact')} to one side, check "
@@ -54,31 +57,35 @@ class Drill(Operation):
                 f"Copy {count(sample, 'artifact')} to s3://{bucket}/{SCRATCH} and compare their checksums",
                 "Remove both, and note the result",
             ),
+            warnings=(*passed, *room.warnings(systems, found.database)),
             undo="nothing stays",
             estimate_seconds=found.database.seconds * 2,
             facts={"set": found.name},
         )
 
     def run(self, systems: Systems, progress: Progress) -> Report:
-        """Do it. Raises OperatorError where nothing is said about the set: a server or a store is away."""
+        """Do it. Raises OperatorError where nothing is said about the set: a right, room, a program, a server lacks."""
         bucket = systems.settings.ops.storage.backups_bucket
         found = sets.good(systems.backups, bucket, self.set, part="database")
         assert found.database is not None
         began, problem, copied, seconds = time.monotonic(), "", 0, 0.0
         users = auth.left_out(systems, found) or "none in the set"
         try:
-            with side_database.restored_beside(systems, found, progress):
+            with side_database.restored_beside(systems, found, progress, side_database.DRILL):
                 seconds = time.monotonic() - began
             if auth.restorable(systems, found):
                 with side_database.restored_beside(
-                    auth.systems_of(systems), auth.manifest_of(systems, found), progress
+                    auth.systems_of(systems), auth.manifest_of(systems, found), progress, side_database.DRILL
                 ):
                     users = "restored too"
             copied = _sample(systems, found, progress)
-        except Unreachable:
-            raise
-        except OperatorError as error:
+        except (SetDamaged, ObjectMissing) as error:
             problem = error.message
+        except OperatorError as error:
+            message = (
+                f"The drill could not be carried out: {error.message} That says nothing about the backup {found.id}."
+            )
+            raise OperatorError(message, error.hint) from None
         done = DrillResult(
             set_id=found.id,
             at=datetime.now(UTC),
@@ -93,21 +100,28 @@ class Drill(Operation):
 
 
 def _sample(systems: Systems, found: Manifest, progress: Progress) -> int:
-    """Copy some artifacts, spread over the set, to where nobody looks. Raises OperatorError where one is not right."""
-    wanted = systems.settings.ops.restore.drill_artifacts
+    """Copy some artifacts, spread over the set, to where nobody looks. Raises SetDamaged where one is not right."""
+    wanted = _sampled(systems, found)
     if found.artifacts is None or not wanted:
         return 0
-    progress.step(f"Restoring {count(min(wanted, found.artifacts.objects), 'artifact')} to one side")
+    progress.step(f"Restoring {count(wanted, 'artifact')} to one side")
     bucket = systems.settings.ops.storage.backups_bucket
-    every = max(1, -(-found.artifacts.objects // wanted))
-    place = artifacts.Wanted(bucket, found.name, bucket, to_prefix=SCRATCH, every=every)
+    place = artifacts.Wanted(bucket, found.name, bucket, to_prefix=SCRATCH, some=wanted, of=found.artifacts.objects)
     try:
         done = artifacts.restore(systems.backups, place, progress)
     finally:
         artifacts.clear(systems.backups, bucket, SCRATCH)
     if done.lost:
-        raise OperatorError(f"{count(done.lost_count, 'artifact')} cannot be restored: {done.lost[0]}")
-    return done.added + done.replaced + done.same
+        raise SetDamaged(f"{count(done.lost_count, 'artifact')} cannot be restored: {done.lost[0]}")
+    compared = done.added + done.replaced + done.same
+    if compared != wanted:
+        raise SetDamaged(f"Its listing holds only {count(compared, 'artifact')} of the {wanted:,} that were chosen.")
+    return compared
+
+
+def _sampled(systems: Systems, found: Manifest) -> int:
+    """How many artifacts are restored."""
+    return min(systems.settings.ops.restore.drill_artifacts, found.artifacts.objects if found.artifacts else 0)
 
 
 def _report(found: Manifest, done: DrillResult, allowed: int, users: str) -> Report:

@@ -28,7 +28,7 @@ import psycopg
 
 from workers.errors import OperatorError
 from workers.operation import Cancelled
-from workers.operations.restore import column_options, contents
+from workers.operations.restore import column_options, contents, failing
 from workers.systems.postgres.programs import address, running
 
 if TYPE_CHECKING:
@@ -168,11 +168,9 @@ class Replay:
             wrote = writing.wait(LOOK_SECONDS if not heard else END_SECONDS, checkpoint)
             if heard and wrote != 0:
                 # What psql was given then ends in the middle.
-                raise OperatorError(f"pg_restore failed: {writing.said() or 'it said nothing'}")
+                raise failing.explained(writing.said(), self.target)
             if psql.wait(END_SECONDS, checkpoint) != 0 or not heard:
-                raise OperatorError(
-                    f"pg_restore failed: {self.target.explained(psql.said() or 'psql said nothing').message}"
-                )
+                raise failing.explained(psql.said(), self.target)
 
     def _between(self, writing: Running, psql: Running, lines: column_options.Without | None) -> bool:
         """Pass on what pg_restore writes; False where psql has stopped listening."""

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Final
 
 import psycopg
 
-from workers.errors import OperatorError
+from workers.errors import OperatorError, SetDamaged
 from workers.operations.backup.stream import MIB
-from workers.operations.restore import column_options, contents, extensions, older_server, scratch
+from workers.operations.restore import column_options, contents, extensions, failing, older_server, scratch
 from workers.systems.postgres import programs, snapshot
 from workers.wording import listed, size
 
@@ -50,7 +50,7 @@ def fill(  # noqa: PLR0913 - from where, to where
 ) -> None:
     """Restore a part's dump into `target`. admin: the same, as the administrator. known: of its extensions.
 
-    Raises OperatorError, and Cancelled; what is there then is of no use.
+    Raises OperatorError (SetDamaged where the set is to blame), and Cancelled; what is there then is of no use.
 
     Where there is room for the dump it is fetched, hashed, and restored by several connections; else it is streamed
     through one (pg_restore's --jobs needs a file: https://www.postgresql.org/docs/current/app-pgrestore.html).
@@ -70,7 +70,14 @@ def fill(  # noqa: PLR0913 - from where, to where
         else:
             left = size(max(0, room))
             progress.step(f"Streaming the dump: its {size(part.dump.bytes)} don't fit in our {left} of disk")
-            replay(target, dump, program, Path(folder), progress, admin=admin, known=known)
+            try:
+                replay(target, dump, program, Path(folder), progress, admin=admin, known=known)
+            except OperatorError:
+                # It stopped listening: whether the bytes are to blame is told by reading all of them.
+                for _ in dump:
+                    pass
+                dump.compare()
+                raise
             dump.compare()
 
 
@@ -140,8 +147,7 @@ def _run(command: list[str], target: Database, progress: Progress, dump: Reading
             if not restoring.give(piece):
                 break
         if restoring.wait(END_SECONDS, progress.checkpoint) != 0:
-            said = target.explained(restoring.said() or "it said nothing").message
-            raise OperatorError(f"pg_restore failed: {said}")
+            raise failing.explained(restoring.said(), target)
 
 
 def compare(target: Database, part: DatabasePart) -> None:
@@ -155,9 +161,9 @@ def compare(target: Database, part: DatabasePart) -> None:
         rows, revision = moment.rows(), moment.alembic_revision()
     other = [table for table in {**part.rows, **rows} if part.rows.get(table) != rows.get(table)]
     if other:
-        raise OperatorError(
+        raise SetDamaged(
             f"What was restored is not what was backed up: {listed(sorted(other))} have other numbers of rows.",
             "Use another set: /mlflow backup list.",
         )
     if revision != part.alembic_revision:
-        raise OperatorError(f"The schema is {revision} and should be {part.alembic_revision}.", "Use another set.")
+        raise SetDamaged(f"The schema is {revision} and should be {part.alembic_revision}.", "Use another set.")

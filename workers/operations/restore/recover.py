@@ -26,10 +26,12 @@ from workers.operations.restore import (
     prerequisites,
     side_database,
     smoke_test,
+    switching,
 )
 from workers.report import Facts, Report, Status
 from workers.systems.errors import ClusterNotFound, GatewayError
 from workers.systems.postgres.admin import Server
+from workers.systems.postgres.switch import Names, rename
 from workers.wording import count, duration, listed, moment, size
 
 if TYPE_CHECKING:
@@ -74,6 +76,7 @@ class Recover(Operation):
         found = recovery.found
         age = duration((datetime.now(UTC) - found.started_at).total_seconds())
         allowed = systems.settings.ops.restore.rto_seconds
+        bucket = systems.settings.ops.storage.backups_bucket
         return Plan(
             title="Recover MLflow",
             summary=f"from the backup {found.id}: {listed([name for name, _ in made] or [PODS])}",
@@ -87,6 +90,7 @@ class Recover(Operation):
                 f"The backup is {age} old: what was written since {moment(found.started_at)} is lost.",
                 f"The aim is {duration(allowed)}.",
                 *found.warnings,
+                *sets.passed_over(systems.backups, bucket, self.set, found, part="database"),
                 *(each for each in (auth.left_out(systems, found),) if each),
             ),
             undo="nothing that is there is replaced; what is made can be removed by hand",
@@ -116,6 +120,10 @@ class Recover(Operation):
                 problem = error
                 told.append((step.name, FAILED, error.message, duration(time.monotonic() - since)))
         return _report(systems, recovery.found, told, problem, (time.monotonic() - began, lost))
+
+    def aftermath(self, systems: Systems, planned: Plan) -> str:
+        """Let MLflow back in where the switch was cut off, and say what is missing still."""
+        return switching.mended_and(systems, lambda: super(Recover, self).aftermath(systems, planned))
 
 
 @dataclass
@@ -190,10 +198,12 @@ class _Recovery:
         databases = self.server.databases()
         if live in databases:
             previous = side_database.previous_name(live, self.found.id, databases)
-            self.server.switch(live, restored, previous, side_database.comments(live, previous, self.found.name))
+            comments = side_database.comments(live, previous, self.found.name)
+            switching.do(self.systems, Names(live, restored, previous), comments)
         else:
-            self.server.rename(restored, live)
-            self.server.comment(live, side_database.comment("restored", self.found.name))
+            told = side_database.comment("restored", self.found.name)
+            patience = self.systems.settings.ops.restore.switch_seconds
+            rename(self.server, restored, live, told, patience_seconds=patience)
         rows = count(sum(part.rows.values()), "row")
         return " ".join((f"{rows} in {count(len(part.rows), 'table')}, compared with the manifest", *made.notes))
 

@@ -16,7 +16,7 @@ from workers.operation import Change, Operation, Plan, Progress, Risk
 from workers.operations.backup import artifacts, sets
 from workers.operations.experiments.finding import find as find_experiment
 from workers.operations.restore import prerequisites, rows
-from workers.operations.restore.side_database import restored_beside
+from workers.operations.restore.side_database import ROWS, restored_beside
 from workers.operations.runs.finding import find as find_run
 from workers.operations.storage.locations import prefix_of
 from workers.report import Report, Status
@@ -85,7 +85,7 @@ class _Restore(Operation):
             systems.tracking.call(f"{self.kind}s/restore", {f"{self.kind}_id": known.id})
             return self._report(known, f"MLflow had only marked it as deleted{self.also_back}")
         found = _same_schema(systems, self.set)
-        with restored_beside(systems, found, progress) as side:
+        with restored_beside(systems, found, progress, ROWS) as side:
             held = self._held(side, systems.database)
             if held is None:
                 raise OperatorError(f"The backup {found.id} does not hold the {self._asked}.", "Try an older one.")
@@ -121,6 +121,9 @@ class _Restore(Operation):
                 "Remove the database beside it",
             ),
             changes=(Change(what=self._asked, before="gone", after=f"as in the backup {found.id}"),),
+            warnings=sets.passed_over(
+                systems.backups, systems.settings.ops.storage.backups_bucket, self.set, found, part="database"
+            ),
             undo="delete it again in MLflow",
             facts={"set": found.name},
         )

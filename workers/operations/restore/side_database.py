@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 
 from workers.operations.backup import foreseen
 from workers.operations.backup.stream import Reading
-from workers.operations.restore import handing_over, likeness, replaying
+from workers.operations.restore import handing_over, likeness, replaying, room
 from workers.operations.restore.extensions import Known
 from workers.operations.restore.pg_restore import compare, fill
 from workers.report import Text
@@ -33,16 +33,20 @@ if TYPE_CHECKING:
 
 CALLS_AT_ONCE: Final = 4
 RESTORED: Final = "_restore_"
+DRILL: Final = "_drill_"
+ROWS: Final = "_rows_"
+"""Of those that are thrown away in the end: a drill's, and one that a run or an experiment is copied from."""
 PREVIOUS: Final = "_before_"
 LONGEST: Final = 63
 """Bytes of an identifier (https://www.postgresql.org/docs/current/limits.html)."""
+_MADE: Final = (RESTORED, DRILL, ROWS)
 _UNDONE: Final = "undone"
 _END: Final = re.compile(rf"[0-9a-f]{{6}}(_\d+)?|{_UNDONE}")
 
 
-def restored_name(live: str, set_id: str) -> str:
-    """Where a set is restored to, beside the live database."""
-    return f"{live[: LONGEST - len(RESTORED) - len(set_id)]}{RESTORED}{set_id}"
+def restored_name(live: str, set_id: str, mark: str = RESTORED) -> str:
+    """Where a set is restored to, beside the live database. mark: what for."""
+    return f"{live[: LONGEST - len(mark) - len(set_id)]}{mark}{set_id}"
 
 
 def undone_name(live: str) -> str:
@@ -63,6 +67,16 @@ def previous_name(live: str, set_id: str, taken: Collection[str] = ()) -> str:
 def is_restored(name: str, live: str) -> bool:
     """Whether a set was restored there and it is not live: the next restore removes it."""
     return _is_ours(name, live, RESTORED)
+
+
+def is_ours(name: str, live: str) -> bool:
+    """Whether restores give such a name to their own."""
+    return any(_is_ours(name, live, mark) for mark in (*_MADE, PREVIOUS))
+
+
+def is_scratch(name: str, live: str) -> bool:
+    """Whether that was made to be thrown away, and is left over where nobody works on it."""
+    return any(_is_ours(name, live, mark) for mark in (DRILL, ROWS))
 
 
 def is_previous(name: str, live: str) -> bool:
@@ -124,7 +138,7 @@ def restore_into(  # noqa: PLR0913 - from where, to where
 ) -> Restored:
     """Make `name`, as the set's database was, for the live one's owner or for that of `like`, and fill it.
 
-    What is left of an earlier attempt is removed first; of a failed one, at once.
+    What is left of an earlier attempt at the same thing is removed first; of a failed one, at once.
 
     Raises OperatorError, and Cancelled.
     """
@@ -135,9 +149,10 @@ def restore_into(  # noqa: PLR0913 - from where, to where
     databases, live = server.databases(), systems.database.name
     like = databases.get(live) or like or next(iter(databases.values()))
     for each in databases.values():
-        if is_restored(each.name, live):
+        if any(_is_ours(each.name, live, mark) and _is_ours(name, live, mark) for mark in _MADE):
             replaying.discard(server, each)
     replay_role.sweep(server)
+    progress = room.watched(systems, server, progress)
     known = likeness.recorded(systems, part)
     seen = foreseen.of(known.lines, server, like.owner)
     progress.step(f"Making {name}")
@@ -186,10 +201,10 @@ def notes(made: Restored) -> tuple[Text, ...]:
 
 
 @contextmanager
-def restored_beside(systems: Systems, found: Manifest, progress: Progress) -> Iterator[Database]:
-    """The same, removed again afterwards."""
+def restored_beside(systems: Systems, found: Manifest, progress: Progress, mark: str) -> Iterator[Database]:
+    """The same, removed again afterwards. mark: DRILL or ROWS."""
     server = systems.server
-    name = restored_name(systems.database.name, found.id)
+    name = restored_name(systems.database.name, found.id, mark)
     try:
         yield restore_into(systems, server, name, found, progress).database
     finally:

@@ -1,14 +1,12 @@
-"""The PostgreSQL server as its administrator sees it: databases are made, renamed, closed and removed.
+"""The PostgreSQL server as its administrator sees it: databases are made, described, closed and removed.
 
-ALTER DATABASE RENAME needs a database that nobody is in, so sessions are refused and then ended; two renames in one
-transaction take effect together or not at all (https://www.postgresql.org/docs/current/sql-alterdatabase.html).
+How they change their names is `switch`'s.
 """
 
 from __future__ import annotations
 
 import re
-import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final, LiteralString
@@ -18,10 +16,10 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from workers.systems.errors import DatabaseMissing, DatabaseRefused, DatabaseTaken
+from workers.systems.postgres import occupants
 from workers.systems.postgres.database import APPLICATION, Database
+from workers.systems.postgres.occupants import Occupants
 
-EMPTY_SECONDS: Final = 10.0
-"""For sessions to end once they were told to."""
 _LIVE: Final = """
 SELECT d.datname::text, pg_get_userbyid(d.datdba)::text, pg_encoding_to_char(d.encoding), d.datcollate, d.datctype,
        d.datallowconn,
@@ -39,6 +37,20 @@ USUAL_TABLESPACE: Final = "pg_default"
 _SETTINGS: Final = """
 SELECT s.setconfig FROM pg_db_role_setting s JOIN pg_database d ON d.oid = s.setdatabase
 WHERE d.datname = %s AND s.setrole = 0
+"""
+
+# Of a tablespace's size, everybody may know that of the default one of the database that is asked in.
+_HELD: Final[LiteralString] = """
+SELECT sum(pg_tablespace_size(t.oid))::bigint FROM pg_tablespace t
+WHERE t.oid = (SELECT d.dattablespace FROM pg_database d WHERE d.datname = current_database())
+  OR has_tablespace_privilege(t.oid, 'CREATE') OR pg_has_role('pg_read_all_stats', 'USAGE')
+"""
+_LISTS_WAL: Final[LiteralString] = "SELECT has_function_privilege('pg_ls_waldir()', 'EXECUTE')"
+_WAL_HELD: Final[LiteralString] = "SELECT sum(size)::bigint FROM pg_ls_waldir()"
+_WAL_MOST: Final[LiteralString] = "SELECT pg_size_bytes(current_setting('max_wal_size'))"
+_WAL: Final[LiteralString] = """
+SELECT pg_size_bytes(current_setting('max_wal_size')) + pg_size_bytes(current_setting('wal_keep_size')),
+       current_setting('archive_mode') <> 'off' OR EXISTS (SELECT 1 FROM pg_replication_slots)
 """
 
 _RIGHTS: Final = """
@@ -74,6 +86,14 @@ class DatabaseInfo:
     locale: str = ""
     rules: str = ""
     tablespace: str = ""
+
+
+@dataclass(frozen=True)
+class Wal:
+    """How much WAL the server keeps. most_bytes: where nobody needs more. kept: somebody may: a slot, the archive."""
+
+    most_bytes: int
+    kept: bool
 
 
 @dataclass(frozen=True)
@@ -131,7 +151,12 @@ class Server:
             parts.append(sql.SQL("TABLESPACE {}").format(sql.Identifier(like.tablespace)))
         with self.connected() as connection:
             connection.execute(sql.SQL(" ").join(parts))
-            _comment(connection, name, comment)
+            write_comment(connection, name, comment)
+
+    def occupants(self, name: str) -> Occupants:
+        """Who and what is in a database, and may keep it from being renamed."""
+        with self.connected() as connection:
+            return occupants.look(connection, name)
 
     def lacking(self, live: Database) -> tuple[Lacking, ...]:
         """The rights that a restore of that database needs and that our role has not.
@@ -157,6 +182,25 @@ class Server:
         if not signals and (owner != login or (inherits and lends)):
             found.append(Lacking(f"may not end the sessions of {login}", f"GRANT pg_signal_backend TO {_shown(ours)};"))
         return tuple(found)
+
+    def taken_bytes(self) -> int:
+        """What all databases and the WAL take on the server's disk, as far as our role may see it."""
+        with self.connected() as connection:
+            held = connection.execute(_HELD).fetchone()
+            wal = connection.execute(_WAL_HELD if self._may(connection, _LISTS_WAL) else _WAL_MOST).fetchone()
+        return (int(held[0] or 0) if held else 0) + (int(wal[0] or 0) if wal else 0)
+
+    def wal(self) -> Wal:
+        """How much WAL the server keeps."""
+        with self.connected() as connection:
+            row = connection.execute(_WAL).fetchone()
+        assert row is not None
+        return Wal(int(row[0]), bool(row[1]))
+
+    @staticmethod
+    def _may(connection: psycopg.Connection[Any], query: LiteralString) -> bool:
+        row = connection.execute(query).fetchone()
+        return bool(row and row[0])
 
     def settings(self, name: str) -> tuple[str, ...]:
         """What ALTER DATABASE … SET has set for everybody in it, each as "name=value"; none where there is no such."""
@@ -213,48 +257,15 @@ class Server:
         finally:
             self.allow(name, connections=False)
 
-    def rename(self, old: str, new: str) -> None:
-        """Another name for a database that nobody is in."""
-        with self.connected() as connection:
-            _end_sessions(connection, old)
-            _rename(connection, old, new)
-
     def comment(self, name: str, text: str) -> None:
         """Write a database's comment."""
         with self.connected() as connection:
-            _comment(connection, name, text)
-
-    def switch(self, live: str, fresh: str, aside: str, comments: Mapping[str, str]) -> float:
-        """`live` becomes `aside`, and `fresh` becomes `live`, at one moment; the seconds that nobody could get in.
-
-        comments: by the new names, written at that same moment: a process that is killed after it leaves no database
-        that does not say what it is. The one put aside takes no sessions afterwards. Where it fails, `live` is as it
-        was. Raises DatabaseRefused where sessions do not end.
-        """
-        began = time.monotonic()
-        with self.connected() as connection:
-            self._close(connection, live)
-            try:
-                for name in (live, fresh):
-                    _end_sessions(connection, name)
-                with connection.transaction():
-                    _rename(connection, live, aside)
-                    _rename(connection, fresh, live)
-                    for name, text in comments.items():
-                        _comment(connection, name, text)
-            except BaseException:
-                self.allow(live, connections=True)
-                raise
-        self.allow(live, connections=True)
-        return time.monotonic() - began
+            write_comment(connection, name, text)
 
     def database(self, name: str, like: Database) -> Database:
         """A database of this server, as the role of another address (MLflow's)."""
         parts: dict[str, Any] = conninfo_to_dict(like.url)
         return Database(make_conninfo("", **{**parts, "dbname": name}), like.answer_within_seconds)
-
-    def _close(self, connection: psycopg.Connection[Any], name: str) -> None:
-        connection.execute(sql.SQL("ALTER DATABASE {} WITH ALLOW_CONNECTIONS false").format(sql.Identifier(name)))
 
     @contextmanager
     def connected(self) -> Iterator[psycopg.Connection[Any]]:
@@ -281,10 +292,6 @@ class Server:
             raise self.admin.explained(error) from None
 
 
-def _rename(connection: psycopg.Connection[Any], old: str, new: str) -> None:
-    connection.execute(sql.SQL("ALTER DATABASE {} RENAME TO {}").format(sql.Identifier(old), sql.Identifier(new)))
-
-
 def _shown(role: str) -> str:
     """A role's name as one would type it."""
     return role if re.fullmatch(r"[a-z_][a-z0-9_]*", role) else '"' + role.replace('"', '""') + '"'
@@ -295,24 +302,9 @@ def _setting(name: str) -> sql.Composable:
     return sql.Identifier(*name.split("."))
 
 
-def _comment(connection: psycopg.Connection[Any], name: str, text: str) -> None:
+def write_comment(connection: psycopg.Connection[Any], name: str, text: str) -> None:
+    """COMMENT ON DATABASE. Raises psycopg.Error."""
     connection.execute(sql.SQL("COMMENT ON DATABASE {} IS {}").format(sql.Identifier(name), sql.Literal(text)))
-
-
-def _end_sessions(connection: psycopg.Connection[Any], name: str) -> None:
-    deadline = time.monotonic() + EMPTY_SECONDS
-    while True:
-        rows = connection.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s AND pid <> pg_backend_pid()",
-            (name,),
-        ).fetchall()
-        if not rows:
-            return
-        if time.monotonic() > deadline:
-            raise DatabaseRefused(
-                f"{len(rows)} sessions in {name} do not end.", "Look what they are: /mlflow health postgres."
-            )
-        time.sleep(0.05)
 
 
 def _first(error: psycopg.Error) -> str:

@@ -18,7 +18,16 @@ from urllib.parse import unquote
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
-from workers.systems.errors import DatabaseError, DatabaseMissing, DatabaseRefused, DatabaseUnreachable, Nonsense
+from workers.systems.errors import (
+    DatabaseClosed,
+    DatabaseError,
+    DatabaseFull,
+    DatabaseMissing,
+    DatabasePooled,
+    DatabaseRefused,
+    DatabaseUnreachable,
+    Nonsense,
+)
 
 if TYPE_CHECKING:
     from workers.settings import Settings
@@ -35,7 +44,8 @@ SELECT current_setting('server_version'),
 """
 _BESIDE: Final = """
 SELECT datname::text, CASE WHEN pg_has_role(datdba, 'USAGE') AND has_database_privilege(oid, 'CONNECT')
-                        THEN pg_database_size(oid) ELSE 0 END
+                        THEN pg_database_size(oid) ELSE 0 END,
+       coalesce(shobj_description(oid, 'pg_database'), '')
 FROM pg_database WHERE starts_with(datname::text, current_database() || '_') ORDER BY 1
 """
 _LONGEST: Final = f"""
@@ -76,6 +86,15 @@ class RunningQuery:
 
 
 @dataclass(frozen=True)
+class Beside:
+    """Another database of the server. size_bytes: 0 where it is not ours. comment: what COMMENT ON DATABASE says."""
+
+    name: str
+    size_bytes: int
+    comment: str
+
+
+@dataclass(frozen=True)
 class Vitals:
     """How the server is, as one connection sees it."""
 
@@ -86,8 +105,8 @@ class Vitals:
     max_connections: int
     size_bytes: int
     longest: RunningQuery | None
-    beside: tuple[tuple[str, int], ...] = ()
-    """Databases whose names begin with this one's and an underscore, with their bytes."""
+    beside: tuple[Beside, ...] = ()
+    """Databases whose names begin with this one's and an underscore."""
 
 
 @dataclass(frozen=True)
@@ -161,7 +180,7 @@ class Database:
             max_connections=most,
             size_bytes=size,
             longest=RunningQuery(*longest) if longest else None,
-            beside=tuple((str(name), int(size)) for name, size in beside),
+            beside=tuple(Beside(*row) for row in beside),
         )
 
     def schema_revision(self) -> str:
@@ -282,9 +301,21 @@ _REASONS: Final[tuple[tuple[str, type[DatabaseError], str, str], ...]] = (
     ),
     (
         r'database "([^"]*)" is not currently accepting connections',
-        DatabaseRefused,
+        DatabaseClosed,
         "has closed the database {} to connections",
-        "A restore may be switching databases; otherwise ALTER DATABASE … ALLOW_CONNECTIONS true.",
+        "Open it again: /mlflow restore repair.",
+    ),
+    (
+        r"(?i)unsupported startup parameter",
+        DatabasePooled,
+        "is a pooler (PgBouncer): it takes none of the settings that a session of ours begins with",
+        "Connect directly to PostgreSQL, not through a pooler: correct MLFLOW_OPS_DATABASE_URL and …_ADMIN_URL.",
+    ),
+    (
+        r"(?i)no space left on device|could not extend file|disk full",
+        DatabaseFull,
+        "has no room left on its disk",
+        "Make room, or a larger disk: /mlflow restore prune removes databases that were put aside.",
     ),
     (
         r"(?i)too many clients already|remaining connection slots|too many connections",

@@ -25,7 +25,7 @@ from workers.report import Status
 from workers.settings import SettingsError
 from workers.systems import Systems
 from workers.systems.errors import DatabaseUnreachable, Nonsense, ObjectMissing, TrackingUnavailable
-from workers.systems.postgres.database import RunningQuery, Vitals
+from workers.systems.postgres.database import Beside, RunningQuery, Vitals
 from workers.wording import duration, size
 
 NOW = datetime(2026, 11, 23, 15, 30, tzinfo=UTC)
@@ -496,3 +496,26 @@ def test_a_database_that_is_away_is_told_once_with_its_address():
     answer = postgres.ask(Asking(systems, 1.0))
     assert (answer.status, answer.sentence) == (Status.FAIL, "PostgreSQL at db:5432 refuses connections.")
     assert answer.unreachable
+
+
+RESTORED = (
+    '{"mlflow-ops": "restored and checked", "set": "sets/20261130T040000Z-abcdef/", "at": "2026-11-30T04:00:00+00:00"}'
+)
+
+
+@pytest.mark.parametrize(
+    ("comment", "commands"),
+    [
+        (RESTORED, ["restore database abcdef"]),
+        (RESTORED.replace("restored and checked", "put aside"), []),
+        (RESTORED.replace("abcdef/", "abcdef/; drill"), []),
+        (RESTORED.replace("2026-11-30T04:00:00+00:00", "yesterday"), []),
+        ("of another team", []),
+        ("[]", []),
+        ("", []),
+    ],
+)
+def test_a_restored_database_that_waits_is_offered(comment, commands):
+    beside = (Beside("mlflow_restore_abcdef", 4096, comment),)
+    answer = postgres.judge(vitals(beside=beside), TOLD)
+    assert [offer.command for offer in answer.offers] == commands

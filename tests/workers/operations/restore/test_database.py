@@ -11,7 +11,9 @@ from workers.operations.backup.backup import Backup
 from workers.operations.backup.manifest import Manifest
 from workers.operations.backup.stream import Reading
 from workers.operations.restore import downtime, pg_restore
-from workers.operations.restore.database import RestoreDatabase, RestoreUndo, repair
+from workers.operations.restore.database import RestoreDatabase
+from workers.operations.restore.switching import repair
+from workers.operations.restore.undo import RestoreUndo
 from workers.report import Status
 from workers.systems import Systems
 from workers.systems.postgres.admin import Server
@@ -64,7 +66,8 @@ def test_undo_takes_the_last_one_put_aside_and_a_set_can_be_restored_twice(backe
     RestoreDatabase().run(backed_up, progress)
     (first,) = (name for name in server.databases() if "_before_" in name)
     # The last by its name, as where the set that was restored first has the larger id.
-    server.rename(first, f"{live}_before_ffffff")
+    with server.connected() as connection:
+        connection.execute(f"ALTER DATABASE {first} RENAME TO {live}_before_ffffff")
     do(database_url, "INSERT INTO experiments VALUES (901, 'second'), (902, 'third')")
     RestoreDatabase().run(backed_up, progress)
     assert rows(database_url, "experiments")[0] == 20

@@ -21,7 +21,8 @@ from redis import Redis
 from mlflow_ops_sandbox.slack.controls import wait_for
 from tests.series import slow
 from workers.operations.backup.backup import Backup
-from workers.operations.restore.database import RestoreDatabase, RestoreUndo
+from workers.operations.restore.database import RestoreDatabase
+from workers.operations.restore.undo import RestoreUndo
 from workers.records.keys import PREFIX
 
 pytestmark = pytest.mark.timeout(900)

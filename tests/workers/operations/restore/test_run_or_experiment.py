@@ -86,7 +86,7 @@ def test_a_run_that_was_purged_is_back_with_all_that_was_its(systems, made, prog
     assert "1 artifact put back" in report.summary
     assert shown(client, first) == before
     assert others(systems, experiment) == all_before
-    assert not [name for name, _ in systems.database.vitals().beside]
+    assert not systems.database.vitals().beside
 
 
 def test_a_run_that_is_only_marked_is_brought_back_by_mlflow(systems, made, progress):

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import zstandard
 
-from workers.errors import OperatorError
+from workers.errors import SetDamaged
 from workers.systems.errors import ObjectMissing
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ _LEVEL: Final = 3
 _TAIL_BYTES: Final = 512
 
 
-class ListingDamaged(OperatorError):  # noqa: N818 - named after what happened
+class ListingDamaged(SetDamaged):
     """A listing does not end, does not decompress, or is out of order."""
 
 

@@ -13,7 +13,6 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
-from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from workers.operations.backup.artifacts import listing
@@ -42,7 +41,8 @@ _STREAMS: Final = threading.Semaphore(4)
 class Wanted:
     """Which artifacts, from where to where. prefix: the beginning of their keys. exact: what else is there goes.
 
-    to_prefix: stands before each key in the target. every: only one of so many, for a sample.
+    to_prefix: stands before each key in the target. some: only so many, spread evenly over the `of` that there are; 0
+    for all.
     """
 
     backup_bucket: str
@@ -51,7 +51,8 @@ class Wanted:
     prefix: str = ""
     exact: bool = False
     to_prefix: str = ""
-    every: int = 1
+    some: int = 0
+    of: int = 0
 
 
 @dataclass(frozen=True)
@@ -227,7 +228,7 @@ def _walk(transfer: Transfer, held_in: Transfer, wanted: Wanted) -> Iterator[tup
     """Each artifact of the set with what the bucket has under its key, and what only the bucket has, in key order."""
     name = f"{wanted.set_name}{listing.NAME}"
     all_held = listing.entries(held_in, wanted.backup_bucket, name)
-    held = islice((each for each in all_held if each.key.startswith(wanted.prefix)), 0, None, wanted.every)
+    held = _spread((each for each in all_held if each.key.startswith(wanted.prefix)), wanted.some, wanted.of)
     there = transfer.items(wanted.target_bucket, wanted.to_prefix + wanted.prefix)
     skip = len(wanted.to_prefix)
     present = next(there, None)
@@ -243,6 +244,13 @@ def _walk(transfer: Transfer, held_in: Transfer, wanted: Wanted) -> Iterator[tup
     while present is not None:
         yield None, present
         present = next(there, None)
+
+
+def _spread(entries: Iterator[Entry], some: int, of: int) -> Iterator[Entry]:
+    """Exactly `some` of `of` entries, as far as there are as many."""
+    if not 0 < some < of:
+        return entries
+    return (each for number, each in enumerate(entries) if (number + 1) * some // of > number * some // of)
 
 
 def _equal(entry: Entry, there: Listed) -> bool:

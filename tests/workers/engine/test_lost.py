@@ -1,0 +1,94 @@
+"""What a dead worker has left is looked at until somebody could look, and by somebody else where a look dies."""
+
+import pytest
+
+from workers import settings
+from workers.engine import queues, rescuing, running
+from workers.operation import Plan
+from workers.operations.restore.database import RestoreDatabase
+from workers.records.record import Phase, Record, Stage
+from workers.records.store import Records
+from workers.rendering import message
+from workers.systems import Systems
+from workers.systems.errors import DatabaseUnreachable
+
+
+@pytest.fixture
+def lost(redis, redis_url, monkeypatch):
+    """The id of a restore whose worker has died; this process is the next one."""
+    monkeypatch.setattr(running, "redis_here", lambda: redis)
+    monkeypatch.setattr(running, "systems_here", lambda: Systems(settings.load({"REDIS_URL": redis_url})))
+    record = Record(
+        operation="restore-database",
+        arguments={},
+        words="restore database",
+        requester="U0OLEG",
+        channel="C0OPS",
+        stage=Stage.RUN,
+        queue=queues.OPS,
+        plan=Plan(title="Restore", summary="from the backup abcdef", steps=()).model_dump(mode="json"),
+    )
+    records = Records(redis)
+    assert records.accept(record, record.id, message.asked(record.words, record.requester))
+    assert records.start(record.id, "dead", Stage.RUN)
+    rescuing.tell_lost(records.get(record.id), redis, "its process was killed")
+    return record.id
+
+
+def swept(redis, record_id):
+    """As after the time in which a job that is nowhere counts as lost."""
+    Records(redis).update(record_id, queued_at=0)
+    rescuing.rescue(redis)
+    record = Records(redis).get(record_id)
+    return queues.job_id(record) in queues.queue(queues.QUICK, redis).job_ids
+
+
+def test_it_is_looked_at_until_somebody_could(lost, redis, monkeypatch):
+    records, asked = Records(redis), []
+
+    def aftermath(*_):
+        asked.append(1)
+        if len(asked) < 4:
+            raise DatabaseUnreachable("PostgreSQL at db:5432 refuses connections.")
+        return "mlflow had been closed to sessions, and is open again."
+
+    monkeypatch.setattr(RestoreDatabase, "aftermath", aftermath)
+    for _ in range(3):
+        assert running.run(lost) == Phase.QUEUED
+        assert records.get(lost).stage is Stage.LOOK
+        assert swept(redis, lost)
+    assert running.run(lost) == Phase.FAILED
+    assert "mlflow had been closed to sessions, and is open again." in records.get(lost).outcome
+    assert len(asked) == 4
+
+
+def test_it_ends_where_nobody_could_for_long(lost, redis, monkeypatch):
+    def away(*_):
+        raise DatabaseUnreachable("PostgreSQL at db:5432 refuses connections.")
+
+    monkeypatch.setattr(RestoreDatabase, "aftermath", away)
+    monkeypatch.setattr(rescuing, "LOOKS", 2)
+    assert [running.run(lost) for _ in range(3)] == [Phase.QUEUED, Phase.QUEUED, Phase.FAILED]
+    assert "could not be looked at: PostgreSQL at db:5432 refuses connections." in Records(redis).get(lost).outcome
+
+
+def test_a_look_that_dies_is_taken_up_by_another(lost, redis, monkeypatch):
+    records = Records(redis)
+    for death in range(rescuing.DEATHS):
+        record = records.get(lost)
+        assert records.start(lost, f"dead {death}", Stage.LOOK, record.turn)
+        rescuing.tell_lost(records.get(lost), redis, "its process was killed")
+        assert records.get(lost).phase is Phase.QUEUED
+    monkeypatch.setattr(RestoreDatabase, "aftermath", lambda *_: "Nothing had been changed.")
+    assert swept(redis, lost)
+    assert running.run(lost) == Phase.FAILED
+    assert "Nothing had been changed." in records.get(lost).outcome
+
+
+def test_one_that_kills_whoever_looks_ends(lost, redis):
+    records = Records(redis)
+    for _ in range(rescuing.DEATHS + 1):
+        assert records.start(lost, "dead", Stage.LOOK, records.get(lost).turn)
+        rescuing.tell_lost(records.get(lost), redis, "its process was killed")
+    assert records.get(lost).phase is Phase.FAILED
+    assert "could not be looked at" in records.get(lost).outcome
