@@ -173,7 +173,7 @@ def test_odd_names_are_made_found_and_deleted(run, systems, name, odd):
         ("experiments create x --tag a=1 --tag a=2", "a is given twice"),
         (f"experiments create {'x' * 501}", "the name is 501 characters long; MLflow takes 500"),
         ('experiments create " "', "more than spaces"),
-        ("experiments lisst", "Did you mean “list”"),
+        ("experiments lisst", "Did you mean “/mlflow experiments list”"),
         ("experiments list --page 0", "0 is not in the range"),
     ],
 )

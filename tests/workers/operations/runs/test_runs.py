@@ -128,7 +128,7 @@ def test_a_parameter_is_logged_once_and_never_changed(do, experiment, log_run):
         ("runs unarchive everything", "mark"),
         ("runs compare", "Missing argument"),
         ("runs compare a --higher --lower", "Give one of --higher and --lower"),
-        ("runs serch x", "Did you mean “search”"),
+        ("runs serch x", "Did you mean “/mlflow runs search x”"),
     ],
 )
 def test_bad_input_is_told_before_anybody_works(words, said):
