@@ -16,7 +16,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from workers.errors import OperatorError
+from workers.errors import SetDamaged
 from workers.operations.backup import catalog_record, foreseen
 from workers.operations.backup.encryption import Keys
 from workers.systems.errors import GatewayError
@@ -180,9 +180,9 @@ def _in_short(text: str) -> str:
 
 
 def refuse_other(told: Different) -> None:
-    """Raise OperatorError where an object is not as it was."""
+    """Raise SetDamaged where an object is not as it was."""
     if told.objects:
-        raise OperatorError(
+        raise SetDamaged(
             f"What was restored is not what was backed up: {_few(told.objects)}.",
             "The live database was not touched. Use another set: /mlflow backup list.",
         )
