@@ -81,6 +81,12 @@ class Dry:
     def deployment(self, _name):
         return self.mlflow
 
+    def resource_quotas(self):
+        return []
+
+    def limit_ranges(self):
+        return []
+
     def create_job(self, job):
         raise Sent(self.cluster.create("jobs", job, "apis/batch/v1", dry=True))
 

@@ -11,6 +11,7 @@ import json
 from typing import TYPE_CHECKING, Final
 
 from workers.errors import OperatorError
+from workers.operations.backup.encryption import WrongKey
 from workers.operations.backup.manifest import Stored
 from workers.operations.backup.stream import Reading
 from workers.systems.postgres.catalog import Line
@@ -47,7 +48,7 @@ def read(part: DatabasePart, keys: Keys | None, transfer: Transfer, bucket: str)
     stored.compare()
     if part.catalog.key.endswith(ENCRYPTED):
         if keys is None:
-            raise OperatorError(f"{stored.where} is encrypted, and no key is set.", "Set MLFLOW_OPS_BACKUP_KEY.")
+            raise WrongKey(f"{stored.where} is encrypted, and no key is set.", "Set MLFLOW_OPS_BACKUP_KEY.")
         content = keys.decrypted(content, stored.where)
     try:
         return frozenset(Line(*map(str, json.loads(line))) for line in content.decode().splitlines())

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final
 
 from workers.errors import SetDamaged
 from workers.operations.backup import catalog_record, foreseen
-from workers.operations.backup.encryption import Keys
+from workers.operations.backup.encryption import Keys, WrongKey
 from workers.systems.errors import GatewayError
 from workers.systems.postgres import catalog
 from workers.systems.postgres.catalog import RIGHTS, Line, named
@@ -47,10 +47,14 @@ _NOT_COMPARED: Final = frozenset({("database", "comment"), ("database", "collati
 
 @dataclass(frozen=True)
 class Recorded:
-    """What a database was like. exact: by the set; else by the live database, which has gone on since."""
+    """What a database was like. exact: by the set; else by the live database, which has gone on since.
+
+    unread: why the set's description cannot be read, in a sentence.
+    """
 
     lines: frozenset[Line]
     exact: bool
+    unread: str = ""
 
 
 def like(seen: Foreseen, live: DatabaseInfo) -> DatabaseInfo:
@@ -71,15 +75,22 @@ def like(seen: Foreseen, live: DatabaseInfo) -> DatabaseInfo:
 
 
 def recorded(systems: Systems, part: DatabasePart) -> Recorded:
-    """What the set says, else what the live database is like; nothing where there is neither. Raises OperatorError."""
+    """What the set says, else what the live database is like; nothing where there is neither. Raises OperatorError.
+
+    A key that is lost makes the description unreadable, and not the dump: the rows still come back.
+    """
     from workers.systems.s3.transfer import Transfer
 
     bucket = systems.settings.ops.storage.backups_bucket
+    unread = ""
     with Transfer.of(systems.backups, CALLS_AT_ONCE) as transfer:
-        lines = catalog_record.read(part, Keys.all_of(systems.settings), transfer, bucket)
+        try:
+            lines = catalog_record.read(part, Keys.all_of(systems.settings), transfer, bucket)
+        except WrongKey as error:
+            lines, unread = None, error.message
     if lines is not None:
         return Recorded(lines, exact=True)
-    return Recorded(_of_live(systems.database), exact=False)
+    return Recorded(_of_live(systems.database), exact=False, unread=unread)
 
 
 def _of_live(database: Database) -> frozenset[Line]:
@@ -102,6 +113,7 @@ def warnings(systems: Systems, part: DatabasePart, owner: str) -> tuple[str, ...
     known = recorded(systems, part)
     seen = foreseen.of(known.lines, systems.server, owner)
     told = [f"Will not come back: {each}" for each in seen.lost]
+    told += uncompared(known)
     told += [
         f"The replication slot {name} stays with the previous database: what reads from it must begin anew."
         for name in _slots(systems.database)
@@ -114,6 +126,14 @@ def warnings(systems: Systems, part: DatabasePart, owner: str) -> tuple[str, ...
         if changed.all:
             told.append(f"Changed since the backup, and as in the backup afterwards: {_few(changed.all)}.")
     return tuple(told)
+
+
+def uncompared(known: Recorded) -> list[str]:
+    """That the result cannot be compared with the set, and why; nothing where it can."""
+    if not known.unread:
+        return []
+    instead = "owners, grants and settings are the live database's, and the result isn't compared with the set"
+    return [f"{known.unread} So {instead}."]
 
 
 def _slots(database: Database) -> tuple[str, ...]:

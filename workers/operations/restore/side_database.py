@@ -181,7 +181,8 @@ def restore_into(  # noqa: PLR0913 - from where, to where
         if known.exact:
             likeness.refuse_other(told)
         notes = tuple(f"Not as it was: {each}." for each in (told.rights if known.exact else ()))
-        return Restored(target, (*(f"Did not come back: {each}" for each in seen.lost), *notes))
+        lost = (f"Did not come back: {each}" for each in seen.lost)
+        return Restored(target, (*likeness.uncompared(known), *lost, *notes))
 
 
 def _show_schema(server: Server, name: str, target: Database) -> None:

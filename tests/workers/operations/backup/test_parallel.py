@@ -25,6 +25,8 @@ from workers.rendering.message import asked
 from workers.systems.errors import ObjectsUnreachable
 from workers.systems.s3.transfer import Transfer
 
+pytestmark = pytest.mark.slow
+
 NUMBER = 300
 SET = "sets/20260101T000000Z-aaaaaa/"
 
@@ -117,7 +119,6 @@ def begin_helpers(redis, stop):
                 queues.enqueue(record, redis)
 
 
-@pytest.mark.slow
 def test_two_other_workers_take_their_share(systems, many, keys_in, progress_that, ours, redis, environ):
     made, sources, env = systems(**ours), sources_of(many), {**environ, **ours}
     progress = progress_that(lambda _step: time.sleep(0.4))

@@ -20,6 +20,8 @@ from workers.operations.restore.cluster_objects import Applied
 from workers.report import Status
 from workers.systems.errors import GitError, GitUnreachable
 
+pytestmark = pytest.mark.slow
+
 CALLER = Caller(
     record_id="0123456789", requester="U0OLEG", channel="C0OPS", words="scale 3", approvers=("U0ANNA", "U0ARUN")
 )

@@ -17,6 +17,8 @@ from workers.systems import Systems
 from workers.systems.errors import AccessDenied, DatabaseFull, DatabaseRefused, DatabaseUnreachable
 from workers.wording import count
 
+pytestmark = pytest.mark.slow
+
 
 def keys(s3, bucket, prefix=""):
     return [item["Key"] for item in s3.list_objects_v2(Bucket=bucket, Prefix=prefix).get("Contents", ())]

@@ -14,6 +14,8 @@ from workers.operations.restore.recover import Recover
 from workers.report import Status
 from workers.systems import Systems
 
+pytestmark = pytest.mark.slow
+
 LEFT_OUT = ("slack", "bot", "scheduler", "worker-quick", "worker-ops")
 KINDS = (
     ("deployments", "apis/apps/v1", "mlflow"),
@@ -60,7 +62,6 @@ def runs(systems):
         return connection.execute("SELECT count(*), sum(hashtext(run_uuid)) FROM runs").fetchone()
 
 
-@pytest.mark.slow
 def test_from_nothing_to_a_run_that_is_logged_and_again_where_it_stopped(whole, systems, progress, progress_that):
     with pytest.raises(OperatorError, match="no finished backup"):
         Recover().plan(systems)

@@ -12,6 +12,8 @@ from workers.operations.restore.run_or_experiment import RestoreExperiment, Rest
 from workers.report import Status
 from workers.systems import Systems
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def systems(sandbox, monkeypatch):
@@ -97,7 +99,6 @@ def test_a_run_that_is_only_marked_is_brought_back_by_mlflow(systems, made, prog
     assert client.get_run(second).info.lifecycle_stage == "active"
 
 
-@pytest.mark.slow
 def test_an_experiment_that_was_purged_is_back_with_its_runs(systems, made, progress):
     client, experiment, runs = made
     name = client.get_experiment(experiment).name
