@@ -52,6 +52,10 @@ def test_another_key(backed_up, systems):
     other = systems(MLFLOW_OPS_BACKUP_KEY=base64.b64encode(b"o" * 32).decode())
     with pytest.raises(OperatorError, match="key"):
         RestoreConfiguration().plan(other)
+    # The dump is not encrypted: its rows come back, and the plan says what cannot be compared.
+    warnings = " ".join(RestoreDatabase().plan(other).warnings)
+    assert "is encrypted with the key" in warnings
+    assert "the result isn't compared with the set" in warnings
 
 
 def test_no_room(backed_up):
