@@ -65,7 +65,7 @@ def environment(sandbox, s3):
         "ARTIFACTS": "recovered-artifacts",
         "SERVER_URL": f"postgresql://{admin.username}@{admin.hostname}:{admin.port}/",
         "PGPASSWORD": str(admin.password),
-        "DATABASE": "mlflow_restored",
+        "DATABASE": "by_hand",
         "NAMESPACE": "recovered",
     }
 
