@@ -34,8 +34,14 @@ def thread_of(person, message):
 def told(person, command, said):
     """The root message of a command that tells of the death; it may be asked between two of them."""
     for _ in range(5):
+        earlier = {message["ts"] for message in person.messages(OPS_CHANNEL)}
         assert person.command(OPS_CHANNEL, f"/mlflow {command}").ok
-        root = person.wait_for(lambda: person.find(OPS_CHANNEL, said), deadline=SECONDS)
+
+        def answer(earlier=earlier):
+            fresh = [each for each in person.messages(OPS_CHANNEL) if each["ts"] not in earlier]
+            return next((each for each in fresh if said in words(each)), None)
+
+        root = person.wait_for(answer, deadline=SECONDS)
         if KILLED in words(root):
             return root
     raise AssertionError(words(root))

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from workers.errors import OperatorError
 from workers.operation import Change
 from workers.operations.backup.configuration import Export, clean, without_secrets
-from workers.systems.errors import ClusterForbidden, ClusterNotFound
+from workers.systems.errors import ClusterConflict, ClusterForbidden, ClusterNotFound
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,6 +35,7 @@ KINDS: Final = {
 }
 """In the order in which they are applied: what pods start with before the pods, and those before what sends to them."""
 _HANDED_OUT: Final = ("clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy", "healthCheckNodePort")
+ATTEMPTS: Final = 5
 _VALUE_AT_MOST: Final = 80
 _HIDDEN: Final = "a secret value"
 _NONE: Final = "none"
@@ -95,14 +96,24 @@ def compared(cluster: Cluster, items: list[Json]) -> list[Applied]:
 def apply(cluster: Cluster, wanted: Json, *, dry: bool = False) -> Json:
     """Create an object, or put it in the place of the one with its name; what the server made of it.
 
-    Raises ClusterError.
+    A controller that writes its status meanwhile, as that of disruption budgets does all the time, is no reason to
+    stop. Raises ClusterError; ClusterConflict where somebody else has changed what would be put back.
     """
     plural, group = KINDS[wanted["kind"]]
-    try:
-        live = cluster.named(plural, wanted["metadata"]["name"], group)
-    except ClusterNotFound:
-        return cluster.create(plural, wanted, group, dry=dry)
-    return cluster.replace(plural, _carried(wanted, live), group, dry=dry)
+    seen: Json | None = None
+    for _ in range(ATTEMPTS):
+        try:
+            live = cluster.named(plural, wanted["metadata"]["name"], group)
+        except ClusterNotFound:
+            return cluster.create(plural, wanted, group, dry=dry)
+        if seen is not None and _typed(seen, wanted) != _typed(live, wanted):
+            break
+        seen = live
+        try:
+            return cluster.replace(plural, _carried(wanted, live), group, dry=dry)
+        except ClusterConflict:
+            continue
+    raise ClusterConflict(f"{name_of(wanted)} is being changed by somebody else.", "Ask again.")
 
 
 def _compared(cluster: Cluster, wanted: Json) -> Applied:
