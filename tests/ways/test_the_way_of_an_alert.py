@@ -180,7 +180,7 @@ def test_an_alert_fires_is_silenced_by_its_button_and_is_resolved(sandbox, alert
     omar.wait_for(omar.view, deadline=SECONDS)
     before = datetime.now(UTC)
     omar.submit_view({"for": "4h", "why": "moving “the” queue's Redis"})
-    reply(omar, root["ts"], f"by <@{OMAR}>: moving \u2032the\u2032 queue\u2032s Redis")
+    reply(omar, root["ts"], f"by <@{OMAR}>: moving “the” queue's Redis")
     (silence,) = alertmanager.silences()
     lasts = datetime.fromisoformat(silence["endsAt"]) - before
     assert timedelta(hours=3, minutes=59) < lasts < timedelta(hours=4, minutes=2)
@@ -242,7 +242,7 @@ def test_a_forged_call_is_refused(sandbox, vera):
     assert answer(b"{}", "") == 401
     assert answer(b"{}", f"Bearer {secret[:-1]}") == 401
     assert answer(b"{}", f"Bearer {secret}") == 400
-    assert answer(b"x" * (5 << 20), f"Bearer {secret}") in {413, None}
+    assert answer(b"x" * (5 << 20), f"Bearer {secret}") == 400
     assert len(vera.messages(OPS_CHANNEL)) == before
     assert secret not in sandbox.log("bot")
 
