@@ -333,11 +333,12 @@ def test_a_terminal_that_was_closed_does_not_end_the_sandbox_in_disorder() -> No
 # PostgreSQL's programs.
 
 
-def test_programs_that_were_copied_run_from_there(tmp_path: Path) -> None:
-    postgres._copy_programs(tmp_path)
+@pytest.mark.parametrize(("major", "installation"), sorted(postgres._INSTALLATIONS.items()))
+def test_programs_that_were_copied_run_from_there(tmp_path: Path, major: int, installation: str) -> None:
+    postgres._copy_programs(tmp_path, installation)
     program = next(tmp_path.rglob("bin/initdb"))
     said = subprocess.run([program, "--version"], capture_output=True, text=True, check=True).stdout
-    assert said.startswith("initdb (PostgreSQL) 18")
+    assert said.startswith(f"initdb (PostgreSQL) {major}")
 
 
 # Redis' program.

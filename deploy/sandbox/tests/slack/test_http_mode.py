@@ -87,7 +87,7 @@ def test_a_signed_command_passes_bolts_check_and_is_answered(slack, endpoint, ol
     endpoint.app.command("/mlflow")(lambda ack, command: ack(f"got {command['text']}"))
     outcome = oleg.command(OPS, "/mlflow health & <more>")
     assert outcome.ok
-    assert oleg.find_ephemeral(OPS, "got health & <more>")
+    assert oleg.find_ephemeral(OPS, "got health &amp; &lt;more&gt;")
     assert endpoint.headers[0]["X-Slack-Signature"].startswith("v0=")
 
 
