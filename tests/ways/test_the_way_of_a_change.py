@@ -11,7 +11,7 @@ import requests
 from mlflow_ops_sandbox.parts.wiring import OPS_CHANNEL
 from mlflow_ops_sandbox.slack.client import wait_for, words
 from tests.series import slow
-from tests.ways.reading import now
+from tests.ways.reading import answered, now
 from workers import settings
 from workers.operations.deployment import update
 from workers.systems.cluster.client import Cluster
@@ -238,14 +238,7 @@ def client(sandbox):
 def test_a_restart_drops_no_request(people, cluster, client):
     omar = people["omar"]
     before = {pod["metadata"]["uid"] for pod in cluster.pods("app=mlflow")}
-    earlier = {message["ts"] for message in omar.messages(OPS_CHANNEL)}
-    assert omar.command(OPS_CHANNEL, "/mlflow restart").ok
-
-    def restarted():
-        fresh = [words(each) for each in omar.messages(OPS_CHANNEL) if each["ts"] not in earlier]
-        return any("Every pod of mlflow is a new one" in each for each in fresh)
-
-    omar.wait_for(restarted, deadline=90)
+    answered(omar, "restart", "Every pod of mlflow is a new one")
     after = {pod["metadata"]["uid"] for pod in cluster.pods("app=mlflow") if "deletionTimestamp" not in pod["metadata"]}
     assert not before & after
     answered_at, failed = client
@@ -426,18 +419,6 @@ def test_a_restart_cannot_be_stopped_and_says_why(people, cluster):
     assert omar.command(OPS_CHANNEL, f"/mlflow cancel {record_id}").ok
     omar.wait_for(lambda: omar.find_ephemeral(OPS_CHANNEL, "It cannot be stopped: Kubernetes"), deadline=SECONDS)
     ends_with(omar, root, "Every pod of mlflow is a new one", 90)
-
-
-def answered(person, text, said, deadline=SECONDS):
-    """The root message of a command, once it says so; what an earlier one said does not count."""
-    known = {message["ts"] for message in person.messages(OPS_CHANNEL)}
-    assert person.command(OPS_CHANNEL, f"/mlflow {text}").ok
-
-    def fresh():
-        found = person.find(OPS_CHANNEL, said)
-        return found if found and found["ts"] not in known else None
-
-    return person.wait_for(fresh, deadline=deadline)
 
 
 def running(person):

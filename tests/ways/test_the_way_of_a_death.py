@@ -8,6 +8,7 @@ import pytest
 
 from mlflow_ops_sandbox.parts.wiring import OPS_CHANNEL
 from mlflow_ops_sandbox.slack.client import words
+from tests.ways.reading import answered
 
 pytestmark = pytest.mark.slow
 
@@ -34,22 +35,14 @@ def thread_of(person, message):
 def told(person, command, said):
     """The root message of a command that tells of the death; it may be asked between two of them."""
     for _ in range(5):
-        earlier = {message["ts"] for message in person.messages(OPS_CHANNEL)}
-        assert person.command(OPS_CHANNEL, f"/mlflow {command}").ok
-
-        def answer(earlier=earlier):
-            fresh = [each for each in person.messages(OPS_CHANNEL) if each["ts"] not in earlier]
-            return next((each for each in fresh if said in words(each)), None)
-
-        root = person.wait_for(answer, deadline=SECONDS)
+        root = answered(person, command, said)
         if KILLED in words(root):
             return root
     raise AssertionError(words(root))
 
 
 def test_one_message_says_why(sandbox, vera, omar, open_page, request):
-    assert omar.command(OPS_CHANNEL, "/mlflow restart").ok
-    omar.wait_for(lambda: omar.find(OPS_CHANNEL, "Every pod of mlflow is a new one"), deadline=SECONDS)
+    answered(omar, "restart", "Every pod of mlflow is a new one")
     request.getfixturevalue("killed")
     page = open_page(sandbox.slack_url, f"?person={VERA}", OPS_CHANNEL, viewport={"width": 1500, "height": 1400})
     health = told(vera, "health", "MLflow health")

@@ -7,7 +7,7 @@ import requests
 
 from mlflow_ops_sandbox.parts.wiring import OPS_CHANNEL, PEOPLE
 from mlflow_ops_sandbox.slack.client import SlackPerson, words
-from tests.ways.reading import now
+from tests.ways.reading import answered, now
 from workers import settings
 from workers.systems.cluster.client import Cluster
 
@@ -31,18 +31,6 @@ def cluster(kept):
     return Cluster.connect(settings.load(kept.process_env))
 
 
-def asked(person, text, said):
-    """The root message of a command, once it says so."""
-    before = {message["ts"] for message in person.messages(OPS_CHANNEL)}
-    assert person.command(OPS_CHANNEL, f"/mlflow {text}").ok
-
-    def found():
-        fresh = [message for message in person.messages(OPS_CHANNEL) if message["ts"] not in before]
-        return next((message for message in fresh if said in words(message)), None)
-
-    return person.wait_for(found, deadline=SECONDS)
-
-
 def becomes(person, message, said, deadline=SECONDS):
     try:
         person.wait_for(lambda: said in words(now(person, message)) or None, deadline=deadline)
@@ -64,7 +52,7 @@ def press(kept, number, button):
 @pytest.mark.timeout(400)
 def test_proposed_approved_merged_applied_and_reported(kept, people, cluster, record_property):
     omar, ada = people["omar"], people["ada"]
-    message = asked(omar, "resources --cpu 600m:", "Waits for approval")
+    message = answered(omar, "resources --cpu 600m:", "Waits for approval")
     planned = words(message)
     assert "Open a pull request in 254carbon/platform" in planned
     assert "`500m` → `600m`" in planned
@@ -99,7 +87,7 @@ def test_proposed_approved_merged_applied_and_reported(kept, people, cluster, re
 def test_closed_without_merging_is_said_and_a_change_by_hand_is_undone(kept, people, cluster):
     omar = people["omar"]
     before = len(requests.get(kept.env["MLFLOW_OPS_SANDBOX_GIT"], timeout=10).text.split("/pull/"))
-    message = asked(omar, "scale 3", "is open:")
+    message = answered(omar, "scale 3", "is open:")
     number = before
     press(kept, number, "close")
     becomes(omar, message, f"Pull request {number} was closed without merging; nothing changed.")

@@ -14,7 +14,7 @@ from mlflow_ops_sandbox.parts.wiring import OPS_CHANNEL
 from mlflow_ops_sandbox.slack.client import words
 from tests.bench import seed_database
 from tests.series import slow
-from tests.ways.reading import now
+from tests.ways.reading import answered, now
 from tests.workers.operations.restore.test_recover import delete_everything
 from workers import settings
 from workers.systems import Systems
@@ -37,20 +37,8 @@ def sandbox(start_sandbox_once, tmp_path_factory, seeded):
     return start_sandbox_once(tmp_path_factory.mktemp("restore") / "data", like=seeded)
 
 
-def said(person, text, part, seconds=SECONDS):
-    """Type a command and wait until its root message says something."""
-    known = {message["ts"] for message in person.messages(OPS_CHANNEL)}
-    assert person.command(OPS_CHANNEL, f"/mlflow {text}").ok
-
-    def found():
-        fresh = [message for message in person.messages(OPS_CHANNEL) if message["ts"] not in known]
-        return next((message for message in fresh if part in words(message)), None)
-
-    return person.wait_for(found, deadline=seconds)
-
-
 def approved(people, text, part, seconds=SECONDS):
-    message = said(people["omar"], text, "Waits for approval")
+    message = answered(people["omar"], text, "Waits for approval")
     people["ada"].press(OPS_CHANNEL, message["ts"], "approve")
     people["omar"].wait_for(lambda: part in words(now(people["omar"], message)) or None, deadline=seconds)
     return now(people["omar"], message)
@@ -96,12 +84,12 @@ class Client:
 
 def test_deleted_runs_are_back_and_the_restore_can_be_undone(sandbox, people):
     omar = people["omar"]
-    said(omar, "backup database", "read back and compared")
+    answered(omar, "backup database", "read back and compared")
     before = runs(sandbox)
     with psycopg.connect(sandbox.env["MLFLOW_OPS_DATABASE_URL"], autocommit=True) as connection:
         connection.execute("TRUNCATE runs CASCADE")
     assert runs(sandbox) == 0
-    plan = words(said(omar, "restore database --dry-run", "Nothing was changed"))
+    plan = words(answered(omar, "restore database --dry-run", "Nothing was changed"))
     assert "Restore the database mlflow" in plan
     with Client(sandbox.env["MLFLOW_TRACKING_URI"]) as client:
         done = approved(people, "restore database latest", "nobody could get in for")
@@ -182,9 +170,9 @@ def test_damage_done_in_the_page_is_mended_by_two_people_in_the_page(sandbox, pe
 
 def test_an_approval_is_for_the_set_that_was_shown(sandbox, people):
     omar = people["omar"]
-    said(omar, "backup database", "read back and compared")
-    message = said(omar, "restore database latest", "Waits for approval")
-    said(omar, "backup database", "read back and compared")
+    answered(omar, "backup database", "read back and compared")
+    message = answered(omar, "restore database latest", "Waits for approval")
+    answered(omar, "backup database", "read back and compared")
     people["ada"].press(OPS_CHANNEL, message["ts"], "approve")
     omar.wait_for(lambda: "things have changed since" in words(now(omar, message)) or None, deadline=SECONDS)
     assert "Nothing was done" in words(now(omar, message))
@@ -228,7 +216,7 @@ def there(sandbox, ids):
 @pytest.mark.slow
 def test_what_is_lost_is_what_was_told(sandbox, people, record_testsuite_property):
     seed_database.seed(sandbox.env["MLFLOW_OPS_DATABASE_URL"], MEGABYTES)
-    said(people["omar"], "backup database", "read back and compared", LONG_SECONDS)
+    answered(people["omar"], "backup database", "read back and compared", LONG_SECONDS)
     with Writer(sandbox.env["MLFLOW_TRACKING_URI"]) as writer, Client(sandbox.env["MLFLOW_TRACKING_URI"]) as client:
         done = approved(people, "restore database latest", "nobody could get in for", LONG_SECONDS)
         time.sleep(3 * WRITE_SECONDS)
@@ -238,7 +226,7 @@ def test_what_is_lost_is_what_was_told(sandbox, people, record_testsuite_propert
     record_testsuite_property("away", f"{MEGABYTES} MB: {client.away:.2f} s; {told} of {len(writer.taken)} runs lost")
     assert 0 < len(lost) <= told <= len(lost) + writer.failed
     assert there(sandbox, writer.taken[-1:])
-    said(people["omar"], "restore prune --all --dry-run", "Nothing was changed")
+    answered(people["omar"], "restore prune --all --dry-run", "Nothing was changed")
 
 
 @pytest.fixture
@@ -265,9 +253,9 @@ def marked_after(sandbox):
 )
 def test_killed_on_the_way_the_thread_tells_which_database_is_live(sandbox, people, marked_after, victim, step):
     omar = people["omar"]
-    said(omar, "backup database", "read back and compared")
+    answered(omar, "backup database", "read back and compared")
     before, old = runs(sandbox), marked_after()
-    message = said(omar, "restore database latest", "Waits for approval")
+    message = answered(omar, "restore database latest", "Waits for approval")
     people["ada"].press(OPS_CHANNEL, message["ts"], "approve")
     omar.wait_for(lambda: step in words(now(omar, message)) or "nobody could" in words(now(omar, message)) or None, 60)
     known = sandbox.process(victim)
@@ -290,12 +278,12 @@ def test_killed_on_the_way_the_thread_tells_which_database_is_live(sandbox, peop
 
 
 def test_without_a_set_there_is_a_sentence(sandbox, people):
-    said(people["omar"], "restore database abcdef", "There is no backup abcdef")
+    answered(people["omar"], "restore database abcdef", "There is no backup abcdef")
 
 
 def test_what_comes_back_can_be_chosen_in_a_window(sandbox, people):
     omar = people["omar"]
-    said(omar, "backup database", "read back and compared")
+    answered(omar, "backup database", "read back and compared")
     assert omar.command(OPS_CHANNEL, "/mlflow restore").ok
     view = omar.wait_for(omar.view, deadline=SECONDS)
     assert "From which backup?" in words(view)
@@ -313,7 +301,7 @@ def test_what_comes_back_can_be_chosen_in_a_window(sandbox, people):
 
 
 def test_a_broken_configuration_is_put_back_by_the_workers_own_account(sandbox, people):
-    said(people["omar"], "backup config", "read back and compared")
+    answered(people["omar"], "backup config", "read back and compared")
     cluster = Cluster.connect(settings.load(sandbox.process_env))
     before = cluster.configmap("mlflow-config")["data"]
     cluster.patch_configmap("mlflow-config", {"data": {"BROKEN": "yes"}})
@@ -327,10 +315,10 @@ def test_everything_is_gone_and_two_people_bring_it_back(sandbox, people, monkey
     for name, value in sandbox.env.items():
         if name.startswith("AWS_"):
             monkeypatch.setenv(name, value)
-    said(people["omar"], "backup", "read back and compared")
+    answered(people["omar"], "backup", "read back and compared")
     before = runs(sandbox)
     delete_everything(sandbox, Systems(settings.load(sandbox.process_env)))
-    message = said(people["omar"], "recover", "Waits for approval")
+    message = answered(people["omar"], "recover", "Waits for approval")
     people["ada"].press(OPS_CHANNEL, message["ts"], "approve")
     people["omar"].wait_for(lambda: "1 of 2" in words(now(people["omar"], message)) or None, deadline=SECONDS)
     people["ben"].press(OPS_CHANNEL, message["ts"], "approve")

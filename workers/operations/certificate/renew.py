@@ -19,6 +19,7 @@ from workers.operations.certificate.details import KEY_MATCHES, Details, read
 from workers.operations.certificate.show import IngressCertificate, read_secret, sections, verdict
 from workers.operations.deployment import ownership, permission
 from workers.report import Report, Status, Table
+from workers.systems.cluster.annotations import timestamp
 from workers.systems.cluster.fields import Fields
 from workers.systems.errors import ClusterConflict, ClusterNotFound, ClusterUnavailable, ClusterUnreachable, Nonsense
 from workers.wording import count, listed, moment
@@ -186,7 +187,7 @@ def _ask(systems: Systems, secret: str) -> str:
             "status": "True",
             "reason": "ManuallyTriggered",
             "message": "Certificate re-issuance manually triggered",
-            "lastTransitionTime": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "lastTransitionTime": timestamp(),
             "observedGeneration": fields.number("metadata", "generation"),
         }
         status = certificate.item.get("status") or {}

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from workers.errors import OperatorError
@@ -20,10 +19,10 @@ from workers.operations.configuration import values
 from workers.operations.configuration.configmap import CHECKSUM, ConfigMap
 from workers.operations.configuration.references import References
 from workers.operations.deployment.judging import Way, template_to_return_to
-from workers.operations.deployment.restart import ANNOTATION as RESTARTED
 from workers.operations.deployment.rollout import Outcome, Unstoppable, Watched, doubt_now, watch
 from workers.operations.deployment.template_change import put_back
 from workers.report import Report, Status, Table
+from workers.systems.cluster.annotations import RESTARTED_AT, timestamp
 from workers.systems.cluster.fields import Fields
 from workers.systems.errors import ClusterConflict, ClusterUnreachable
 from workers.wording import listed
@@ -70,7 +69,7 @@ def apply(systems: Systems, progress: Progress, wanted: Wanted) -> Report:
     before = systems.cluster.deployment(names.deployment)
     way = template_to_return_to(before, systems.cluster.replica_sets(names.selector))
     there = Fields(before, "Deployment").labels("spec", "template", "metadata", "annotations")
-    annotations = {key: there.get(key) for key in (RESTARTED, CHECKSUM)}
+    annotations = {key: there.get(key) for key in (RESTARTED_AT, CHECKSUM)}
     edited = replace(_write(systems, wanted), annotations=annotations, deployment=before, way=way)
     try:
         edited = replace(edited, rolled=_annotate(systems, progress, edited))
@@ -159,8 +158,8 @@ def _annotate(systems: Systems, progress: Progress, edited: Edited) -> dict[str,
     """Have the pods replaced; the template with which they are."""
     names = systems.settings.ops.kubernetes
     progress.step(f"Replacing the pods of {names.deployment}")
-    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    patch = _annotated({RESTARTED: now, CHECKSUM: edited.configmap.checksum})
+    now = timestamp()
+    patch = _annotated({RESTARTED_AT: now, CHECKSUM: edited.configmap.checksum})
     template: dict[str, Any] = systems.cluster.patch_deployment(names.deployment, patch)["spec"]["template"]
     return template
 

@@ -17,11 +17,12 @@ from workers.errors import AlreadySo, OperatorError
 from workers.operation import Operation, Plan, Progress, Risk, Unwatched
 from workers.operations.deployment import failed_before, permission, preconditions, schema
 from workers.operations.deployment.estimate import rollout_seconds
-from workers.operations.deployment.judging import REVISION, available, is_complete, owned
+from workers.operations.deployment.judging import available, is_complete, owned
 from workers.operations.deployment.rollout import state_now
 from workers.operations.deployment.template_change import roll
 from workers.operations.deployment.template_diff import bare, differences
 from workers.report import Report, Status, Table
+from workers.systems.cluster.annotations import REVISION
 from workers.systems.cluster.fields import Fields
 from workers.wording import NOTHING, count, duration
 

@@ -15,11 +15,11 @@ from typing import Any, Final
 
 from workers.operations.deployment.estimate import allowances
 from workers.operations.deployment.template_diff import bare, differences
+from workers.systems.cluster.annotations import REVISION
 from workers.systems.cluster.fields import Fields
 
 Json = dict[str, Any]
 
-REVISION: Final = "deployment.kubernetes.io/revision"
 
 
 class Goal(StrEnum):

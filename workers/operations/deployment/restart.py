@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from workers.operation import Operation, Plan, Progress, Risk
@@ -11,13 +10,13 @@ from workers.operations.deployment.estimate import rollout_seconds
 from workers.operations.deployment.judging import figures
 from workers.operations.deployment.rollout import Watched, doubt_now, state_now, watch
 from workers.report import Report, Status
+from workers.systems.cluster.annotations import RESTARTED_AT, timestamp
 from workers.systems.cluster.fields import Fields
 from workers.wording import count
 
 if TYPE_CHECKING:
     from workers.systems import Systems
 
-ANNOTATION: Final = "kubectl.kubernetes.io/restartedAt"
 READY_SECONDS: Final = 600.0
 
 
@@ -61,8 +60,7 @@ class Restart(Operation):
         """Do it and watch it."""
         names = systems.settings.ops.kubernetes
         progress.step(f"Restarting {names.deployment}")
-        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        template = {"metadata": {"annotations": {ANNOTATION: now}}}
+        template = {"metadata": {"annotations": {RESTARTED_AT: timestamp()}}}
         before = systems.cluster.deployment(names.deployment)
         changed = systems.cluster.patch_deployment(names.deployment, {"spec": {"template": template}})
         outcome = watch(Watched.of(systems, READY_SECONDS, before=before), progress)

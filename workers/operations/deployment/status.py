@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, ClassVar
 
 from workers.operation import Operation, Progress, Risk
 from workers.operations.deployment import ownership
-from workers.operations.deployment.judging import REVISION, counted, is_stuck, past_deadline
+from workers.operations.deployment.judging import counted, is_stuck, past_deadline
 from workers.operations.health import pods
 from workers.report import Facts, Report, Status, Table
+from workers.systems.cluster.annotations import REVISION
 from workers.systems.cluster.fields import Fields
 from workers.wording import NOTHING
 

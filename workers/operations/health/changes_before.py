@@ -16,6 +16,7 @@ from workers.errors import OperatorError
 from workers.records import audit_log
 from workers.report import Facts, Section, Text
 from workers.settings import SettingsError
+from workers.systems.cluster.annotations import RESTARTED_AT, REVISION
 from workers.systems.cluster.fields import Fields
 from workers.wording import ago, duration, listed
 
@@ -32,9 +33,7 @@ _REDIS_SECONDS: Final = 0.5
 _MOST: Final = 8
 _CHARACTERS: Final = 120
 _TITLE: Final = "Changed shortly before"
-_REVISION: Final = "deployment.kubernetes.io/revision"
 _CONTROLLERS: Final = "kube-controller-manager"
-_RESTARTED: Final = "kubectl.kubernetes.io/restartedAt"
 
 
 @dataclass(frozen=True)
@@ -148,7 +147,7 @@ def _owners(item: Json) -> set[str]:
 
 
 def _number(replica_set: Json) -> int:
-    number = str((replica_set["metadata"].get("annotations") or {}).get(_REVISION, ""))
+    number = str((replica_set["metadata"].get("annotations") or {}).get(REVISION, ""))
     return int(number) if number.isdecimal() else 0
 
 
@@ -186,7 +185,7 @@ def _annotations(before: Json, after: Json) -> Iterator[str]:
     old, new = ((each.get("metadata") or {}).get("annotations") or {} for each in (before, after))
     for key in sorted({*old, *new}):
         if old.get(key) != new.get(key):
-            yield "a restart" if key == _RESTARTED else f"annotation {key}"
+            yield "a restart" if key == RESTARTED_AT else f"annotation {key}"
 
 
 def _written(kind: str, item: Json) -> Iterator[Change]:

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
 
 from workers.errors import OperatorError
 from workers.operation import Operation, Progress, Risk
-from workers.operations.deployment.judging import REVISION, is_stuck, past_deadline
+from workers.operations.deployment.judging import is_stuck, past_deadline
 from workers.operations.health import death, pods
 from workers.operations.inspection import events
 from workers.operations.inspection.finding import mlflow_pods, name_of, one_of, our_pods
 from workers.operations.inspection.kubectl import by_hand, kubectl
 from workers.operations.inspection.masking import value_of
 from workers.report import Facts, Report, Section, Status, Table
+from workers.systems.cluster.annotations import REVISION
 from workers.systems.cluster.fields import Fields
 from workers.wording import NOTHING, count, duration, listed
 

@@ -5,7 +5,6 @@ What is there before is made into a set of its own first, so that `restore confi
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final
 
 from pydantic import Field
@@ -20,6 +19,7 @@ from workers.operations.deployment.rollout import Unstoppable, Watched, deployme
 from workers.operations.restore import cluster_objects
 from workers.operations.restore.cluster_objects import Applied
 from workers.report import Report, Status
+from workers.systems.cluster.annotations import RESTARTED_AT, timestamp
 from workers.wording import count, listed
 
 if TYPE_CHECKING:
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
 READY_SECONDS: Final = 600.0
 CALLS_AT_ONCE: Final = 4
-_RESTARTED: Final = "kubectl.kubernetes.io/restartedAt"
 _STARTED_WITH: Final = {"Secret", "ConfigMap"}
 
 
@@ -141,8 +140,7 @@ def put(systems: Systems, progress: Progress, each: list[Applied]) -> Outcome:
     started_with = any(one.wanted["kind"] in _STARTED_WITH for one in each)
     if started_with:
         progress.step(f"Replacing the pods of {names.deployment}: they start with what was put back")
-        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        annotated = {"spec": {"template": {"metadata": {"annotations": {_RESTARTED: now}}}}}
+        annotated = {"spec": {"template": {"metadata": {"annotations": {RESTARTED_AT: timestamp()}}}}}
         systems.cluster.patch_deployment(names.deployment, annotated)
     if template_changed and not started_with:
         progress.step(f"Waiting for the pods of {names.deployment}")

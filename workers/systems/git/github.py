@@ -5,17 +5,16 @@ PyGithub retries and sleeps by itself unless it is told not to; here a call is m
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
-import requests
 from github import Auth, Github, GithubException
 from github.Repository import Repository as Remote
 
-from workers.systems.errors import GitConflict, GitError, GitMissing, GitTaken, GitUnreachable
+from workers.systems.errors import GitConflict, GitError, GitMissing, GitTaken
+from workers.systems.git.asking import Asking
 from workers.systems.git.repository import SECONDS, TOKEN_HINT, ChangeRequest, Commit, GitFile, RequestState
 
 if TYPE_CHECKING:
@@ -24,8 +23,6 @@ if TYPE_CHECKING:
 
     from workers.settings.gitops import Gitops
 
-_NONSENSE: Final = (AttributeError, KeyError, TypeError, ValueError, AssertionError)
-"""What its library trips over, and we do, in an answer of another shape."""
 PUBLIC: Final = "https://api.github.com"
 _PER_PAGE: Final = 30
 
@@ -105,20 +102,8 @@ class GitHub:
         with self._asked(f"pull request {number}"):
             return _read(self.remote.get_pull(number))
 
-    @contextmanager
-    def _asked(self, what: str) -> Iterator[None]:
-        try:
-            yield
-        except GithubException as error:
-            raise self._translated(error, what) from None
-        except (requests.RequestException, OSError) as error:
-            message = f"GitHub at {self.host} cannot be reached: {type(error).__name__}."
-            raise GitUnreachable(message, "Check gitops.url in ops.yaml and the workers' way out.") from None
-        except _NONSENSE as error:
-            raise GitError(
-                f"GitHub at {self.host} answered about {what} what makes no sense ({type(error).__name__}).",
-                "Check that gitops.url in ops.yaml is its API's address, and not a proxy's.",
-            ) from None
+    def _asked(self, what: str) -> AbstractContextManager[None]:
+        return Asking("GitHub", self.host, GithubException, self._translated).about(what)
 
     def _translated(self, error: GithubException, what: str) -> GitError:
         said = error.data.get("message") if isinstance(error.data, dict) else None

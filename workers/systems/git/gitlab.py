@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
 import gitlab
-import requests
 from gitlab.exceptions import GitlabError
 
-from workers.systems.errors import GitConflict, GitError, GitMissing, GitTaken, GitUnreachable
+from workers.systems.errors import GitConflict, GitError, GitMissing, GitTaken
+from workers.systems.git.asking import Asking
 from workers.systems.git.repository import SECONDS, TOKEN_HINT, ChangeRequest, Commit, GitFile, RequestState
 
 if TYPE_CHECKING:
@@ -20,8 +19,6 @@ if TYPE_CHECKING:
 
     from workers.settings.gitops import Gitops
 
-_NONSENSE: Final = (AttributeError, KeyError, TypeError, ValueError, AssertionError)
-"""What its library trips over, and we do, in an answer of another shape."""
 PUBLIC: Final = "https://gitlab.com"
 _DEVELOPER: Final = 30
 """The least access level that may push (https://docs.gitlab.com/user/permissions/)."""
@@ -103,20 +100,8 @@ class GitLab:
         with self._asked(f"merge request {number}"):
             return _read(self._project.mergerequests.get(number))
 
-    @contextmanager
-    def _asked(self, what: str) -> Iterator[None]:
-        try:
-            yield
-        except GitlabError as error:
-            raise self._translated(error, what) from None
-        except (requests.RequestException, OSError) as error:
-            message = f"GitLab at {self.host} cannot be reached: {type(error).__name__}."
-            raise GitUnreachable(message, "Check gitops.url in ops.yaml and the workers' way out.") from None
-        except _NONSENSE as error:
-            raise GitError(
-                f"GitLab at {self.host} answered about {what} what makes no sense ({type(error).__name__}).",
-                "Check that gitops.url in ops.yaml is its API's address, and not a proxy's.",
-            ) from None
+    def _asked(self, what: str) -> AbstractContextManager[None]:
+        return Asking("GitLab", self.host, GitlabError, self._translated).about(what)
 
     def _translated(self, error: GitlabError, what: str) -> GitError:
         words = " ".join(str(error.error_message or f"HTTP {error.response_code}").split())[:200].rstrip(".")

@@ -8,6 +8,7 @@ import uuid
 import pytest
 from kubernetes import client, config
 
+from cluster_world import Inside
 from mlflow_ops_sandbox.cluster.api.objects import condition_of, controller_of, name_of, uid_of
 from mlflow_ops_sandbox.cluster.api.resources import EVENTS, JOBS, PODS
 from mlflow_ops_sandbox.cluster.cluster import Options
@@ -27,19 +28,6 @@ def cluster(tmp_path_factory):
     )
     with running_cluster(Options(tmp_path_factory.mktemp("cluster"), wiring)) as running:
         yield running
-
-
-class Inside:
-    """The store, read within the cluster's own thread."""
-
-    def __init__(self, running):
-        self._running = running
-
-    def __getattr__(self, name):
-        async def call(arguments):
-            return getattr(self._running.cluster.store, name)(*arguments)
-
-        return lambda *arguments: self._running.call(call(arguments))
 
 
 class Job:
