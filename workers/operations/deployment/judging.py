@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any
 
 from workers.operations.deployment.estimate import allowances
 from workers.operations.deployment.template_diff import bare, differences
@@ -19,7 +19,6 @@ from workers.systems.cluster.annotations import REVISION
 from workers.systems.cluster.fields import Fields
 
 Json = dict[str, Any]
-
 
 
 class Goal(StrEnum):
