@@ -164,8 +164,7 @@ def test_what_there_is_room_for_is_made_and_the_rest_is_told(world):
     until(lambda: world.condition("ReplicaFailure"))
     assert len(world.pods()) == 7
     world.change(lambda kept: kept["spec"].update(replicas=7))
-    world.settle()
-    assert world.condition("ReplicaFailure") == {}
+    until(lambda: world.condition("ReplicaFailure") == {})
 
 
 def test_many_refusals_are_told_as_one_event_that_counts(world):
