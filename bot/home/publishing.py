@@ -28,7 +28,7 @@ from slack_sdk.errors import SlackApiError, SlackClientError
 
 from bot.home import page
 from bot.home.page import Person
-from bot.slack_errors import UNREADABLE, Again, meaning
+from bot.slack_errors import UNREADABLE, meaning
 from workers.operations.commands.overview import overview
 from workers.records import audit_log, counters
 from workers.records.keys import PREFIX
@@ -196,14 +196,14 @@ class Publisher:
             self._redis.delete(_view(user))
             return BETWEEN_SECONDS
         answer = meaning(error)
-        again = isinstance(answer, Again) and (answer.limited or not isinstance(error, SlackApiError))
+        again = answer.again and (answer.untaken or not isinstance(error, SlackApiError))
         counters.slack_called(self._redis, "home", "again" if again else "refused")
         _log.warning("a Home was not published", why=answer.why, user=user)
-        if not again or not isinstance(answer, Again):
+        if not again:
             # Slack would refuse the same again; the next moment makes another.
             return 0.0
         wait = max(answer.after_seconds, AWAY_SECONDS)
-        if answer.limited:
+        if answer.untaken:
             self._outbox.used_up(_LIMIT, wait)
         return wait
 

@@ -26,7 +26,7 @@ def pressed_at_home(body: dict[str, Any]) -> bool:
 
 def notice(text: str, title: str = "mlflow-ops") -> dict[str, Any]:
     """A modal that says something. text: mrkdwn."""
-    return blocks.notice(title, blocks.paragraphs(text)[: blocks.BLOCKS])
+    return blocks.notice(title, blocks.formatted(text)[: blocks.BLOCKS])
 
 
 def opened(client: WebClient, trigger: str, view: dict[str, Any]) -> bool:
@@ -44,6 +44,6 @@ def tell(client: WebClient, trigger: str, user: str, text: str) -> None:
     if opened(client, trigger, notice(text)):
         return
     try:
-        client.chat_postMessage(channel=user, text=text)
+        client.chat_postMessage(channel=user, text=blocks.cut(text, blocks.SECTION_TEXT))
     except (SlackClientError, OSError) as error:
         _log.warning("somebody could not be told", user=user, error=str(error))
