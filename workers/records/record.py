@@ -63,7 +63,8 @@ class Record(BaseModel):
     """One accepted command. Times are seconds since the epoch.
 
     approvals: how many people must approve it. approvers: those who may, as Slack shows them; asks_in_person: ids of
-    those of them (people, groups) who are asked in a direct message too. expires_at: until when they may. plan and digest: what they approve. break_glass: why nobody was asked. reason: why it was denied.
+    those of them (people, groups) who are asked in a direct message too. expires_at: until when they may. plan and
+    digest: what they approve. break_glass: why nobody was asked. reason: why it was denied.
     undo: the command that goes back, once it is done. offers: the commands of its buttons.
     quiet: nothing is said unless it fails. beneath: the record in whose thread it is told, and thread_ts, that thread.
     closed: why Slack let nothing be posted in its channel. calls: the ids of those whom its first message calls.

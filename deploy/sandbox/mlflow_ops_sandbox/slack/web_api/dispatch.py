@@ -34,6 +34,7 @@ SCOPES = (
     "im:write",
     "pins:write",
     "usergroups:read",
+    "users:read",
 )
 
 
