@@ -49,9 +49,10 @@ class Refusals:
             return _next_form(entry) if answer.kind in {Kind.CONTENT, Kind.UNKNOWN} else self._nowhere(answer, entry)
         if answer.kind is Kind.THREAD and not entry.apart:
             return self._apart(entry, record)
-        if answer.kind is Kind.GONE and entry.kind == "edit":
+        by_content = answer.kind in {Kind.CONTENT, Kind.UNKNOWN, Kind.GONE}
+        if entry.kind == "edit" and (answer.kind is Kind.GONE or (by_content and entry.form >= forms.PLAIN)):
             return self._anew(answer, entry, record)
-        if answer.kind in {Kind.CONTENT, Kind.UNKNOWN, Kind.GONE} and entry.form < forms.ONE_LINE:
+        if by_content and entry.form < forms.ONE_LINE:
             return _next_form(entry)
         return self._in_person(answer, entry, record)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from mlflow_ops_sandbox.slack.errors import Json, SlackError
 from mlflow_ops_sandbox.slack.web_api.call import Call, method
 
-
 _NOTHING_OF = (
     *("deleted", "is_admin", "is_owner", "is_primary_owner", "is_restricted", "is_ultra_restricted"),
     *("is_bot", "is_app_user"),
