@@ -45,11 +45,12 @@ class Refusals:
             return []
         if entry.kind in FILES:
             return _as_text(answer, entry)
+        by_content = answer.kind in {Kind.CONTENT, Kind.UNKNOWN, Kind.GONE}
         if entry.kind == "direct":
-            return _next_form(entry) if answer.kind in {Kind.CONTENT, Kind.UNKNOWN} else self._nowhere(answer, entry)
+            another = by_content and entry.form < forms.ONE_LINE
+            return _next_form(entry) if another else self._nowhere(answer, entry)
         if answer.kind is Kind.THREAD and not entry.apart:
             return self._apart(entry, record)
-        by_content = answer.kind in {Kind.CONTENT, Kind.UNKNOWN, Kind.GONE}
         if entry.kind == "edit" and (answer.kind is Kind.GONE or (by_content and entry.form >= forms.PLAIN)):
             return self._anew(answer, entry, record)
         if by_content and entry.form < forms.ONE_LINE:

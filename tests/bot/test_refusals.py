@@ -30,6 +30,7 @@ OF = {
     Kind.CLOSED: "channel",
     Kind.THREAD: "reply",
     Kind.NOBODY: "channel",
+    Kind.CONTENT: "channel",
     Kind.UNKNOWN: "channel",
 }
 """Of which calls an error of this kind is Slack's answer."""
