@@ -18,12 +18,11 @@ from redis.exceptions import RedisError
 from slack_bolt import Ack, App
 from slack_bolt.context.respond import Respond
 from slack_sdk import WebClient
-from slack_sdk.errors import SlackApiError, SlackClientError
 
 from bot import slash
-from bot.delivering import FAILURES
 from bot.modals import denial, views
 from bot.modals import silence as silencing
+from bot.slack_errors import FAILURES
 from commands import policy
 from workers.engine import approvals
 from workers.operation import Plan
@@ -146,14 +145,15 @@ class Buttons:
         try:
             user = str(body["user"]["id"])
             record = self._records.get(value) if value.isalnum() else None
-            if record is None or policy.refusal_here(user, record.channel, self._ops, self._members):
+            if record is None:
                 return
             reason = denial.reason(view.get("state", {}).get("values", {}))
-            answer = policy.refusal_to_decide(user, record, self._ops, self._members)
+            here = policy.refusal_here(user, record.channel, self._ops, self._members)
+            answer = here or policy.refusal_to_decide(user, record, self._ops, self._members)
             text = answer.sentence if answer else self._refused(record, Phase.DENIED, user, reason)
             if text:
                 self._tell(record, user, text)
-        except (RedisError, SlackClientError, OSError) as error:
+        except (RedisError, *FAILURES) as error:
             _log.error("a denial came to nothing", error=str(error))
 
     def details(self, record: Record, _user: str, trigger: str) -> str:
@@ -207,7 +207,7 @@ class Buttons:
             text = slash.answered(asked, self._ops, self._records, self._members)
             if text:
                 self._tell(record, user, text)
-        except (RedisError, SlackClientError, OSError) as error:
+        except (RedisError, *FAILURES) as error:
             _log.error("a silence came to nothing", error=str(error))
 
     def unsilence(self, record: Record, user: str, trigger: str) -> str:
@@ -231,7 +231,7 @@ class Buttons:
         about: Any = {"channel": record.channel, "user": user, "thread_ts": record.thread_ts}
         try:
             self._client.chat_postEphemeral(**about, **slash.shown(text))
-        except SlackApiError:
+        except FAILURES:
             # Pressed at home by somebody who is not in that channel, or the channel is closed to us.
             self._client.chat_postMessage(channel=user, **slash.shown(text))
 

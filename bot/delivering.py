@@ -7,14 +7,12 @@ before it is posted again. If Slack doesn't let us look, it is posted: twice is 
 
 from __future__ import annotations
 
-from http.client import HTTPException
 from typing import TYPE_CHECKING, Any, Final
 
 import structlog
-from slack_sdk.errors import SlackClientError
 
 from bot import conversation, uploads
-from bot.slack_errors import UNREADABLE, Kind, meaning
+from bot.slack_errors import FAILURES, Kind, meaning
 from workers.engine import queues
 from workers.errors import OperatorError
 from workers.records.record import Phase
@@ -29,8 +27,6 @@ if TYPE_CHECKING:
     from workers.records.store import Records
 
 METADATA: Final = "mlflow_ops_message"
-FAILURES = (SlackClientError, HTTPException, OSError, *UNREADABLE)
-"""What a call to Slack raises where it did not do what it was asked."""
 
 _log = structlog.get_logger(__name__)
 

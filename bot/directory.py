@@ -15,14 +15,12 @@ import threading
 import time
 from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass
-from http.client import HTTPException
 from typing import Any, Final
 
 import structlog
 from slack_sdk import WebClient
-from slack_sdk.errors import SlackClientError
 
-from bot.slack_errors import UNREADABLE, Kind, meaning
+from bot.slack_errors import FAILURES, Kind, meaning
 from commands.policy import EVERYBODY, Unsure
 from workers.settings import ROLES, Ops
 
@@ -32,7 +30,6 @@ ANSWER_SECONDS: Final = 2
 FRESH_SECONDS: Final = 600.0
 KEPT_SECONDS: Final = 24 * 3600.0
 """What is known of a group or a person, if Slack can't be asked."""
-_FAILURES: Final = (SlackClientError, HTTPException, OSError, *UNREADABLE)
 _NOBODY: Final = (
     *("deleted", "is_bot", "is_workflow_bot", "is_connector_bot"),
     *("is_restricted", "is_ultra_restricted", "is_stranger"),
@@ -85,7 +82,7 @@ class Directory:
         for group, known in self._groups.items():
             try:
                 answer: Any = self._client.usergroups_users_list(usergroup=group)
-            except _FAILURES as error:
+            except FAILURES as error:
                 self._groups[group] = self._still(known, error, group)
             else:
                 self._groups[group] = _Known(frozenset(answer["users"]), self._clock())
@@ -109,7 +106,7 @@ class Directory:
         try:
             answer: Any = self._quick.users_info(user=user)
             ours = _is_full(answer["user"], self._our_workspace())
-        except _FAILURES as error:
+        except FAILURES as error:
             answered = meaning(error)
             _log.warning("not told who somebody is", user=user, why=answered.why)
             if answered.kind is Kind.NOBODY:

@@ -18,9 +18,9 @@ from redis import Redis
 from redis.exceptions import RedisError
 from slack_sdk import WebClient
 
-from bot.delivering import FAILURES, Delivery
+from bot.delivering import Delivery
 from bot.refusals import BESIDE, FILES, Refusals
-from bot.slack_errors import Answer, Kind, meaning
+from bot.slack_errors import FAILURES, Answer, Kind, meaning
 from commands.policy import Members
 from workers.records import counters
 from workers.records.message import Draft, Message, draft

@@ -11,12 +11,13 @@ import json
 from dataclasses import dataclass
 from enum import StrEnum
 from http import HTTPStatus
+from http.client import HTTPException
 from typing import Any, Final
 
-from slack_sdk.errors import SlackApiError
+from slack_sdk.errors import SlackApiError, SlackClientError
 
-UNREADABLE = (json.JSONDecodeError, UnicodeDecodeError)
-"""What slack_sdk lets through where an answer is no JSON."""
+FAILURES: Final = (SlackClientError, HTTPException, OSError, json.JSONDecodeError, UnicodeDecodeError)
+"""What a call to Slack raises where it did not do what was asked; slack_sdk lets through that an answer is no JSON."""
 UNREACHABLE: Final = "unreachable"
 
 

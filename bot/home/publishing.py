@@ -24,11 +24,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 from redis.exceptions import RedisError
-from slack_sdk.errors import SlackApiError, SlackClientError
+from slack_sdk.errors import SlackApiError
 
 from bot.home import page
 from bot.home.page import Person
-from bot.slack_errors import UNREADABLE, meaning
+from bot.slack_errors import FAILURES, meaning
 from workers.operations.commands.overview import overview
 from workers.records import audit_log, counters
 from workers.records.keys import PREFIX
@@ -183,7 +183,7 @@ class Publisher:
             return wait
         try:
             answer: Any = self._client.views_publish(user_id=user, view=view, hash=shown.hash or None)
-        except (SlackClientError, OSError, *UNREADABLE) as error:
+        except FAILURES as error:
             return self._after(error, user)
         known = _Shown(answer["view"]["hash"], shown.digest, self._clock())
         self._redis.set(_view(user), json.dumps(asdict(known)), ex=_VIEW_SECONDS)

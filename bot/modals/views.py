@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import structlog
-from slack_sdk.errors import SlackClientError
 
+from bot.slack_errors import FAILURES
 from workers.rendering import blocks
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def opened(client: WebClient, trigger: str, view: dict[str, Any]) -> bool:
     """Open a modal for whoever caused the trigger; False where Slack does not."""
     try:
         client.views_open(trigger_id=trigger, view=view)
-    except (SlackClientError, OSError) as error:
+    except FAILURES as error:
         _log.warning("a modal could not be opened", error=str(error))
         return False
     return True
@@ -45,5 +45,5 @@ def tell(client: WebClient, trigger: str, user: str, text: str) -> None:
         return
     try:
         client.chat_postMessage(channel=user, text=blocks.cut(text, blocks.SECTION_TEXT))
-    except (SlackClientError, OSError) as error:
+    except FAILURES as error:
         _log.warning("somebody could not be told", user=user, error=str(error))

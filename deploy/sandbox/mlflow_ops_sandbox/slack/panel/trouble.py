@@ -83,7 +83,7 @@ _REFUSALS: Final[dict[str, tuple[tuple[Json, ...], str, str]]] = {
         "It joins an Enterprise organization; messages are taken once it is over",
     ),
     "token": (
-        ({"method": "[!a]*", "error": "token_revoked"},),
+        ({"method": "[!a]*", "error": "token_revoked"}, {"method": "auth.test", "error": "token_revoked"}),
         "The token is revoked",
         "Every method refuses the bot's token",
     ),
