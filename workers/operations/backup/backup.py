@@ -15,7 +15,7 @@ from pydantic import field_validator
 
 from workers.errors import OperatorError
 from workers.operation import Operation, Plan, Progress, Risk
-from workers.operations.backup import configuration, damaged, database, leftovers, manifest, parallel, sets
+from workers.operations.backup import configuration, damaged, database, leftovers, manifest, parallel, sets, signing
 from workers.operations.backup.encryption import Keys
 from workers.operations.backup.manifest import (
     ArtifactsPart,
@@ -85,12 +85,13 @@ class Backup(Operation):
         if "config" in self.wanted:
             steps.append(f"Export MLflow's objects from the namespace {ops.kubernetes.namespace}")
         steps += ["Read every part back and compare its checksum", "Write the manifest"]
-        without_key = "config" in self.wanted and systems.settings.environment.backup_key is None
+        without_key = systems.settings.environment.backup_key is None
+        warnings = (*((_WITHOUT_KEY,) if "config" in self.wanted else ()), signing.NOT_SIGNED) if without_key else ()
         return Plan(
             title="Backup",
             summary=f"{listed(self.wanted)} to s3://{bucket}/{sets.PREFIX}",
             steps=tuple(steps),
-            warnings=(_WITHOUT_KEY,) if without_key else (),
+            warnings=warnings,
             facts={"bucket": bucket, "parts": list(self.wanted)},
         )
 
@@ -217,22 +218,21 @@ class _Making:
     def finish(self) -> Manifest:
         self.progress.checkpoint()
         self.progress.step("Writing the manifest")
+        keys = Keys.of(self.systems.settings)
+        if keys is None:
+            self.warnings.append(signing.NOT_SIGNED)
         made = Manifest(
             name=self.name,
             id=sets.id_of(self.name),
+            target=self.systems.settings.environment.target,
             started_at=self.began,
             finished_at=max(datetime.now(UTC), self.began),
             mlflow_version=_mlflow_version(self.systems),
             warnings=tuple(self.warnings),
             **self.made,
         )
-        content = made.text()
-        key = f"{self.name}{manifest.NAME}"
-        self.transfer.put(self.bucket, key, content)
-        _, pieces = self.transfer.open(self.bucket, key)
-        if b"".join(pieces) != content:
-            self.transfer.delete(self.bucket, [key])
-            raise OperatorError("The manifest came back changed: there is no set.", "Check the store; then ask again.")
+        made = signing.signed(made, keys) if keys else made
+        store(made, self.transfer, self.bucket)
         self.transfer.delete(self.bucket, [f"{self.name}{leftovers.BEGUN}"])
         return made
 
@@ -268,10 +268,13 @@ class _Making:
 
         return verify(self.transfer.objects, self.bucket, self.name, deep=False, progress=self.progress).bad
 
+    def _look(self, name: str) -> sets.Found:
+        return sets.look(self.transfer.objects, self.bucket, name, signing.Trust.of(self.systems.settings))
+
     def _last(self) -> Manifest | None:
         """The newest finished set with a database."""
         for name in reversed(self.known):
-            seen = sets.look(self.transfer.objects, self.bucket, name).manifest
+            seen = self._look(name).manifest
             if seen and seen.database:
                 return seen
         return None
@@ -280,12 +283,25 @@ class _Making:
         """The newest finished set with artifacts, and the unfinished ones that are newer; newest first."""
         found: list[str] = []
         for name in reversed(self.known):
-            seen = sets.look(self.transfer.objects, self.bucket, name)
+            seen = self._look(name)
+            if seen.refusal:
+                # What its listing says of bytes would be signed with the new set.
+                continue
             if seen.manifest and seen.manifest.artifacts:
                 return (*found, name)
             if seen.manifest is None and len(found) < BUILT_ON_AT_MOST:
                 found.append(name)
         return tuple(found)
+
+
+def store(made: Manifest, transfer: Transfer, bucket: str) -> None:
+    """Write a manifest, and read it back. Raises ObjectsError; OperatorError where it came back changed."""
+    content, key = made.text(), f"{made.name}{manifest.NAME}"
+    transfer.put(bucket, key, content)
+    _, pieces = transfer.open(bucket, key)
+    if b"".join(pieces) != content:
+        transfer.delete(bucket, [key])
+        raise OperatorError("The manifest came back changed: there is no set.", "Check the store; then ask again.")
 
 
 def _databases(systems: Systems) -> list[tuple[str, Any]]:

@@ -6,8 +6,9 @@ ever added: a newer version must read the sets of an older one, and an older one
 
 from __future__ import annotations
 
+import json
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -83,12 +84,24 @@ class ConfigurationPart(_Part):
     seconds: float = 0.0
 
 
+class Signature(_Part):
+    """Who made the set (signing.py). key_id: of the backup key that the signing key is derived from. mac: hexadecimal."""
+
+    algorithm: str
+    key_id: str
+    mac: str
+
+
 class Manifest(_Part):
-    """A whole set. name: "sets/…/". id: the short one. Times are UTC."""
+    """A whole set. name: "sets/…/". id: the short one. target: the MLflow that it was made of. Times are UTC.
+
+    signature: None where there was no key to sign with.
+    """
 
     format: int = FORMAT
     name: str
     id: str
+    target: str = ""
     started_at: datetime
     finished_at: datetime
     mlflow_version: str = ""
@@ -97,6 +110,7 @@ class Manifest(_Part):
     artifacts: ArtifactsPart | None = None
     configuration: ConfigurationPart | None = None
     warnings: tuple[str, ...] = ()
+    signature: Signature | None = None
 
     @property
     def parts(self) -> tuple[str, ...]:
@@ -111,16 +125,25 @@ class Manifest(_Part):
         artifacts = [self.artifacts.listing] if self.artifacts else []
         return (*databases, *artifacts, *([self.configuration.document] if self.configuration else []))
 
+    @property
+    def checksums(self) -> dict[str, str]:
+        """The SHA-256 of each stored object by its file's name: what a plan rests on."""
+        return {each.key.rpartition("/")[2]: each.sha256 for each in self.stored}
+
     def text(self) -> bytes:
         """As it is stored."""
         return self.model_dump_json(indent=2).encode() + b"\n"
 
 
-def read(content: bytes, name: str) -> Manifest:
-    """A stored manifest of the set `name`. Raises ManifestDamaged."""
+def read(content: bytes, name: str) -> tuple[Manifest, dict[str, Any]]:
+    """A stored manifest of the set `name`, and the document as it stands. Raises ManifestDamaged.
+
+    Parsed once: were it parsed once to verify and again to use, two parsers might read two things.
+    """
     try:
-        found = Manifest.model_validate_json(content)
-    except ValidationError:
+        document = json.loads(content)
+        found = Manifest.model_validate(document)
+    except (ValidationError, ValueError, RecursionError):
         raise ManifestDamaged(
             f"The manifest of {name} cannot be read.", "Use another set: /mlflow backup list."
         ) from None
@@ -130,5 +153,9 @@ def read(content: bytes, name: str) -> Manifest:
             "Read it with that version.",
         )
     if found.name != name:
-        raise ManifestDamaged(f"The manifest in {name} is that of {found.name}.", "Use another set.")
-    return found
+        raise ManifestDamaged(
+            f"The manifest in {name} is that of {found.name[:60]}: somebody moved or copied it.", "Use another set."
+        )
+    if any(each.key.rpartition("/")[0] != name.rstrip("/") for each in found.stored):
+        raise ManifestDamaged(f"The manifest of {name} names parts of another set.", "Use another set.")
+    return found, document

@@ -1,6 +1,7 @@
 """The sets in the bucket: named by their time, so that their order is the order of their keys.
 
-A set is good once its manifest is there. Anything else is unfinished: a backup that runs, or one that was interrupted.
+A set is good once its manifest is there, and is ours (signing.py); whatever reads a set comes through here. Anything
+else is unfinished, a backup that runs or one that was interrupted, or is not believed.
 Names never go back: where a clock has jumped, the next set is still named after the last one.
 """
 
@@ -16,11 +17,13 @@ from typing import TYPE_CHECKING, Final
 from workers.errors import OperatorError
 from workers.operations.backup import manifest
 from workers.operations.backup.manifest import Manifest, ManifestDamaged
+from workers.operations.backup.signing import NotOurs, Trust
 from workers.systems.errors import ObjectMissing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from workers.systems import Systems
     from workers.systems.s3.objects import Objects
 
 PREFIX: Final = "sets/"
@@ -34,11 +37,15 @@ _READERS: Final = 8
 
 @dataclass(frozen=True)
 class Found:
-    """A set in the bucket. manifest: None where it is not good; problem: why, as a sentence's beginning."""
+    """A set in the bucket. manifest: None where it is not good; problem: why, as a sentence's beginning.
+
+    refusal: what is said to whoever wants to use it, where its manifest is there and not believed.
+    """
 
     name: str
     manifest: Manifest | None = None
     problem: str = ""
+    refusal: OperatorError | None = None
 
     @property
     def id(self) -> str:
@@ -81,33 +88,46 @@ def names(objects: Objects, bucket: str) -> list[str]:
     return [name for name in objects.folders(bucket, PREFIX) if _NAME.fullmatch(name)]
 
 
-def look(objects: Objects, bucket: str, name: str) -> Found:
-    """One set as it stands. Raises ObjectsError."""
+def look(objects: Objects, bucket: str, name: str, trust: Trust) -> Found:
+    """One set as it stands, judged by `trust`. Raises ObjectsError."""
     try:
         content = objects.read(bucket, f"{name}{manifest.NAME}", at_most=manifest.AT_MOST)
     except ObjectMissing:
         return Found(name, None, "unfinished: it is being made, or was interrupted")
     try:
-        return Found(name, manifest.read(content, name))
+        found, document = manifest.read(content, name)
+        trust.judge(found, document)
+    except NotOurs as error:
+        return Found(name, None, error.why, error)
     except ManifestDamaged as error:
-        return Found(name, None, error.message.rstrip("."))
+        return Found(name, None, error.message.rstrip("."), error)
+    return Found(name, found)
 
 
-def every(objects: Objects, bucket: str) -> list[Found]:
-    """All sets, oldest first, each with its manifest."""
+def every(systems: Systems) -> list[Found]:
+    """All sets, oldest first, each with its manifest. Raises ObjectsError."""
+    objects, bucket = systems.backups, systems.settings.ops.storage.backups_bucket
+    trust = Trust.of(systems.settings)
     with ThreadPoolExecutor(_READERS) as pool:
-        return list(pool.map(lambda name: look(objects, bucket, name), names(objects, bucket)))
+        return list(pool.map(lambda name: look(objects, bucket, name, trust), names(objects, bucket)))
 
 
-def good(objects: Objects, bucket: str, wanted: str, *, part: str = "") -> Manifest:
+def good(
+    systems: Systems, wanted: str, *, part: str = "", unsigned: bool = False, from_elsewhere: bool = False
+) -> Manifest:
     """The manifest of the set `wanted`: a short id, a whole name, or "latest", which is the newest that holds `part`
-    (database, artifacts, config; any where it is empty) and has not failed its drill.
+    (database, artifacts, config; any where it is empty), is signed by us, and has not failed its drill.
 
+    unsigned: also one that is not signed. from_elsewhere: also one of another target.
     Raises OperatorError where there is none, or none that is good.
     """
+    objects, bucket = systems.backups, systems.settings.ops.storage.backups_bucket
+    trust = Trust.of(systems.settings, unsigned=unsigned, elsewhere=from_elsewhere)
     if wanted == LATEST:
+        refused: OperatorError | None = None
         for name in reversed(names(objects, bucket)):
-            found = look(objects, bucket, name)
+            found = look(objects, bucket, name, trust)
+            refused = refused or found.refusal
             if (
                 found.manifest
                 and (not part or part in found.manifest.parts)
@@ -115,6 +135,8 @@ def good(objects: Objects, bucket: str, wanted: str, *, part: str = "") -> Manif
             ):
                 return found.manifest
         holding = f" that holds the {part}" if part else ""
+        if refused:
+            raise OperatorError(f"There is no good backup{holding} in {bucket}. {refused.message}", refused.hint)
         raise OperatorError(f"There is no finished backup{holding} in {bucket}.", "Make one: /mlflow backup.")
     asked = wanted.strip("/").removeprefix(PREFIX)
     matching = [name for name in names(objects, bucket) if asked in {id_of(name), name.strip("/").removeprefix(PREFIX)}]
@@ -122,7 +144,9 @@ def good(objects: Objects, bucket: str, wanted: str, *, part: str = "") -> Manif
         raise OperatorError(f"There is no backup {wanted[:60]} in {bucket}.", "See /mlflow backup list.")
     if len(matching) > 1:
         raise OperatorError(f"{wanted} is the id of {len(matching)} sets.", "Give the whole name: /mlflow backup list.")
-    found = look(objects, bucket, matching[0])
+    found = look(objects, bucket, matching[0], trust)
+    if found.refusal:
+        raise found.refusal
     if found.manifest is None:
         raise OperatorError(
             f"The backup {wanted} is not good: {found.problem}.",

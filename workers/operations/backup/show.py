@@ -33,7 +33,7 @@ class BackupList(Operation):
         """Read every manifest. Raises ObjectsError."""
         progress.step("Reading the manifests")
         bucket = systems.settings.ops.storage.backups_bucket
-        found = sets.every(systems.backups, bucket)
+        found = sets.every(systems)
         now = datetime.now(UTC)
         good = [each.manifest for each in found if each.manifest]
         bad = len(found) - len(good)
@@ -74,7 +74,7 @@ class BackupShow(Operation):
         """Read its manifest. Raises OperatorError where there is no such set, or it is not good."""
         progress.step("Reading the manifest")
         bucket = systems.settings.ops.storage.backups_bucket
-        made = sets.good(systems.backups, bucket, self.id)
+        made = sets.good(systems, self.id)
         age = duration(max(0.0, (datetime.now(UTC) - made.finished_at).total_seconds()))
         return Report(
             title=f"Backup {made.id}",
@@ -97,7 +97,7 @@ class BackupUsage(Operation):
         from workers.systems.s3.transfer import Transfer
 
         bucket = systems.settings.ops.storage.backups_bucket
-        found = {each.name: each for each in sets.every(systems.backups, bucket)}
+        found = {each.name: each for each in sets.every(systems)}
         taken: dict[str, tuple[int, int]] = {}
         progress.step("Counting the objects in the bucket")
         seen = 0
@@ -186,6 +186,10 @@ def _details(made: Manifest) -> list[Section]:
     if made.configuration:
         items.append(("configuration", listed(made.configuration.objects, most=12)))
         items.append(("key", made.configuration.key_id or "none: WITHOUT SECRETS"))
+    signed = (
+        f"with key {made.signature.key_id}" if made.signature else "no: whoever can write to the bucket can forge it"
+    )
+    items.append(("signed", signed))
     items += [("SHA-256", f"{each.sha256[:16]}… {each.key.rpartition('/')[2]}") for each in made.stored]
     sections: list[Section] = [Facts(items=tuple(items))]
     if rows:

@@ -34,6 +34,7 @@ class RestoreAll(Operation):
 
     set: Annotated[str, Field(min_length=1, max_length=80)] = sets.LATEST
     from_elsewhere: bool = False
+    unsigned: bool = False
 
     def plan(self, systems: Systems) -> Plan:
         """The plans of its parts, one behind the other. Raises OperatorError where one of them cannot be done."""
@@ -79,12 +80,12 @@ class RestoreAll(Operation):
         )
 
     def _plans(self, systems: Systems) -> list[tuple[Operation, Plan]]:
-        bucket = systems.settings.ops.storage.backups_bucket
-        found = sets.good(systems.backups, bucket, self.set, part="database")
+        elsewhere, unsigned = self.from_elsewhere, self.unsigned
+        found = sets.good(systems, self.set, part="database", unsigned=unsigned, from_elsewhere=elsewhere)
         parts: dict[str, Operation] = {
-            "artifacts": RestoreArtifacts(set=found.id, from_elsewhere=self.from_elsewhere),
-            "database": RestoreDatabase(set=found.id, from_elsewhere=self.from_elsewhere),
-            "config": RestoreConfiguration(set=found.id),
+            "artifacts": RestoreArtifacts(set=found.id, from_elsewhere=elsewhere, unsigned=unsigned),
+            "database": RestoreDatabase(set=found.id, from_elsewhere=elsewhere, unsigned=unsigned),
+            "config": RestoreConfiguration(set=found.id, unsigned=unsigned, from_elsewhere=elsewhere),
         }
         plans: list[tuple[Operation, Plan]] = []
         for part, operation in parts.items():

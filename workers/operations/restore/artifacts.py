@@ -40,6 +40,7 @@ class RestoreArtifacts(Operation):
     run_id: str = ""
     exact: bool = False
     from_elsewhere: bool = False
+    unsigned: bool = False
 
     @model_validator(mode="after")
     def _one_choice(self) -> RestoreArtifacts:
@@ -123,7 +124,7 @@ class RestoreArtifacts(Operation):
 
     def _wanted(self, systems: Systems) -> tuple[artifacts.Wanted, Manifest]:
         storage = systems.settings.ops.storage
-        found = sets.good(systems.backups, storage.backups_bucket, self.set)
+        found = sets.good(systems, self.set, unsigned=self.unsigned, from_elsewhere=self.from_elsewhere)
         if found.artifacts is None:
             raise OperatorError(f"The backup {found.id} holds no artifacts.", "See /mlflow backup list.")
         if not self.from_elsewhere:

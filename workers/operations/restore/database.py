@@ -56,10 +56,11 @@ class RestoreDatabase(Operation):
     set: Annotated[str, Field(min_length=1, max_length=80)] = sets.LATEST
     beside: Annotated[str, AfterValidator(_identifier)] = ""
     from_elsewhere: bool = False
+    unsigned: bool = False
 
     def plan(self, systems: Systems) -> Plan:
         """What would take whose place, and what would be lost. Raises OperatorError where it cannot be done."""
-        found, part = _wanted(systems, self.set)
+        found, part = self._wanted(systems)
         server, live = systems.server, systems.database.name
         checks.refuse_without_rights(server, systems.database)
         checks.refuse_without_room(systems, server, part)
@@ -99,7 +100,7 @@ class RestoreDatabase(Operation):
 
     def run(self, systems: Systems, progress: Progress) -> Report:
         """Restore beside, compare, and switch, unless it is to stay beside. Where that fails, nothing is switched."""
-        found, part = _wanted(systems, self.set)
+        found, part = self._wanted(systems)
         server, live = systems.server, systems.database.name
         restored = self.beside or side_database.restored_name(live, found.id)
         repair(server, live)
@@ -149,6 +150,13 @@ class RestoreDatabase(Operation):
         left = [name for name in server.databases() if side_database.is_restored(name, live)]
         half = f" {left[0]} is half restored; the next restore removes it." if left else ""
         return f"{said}{super().aftermath(systems, planned)}{half}"
+
+    def _wanted(self, systems: Systems) -> tuple[Manifest, DatabasePart]:
+        found = sets.good(
+            systems, self.set, part="database", unsigned=self.unsigned, from_elsewhere=self.from_elsewhere
+        )
+        assert found.database is not None
+        return found, found.database
 
     def _plan_beside(self, found: Manifest, part: DatabasePart) -> Plan:
         return Plan(
@@ -224,13 +232,6 @@ def _mended(systems: Systems) -> str:
     live = systems.database.name
     said = f"{live} had been closed to sessions, and is open again. " if repair(systems.server, live) else ""
     return said + downtime.mended(systems)
-
-
-def _wanted(systems: Systems, wanted: str) -> tuple[Manifest, DatabasePart]:
-    bucket = systems.settings.ops.storage.backups_bucket
-    found = sets.good(systems.backups, bucket, wanted, part="database")
-    assert found.database is not None
-    return found, found.database
 
 
 def _upgrade(systems: Systems, progress: Progress, restored: str, part: DatabasePart) -> None:

@@ -37,11 +37,12 @@ class Drill(Operation):
     timeout_seconds: ClassVar[int] = 6 * 3600
 
     set: Annotated[str, Field(min_length=1, max_length=80)] = sets.LATEST
+    unsigned: bool = False
 
     def plan(self, systems: Systems) -> Plan:
         """What would be restored, and where."""
         bucket = systems.settings.ops.storage.backups_bucket
-        found = sets.good(systems.backups, bucket, self.set, part="database")
+        found = sets.good(systems, self.set, part="database", unsigned=self.unsigned)
         assert found.database is not None
         name = side_database.restored_name(systems.database.name, found.id)
         sample = min(systems.settings.ops.restore.drill_artifacts, found.artifacts.objects if found.artifacts else 0)
@@ -56,13 +57,13 @@ class Drill(Operation):
             ),
             undo="nothing stays",
             estimate_seconds=found.database.seconds * 2,
-            facts={"set": found.name},
+            facts={"set": found.name, **found.checksums},
         )
 
     def run(self, systems: Systems, progress: Progress) -> Report:
         """Do it. Raises OperatorError where nothing is said about the set: a server or a store is away."""
         bucket = systems.settings.ops.storage.backups_bucket
-        found = sets.good(systems.backups, bucket, self.set, part="database")
+        found = sets.good(systems, self.set, part="database", unsigned=self.unsigned)
         assert found.database is not None
         began, problem, copied, seconds = time.monotonic(), "", 0, 0.0
         try:

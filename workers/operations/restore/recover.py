@@ -61,6 +61,7 @@ class Recover(Operation):
 
     set: Annotated[str, Field(min_length=1, max_length=80)] = sets.LATEST
     from_elsewhere: bool = False
+    unsigned: bool = False
 
     def plan(self, systems: Systems) -> Plan:
         """What is missing. Raises OperatorError, and AlreadySo where nothing is."""
@@ -89,7 +90,7 @@ class Recover(Operation):
             ),
             undo="nothing that is there is replaced; what is made can be removed by hand",
             estimate_seconds=(found.database.seconds * 2 if found.database else 0) + 60,
-            facts={"set": found.name},
+            facts={"set": found.name, **found.checksums},
         )
 
     def run(self, systems: Systems, progress: Progress) -> Report:
@@ -126,8 +127,9 @@ class _Recovery:
 
     @classmethod
     def of(cls, systems: Systems, asked: Recover, progress: Progress | None = None) -> _Recovery:
-        bucket = systems.settings.ops.storage.backups_bucket
-        found = sets.good(systems.backups, bucket, asked.set, part="database")
+        found = sets.good(
+            systems, asked.set, part="database", unsigned=asked.unsigned, from_elsewhere=asked.from_elsewhere
+        )
         if not asked.from_elsewhere:
             checks.refuse_foreign(systems, found)
         return cls(systems, found, progress, systems.server)
@@ -226,7 +228,7 @@ class _Recovery:
         return f"{', '.join(map(cluster_objects.name_of, gone))} made"
 
     def _gone(self) -> list[cluster_objects.Json]:
-        _, items = configuration.wanted(self.systems, self.found.id, ())
+        items = configuration.items_of(self.systems, self.found, ())
         missing = []
         for item in items:
             plural, group = cluster_objects.KINDS.get(item["kind"], ("", ""))

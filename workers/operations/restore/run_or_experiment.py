@@ -58,6 +58,7 @@ class _Restore(Operation):
     there_hint: ClassVar[str]
 
     set: Annotated[str, Field(min_length=1, max_length=80)] = sets.LATEST
+    unsigned: bool = False
 
     def plan(self, systems: Systems) -> Plan:
         """How it would come back. Raises OperatorError and AlreadySo."""
@@ -84,7 +85,7 @@ class _Restore(Operation):
             progress.step("Asking MLflow to restore it")
             systems.tracking.call(f"{self.kind}s/restore", {f"{self.kind}_id": known.id})
             return self._report(known, f"MLflow had only marked it as deleted{self.also_back}")
-        found = _same_schema(systems, self.set)
+        found = _same_schema(systems, self.set, unsigned=self.unsigned)
         with restored_beside(systems, found, progress) as side:
             held = self._held(side, systems.database)
             if held is None:
@@ -109,7 +110,7 @@ class _Restore(Operation):
         """Raise OperatorError where what is asked for could not be found in a set."""
 
     def _from_a_set(self, systems: Systems) -> Plan:
-        found = _same_schema(systems, self.set)
+        found = _same_schema(systems, self.set, unsigned=self.unsigned)
         without = "" if found.artifacts else " (the backup holds no artifacts)"
         return Plan(
             title=f"Restore the {self._asked}",
@@ -122,7 +123,7 @@ class _Restore(Operation):
             ),
             changes=(Change(what=self._asked, before="gone", after=f"as in the backup {found.id}"),),
             undo="delete it again in MLflow",
-            facts={"set": found.name},
+            facts={"set": found.name, **found.checksums},
         )
 
     def _report(self, of: _Found, told: str) -> Report:
@@ -206,8 +207,8 @@ class RestoreExperiment(_Restore):
         return _Found(number, f"“{name}”", str(number), location=location)
 
 
-def _same_schema(systems: Systems, wanted: str) -> Manifest:
-    found = sets.good(systems.backups, systems.settings.ops.storage.backups_bucket, wanted, part="database")
+def _same_schema(systems: Systems, wanted: str, *, unsigned: bool) -> Manifest:
+    found = sets.good(systems, wanted, part="database", unsigned=unsigned)
     assert found.database is not None
     now = systems.database.schema_revision()
     if found.database.alembic_revision != now:

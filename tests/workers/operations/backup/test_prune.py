@@ -87,7 +87,7 @@ def test_what_an_unfinished_set_builds_on_stays_until_that_has_ended(configured,
     making = f"sets/{now:%Y%m%dT%H%M%SZ}-abcdef/"
     body = json.dumps({"previous": [base]}).encode()
     s3.put_object(Bucket=buckets[1], Key=f"{making}artifacts.previous.json", Body=body)
-    chosen = choose(ready.objects, buckets[1], ready.settings.ops.backup.retention)
+    chosen = choose(ready)
     assert chosen.going == ()
     assert chosen.reasons[base] == "an unfinished set builds on it"
     BackupPrune().run(ready, progress)
@@ -195,7 +195,7 @@ def test_a_backup_that_is_made_meanwhile_is_whole_afterwards(
         prune(progress_that(lambda _step: made or made.append(backing_up.run(ready, progress))))
     else:
         Backup(parts=("artifacts",)).run(ready, progress_that(prune_now))
-    for found in sets.every(ready.objects, buckets[1]):
+    for found in sets.every(ready):
         if found.manifest:
             assert verify(ready.objects, buckets[1], found.name, deep=True, progress=progress).problems == ()
     assert before - set(keys_in(buckets[1], "objects/")), "nothing was removed"

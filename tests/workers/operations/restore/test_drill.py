@@ -41,17 +41,17 @@ def test_a_good_set_is_restored_checked_and_thrown_away(backed_up, buckets, s3, 
 
 
 def test_a_set_that_fails_is_never_the_latest(backed_up, buckets, s3, progress):
-    first = sets.good(backed_up.objects, buckets[1], "latest")
+    first = sets.good(backed_up, "latest")
     Backup(parts=("database", "artifacts")).run(backed_up, progress)
-    second = sets.good(backed_up.objects, buckets[1], "latest")
+    second = sets.good(backed_up, "latest")
     assert second.id != first.id
     s3.put_object(Bucket=buckets[1], Key=second.database.dump.key, Body=b"rotten")
     report = Drill().run(backed_up, progress)
     assert report.status is Status.FAIL
     assert "is not `latest` any more" in report.summary
     assert not drill_result.last(backed_up.objects, buckets[1]).well
-    assert sets.good(backed_up.objects, buckets[1], "latest").id == first.id
-    assert sets.good(backed_up.objects, buckets[1], second.id).id == second.id
+    assert sets.good(backed_up, "latest").id == first.id
+    assert sets.good(backed_up, second.id).id == second.id
     assert [name for name in backed_up.server.databases() if "_restore_" in name] == []
 
 
