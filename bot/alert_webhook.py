@@ -1,7 +1,8 @@
 """Alertmanager's webhook, as the bot serves it: POST /alerts.
 
-A notification is answered with 200 once all of it stands in Redis, so one whose answer was lost is delivered again and
-has no second effect. What is no notification gets a 4xx, which Alertmanager does not repeat; where Redis is away it
+A notification of any size is taken: as much of it as is read is kept while it arrives, and what is too large is told
+with a count. It is answered with 200 once all of it stands in Redis, so one whose answer was lost is delivered again
+and has no second effect. What is no notification gets a 4xx, which Alertmanager does not repeat; where Redis is away it
 gets 503, which it does. Its secret is compared in constant time; TLS, also mutual TLS, is the ingress's.
 """
 
@@ -24,15 +25,18 @@ from bot.alerts import Alerts
 from bot.wsgi_server import wsgi_server
 from workers.operations.alerts.notification import NotificationError, read
 from workers.operations.alerts.store import Busy
+from workers.operations.alerts.stream import READ_BYTES, Source
 from workers.operations.choices import CHECKS
 from workers.settings import SettingsError
 from workers.systems.redis import connect
+from workers.wording import nearest
 
 if TYPE_CHECKING:
     from workers.settings import Ops, Settings
 
-BODY_BYTES: Final = 4 << 20
-"""A thousand alerts are about one megabyte."""
+KEPT_BYTES: Final = READ_BYTES + 1
+"""Of a body; what comes after is taken from the wire and dropped."""
+ANY_SIZE: Final = 1 << 40
 THREADS: Final = 4
 PATH: Final = "/alerts"
 
@@ -82,13 +86,10 @@ def _answer(environ: dict[str, Any], alerts: Alerts, secret: str) -> Answer:
     if not authorised(environ.get("HTTP_AUTHORIZATION", ""), secret):
         _log.warning("refused: not Alertmanager's secret", peer=environ.get("REMOTE_ADDR"))
         return "401 Unauthorized", "give the secret as a bearer token", ("WWW-Authenticate", "Bearer")
-    body = environ["wsgi.input"].read(BODY_BYTES + 1)
-    if len(body) > BODY_BYTES:
-        return "413 Content Too Large", f"more than {BODY_BYTES} bytes"
-    return _taken(body, alerts)
+    return _taken(environ["wsgi.input"], alerts)
 
 
-def _taken(body: bytes, alerts: Alerts) -> Answer:
+def _taken(body: Source, alerts: Alerts) -> Answer:
     try:
         alerts.take(read(body))
     except NotificationError as error:
@@ -111,7 +112,9 @@ def _check(ops: Ops) -> None:
     for name, chosen in ops.alerts.checks.items():
         unknown = next((each for each in chosen if each not in CHECKS), None)
         if unknown:
-            msg = f"alerts.checks.{name} is wrong: there is no check {unknown!r}; known are {', '.join(CHECKS)}."
+            near = nearest(unknown, CHECKS)
+            right = f"did you mean {near}?" if near else f"known are {', '.join(CHECKS)}."
+            msg = f"alerts.checks.{name} is wrong: there is no check {unknown!r}; {right}"
             raise SettingsError(msg)
 
 
@@ -124,12 +127,16 @@ def served(settings: Settings, host: str, port: int | None) -> Iterator[None]:
     if port is None:
         yield
         return
+    from bot.bounded_bodies import bounded
+
     settings.environment.require("alerts_secret", "redis_url")
     _check(settings.ops)
     assert settings.environment.alerts_secret is not None
     alerts = Alerts(settings.ops, connect(settings, answer_within_seconds=2.0))
     serving = app(alerts, settings.environment.alerts_secret.get_secret_value())
-    server = wsgi_server(serving, host=host, port=port, threads=THREADS, max_request_body_size=BODY_BYTES)
+    servers: dict[Any, Any] = {}
+    server = wsgi_server(serving, host=host, port=port, threads=THREADS, map=servers, max_request_body_size=ANY_SIZE)
+    bounded(servers, KEPT_BYTES)
     threading.Thread(target=server.run, name="alerts", daemon=True).start()
     try:
         yield

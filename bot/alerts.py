@@ -89,6 +89,20 @@ class Alerts:
             self._keeping.let_go(group_id)
         return released
 
+    def fade(self) -> list[str]:
+        """Say in the message of what fires that nothing was told of it for long. The ids of those groups."""
+        now = self._clock()
+        faded = []
+        for group_id, heard in self._keeping.unheard(now - self._ops.alerts.unheard_hours * 3600):
+            raw, known = self._keeping.group(group_id)
+            if known is None:
+                self._keeping.forget(group_id)
+                continue
+            group = known.model_copy(update={"unheard_since": heard})
+            if self._keeping.swap(raw, group, heard, (), *self._keeping.words(group)):
+                faded.append(group_id)
+        return faded
+
     def _now(self, known: Group | None, told: Notification, now: float) -> Group | None:
         """The group after a notification; None where nobody needs to hear of it."""
         if known is not None and (not told.firing or groups.goes_on(known, told, now)):
@@ -97,7 +111,7 @@ class Alerts:
             _log.info("a group has ended that nobody was told of", group=told.name)
             return None
         fits = alert_commands.fit(told.name, told.annotation("command"), self._ops)
-        return self._placed(groups.new(told, check=fits.check, offers=fits.offers), now)
+        return self._placed(groups.new(told, check=fits.check, offers=fits.offers, now=now), now)
 
     def _placed(self, group: Group, now: float) -> Group:
         """The same, with where it is told: messages of its own, or a crowd's."""

@@ -60,7 +60,7 @@ class Bot:
         restoring = RestoreModal(settings.ops, records, self._directory.members, web_client(settings, patient=False))
         restoring.listen(self.app)
         listener = slash.listener(settings.ops, records, self._directory.members)
-        self.app.command(slash.COMMAND)(restoring.around(listener))
+        self.app.command(slash.COMMAND)(slash.as_typed(restoring.around(listener)))
         Buttons(settings.ops, redis, self._directory.members, web_client(settings, patient=False)).listen(self.app)
         Home(settings.ops, redis, self._directory.members, web_client(settings, patient=False)).listen(self.app)
 

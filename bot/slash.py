@@ -1,4 +1,4 @@
-"""`/mlflow …`: parse, authorise, record, acknowledge. Nothing here waits for anything but Redis.
+"""`/mlflow …`: unescape, parse, authorise, record, acknowledge. Nothing here waits for anything but Redis.
 
 The order matters: the command is recorded before it is acknowledged, so whatever Slack was told is accepted exists,
 and whatever could not be recorded is refused with a sentence within Slack's three seconds.
@@ -14,6 +14,7 @@ import structlog
 from redis.exceptions import RedisError
 from slack_bolt import Ack
 
+from bot.unescaping import unescaped
 from commands import grammar, policy
 from workers.errors import OperatorError
 from workers.operations.commands import jobs, schedule
@@ -27,10 +28,21 @@ from workers.settings import Ops
 
 COMMAND = "/mlflow"
 
+Listener = Callable[[Ack, dict[str, Any]], None]
+
 _log = structlog.get_logger(__name__)
 
 
-def listener(ops: Ops, records: Records, members: policy.Members) -> Callable[[Ack, dict[str, Any]], None]:
+def as_typed(listener: Listener) -> Listener:
+    """The same, with the text as it was typed: what Slack has escaped is turned back before anything reads it."""
+
+    def on_command(ack: Ack, command: dict[str, Any]) -> None:
+        listener(ack, {**command, "text": unescaped(str(command.get("text") or ""))})
+
+    return on_command
+
+
+def listener(ops: Ops, records: Records, members: policy.Members) -> Listener:
     """The Bolt listener for the slash command."""
 
     def on_command(ack: Ack, command: dict[str, Any]) -> None:
@@ -55,20 +67,24 @@ def answer(  # noqa: PLR0911 - each way out has its own words
 ) -> str:
     """Accept a command, or say why not: the text that only its sender sees, empty where it was accepted.
 
-    command: Slack's payload (https://docs.slack.dev/interactivity/implementing-slash-commands).
+    command: Slack's payload (https://docs.slack.dev/interactivity/implementing-slash-commands), its text as it was
+    typed.
     """
     if not all(command.get(field) for field in ("user_id", "channel_id", "trigger_id")):
         return "Nothing was done: that was not a whole command of Slack's."
-    user, channel, words = command["user_id"], command["channel_id"], command.get("text", "").strip()
+    user, channel, words = command["user_id"], command["channel_id"], command.get("text", "")
     refusal = policy.refusal_here(user, channel, ops, members)
     if refusal:
         return refusal.sentence
     try:
         request = grammar.parse(words, program=COMMAND)
     except grammar.UsageError as error:
-        return f"{blocks.plain(str(error))}\n{blocks.code(error.usage)}"
+        right = f" Did you mean {blocks.code(error.line)}?" if error.line else ""
+        said = error.message if error.line else str(error)
+        return f"{blocks.plain(said)}{right}\n{blocks.code(error.usage)}"
     if isinstance(request, grammar.Help):
         return f"```\n{blocks.escape(request.text)}\n```"
+    words = grammar.recorded(words)
     if isinstance(request, ScheduleRun):
         try:
             named = schedule.entry(request.entry, ops)

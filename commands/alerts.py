@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from commands.grammar import Duration, change, command, group
+from commands.grammar import Duration, FreeText, change, command, group
 
 if TYPE_CHECKING:
     from workers.operation import Operation
@@ -21,10 +21,10 @@ def _list(group_id: str) -> Operation:
     return AlertsList(group=group_id)
 
 
-@change("silence", examples=('alerts silence 3f2a9c01de --for 2h --why "moving the database"',))
+@change("silence", examples=("alerts silence 3f2a9c01de --for 2h --why we're moving the database",))
 @click.argument("target", metavar="GROUP|FINGERPRINT")
 @click.option("--for", "seconds", type=Duration(), default="2h", show_default=True, help="After which it ends.")
-@click.option("--why", default="", help="Alertmanager keeps it, with who asked.")
+@click.option("--why", type=FreeText(), default="", metavar="REASON", help="Alertmanager keeps it, with who asked.")
 def _silence(target: str, seconds: float, why: str) -> Operation:
     """Have Alertmanager keep quiet of a group of alerts, by the id in its message; or of one, by fingerprint."""
     from workers.operations.alerts.silence import AlertsSilence

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from commands.grammar import OneOf, change, command, group_that_acts
-from workers.operations.choices import PARTS
+from commands.grammar import OneOf, Whole, change, command, group_that_acts
+from workers.operations.choices import PARTS, SETS
 
 if TYPE_CHECKING:
     from workers.operation import Operation
@@ -26,12 +26,13 @@ def _all(parts: tuple[str, ...]) -> Operation:
     return Backup(parts=parts)
 
 
-@command("list", examples=("backup list",))
-def _list() -> Operation:
+@command("list", examples=("backup list", "backup list --limit 5"))
+@click.option("--limit", type=Whole(1, SETS), default=SETS, metavar="N", help=f"The newest so many; {SETS} by default.")
+def _list(limit: int) -> Operation:
     """All sets, newest first, and why each is kept."""
     from workers.operations.backup.show import BackupList
 
-    return BackupList()
+    return BackupList(limit=limit)
 
 
 @command("show", examples=("backup show", "backup show 1a2b3c"))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from commands.grammar import OneOf, Whole, change, command
+from commands.grammar import Whole, change, command, group_that_acts
 
 if TYPE_CHECKING:
     from workers.operation import Operation
@@ -37,7 +37,8 @@ def update(image: str) -> Operation:
     """Roll out another version, and put the one before back by itself where it does not come up. Needs approval."""
     from workers.operations.deployment.update import Update
 
-    return Update(image=image)
+    # Slack makes an address of ghcr.io/….
+    return Update(image=image.removeprefix("http://"))
 
 
 @change("resources", examples=("resources --cpu 1:2 --memory 4Gi:8Gi", "resources --memory :8Gi --dry-run"))
@@ -68,21 +69,29 @@ def _pair(option: str, text: str) -> tuple[str, str]:
     return request.strip(), limit.strip()
 
 
-@command("rollout", examples=("rollout status",))
-@click.argument("what", type=OneOf(["status"]), default="status", required=False)
-def rollout(what: str) -> Operation:  # noqa: ARG001 - there is one thing to show
+@command("status", examples=("rollout status",))
+def _status() -> Operation:
     """Show how far the rollout is: pods old and new, conditions and reasons."""
     from workers.operations.deployment.status import RolloutStatus
 
     return RolloutStatus()
 
 
-@command("history", examples=("history",))
-def history() -> Operation:
+def _revisions() -> Operation:
     """List the revisions of the Deployment, and what changed from one to the next."""
     from workers.operations.deployment.history import History
 
     return History()
+
+
+history = command("history", examples=("history",))(_revisions)
+rollout = group_that_acts(
+    "rollout",
+    _status,
+    command("history", examples=("rollout history",))(_revisions),
+    takes=(),
+    meaning="How far the rollout is; and, as kubectl says it, rollout history.",
+)
 
 
 @change("rollback", examples=("rollback", "rollback --to 3 --dry-run"))

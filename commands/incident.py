@@ -6,19 +6,19 @@ from typing import TYPE_CHECKING
 
 import click
 
-from commands.grammar import change, command, group
+from commands.grammar import FreeText, change, command, group
 
 if TYPE_CHECKING:
     from workers.operation import Operation
 
 
-@change("escalate", examples=('escalate "MLflow is down"', "escalate nobody can log in"))
-@click.argument("what", nargs=-1, required=True)
-def escalate(what: tuple[str, ...]) -> Operation:
+@change("escalate", examples=("escalate MLflow is down", "escalate nobody can log in, and the logs don't say why"))
+@click.argument("what", type=FreeText())
+def escalate(what: str) -> Operation:
     """Call whoever is on call, and open an incident with health, operations, logs and a timeline."""
     from workers.operations.incident.escalate import Escalate
 
-    return Escalate(what=" ".join(what))
+    return Escalate(what=what)
 
 
 @command("show", examples=("incident show",))
@@ -29,13 +29,13 @@ def _show() -> Operation:
     return ShowIncident()
 
 
-@change("note", examples=('incident note "the disk is full"',))
-@click.argument("text", nargs=-1, required=True)
-def _note(text: tuple[str, ...]) -> Operation:
+@change("note", examples=("incident note it's the disk: full since 03:10",))
+@click.argument("text", type=FreeText())
+def _note(text: str) -> Operation:
     """Add a note to its timeline."""
     from workers.operations.incident.incident import NoteIncident
 
-    return NoteIncident(text=" ".join(text))
+    return NoteIncident(text=text)
 
 
 @change("take", examples=("incident take",))
@@ -46,13 +46,13 @@ def _take() -> Operation:
     return TakeIncident()
 
 
-@change("close", examples=('incident close "the disk was full"', "incident close"))
-@click.argument("outcome", nargs=-1)
-def _close(outcome: tuple[str, ...]) -> Operation:
+@change("close", examples=("incident close the disk was full", "incident close"))
+@click.argument("outcome", type=FreeText(), default="", metavar="[OUTCOME]")
+def _close(outcome: str) -> Operation:
     """End it, and write its account as a Markdown file into its thread."""
     from workers.operations.incident.incident import CloseIncident
 
-    return CloseIncident(outcome=" ".join(outcome))
+    return CloseIncident(outcome=outcome)
 
 
 incident = group("incident", _show, _note, _take, _close, meaning="An incident: its timeline, notes, and its end.")

@@ -43,4 +43,4 @@ def audit(since: float, by: str, command: str, *, export: bool) -> Operation:
 
     if export:
         return AuditExport()
-    return Audit(since_seconds=since, by=by.strip("<@>").partition("|")[0], command=command)
+    return Audit(since_seconds=since, by=by.removeprefix("@"), command=command)

@@ -39,7 +39,7 @@ _POD = click.option("--pod", default="", metavar="NAME", help="The name, or a pa
 )
 @click.option("--since", type=Since(), default=None, metavar="TIME", help="90s, 1h, yesterday, 2026-11-23T15:00 (UTC).")
 @click.option("--grep", default="", metavar="RE", help="A regular expression; a capital letter makes case count.")
-@click.option("--level", type=OneOf(_LEVELS, case_sensitive=False), default=None, help="This level and worse.")
+@click.option("--level", type=OneOf(_LEVELS), default=None, help="This level and worse.")
 @click.option("--previous", is_flag=True, help="Of the containers before their last restart.")
 @click.option("--follow", type=Duration(), default=None, metavar="TIME", help="Show what comes for so long; 60s.")
 def _show(  # noqa: PLR0913, PLR0917 - click gives one for each option

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from commands.grammar import Duration, change, group
+from commands.grammar import Duration, FreeText, change, group
 
 if TYPE_CHECKING:
     from workers.operation import Operation
 
 
-@change("start", examples=('maintenance start "moving to PostgreSQL 18" --for 2h',))
-@click.argument("reason")
+@change("start", examples=("maintenance start we're moving to PostgreSQL 18 --for 2h",))
+@click.argument("reason", type=FreeText())
 @click.option("--for", "seconds", type=Duration(), default="2h", show_default=True, help="After which it ends.")
 def _start(reason: str, seconds: float) -> Operation:
     """Pin a notice, and hold what runs by the clock, and alarms, until it ends."""

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from workers import registry
 from workers.operation import Caller, Operation, Risk
 from workers.operations.commands import maintenance
+from workers.operations.history import metrics
 from workers.records.record import Record, new_id
-from workers.settings import ROLES, Approval, Ops, RoleName
+from workers.settings import DEFAULT_ENTRIES, ROLES, Approval, Ops, RoleName, SettingsError
+from workers.wording import nearest
 
 Members = Callable[[str], frozenset[str]]
 """User-group id → the ids of its members."""
@@ -86,11 +89,51 @@ def approval(operation: Operation, ops: Ops, now: datetime | None = None) -> App
     if operation.urgent:
         return Approval(approvers=0)
     gated = operation.risk is not Risk.READ and operation.gated(ops)
-    needed = ops.approvals.get(operation.name, Approval(approvers=operation.approvers if gated else 0))
+    told = _told(operation.name, ops) if operation.risk is not Risk.READ else ops.approvals.get(operation.name)
+    needed = told or Approval(approvers=operation.approvers if gated else 0)
     inside = ops.maintenance.approvers_inside
     if inside is None or inside >= needed.approvers or not maintenance.window(ops, now or datetime.now(UTC)):
         return needed
     return needed.model_copy(update={"approvers": inside})
+
+
+def _told(operation: str, ops: Ops) -> Approval | None:
+    """What `approvals:` says of an operation by its name, else by its chapter's (restore, of restore-database)."""
+    if operation in ops.approvals:
+        return ops.approvals[operation]
+    chapter = operation.partition("-")[0]
+    return ops.approvals[chapter] if chapter in ops.approvals and chapter not in registry.operations() else None
+
+
+def check(ops: Ops) -> None:
+    """Raises SettingsError where ops.yaml names an operation, an entry, a figure or a channel that there is not."""
+    known = registry.operations()
+    gateable = {name: kind for name, kind in known.items() if kind.risk is not Risk.READ}
+    chapters = {name.partition("-")[0] for name in gateable if "-" in name} - set(known)
+    for name, approval_ in ops.approvals.items():
+        if name not in known and name not in chapters:
+            raise SettingsError(f"approvals.{name} is no operation; {_meant(name, [*gateable, *chapters])}")
+        if approval_.channel is not None and approval_.channel not in ops.channels:
+            right = f"Add it, or give one of {', '.join(ops.channels)}." if ops.channels else "Add it."
+            raise SettingsError(
+                f"approvals.{name}.channel is wrong: {approval_.channel} is not listed under channels, so nobody could "
+                f"ask there. {right}"
+            )
+    for name, entry in ops.schedule.items():
+        if entry is None and name not in DEFAULT_ENTRIES:
+            raise SettingsError(
+                f"schedule.{name} is null, which takes away what is there by default; {_meant(name, DEFAULT_ENTRIES)}"
+            )
+    for name in ops.limits:
+        if name not in metrics.BY_NAME and "." not in name:
+            raise SettingsError(f"limits.{name} is no figure; {_meant(name, metrics.NAMES)}")
+
+
+def _meant(name: str, known: Iterable[str]) -> str:
+    sorted_ = sorted(known)
+    begins = [each for each in sorted_ if each.startswith(name)]
+    near = nearest(name, begins or sorted_, alike=0.5)
+    return f"did you mean {near}?" if near else f"known are {', '.join(sorted_)}."
 
 
 def _outside(operation: Operation, ops: Ops) -> bool:
@@ -128,7 +171,7 @@ def without_approval(record: Record, reason: str) -> Record:
 
 def refusal_to_decide(user: str, record: Record, ops: Ops, members: Members) -> Refusal | None:
     """Whether this person may approve or deny; None where they may. Nobody approves what they asked for."""
-    needed = ops.approvals.get(record.operation, Approval()).role
+    needed = (_told(record.operation, ops) or Approval()).role
     if user == record.requester:
         return Refusal("You asked for it yourself: somebody else must approve it. You may withdraw it.")
     role = role_of(user, ops, members)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from commands.experiments import pairs
-from commands.grammar import OneOf, change, command, group
+from commands.grammar import FreePairs, FreeText, OneOf, change, command, group
 from commands.since import Since
 from workers.operations.choices import MOST_RUNS
 
@@ -34,11 +34,12 @@ def _names(_context: click.Context, _parameter: click.Parameter, given: str) -> 
     "search",
     examples=(
         "runs search load-forecast-eu",
-        'runs search load-forecast-eu "metrics.rmse < 5 and params.model = \'lightgbm\'" --order-by "metrics.rmse ASC"',
+        "runs search load-forecast-eu metrics.rmse < 5 and params.model = 'lightgbm'",
+        'runs search load-forecast-eu metrics.rmse < 5 --order-by "metrics.rmse ASC"',
     ),
 )
 @click.argument("experiment", metavar="EXPERIMENT")
-@click.argument("filter_string", default="", metavar="[FILTER]")
+@click.argument("filter_string", type=FreeText(), default="", metavar="[FILTER]")
 @click.option("--order-by", "order_by", multiple=True, metavar="COLUMN [ASC|DESC]", help="By default the newest first.")
 @click.option(
     "--max", "most", type=click.IntRange(1, MOST_RUNS), default=20, metavar="N", help="How many; 20 by default."
@@ -81,9 +82,9 @@ def _compare(what: tuple[str, ...], metrics: tuple[str, ...], *, params: bool, h
     return RunsCompare(what=what, metrics=metrics, params=params, better=better)
 
 
-@change("tag", examples=("runs tag 0b41f7d2 reviewed=yes", 'runs tag 0b41f7d2 "note=two words" --dry-run'))
+@change("tag", examples=("runs tag 0b41f7d2 reviewed=yes", "runs tag 0b41f7d2 note=don't delete it --dry-run"))
 @_RUN
-@click.argument("tags", nargs=-1, required=True, callback=pairs, metavar="K=V…")
+@click.argument("tags", type=FreePairs(), metavar="K=V…")
 def _tag(run: str, tags: dict[str, str]) -> Operation:
     """Set tags of a run."""
     from workers.operations.runs.tags import RunTag
@@ -103,11 +104,12 @@ def _untag(run: str, keys: tuple[str, ...]) -> Operation:
 
 @change("param", examples=("runs param 0b41f7d2 dataset=2026-08",))
 @_RUN
-@click.argument("pair", nargs=1, metavar="K=V")
-@click.pass_context
-def _param(context: click.Context, run: str, pair: str) -> Operation:
+@click.argument("pair", type=FreePairs(), metavar="K=V")
+def _param(run: str, pair: dict[str, str]) -> Operation:
     """Log a parameter that a run does not have; MLflow never changes one that it has."""
-    ((key, value),) = pairs(context, context.command.params[1], (pair,)).items()
+    if len(pair) > 1:
+        raise click.UsageError(f"Log one parameter at a time: {', '.join(pair)} are {len(pair)}.")
+    ((key, value),) = pair.items()
 
     from workers.operations.runs.tags import RunParam
 
@@ -124,7 +126,7 @@ def _param(context: click.Context, run: str, pair: str) -> Operation:
 @click.option("--older-than", "seconds", type=Since(), required=True, metavar="AGE", help="90d, 12w; whole days.")
 @click.option("--experiment", default="", metavar="NAME|ID", help="By default all active ones.")
 @click.option("--except-tag", "except_tags", multiple=True, callback=_exceptions, metavar="K[=V]", help="These stay.")
-@click.option("--status", "statuses", multiple=True, type=OneOf(["FINISHED", "FAILED", "KILLED"], case_sensitive=False))
+@click.option("--status", "statuses", multiple=True, type=OneOf(["FINISHED", "FAILED", "KILLED"]))
 def _archive(
     seconds: float, experiment: str, except_tags: dict[str, str | None], statuses: tuple[str, ...]
 ) -> Operation:

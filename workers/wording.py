@@ -3,10 +3,21 @@
 from __future__ import annotations
 
 import difflib
+import re
+import shlex
+import unicodedata
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
 MINUTE, HOUR, DAY = 60, 3600, 86400
+
+_FREE = re.compile(r"[^\W_]")
+_LIKE_AN_OPTION = re.compile(r"(?:^|\s)[-\u2010-\u2015\u2212]|^(?:help|\?)", re.IGNORECASE)
+_PLAIN = {
+    **dict.fromkeys("\u2018\u2019\u201a\u201b\u2032\uff07", "'"),
+    **dict.fromkeys("\u201c\u201d\u201e\u201f\u2033\uff02\u00ab\u00bb", '"'),
+    "\u2212": "-",
+}
 
 NOTHING = "\u2013"
 """A dash in a table's cell for what there is not."""
@@ -70,6 +81,18 @@ def listed(names: Iterable[str], *, most: int = 3) -> str:
 def nearest(word: str, known: Iterable[str], *, alike: float = 0.6) -> str:
     """The known name that a mistyped one is most like; empty where none is. alike: 0 for any, 1 for the same."""
     return next(iter(difflib.get_close_matches(word, list(known), n=1, cutoff=alike)), "")
+
+
+def as_typed(text: str) -> str:
+    """Free text as it stands at the end of a command: itself, or in quotes where it would be read as something else."""
+    harmless = text == text.strip() and _FREE.match(text) and not _LIKE_AN_OPTION.search(text)
+    return text if harmless else shlex.quote(text)
+
+
+def plain_form(name: str) -> str:
+    """A name as a keyboard writes it: with straight quotes, hyphens and spaces, without marks around it."""
+    text = "".join(_PLAIN.get(each, "-" if unicodedata.category(each) == "Pd" else each) for each in name)
+    return " ".join(text.split()).strip("*_~`").rstrip(".,;:!?")
 
 
 def _two(whole: int, large: tuple[int, str], small: tuple[int, str]) -> str:

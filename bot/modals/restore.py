@@ -8,20 +8,17 @@ from __future__ import annotations
 
 import json
 import shlex
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from slack_bolt import Ack, App
 from slack_sdk import WebClient
 
 from bot import slash
 from bot.modals import views
-from commands import policy
+from commands import grammar, policy
 from workers.records.store import Records
 from workers.rendering.blocks import asks, choice, form, plain_text, text_field
 from workers.settings import Ops
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 WORDS: Final = "restore"
 CALLBACK: Final = "restore"
@@ -51,11 +48,11 @@ class RestoreModal:
         """Register them."""
         app.view(CALLBACK)(self.submitted)
 
-    def around(self, listener: Callable[[Ack, dict[str, Any]], None]) -> Callable[[Ack, dict[str, Any]], None]:
+    def around(self, listener: slash.Listener) -> slash.Listener:
         """The slash command's listener, with `restore` alone answered by a modal."""
 
         def on_command(ack: Ack, command: dict[str, Any]) -> None:
-            if str(command.get("text", "")).strip() != WORDS or not self._opened(command):
+            if grammar.recorded(str(command.get("text") or "")) != WORDS or not self._opened(command):
                 listener(ack, command)
                 return
             ack()

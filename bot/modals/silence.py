@@ -5,10 +5,10 @@ What was filled in becomes the command that could have been typed, so it goes th
 
 from __future__ import annotations
 
-import shlex
 from typing import TYPE_CHECKING, Any, Final
 
 from workers.rendering.blocks import asks, choice, code, form, plain_text, section, text_field
+from workers.wording import as_typed
 
 if TYPE_CHECKING:
     from workers.records.record import Record
@@ -28,8 +28,6 @@ _TIMES: Final = {
     "7d": "1 week",
 }
 _USUAL: Final = "2h"
-_QUOTES: Final = str.maketrans(dict.fromkeys("'\"`\u201c\u201d\u201e\u2018\u2019\u201a", "\u2032"))
-"""The grammar takes a phone's quotes for quotes, so none of them may stand in the middle of a word."""
 
 
 def group_of(record: Record) -> str:
@@ -54,5 +52,5 @@ def command(record: Record, values: dict[str, Any]) -> str:
     said = str(((values.get(WHY) or {}).get(WHY) or {}).get("value") or "")
     seconds = str(chosen.get("value") or _USUAL)
     words = f"alerts silence {group_of(record)} --for {seconds if seconds in _TIMES else _USUAL}"
-    why = " ".join(said.translate(_QUOTES).split())[:WHY_CHARACTERS]
-    return f"{words} --why {shlex.quote(why)}" if why else words
+    why = " ".join(said.split())[:WHY_CHARACTERS]
+    return f"{words} --why {as_typed(why)}" if why else words

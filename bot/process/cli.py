@@ -65,7 +65,7 @@ def bot(*, http: bool, host: str, port: int, alerts_port: int | None, metrics_po
     from bot import alert_webhook, app
 
     with (
-        _settings() as loaded,
+        _settings(checked=True) as loaded,
         _until_stopped(loaded) as (stop, said_ready),
         _metrics(loaded, metrics_port, said_ready, "bot") as ready,
         alert_webhook.served(loaded, host, alerts_port),
@@ -84,7 +84,7 @@ def worker(*, queue: str, metrics_port: int | None) -> None:
     from workers.engine.worker import work
 
     with (
-        _settings() as loaded,
+        _settings(checked=True) as loaded,
         _metrics(loaded, metrics_port, _readiness(loaded), f"worker-{queue}", shared=False) as ready,
     ):
         work(queue, ready)
@@ -97,7 +97,7 @@ def scheduler(*, metrics_port: int | None) -> None:
     from bot.process import scheduler as seat
 
     with (
-        _settings() as loaded,
+        _settings(checked=True) as loaded,
         _until_stopped(loaded) as (stop, said_ready),
         _metrics(loaded, metrics_port, said_ready, "scheduler") as ready,
     ):
@@ -117,7 +117,7 @@ def check(*, as_json: bool, details: bool) -> None:
     from workers.operations.preflight import Preflight
     from workers.systems import Systems
 
-    with _settings() as loaded:
+    with _settings(checked=True) as loaded:
         report = performing.perform(Preflight(), Systems(loaded), _TerminalProgress())
         _show(slack.added(report, loaded), as_json=as_json, details=details)
 
@@ -292,15 +292,23 @@ class _TerminalProgress:
 
 
 @contextmanager
-def _settings() -> Iterator[Settings]:
-    """What every command that does something begins with: log lines as --log-format says, and the settings."""
+def _settings(*, checked: bool = False) -> Iterator[Settings]:
+    """What every command that does something begins with: log lines as --log-format says, and the settings.
+
+    checked: compare what ops.yaml names with what there is, for which every operation is imported.
+    """
     from redis.exceptions import RedisError
 
     from workers import logging, settings
 
     logging.configure(click.get_current_context().find_root().params["log_format"])
     try:
-        yield settings.load()
+        loaded = settings.load()
+        if checked:
+            from commands import policy
+
+            policy.check(loaded.ops)
+        yield loaded
     except settings.SettingsError as error:
         _stop(str(error))
     except RedisError as error:

@@ -25,6 +25,11 @@ Made by `mlflow-ops config commands`; do not edit it by hand. Each is typed afte
 Everything that changes something also takes `--dry-run` (show what it would do, and do nothing) and, for admins,
 `--break-glass REASON` (at once, without approval; everybody is told). A role may do what those before it may: viewer,
 operator, approver, admin. `approvals:` in ops.yaml may ask for more approvals than the table says, or for fewer.
+
+Text that you write (WHAT, TEXT, OUTCOME, REASON, FILTER, a tag's value) is taken as typed, to the end of the line:
+quotes, apostrophes, dashes and backslashes are part of it. Options stand before it or at the very end of the line; what
+should not be read as an option stands after `--`. Quotes around all of it are left out. Elsewhere a name with a space
+in it is put in quotes, and what stands inside is not changed. `?` or `help` anywhere shows how a command is used.
 """
 _ON_EVERY_CHANGE: Final = {"dry_run", "break_glass"}
 

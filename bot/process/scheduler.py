@@ -68,7 +68,9 @@ def serve(settings: Settings, stop: threading.Event, ready: Callable[[], None], 
                 continue
             fire(settings.ops, redis, seat.clock())
             sweep(redis)
-            Alerts(settings.ops, redis).release()
+            alerts = Alerts(settings.ops, redis)
+            alerts.release()
+            alerts.fade()
         except (RedisError, LockError, OSError) as error:
             _log.warning("the scheduler pauses", error=type(error).__name__, detail=str(error))
         stop.wait(seat.every_seconds)

@@ -55,7 +55,7 @@ def test_the_same_delivery_twice_is_one_command(ask, redis):
         ({"text": "health", "channel": "C0RANDOM"}, "use it in <#C0OPS>"),
         ({"text": "x" * 10_000}, "10,000 characters long; the limit is 3,000"),
         ({"text": 'health "pods'}, "A quote is opened and not closed"),
-        ({"text": "helth"}, "Did you mean “health”?"),
+        ({"text": "helth"}, "Did you mean `/mlflow health`?"),
         ({"text": "xyzzy"}, "There is no command “xyzzy”."),
         ({"text": "<!channel>"}, "There is no command “&lt;!channel&gt;”."),
         ({"text": ""}, "Daily operations:"),

@@ -36,12 +36,12 @@ def test_each_form_becomes_its_operation(text, operation):
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("backup databse", "Did you mean “database”?"),
-        ("backup database confg", "Did you mean “config”?"),
-        ("backup lsit", "Did you mean “list”?"),
+        ("backup databse", "Did you mean “/mlflow backup database”"),
+        ("backup database confg", "Did you mean “/mlflow backup database config”"),
+        ("backup lsit", "Did you mean “/mlflow backup list”"),
         ("backup xyzzy", "There is no command “xyzzy”."),
         ("list", "There is no command “list”."),
-        ("backup --force", "No such option"),
+        ("backup --force", "There is no option --force here."),
     ],
 )
 def test_a_typing_mistake_is_a_sentence(text, sentence):

@@ -57,14 +57,18 @@ def test_help_names_the_program_that_was_used():
 @pytest.mark.parametrize(
     ("text", "sentence", "usage"),
     [
-        ("helth", "Did you mean “health”?", "/mlflow health"),
-        ("HEALTH", "Did you mean “health”?", "/mlflow health"),
+        ("helth", "Did you mean “/mlflow health”?", "/mlflow health"),
+        ("HELTH", "Did you mean “/mlflow health”?", "/mlflow health"),
         ("xyzzy", "There is no command “xyzzy”.", "/mlflow help"),
         ("help xyzzy", "There is no command “xyzzy”.", "/mlflow help"),
-        ('health "pods', "A quote is opened and not closed", '"two words"'),
-        ("health podz", "Did you mean “pods”?", "/mlflow health"),
+        ('health "pods', "A quote is opened and not closed", "/mlflow health"),
+        ("health podz", "Did you mean “/mlflow health pods”?", "/mlflow health"),
         ("health wxyz", "It must be one of", "/mlflow health"),
-        ("health --dedline 3", "Did you mean one of: '--deadline'", "/mlflow health"),
+        (
+            "health --dedline 3",
+            "There is no option --dedline here. Did you mean “/mlflow health --deadline 3”?",
+            "/mlflow health",
+        ),
         ("health --deadline soon", "--deadline: “soon” is not a number.", "/mlflow health"),
         ("scale lots", "“lots” is not a whole number; it must be one between 0 and 1,000.", "/mlflow scale"),
         (f"scale {'9' * 1000}x", "9…” is not a whole number; it must be one between 0 and 1,000.", "/mlflow scale"),
@@ -114,7 +118,10 @@ HEAVY = {"boto3", "botocore", "kubernetes", "mlflow", "psycopg", "pydantic", "re
 
 
 def test_help_and_a_typing_mistake_cost_no_import_of_a_gateway():
-    mistakes = ["helth", "health podz", "health --dedline 3", "runs tagg", "scale lots", "config set x", "cert sho"]
+    mistakes = [
+        *("helth", "health podz", "health --dedline 3", "runs tagg", "scale lots", "config set x", "cert sho"),
+        *("run archive --older 90d", "runs archive 90d", "restor databse latest", "health \u201cpods", "escalate"),
+    ]
     script = f"""
 import sys
 from commands import grammar

@@ -1,10 +1,13 @@
 """Roles: deny by default, and each refusal says who may."""
 
+import re
+
 import pytest
 
-from commands import policy
+from commands import grammar, policy
+from workers import registry
 from workers.operation import Operation, Risk
-from workers.settings import Ops
+from workers.settings import Ops, SettingsError
 
 OPS = Ops.model_validate(
     {
@@ -89,3 +92,62 @@ def test_everybody_may_view_where_ops_yaml_says_so():
     ops = Ops.model_validate({"channels": ["C0OPS"], "roles": {"viewer": {"users": ["*"]}}})
     assert refused("U0EVE", Look(), ops=ops) is None
     assert "nobody yet" in refused("U0EVE", Turn(), ops=ops)
+
+
+@pytest.mark.parametrize(
+    ("ops", "said"),
+    [
+        ({"approvals": {"restrt": {}}}, "approvals.restrt is no operation; did you mean restart?"),
+        ({"approvals": {"restore-databse": {}}}, "did you mean restore-database?"),
+        ({"approvals": {"restor": {}}}, "did you mean restore?"),
+        ({"approvals": {"wxyz": {}}}, "approvals.wxyz is no operation; known are "),
+        (
+            {"channels": ["C0OPS"], "approvals": {"restart": {"channel": "C0OSP"}}},
+            "approvals.restart.channel is wrong: C0OSP is not listed under channels",
+        ),
+        ({"schedule": {"bakup": None}}, "did you mean backup?"),
+        ({"limits": {"databse": "50Gi"}}, "limits.databse is no figure; did you mean database?"),
+    ],
+)
+def test_a_name_that_there_is_not_stops_the_start(ops, said):
+    with pytest.raises(SettingsError, match=re.escape(said)):
+        policy.check(Ops.model_validate(ops))
+
+
+def test_every_operation_and_chapter_may_be_named_and_what_the_documents_show_is_right():
+    names = {name for name, kind in registry.operations().items() if kind.risk is not Risk.READ}
+    chapters = {
+        "restore",
+        "runs",
+        "experiments",
+        "db",
+        "cert",
+        "config",
+        "incident",
+        "maintenance",
+        "alerts",
+        "schedule",
+    }
+    policy.check(Ops.model_validate({"approvals": {name: {"approvers": 2} for name in names | chapters}}))
+    policy.check(Ops.model_validate({"schedule": {"backup": None}, "limits": {"database": "50Gi", "my.figure": 5}}))
+
+
+def test_a_chapters_name_stands_for_all_its_operations():
+    ops = Ops.model_validate(
+        {"approvals": {"restore": {"approvers": 3}, "restore-run": {"approvers": 2}, "runs": {"approvers": 1}}}
+    )
+
+    def approvers(text):
+        return policy.approval(grammar.parse(text), ops).approvers
+
+    assert approvers("restore database") == approvers("restore undo") == approvers("restore all") == 3
+    assert approvers("restore run 0b41f7d2") == 2
+    assert approvers("runs tag 0b41 a=b") == 1
+    assert approvers("runs search churn") == 0
+    assert approvers("backup prune") == policy.approval(grammar.parse("backup prune"), Ops()).approvers
+
+
+def test_an_operations_own_name_is_no_chapters():
+    ops = Ops.model_validate({"approvals": {"backup": {"approvers": 0}}})
+    assert policy.approval(grammar.parse("backup"), ops).approvers == 0
+    assert policy.approval(grammar.parse("backup prune"), ops).approvers == 1

@@ -9,6 +9,10 @@ from slack_sdk import WebClient
 
 from bot import slash
 from bot.process import check
+from mlflow_ops_sandbox.parts import credentials, wiring
+from mlflow_ops_sandbox.parts.folder import Folder
+from mlflow_ops_sandbox.slack.state.workspace import Workspace
+from mlflow_ops_sandbox.slack.testing import example
 
 ROOT = Path(__file__).parents[2]
 MANIFEST = yaml.safe_load((ROOT / "deploy" / "slack" / "manifest.yaml").read_text())
@@ -43,6 +47,19 @@ SCOPE_OF = {
 A direct message is chat.postMessage to a person's id, for which chat:write is enough; apps.connections.open takes the
 app-level token with connections:write, which no manifest can hold.
 """
+
+
+def test_the_local_slack_escapes_what_slack_escapes(tmp_path):
+    (registered,) = MANIFEST["features"]["slash_commands"]
+    assert registered["should_escape"] is True
+    (command,) = Workspace.from_json(example()).commands
+    assert (command.command, command.should_escape) == (registered["command"], registered["should_escape"])
+    (tmp_path / "slack").mkdir()
+    wiring.write_workspace(Folder(tmp_path), credentials.load(tmp_path / "secrets.json"), [])
+    (command,) = Workspace.load(tmp_path / "slack" / "workspace.json").commands
+    assert (command.command, command.should_escape) == (registered["command"], registered["should_escape"])
+
+
 METHODS = {name for name in dir(WebClient) if "_" in name.strip("_") and not name.startswith("_")} - {"api_call"}
 
 

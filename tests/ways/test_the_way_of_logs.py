@@ -95,7 +95,9 @@ def test_what_cannot_be_done_is_told(vera):
     assert ask(vera, "logs --grep '(a+'", "is not a regular expression")
     assert ask(vera, "logs --previous --container mlflow", "no log of before a restart")
     assert vera.command(OPS_CHANNEL, "/mlflow logs --level eror").ok
-    vera.wait_for(lambda: vera.find_ephemeral(OPS_CHANNEL, "Did you mean “error”"), deadline=SECONDS)
+    vera.wait_for(
+        lambda: vera.find_ephemeral(OPS_CHANNEL, "Did you mean `/mlflow logs --level error`"), deadline=SECONDS
+    )
 
 
 def test_a_catastrophic_expression_leaves_the_worker_alive(vera):

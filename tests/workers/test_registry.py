@@ -72,7 +72,7 @@ def test_a_command_is_added_by_one_module_and_one_operation(a_new_command, setti
     report = performing.perform(again, Systems(settings_of_nothing), progress=None)
     assert report.summary == "Hello Vera."
     assert report.status is Status.OK
-    with pytest.raises(grammar.UsageError, match="Did you mean “greet”"):
+    with pytest.raises(grammar.UsageError, match="Did you mean “/mlflow greet Vera”"):
         grammar.parse("gret Vera")
 
 

@@ -42,6 +42,8 @@ Level = Literal["", "debug", "info", "warning", "error", "critical"]
 
 MOST_LINES: Final = 5000
 USUAL_LINES: Final = 200
+SETS: Final = 60
+"""Backup sets in one list."""
 MOST_RUNS: Final = 10_000
 HEALTH_PATH: Final = "/health"
 """Of MLflow's own server: what `latency` asks by default."""

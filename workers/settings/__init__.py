@@ -6,13 +6,22 @@ the cluster, buckets, thresholds.
 
 from workers.settings.environment import Environment, SettingsError
 from workers.settings.loading import Settings, load
-from workers.settings.ops import Configuration, ConfigurationKey, KubernetesNames, Ops, Retention, Slack
+from workers.settings.ops import (
+    DEFAULT_ENTRIES,
+    Configuration,
+    ConfigurationKey,
+    KubernetesNames,
+    Ops,
+    Retention,
+    Slack,
+)
 from workers.settings.people import Approval
 from workers.settings.schedule import ScheduleEntry
 from workers.settings.thresholds import Health, Thresholds
 from workers.settings.values import ROLES, RoleName, Weekday
 
 __all__ = [
+    "DEFAULT_ENTRIES",
     "ROLES",
     "Approval",
     "Configuration",

@@ -7,10 +7,11 @@ A wrong value stops the program with one sentence that names the key, says what 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 from urllib.parse import unquote, urlsplit
 
 import yaml
@@ -19,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from workers import redaction
 from workers.settings.environment import Environment, SettingsError
 from workers.settings.ops import Ops
+from workers.settings.values import SHAPES
 from workers.wording import nearest
 
 
@@ -63,7 +65,7 @@ def _read_ops(path: str | None) -> Ops:
     if path is None:
         return Ops()
     try:
-        document: Any = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        document: Any = yaml.load(Path(path).read_text(encoding="utf-8"), _Loader)  # noqa: S506 - a safe one
     except OSError as error:
         msg = f"MLFLOW_OPS_CONFIG names {path}, which cannot be read ({error.strerror}): give the path of an ops.yaml."
         raise SettingsError(msg) from None
@@ -84,24 +86,65 @@ def _read_ops(path: str | None) -> Ops:
 
 
 def _sentence(error: ValidationError, where: str, model: type[BaseModel]) -> str:
-    first = error.errors(include_url=False, include_context=False)[0]
+    found = error.errors(include_url=False, include_context=False)
+    # A key that is spelled wrong is why another one is missing.
+    first = next((each for each in found if each["type"] == "extra_forbidden"), found[0])
     key = ".".join(str(part) for part in first["loc"]) or "the file"
     if first["type"] == "extra_forbidden":
         known = _keys_at(model, first["loc"][:-1])
         near = nearest(str(first["loc"][-1]), known)
         right = f"did you mean {near}?" if near else f"known here: {', '.join(known)}."
         return f"{where}{key} is not a setting; {right}"
-    problem = first["msg"].removeprefix("Value error, ")
     value = first["input"]
     shown = "" if isinstance(value, dict | BaseModel) or model is Environment else f" (it is {value!r})"
-    return f"{where}{key} is wrong{shown}: {problem[0].lower()}{problem[1:]}."
+    return f"{where}{key} is wrong{shown}: {_problem(error, first['loc'])}."
+
+
+def _problem(error: ValidationError, location: tuple[int | str, ...]) -> str:
+    first = next(each for each in error.errors(include_url=False) if each["loc"] == location)
+    context = first.get("ctx", {})
+    if first["type"] == "literal_error":
+        known = re.findall("'([^']*)'", str(context.get("expected")))
+        near = nearest(str(first["input"]).lower(), known)
+        return f"it must be {context.get('expected')}{f'; did you mean {near}?' if near else ''}".rstrip("?")
+    if first["type"] == "string_pattern_mismatch" and context.get("pattern") in SHAPES:
+        return f"it must be {SHAPES[context['pattern']]}"
+    said = first["msg"].removeprefix("Value error, ")
+    return f"{said[0].lower()}{said[1:]}"
 
 
 def _keys_at(model: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
+    """The keys of the section at this place, also where sections stand in a list or under names of one's own."""
+    here: Any = model
     for part in location:
-        field = model.model_fields.get(str(part))
-        inner = field.annotation if field else None
-        if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
-            return []
-        model = inner
-    return list(model.model_fields)
+        if isinstance(here, type) and issubclass(here, BaseModel):
+            field = here.model_fields.get(str(part))
+            here = field.annotation if field else None
+        else:
+            here = _section_in(here)
+    found = _section_in(here)
+    return list(found.model_fields) if found is not None else []
+
+
+def _section_in(annotation: Any) -> type[BaseModel] | None:
+    """The section that a list, a mapping or an optional value holds."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    inside = (_section_in(each) for each in get_args(annotation))
+    return next((each for each in inside if each is not None), None)
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML that gives a key twice would lose the first one without a word (yaml.org/spec/1.2.2, 3.2.1.3)."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:  # noqa: FBT001, FBT002 - yaml's
+        """The mapping. Raises ConstructorError for a key that is given twice."""
+        seen = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.value != "<<":
+                if key.value in seen:
+                    raise yaml.constructor.ConstructorError(
+                        None, None, f"the key {key.value} is given twice", key.start_mark
+                    )
+                seen.add(key.value)
+        return super().construct_mapping(node, deep=deep)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 from zoneinfo import ZoneInfo
 
 from pydantic import Field
@@ -130,9 +130,18 @@ class Alerts(Section):
         description="by an alert's name: the health checks that its thread begins with (empty: none); by default "
         "those of its annotation `command`, else what its name speaks of",
     )
+    unheard_hours: Annotated[float, Field(gt=0, le=100)] = Field(
+        12,
+        description="after which the message of what fires says that Alertmanager tells nothing more of it; longer "
+        "than its repeat_interval",
+    )
     storm_above: Annotated[int, Field(ge=1, le=100)] = Field(
         5, description="new groups within five minutes that get a message each; what comes beyond them shares one"
     )
+
+
+DEFAULT_ENTRIES: Final = ("backup", "figures", "digest", "drill")
+"""What runs by the clock unless ops.yaml says otherwise."""
 
 
 class Ops(Section):
@@ -149,7 +158,11 @@ class Ops(Section):
     configuration: Configuration = Configuration()
     backup: Backup = Backup()
     restore: Restore = Restore()
-    approvals: dict[str, Approval] = Field({}, description="by the operation's name: scale, restart, …")
+    approvals: dict[str, Approval] = Field(
+        {},
+        description="by the operation's name (scale, restore-database), or by a chapter's (restore) for all of its "
+        "operations that change something",
+    )
     schedule: dict[str, ScheduleEntry | None] = Field(
         {},
         description="by name; beside these there are `backup` and `figures` (a silent health check), every hour, "
@@ -169,12 +182,8 @@ class Ops(Section):
         """What runs by the clock: the schedule, and what runs by default (where there is a channel to tell of it)."""
         by_default: dict[str, ScheduleEntry] = {}
         if self.channels:
-            by_default = {
-                "backup": HOURLY_BACKUP,
-                "figures": HOURLY_FIGURES,
-                "digest": self.digest.entry,
-                "drill": WEEKLY_DRILL,
-            }
+            entries = (HOURLY_BACKUP, HOURLY_FIGURES, self.digest.entry, WEEKLY_DRILL)
+            by_default = dict(zip(DEFAULT_ENTRIES, entries, strict=True))
         return {name: entry for name, entry in (by_default | self.schedule).items() if entry is not None}
 
     @property

@@ -37,6 +37,14 @@ CheckName = Annotated[str, Field(pattern=r"^[a-z]+$")]
 KubernetesName = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", max_length=253)]
 BucketName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")]
 ClockTime = Annotated[str, Field(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$")]
+SHAPES: dict[str, str] = {
+    r"^[CDG][A-Z0-9]{2,}$": "a channel's id, such as C012AB3CD: the last part of the channel's link in Slack",
+    r"^[UW][A-Z0-9]{2,}$": "a person's id, such as U012AB3CD: Copy member ID in their profile in Slack",
+    r"^([UW][A-Z0-9]{2,}|\*)$": "a person's id, such as U012AB3CD: Copy member ID in their profile in Slack",
+    r"^S[A-Z0-9]{2,}$": "a user group's id, such as S012AB3CD: the last part of its link in Slack",
+    r"^([01][0-9]|2[0-3]):[0-5][0-9]$": "a time of day such as 08:00",
+}
+"""What is meant by a pattern, for whoever has typed something else."""
 HttpUrl = Annotated[AnyUrl, UrlConstraints(allowed_schemes=["http", "https"])]
 
 

@@ -41,7 +41,7 @@ class Group(_Kept):
     matchers: the labels that all of its alerts have and no other group's. firing, ended: alerts by fingerprint and
     beginning. more_firing, more_ended: how many besides. shown: some of those that fire, each with its beginning.
     times: how often it fired. check: the command that its thread begins with. records: its messages; or crowd: what
-    tells of it instead.
+    tells of it instead. unheard_since: when it was last told of, where that is so long ago that it may be over.
     """
 
     id: str
@@ -66,6 +66,7 @@ class Group(_Kept):
     records: tuple[str, ...] = ()
     crowd: str = ""
     silence: Silence | None = None
+    unheard_since: float | None = None
 
     @property
     def fires(self) -> int:
@@ -117,8 +118,8 @@ def goes_on(known: Group, told: Notification, now: float) -> bool:
     return any(_mark(alert) in known.ended for alert in told.firing)
 
 
-def new(told: Notification, *, check: str = "", offers: tuple[Offer, ...] = ()) -> Group:
-    """A group that fires for the first time."""
+def new(told: Notification, *, check: str = "", offers: tuple[Offer, ...] = (), now: float = 0.0) -> Group:
+    """A group that fires for the first time. now: when it began, where it does not say."""
     beginnings = [alert.began for alert in told.firing if alert.began]
     empty = Group(
         id=identify(told.group_key),
@@ -131,7 +132,7 @@ def new(told: Notification, *, check: str = "", offers: tuple[Offer, ...] = ()) 
         matchers={},
         labels={},
         firing=(),
-        began=min(beginnings, default=0.0),
+        began=min(beginnings, default=now),
         check=check,
         offers=offers,
     )
@@ -146,7 +147,15 @@ def changed(known: Group, told: Notification, now: float) -> Group:
         # What is told of it stays as it was when it fired.
         over = known.over or min(max((alert.over for alert in told.alerts if alert.over), default=now), now)
         return known.model_copy(
-            update={"firing": (), "more_firing": 0, "shown": (), "ended": ended, "more_ended": more_ended, "over": over}
+            update={
+                "firing": (),
+                "more_firing": 0,
+                "shown": (),
+                "ended": ended,
+                "more_ended": more_ended,
+                "over": over,
+                "unheard_since": None,
+            }
         )
     update = {
         "name": told.name,
@@ -163,6 +172,7 @@ def changed(known: Group, told: Notification, now: float) -> Group:
         "ended": ended,
         "more_ended": more_ended,
         "over": None,
+        "unheard_since": None,
         "silence": known.silence if known.silence and known.silence.until > now else None,
         "times": known.times + (known.over is not None),
     }
@@ -188,7 +198,8 @@ def _ended(known: Group, told: Notification, fires: set[str]) -> tuple[tuple[str
     seen = set(before)
     fresh = [mark for alert in told.alerts if alert.status == "resolved" and (mark := _mark(alert)) not in seen]
     room = max(0, FINGERPRINTS - len(before))
-    return (*before, *fresh[:room]), known.more_ended + max(0, len(fresh) - room)
+    # What is delivered again counts once: those that are only counted cannot be told from one another.
+    return (*before, *fresh[:room]), max(known.more_ended, max(0, len(fresh) - room) + told.more_resolved)
 
 
 def _mark(alert: Alert) -> str:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 NAMES: Final = 8
 _LABELS: Final = 12
+_WHEN: Final = "{date_short_pretty} {time}"
 _BELLS: Final = {"critical": ":rotating_light:", "error": ":rotating_light:", "info": ":information_source:"}
 
 
@@ -30,6 +31,11 @@ def group(told: Group, record: Record) -> Message:
     lines += [plain(text) for text in (told.summary, told.description) if text]
     if told.silence:
         lines.append(_silenced(told.silence))
+    if told.unheard_since is not None:
+        lines.append(
+            f":grey_question: Alertmanager has told nothing of it since {at(told.unheard_since, _WHEN)}: it may be "
+            "over. With `send_resolved: false` nobody says when it ends."
+        )
     if told.labels:
         pairs = [(name, value) for name, value in told.labels.items() if name not in {"alertname", "severity"}]
         lines += [" ".join(code(f"{name}={value}") for name, value in pairs[:_LABELS])] if pairs else []

@@ -3,6 +3,7 @@
     alerts:group:<id>   JSON: a Group
     alerts:crowd:<id>   JSON: a Crowd
     alerts:groups       sorted set: the groups → when they were last told of
+    alerts:firing       sorted set: those that fire → when they were last told of
     alerts:begun        sorted set: the groups that got a message lately → when
     alerts:storm        the crowd of the storm that goes on; there until CALM_SECONDS after it last grew
     alerts:held         set: the groups that are held until a maintenance ends
@@ -136,10 +137,22 @@ class AlertStore:
 
     def _touched(self, group: Group, now: float) -> None:
         pipe = self._redis.pipeline(transaction=False)
-        pipe.zadd(_PLACE + "groups", {group.id: now})
-        pipe.zremrangebyscore(_PLACE + "groups", 0, now - KEEP_SECONDS)
-        pipe.zremrangebyrank(_PLACE + "groups", 0, -GROUPS - 1)
+        for name in ("groups", "firing"):
+            pipe.zadd(_PLACE + name, {group.id: now})
+            pipe.zremrangebyscore(_PLACE + name, 0, now - KEEP_SECONDS)
+            pipe.zremrangebyrank(_PLACE + name, 0, -GROUPS - 1)
+        if group.over is not None or group.unheard_since is not None:
+            pipe.zrem(_PLACE + "firing", group.id)
         pipe.execute()
+
+    def unheard(self, since: float) -> list[tuple[str, float]]:
+        """Those that fire and were not told of since then, each with when it was. since: seconds since the epoch."""
+        found: Any = self._redis.zrangebyscore(_PLACE + "firing", 0, since, withscores=True)
+        return [(each.decode(), float(at)) for each, at in found]
+
+    def forget(self, group_id: str) -> None:
+        """It has lapsed."""
+        self._redis.zrem(_PLACE + "firing", group_id)
 
     # How many get a message of their own.
 

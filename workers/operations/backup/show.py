@@ -9,6 +9,7 @@ from pydantic import Field
 
 from workers.operation import Operation, Progress, Risk
 from workers.operations.backup import backup, retention, sets
+from workers.operations.choices import SETS
 from workers.report import Facts, Report, Section, Status, Table, Text
 from workers.wording import NOTHING, count, duration, listed, size
 
@@ -18,16 +19,17 @@ if TYPE_CHECKING:
     from workers.systems import Systems
 
 ROWS_AT_MOST: Final = 20
-SHOWN_AT_MOST: Final = 60
 SetId = Annotated[str, Field(min_length=1, max_length=100)]
 
 
 class BackupList(Operation):
-    """All sets, newest first."""
+    """All sets, newest first. limit: how many are shown; all are counted."""
 
     name: ClassVar[str] = "backup-list"
     risk: ClassVar[Risk] = Risk.READ
     timeout_seconds: ClassVar[int] = 300
+
+    limit: Annotated[int, Field(ge=1, le=SETS)] = SETS
 
     def run(self, systems: Systems, progress: Progress) -> Report:
         """Read every manifest. Raises ObjectsError."""
@@ -40,10 +42,10 @@ class BackupList(Operation):
         reasons = retention.kept(dated(found), systems.settings.ops.backup.retention)
         rows = tuple(_row(each, reasons.get(each.name, "prune removes it"), now) for each in reversed(found))
         columns = ("id", "begun (UTC)", "parts", "database", "artifacts", "kept as", "state")
-        table = Table(columns=columns, rows=rows[:SHOWN_AT_MOST], numeric=("database", "artifacts"))
+        table = Table(columns=columns, rows=rows[: self.limit], numeric=("database", "artifacts"))
         sections: list[Section] = [table] if rows else []
-        if len(rows) > SHOWN_AT_MOST:
-            sections.append(Text(text=f"And {len(rows) - SHOWN_AT_MOST} older ones."))
+        if len(rows) > self.limit:
+            sections.append(Text(text=f"And {len(rows) - self.limit} older ones."))
         if not good:
             summary = f"There is no finished backup in {bucket}" + (f"; {bad} are not good." if bad else ".")
             return Report(

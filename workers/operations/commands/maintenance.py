@@ -24,7 +24,7 @@ from workers.records.store import Records
 from workers.rendering.blocks import plain, section, short
 from workers.report import Facts, Report, Status
 from workers.settings import cron
-from workers.wording import duration
+from workers.wording import as_typed, duration
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -156,7 +156,7 @@ class EndMaintenance(Operation):
             summary="ends now",
             steps=("Unpin the notice", "Let go on what runs by the clock, and alarms"),
             changes=(Change(what="maintenance", before="on", after="off"),),
-            undo=f"/mlflow maintenance start “{known.reason}”",
+            undo=f"/mlflow maintenance start {as_typed(known.reason)}",
             facts={"command": known.record_id},
         )
 

@@ -34,8 +34,6 @@ _SECRET: Final = re.compile(
 )
 _SECRET_WORDS: Final = {"key", "token", "pwd", "auth"}
 _WORDS: Final = re.compile(r"[-._]|(?<=[a-z0-9])(?=[A-Z])")
-_RETYPED: Final = "“”„‘’–—\u00a0"  # noqa: RUF001
-"""What the grammar takes for something else, because phones type it."""
 
 
 def key_problem(key: str) -> str:
@@ -138,7 +136,7 @@ def undo_commands(before: Mapping[str, str | None]) -> tuple[tuple[str, ...], tu
 
 
 def _can_be_typed(key: str, value: str) -> bool:
-    return not value_problem(key, value) and _is_plain(value) and not set(value) & set(_RETYPED)
+    return not value_problem(key, value) and _is_plain(value)
 
 
 def _is_plain(value: str) -> bool:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from workers.errors import ExperimentMissing, OperatorError
 from workers.systems.errors import TrackingMissing
-from workers.wording import NOTHING, moment, nearest
+from workers.wording import NOTHING, moment, nearest, plain_form
 
 if TYPE_CHECKING:
     from workers.systems.mlflow.tracking import Tracking
@@ -76,8 +76,14 @@ def every(tracking: Tracking, view: View = "ACTIVE_ONLY") -> Iterator[Experiment
 
 
 def find(tracking: Tracking, called: str) -> Experiment:
-    """The experiment of that name, else of that id. Raises ExperimentMissing, which says the nearest name."""
+    """The experiment of that name, else of that id, else of the name as a keyboard writes it.
+
+    Raises ExperimentMissing, which says the nearest name.
+    """
+    plain = plain_form(called)
     found = named(tracking, called) or _by_id(tracking, called)
+    if found is None and plain != called:
+        found = named(tracking, plain)
     if found is not None:
         return found
     names = [each.name for each, _ in zip(every(tracking), range(_COMPARED), strict=False)]

@@ -30,7 +30,7 @@ from workers.rendering import message, thread
 from workers.rendering.blocks import plain, section, short, whom
 from workers.report import Check, Facts, Offer, Report, Section, Status, Text
 from workers.settings import SettingsError
-from workers.wording import NOTHING
+from workers.wording import NOTHING, as_typed
 
 if TYPE_CHECKING:
     from workers.operation import Progress
@@ -48,7 +48,7 @@ class Escalate(Urgent):
     timeout_seconds: ClassVar[int] = 150
     goes_on: ClassVar[str] = "whoever is on call has been called"
 
-    what: Annotated[str, Field(min_length=3, max_length=300)]
+    what: Annotated[str, Field(min_length=3, max_length=3000)]
 
     @property
     def title(self) -> str:
@@ -117,7 +117,7 @@ class Escalate(Urgent):
             id=incident.id,
             operation=self.name,
             arguments=self.model_dump(mode="json"),
-            words=f'escalate "{self.what}"',
+            words=f"escalate {as_typed(self.what)}",
             requester=incident.by,
             channel=incident.channel,
             phase=Phase.DONE,

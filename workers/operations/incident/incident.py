@@ -81,7 +81,7 @@ class NoteIncident(_OfIncident):
 
     name: ClassVar[str] = "incident-note"
 
-    text: Annotated[str, Field(min_length=1, max_length=500)]
+    text: Annotated[str, Field(min_length=1, max_length=3000)]
 
     def plan(self, systems: Systems) -> Plan:
         """Raises OperatorError where none is open."""
@@ -123,7 +123,7 @@ class CloseIncident(_OfIncident):
 
     name: ClassVar[str] = "incident-close"
 
-    outcome: Annotated[str, Field(max_length=500)] = ""
+    outcome: Annotated[str, Field(max_length=3000)] = ""
 
     def plan(self, systems: Systems) -> Plan:
         """Raises OperatorError where none is open."""

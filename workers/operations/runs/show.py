@@ -16,7 +16,7 @@ from workers.operations.runs.csv_file import Sheet
 from workers.operations.runs.finding import Run, find, search
 from workers.report import Facts, Offer, Report, Section, Status, Table, Text
 from workers.systems.errors import TrackingInvalid
-from workers.wording import NOTHING, count
+from workers.wording import NOTHING, as_typed, count
 
 if TYPE_CHECKING:
     from workers.systems import Systems
@@ -86,7 +86,7 @@ class RunsSearch(Operation):
         import shlex
 
         order = "".join(f" --order-by {shlex.quote(each)}" for each in self.order_by)
-        return f"runs search {experiment}{' ' + shlex.quote(self.filter) if self.filter else ''}{order}"
+        return f"runs search {experiment}{order}{' ' + as_typed(self.filter) if self.filter else ''}"
 
 
 class RunShow(Operation):

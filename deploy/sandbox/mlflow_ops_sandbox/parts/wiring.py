@@ -120,6 +120,7 @@ def write_workspace(folder: Folder, credentials: Credentials, suggestions: Seque
                 "command": "/mlflow",
                 "description": "Operate MLflow",
                 "usage_hint": "health | help | …",
+                "should_escape": True,
                 "suggestions": [{"text": text, "help": meaning} for text, meaning in suggestions],
             }
         ],

@@ -172,6 +172,7 @@ def example(**changed: Any) -> dict[str, Any]:
                 "command": "/mlflow",
                 "description": "Operate MLflow",
                 "usage_hint": "health | backup | restore | scale | help",
+                "should_escape": True,
                 "suggestions": [{"text": text, "help": helped} for text, helped in suggestions],
             }
         ],

@@ -345,7 +345,7 @@ def test_ordinary_names_are_no_secrets(key):
         ("config unset ..", "cannot be a key"),
         ("config set", "Missing argument"),
         (f"config set a={'x' * 501}", "501 characters long; the limit is 500"),
-        ("config shwo", "Did you mean “show”?"),
+        ("config shwo", "Did you mean “/mlflow config show”?"),
     ],
 )
 def test_each_mistake_in_typing_has_its_sentence(text, said):

@@ -350,14 +350,14 @@ def test_howto_without_the_service(cluster, tmp_path):
     ("words", "said"),
     [
         ("describe pod", "Which pod?"),
-        ("describe pd x", "Did you mean “pod”"),
+        ("describe pd x", "Did you mean “/mlflow describe pod x”"),
         ("describe", "Missing argument"),
-        ("manifest deploymnt", "Did you mean “deployment”"),
+        ("manifest deploymnt", "Did you mean “/mlflow manifest deployment”"),
         ("manifest pod", "Which pod?"),
-        ("manifest service --as fil", "Did you mean “file”"),
-        ("howto ssh", "Did you mean “shell”"),
+        ("manifest service --as fil", "Did you mean “/mlflow manifest service --as file”"),
+        ("howto ssh", "Did you mean “/mlflow howto shell”"),
         ("events --since soon", "is not a time"),
-        ("stats", "Did you mean “status”"),
+        ("stats", "Did you mean “/mlflow status”"),
     ],
 )
 def test_what_is_wrong_is_told(words, said):

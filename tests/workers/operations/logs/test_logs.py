@@ -294,13 +294,13 @@ def test_commands():
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("logs --level eror", "Did you mean “error”"),
+        ("logs --level eror", "Did you mean “/mlflow logs --level error”"),
         ("logs --tail 0", "--tail"),
         ("logs --tail 9999999", "--tail"),
         ("logs --since soon", "is not a time"),
         ("logs --follow 1h", "at most 5 minutes"),
         ("logs --follow 1m --previous", "without --previous"),
-        ("logs siz", "Did you mean “size”"),
+        ("logs siz", "Did you mean “/mlflow logs size”"),
         ("logs --grep 'a", "quote is opened"),
         ("logs nonsense", "There is no command"),
     ],

@@ -10,6 +10,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from mlflow_ops_sandbox.slack.blocks import inputs
+from mlflow_ops_sandbox.slack.delivery.escaping import escaped
 from mlflow_ops_sandbox.slack.delivery.places import channel_name, element, place, response_url
 from mlflow_ops_sandbox.slack.delivery.responses import answer
 from mlflow_ops_sandbox.slack.errors import Json, SlackError
@@ -28,7 +29,8 @@ async def command(slack: Installation, person: Person, channel: str, text: str) 
     if match is None:
         raise SlackError("invalid_arguments")
     name, rest = match[1], match[2].strip()
-    if slack.workspace.command(name) is None:
+    registered = slack.workspace.command(name)
+    if registered is None:
         sentence = (
             f"{name} is not a valid command. In Slack, all messages that start with the "
             '"/" character are interpreted as commands.'
@@ -45,7 +47,7 @@ async def command(slack: Installation, person: Person, channel: str, text: str) 
         "user_id": person.id,
         "user_name": person.name,
         "command": name,
-        "text": rest,
+        "text": escaped(rest, slack.workspace) if registered.should_escape else rest,
         "api_app_id": slack.workspace.bot.app_id,
         "is_enterprise_install": "false",
         "response_url": response_url(slack, "commands", origin),

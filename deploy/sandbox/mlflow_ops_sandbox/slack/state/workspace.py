@@ -98,6 +98,7 @@ class Command:
     description: str
     usage_hint: str
     suggestions: tuple[Suggestion, ...]
+    should_escape: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,6 +229,7 @@ def _command(item: Mapping[str, Any]) -> Command:
         description=item.get("description", ""),
         usage_hint=item.get("usage_hint", ""),
         suggestions=tuple(Suggestion(entry["text"], entry.get("help", "")) for entry in item.get("suggestions", ())),
+        should_escape=bool(item.get("should_escape", False)),
     )
 
 
