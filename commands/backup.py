@@ -86,5 +86,5 @@ backup = group_that_acts(
     _all,
     *(_list, _show, _verify, _prune, _sign, _usage),
     takes=PARTS,
-    meaning="Back up database, artifacts and configuration as one verified set; list, show, verify, sign and prune sets.",
+    meaning="Back up database, artifacts and configuration as one set; list, show, verify, sign and prune sets.",
 )

@@ -173,13 +173,13 @@ class _Making:
         objects = self.transfer.objects
         self.progress.step("Artifacts: copying what is new")
         previous, bad = self._previous(), damaged.noted(objects, self.bucket)
-        self._copy(previous, bad)
+        self._copy(*previous, bad)
         self.progress.step("Artifacts: looking whether all bytes are there")
         missing = self._missing_artifacts()
         if missing:
             # A set that builds on lost bytes would be lost as well, and so would all that come after it.
             self.progress.step("Artifacts: bytes of earlier sets are missing, copying them again")
-            self._copy(previous, bad.union(missing))
+            self._copy(*previous, bad.union(missing))
             missing_still = self._missing_artifacts()
             if missing_still:
                 what = f"What was copied is not in the bucket: {listed(missing_still)}."
@@ -236,14 +236,21 @@ class _Making:
         self.transfer.delete(self.bucket, [f"{self.name}{leftovers.BEGUN}"])
         return made
 
-    def _copy(self, previous: tuple[str, ...], bad: frozenset[str]) -> None:
+    def _copy(self, previous: tuple[str, ...], sha256: str, bad: frozenset[str]) -> None:
         from workers.operations.backup.artifacts import copying, spans
         from workers.operations.backup.artifacts.listing import NAME
 
         ops, objects = self.systems.settings.ops, self.transfer.objects
         bucket = ops.storage.artifacts_bucket
         sources = copying.Sources(
-            bucket, self.bucket, self.name, previous, distrust=bad, source=parallel.other_store(self.systems)
+            bucket,
+            self.bucket,
+            self.name,
+            previous,
+            distrust=bad,
+            source=parallel.other_store(self.systems),
+            keys=Keys.of(self.systems.settings),
+            sha256=sha256,
         )
         wanted = (ops.backup.helpers + 1) * parallel.SPANS_PER_WORKER
         cut = spans.cut(objects, sources, ops.backup.split_above, wanted) if ops.backup.helpers else []
@@ -266,7 +273,9 @@ class _Making:
     def _missing_artifacts(self) -> tuple[str, ...]:
         from workers.operations.backup.artifacts import verify
 
-        return verify(self.transfer.objects, self.bucket, self.name, deep=False, progress=self.progress).bad
+        part: ArtifactsPart = self.made["artifacts"]
+        objects, sha256 = self.transfer.objects, part.listing.sha256
+        return verify(objects, self.bucket, self.name, deep=False, progress=self.progress, sha256=sha256).bad
 
     def _look(self, name: str) -> sets.Found:
         return sets.look(self.transfer.objects, self.bucket, name, signing.Trust.of(self.systems.settings))
@@ -279,8 +288,10 @@ class _Making:
                 return seen
         return None
 
-    def _previous(self) -> tuple[str, ...]:
-        """The newest finished set with artifacts, and the unfinished ones that are newer; newest first."""
+    def _previous(self) -> tuple[tuple[str, ...], str]:
+        """The newest finished set with artifacts, and the unfinished ones that are newer, newest first; and the SHA-256
+        of the finished one's listing.
+        """
         found: list[str] = []
         for name in reversed(self.known):
             seen = self._look(name)
@@ -288,10 +299,10 @@ class _Making:
                 # What its listing says of bytes would be signed with the new set.
                 continue
             if seen.manifest and seen.manifest.artifacts:
-                return (*found, name)
+                return (*found, name), seen.manifest.artifacts.listing.sha256
             if seen.manifest is None and len(found) < BUILT_ON_AT_MOST:
                 found.append(name)
-        return tuple(found)
+        return tuple(found), ""
 
 
 def store(made: Manifest, transfer: Transfer, bucket: str) -> None:

@@ -85,7 +85,7 @@ class ConfigurationPart(_Part):
 
 
 class Signature(_Part):
-    """Who made the set (signing.py). key_id: of the backup key that the signing key is derived from. mac: hexadecimal."""
+    """Who made the set (signing.py). key_id: of the backup key behind the signing key. mac: in hexadecimal."""
 
     algorithm: str
     key_id: str

@@ -160,3 +160,17 @@ def good(
 def drilled_badly(objects: Objects, bucket: str, name: str) -> bool:
     """Whether a drill has found that a set cannot be restored."""
     return objects.exists(bucket, f"{name}{DRILL_FAILED}")
+
+
+def refuse_foreign(systems: Systems, found: Manifest) -> None:
+    """Raise OperatorError where the set was made of another MLflow: its database or bucket has another name."""
+    bucket, others = systems.settings.ops.storage.artifacts_bucket, []
+    if found.database and found.database.database != systems.database.name:
+        others.append(f"the database {found.database.database}, not {systems.database.name}")
+    if found.artifacts and found.artifacts.bucket != bucket:
+        others.append(f"the bucket {found.artifacts.bucket}, not {bucket}")
+    if others:
+        raise OperatorError(
+            f"The backup {found.id} is of another MLflow: of {' and of '.join(others)}.",
+            "If it is meant all the same, say --from-elsewhere.",
+        )

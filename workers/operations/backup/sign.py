@@ -13,7 +13,6 @@ from workers.operation import Change, Operation, Plan, Progress, Risk
 from workers.operations.backup import backup, sets, signing, verify
 from workers.operations.backup.encryption import Keys
 from workers.operations.backup.show import SetId
-from workers.operations.restore import checks
 from workers.report import Report, Status, Text
 from workers.wording import count, moment, size
 
@@ -65,7 +64,7 @@ class BackupSign(Operation):
                 return Report(
                     title=title,
                     status=Status.FAIL,
-                    summary=f"{made.id} was not signed: {count(len(problems), 'problem')} found, such as: {problems[0]}",
+                    summary=f"{made.id} was not signed, {count(len(problems), 'problem')} found: {problems[0]}",
                     sections=(Text(title="What is wrong", text="\n".join(problems), literal=True),),
                     hints=("backup list",),
                 )
@@ -86,7 +85,7 @@ class BackupSign(Operation):
         made = sets.good(systems, self.id, unsigned=True)
         if made.signature and made.signature.key_id == keys.current_id:
             raise AlreadySo(f"The backup {made.id} is signed with key {keys.current_id} already.", "Nothing to do.")
-        checks.refuse_foreign(systems, made)
+        sets.refuse_foreign(systems, made)
         return made.model_copy(update={"target": systems.settings.environment.target}), keys
 
 

@@ -132,11 +132,13 @@ class Reading:
         self._hash, self._size = hashlib.sha256(), 0
 
     def __iter__(self) -> Iterator[bytes]:
-        """Raises ObjectsError, and Cancelled."""
+        """Raises ObjectsError, OperatorError where it is longer than it should be, and Cancelled."""
         self._hash, self._size = hashlib.sha256(), 0
         for piece in self._transfer.open(self._bucket, self.stored.key)[1]:
             self._hash.update(piece)
             self._size += len(piece)
+            if self._size > self.stored.bytes:
+                self.compare()
             yield piece
             if self._progress:
                 self._progress.checkpoint()

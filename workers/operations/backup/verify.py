@@ -149,7 +149,7 @@ def _artifacts(  # noqa: PLR0913, PLR0917 - what is compared with what
     for _ in stored:
         pass
     stored.compare()
-    seen = artifacts.verify(systems.backups, bucket, name, deep=deep, progress=progress)
+    seen = artifacts.verify(systems.backups, bucket, name, deep=deep, progress=progress, sha256=part.listing.sha256)
     found = list(seen.problems)
     if deep and seen.bad:
         damaged.note(systems.backups, bucket, seen.bad)

@@ -14,7 +14,6 @@ from workers.errors import AlreadySo, OperatorError
 from workers.operation import Change, Operation, Plan, Progress, Risk
 from workers.operations.backup import artifacts, sets
 from workers.operations.experiments.finding import find as find_experiment
-from workers.operations.restore import checks
 from workers.operations.runs.finding import find as find_run
 from workers.operations.storage.locations import prefix_of
 from workers.report import Report, Section, Status, Text
@@ -128,10 +127,15 @@ class RestoreArtifacts(Operation):
         if found.artifacts is None:
             raise OperatorError(f"The backup {found.id} holds no artifacts.", "See /mlflow backup list.")
         if not self.from_elsewhere:
-            checks.refuse_foreign(systems, found)
+            sets.refuse_foreign(systems, found)
         return (
             artifacts.Wanted(
-                storage.backups_bucket, found.name, storage.artifacts_bucket, self._prefix(systems), self.exact
+                storage.backups_bucket,
+                found.name,
+                storage.artifacts_bucket,
+                self._prefix(systems),
+                self.exact,
+                sha256=found.artifacts.listing.sha256,
             ),
             found,
         )

@@ -108,7 +108,7 @@ class RestoreConfiguration(Operation):
 
 
 def items_of(systems: Systems, found: Manifest, only: tuple[str, ...]) -> list[dict[str, Any]]:
-    """The objects of a set that holds the configuration, decrypted: those kinds, or all. Raises WrongKey, OperatorError."""
+    """The objects of a set with a configuration, decrypted: of those kinds, or all. Raises WrongKey, OperatorError."""
     from workers.systems.s3.transfer import Transfer
 
     bucket = systems.settings.ops.storage.backups_bucket

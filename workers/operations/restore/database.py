@@ -74,7 +74,7 @@ class RestoreDatabase(Operation):
             return self._plan_beside(found, part)
         previous = side_database.previous_name(live, found.id, databases)
         if not self.from_elsewhere:
-            checks.refuse_foreign(systems, found)
+            sets.refuse_foreign(systems, found)
         revision = _revision(systems)
         checks.refuse_newer(systems, found, part, revision)
         older = bool(revision) and part.alembic_revision != revision

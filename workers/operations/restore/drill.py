@@ -95,7 +95,9 @@ def _sample(systems: Systems, found: Manifest, progress: Progress) -> int:
     progress.step(f"Restoring {count(min(wanted, found.artifacts.objects), 'artifact')} to one side")
     bucket = systems.settings.ops.storage.backups_bucket
     every = max(1, -(-found.artifacts.objects // wanted))
-    place = artifacts.Wanted(bucket, found.name, bucket, to_prefix=SCRATCH, every=every)
+    place = artifacts.Wanted(
+        bucket, found.name, bucket, to_prefix=SCRATCH, every=every, sha256=found.artifacts.listing.sha256
+    )
     try:
         done = artifacts.restore(systems.backups, place, progress)
     finally:

@@ -19,7 +19,6 @@ from workers.operation import Change, Operation, Plan, Progress, Risk
 from workers.operations.backup import artifacts, sets
 from workers.operations.deployment.rollout import Watched, deployment_now, watch
 from workers.operations.restore import (
-    checks,
     cluster_objects,
     configuration,
     prerequisites,
@@ -131,7 +130,7 @@ class _Recovery:
             systems, asked.set, part="database", unsigned=asked.unsigned, from_elsewhere=asked.from_elsewhere
         )
         if not asked.from_elsewhere:
-            checks.refuse_foreign(systems, found)
+            sets.refuse_foreign(systems, found)
         return cls(systems, found, progress, systems.server)
 
     def steps(self) -> tuple[Step, ...]:
@@ -274,7 +273,14 @@ class _Recovery:
 
     def _wanted(self) -> artifacts.Wanted:
         storage = self.systems.settings.ops.storage
-        return artifacts.Wanted(storage.backups_bucket, self.found.name, storage.artifacts_bucket)
+        assert self.found.artifacts is not None
+        return artifacts.Wanted(
+            storage.backups_bucket,
+            self.found.name,
+            storage.artifacts_bucket,
+            sha256=self.found.artifacts.listing.sha256,
+            only_missing=True,
+        )
 
 
 def _report(

@@ -228,7 +228,8 @@ def _artifacts_back(systems: Systems, found: Manifest, location: str, progress: 
     if not prerequisites.has_bucket(systems.objects, storage.artifacts_bucket):
         raise OperatorError(f"There is no bucket {storage.artifacts_bucket}.", "See /mlflow recover.")
     prefix = prefix_of(systems, location)
-    wanted = artifacts.Wanted(storage.backups_bucket, found.name, storage.artifacts_bucket, prefix)
+    sha256 = found.artifacts.listing.sha256
+    wanted = artifacts.Wanted(storage.backups_bucket, found.name, storage.artifacts_bucket, prefix, sha256=sha256)
     done = artifacts.restore(systems.objects, wanted, progress, backups=systems.backups)
     lost = f"; {count(done.lost_count, 'artifact')} could not be had: {done.lost[0]}" if done.lost else ""
     return f"; {count(done.added + done.replaced, 'artifact')} put back, {done.same:,} were there{lost}"

@@ -19,9 +19,11 @@ from workers.errors import OperatorError
 from workers.operations.backup import manifest, sets
 from workers.operations.backup.artifacts import copy, references, verify
 from workers.operations.backup.backup import Backup
+from workers.operations.backup.encryption import Keys
 from workers.operations.backup.manifest import ArtifactsPart, Manifest, Stored
 from workers.operations.backup.prune import BackupPrune, choose
 from workers.operations.backup.show import BackupList
+from workers.operations.backup.signing import signed
 from workers.report import Status
 from workers.settings import Retention
 
@@ -52,7 +54,8 @@ def add_set(ready, buckets, progress, made, previous=(), *, finished=True):
             objects=done.objects,
             bytes=done.bytes,
         )
-        text = Manifest(name=name, id=sets.id_of(name), started_at=made, finished_at=made, artifacts=part).text()
+        found = Manifest(name=name, id=sets.id_of(name), started_at=made, finished_at=made, artifacts=part)
+        text = signed(found, Keys.of(ready.settings)).text()
         ready.objects.write(buckets[1], f"{name}{manifest.NAME}", text)
     return name
 

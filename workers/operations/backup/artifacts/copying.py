@@ -9,20 +9,19 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 import time
 from collections import deque
 from collections.abc import Collection, Iterator
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
-from itertools import chain
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from workers.operations.backup.artifacts import listing
-from workers.operations.backup.artifacts.listing import Frames, ListingDamaged
+from workers.operations.backup.artifacts.known import Known, Sources
+from workers.operations.backup.artifacts.listing import Frames
 from workers.operations.backup.artifacts.object_copying import ObjectCopied, ObjectCopier, Tuning
-from workers.systems.errors import GatewayError, ObjectMissing, ObjectsError
+from workers.systems.errors import GatewayError, ObjectsError
 from workers.systems.s3.metadata import Listed
 from workers.systems.s3.multipart import Writer
 from workers.systems.s3.transfer import Transfer
@@ -34,7 +33,6 @@ if TYPE_CHECKING:
 NAMES_AT_MOST: Final = 100
 _LOOK_EVERY: Final = 100
 _LOOK_SECONDS: Final = 1.0
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -53,23 +51,6 @@ class Copied:
 
 
 @dataclass(frozen=True)
-class Sources:
-    """From where to where. set_name: with a slash at its end. previous: sets to build on, newest first.
-
-    source: the artifacts' store, where it is another than the backups'. distrust: keys of kept bytes that a check found
-    bad: they are copied again to where they were, which mends every set that uses them.
-    """
-
-    source_bucket: str
-    backup_bucket: str
-    set_name: str
-    previous: tuple[str, ...] = ()
-    source: Objects | None = None
-    distrust: frozenset[str] = frozenset()
-    tuning: Tuning = field(default_factory=Tuning)
-
-
-@dataclass(frozen=True)
 class Place:
     """What copying takes: the two stores, what is known, and threads."""
 
@@ -85,7 +66,7 @@ def begin(objects: Objects, sources: Sources, stack: ExitStack) -> Place:
     tuning = sources.tuning
     target = stack.enter_context(Transfer.of(objects, tuning.at_once))
     origin = stack.enter_context(Transfer.of(sources.source, tuning.at_once)) if sources.source else target
-    known = Known(target, sources.backup_bucket, sources.previous, sources.distrust)
+    known = Known(target, sources)
     copier = ObjectCopier(origin, sources.source_bucket, target, sources.backup_bucket, sources.set_name, tuning)
     pool = ThreadPoolExecutor(tuning.at_once, thread_name_prefix="artifacts")
     stack.callback(pool.shutdown, cancel_futures=True)
@@ -151,88 +132,6 @@ class NoListing:
         """Forget it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
-    """A line of an earlier listing. unfinished: of an unfinished set. bad: where its bytes are, if they are bad."""
-
-    line: bytes
-    unfinished: bool
-    bad: str = ""
-
-
-class Known:
-    """What earlier sets keep already, asked in the order of keys.
-
-    objects: how many the newest finished listing has, as far as it can be told; only for showing progress.
-    """
-
-    def __init__(self, transfer: Transfer, bucket: str, previous: tuple[str, ...], distrusted: frozenset[str]) -> None:
-        """Open the parts of unfinished sets up to the newest finished one, and that one's listing."""
-        self._streams: list[_Stream] = []
-        self.objects = 0
-        for set_name in previous:
-            name = f"{set_name}{listing.NAME}"
-            try:
-                _, pieces = transfer.open(bucket, name)
-            except ObjectMissing:
-                found = listing.parts(transfer, bucket, set_name)
-                if found:
-                    self._streams.append(_Stream(_chained(transfer, bucket, found), distrusted, unfinished=True))
-                continue
-            self._streams.append(_Stream(listing.lines(name, pieces), distrusted, unfinished=False))
-            self.objects = listing.count(transfer, bucket, name)
-            return
-
-    def find(self, wanted: Listed) -> Found | None:
-        """What is known of an artifact."""
-        for stream in self._streams:
-            found = stream.find(wanted)
-            if found is not None:
-                return found
-        return None
-
-
-class _Stream:
-    def __init__(
-        self, found: Iterator[tuple[dict[str, Any], bytes]], distrusted: frozenset[str], *, unfinished: bool
-    ) -> None:
-        self._found = found
-        self._distrusted = distrusted
-        self._next: tuple[dict[str, Any], bytes] | None = None
-        self._over = False
-        self.unfinished = unfinished
-
-    def find(self, wanted: Listed) -> Found | None:
-        while self._next is None or self._next[0]["key"] < wanted.key:
-            if self._over:
-                return None
-            self._next = self._step()
-            if self._next is None:
-                self._over = True
-                return None
-        entry, line = self._next
-        same = (
-            entry["key"] == wanted.key
-            and entry["etag"] == wanted.etag
-            and entry["size"] == wanted.size
-            and entry["last_modified"] == wanted.last_modified
-        )
-        if not same:
-            return None
-        return Found(line, self.unfinished, entry["kept"] if entry["kept"] in self._distrusted else "")
-
-    def _step(self) -> tuple[dict[str, Any], bytes] | None:
-        try:
-            return next(self._found, None)
-        except (ListingDamaged, ObjectMissing) as error:
-            _log.warning("%s What it would have told is copied again.", error.message)
-            return None
-
-
-def _chained(transfer: Transfer, bucket: str, found: list[str]) -> Iterator[tuple[dict[str, Any], bytes]]:
-    return chain.from_iterable(listing.lines(part, transfer.open(bucket, part)[1]) for part in found)
-
-
 @dataclass
 class Notes:
     """Parts of the listing: what was copied so far, for the next run where this one ends early.
@@ -269,7 +168,7 @@ class Notes:
         self.written += 1
         body = bytes(self.waiting + self.frames.end())
         name = listing.part_name(self.sources.set_name, self.written)
-        self.target.put(self.sources.backup_bucket, name, body)
+        listing.put_part(self.target, self.sources.backup_bucket, name, body, self.sources.keys)
         self.frames = Frames()
         self.waiting.clear()
 

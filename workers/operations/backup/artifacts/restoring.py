@@ -42,7 +42,8 @@ _STREAMS: Final = threading.Semaphore(4)
 class Wanted:
     """Which artifacts, from where to where. prefix: the beginning of their keys. exact: what else is there goes.
 
-    to_prefix: stands before each key in the target. every: only one of so many, for a sample.
+    to_prefix: stands before each key in the target. every: only one of so many, for a sample. sha256: of the set's
+    listing, by its manifest. only_missing: what is there stays, even where it differs.
     """
 
     backup_bucket: str
@@ -52,6 +53,8 @@ class Wanted:
     exact: bool = False
     to_prefix: str = ""
     every: int = 1
+    sha256: str = ""
+    only_missing: bool = False
 
 
 @dataclass(frozen=True)
@@ -161,7 +164,7 @@ class _Putting:
         if entry is None:
             assert there is not None
             self.going += [there.key] if self.wanted.exact else []
-        elif there is not None and _equal(entry, there):
+        elif there is not None and (self.wanted.only_missing or _equal(entry, there)):
             self.done.same += 1
         else:
             copying = self.pool.submit(_put, self.transfer, self.held, self.wanted, entry, there)
@@ -226,7 +229,7 @@ def _other(transfer: Transfer, backups: Objects | None) -> Iterator[Transfer]:
 def _walk(transfer: Transfer, held_in: Transfer, wanted: Wanted) -> Iterator[tuple[Entry | None, Listed | None]]:
     """Each artifact of the set with what the bucket has under its key, and what only the bucket has, in key order."""
     name = f"{wanted.set_name}{listing.NAME}"
-    all_held = listing.entries(held_in, wanted.backup_bucket, name)
+    all_held = listing.entries(held_in, wanted.backup_bucket, name, wanted.sha256)
     held = islice((each for each in all_held if each.key.startswith(wanted.prefix)), 0, None, wanted.every)
     there = transfer.items(wanted.target_bucket, wanted.to_prefix + wanted.prefix)
     skip = len(wanted.to_prefix)
