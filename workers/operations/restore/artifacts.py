@@ -81,7 +81,14 @@ class RestoreArtifacts(Operation):
             undo="earlier versions stay in the bucket" if versions == "Enabled" else "",
             estimate_seconds=None,
             sections=_extra(seen) if self.exact else (),
-            facts={"set": found.name, "prefix": wanted.prefix, "going": seen.going if self.exact else ""},
+            facts={
+                "set": found.name,
+                "prefix": wanted.prefix,
+                **found.checksums,
+                **dict(seen.first),
+                "all artifacts that would be written": seen.coming,
+                "all artifacts that would be removed": seen.going if self.exact else "",
+            },
         )
 
     def run(self, systems: Systems, progress: Progress) -> Report:

@@ -65,7 +65,9 @@ class RestoreConfiguration(Operation):
             facts={
                 "set": found.name,
                 "only": list(self.only),
-                "versions": {one.name: one.version for one in each if one.changes},
+                **found.checksums,
+                **{f"{one.name} now": one.version for one in each if one.changes},
+                **{f"{one.name} in the backup": one.content for one in each if one.changes},
             },
         )
 

@@ -71,7 +71,7 @@ class RestoreDatabase(Operation):
         if side_database.is_restored(self.beside, live) or side_database.is_previous(self.beside, live):
             raise OperatorError(f"{self.beside} is a name that restores give to their own.", "Choose another name.")
         if self.beside:
-            return self._plan_beside(found, part)
+            return self._plan_beside(found)
         previous = side_database.previous_name(live, found.id, databases)
         if not self.from_elsewhere:
             sets.refuse_foreign(systems, found)
@@ -95,7 +95,7 @@ class RestoreDatabase(Operation):
             undo="/mlflow restore undo",
             estimate_seconds=_estimate(systems, part),
             sections=(_sizes(found, part, now),),
-            facts={"set": found.name, "sha256": part.dump.sha256, "live": now is not None, "schema": revision},
+            facts={"set": found.name, **found.checksums, "live": now is not None, "schema": revision},
         )
 
     def run(self, systems: Systems, progress: Progress) -> Report:
@@ -158,14 +158,14 @@ class RestoreDatabase(Operation):
         assert found.database is not None
         return found, found.database
 
-    def _plan_beside(self, found: Manifest, part: DatabasePart) -> Plan:
+    def _plan_beside(self, found: Manifest) -> Plan:
         return Plan(
             title="Restore beside",
             summary=f"the backup {found.id} as the database {self.beside}",
             steps=(f"Restore {found.id} into {self.beside}", "Compare its tables with the backup's manifest"),
             changes=(Change(what=f"database {self.beside}", before="none", after=f"the backup {found.id}"),),
             undo=f"drop database {self.beside}",
-            facts={"set": found.name, "sha256": part.dump.sha256},
+            facts={"set": found.name, **found.checksums},
         )
 
 

@@ -89,7 +89,7 @@ class Recover(Operation):
             ),
             undo="nothing that is there is replaced; what is made can be removed by hand",
             estimate_seconds=(found.database.seconds * 2 if found.database else 0) + 60,
-            facts={"set": found.name, **found.checksums},
+            facts={"set": found.name, **found.checksums, "artifacts that would be added": recovery.coming()},
         )
 
     def run(self, systems: Systems, progress: Progress) -> Report:
@@ -205,6 +205,15 @@ class _Recovery:
             return f"all {self.found.artifacts.objects:,} are missing" if self.found.artifacts else ""
         seen = artifacts.compare(self.systems.objects, wanted, backups=self.systems.backups)
         return f"{count(seen.missing, 'artifact')} ({size(seen.bytes)}) are missing" if seen.missing else ""
+
+    def coming(self) -> str:
+        """A digest over the artifacts that would be added."""
+        if not self.found.artifacts:
+            return ""
+        wanted = self._wanted()
+        if not prerequisites.has_bucket(self.systems.objects, wanted.target_bucket):
+            return f"all of the listing {wanted.sha256}"
+        return artifacts.compare(self.systems.objects, wanted, backups=self.systems.backups).coming
 
     def _make_artifacts(self) -> str:
         expected = self.found.artifacts.objects if self.found.artifacts else 0

@@ -20,16 +20,19 @@ from workers.operations.backup.encryption import Keys
 from workers.operations.backup.show import BackupList, BackupShow
 from workers.operations.backup.sign import BackupSign
 from workers.operations.backup.signing import Trust
+from workers.operations.backup.stream import Reading
 from workers.operations.backup.verify import BackupVerify, BackupVerifyDeep
 from workers.operations.health import backup as health
 from workers.operations.restore.all import RestoreAll
 from workers.operations.restore.artifacts import RestoreArtifacts
+from workers.operations.restore.cluster_objects import Applied
 from workers.operations.restore.configuration import RestoreConfiguration
 from workers.operations.restore.database import RestoreDatabase
 from workers.operations.restore.drill import Drill
 from workers.operations.restore.recover import Recover
 from workers.report import Status
 from workers.systems import Systems
+from workers.systems.errors import ObjectChanged
 from workers.systems.s3.transfer import Transfer
 
 FORGERIES = [
@@ -247,3 +250,50 @@ def test_what_stands_in_two_places_is_written_twice():
     shared = {"app": "mlflow"}
     item = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "m", "labels": shared}, "spec": shared}
     assert b"*id" not in configuration.Export([item]).text()
+
+
+def test_an_artifact_that_changes_after_approval_stops_the_restore_and_is_named(place, two):
+    place.s3.put_object(Bucket=place.artifacts, Key="1/run0/artifacts/model.pkl", Body=b"another")
+    restore = RestoreArtifacts()
+    planned = restore.plan(place.systems)
+    assert planned.difference(restore.plan(place.systems)) == ""
+    place.s3.put_object(Bucket=place.artifacts, Key="1/run1/artifacts/model.pkl", Body=b"nobody has approved this")
+    assert "artifact 1/run1/artifacts/model.pkl was None, now" in planned.difference(restore.plan(place.systems))
+
+
+def test_beyond_those_that_are_named_a_digest_tells(place, two):
+    for number in range(3):
+        place.s3.put_object(Bucket=place.artifacts, Key=f"1/run{number}/artifacts/model.pkl", Body=b"another")
+    for number in range(30):
+        place.s3.put_object(Bucket=place.artifacts, Key=f"0/{number:02}", Body=b"0")
+    forging.made(place, forging.now(), keys=place.keys, progress=Unwatched())
+    for number in range(30):
+        place.s3.delete_object(Bucket=place.artifacts, Key=f"0/{number:02}")
+    planned = RestoreArtifacts().plan(place.systems)
+    place.s3.put_object(Bucket=place.artifacts, Key="1/run2/artifacts/model.pkl", Body=b"nobody has approved this")
+    said = planned.difference(RestoreArtifacts().plan(place.systems))
+    assert "all artifacts that would be written was" in said
+
+
+@pytest.mark.parametrize("kind", ["ConfigMap", "Secret"])
+def test_what_differs_beyond_the_80th_character_is_another_content(kind):
+    def content(value, name="a"):
+        item = {"apiVersion": "v1", "kind": kind, "metadata": {"name": "m"}, "data": {name: value}}
+        return Applied(item, None, item).content
+
+    assert content("x" * 80, "a") != content("x" * 80, "b")
+    # What a Secret holds is in the document, whose checksum the plan rests on; a hash of it would betray it.
+    assert (content("x" * 90 + "y") == content("x" * 90 + "z")) is (kind == "Secret")
+
+
+def test_a_dump_that_is_streamed_is_proven_first_and_another_is_not_read_after_that(place, two):
+    newer = two[1]
+    dump = newer.database.dump
+    with Transfer.of(place.systems.backups, 1) as transfer:
+        reading = Reading(dump, transfer, place.backups)
+        reading.prove()
+        place.s3.put_object(Bucket=place.backups, Key=dump.key, Body=forging.DUMP + b"DROP DATABASE mlflow;")
+        with pytest.raises(ObjectChanged):
+            list(reading)
+        with pytest.raises(OperatorError, match="its bytes are not those that were written"):
+            Reading(dump, transfer, place.backups).prove()
