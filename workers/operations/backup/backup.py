@@ -190,6 +190,12 @@ class _Making:
                 "bucket; what its artifacts still have was copied again."
             )
             damaged.forget(objects, self.bucket)
+        part: ArtifactsPart = self.made["artifacts"]
+        if part.left_out_objects:
+            self.warnings.append(
+                f"NOT IN THIS SET: {count(part.left_out_objects, 'artifact')} ({size(part.left_out_bytes)}) that can't "
+                f"be read: {listed(part.left_out)}. The next backup tries again."
+            )
         self.progress.checkpoint()
 
     def configuration(self) -> None:
@@ -267,6 +273,9 @@ class _Making:
             copied_bytes=done.copied_bytes,
             changed=done.changed,
             vanished=done.vanished,
+            left_out=done.left_out,
+            left_out_objects=done.left_out_objects,
+            left_out_bytes=done.left_out_bytes,
             seconds=done.seconds,
         )
 

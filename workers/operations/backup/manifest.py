@@ -56,7 +56,8 @@ class DatabasePart(_Part):
 class ArtifactsPart(_Part):
     """A listing of artifacts. bytes: of all of them. copied: what earlier sets did not have.
 
-    changed and vanished: the first hundred keys of those that did so while they were copied.
+    changed and vanished: the first hundred keys of those that did so while they were copied. left_out: the first
+    hundred that could not be read, each with the reason; left_out_objects, left_out_bytes: of all of them.
     """
 
     listing: Stored
@@ -67,6 +68,9 @@ class ArtifactsPart(_Part):
     copied_bytes: int = 0
     changed: tuple[str, ...] = ()
     vanished: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
+    left_out_objects: int = 0
+    left_out_bytes: int = 0
     seconds: float = 0.0
 
 

@@ -8,9 +8,9 @@ from typing import Any
 import boto3
 import pytest
 import yaml
-from moto.server import ThreadedMotoServer
 
 from tests.workers.operations.backup import forging
+from tests.workers.operations.backup.artifacts.conftest import store  # noqa: F401 - a fixture
 from workers import settings
 from workers.errors import AlreadySo, OperatorError
 from workers.operation import Unwatched
@@ -51,21 +51,13 @@ class Place:
     load: Any
 
 
-@pytest.fixture(scope="module")
-def server():
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    yield f"http://127.0.0.1:{server.get_host_and_port()[1]}"
-    server.stop()
-
-
 @pytest.fixture
-def place(server, tmp_path, monkeypatch):
+def place(store, tmp_path, monkeypatch):  # noqa: F811 - the fixture
     """A store with artifacts and no database: whoever gets as far as to ask for that one fails at 127.0.0.1:1."""
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "ours")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "ours")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    client = boto3.client("s3", endpoint_url=server, region_name="us-east-1")
+    client = boto3.client("s3", endpoint_url=store, region_name="us-east-1")
     name = tmp_path.name.replace("_", "-").lower()[:40]
     pair = f"a-{name}", f"b-{name}"
     for bucket in pair:
@@ -79,7 +71,7 @@ def place(server, tmp_path, monkeypatch):
     def load(**environ):
         wanted = {
             "REDIS_URL": "redis://127.0.0.1:1/0",
-            "AWS_ENDPOINT_URL_S3": server,
+            "AWS_ENDPOINT_URL_S3": store,
             "MLFLOW_OPS_CONFIG": str(path),
             "MLFLOW_OPS_DATABASE_URL": "postgresql://m:m@127.0.0.1:1/m",
             "MLFLOW_OPS_DATABASE_ADMIN_URL": "postgresql://m:m@127.0.0.1:1/postgres",

@@ -37,7 +37,10 @@ _LOOK_SECONDS: Final = 1.0
 
 @dataclass(frozen=True)
 class Copied:
-    """What a run did. changed and vanished: the first hundred keys of artifacts that did so while it ran."""
+    """What a run did. changed and vanished: the first hundred keys of artifacts that did so while it ran.
+
+    left_out: the first hundred that cannot be read, each with the reason; left_out_objects and _bytes: of all of them.
+    """
 
     objects: int
     bytes: int
@@ -48,6 +51,9 @@ class Copied:
     listing_sha256: str
     listing_bytes: int
     seconds: float
+    left_out: tuple[str, ...] = ()
+    left_out_objects: int = 0
+    left_out_bytes: int = 0
 
 
 @dataclass(frozen=True)
@@ -122,6 +128,9 @@ def whole(objects: Objects, sources: Sources, progress: Progress, *, after_spans
         writer.sha256,
         writer.size,
         time.monotonic() - began,
+        tuple(run.left_out),
+        run.left_out_objects,
+        run.left_out_bytes,
     )
 
 
@@ -204,6 +213,9 @@ class Run:
     copied_bytes: int = 0
     changed: list[str] = field(default_factory=list)
     vanished: list[str] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
+    left_out_objects: int = 0
+    left_out_bytes: int = 0
 
     def walk(self, source: Iterator[Listed], known: Known) -> None:
         """Take every artifact; at the end the listing is complete, save that it is not closed."""
@@ -248,6 +260,11 @@ class Run:
         self.window.popleft()
 
     def _record(self, listed: Listed, moved: ObjectCopied) -> None:
+        if moved.why:
+            self.left_out += [f"{listed.key}: {moved.why}"] if len(self.left_out) < NAMES_AT_MOST else []
+            self.left_out_objects += 1
+            self.left_out_bytes += listed.size
+            return
         if moved.entry is None:
             self.vanished += [listed.key] if len(self.vanished) < NAMES_AT_MOST else []
             return
