@@ -27,7 +27,7 @@ _ABOUT: Final = {
     "postgres": ("postgres", "postgresql", "pg", "database", "db", "sql", "connections"),
     "storage": ("minio", "s3", "bucket", "storage", "object", "artifacts", "disk", "volume", "filesystem"),
     "resources": ("memory", "cpu", "oom", "throttling", "resources", "killed"),
-    "pods": ("pod", "pods", "crash", "looping", "container", "restarts", "restarting"),
+    "pods": ("pod", "pods", "crash", "looping", "container", "restarts", "restarting", "memory", "oom", "killed"),
     "deployment": ("deployment", "replicas", "rollout", "hpa"),
     "service": ("service", "endpoint", "endpoints"),
     "logs": ("log", "logs", "errors", "error"),
@@ -82,8 +82,8 @@ def about(name: str) -> list[str]:
     """The checks that an alert's name speaks of; none where it speaks of nothing that we know."""
     words = {word.lower() for word in _WORDS.findall(name)}
     found = [check for check, signs in _ABOUT.items() if words.intersection(signs)]
-    # "MLflow" and "down" stand in names of which another word says more.
-    return (found if found == ["mlflow"] else [each for each in found if each != "mlflow"])[:_AT_MOST]
+    # "MLflow" and "down" stand in names of which another word says more; if none does, a pod that died may say why.
+    return (["mlflow", "pods"] if found == ["mlflow"] else [each for each in found if each != "mlflow"])[:_AT_MOST]
 
 
 def _named(annotation: str) -> tuple[str, Operation] | None:

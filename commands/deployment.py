@@ -85,13 +85,6 @@ def _revisions() -> Operation:
 
 
 history = command("history", examples=("history",))(_revisions)
-rollout = group_that_acts(
-    "rollout",
-    _status,
-    command("history", examples=("rollout history",))(_revisions),
-    takes=(),
-    meaning="How far the rollout is; and, as kubectl says it, rollout history.",
-)
 
 
 @change("rollback", examples=("rollback", "rollback --to 3 --dry-run"))
@@ -101,3 +94,32 @@ def rollback(to: int | None) -> Operation:
     from workers.operations.deployment.history import Rollback
 
     return Rollback(to=to or 0)
+
+
+@change("restart", examples=("rollout restart",))
+def _restart() -> Operation:
+    """Replace the pods one after the other: the same as restart."""
+    from workers.operations.deployment.restart import Restart
+
+    return Restart()
+
+
+@change("undo", examples=("rollout undo", "rollout undo --to-revision 3 --dry-run"))
+@click.option(
+    "--to-revision", "--to", type=Whole(1), default=None, metavar="REVISION", help="By default the one before."
+)
+def _undo(to_revision: int | None) -> Operation:
+    """Go back to an earlier revision: the same as rollback. Needs approval."""
+    from workers.operations.deployment.history import Rollback
+
+    return Rollback(to=to_revision or 0)
+
+
+rollout = group_that_acts(
+    "rollout",
+    _status,
+    command("history", examples=("rollout history",))(_revisions),
+    *(_restart, _undo),
+    takes=(),
+    meaning="How far the rollout is; and, as kubectl says it, rollout history, rollout restart and rollout undo.",
+)

@@ -24,14 +24,13 @@ def status() -> Operation:
     return ClusterStatus()
 
 
-@command("describe", examples=("describe pod x7k2p", "describe deployment"))
+@command("describe", examples=("describe pod", "describe pod x7k2p", "describe deployment"))
 @click.argument("kind", type=OneOf(["pod", "deployment"]), metavar="pod|deployment")
 @click.argument("name", default="", metavar="[NAME]")
 def describe(kind: str, name: str) -> Operation:
-    """Describe a pod, or the Deployment: state, containers, conditions, events. A part of a name is enough."""
-    if kind == "pod" and not name.strip():
-        raise click.UsageError("Which pod? Its name, or a part of it, is needed; status lists them.")
-
+    """Describe a pod, or the Deployment: state, containers, conditions, events, and why it died. A part of a name is
+    enough; without one it's MLflow's only pod, or the worst of them.
+    """
     from workers.operations.inspection.describe import Describe
 
     return Describe.model_validate({"kind": kind, "called": name.strip()})
@@ -56,7 +55,7 @@ def manifest(what: ManifestKind, name: str, shown_as: str) -> Operation:
 @click.option("--warnings", is_flag=True, help="These only.")
 @click.option("--since", type=Since(), default=None, metavar="TIME", help="30m, 6h, yesterday, 2026-11-23T15:00 (UTC).")
 def events(about: str, since: float | None, *, warnings: bool) -> Operation:
-    """List what Kubernetes says has happened in the namespace, the newest first."""
+    """List what Kubernetes says has happened in the namespace: MLflow's first, the newest on top."""
     from workers.operations.inspection.events import Events
 
     return Events(about=about.strip(), warnings=warnings, since_seconds=since)

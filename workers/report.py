@@ -79,12 +79,14 @@ PICTURE_CHARACTERS = 1 << 20
 class Attachment(Data):
     """A file that goes with a report or a plan. filename: with its ending; content: text, or with `alt`, the words for
     who does not see it, a picture in base64. in_sight: it stands in the channel below the report, not in its thread.
+    printed: it is what was asked for, so a terminal prints it.
     """
 
     filename: str
     content: str
     alt: str = ""
     in_sight: bool = False
+    printed: bool = False
 
     @model_validator(mode="after")
     def _picture_is_bounded(self) -> Attachment:

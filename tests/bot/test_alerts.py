@@ -244,7 +244,7 @@ def test_a_group_fires_and_is_resolved_in_one_message(post, redis, slack, clock)
     (root,) = slack.roots()
     assert "2 firing" in slack.last(root)
     (check,) = checks(redis)
-    assert (check.words, check.beneath) == ("health mlflow", root)
+    assert (check.words, check.beneath) == ("health mlflow pods", root)
     clock.now = NOW + 120
     post(notification(one, *resolved(two, at=NOW + 100)))
     assert "1 firing" in slack.last(root)
@@ -450,6 +450,10 @@ def test_what_fits_is_named_by_ops_yaml_by_the_rule_or_by_the_name():
     assert alert_commands.fit("No", "", chosen).check == ""
     assert alert_commands.fit("Odd", "/mlflow health postgres", OPS).check == "health postgres"
     assert alert_commands.fit("KubePodCrashLooping", "", OPS).check == "health pods"
+    # A pod that was killed for memory, or died of something else, says so in the check of pods.
+    assert alert_commands.fit("MLflowDown", "", OPS).check == "health mlflow pods"
+    assert alert_commands.fit("MLflowHighMemory", "", OPS).check == "health resources pods"
+    assert alert_commands.fit("KubeContainerOOMKilled", "", OPS).check == "health resources pods"
     assert alert_commands.fit("Watchdog", "rm -rf /", OPS).check == "health"
     # A change that a rule names is offered, and never run by itself.
     fit = alert_commands.fit("MLflowBackupTooOld", "/mlflow backup", OPS)

@@ -158,17 +158,26 @@ def image(cluster):
     return update.image_of(cluster.deployment("mlflow"), "mlflow")
 
 
+def test_an_image_that_is_not_there_is_refused_in_the_registrys_words_and_nobody_is_asked(people, cluster):
+    omar, before = people["omar"], image(cluster)
+    assert omar.command(OPS_CHANNEL, "/mlflow update v9.9.9").ok
+    told = omar.wait_for(lambda: omar.find(OPS_CHANNEL, "ghcr.io/mlflow/mlflow:v9.9.9 can't be pulled"), deadline=60)
+    assert "ghcr.io/mlflow/mlflow:v9.9.9: not found" in words(told)
+    assert "approve" not in actions(told)
+    assert image(cluster) == before
+
+
 @pytest.mark.slow
 def test_an_image_that_does_not_come_up_is_put_back_by_itself(people, asked, cluster):
     before = image(cluster)
-    message = asked("update v9.9.9")
-    assert "`ghcr.io/mlflow/mlflow:v9.9.9`" in words(message)
+    message = asked("update crash")
+    assert "`ghcr.io/mlflow/mlflow:crash`" in words(message)
     people["ada"].press(OPS_CHANNEL, message["ts"], "approve")
     omar = people["omar"]
     ends_with(omar, message, "is back, and every pod is ready", 100)
     said = words(now(omar, message))
-    assert "v9.9.9 does not come up" in said
-    assert "ImagePullBackOff" in said
+    assert "crash does not come up" in said
+    assert "CrashLoopBackOff" in said
     assert image(cluster) == before
     assert ready(cluster) == 2
 
@@ -229,8 +238,14 @@ def client(sandbox):
 def test_a_restart_drops_no_request(people, cluster, client):
     omar = people["omar"]
     before = {pod["metadata"]["uid"] for pod in cluster.pods("app=mlflow")}
+    earlier = {message["ts"] for message in omar.messages(OPS_CHANNEL)}
     assert omar.command(OPS_CHANNEL, "/mlflow restart").ok
-    omar.wait_for(lambda: omar.find(OPS_CHANNEL, "Every pod of mlflow is a new one"), deadline=90)
+
+    def restarted():
+        fresh = [words(each) for each in omar.messages(OPS_CHANNEL) if each["ts"] not in earlier]
+        return any("Every pod of mlflow is a new one" in each for each in fresh)
+
+    omar.wait_for(restarted, deadline=90)
     after = {pod["metadata"]["uid"] for pod in cluster.pods("app=mlflow") if "deletionTimestamp" not in pod["metadata"]}
     assert not before & after
     answered_at, failed = client
@@ -539,9 +554,9 @@ def test_going_back_to_an_earlier_revision(people, asked, cluster):
                 "The container mlflow has these resources already",
             ),
             (
-                "update v9.9.9",
+                "update crash",
                 "Rolling out",
-                "It had been carried out: mlflow runs ghcr.io/mlflow/mlflow:v9.9.9 already",
+                "It had been carried out: mlflow runs ghcr.io/mlflow/mlflow:crash already",
             ),
         ),
     ],

@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from workers.report import Report, Section, Status, Table, Text
+from workers.report import Attachment, Report, Section, Status, Table, Text
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -41,9 +41,7 @@ def to_terminal(report: Report, console: Console, *, details: bool = False) -> N
     for name, words in (("undo", report.undo), *(("next", hint) for hint in report.hints)):
         if words:
             console.print(Line(f"  {name}: mlflow-ops run {shlex.quote(words)}", style="dim"))
-    for file in report.attachments:
-        rows = file.alt or f"{file.content.count(chr(10)):,} lines; --json has them"
-        console.print(Line(f"  {file.filename}: {rows}", style="dim"))
+    _files_to_terminal(report.attachments, console)
     console.print(Line(f"\n{report.took_seconds:.1f} s", style="dim"))
 
 
@@ -61,6 +59,18 @@ def _sections_to_terminal(sections: Iterable[Section], console: Console) -> None
         )
         for line in lines:
             console.print(Line(f"  {line}"))
+
+
+def _files_to_terminal(files: Iterable[Attachment], console: Console) -> None:
+    from rich.text import Text as Line
+
+    for file in files:
+        if file.printed:
+            # As it is: a line that the window is too narrow for is not broken.
+            console.out(file.content.rstrip("\n"), highlight=False)
+        else:
+            rows = file.alt or f"{file.content.count(chr(10)):,} lines; --json has them"
+            console.print(Line(f"  {file.filename}: {rows}", style="dim"))
 
 
 def _table_to_terminal(table: Table, console: Console) -> None:

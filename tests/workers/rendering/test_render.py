@@ -13,7 +13,7 @@ from slack_sdk.models.blocks import Block
 from workers.rendering import blocks
 from workers.rendering import message as render
 from workers.rendering.terminal import to_terminal
-from workers.report import Check, Facts, Report, Status, Table, Text
+from workers.report import Attachment, Check, Facts, Report, Status, Table, Text
 
 texts = st.text(max_size=400) | st.sampled_from(
     ["<!channel>", "<@U012AB3CD>", "`rm`", "*bold*", "```", "a" * 5000, "<https://x|y>", "é😀\u202e", "&lt;!here&gt;"]
@@ -132,6 +132,19 @@ def test_a_terminal_shows_what_is_behind_the_bad_checks_only_unless_asked():
     assert "$ kubectl get pods -n data-platform -l app=postgres" in short
     assert short.count("Both pods are ready.") == 1
     assert full.count("Both pods are ready.") == 2
+
+
+def test_a_terminal_prints_a_manifest_as_it_is_and_names_other_files():
+    lines = "".join(f"line{number}: '{'[x] ' * 60}'\n" for number in range(80))
+    files = (
+        Attachment(filename="deployment-mlflow.yaml", content=lines, printed=True),
+        Attachment(filename="mlflow-logs.txt", content="one\ntwo\n"),
+    )
+    console = Console(file=io.StringIO(), width=60)
+    to_terminal(report(attachments=files), console)
+    told = console.file.getvalue()
+    assert lines in told
+    assert "mlflow-logs.txt: 2 lines; --json has them" in told
 
 
 def test_what_is_too_long_for_its_place_is_cut_there():

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from workers.errors import OperatorError
 from workers.systems.cluster.fields import Fields
+from workers.wording import count, duration
 
 if TYPE_CHECKING:
     from workers.systems import Systems
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 KEDA: Final = "scaledobject.keda.sh/name"
 SYNC_SECONDS: Final = 16.0
 """How long until an autoscaler has looked again: --horizontal-pod-autoscaler-sync-period is 15 s."""
+DOWN_SECONDS: Final = 300
+"""How long it waits before it scales down, if it doesn't say (--horizontal-pod-autoscaler-downscale-stabilization)."""
 
 
 def steering(systems: Systems) -> list[Fields]:
@@ -48,12 +51,59 @@ def require_within(scalers: Sequence[Fields], replicas: int, namespace: str) -> 
 
 
 def warnings(scalers: Sequence[Fields], replicas: int) -> Iterator[str]:
-    """What they do about a number within their limits."""
+    """What they would do with a number within their limits, and when."""
     for each in scalers:
         if replicas == 0:
-            yield f"{named(each)} does nothing while the Deployment has 0 replicas."
+            yield _at_zero(each)
         else:
-            yield f"{named(each)} steers it and will change the number again."
+            yield next(changes_ahead([each], replicas), "") or _steers(each, replicas)
+
+
+def changes_ahead(scalers: Sequence[Fields], replicas: int) -> Iterator[str]:
+    """What will become of this number by what they want now; nothing if it lasts, or nobody knows."""
+    for each in scalers:
+        wants = each.number("status", "desiredReplicas")
+        least, most = limits(each)
+        if not wants or _blind(each) is not None or not least <= replicas <= most:
+            continue
+        if replicas > wants and not _never_down(each):
+            window = each.number("spec", "behavior", "scaleDown", "stabilizationWindowSeconds", default=DOWN_SECONDS)
+            when = f"after {duration(window)} without more load" if window else f"within {SYNC_SECONDS:.0f} s"
+            yield f"{named(each)} wants {count(wants, 'replica')} now: it will go down to that again, {when}."
+        elif replicas < wants:
+            yield (
+                f"{named(each)} wants {count(wants, 'replica')} now: it will go up to that again within "
+                f"{SYNC_SECONDS:.0f} s."
+            )
+
+
+def _steers(scaler: Fields, replicas: int) -> str:
+    blind = _blind(scaler)
+    if blind is not None:
+        return f"{named(scaler)} can't read its metrics now{blind}: it leaves the number alone until it can."
+    if scaler.number("status", "desiredReplicas") == replicas:
+        return f"{named(scaler)} steers it and wants {count(replicas, 'replica')} now, too."
+    return f"{named(scaler)} steers it and will change the number again."
+
+
+def _at_zero(scaler: Fields) -> str:
+    keda = scaler.labels("metadata", "labels").get(KEDA, "")
+    if keda:
+        return f"KEDA's ScaledObject {keda} starts it again at its next look, if its trigger says so."
+    return f"{named(scaler)} does nothing while the Deployment has 0 replicas."
+
+
+def _blind(scaler: Fields) -> str | None:
+    """Why it cannot scale now, for a sentence; None if it can."""
+    for each in scaler.each("status", "conditions"):
+        if each.text("type") == "ScalingActive" and each.text("status") == "False":
+            said = each.text("message").rstrip(".")
+            return f" ({said})" if said else ""
+    return None
+
+
+def _never_down(scaler: Fields) -> bool:
+    return scaler.text("spec", "behavior", "scaleDown", "selectPolicy") == "Disabled"
 
 
 def named(scaler: Fields) -> str:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from workers.errors import OperatorError
 from workers.operations.deployment.judging import is_owned
 from workers.operations.health import pods
+from workers.systems.cluster import events
 from workers.systems.cluster.fields import Fields
 from workers.wording import count
 
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
 Json = dict[str, Any]
 
 _FAILURES: Final = {"Failed", "BackOff", "FailedCreate", "FailedMount", "FailedScheduling"}
-_LONGEST: Final = 160
+_LONGEST: Final = 300
+"""A registry's answer says at its end what is wrong."""
 
 
 def warnings(systems: Systems, number: int, replica_set: Json) -> Iterator[str]:
@@ -50,16 +52,11 @@ def _why(systems: Systems, replica_set: Json) -> str:
 def _last_failure(systems: Systems, name: str) -> str:
     """The last failure that Kubernetes told of a ReplicaSet or its pods, which bear its name; empty if none."""
     try:
-        events = systems.cluster.warnings()
+        told = [events.read(item) for item in systems.cluster.warnings()]
     except OperatorError:
         return ""
-    last, said = "", ""
-    for event in events:
-        fields = Fields(event, "event")
-        about = fields.text("involvedObject", "name")
-        if fields.text("reason") not in _FAILURES or not (about == name or about.startswith(f"{name}-")):
-            continue
-        at = fields.text("series", "lastObservedTime") or fields.text("lastTimestamp") or fields.text("eventTime")
-        if at >= last:
-            last, said = at, f"{fields.text('reason')}, {fields.text('message')[:_LONGEST].strip().rstrip('.')}"
-    return said
+    failed = [
+        each for each in told if each.reason in _FAILURES and (each.name == name or each.name.startswith(f"{name}-"))
+    ]
+    last = max(failed, key=lambda each: each.at, default=None)
+    return f"{last.reason}, {last.message[:_LONGEST].strip().rstrip('.')}" if last else ""

@@ -6,6 +6,7 @@ A revision is a ReplicaSet that the Deployment owns; its number is in an annotat
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final
@@ -13,8 +14,8 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final
 from pydantic import Field
 
 from workers.errors import AlreadySo, OperatorError
-from workers.operation import Operation, Plan, Progress, Risk
-from workers.operations.deployment import failed_before, permission, preconditions
+from workers.operation import Operation, Plan, Progress, Risk, Unwatched
+from workers.operations.deployment import failed_before, permission, preconditions, schema
 from workers.operations.deployment.estimate import rollout_seconds
 from workers.operations.deployment.judging import REVISION, available, is_complete, owned
 from workers.operations.deployment.rollout import state_now
@@ -27,6 +28,8 @@ from workers.wording import NOTHING, count, duration
 if TYPE_CHECKING:
     from workers.systems import Systems
 
+LOOK_SECONDS: Final = 60.0
+"""How long the image's own look may take: a roll-back is wanted when something is wrong."""
 CAUSE: Final = "kubernetes.io/change-cause"
 
 
@@ -124,7 +127,7 @@ class Rollback(Operation):
     to: Annotated[int, Field(ge=0)] = 0
 
     def plan(self, systems: Systems) -> Plan:
-        """What would be another. Raises OperatorError where there is no such revision."""
+        """What would be another. Raises OperatorError if there is no such revision, or its image can't come up."""
         names = systems.settings.ops.kubernetes
         current, target = self._both(systems)
         permission.require_deployment(systems)
@@ -140,6 +143,7 @@ class Rollback(Operation):
             ),
             changes=changes,
             warnings=(
+                *self._image(systems, current, target),
                 *failed_before.warnings(systems, target.number, target.replica_set),
                 *preconditions.of_template_change(systems, deployment, target.template),
             ),
@@ -184,6 +188,19 @@ class Rollback(Operation):
     def aftermath(self, systems: Systems, planned: Plan) -> str:
         """What is left, and how many pods are ready."""
         return f"{super().aftermath(systems, planned)} {state_now(systems)}"
+
+    def _image(self, systems: Systems, current: Revision, target: Revision) -> Iterator[str]:
+        """What the other image and the database's schema say to each other. Raises OperatorError."""
+        container = systems.settings.ops.kubernetes.container
+        before, after = current.image(container), target.image(container)
+        if NOTHING in {before, after} or before == after:
+            return
+        needs = schema.ask(systems, Unwatched(), after, seconds=LOOK_SECONDS)
+        if needs.upgrade:
+            told = f"{after} needs the database's schema {needs.needed}, and it is {needs.now}: it would not start"
+            yield f"{told}. /mlflow update upgrades the schema too."
+        elif needs.why:
+            yield f"Whether {after} knows the database's schema could not be found out: {needs.why}."
 
     def _both(self, systems: Systems) -> tuple[Revision, Revision]:
         """The revision that runs, and the one that is to."""

@@ -14,8 +14,10 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from workers.errors import OperatorError
+from workers.operations.deployment import quota
 from workers.operations.deployment.rollout import HOPELESS, LOOK_SECONDS
 from workers.operations.health import pods
+from workers.systems.cluster import events
 
 if TYPE_CHECKING:
     from workers.operation import Progress
@@ -23,6 +25,11 @@ if TYPE_CHECKING:
     from workers.systems.cluster.client import Cluster
 
 LOG_LINES: Final = 200
+NOT_PULLED: Final = frozenset({"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"})
+NOT_STARTED: Final = frozenset({"StartError", "ContainerCannotRun", "RunContainerError"})
+"""The image is there, and the program isn't in it."""
+_PLACELESS_SECONDS: Final = 20.0
+"""No node has had room for so long: it is said, instead of waiting until the end."""
 _PURPOSE: Final = "mlflow-ops/purpose"
 _ENDED: Final = frozenset({"Complete", "Failed"})
 _KEPT_OF_POD: Final = (
@@ -53,23 +60,37 @@ class JobSpec:
 
 @dataclass(frozen=True)
 class JobResult:
-    """How it ended. why: a sentence's end where it did not go well. lines: the last ones that it printed."""
+    """How it ended. why: a sentence's end if it did not go well. lines: the last ones that it printed.
+
+    state: its pod's, in Kubernetes' word, if that is why. said: what the registry, the runtime or the scheduler says.
+    """
 
     well: bool
     why: str = ""
     lines: tuple[str, ...] = ()
+    state: str = ""
+    said: str = ""
 
 
 def run_once(systems: Systems, progress: Progress, once: JobSpec) -> JobResult:
-    """Run it, and wait. Raises OperatorError and Cancelled."""
+    """Run it, and wait. Raises OperatorError, also if a quota has no room for it, and Cancelled."""
     cluster, names = systems.cluster, systems.settings.ops.kubernetes
     deployment = cluster.deployment(names.deployment)
     name = f"{names.deployment[:30]}-{once.purpose}-{secrets.token_hex(4)}"
-    cluster.create_job(_job(deployment, names.container, name, once))
+    job = _job(deployment, names.container, name, once)
+    quota.require_room_for_job(systems, job)
+    cluster.create_job(job)
     try:
         return _await(cluster, progress, name, once.seconds)
     finally:
         cluster.delete_job(name)
+
+
+def require_room(systems: Systems, once: JobSpec) -> None:
+    """Raise OperatorError if a quota of the namespace has no room for such a Job, before anybody approves it."""
+    names = systems.settings.ops.kubernetes
+    job = _job(systems.cluster.deployment(names.deployment), names.container, once.purpose, once)
+    quota.require_room_for_job(systems, job)
 
 
 def sweep(cluster: Cluster, purpose: str) -> bool:
@@ -95,19 +116,38 @@ def _await(cluster: Cluster, progress: Progress, name: str, seconds: float) -> J
             for each in (cluster.job(name).get("status") or {}).get("conditions") or ()
             if each.get("status") == "True"
         }
+        states = [pods.read(pod, datetime.now(UTC)) for pod in cluster.pods(f"job-name={name}")]
         if _ENDED & conditions.keys():
             said = str(conditions.get("Failed", {}).get("message") or "its program failed").rstrip(".")
-            well = "Complete" in conditions
-            return JobResult(well, "" if well else said, _printed(cluster, name))
-        for pod in cluster.pods(f"job-name={name}"):
-            state = pods.read(pod, datetime.now(UTC))
-            if state.state in HOPELESS:
-                return JobResult(
-                    well=False, why=f"its pod is in {state.state} ({state.trouble_said.strip().rstrip('.')})"
-                )
+            state = next((each.died.reason for each in states if each.died), "")
+            if "Complete" in conditions:
+                return JobResult(well=True, lines=_printed(cluster, name))
+            return JobResult(well=False, why=said, lines=_printed(cluster, name), state=state)
+        placeless = time.monotonic() - began > _PLACELESS_SECONDS
+        for each in states:
+            if each.state in HOPELESS or (placeless and each.trouble == "Unschedulable"):
+                said = _pull_words(cluster, each) if each.state in NOT_PULLED else each.trouble_said.strip().rstrip(".")
+                why = f"its pod is in {each.state}{f' ({said})' if said else ''}"
+                return JobResult(well=False, why=why, state=each.state, said=said)
         progress.checkpoint()
         time.sleep(LOOK_SECONDS)
     return JobResult(well=False, why=f"it did not end within {seconds:.0f} s", lines=_printed(cluster, name))
+
+
+def _pull_words(cluster: Cluster, pod: pods.PodState) -> str:
+    """What the registry says. A back-off's message may say nothing but that; then the event has it."""
+    said = pod.trouble_said.strip().rstrip(".")
+    _, _, words = said.partition("ErrImagePull: ")
+    if words or not said.startswith("Back-off"):
+        return words or said
+    try:
+        told = [events.read(item) for item in cluster.warnings()]
+    except OperatorError:
+        return said
+    failed = (
+        each.message for each in told if each.name == pod.name and each.message.startswith("Failed to pull image")
+    )
+    return next(failed, said).rstrip(".")
 
 
 def _printed(cluster: Cluster, name: str) -> tuple[str, ...]:

@@ -63,15 +63,19 @@ def judge(
     goal: Goal = Goal.TEMPLATE,
     before: Json | None = None,
     sets: Sequence[Json] | None = None,
+    *,
+    room_may_come: bool = False,
 ) -> Verdict:
     """What one answer of the API server says of a Deployment.
 
     before: the Deployment before the change; a failure that it had then isn't held against the change. sets: the
-    ReplicaSets, if they were read too; then only those that the change is about speak against it. Else as kubectl's own
+    ReplicaSets, if they were read too; then only those that the change is about speak against it. room_may_come: pods
+    of it are going, or went just now, so a refusal (of a quota) may end by itself. Else as kubectl's own
     DeploymentStatusViewer (https://pkg.go.dev/k8s.io/kubectl/pkg/polymorphichelpers#DeploymentStatusViewer).
     """
     if not is_observed(deployment):
-        return Verdict(State.WAITING)
+        refused = _set_refused(deployment, before)
+        return Verdict(State.FAILED, f"no ReplicaSet can be made: {refused}") if refused else Verdict(State.WAITING)
     late = None if before is not None and past_deadline(before) == past_deadline(deployment) else _late(deployment)
     verdict = _judge_replicas(deployment) if goal is Goal.REPLICAS else _judge_template(deployment, late, sets)
     if verdict.state is not State.WAITING:
@@ -79,7 +83,8 @@ def judge(
     refused = _refused(deployment, goal, before, sets)
     if not refused:
         return verdict
-    return Verdict(State.WAITING if _may_clear(deployment, goal) else State.FAILED, f"no pod can be made: {refused}")
+    may_clear = room_may_come or _makes_room(deployment, goal)
+    return Verdict(State.WAITING if may_clear else State.FAILED, f"no pod can be made: {refused}")
 
 
 def is_observed(deployment: Json) -> bool:
@@ -222,7 +227,18 @@ def _refused(deployment: Json, goal: Goal, before: Json | None, sets: Sequence[J
     return ""
 
 
-def _may_clear(deployment: Json, goal: Goal) -> bool:
+def _set_refused(deployment: Json, before: Json | None) -> str:
+    """Why the API server refuses the ReplicaSet itself; empty if not.
+
+    The controller says so before it counts the generation as observed, so nothing else will ever come of it.
+    """
+    found, then = _condition(deployment, "Progressing"), _condition(before, "Progressing") if before else None
+    if found is None or found.text("reason") != "ReplicaSetCreateError":
+        return ""
+    return "" if then is not None and _said(then) == _said(found) else found.text("message").rstrip(".")
+
+
+def _makes_room(deployment: Json, goal: Goal) -> bool:
     """Whether the rollout itself makes room: old pods are there that may go before new ones are ready."""
     _, updated, everything, _ = figures(deployment)
     return goal is Goal.TEMPLATE and everything > updated and allowances(deployment)[1] > 0

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from workers.errors import OperatorError
-from workers.operations.deployment import ownership, quota
-from workers.operations.deployment.judging import template_to_return_to
+from workers.operations.deployment import capacity, ownership, quota, volumes
+from workers.operations.deployment.judging import is_owned, owned, template_to_return_to
 from workers.operations.deployment.template_diff import bare, differences
 
 if TYPE_CHECKING:
@@ -34,14 +34,27 @@ def of_template_change(
     also: other objects that change with it. Raises OperatorError if it could not be rolled out.
     """
     require_not_paused(systems, deployment)
-    room = quota.require_room_for_rollout(systems, deployment, template["spec"] if template else None)
+    room = _room(systems, deployment, template or deployment["spec"]["template"])
     return (*room, *_way_back(systems, deployment, template), *ownership.warnings(deployment, *also))
 
 
 def of_restart(systems: Systems, deployment: Json) -> tuple[str, ...]:
     """Warnings about a rolling restart. Raises OperatorError if it could not be rolled out."""
     require_not_paused(systems, deployment)
-    return (*quota.require_room_for_rollout(systems, deployment), *ownership.of_restart(deployment))
+    return (*_room(systems, deployment, deployment["spec"]["template"]), *ownership.of_restart(deployment))
+
+
+def _room(systems: Systems, deployment: Json, template: Json) -> tuple[str, ...]:
+    """What quotas, volumes, nodes and disruption budgets say. Raises OperatorError if it could not be rolled out."""
+    cluster, names = systems.cluster, systems.settings.ops.kubernetes
+    sets = owned(deployment, cluster.replica_sets(names.selector))
+    there = [str(pod["metadata"]["name"]) for pod in cluster.pods(names.selector) if is_owned(pod, sets)]
+    return (
+        *quota.require_room_for_rollout(systems, deployment, template["spec"]),
+        *volumes.of_rollout(cluster, deployment, template["spec"]),
+        *capacity.no_place_to_roll(cluster, deployment, template, there),
+        *capacity.budgets_in_a_rollout(cluster, deployment, template),
+    )
 
 
 def _way_back(systems: Systems, deployment: Json, template: Json | None) -> Iterator[str]:

@@ -27,6 +27,7 @@ Json = dict[str, Any]
 
 HINT: Final = "Ask for less, or have that changed first."
 _COMPUTE: Final = {"requests.cpu", "requests.memory", "limits.cpu", "limits.memory"}
+_JOBS: Final = "count/jobs.batch"
 _SHORT: Final = {"cpu": "requests.cpu", "memory": "requests.memory", "count/pods": "pods"}
 """Other names that a quota may use for the same."""
 
@@ -115,6 +116,20 @@ def require_room_for_rollout(systems: Systems, deployment: Json, pod_spec: Json 
     return tuple(warnings)
 
 
+def require_room_for_job(systems: Systems, job: Json) -> None:
+    """Raise OperatorError if a quota would not let a Job be made, or its pod.
+
+    A Job's deadline is not its pod's, so the pod counts as one that doesn't terminate.
+    """
+    spec = job["spec"]["template"]["spec"]
+    ranges = _allowed(systems.cluster.limit_ranges)
+    one = {**demand.of_pod(spec, ranges), _JOBS: Decimal(1)}
+    for limit in _limits(systems, spec, ranges):
+        needed = limit.used + one.get(limit.key, demand.NOTHING)
+        if one.get(limit.key) and needed > limit.hard:
+            raise OperatorError(f"{limit.of_all(needed)}: there is no room for the Job.", HINT)
+
+
 def _rollout(systems: Systems, deployment: Json, new: demand.Amounts) -> Rollout:
     names = systems.settings.ops.kubernetes
     sets = owned(deployment, systems.cluster.replica_sets(names.selector))
@@ -144,7 +159,7 @@ def _limits(systems: Systems, pod_spec: Json, ranges: Sequence[Json]) -> Iterato
         name, status = str(found["metadata"]["name"]), found.get("status") or {}
         for said, hard in (status.get("hard") or (found.get("spec") or {}).get("hard") or {}).items():
             key = _SHORT.get(said, said)
-            if key != "pods" and key.partition(".")[0] not in demand.KINDS:
+            if key not in {"pods", _JOBS} and key.partition(".")[0] not in demand.KINDS:
                 continue
             silent = demand.unstated(pod_spec, key, ranges) if key in _COMPUTE else []
             if silent:

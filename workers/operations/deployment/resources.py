@@ -90,9 +90,10 @@ class Resources(Operation):
         spec = _with(deployment["spec"]["template"]["spec"], name, after)
         template = {**deployment["spec"]["template"], "spec": spec}
         cautions = preconditions.of_template_change(systems, deployment, template)
-        fits = capacity.fitting(systems.cluster, capacity.need(spec))
-        if fits is not None and fits[1] == 0:
-            raise OperatorError("No node is large enough for one such pod.", "Ask for less, or add a larger node.")
+        room = capacity.room_for(systems.cluster, template)
+        if room is not None and room.largest == 0:
+            told = f"No node is large enough for one such pod{room.why}."
+            raise OperatorError(told, "Ask for less, or add a larger node.")
         return Plan(
             title=f"Resources of {names.deployment}",
             summary=f"{', '.join(f'{each.what} {each.before} → {each.after}' for each in changes)}",
@@ -102,7 +103,7 @@ class Resources(Operation):
                 "Where that does not happen: put the resources before back, and wait again",
             ),
             changes=changes,
-            warnings=(*capacity.too_few_nodes(systems.cluster, spec, 1), *cautions),
+            warnings=cautions,
             undo=f"/mlflow {_words(name, before)}",
             estimate_seconds=rollout_seconds(systems, deployment),
             facts={"container": name, "replicas": replicas},

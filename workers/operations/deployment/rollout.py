@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 from workers.errors import OperatorError
 from workers.operations.deployment.judging import Goal, Json, State, counted, is_owned, judge, of_template, owned
 from workers.operations.deployment.template_diff import bare, differences
-from workers.operations.health import pods
+from workers.operations.health import death, pods
 from workers.report import Section, Text
 from workers.systems.errors import ClusterNotFound
 
@@ -32,10 +32,12 @@ HOPELESS: Final = {
     "ErrImagePull",
     "InvalidImageName",
     "CrashLoopBackOff",
+    "ErrImageNeverPull",
     "CreateContainerConfigError",
+    "CreateContainerError",
+    "RunContainerError",
 }
-LOG_LINES: Final = 15
-_REFUSAL: Final = "a refusal"
+_REFUSAL, _LEAVING = "a refusal", "pods that leave"
 
 
 @dataclass(frozen=True)
@@ -98,14 +100,17 @@ def watch(watched: Watched, progress: Progress, *, clock: Callable[[], float] = 
     while True:
         deployment = watched.cluster.deployment(watched.name)
         sets = watched.cluster.replica_sets(watched.selector)
-        verdict = judge(deployment, watched.goal, watched.before, sets)
+        there_now = watched.cluster.pods(watched.selector)
+        room_may_come = _room_may_come(owned(deployment, sets), there_now, since, clock() - began)
+        verdict = judge(deployment, watched.goal, watched.before, sets, room_may_come=room_may_come)
         if verdict.state is State.WELL:
             return Outcome(well=True, sections=_pods(watched), note=verdict.note)
         wanted, there = _progressed(deployment, watched.goal)
         progress.advance(there, wanted, "pods ready")
         progress.checkpoint()
-        own = _own_pods(watched, deployment, sets)
-        if verdict.state is State.FAILED or _lasts(_REFUSAL, since, clock(), holds=bool(verdict.why)):
+        own = _own_pods(watched.goal, deployment, sets, there_now)
+        refused = bool(verdict.why) and not room_may_come
+        if verdict.state is State.FAILED or _lasts(_REFUSAL, since, clock(), holds=refused):
             return _failed(watched, _stuck(own), verdict.why)
         broken = _broken(watched.goal, own, since, clock())
         if broken:
@@ -151,11 +156,21 @@ def _progressed(deployment: Json, goal: Goal) -> tuple[int, int]:
     return wanted, min(there, wanted)
 
 
-def _own_pods(watched: Watched, deployment: Json, sets: Sequence[Json]) -> list[pods.PodState]:
+def _own_pods(goal: Goal, deployment: Json, sets: Sequence[Json], there: Sequence[Json]) -> list[pods.PodState]:
     """The pods that speak for or against it: of the new template only; if pods are counted, all of the Deployment's."""
-    mine = of_template(deployment, sets) if watched.goal is Goal.TEMPLATE else owned(deployment, sets)
+    mine = of_template(deployment, sets) if goal is Goal.TEMPLATE else owned(deployment, sets)
     now = datetime.now(UTC)
-    return [pods.read(pod, now) for pod in watched.cluster.pods(watched.selector) if is_owned(pod, mine)]
+    return [pods.read(pod, now) for pod in there if is_owned(pod, mine)]
+
+
+def _room_may_come(mine: Sequence[Json], there: Sequence[Json], since: dict[str, float], now: float) -> bool:
+    """Whether a pod of it is going, which counts in a quota until it is gone, or went lately.
+
+    now: since the watch began. The controller tries again after pauses that double: before as long has passed again.
+    """
+    if any(pod["metadata"].get("deletionTimestamp") and is_owned(pod, mine) for pod in there):
+        since[_LEAVING] = now
+    return _LEAVING in since and now - since[_LEAVING] < HOPELESS_SECONDS + since[_LEAVING]
 
 
 def _failed(watched: Watched, pod: pods.PodState | None, why: str) -> Outcome:
@@ -192,23 +207,22 @@ def _stuck(own: list[pods.PodState]) -> pods.PodState | None:
 
 
 def _told(pod: pods.PodState) -> str:
-    """A pod's trouble in the words of the kubelet or the scheduler."""
+    """A pod's trouble in the words of the kubelet or the scheduler, or how its container ended."""
     said = f" ({pod.trouble_said.strip().rstrip('.')})" if pod.trouble_said else ""
+    if pod.died is not None and not said:
+        said = f": its container {pod.died.container} {pod.died.how}"
     return f"{pod.name} is in {pod.state}{said}"
 
 
 def _last_words(watched: Watched, pod: pods.PodState) -> tuple[Section, ...]:
-    """Its log; one that has just started again and said nothing yet has the log of its run before."""
+    """What it said last: before it died, if it did; else until now."""
     try:
-        lines = _log(watched, pod.name) or (_log(watched, pod.name, previous=True) if pod.restarts else [])
+        lines = death.last_lines(watched.cluster, pod.died) if pod.died else _log(watched, pod.name)
     except OperatorError as error:  # the log is a help and no part of the outcome
-        lines = [f"no log: {error}"]
+        lines = (f"no log: {error}",)
     return (Text(title=f"Last lines of {pod.name}", text="\n".join(lines), literal=True),) if lines else ()
 
 
-def _log(watched: Watched, pod: str, *, previous: bool = False) -> list[str]:
-    since = None if previous else 3600
-    asked = watched.cluster.log_lines(
-        pod, watched.container, since_seconds=since, tail_lines=LOG_LINES, previous=previous
-    )
-    return list(asked)
+def _log(watched: Watched, pod: str) -> tuple[str, ...]:
+    asked = watched.cluster.log_lines(pod, watched.container, since_seconds=3600, tail_lines=death.LAST_LINES)
+    return tuple(map(death.shown, asked))

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final
 
 from pydantic import Field
 
 from workers.errors import AlreadySo, OperatorError
 from workers.operation import Cancelled, Change, Operation, Plan, Progress, Risk
-from workers.operations.deployment import autoscaling, capacity, connection_pools, ownership, permission, quota
+from workers.operations.deployment import (
+    autoscaling,
+    capacity,
+    connection_pools,
+    ownership,
+    permission,
+    quota,
+    volumes,
+)
 from workers.operations.deployment.estimate import startup_seconds
 from workers.operations.deployment.judging import Goal, figures
 from workers.operations.deployment.rollout import Outcome, Watched, state_now, watch
@@ -89,6 +98,9 @@ class Scale(Operation):
             _write(cluster, names.deployment, before)
             raise Cancelled(f"{names.deployment} is wanted with {count(before, 'replica')} again.") from None
         undone = self._undone(systems, progress) if outcome.well else ""
+        if outcome.well and not undone and self.replicas:
+            ahead = autoscaling.changes_ahead(autoscaling.steering(systems), self.replicas)
+            outcome = replace(outcome, note=" ".join([outcome.note, *ahead]).strip())
         return self._report(names.deployment, before, outcome, undone)
 
     def aftermath(self, systems: Systems, planned: Plan) -> str:
@@ -141,8 +153,12 @@ class Scale(Operation):
 
     def _room(self, systems: Systems, before: int, template: dict[str, Any]) -> tuple[str, ...]:
         labels = (template.get("metadata") or {}).get("labels") or {}
-        short = capacity.too_few_nodes(systems.cluster, template["spec"], self.replicas - before)
-        return (*short, *(capacity.broken_budgets(systems.cluster, labels, self.replicas) if self.replicas else ()))
+        more = self.replicas - before
+        return (
+            *(volumes.of_scale(systems.cluster, template["spec"], self.replicas) if more > 0 else ()),
+            *capacity.too_few_nodes(systems.cluster, template, more),
+            *(capacity.broken_budgets(systems.cluster, labels, self.replicas) if self.replicas else ()),
+        )
 
     def _connections(self, systems: Systems, before: int, pod_spec: dict[str, Any]) -> tuple[str, ...]:
         """Each replica's workers hold a pool of connections; what the database bears is read where it can be."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from workers.errors import OperatorError
-from workers.operations.deployment.job import JobResult, JobSpec, run_once, sweep
+from workers.operations.deployment.job import NOT_PULLED, NOT_STARTED, JobResult, JobSpec, run_once, sweep
 from workers.operations.deployment.rollout import LOOK_SECONDS
 from workers.settings import SettingsError
 
@@ -24,11 +24,15 @@ ASK_SECONDS: Final = 180.0
 UPGRADE_SECONDS: Final = 3600.0
 _UPGRADE_PURPOSE: Final = "db-upgrade"
 _MARK: Final = "mlflow-ops-schema"
+_NO_MLFLOW: Final = "no module named mlflow"
 
 _ASK: Final = f"""
 import importlib.util, os, sys
+found = importlib.util.find_spec("mlflow")
+if found is None:
+    sys.exit("{_NO_MLFLOW}")
 from alembic.script import ScriptDirectory
-mlflow, = importlib.util.find_spec("mlflow").submodule_search_locations
+mlflow, = found.submodule_search_locations
 scripts = ScriptDirectory(os.path.join(mlflow, "store", "db_migrations"))
 known = any(each.revision == sys.argv[1] for each in scripts.walk_revisions())
 print("{_MARK}", scripts.get_current_head(), "known" if known else "unknown")
@@ -61,8 +65,12 @@ class Schema:
         return bool(self.needed) and self.needed != self.now
 
 
-def ask(systems: Systems, progress: Progress, image: str) -> Schema:
-    """What the database has and what the image needs. Raises OperatorError where the image does not know it at all."""
+def ask(systems: Systems, progress: Progress, image: str, *, seconds: float = ASK_SECONDS) -> Schema:
+    """What the database has and what the image needs. seconds: how long the look may take.
+
+    Raises OperatorError if the image can't be pulled, holds no MLflow, or doesn't know the database's schema at all: no
+    pod of it would come up.
+    """
     try:
         now = systems.database.schema_revision()
     except SettingsError:
@@ -70,9 +78,10 @@ def ask(systems: Systems, progress: Progress, image: str) -> Schema:
     except OperatorError as error:
         return Schema(now="", why=f"the database could not be asked: {error.message.rstrip('.')}")
     try:
-        ended = run_once(systems, progress, JobSpec(image, ("python", "-c", _ASK, now), "schema", ASK_SECONDS))
+        ended = run_once(systems, progress, JobSpec(image, ("python", "-c", _ASK, now), "schema", seconds))
     except OperatorError as error:
         return Schema(now=now, why=error.message.rstrip("."))
+    _require_mlflow(image, ended)
     told = next((line.split() for line in ended.lines if line.startswith(_MARK)), None)
     if told is None or len(told) != 3:  # noqa: PLR2004 - as it is printed
         return Schema(now=now, why=ended.why or "it did not answer")
@@ -84,6 +93,17 @@ def ask(systems: Systems, progress: Progress, image: str) -> Schema:
             "Take a newer version, or restore a database backup from before.",
         )
     return Schema(now=now, needed=needed)
+
+
+def _require_mlflow(image: str, ended: JobResult) -> None:
+    """Raise OperatorError if the image isn't there, or isn't MLflow's; in the registry's or the runtime's words."""
+    if ended.state in NOT_PULLED:
+        raise OperatorError(
+            f"{image} can't be pulled: {ended.said or ended.state}.",
+            "Nothing was changed. Check the tag, and that the registry lets this namespace pull it.",
+        )
+    if ended.state in NOT_STARTED or _NO_MLFLOW in ended.lines:
+        raise OperatorError(f"{image} holds no MLflow, so no pod of it would come up.", "Check the image's name.")
 
 
 def upgrade(systems: Systems, progress: Progress, image: str, *, database: str = "") -> JobResult:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from workers.operation import Operation, Progress, Risk
 from workers.operations.deployment import ownership
-from workers.operations.deployment.judging import REVISION, counted, is_stuck
+from workers.operations.deployment.judging import REVISION, counted, is_stuck, past_deadline
 from workers.operations.health import pods
 from workers.report import Facts, Report, Status, Table
 from workers.systems.cluster.fields import Fields
@@ -38,13 +38,19 @@ class RolloutStatus(Operation):
         conditions = fields.each("status", "conditions")
         paused = fields.flag("spec", "paused")
         status, summary = Status.OK, f"{names.deployment} is rolled out: {there} of {wanted} pods are new and ready."
+        refused = next((each for each in conditions if each.text("type") == "ReplicaFailure"), None)
         if is_stuck(deployment):
-            status, summary = Status.FAIL, f"The rollout is stuck: {there} of {wanted} pods are new and ready."
+            late = past_deadline(deployment)
+            said = f" ({late[1].rstrip('.')})" if late and late[1] else ""
+            status, summary = Status.FAIL, f"The rollout is stuck{said}: {there} of {wanted} pods are new and ready."
         elif left or there != wanted:
             status = Status.WARN
             summary = (
                 f"The rollout is {'paused' if paused else 'under way'}: {there} of {wanted} pods are new and ready."
             )
+        if refused and refused.text("status") == "True":
+            status = max(status, Status.WARN, key=lambda each: each.severity)
+            summary += f" No new pod can be made: {refused.text('message').rstrip('.')}."
         facts = Facts(
             items=(
                 ("revision", (deployment["metadata"].get("annotations") or {}).get(REVISION, NOTHING)),

@@ -1,18 +1,19 @@
 """The Deployment: what is wanted, what there is, and how the last rollout went.
 
 A pod too few is a warning only: the pods check names the culprit. Events are at most a warning, because Kubernetes
-warns of much that mends itself.
+warns of much that mends itself; what has mended itself is left out (`standing_warnings`).
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
 
 from workers.errors import OperatorError
 from workers.operations.health.questions import Answer, Question
+from workers.operations.health.standing_warnings import Groups, There, standing
 from workers.report import Facts, Section, Status, Table
 from workers.systems.cluster.fields import Fields
 from workers.systems.errors import ClusterNotFound
@@ -22,37 +23,44 @@ if TYPE_CHECKING:
     from workers.operations.health.questions import Asking
     from workers.settings import Settings
 
-EVENT_WINDOW: Final = timedelta(hours=1)
+Json = dict[str, Any]
 
 
 def ask(asking: Asking) -> Answer:
     """The Deployment and, beside it, the warnings about it; those may fail without failing the check."""
     names = asking.names
     events = asking.aside(asking.cluster.warnings)
+    sets = asking.aside(lambda: asking.cluster.replica_sets(names.selector))
     try:
         deployment = asking.cluster.deployment(names.deployment)
     except ClusterNotFound:
         return Answer(Status.FAIL, f"There is no Deployment {names.deployment} in {names.namespace}.", figure="missing")
     try:
-        warnings: Sequence[dict[str, Any]] | str = events.result(timeout=asking.left)
+        warnings: Sequence[Json] | str = events.result(timeout=asking.left)
     except OperatorError as error:
         warnings = error.message
     except TimeoutError:
         warnings = "Kubernetes did not list its events in time."
-    return judge(deployment, warnings, asking.settings, asking.now)
+    there = There(deployment, _had(asking.pods), _had(lambda: sets.result(timeout=asking.left)))
+    return judge(there, warnings, asking.now)
 
 
-def judge(
-    deployment: dict[str, Any], warnings: Sequence[dict[str, Any]] | str, settings: Settings, now: datetime
-) -> Answer:
-    """From a Deployment and Warning events; a string in their place says why there are none."""
-    fields = Fields(deployment, "Deployment")
+def _had(listed: Callable[[], list[Json]]) -> list[Json] | None:
+    """What only helps to judge the warnings; None if it cannot be had."""
+    try:
+        return listed()
+    except (OperatorError, TimeoutError):
+        return None
+
+
+def judge(there: There, warnings: Sequence[Json] | str, now: datetime) -> Answer:
+    """From a Deployment with its pods, and Warning events; a string in their place says why there are none."""
+    fields = Fields(there.deployment, "Deployment")
     wanted = fields.number("spec", "replicas", default=1)
     ready, available = fields.number("status", "readyReplicas"), fields.number("status", "availableReplicas")
     updated = fields.number("status", "updatedReplicas")
     conditions = {condition.text("type"): condition for condition in fields.each("status", "conditions")}
-    name = settings.ops.kubernetes.deployment
-    groups = {} if isinstance(warnings, str) else _grouped(warnings, name, now)
+    groups = {} if isinstance(warnings, str) else standing(warnings, there, now)
     status, sentence = _verdict(fields, conditions, groups, now)
     return Answer(
         status,
@@ -70,7 +78,7 @@ def judge(
 
 
 def _verdict(  # noqa: PLR0911 - one line per finding, worst first
-    fields: Fields, conditions: dict[str, Fields], groups: dict[tuple[str, str], int], now: datetime
+    fields: Fields, conditions: dict[str, Fields], groups: Groups, now: datetime
 ) -> tuple[Status, str]:
     wanted = fields.number("spec", "replicas", default=1)
     ready, available = fields.number("status", "readyReplicas"), fields.number("status", "availableReplicas")
@@ -78,13 +86,17 @@ def _verdict(  # noqa: PLR0911 - one line per finding, worst first
     progressing = conditions.get("Progressing")
     if wanted == 0:
         return Status.WARN, "It is scaled to 0: MLflow is switched off."
+    refused = conditions.get("ReplicaFailure")
+    why = f" No new pod can be made: {_said(refused)}." if refused and refused.text("status") == "True" else ""
     if available == 0:
-        return Status.FAIL, f"None of {count(wanted, 'wanted pod')} is available."
+        return Status.FAIL, f"None of {count(wanted, 'wanted pod')} is available.{why}"
     if progressing and progressing.text("status") == "False":
         since = progressing.moment("lastTransitionTime")
         when = f" {ago((now - since).total_seconds())}" if since else ""
-        reason = progressing.text("reason", default="no reason given")
-        return Status.WARN, f"The rollout got stuck{when} ({reason}); {available} of {wanted} pods still serve."
+        serve = f"{available} of {wanted} pods still serve"
+        return Status.WARN, f"The rollout got stuck{when}: {_said(progressing)}; {serve}.{why}"
+    if why:
+        return Status.WARN, f"{available} of {wanted} pods serve.{why}"
     if fields.number("status", "observedGeneration") < fields.number("metadata", "generation") or updated < wanted:
         return Status.WARN, f"A rollout is under way: {updated} of {wanted} pods are new."
     if fields.number("status", "replicas") > updated:
@@ -105,25 +117,10 @@ def _verdict(  # noqa: PLR0911 - one line per finding, worst first
     return Status.OK, f"All {wanted} wanted pods are ready." if wanted > 1 else "The one wanted pod is ready."
 
 
-def _grouped(warnings: Sequence[dict[str, Any]], name: str, now: datetime) -> dict[tuple[str, str], int]:
-    """How often what was warned of, for objects that bear MLflow's name, within the window."""
-    groups: Counter[tuple[str, str]] = Counter()
-    for event in warnings:
-        fields = Fields(event, "event")
-        about = fields.text("involvedObject", "name")
-        if about != name and not about.startswith(f"{name}-"):
-            continue
-        last = (
-            fields.moment("series", "lastObservedTime")
-            or fields.moment("lastTimestamp")
-            or fields.moment("eventTime")
-            or fields.moment("metadata", "creationTimestamp")
-        )
-        if last is None or now - last > EVENT_WINDOW:
-            continue
-        times = fields.number("series", "count") or fields.number("count", default=1) or 1
-        groups[fields.text("reason", default="no reason"), fields.text("message")[:160]] += times
-    return dict(groups.most_common())
+def _said(condition: Fields) -> str:
+    """A condition in the controller's words, and its reason."""
+    message, reason = condition.text("message").rstrip("."), condition.text("reason", default="no reason given")
+    return f"{message} ({reason})" if message else reason
 
 
 def _facts(fields: Fields, conditions: dict[str, Fields], now: datetime) -> Facts:
@@ -143,7 +140,7 @@ def _facts(fields: Fields, conditions: dict[str, Fields], now: datetime) -> Fact
     return Facts(items=tuple(items))
 
 
-def _events(groups: dict[tuple[str, str], int], warnings: Sequence[dict[str, Any]] | str) -> tuple[Section, ...]:
+def _events(groups: Groups, warnings: Sequence[Json] | str) -> tuple[Section, ...]:
     if isinstance(warnings, str):
         return (Facts(items=(("events", warnings),)),)
     if not groups:

@@ -1,14 +1,14 @@
 """The Ingress: the address from outside, and the certificate that it is served with.
 
-Only a certificate fails this check; a missing Ingress or Secret is a warning, since MLflow works inside the cluster
-without either.
+Only a certificate fails this check. A missing Ingress or Secret is a warning, and so is an Ingress that no controller
+has given an address, since MLflow works inside the cluster without any of them.
 """
 
 from __future__ import annotations
 
 import math
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from workers.operations.health.questions import Answer, Question
 from workers.report import Facts, Status
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from workers.operations.health.questions import Asking
     from workers.settings import Settings, Thresholds
     from workers.systems.cluster.certificate import Certificate
+
+_NO_ADDRESS: Final = "; no controller has given the Ingress an address, so nobody reaches it from outside"
 
 
 def ask(asking: Asking) -> Answer:
@@ -68,13 +70,13 @@ def judge(
         ("TLS secret", name if tls else f"none (configured: {name})"),
     ]
     where = listed(hosts) or settings.ops.kubernetes.ingress
+    nowhere = "" if addresses else _NO_ADDRESS
     if not tls:
         note = "" if isinstance(secret, str) else f"; {name} exists and is not used"
-        return Answer(
-            Status.OK, f"{where} is served without TLS by this Ingress{note}.", "no TLS", (Facts(items=tuple(facts)),)
-        )
+        sentence = f"{where} is served without TLS by this Ingress{note}{nowhere}."
+        return Answer(Status.WARN if nowhere else Status.OK, sentence, "no TLS", (Facts(items=tuple(facts)),))
     if isinstance(secret, str):
-        return Answer(Status.WARN, f"{where}: {secret}.", "no certificate", (Facts(items=tuple(facts)),))
+        return Answer(Status.WARN, f"{where}: {secret}{nowhere}.", "no certificate", (Facts(items=tuple(facts)),))
     found = certificate.read(Fields(secret, f"Secret {name}").text("data", "tls.crt"), name)
     facts += [
         ("certificate for", ", ".join(found.names) or found.subject),
@@ -83,8 +85,8 @@ def judge(
     ]
     days = found.days_left(now)
     status, sentence = _verdict(found, secured, where, now, settings.ops.health.thresholds)
-    if status is Status.OK and not addresses:
-        sentence = f"{sentence[:-1]}; no controller has given it an address yet."
+    if nowhere:
+        status, sentence = max(status, Status.WARN, key=lambda each: each.severity), f"{sentence[:-1]}{nowhere}."
     return Answer(
         status,
         sentence,

@@ -154,7 +154,12 @@ def is_error(text: str) -> bool:
     word = _LEVEL.search(text)
     if word:
         return _LEVELS[word[1]]
-    return bool(_EXCEPTION.match(text)) and "Warning" not in text.split(":", 1)[0]
+    return is_exception(text)
+
+
+def is_exception(message: str) -> bool:
+    """Whether an error is the last line of a traceback, which says more than the ERROR lines around it."""
+    return bool(_EXCEPTION.match(message)) and "Warning" not in message.split(":", 1)[0]
 
 
 class _Reader:

@@ -1,7 +1,8 @@
 """Asking many systems at once, each within its own time, none able to hurt another's answer.
 
 Every question runs in a daemon thread. One that has not answered at its deadline is abandoned: its thread lives on
-until its gateway gives up, and its check says that nobody answered. What a question raises becomes its check:
+until its gateway gives up, and its check says that nobody answered. What it would ask beside that then is over before
+it begins, and nobody is told of it: it is no bug. What a question raises becomes its check:
 an OperatorError is a failure in its own words, a missing setting is `unknown`, anything else is our bug, logged with
 an id. The only broad `except` of the health check stands here; RQ's JobTimeoutException reaches the job's main
 thread only, which catches nothing.
@@ -15,7 +16,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -102,7 +103,8 @@ class Asking:
         self._began = time.monotonic()
         self._pool = ThreadPoolExecutor(max_workers=24, thread_name_prefix="health")
         self._pods: Future[list[dict[str, Any]]] | None = None
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
+        self._closed = False
 
     @property
     def settings(self) -> Settings:
@@ -151,12 +153,21 @@ class Asking:
         return self._pods.result(timeout=self.left)
 
     def aside(self, call: Callable[[], Any]) -> Future[Any]:
-        """Start something beside the question; read it with `.result(timeout=asking.left)`."""
-        return self._pool.submit(call)
+        """Start something beside the question; read it with `.result(timeout=asking.left)`.
+
+        Raises TimeoutError once the report is made: whoever asks then was abandoned at its deadline.
+        """
+        with self._lock:
+            if self._closed:
+                message = "the report is made"
+                raise TimeoutError(message)
+            return self._pool.submit(call)
 
     def close(self) -> None:
         """Let threads that are idle go; those that hang are left behind."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        with self._lock:
+            self._closed = True
+            self._pool.shutdown(wait=False, cancel_futures=True)
 
 
 def ask_all(questions: Sequence[Question], asking: Asking) -> Iterator[tuple[Question, Answer]]:
@@ -189,7 +200,7 @@ def _ask(question: Question, asking: Asking, came: queue.SimpleQueue[tuple[Quest
         answer = Answer(Status.UNKNOWN, str(error), figure="not configured")
     except OperatorError as error:
         answer = _failure(error)
-    except TimeoutError:
+    except (TimeoutError, CancelledError):  # too late, or abandoned at its deadline
         answer = _late(question, asking.deadline_seconds)
     except Exception:  # noqa: BLE001 - see above: a bug in one check must not cost the other ten
         incident = uuid.uuid4().hex[:8]

@@ -1,20 +1,25 @@
-"""A pod or a Deployment as `kubectl describe` tells of it: what matters for "why does it not run", with its events."""
+"""A pod or a Deployment as `kubectl describe` tells of it: what matters for "why does it not run", with its events.
+
+A pod that died is told of as the health check does it (`workers.operations.health.death`).
+"""
 
 from __future__ import annotations
 
+import math
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
 
+from workers.errors import OperatorError
 from workers.operation import Operation, Progress, Risk
-from workers.operations.deployment.judging import REVISION
-from workers.operations.health import pods
+from workers.operations.deployment.judging import REVISION, is_stuck, past_deadline
+from workers.operations.health import death, pods
 from workers.operations.inspection import events
-from workers.operations.inspection.finding import name_of, one_of, our_pods
+from workers.operations.inspection.finding import mlflow_pods, name_of, one_of, our_pods
 from workers.operations.inspection.kubectl import by_hand, kubectl
 from workers.operations.inspection.masking import value_of
 from workers.report import Facts, Report, Section, Status, Table
 from workers.systems.cluster.fields import Fields
-from workers.wording import NOTHING, duration, listed
+from workers.wording import NOTHING, count, duration, listed
 
 if TYPE_CHECKING:
     from workers.systems import Systems
@@ -40,18 +45,26 @@ class Describe(Operation):
 
 def _pod(called: str, systems: Systems) -> Report:
     now = datetime.now(UTC)
-    known = {name_of(each): each for each in our_pods(systems)}
-    name = one_of(called, known, "pod")
+    known = {name_of(each): each for each in (our_pods(systems) if called else mlflow_pods(systems))}
+    name, chosen = (one_of(called, known, "pod"), "") if called else _worst(known, now)
     pod = known[name]
     fields, state = Fields(pod, f"pod {name}"), pods.read(pod, now)
+    said = f": {state.trouble_said.rstrip('.')}" if state.trouble_said else ""
     if state.trouble:
-        status, summary = Status.FAIL, f"{name} is in {state.trouble}. {state.trouble_said}".strip()
+        status, summary = Status.FAIL, f"{name} is in {state.trouble}{said}."
     elif state.is_ready:
         status, summary = Status.OK, f"{name} is running and ready, {duration(state.age_seconds)} old."
     else:
-        status, summary = Status.WARN, f"{name} is {state.state}, {duration(state.age_seconds)} old."
+        status, summary = Status.WARN, f"{name} is {state.state}, {duration(state.age_seconds)} old{said}."
+    died = death.latest((pod,), now)
+    inquest = death.inquire(died, systems.cluster, systems.settings, death.at_once) if died else None
+    if inquest is not None:
+        because = f": {inquest.because}" if inquest.because else ""
+        summary += f" {inquest.death.sentence(now, 'Its')}{because}."
     if state.restarts:
-        summary += f" It was restarted {state.restarts:,} times{f': {state.last_end}' if state.last_end else ''}."
+        last = f", last {state.last_end}" if state.last_end and not inquest else ""
+        summary += f" It was restarted {count(state.restarts, 'time')}{last}."
+    summary += chosen
     facts = Facts(
         items=(
             ("node", fields.text("spec", "nodeName", default=NOTHING)),
@@ -63,16 +76,17 @@ def _pod(called: str, systems: Systems) -> Report:
             ("labels", _pairs(fields.labels("metadata", "labels"))),
         )
     )
-    statuses = {each.text("name"): each for each in fields.each("status", "containerStatuses")}
-    rows = tuple(
-        _container_row(each, statuses.get(each.text("name")), now) for each in fields.each("spec", "containers")
-    )
+    told = (*fields.each("status", "initContainerStatuses"), *fields.each("status", "containerStatuses"))
+    statuses = {each.text("name"): each for each in told}
+    containers = (*fields.each("spec", "initContainers"), *fields.each("spec", "containers"))
+    rows = tuple(_container_row(each, statuses.get(each.text("name")), now) for each in containers)
     columns = ("container", "image", "state", "ready", "restarts", "requests", "limits")
     return Report(
         title=f"Pod {name}",
         status=status,
         summary=summary,
         sections=(
+            *(inquest.sections(now) if inquest else ()),
             facts,
             Table(title="Containers", columns=columns, rows=rows, numeric=("restarts",)),
             *_environment(fields.each("spec", "containers")),
@@ -86,6 +100,25 @@ def _pod(called: str, systems: Systems) -> Report:
             f"howto shell --pod {name}",
         ),
     )
+
+
+def _worst(known: dict[str, Json], now: datetime) -> tuple[str, str]:
+    """The pod to tell of if nobody named one, and a sentence that says why this one. Raises OperatorError."""
+    if not known:
+        raise OperatorError("MLflow has no pod.", "See /mlflow status and /mlflow events.")
+    if len(known) == 1:
+        return next(iter(known)), " It's MLflow's only pod."
+    states = {name: pods.read(pod, now) for name, pod in known.items()}
+
+    def ill(name: str) -> tuple[bool, bool, bool, float, int]:
+        state = states[name]
+        ended = -state.died.age_seconds(now) if state.died else -math.inf
+        return not state.terminating, bool(state.trouble), not state.is_ready, ended, state.restarts
+
+    name = max(known, key=ill)
+    well = all(state.is_ready for state in states.values()) and not states[name].died
+    of = f"of MLflow's {len(known)} pods"
+    return name, f" It's one {of}; all are ready." if well else f" It's the worst {of}."
 
 
 def _deployment(called: str, systems: Systems) -> Report:
@@ -102,6 +135,11 @@ def _deployment(called: str, systems: Systems) -> Report:
     fields = Fields(found, f"Deployment {wanted}")
     replicas, ready = fields.number("spec", "replicas", default=1), fields.number("status", "readyReplicas")
     status = Status.OK if ready >= replicas else Status.WARN if ready else Status.FAIL
+    summary = f"{ready} of {replicas} replicas are ready."
+    late = past_deadline(found) if is_stuck(found) else None
+    if late is not None:
+        status = max(status, Status.WARN, key=lambda each: each.severity)
+        summary += f" Its rollout is stuck: {late[1].rstrip('.') or 'no progress within its deadline'}."
     strategy = fields.inner("spec", "strategy")
     facts = Facts(
         items=(
@@ -118,7 +156,7 @@ def _deployment(called: str, systems: Systems) -> Report:
     return Report(
         title=f"Deployment {wanted}",
         status=status,
-        summary=f"{ready} of {replicas} replicas are ready.",
+        summary=summary,
         sections=(
             facts,
             Table(title="Containers", columns=columns, rows=rows),
@@ -127,7 +165,7 @@ def _deployment(called: str, systems: Systems) -> Report:
             *_events(systems, "Deployment", wanted, now),
             by_hand(kubectl(settings, "describe", "deployment", wanted)),
         ),
-        hints=("status", "history", f"manifest deployment {wanted}"),
+        hints=(*(("rollout status",) if late else ()), "status", "history", f"manifest deployment {wanted}"),
     )
 
 

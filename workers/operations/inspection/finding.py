@@ -6,6 +6,7 @@ what others log there is theirs.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ from workers.systems.cluster.fields import Fields
 from workers.wording import listed, nearest
 
 if TYPE_CHECKING:
+    from workers.settings import KubernetesNames
     from workers.systems import Systems
 
 Json = dict[str, Any]
@@ -47,6 +49,14 @@ def our_pods(systems: Systems) -> list[Json]:
         for pod in sorted(systems.cluster.pods(selector), key=name_of):
             found.setdefault(name_of(pod), pod)
     return list(found.values())
+
+
+def is_mlflows(names: KubernetesNames, kind: str, name: str) -> bool:
+    """Whether an object of that kind and name is MLflow's: one that ops.yaml names, or a ReplicaSet or pod of it."""
+    if name in {names.deployment, names.service, names.ingress, names.configmap, names.secret, names.tls_secret}:
+        return True
+    made = rf"{re.escape(names.deployment)}-[a-z0-9]+(-[a-z0-9]{{5}})?"
+    return kind in {"ReplicaSet", "Pod"} and re.fullmatch(made, name) is not None
 
 
 def name_of(item: Json) -> str:

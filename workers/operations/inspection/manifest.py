@@ -82,7 +82,7 @@ class Manifest(Operation):
             summary=f"{summary}.",
             sections=tuple(sections),
             hints=(*hints.get(self.what, ("status",)), *(() if file else (f"manifest {self.what} {name} --as file",))),
-            attachments=(Attachment(filename=f"{self.what}-{name}.yaml", content=text),) if file else (),
+            attachments=(Attachment(filename=f"{self.what}-{name}.yaml", content=text, printed=True),) if file else (),
         )
 
     def _found(self, systems: Systems) -> Json:

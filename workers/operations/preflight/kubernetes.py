@@ -55,6 +55,7 @@ NEEDED: Final = (
     Permission("list", "policy", "poddisruptionbudgets", "scale, backup"),
     Permission("list", "", "limitranges", "resources: what is allowed"),
     Permission("list", "", "resourcequotas", "resources: what is allowed"),
+    Permission("list", "", "persistentvolumeclaims", "scale, restart, update: what only one node's pods can have"),
     Permission("create", "batch", "jobs", "update, runs purge"),
     Permission("get", "batch", "jobs", "update, runs purge"),
     Permission("delete", "batch", "jobs", "update, runs purge"),

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from workers.errors import OperatorError
-from workers.operations.deployment.job import JobSpec, run_once, sweep
+from workers.operations.deployment.job import JobSpec, require_room, run_once, sweep
 from workers.operations.deployment.update import image_of
 from workers.operations.runs.finding import batches
 from workers.operations.storage.locations import destination
@@ -57,6 +57,11 @@ class PurgeProgress:
     done: int = 0
     kept: list[str] = field(default_factory=list)
     gone: list[str] = field(default_factory=list)
+
+
+def require_room_for_gc(systems: Systems, image: str) -> None:
+    """Raise OperatorError if a quota of the namespace has no room for the Jobs, one at a time."""
+    require_room(systems, JobSpec(image, ("python",), _PURPOSE, CHUNK_SECONDS))
 
 
 def purge(systems: Systems, progress: Progress, ids: Sequence[str], purged: PurgeProgress) -> None:

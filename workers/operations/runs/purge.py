@@ -19,7 +19,7 @@ from workers.operations.backup.verify import verified
 from workers.operations.deployment.update import image_of
 from workers.operations.runs.candidates import Candidates, PurgeFilter, choose
 from workers.operations.runs.csv_file import Sheet
-from workers.operations.runs.mlflow_gc import CHUNK, PurgeProgress, purge
+from workers.operations.runs.mlflow_gc import CHUNK, PurgeProgress, purge, require_room_for_gc
 from workers.operations.storage.locations import prefix_of
 from workers.report import Facts, Report, Section, Status, Table
 from workers.systems.errors import TrackingMissing
@@ -66,7 +66,7 @@ class RunsPurge(Operation):
     def plan(self, systems: Systems) -> Plan:
         """Which runs, by experiment, which not, and which backup holds them.
 
-        Raises AlreadySo where there is none to purge, and OperatorError without a young backup.
+        Raises AlreadySo where there is none to purge, and OperatorError without a young backup, or room for a Job.
         """
         backup = young_backup(systems)
         chosen = choose(systems, self._asked(), backup.started_at)
@@ -78,6 +78,7 @@ class RunsPurge(Operation):
         names = systems.settings.ops.kubernetes
         deployment = systems.cluster.deployment(names.deployment)
         image = image_of(deployment, names.container)
+        require_room_for_gc(systems, image)
         counted, total = chosen.by_experiment(), len(chosen.runs)
         sheet = _sheet(chosen)
         cut = (f"The file lists all but {sheet.left_out:,} of them: it would be too large.",) if sheet.left_out else ()

@@ -136,6 +136,10 @@ class Cluster:
         """All ResourceQuotas of the namespace."""
         return self.requests.pages(self.path("resourcequotas"))
 
+    def volume_claims(self) -> list[Json]:
+        """All PersistentVolumeClaims of the namespace."""
+        return self.requests.pages(self.path("persistentvolumeclaims"))
+
     def nodes(self) -> list[Json]:
         """All nodes of the cluster."""
         return self.requests.pages("/api/v1/nodes")

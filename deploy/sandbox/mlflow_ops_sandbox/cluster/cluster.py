@@ -17,11 +17,13 @@ from aiohttp import web
 
 from mlflow_ops_sandbox.cluster.api.events import Recorder
 from mlflow_ops_sandbox.cluster.api.features import Features
-from mlflow_ops_sandbox.cluster.api.objects import is_ready, is_terminating, uid_of
+from mlflow_ops_sandbox.cluster.api.label_selectors import LabelSelector
+from mlflow_ops_sandbox.cluster.api.objects import Object, is_ready, is_terminating, uid_of
 from mlflow_ops_sandbox.cluster.api.resources import SERVICES
 from mlflow_ops_sandbox.cluster.api.store import HISTORY, Store
 from mlflow_ops_sandbox.cluster.api.times import Clock, system_clock
 from mlflow_ops_sandbox.cluster.apiserver.access import Authorizer
+from mlflow_ops_sandbox.cluster.apiserver.admission.admitting import Admission
 from mlflow_ops_sandbox.cluster.apiserver.faults import Faults
 from mlflow_ops_sandbox.cluster.apiserver.identity import Identities, admin, service_account
 from mlflow_ops_sandbox.cluster.apiserver.kubeconfig import Entry, write_kubeconfig
@@ -84,10 +86,12 @@ class Cluster:
         self.node = Node(NODE_NAME, NODE_IP, self.store, self.logs, self.events, clock, options.pace)
         self.programs = Programs(data / "programs", Images(wiring))
         self.kubelet = Kubelet(self.node, wiring, self.programs)
-        self._controllers = ControllerManager(self.store, self.events, clock, options.pace)
         self._sampler = Sampler(wiring, clock, options.metrics_period)
+        self._metrics = Metrics(self.store, self._sampler)
         self._features = Features(cert_manager=True)
         self._faults = Faults()
+        self._admission = Admission(self.store, clock)
+        self._controllers = ControllerManager(self.events, self._admission, options.pace, self._measure)
         self._services: dict[str, ServiceListener] = {}
         self._runners: list[web.AppRunner] = []
         self._tasks: list[asyncio.Task[None]] = []
@@ -119,7 +123,7 @@ class Cluster:
         self._tasks = [asyncio.create_task(job) for job in jobs]
         await self._serve(self._api().application(), listening, self._tls())
         if self._options.control_port >= 0:
-            control = Control(self.store, self.kubelet, self._features, self._faults, wiring, self._options.clock)
+            control = Control(self._admission, self.kubelet, self._features, self._faults, self._controllers, wiring)
             listening = _listening(self._options.control_port)
             self.control_port = int(listening.getsockname()[1])
             await self._serve(control.application(), listening, None)
@@ -149,11 +153,16 @@ class Cluster:
             watcher=Watcher(store, clock, self._closing),
             log_reader=LogReader(store, self.logs, clock),
             executor=Executor(store, self.programs),
-            metrics=Metrics(store, self._sampler),
+            metrics=self._metrics,
             reviews=Reviews(authorizer, self._identities),
             faults=self._faults,
             features=self._features,
+            admission=self._admission,
         )
+
+    def _measure(self, namespace: str, selector: LabelSelector) -> list[Object] | None:
+        """Return what metrics.k8s.io tells of pods, None while it is not installed."""
+        return self._metrics.pods(namespace, selector) if self._features.metrics else None
 
     def _write_kubeconfigs(self) -> None:
         namespace = self._options.wiring.namespace
@@ -196,9 +205,11 @@ class Cluster:
         while True:
             revision = self.store.revision
             await self._reconcile()
+            due = self._controllers.seconds_until_due()
             await asyncio.sleep(_TOGETHER_SECONDS)
+            pause = self._options.pace.resync
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._options.pace.resync):
+                async with asyncio.timeout(pause if due is None else min(due, pause)):
                     await self.store.wait_beyond(revision)
 
     async def _keep_house(self) -> None:

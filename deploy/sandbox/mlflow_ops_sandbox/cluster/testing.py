@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import random
 import threading
 import time
 from collections.abc import Callable, Coroutine, Iterator
@@ -25,8 +26,9 @@ from mlflow_ops_sandbox.cluster.kubelet.pace import Pace
 from mlflow_ops_sandbox.cluster.wiring import wiring_from
 
 QUICK = Pace(
-    probe_period=0.05, start=0.0, pull=0.05, crash_after=0.05, back_off=0.2, drain=0.3, job_back_off=0.1, resync=0.1
-)
+    probe_period=0.05, start=0.0, pull=0.05, crash_after=0.05, back_off=0.2, drain=0.3, job_back_off=0.1, resync=0.1,
+    sync=0.2, retry=0.5, autoscale=0.3, downscale=2.0,
+)  # fmt: skip
 _START_SECONDS = 30.0
 _Result = TypeVar("_Result")
 
@@ -64,9 +66,14 @@ class EmbeddedCluster:
 
 @contextmanager
 def running_cluster(options: Options) -> Iterator[EmbeddedCluster]:
-    """Run a cluster for the length of a with block. A pace that was not chosen is quick."""
+    """Run a cluster for the length of a with block. A pace that was not chosen is quick.
+
+    Its seed, by which controllers are late, is drawn and printed; LAG_SEED in the environment repeats a run.
+    """
     if options.pace == Pace():
-        options = replace(options, pace=QUICK, metrics_period=0.5)
+        seed = int(os.environ.get("LAG_SEED") or random.SystemRandom().randrange(10_000))
+        print(f"LAG_SEED={seed}")  # noqa: T201 - pytest shows it beside a failure
+        options = replace(options, pace=replace(QUICK, seed=seed), metrics_period=0.5)
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()

@@ -5,158 +5,27 @@ import shutil
 import subprocess
 import threading
 import time
-import urllib.request
 from contextlib import contextmanager
 from dataclasses import replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from kubernetes import client, config
 
-from mlflow_ops_sandbox.cluster.api.identifiers import random_suffix
-from mlflow_ops_sandbox.cluster.api.objects import condition_of, is_ready, labels_of, name_of
+from cluster_world import NAMESPACE, REPOSITORY, Upstream, World, container, statuses
+from mlflow_ops_sandbox.cluster.api.objects import condition_of, is_ready, name_of
 from mlflow_ops_sandbox.cluster.api.ownership import begin_deletion
 from mlflow_ops_sandbox.cluster.api.proportions import surge_and_unavailable
 from mlflow_ops_sandbox.cluster.api.resources import (
     CONFIG_MAPS,
-    DEPLOYMENTS,
-    EVENTS,
     PERSISTENT_VOLUME_CLAIMS,
+    POD_DISRUPTION_BUDGETS,
     PODS,
-    REPLICA_SETS,
     STATEFUL_SETS,
 )
 from mlflow_ops_sandbox.cluster.cluster import Options
 from mlflow_ops_sandbox.cluster.testing import QUICK, running_cluster, until
-from mlflow_ops_sandbox.cluster.wiring import wiring_from
 
-NAMESPACE = "data-platform"
 KUBECTL = shutil.which("kubectl")
-REPOSITORY = "ghcr.io/mlflow/mlflow"
-
-
-class Upstream(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    healthy = True
-
-    def do_GET(self):
-        if self.path == "/slow":
-            time.sleep(0.8)
-        body = b"OK"
-        self.send_response(200 if Upstream.healthy else 500)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_):
-        pass
-
-
-class Server(ThreadingHTTPServer):
-    def handle_error(self, *_):
-        pass
-
-
-@pytest.fixture(scope="module")
-def wiring():
-    server = Server(("127.0.0.1", 0), Upstream)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield wiring_from(
-        {"mlflow": {"upstream": f"http://127.0.0.1:{server.server_port}"}, "service_ports": {"mlflow": 0}}
-    )
-    server.shutdown()
-    server.server_close()
-
-
-class Inside:
-    """The store, read within the cluster's own thread."""
-
-    def __init__(self, running):
-        self._running = running
-
-    def __getattr__(self, name):
-        async def call(arguments):
-            return getattr(self._running.cluster.store, name)(*arguments)
-
-        return lambda *arguments: self._running.call(call(arguments))
-
-
-class World:
-    """The cluster, and what tests do with its Deployment."""
-
-    def __init__(self, running):
-        self.running = running
-        self.store = Inside(running)
-
-    def within(self, work):
-        async def run():
-            return work(self.running.cluster.store)
-
-        return self.running.call(run())
-
-    def deployment(self):
-        return self.store.get(DEPLOYMENTS, NAMESPACE, "mlflow")
-
-    def change(self, edit):
-        self.within(lambda store: store.update(DEPLOYMENTS, NAMESPACE, "mlflow", edit))
-
-    def image(self, tag):
-        self.change(lambda item: container(item).update(image=f"{REPOSITORY}:{tag}"))
-
-    def restart(self):
-        def edit(item):
-            annotations = item["spec"]["template"]["metadata"].setdefault("annotations", {})
-            annotations["kubectl.kubernetes.io/restartedAt"] = random_suffix()
-
-        self.change(edit)
-
-    def pods(self):
-        return [pod for pod in self.store.all(PODS, NAMESPACE) if labels_of(pod).get("app") == "mlflow"]
-
-    def sets(self):
-        return {name_of(item): item for item in self.store.all(REPLICA_SETS, NAMESPACE)}
-
-    def condition(self, kind="Progressing"):
-        return condition_of(self.deployment(), kind) or {}
-
-    def is_done(self):
-        item = self.deployment()
-        status, wanted = item["status"], item["spec"]["replicas"]
-        figures = [status.get(key, 0) for key in ("replicas", "updatedReplicas", "readyReplicas", "availableReplicas")]
-        current = status["observedGeneration"] == item["metadata"]["generation"]
-        settled = len(self.pods()) == wanted and all(is_ready(pod) for pod in self.pods())
-        return current and figures == [wanted] * 4 and settled
-
-    def settle(self):
-        until(self.is_done)
-
-    def waiting(self):
-        found = (status["state"].get("waiting") for pod in self.pods() for status in statuses(pod))
-        return [state for state in found if state]
-
-    def events(self, reason):
-        return [event["message"] for event in self.store.all(EVENTS, NAMESPACE) if event["reason"] == reason]
-
-    def get(self, path):
-        with urllib.request.urlopen(self.running.service("mlflow") + path, timeout=5) as answer:
-            return answer.read().decode()
-
-
-def container(item):
-    return item["spec"]["template"]["spec"]["containers"][0]
-
-
-def statuses(pod):
-    return pod["status"].get("containerStatuses") or ()
-
-
-@pytest.fixture
-def world(tmp_path, wiring):
-    Upstream.healthy = True
-    with running_cluster(Options(tmp_path, wiring)) as running:
-        made = World(running)
-        made.settle()
-        yield made
 
 
 @contextmanager
@@ -202,15 +71,15 @@ def test_nothing_fails_during_a_restart(world):
     assert world.condition() | {"lastUpdateTime": "", "lastTransitionTime": ""} == {
         "type": "Progressing", "status": "True", "reason": "NewReplicaSetAvailable", "lastUpdateTime": "",
         "lastTransitionTime": "",
-        "message": f'ReplicaSet "{name_of(newest(world))}" has successfully progressed.',
+        "message": f'ReplicaSet "{name_of(world.newest())}" has successfully progressed.',
     }  # fmt: skip
     assert world.deployment()["metadata"]["annotations"]["deployment.kubernetes.io/revision"] == "2"
     old = next(item for item in world.sets().values() if item["spec"]["replicas"] == 0)
     assert world.events("ScalingReplicaSet") == [
         f"Scaled up replica set {name_of(old)} from 0 to 2",
-        f"Scaled up replica set {name_of(newest(world))} from 0 to 1",
+        f"Scaled up replica set {name_of(world.newest())} from 0 to 1",
         f"Scaled down replica set {name_of(old)} from 2 to 1",
-        f"Scaled up replica set {name_of(newest(world))} from 1 to 2",
+        f"Scaled up replica set {name_of(world.newest())} from 1 to 2",
         f"Scaled down replica set {name_of(old)} from 1 to 0",
     ]
 
@@ -230,16 +99,9 @@ def test_a_request_in_flight_is_finished(world):
     world.settle()
 
 
-def newest(world):
-    return max(
-        world.sets().values(),
-        key=lambda item: int(item["metadata"]["annotations"]["deployment.kubernetes.io/revision"]),
-    )
-
-
 def test_an_update_and_its_rollback(world):
     assert world.get("/version") == "3.17.2"
-    first = newest(world)
+    first = world.newest()
     world.image("v3.18.0")
     world.settle()
     assert world.get("/version") == "3.18.0"
@@ -248,7 +110,7 @@ def test_an_update_and_its_rollback(world):
     world.change(lambda item: item["spec"]["template"].update(spec=spec))
     world.settle()
     assert world.get("/version") == "3.17.2"
-    again = newest(world)
+    again = world.newest()
     assert name_of(again) == name_of(first)
     assert again["metadata"]["annotations"]["deployment.kubernetes.io/revision"] == "3"
     assert again["metadata"]["annotations"]["deployment.kubernetes.io/revision-history"] == "1"
@@ -294,7 +156,7 @@ def test_recreate_takes_the_old_down_first(world):
     world.restart()
     until(lambda: most.append(len(world.pods())) or world.is_done())
     assert max(most) == 2
-    assert 0 in most or newest(world)["status"]["replicas"] == 2
+    assert 0 in most or world.newest()["status"]["replicas"] == 2
 
 
 def test_paused_and_resumed(world):
@@ -318,7 +180,7 @@ def test_an_unknown_image_runs_into_the_deadline_and_the_old_pods_stay(world):
         until(lambda: world.condition().get("reason") == "ProgressDeadlineExceeded")
     progressing = world.condition()
     assert progressing["status"] == "False"
-    assert progressing["message"] == f'ReplicaSet "{name_of(newest(world))}" has timed out progressing.'
+    assert progressing["message"] == f'ReplicaSet "{name_of(world.newest())}" has timed out progressing.'
     assert world.condition("Available")["status"] == "True"
     image = f"{REPOSITORY}:v9.9.9"
     (state,) = world.waiting()
@@ -329,6 +191,21 @@ def test_an_unknown_image_runs_into_the_deadline_and_the_old_pods_stay(world):
     world.image("v3.17.2")
     world.settle()
     assert world.condition()["status"] == "True"
+
+
+def test_an_image_whose_name_is_none_is_taken_by_the_server_and_refused_by_the_node(world):
+    world.image("v3.17 2")
+    (state,) = until(world.waiting)
+    image = f"{REPOSITORY}:v3.17 2"
+    sentence = f'Failed to apply default image tag "{image}": couldn\'t parse image name "{image}"'
+    until(lambda: world.waiting() == [
+        {"reason": "InvalidImageName", "message": f"{sentence}: invalid reference format"}
+    ])  # fmt: skip
+    assert state["reason"] in {"ContainerCreating", "InvalidImageName"}
+    assert f"{sentence}: invalid reference format" in world.events("InspectFailed")
+    assert "Error: InvalidImageName" in world.events("Failed")
+    world.image("v3.17.2")
+    world.settle()
 
 
 def test_images_that_crash_or_never_get_ready(world):
@@ -484,3 +361,29 @@ def test_an_update_by_kubectl_over_http(world):
     world.settle()
     kubectl("delete", "deploy", "mlflow")
     until(lambda: not world.pods() and not world.sets())
+
+
+@pytest.mark.parametrize(
+    ("spec", "figures"),
+    [
+        ({"minAvailable": 1}, (1, 1)),
+        ({"minAvailable": "50%"}, (1, 1)),
+        ({"maxUnavailable": 0}, (2, 0)),
+        ({"maxUnavailable": "25%"}, (1, 1)),
+    ],
+)
+def test_a_disruption_budget_counts_the_pods_that_there_should_be(world, spec, figures):
+    edit = {"spec": {**spec, "selector": {"matchLabels": {"app": "mlflow"}}}}
+    world.within(
+        lambda store: store.update(POD_DISRUPTION_BUDGETS, NAMESPACE, "mlflow", lambda kept: kept.update(edit))
+    )
+
+    def found():
+        return world.store.get(POD_DISRUPTION_BUDGETS, NAMESPACE, "mlflow")["status"]
+
+    until(lambda: (found()["desiredHealthy"], found()["disruptionsAllowed"]) == figures)
+    world.image("v9.9.9")
+    until(lambda: len(world.pods()) == 3)
+    time.sleep(0.3)
+    assert (found()["desiredHealthy"], found()["disruptionsAllowed"]) == figures
+    assert found()["expectedPods"] == (3 if spec == {"minAvailable": 1} else 2)

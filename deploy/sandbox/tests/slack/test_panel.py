@@ -24,12 +24,15 @@ from mlflow_ops_sandbox.slack.testing import bolt_app, connected, example, servi
 OPS = "C0OPS"
 
 
+WELL = {"metrics": "present", "rollout": "well", "quota": "none"}
+
+
 class ControlPort:
     """A cluster's control port as far as the panel needs it: orders change what it tells."""
 
     def __init__(self):
         self.orders = []
-        self.now = {"metrics": "present", "pods": {}, "api": []}
+        self.now = dict(WELL, pods={}, api=[])
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -58,8 +61,9 @@ class ControlPort:
 
     def apply(self, order):
         if order.get("clear"):
-            self.now = {"metrics": "present", "pods": {}, "api": []}
-        self.now["metrics"] = order.get("metrics", self.now["metrics"])
+            self.now = dict(WELL, pods={}, api=[])
+        self.now |= {key: order.get(key, self.now[key]) for key in WELL}
+        self.now["api"] = [one for one in self.now["api"] if one["kind"] != order.get("end")]
         trouble = order.get("api", [])
         self.now["api"] += [{**one, "hits": 3} for one in (trouble if isinstance(trouble, list) else [trouble])]
         if "pod" in order:
@@ -123,6 +127,8 @@ def order(slack, group, thing, action):
         ("memory", {"pod": "mlflow/0", "state": "OOMKilled"}),
         ("image", {"pod": "mlflow/0", "state": "ImagePullBackOff"}),
         ("pending", {"pod": "mlflow/0", "state": "Pending"}),
+        ("rollout", {"rollout": "stuck"}),
+        ("quota", {"quota": "full"}),
         ("metrics", {"metrics": "absent"}),
         ("slow", {"api": {"kind": "latency", "seconds": 2}}),
         ("busy", {"api": {"kind": "429"}}),
@@ -140,9 +146,10 @@ def test_each_of_the_clusters_things_is_one_order_to_its_control_port(slack, clu
 
 
 def test_one_api_trouble_ends_and_the_others_stay(slack, cluster):
-    for thing in ("slow", "busy", "metrics", "crash"):
+    for thing in ("slow", "busy", "metrics", "crash", "rollout", "quota"):
         order(slack, "cluster", thing, "break")
     order(slack, "cluster", "busy", "heal")
+    assert (cluster.now["rollout"], cluster.now["quota"]) == ("stuck", "full")
     assert [trouble["kind"] for trouble in cluster.now["api"]] == ["latency"]
     assert cluster.now["metrics"] == "absent"
     assert list(cluster.now["pods"].values()) == ["CrashLoopBackOff"]

@@ -4,6 +4,7 @@ from copy import deepcopy
 from types import SimpleNamespace
 
 from workers import settings
+from workers.systems.errors import ClusterForbidden
 
 IMAGE = "ghcr.io/mlflow/mlflow:v3.17.2"
 STUCK = {
@@ -89,17 +90,46 @@ def pod(name, of="new", *, state="ready", spec=None):
     }
 
 
+def listed(what):
+    if what is None:
+        raise ClusterForbidden("Our account may not list that.")
+    return list(what)
+
+
 class Answers:
     """A cluster that answers with what it is given; of a list of deployments with one after the other, the last stays.
 
-    replaced: the templates that were put in.
+    nodes, budgets, claims: None if our account may not list them. replaced: the templates that were put in. patched:
+    the patches of the Deployment.
     """
 
-    def __init__(self, *deployments, sets=(), pods=(), quotas=(), ranges=(), scalers=(), events=()):
+    namespace = "data-platform"
+
+    def __init__(
+        self, *deployments, sets=(), pods=(), quotas=(), ranges=(), scalers=(), events=(),
+        nodes=None, budgets=(), claims=(),
+    ):  # fmt: skip
         self.deployments = list(deployments)
         self.sets, self.all_pods_now = list(sets), list(pods)
         self.quotas, self.ranges, self.scalers, self.events = quotas, ranges, scalers, events
-        self.replaced = []
+        self.replaced, self.patched = [], []
+        self._nodes, self._budgets, self._claims = nodes, budgets, claims
+
+    def nodes(self):
+        return listed(self._nodes)
+
+    def all_pods(self):
+        return self.pods("")
+
+    def disruption_budgets(self):
+        return listed(self._budgets)
+
+    def volume_claims(self):
+        return listed(self._claims)
+
+    def patch_deployment(self, name, patch):
+        self.patched.append(patch)
+        return self.deployment(name)
 
     def deployment(self, name):
         assert name == "mlflow"
@@ -137,8 +167,21 @@ class Answers:
         return True
 
 
-def systems(cluster, tmp_path):
-    """Systems with this cluster and nothing else."""
+class NoDatabase:
+    """Nobody has said where it is."""
+
+    def within(self, seconds):
+        return self
+
+    def _unknown(self):
+        raise settings.SettingsError("MLFLOW_OPS_DATABASE_URL is not set.")
+
+    vitals = schema_revision = _unknown
+
+
+def systems(cluster, tmp_path, database=None):
+    """Systems with this cluster, and a database if one is given."""
     path = tmp_path / "ops.yaml"
     path.write_text("{}")
-    return SimpleNamespace(cluster=cluster, settings=settings.load({"MLFLOW_OPS_CONFIG": str(path)}))
+    told = settings.load({"MLFLOW_OPS_CONFIG": str(path)})
+    return SimpleNamespace(cluster=cluster, settings=told, database=database or NoDatabase())

@@ -21,7 +21,9 @@ from tests.workers.operations.deployment.deployments import (
 from workers.operation import Cancelled, Unwatched
 from workers.operations.deployment import rollout, template_change
 from workers.operations.deployment.judging import Goal, State, is_stuck, judge, template_to_return_to
+from workers.operations.deployment.restart import Restart
 from workers.operations.deployment.rollout import Watched, watch
+from workers.report import Status
 
 CASES = json.loads((Path(__file__).parent / "data" / "rollouts.json").read_text())
 OLD, NEW = template("mlflow:v1"), template("mlflow:v2")
@@ -131,6 +133,39 @@ def test_states_of_scaling(what, given, state, note):
     verdict = judge(deployment(**given), Goal.REPLICAS)
     assert verdict.state is state, what
     assert verdict.note.startswith(note), what
+
+
+def test_a_quota_that_is_full_until_an_old_pod_is_gone_is_waited_for():
+    looks = count()
+    refused = deployment(2, updated=1, there=2, available=2, conditions=[REFUSED], of=NEW)
+    sets = [replica_set("old", OLD), replica_set("new", NEW, available=1, wanted=2, conditions=[REFUSED])]
+    cluster = Answers(*[refused] * 15, deployment(of=NEW), sets=sets)
+
+    def pods():
+        old, new = pod("mlflow-old-1", "old"), pod("mlflow-new-1", "new")
+        old["metadata"]["deletionTimestamp"] = "2026-11-30T10:20:00Z"
+        return [old, new] if next(looks) < 10 else [new]
+
+    cluster.pods = lambda _selector: pods()
+    assert watch(watched(cluster), Unwatched(), clock=clock()).well
+    cluster = Answers(refused, sets=sets, pods=[pod("mlflow-new-1", "new")])
+    outcome = watch(watched(cluster), Unwatched(), clock=clock())
+    assert "exceeded quota: team" in outcome.why
+
+
+def test_a_refused_replica_set_ends_it_although_its_generation_is_never_observed():
+    said = {
+        "type": "Progressing",
+        "status": "False",
+        "reason": "ReplicaSetCreateError",
+        "message": 'replicasets.apps "mlflow-new" is forbidden: exceeded quota: team',
+        "lastUpdateTime": "2026-11-30T10:20:00Z",
+    }
+    refused = deployment(seen=4, conditions=[said], of=NEW)
+    verdict = judge(refused, before=deployment())
+    assert verdict.state is State.FAILED
+    assert verdict.why == 'no ReplicaSet can be made: replicasets.apps "mlflow-new" is forbidden: exceeded quota: team'
+    assert judge(refused, before=refused).state is State.WAITING
 
 
 def test_a_deadline_that_had_passed_before_does_not_count_and_a_later_one_does():
@@ -312,3 +347,100 @@ def test_putting_back_is_not_judged_by_the_failure_that_made_it_necessary(tmp_pa
     )
     assert done.back.well
     assert cluster.replaced == [NEW]
+
+
+UNDER_WAY = deployment(2, updated=1, there=3, available=2, of=NEW)
+TWO_SETS = [replica_set("old", OLD, available=2), replica_set("new", NEW, there=1)]
+
+
+def starting(*, init=None, sidecar=None, ready=False, gate=""):
+    """A new pod. init, sidecar: the state of such a container. gate: why the kubelet doesn't call it ready."""
+    found = pod("mlflow-new-1", "new", state="ready" if ready else "PodInitializing")
+    first = [("init", init, {}), ("sidecar", sidecar, {"restartPolicy": "Always"})]
+    found["spec"] = {
+        "initContainers": [{"name": name, **more} for name, state, more in first if state],
+        "containers": [{"name": "mlflow"}],
+    }
+    found["status"]["initContainerStatuses"] = [
+        {"name": name, "restartCount": 3, "ready": "running" in state, **state} for name, state, _ in first if state
+    ]
+    if gate:
+        condition = {"type": "Ready", "status": "False", "reason": "ReadinessGatesNotReady", "message": gate}
+        found["status"]["conditions"] = [condition]
+    return found
+
+
+CRASHED = {
+    "state": {"waiting": {"reason": "CrashLoopBackOff"}},
+    "lastState": {"terminated": {"exitCode": 1, "reason": "Error", "finishedAt": "2026-11-30T10:00:00Z"}},
+}
+
+
+@pytest.mark.parametrize("kind", ["init", "sidecar"])
+def test_an_init_container_or_a_sidecar_that_crashes_ends_it_with_its_own_last_words(kind):
+    asked = []
+    cluster = Answers(UNDER_WAY, sets=TWO_SETS, pods=[pod("mlflow-old-1", "old"), starting(**{kind: CRASHED})])
+    cluster.log_lines = lambda name, container, **given: asked.append((container, given["previous"])) or iter(["bye"])
+    outcome = watch(watched(cluster), Unwatched(), clock=clock())
+    ended = f"its container {kind} ended with exit code 1 (Error)"
+    assert outcome.why == f"mlflow-new-1 is in CrashLoopBackOff: {ended}"
+    assert asked == [(kind, True)]
+    assert outcome.sections[-1].text == "bye"
+
+
+def test_init_containers_that_run_are_waited_for():
+    running = starting(init={"state": {"running": {}}}, sidecar={"state": {"running": {}}})
+    cluster = Answers(*[UNDER_WAY] * 60, deployment(of=NEW), sets=TWO_SETS, pods=[running])
+    assert watch(watched(cluster), Unwatched(), clock=clock()).well
+
+
+def test_a_readiness_gate_that_never_opens_is_named_when_the_time_is_over():
+    said = 'the status of pod readiness gate "example.com/lb" is not "True", but False'
+    cluster = Answers(UNDER_WAY, sets=TWO_SETS, pods=[starting(ready=True, gate=said)])
+    outcome = watch(watched(cluster, seconds=30.0), Unwatched(), clock=clock())
+    assert outcome.why.startswith("it was not ready within 3")
+    assert outcome.why.endswith(f"mlflow-new-1 is in Running, not ready ({said})")
+
+
+def test_minimum_ready_seconds_are_waited_for_although_every_pod_is_ready():
+    not_yet = deployment(2, available=0, of=NEW, minReadySeconds=30)
+    cluster = Answers(
+        *[not_yet] * 30, deployment(of=NEW, minReadySeconds=30), sets=TWO_SETS, pods=[starting(ready=True)]
+    )
+    assert watch(watched(cluster), Unwatched(), clock=clock()).well
+
+
+def test_recreate_is_waited_for_while_no_pod_is_there_at_all():
+    none = deployment(2, updated=0, there=0, available=0, of=NEW, strategy={"type": "Recreate"})
+    cluster = Answers(*[none] * 30, deployment(of=NEW, strategy={"type": "Recreate"}), sets=TWO_SETS)
+    assert watch(watched(cluster), Unwatched(), clock=clock()).well
+
+
+def test_no_room_and_no_pod_that_may_go_is_told_in_the_schedulers_words():
+    fixed = {"strategy": {"rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}}}
+    placeless = starting()
+    said = "0/3 nodes are available: 3 Insufficient memory."
+    placeless["status"] = {
+        "phase": "Pending",
+        "conditions": [{"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": said}],
+    }
+    stuck = deployment(2, updated=1, there=3, available=2, of=NEW, **fixed)
+    # A cluster that adds nodes by itself makes room: it is waited for as long as Kubernetes waits.
+    cluster = Answers(*[stuck] * 100, deployment(of=NEW), sets=TWO_SETS, pods=[placeless])
+    assert watch(watched(cluster), Unwatched(), clock=clock()).well
+    late = watch(watched(Answers(stuck, sets=TWO_SETS, pods=[placeless]), seconds=60.0), Unwatched(), clock=clock())
+    assert late.why.endswith(f"mlflow-new-1 is in Unschedulable ({said.rstrip('.')})")
+
+
+def test_a_restart_that_fails_puts_nothing_back(tmp_path, monkeypatch):
+    monkeypatch.setattr(rollout, "HOPELESS_SECONDS", 0.0)
+    cluster = Answers(deployment(of=NEW), UNDER_WAY, sets=TWO_SETS, pods=[starting(init=CRASHED)])
+    report = Restart().run(systems(cluster, tmp_path), Unwatched())
+    assert report.status is Status.FAIL
+    assert report.summary == (
+        "The restart does not come to its end: mlflow-new-1 is in CrashLoopBackOff: its container init ended with exit "
+        "code 1 (Error). 2 pods still serve."
+    )
+    assert cluster.replaced == []
+    (patch,) = cluster.patched
+    assert list(patch["spec"]["template"]) == ["metadata"]

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from workers import settings
 from workers.operations.health import deployment, pods, resources, service
+from workers.operations.health.standing_warnings import There
 from workers.report import Status
 from workers.systems.errors import Nonsense
 
@@ -76,8 +77,47 @@ class TestPods:
         answer = judge(two_pods)
         assert answer.status is Status.FAIL
         assert answer.sentence == (
-            "mlflow-855655d48d-wf28j is in CrashLoopBackOff (last end: OOMKilled (exit code 137), 2 min ago)."
+            "mlflow-855655d48d-wf28j is in CrashLoopBackOff: its container mlflow was killed for memory (OOMKilled, "
+            "exit code 137, SIGKILL), at its limit of 64Mi, 2 min ago."
         )
+
+    @pytest.mark.parametrize(("minutes", "status"), [(1, Status.WARN), (14, Status.WARN), (16, Status.OK)])
+    def test_one_that_died_lately_is_told_although_it_runs_again(self, two_pods, minutes, status):
+        ended = (NOW - timedelta(minutes=minutes)).isoformat()
+        two_pods[1]["status"]["containerStatuses"][0] |= {
+            "restartCount": 1,
+            "lastState": {"terminated": {"reason": "Error", "exitCode": 139, "finishedAt": ended}},
+        }
+        answer = judge(two_pods)
+        assert answer.status is status
+        if status is Status.WARN:
+            assert "is ready again; its container mlflow was ended by SIGSEGV (Error, exit code 139)" in answer.sentence
+
+    def test_a_readiness_gate_keeps_a_pod_from_being_ready_and_is_named(self, two_pods):
+        said = 'the status of pod readiness gate "example.com/lb" is not "True", but False.'
+        for condition in two_pods[0]["status"]["conditions"]:
+            if condition["type"] == "Ready":
+                condition |= {"status": "False", "reason": "ReadinessGatesNotReady", "message": said}
+        answer = judge(two_pods)
+        assert answer.status is Status.WARN
+        assert answer.figure == "1/2 ready"
+        assert f"({said.rstrip('.')})" in answer.sentence
+
+    @pytest.mark.parametrize(
+        ("state", "ready", "figure", "status"),
+        [
+            ({"running": {}}, True, "2/2 ready", Status.OK),
+            ({"running": {}}, False, "1/2 ready", Status.WARN),
+            ({"waiting": {"reason": "CrashLoopBackOff"}}, False, "1/2 ready", Status.FAIL),
+        ],
+    )
+    def test_a_native_sidecar_counts_among_the_containers(self, two_pods, state, ready, figure, status):
+        two_pods[0]["spec"]["initContainers"] = [{"name": "proxy", "restartPolicy": "Always"}]
+        two_pods[0]["status"]["initContainerStatuses"] = [
+            {"name": "proxy", "restartCount": 0, "ready": ready, "state": state}
+        ]
+        answer = judge(two_pods)
+        assert (answer.figure, answer.status) == (figure, status)
 
     def test_the_scheduler_is_quoted(self, two_pods):
         two_pods[0]["status"] = {
@@ -141,8 +181,8 @@ SAMPLE = recorded("pods by label")["items"]
 
 
 class TestDeployment:
-    def ask(self, found, warnings=(), now=NOW):
-        return deployment.judge(found, warnings, TOLD, now)
+    def ask(self, found, warnings=(), now=NOW, there=None, sets=None):
+        return deployment.judge(There(found, there, sets), warnings, now)
 
     def test_all_ready_is_ok(self, ready_deployment):
         answer = self.ask(ready_deployment)
@@ -155,8 +195,19 @@ class TestDeployment:
     def test_a_stuck_rollout_that_still_serves_is_a_warning(self):
         answer = self.ask(recorded("deployment past its progress deadline"))
         assert answer.status is Status.WARN
-        assert "ProgressDeadlineExceeded" in answer.sentence
+        assert 'ReplicaSet "mlflow-58c99fdcf4" has timed out progressing (ProgressDeadlineExceeded)' in answer.sentence
         assert "2 of 2 pods still serve" in answer.sentence
+
+    @pytest.mark.parametrize(("available", "status"), [(2, Status.WARN), (0, Status.FAIL)])
+    def test_why_no_pod_can_be_made_is_said_in_the_controllers_words(self, ready_deployment, available, status):
+        said = 'pods "mlflow-x" is forbidden: exceeded quota: team, requested: pods=1, used: pods=4, limited: pods=4'
+        ready_deployment["status"] |= {"availableReplicas": available, "readyReplicas": available}
+        ready_deployment["status"]["conditions"].append(
+            {"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": said}
+        )
+        answer = self.ask(ready_deployment)
+        assert answer.status is status
+        assert f"No new pod can be made: {said} (FailedCreate)." in answer.sentence
 
     def test_a_rollout_under_way_is_a_warning(self, ready_deployment):
         ready_deployment["status"]["updatedReplicas"] = 1
@@ -198,6 +249,39 @@ class TestDeployment:
         for event in events:
             event["involvedObject"]["name"] = "mlflowish-1"
         assert self.ask(ready_deployment, events).status is Status.OK
+
+    def test_warnings_of_what_is_gone_or_has_got_well_since_do_not_count(self, ready_deployment, two_pods):
+        """As after an automatic roll-back: all that was warned of is gone, empty, or well."""
+        pod, at = two_pods[0]["metadata"]["name"], "2026-11-23T15:25:00Z"
+        well = {"metadata": {"name": "mlflow-855655d48d"}, "spec": {"replicas": 2}, "status": {"availableReplicas": 2}}
+        short = {"metadata": {"name": "mlflow-short"}, "spec": {"replicas": 2}, "status": {"replicas": 1}}
+        empty = {"metadata": {"name": "mlflow-empty"}, "spec": {"replicas": 0}}
+
+        def warning(kind, name, last=at):
+            about = {"involvedObject": {"kind": kind, "name": name}, "lastTimestamp": last, "count": 3}
+            return {**about, "type": "Warning", "reason": "Failed", "message": f"{kind} {name}"}
+
+        over = [
+            warning("Pod", "mlflow-bad-x7k2p"),
+            warning("Pod", "mlflow-ops-worker-5d9-x7k2p"),
+            warning("ReplicaSet", "mlflow-gone"),
+            warning("ReplicaSet", "mlflow-empty"),
+            warning("ReplicaSet", "mlflow-855655d48d"),
+            warning("Pod", pod, "2026-11-23T15:20:00Z"),
+            warning("Deployment", "mlflow", "2026-11-23T15:20:00Z"),
+            warning("Job", "mlflow-schema-1"),
+        ]
+        there = {"there": two_pods, "sets": [well, short, empty]}
+        answer = self.ask(ready_deployment, over, **there)
+        assert (answer.status, answer.figures["warnings"]) == (Status.OK, 0)
+        for each in (
+            warning("Pod", pod),
+            warning("ReplicaSet", "mlflow-short"),
+            warning("HorizontalPodAutoscaler", "mlflow"),
+        ):
+            assert self.ask(ready_deployment, [*over, each], **there).figures["warnings"] == 3, each
+        # What could not be listed may still be there.
+        assert self.ask(ready_deployment, over, sets=[well, short, empty]).figures["warnings"] == 9
 
     def test_events_that_could_not_be_read_do_not_fail_the_check(self, ready_deployment):
         answer = self.ask(ready_deployment, 'Our account may not list resource "events".')

@@ -48,7 +48,9 @@ def found():
     for line in ANSWERS.read_text(encoding="utf-8").splitlines():
         exchange = json.loads(line)
         if exchange["name"] == "create ingress":
-            return exchange["answer"]
+            ingress = exchange["answer"]
+            ingress["status"] = {"loadBalancer": {"ingress": [{"ip": "10.0.0.1"}]}}
+            return ingress
     raise LookupError
 
 
@@ -89,6 +91,26 @@ def test_a_missing_secret_is_a_warning_and_the_reason_is_given(found):
     assert (answer.status, answer.sentence) == (
         Status.WARN,
         "mlflow.example.com: the Secret mlflow-tls does not exist.",
+    )
+
+
+@pytest.mark.parametrize(
+    ("days", "tls", "status", "words"),
+    [
+        (90, True, Status.WARN, "ends in 90 days"),
+        (90, False, Status.WARN, "is served without TLS"),
+        (7, True, Status.FAIL, "ends in 7 days"),
+    ],
+)
+def test_an_ingress_without_an_address_is_not_ok(found, days, tls, status, words):
+    found["status"] = {"loadBalancer": {}}
+    if not tls:
+        del found["spec"]["tls"]
+    answer = judge(found, secret("mlflow.example.com", days=days))
+    assert answer.status is status
+    assert words in answer.sentence
+    assert answer.sentence.endswith(
+        "; no controller has given the Ingress an address, so nobody reaches it from outside."
     )
 
 

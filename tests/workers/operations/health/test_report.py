@@ -103,6 +103,35 @@ def test_a_bug_is_unknown_and_its_id_is_in_the_log(run):
     assert logged[0]["exc_info"]
 
 
+def test_one_abandoned_at_its_deadline_asks_nothing_more_and_is_no_bug(run):
+    """As at a slow start: libraries load for longer than the deadline, and then it wants to ask something beside."""
+    gate, over = threading.Event(), []
+
+    def late(asking):
+        gate.wait(5)
+        try:
+            return asking.aside(lambda: ok(asking)).result()
+        except BaseException as error:
+            over.append(type(error))
+            raise
+
+    def waiting(asking):
+        asking.aside(lambda: gate.wait(5)).result()
+        return ok(asking)
+
+    many = [question(str(number), waiting) for number in range(30)]
+    with capture_logs() as logged:
+        report, _ = run(question("late", late), *many)
+        gate.set()
+        deadline = time.monotonic() + 5
+        while not over and time.monotonic() < deadline:
+            time.sleep(0.01)
+        time.sleep(0.2)
+    assert [each.sentence for each in report.checks if each.name == "late"] == ["Late did not answer within 0.3 s."]
+    assert over == [TimeoutError]
+    assert logged == []
+
+
 def test_what_is_not_configured_is_unknown_and_what_people_can_mend_fails(run):
     report, _ = run(
         question("a", raising(SettingsError("REDIS_URL is not set."))),

@@ -152,6 +152,42 @@ def test_a_crashed_pod_is_described_with_why(do, broken, cluster):
     assert f"logs --pod {name} --previous" in report.hints
 
 
+def test_a_pod_killed_for_memory_is_told_with_why_and_without_being_named(do, broken, cluster):
+    name = ready(cluster)[1]
+    broken(pod=name, state="OOMKilled")
+
+    def died():
+        report = do("describe pod")
+        return report if "killed for memory" in report.summary and report.title == f"Pod {name}" else None
+
+    report = until(died)
+    assert "It's the worst of MLflow's 2 pods." in report.summary
+    assert "(OOMKilled, exit code 137, SIGKILL), at its limit of " in report.summary
+    why = dict(next(each for each in report.sections if each.title == f"Why {name} died").items)
+    limit = cluster.cluster.store.get(DEPLOYMENTS, NAMESPACE, "mlflow")["spec"]["template"]["spec"]["containers"][0]
+    assert why["memory limit then"] == limit["resources"]["limits"]["memory"]
+    assert why["exit code"] == "137 (signal 9, SIGKILL)"
+    health = until(lambda: found if "killed for memory" in (found := do("health pods")).summary else None)
+    assert f"Why {name} died" in [each.title for each in health.checks[0].details]
+
+
+def test_the_last_words_of_one_that_crashes_are_told_with_the_cause(do, broken, cluster):
+    name = ready(cluster)[0]
+    broken(pod=name, state="CrashLoopBackOff")
+    cause = "FATAL: password authentication failed for user"
+    report = until(lambda: found if cause in (found := do(f"describe pod {name}")).summary else None)
+    last = next(each.text for each in report.sections if each.title == "The last that it said")
+    assert last.splitlines()[-1].endswith("ERROR:    Application startup failed. Exiting.")
+    assert "BackOff" in told(next(each for each in report.sections if each.title == "Its events"))
+    assert cause in do("health pods").checks[0].sentence
+
+
+def test_without_a_name_a_pod_that_is_well_is_said_to_be_one_of_those(do, cluster):
+    until(lambda: do("describe pod").status is Status.OK)
+    report = do("describe pod")
+    assert report.title.removeprefix("Pod ") in ready(cluster)
+
+
 def test_the_deployment_is_described(do):
     until(lambda: do("describe deployment").summary == "2 of 2 replicas are ready.")
     report = do("describe deployment")
@@ -283,6 +319,20 @@ def test_events(do, cluster):
     assert by_hand(do("events --warnings")).endswith("--field-selector type=Warning")
 
 
+def test_events_about_mlflow_come_first(do, cluster):
+    about = {"kind": "Pod", "name": "aaa-other-x7k2p", "namespace": NAMESPACE}
+    moment = "2126-11-30T12:00:00Z"
+    event = {"metadata": {"name": "aaa-other.1", "namespace": NAMESPACE}, "involvedObject": about, "type": "Warning"}
+    admin = Systems(settings.load({"KUBECONFIG": str(cluster.kubeconfig)})).cluster
+    admin.create("events", {**event, "reason": "BackOff", "message": "x", "lastTimestamp": moment})
+    report = do("events")
+    mine, others = (each for each in report.sections if isinstance(each, Table))
+    assert (mine.title, others.title) == ("MLflow's", "Others in the namespace")
+    assert "about MLflow" in report.summary
+    assert all("mlflow" in row[3] for row in mine.rows)
+    assert any(row[3] == "pod/aaa-other-x7k2p" for row in others.rows)
+
+
 def test_events_that_are_none_are_told(do):
     report = do("events --about nosuchthing")
     assert report.summary.startswith("0 events of “nosuchthing”")
@@ -349,7 +399,6 @@ def test_howto_without_the_service(cluster, tmp_path):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ("describe pod", "Which pod?"),
         ("describe pd x", "Did you mean “/mlflow describe pod x”"),
         ("describe", "Missing argument"),
         ("manifest deploymnt", "Did you mean “/mlflow manifest deployment”"),

@@ -31,10 +31,6 @@ def _default_container(container: Object) -> None:
     for port in container.get("ports") or ():
         port.setdefault("protocol", "TCP")
     container.setdefault("resources", {})
-    limits = container["resources"].get("limits") or {}
-    if limits:
-        # A limit without a request is also the request.
-        container["resources"]["requests"] = {**limits, **(container["resources"].get("requests") or {})}
     for kind in ("livenessProbe", "readinessProbe", "startupProbe"):
         if kind in container:
             _default_probe(container[kind])
@@ -105,6 +101,11 @@ def default_pod(item: Object, token_volume: str) -> None:
     """Fill in a Pod as admission does: the service account, its token volume, tolerations, priority."""
     spec = item.setdefault("spec", {})
     default_pod_spec(spec)
+    for container in (*(spec.get("initContainers") or ()), *(spec.get("containers") or ())):
+        limits = container["resources"].get("limits") or {}
+        if limits:
+            # Of a pod alone: in a template a limit without a request stays without.
+            container["resources"]["requests"] = {**limits, **(container["resources"].get("requests") or {})}
     spec.setdefault("serviceAccountName", "default")
     spec.setdefault("serviceAccount", spec["serviceAccountName"])
     spec.setdefault("volumes", []).append(_token_volume(token_volume))

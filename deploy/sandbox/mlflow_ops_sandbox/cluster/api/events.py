@@ -1,8 +1,10 @@
 """Events: what happened to which object, told once and then counted.
 
 The kubelet's and the controllers' events carry ``source``, ``count`` and both timestamps, and the same event again
-raises ``count``. The scheduler uses the newer API: its events have ``eventTime`` and null timestamps, a trap for
-readers that sort by ``lastTimestamp``. Like etcd's lease, ``expire`` forgets events after an hour.
+raises ``count``. Where many differ in their words alone, as the refusals of pods with random names do, they become one
+from the tenth on, which always says the latest. The scheduler uses the newer API: its events have ``eventTime`` and
+null timestamps, a trap for readers that sort by ``lastTimestamp``. Like etcd's lease, ``expire`` forgets events after
+an hour.
 """
 
 from __future__ import annotations
@@ -16,6 +18,10 @@ from mlflow_ops_sandbox.cluster.api.store import Store
 from mlflow_ops_sandbox.cluster.api.times import Clock, from_rfc3339, to_micro_time, to_rfc3339
 
 KEPT = timedelta(hours=1)
+_SIMILAR = 10
+_SIMILAR_WITHIN = timedelta(minutes=10)
+_COMBINED = "(combined from similar events): "
+"""Source: k8s.io/client-go/tools/record/events_cache.go."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,15 +77,23 @@ class Recorder:
     def _counted(self, about: Object, resource: Resource, source: Object, happening: Happening) -> None:
         now = to_rfc3339(self.clock())
         event = self._event(about, resource, happening)
-        for known in self.store.all(EVENTS, namespace_of(about)):
-            if known.get("source") == source and _gist(known) == _gist(event):
-                self.store.update(
-                    EVENTS,
-                    namespace_of(known),
-                    name_of(known),
-                    lambda item: item.update(count=item["count"] + 1, lastTimestamp=now),
-                )
-                return
+        similar = [
+            known
+            for known in self.store.all(EVENTS, namespace_of(about))
+            if known.get("source") == source and _kind_of(known) == _kind_of(event)
+        ]
+        same = next((known for known in similar if known["message"] == event["message"]), None)
+        if same is None and self._are_many(similar):
+            event["message"] = f"{_COMBINED}{event['message']}"
+            same = next((known for known in similar if known["message"].startswith(_COMBINED)), None)
+        if same is not None:
+            self.store.update(
+                EVENTS,
+                namespace_of(same),
+                name_of(same),
+                lambda item: item.update(count=item["count"] + 1, lastTimestamp=now, message=event["message"]),
+            )
+            return
         event |= {
             "source": source,
             "firstTimestamp": now,
@@ -90,6 +104,11 @@ class Recorder:
             "reportingInstance": source.get("host", ""),
         }
         self.store.create(EVENTS, event)
+
+    def _are_many(self, similar: list[Object]) -> bool:
+        limit = self.clock() - _SIMILAR_WITHIN
+        recent = sum(from_rfc3339(known["lastTimestamp"]) >= limit for known in similar)
+        return recent + 1 >= _SIMILAR
 
     def _event(self, about: Object, resource: Resource, happening: Happening) -> Object:
         involved: Object = {"kind": resource.kind}
@@ -116,7 +135,7 @@ class Recorder:
         }
 
 
-def _gist(event: Object) -> tuple[str, ...]:
-    """Return what makes two events the same one."""
+def _kind_of(event: Object) -> tuple[str, ...]:
+    """Return what makes two events similar: everything but their words."""
     about = event["involvedObject"]
-    return event["reason"], event["message"], about.get("uid", ""), about.get("fieldPath", "")
+    return event["type"], event["reason"], about.get("uid", ""), about.get("fieldPath", "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from datetime import datetime, timedelta
 
 from mlflow_ops_sandbox.cluster.api import defaulting
@@ -9,7 +10,6 @@ from mlflow_ops_sandbox.cluster.api.identifiers import random_suffix
 from mlflow_ops_sandbox.cluster.api.objects import (
     Object,
     condition_of,
-    containers_of,
     controller_of,
     is_ready,
     is_terminating,
@@ -71,9 +71,9 @@ def is_available(pod: Object, min_ready_seconds: int, now: datetime) -> bool:
     return not min_ready_seconds or since + timedelta(seconds=min_ready_seconds) <= now
 
 
-def create_pod(store: Store, template: Object, metadata: Object, owner: Object, *volumes: Object) -> Object:
-    """Create a pod from a pod template; ``metadata`` names it, ``owner`` is the reference to its controller."""
-    spec = _copy(template["spec"])
+def new_pod(template: Object, metadata: Object, owner: Object, *volumes: Object) -> Object:
+    """Return a pod made from a pod template; ``metadata`` names it, ``owner`` is the reference to its controller."""
+    spec = copy.deepcopy(template["spec"])
     if volumes:
         spec["volumes"] = [*(spec.get("volumes") or ()), *volumes]
     given = template.get("metadata") or {}
@@ -84,7 +84,7 @@ def create_pod(store: Store, template: Object, metadata: Object, owner: Object, 
             made[key] = entries
     pod: Object = {"metadata": {**made, "ownerReferences": [owner]}, "spec": spec}
     defaulting.default_pod(pod, f"kube-api-access-{random_suffix()}")
-    return store.create(PODS, pod)
+    return pod
 
 
 def begin_deletion(store: Store, pod: Object, now: datetime) -> None:
@@ -101,13 +101,3 @@ def begin_deletion(store: Store, pod: Object, now: datetime) -> None:
         item["metadata"]["deletionGracePeriodSeconds"] = grace
 
     store.update(PODS, namespace_of(pod), name_of(pod), mark, intent=False)
-
-
-def _copy(spec: Object) -> Object:
-    """Copy as deep as pods are changed afterwards: the containers' mounts and the volumes."""
-    containers = [
-        {**container, **({"volumeMounts": list(container["volumeMounts"])} if "volumeMounts" in container else {})}
-        for container in containers_of({"spec": spec})
-    ]
-    volumes = {"volumes": list(spec["volumes"])} if "volumes" in spec else {}
-    return {**spec, "containers": containers, **volumes}

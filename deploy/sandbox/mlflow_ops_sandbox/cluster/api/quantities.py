@@ -47,6 +47,13 @@ def canonical_quantity(text: object) -> str:
     return _largest(amount, _DECIMAL)
 
 
+def amount_text(name: str, amount: Decimal) -> str:
+    """Write an amount in the unit that its resource's name suggests: memory in Mi and Gi, processors in m."""
+    if name.endswith(("memory", "storage")) and amount == amount.to_integral_value():
+        return canonical_quantity(f"{int(amount) // 1024}Ki") if amount % 1024 == 0 else str(int(amount))
+    return canonical_quantity(format(amount.normalize(), "f"))
+
+
 def _largest(amount: Decimal, sizes: dict[str, Decimal]) -> str:
     if amount == 0:
         return "0"

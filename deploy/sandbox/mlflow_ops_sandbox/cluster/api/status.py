@@ -33,7 +33,7 @@ class ApiError(Exception):
             "metadata": self.metadata or {},
             "status": "Failure",
             "message": self.message,
-            "reason": self.reason,
+            **({"reason": self.reason} if self.reason else {}),
         }
         if self.details is not None:
             body["details"] = self.details
@@ -161,6 +161,11 @@ def internal_error(sentence: str) -> ApiError:
     """500: something broke within the server."""
     details: Object = {"causes": [{"message": sentence}]}
     return ApiError(500, "InternalError", f"Internal error occurred: {sentence}", details)
+
+
+def unknown_error(sentence: str) -> ApiError:
+    """500 without a reason: the server could not make a Status of what went wrong."""
+    return ApiError(500, "", sentence)
 
 
 def service_unavailable() -> ApiError:

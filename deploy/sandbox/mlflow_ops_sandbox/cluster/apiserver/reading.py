@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from mlflow_ops_sandbox.cluster.api import field_selectors, label_selectors
@@ -134,14 +134,14 @@ class Reader:
         return self.store.revision, ""
 
 
-def parse_version(text: str) -> int:
-    """Read a resourceVersion parameter. Raises ApiError 400 for what is no number."""
+def parse_version(text: str, refused: Callable[[str], ApiError] = bad_request) -> int:
+    """Read a resourceVersion parameter. Raises what ``refused`` makes of what is no number: ApiError 400."""
     if not text:
         return 0
     if text.isdigit():
         return int(text)
     message = f'resourceVersion: Invalid value: "{text}": strconv.ParseUint: parsing "{text}": invalid syntax'
-    raise bad_request(message)
+    raise refused(message)
 
 
 def _limit(query: Mapping[str, str]) -> int:

@@ -29,6 +29,7 @@ from mlflow_ops_sandbox.cluster.api.resources import CERT_MANAGER_GROUP, METRICS
 from mlflow_ops_sandbox.cluster.api.status import ApiError, bad_request, method_not_allowed, no_such_path
 from mlflow_ops_sandbox.cluster.apiserver import discovery
 from mlflow_ops_sandbox.cluster.apiserver.access import Attributes, Authorizer, attributes_of
+from mlflow_ops_sandbox.cluster.apiserver.admission.admitting import Admission
 from mlflow_ops_sandbox.cluster.apiserver.faults import Faults
 from mlflow_ops_sandbox.cluster.apiserver.identity import Identities, User
 from mlflow_ops_sandbox.cluster.apiserver.impersonation import acting_user
@@ -61,12 +62,13 @@ class ApiServer:
     reviews: Reviews
     faults: Faults
     features: Features
+    admission: Admission
     used: Used = field(default_factory=Used.here)
     writes: Writes = field(init=False)
 
     def __post_init__(self) -> None:
         # The way around frozen: what writes is made of the parts above.
-        object.__setattr__(self, "writes", writes_of(self.reader, self.reviews, self.identities))
+        object.__setattr__(self, "writes", writes_of(self.reader, self.reviews, self.identities, self.admission))
 
     def application(self) -> web.Application:
         """Return what listens."""

@@ -18,7 +18,7 @@ from mlflow_ops_sandbox.cluster.api.answers import JSON, encode, standard_header
 from mlflow_ops_sandbox.cluster.api.negotiation import negotiate
 from mlflow_ops_sandbox.cluster.api.objects import Object
 from mlflow_ops_sandbox.cluster.api.requests import Target, is_true
-from mlflow_ops_sandbox.cluster.api.status import ApiError, Cause, bad_request, invalid
+from mlflow_ops_sandbox.cluster.api.status import ApiError, Cause, bad_request, invalid, unknown_error
 from mlflow_ops_sandbox.cluster.api.store import Change, Store
 from mlflow_ops_sandbox.cluster.api.times import Clock
 from mlflow_ops_sandbox.cluster.apiserver.reading import (
@@ -59,7 +59,8 @@ class Watcher:
         """Answer one watch. Raises ApiError before the stream begins."""
         options = _options(request.query, request.headers.get("Accept", ""))
         selection = selection_of(target, request.query)
-        parse_version(options.since)
+        # The one error that a real watch does not make a Status of: where a list answers 400, it answers 500.
+        parse_version(options.since, unknown_error)
         answer = web.StreamResponse(headers={**standard_headers(), "Content-Type": JSON})
         answer.enable_chunked_encoding()
         await answer.prepare(request)

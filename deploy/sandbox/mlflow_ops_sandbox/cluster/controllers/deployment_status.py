@@ -1,7 +1,9 @@
 """The status of a Deployment: figures from its ReplicaSets, conditions from the figures and from time.
 
-A condition keeps its times while it does not change. ``Progressing`` is renewed by every bit of progress, and turns
-false once none has been seen for progressDeadlineSeconds.
+A condition is written when its status or its reason changes, and then stands last; with both the same it stays, words
+and times included. ``Progressing`` alone is renewed by every bit of progress, and turns false once none has been seen
+for progressDeadlineSeconds. It speaks of a rollout, so a sync that only scales leaves it as it is, whatever it says.
+Source: pkg/controller/deployment/progress.go, sync.go and util/deployment_util.go of Kubernetes.
 """
 
 from __future__ import annotations
@@ -11,31 +13,55 @@ from datetime import datetime, timedelta
 from mlflow_ops_sandbox.cluster.api.objects import Object, condition_of, name_of
 from mlflow_ops_sandbox.cluster.api.proportions import surge_and_unavailable
 from mlflow_ops_sandbox.cluster.api.times import from_rfc3339, to_rfc3339
+from mlflow_ops_sandbox.cluster.controllers.replicasets import FAILURE
 
-_TIMED_OUT = "ProgressDeadlineExceeded"
+PROGRESSING = "Progressing"
+TIMED_OUT, PAUSED = "ProgressDeadlineExceeded", "DeploymentPaused"
 _DONE = "NewReplicaSetAvailable"
 _FIGURES = ("replicas", "updatedReplicas", "readyReplicas", "availableReplicas", "unavailableReplicas")
+Words = tuple[str, str, str]
+"""The status of a condition, its reason, its message."""
 
 
-def deployment_status(item: Object, sets: list[Object], newest: Object | None) -> Object:
-    """Return the status without its conditions."""
+def calculated(item: Object, sets: list[Object], newest: Object | None, now: datetime) -> Object:
+    """Return the status after a sync that estimates no progress: only ``Available`` is decided anew."""
     replicas, ready, available, terminating = (
         sum(_figure(entry, key) for entry in sets)
         for key in ("replicas", "readyReplicas", "availableReplicas", "terminatingReplicas")
     )
     wanted = sum(int(entry["spec"].get("replicas", 0)) for entry in sets)
-    figures = (
-        replicas,
-        _figure(newest, "replicas") if newest else 0,
-        ready,
-        available,
-        max(max(wanted, int(item["spec"]["replicas"])) - available, 0),
-    )
+    updated = _figure(newest, "replicas") if newest else 0
+    figures = (replicas, updated, ready, available, max(wanted - available, 0))
     return {
         "observedGeneration": item["metadata"]["generation"],
         **{key: figure for key, figure in zip(_FIGURES, figures, strict=True) if figure},
         "terminatingReplicas": terminating,
+        "conditions": _with(_conditions(item), "Available", _availability(item, available), now),
     }
+
+
+def rolled(item: Object, sets: list[Object], newest: Object | None, now: datetime) -> Object:
+    """Return the status after a sync of a rollout: with its progress, and with what a ReplicaSet was refused."""
+    status = calculated(item, sets, newest, now)
+    conditions: list[Object] = status["conditions"]
+    if item["spec"].get("progressDeadlineSeconds") is None:
+        conditions = [entry for entry in conditions if entry["type"] != PROGRESSING]
+    else:
+        conditions = _with_progress(item, status, conditions, newest, now)
+    ordered = ([newest] if newest is not None else []) + [entry for entry in sets if entry is not newest]
+    failure = next((found for entry in ordered if (found := condition_of(entry, FAILURE))), None)
+    if failure is None:
+        conditions = [entry for entry in conditions if entry["type"] != FAILURE]
+    else:
+        since = from_rfc3339(failure["lastTransitionTime"])
+        words = (failure["status"], failure["reason"], failure["message"])
+        conditions = _with(conditions, FAILURE, words, since)
+    return {**status, "conditions": conditions}
+
+
+def noted(item: Object, words: Words, now: datetime) -> Object:
+    """Return the status as it was, but for what ``Progressing`` says now; it is written before figures are counted."""
+    return {**(item.get("status") or {}), "conditions": _with(_conditions(item), PROGRESSING, words, now)}
 
 
 def is_complete(item: Object, status: Object | None = None) -> bool:
@@ -46,60 +72,43 @@ def is_complete(item: Object, status: Object | None = None) -> bool:
     return figures == {wanted} and status.get("observedGeneration", 0) >= item["metadata"]["generation"]
 
 
-def progress(item: Object, status: Object, newest: Object | None, sets: list[Object], now: datetime) -> list[Object]:
-    """Return the conditions that go with this status."""
-    before = condition_of(item, "Progressing")
-    available = _available(item, status, now)
-    if item["spec"].get("progressDeadlineSeconds") is None:
-        return [available]
-    if item["spec"].get("paused") or (before or {}).get("reason") == "DeploymentPaused":
-        progressing = _paused(item, before, now)
-    else:
-        progressing = _progressing(item, status, newest, sets, now)
-    # The order in which they were first written stays.
-    listed = [available, progressing]
-    known = [entry["type"] for entry in (item.get("status") or {}).get("conditions") or ()]
-    return sorted(listed, key=lambda entry: known.index(entry["type"]) if entry["type"] in known else len(known))
-
-
-def _available(item: Object, status: Object, now: datetime) -> Object:
+def _availability(item: Object, available: int) -> Words:
     _, unavailable = surge_and_unavailable(item)
-    if int(status.get("availableReplicas", 0)) >= int(item["spec"]["replicas"]) - unavailable:
-        words = ("True", "MinimumReplicasAvailable", "Deployment has minimum availability.")
-    else:
-        words = ("False", "MinimumReplicasUnavailable", "Deployment does not have minimum availability.")
-    return _condition(item, "Available", words, now)
+    if available >= int(item["spec"]["replicas"]) - unavailable:
+        return "True", "MinimumReplicasAvailable", "Deployment has minimum availability."
+    return "False", "MinimumReplicasUnavailable", "Deployment does not have minimum availability."
 
 
-def _paused(item: Object, before: Object | None, now: datetime) -> Object:
-    if item["spec"].get("paused"):
-        if before is not None and before["reason"] == _TIMED_OUT:
-            return before
-        return _condition(item, "Progressing", ("Unknown", "DeploymentPaused", "Deployment is paused"), now)
-    return _condition(item, "Progressing", ("Unknown", "DeploymentResumed", "Deployment is resumed"), now)
-
-
-def _progressing(item: Object, status: Object, newest: Object | None, sets: list[Object], now: datetime) -> Object:
-    before = condition_of(item, "Progressing") or {}
-    shown = f'ReplicaSet "{name_of(newest)}"' if newest else f'Deployment "{name_of(item)}"'
-    done = f"{shown} has successfully progressed."
-    created = f'Created new replica set "{name_of(newest)}"' if newest else ""
-    if is_complete(item, status) and newest is not None:
-        return _condition(item, "Progressing", ("True", _DONE, done), now)
+def _with_progress(
+    item: Object, status: Object, conditions: list[Object], newest: Object | None, now: datetime
+) -> list[Object]:
+    before = condition_of(item, PROGRESSING) or {}
     # A rollout that has completed stays so, whatever becomes of its pods later.
-    if (before.get("reason"), before.get("message")) == (_DONE, done) or (
-        before.get("reason") == _TIMED_OUT and not _has_moved(item, status)
-    ):
-        return before
-    if not before and newest is not None and len(sets) == 1 and not status.get("replicas"):
-        return _condition(item, "Progressing", ("True", "NewReplicaSetCreated", created), now)
-    if _has_moved(item, status) or not before or before.get("reason") in {_DONE, "DeploymentResumed"}:
-        words = ("True", "ReplicaSetUpdated", f"{shown} is progressing.")
-        return {**_condition(item, "Progressing", words, now), "lastUpdateTime": to_rfc3339(now)}
+    if before.get("reason") == _DONE and status.get("replicas", 0) == status.get("updatedReplicas", 0):
+        return conditions
+    shown = f'ReplicaSet "{name_of(newest)}"' if newest else f'Deployment "{name_of(item)}"'
+    if is_complete(item, status):
+        return _with(conditions, PROGRESSING, ("True", _DONE, f"{shown} has successfully progressed."), now)
+    if _has_moved(item, status):
+        renewed = _with(
+            [entry for entry in conditions if entry["type"] != PROGRESSING],
+            PROGRESSING,
+            ("True", "ReplicaSetUpdated", f"{shown} is progressing."),
+            now,
+        )
+        if before.get("status") == "True":
+            renewed[-1]["lastTransitionTime"] = before["lastTransitionTime"]
+        return renewed
+    if _has_timed_out(item, before, now):
+        return _with(conditions, PROGRESSING, ("False", TIMED_OUT, f"{shown} has timed out progressing."), now)
+    return conditions
+
+
+def _has_timed_out(item: Object, before: Object, now: datetime) -> bool:
+    if not before or before["reason"] == _DONE:
+        return False
     deadline = timedelta(seconds=int(item["spec"]["progressDeadlineSeconds"]))
-    if from_rfc3339(before["lastUpdateTime"]) + deadline < now:
-        return _condition(item, "Progressing", ("False", _TIMED_OUT, f"{shown} has timed out progressing."), now)
-    return before
+    return before["reason"] == TIMED_OUT or from_rfc3339(before["lastUpdateTime"]) + deadline < now
 
 
 def _has_moved(item: Object, status: Object) -> bool:
@@ -114,13 +123,18 @@ def _has_moved(item: Object, status: Object) -> bool:
     return grew("updatedReplicas") or old_now < old_before or grew("readyReplicas") or grew("availableReplicas")
 
 
-def _condition(item: Object, kind: str, words: tuple[str, str, str], now: datetime) -> Object:
+def _conditions(item: Object) -> list[Object]:
+    return list((item.get("status") or {}).get("conditions") or ())
+
+
+def _with(conditions: list[Object], kind: str, words: Words, now: datetime) -> list[Object]:
+    """Return the conditions with one of them so; it stays as it is where its status and its reason do."""
     value, reason, message = words
-    before = condition_of(item, kind) or {}
-    if (before.get("status"), before.get("reason"), before.get("message")) == words:
-        return before
+    before = next((entry for entry in conditions if entry["type"] == kind), {})
+    if (before.get("status"), before.get("reason")) == (value, reason):
+        return conditions
     stamp = to_rfc3339(now)
-    return {
+    made = {
         "type": kind,
         "status": value,
         "lastUpdateTime": stamp,
@@ -128,6 +142,7 @@ def _condition(item: Object, kind: str, words: tuple[str, str, str], now: dateti
         "reason": reason,
         "message": message,
     }
+    return [*(entry for entry in conditions if entry["type"] != kind), made]
 
 
 def _figure(entry: Object | None, key: str) -> int:

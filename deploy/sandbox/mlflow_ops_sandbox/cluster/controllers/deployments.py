@@ -2,24 +2,58 @@
 
 A template that was in use before finds its old ReplicaSet again, which then gets a new revision: that is how a
 rollback works. All steps are small and repeated: each looks at what there is now and does what is next.
+
+Trap: what the status says of an older rollout outlives the patch that ends it. Until the controller has seen the patch
+nothing changes at all; a sync that scales writes `observedGeneration` and figures and leaves ``Progressing`` alone; a
+rollout back to an older ReplicaSet begins under the condition of the one that failed; and if the ReplicaSet itself is
+refused, `observedGeneration` stays behind though the condition tells of it.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from mlflow_ops_sandbox.cluster.api.events import Happening, Recorder
-from mlflow_ops_sandbox.cluster.api.objects import Object, is_terminating, name_of, namespace_of
+from mlflow_ops_sandbox.cluster.api.objects import (
+    Object,
+    condition_of,
+    is_terminating,
+    name_of,
+    namespace_of,
+    uid_of,
+)
 from mlflow_ops_sandbox.cluster.api.ownership import annotation_of, has_ended, owned_pods, replica_sets_of
 from mlflow_ops_sandbox.cluster.api.proportions import is_rolling, surge_and_unavailable
 from mlflow_ops_sandbox.cluster.api.resources import DEPLOYMENTS, REPLICA_SETS
+from mlflow_ops_sandbox.cluster.api.status import ApiError
 from mlflow_ops_sandbox.cluster.api.store import Store
 from mlflow_ops_sandbox.cluster.api.times import Clock
-from mlflow_ops_sandbox.cluster.controllers.deployment_status import deployment_status, is_complete, progress
-from mlflow_ops_sandbox.cluster.controllers.revisions import DESIRED, MAX, Revisions, find_new_replica_set
+from mlflow_ops_sandbox.cluster.apiserver.admission.admitting import Admission
+from mlflow_ops_sandbox.cluster.controllers.deployment_status import (
+    PAUSED,
+    PROGRESSING,
+    TIMED_OUT,
+    Words,
+    calculated,
+    is_complete,
+    noted,
+    rolled,
+)
+from mlflow_ops_sandbox.cluster.controllers.lag import Lag
+from mlflow_ops_sandbox.cluster.controllers.pods import is_of_ending_namespace
+from mlflow_ops_sandbox.cluster.controllers.retries import Retries
+from mlflow_ops_sandbox.cluster.controllers.revisions import (
+    DESIRED,
+    MAX,
+    Revisions,
+    find_new_replica_set,
+    name_of_template,
+)
 
 _COMPONENT = "deployment-controller"
+_NO_SET = "ReplicaSetCreateError"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,37 +63,82 @@ class DeploymentController:
     store: Store
     events: Recorder
     clock: Clock
+    admission: Admission
+    lag: Lag
+    retries: Retries
 
     def reconcile(self) -> None:
-        """Take the next step of every Deployment, then write its status."""
-        for found in self.store.all(DEPLOYMENTS):
-            item = found
-            if not is_terminating(item):
-                item = self._step(item)
-            self._write_status(item)
+        """Take the next step of every Deployment that was seen, and write its status."""
+        items = self.store.all(DEPLOYMENTS)
+        for item in items:
+            if self.lag.has_seen(item):
+                self._sync(item)
+        uids = {uid_of(item) for item in items}
+        self.lag.end_round(uids)
+        self.retries.end_round(uids)
 
-    def _step(self, item: Object) -> Object:
+    def _sync(self, item: Object) -> None:
         sets = replica_sets_of(self.store, item)
         newest = find_new_replica_set(item, sets)
-        if item["spec"].get("paused"):
-            self._spread(item, newest, [entry for entry in sets if entry is not newest])
-            return item
-        recreated = not is_rolling(item)
-        if recreated and self._old_pods_remain(item, newest, sets):
-            return item
-        was_missing = newest is None
-        item, newest = Revisions(self.store).ensure(item, newest, sets)
-        if was_missing and _replicas(newest):
-            self._tell_scaled(item, newest, 0, _replicas(newest))
-        old = [entry for entry in replica_sets_of(self.store, item) if name_of(entry) != name_of(newest)]
-        if recreated:
-            self._scale(item, newest, int(item["spec"]["replicas"]))
-        elif _was_resized(item, [*old, newest]) and sum(bool(_replicas(entry)) for entry in [*old, newest]) > 1:
+        if is_terminating(item):
+            self._write_status(item, estimated=False)
+            return
+        item = self._note_pause(item)
+        old = [entry for entry in sets if entry is not newest]
+        if item["spec"].get("paused") or _was_resized(item, sets):
+            if newest is not None:
+                item, newest = self._revise(item, newest, sets)
             self._spread(item, newest, old)
-        else:
-            self._roll(item, newest, old)
-        self._forget_old(item, old)
-        return item
+            self._write_status(item, estimated=False)
+            return
+        if is_rolling(item) or not self._old_pods_remain(item, newest, sets):
+            if newest is None and not self.retries.may_try(item, sets):
+                return
+            try:
+                item, newest = self._revise(item, newest, sets)
+            except ApiError as refusal:
+                self._tell_refused(item, sets, refusal)
+                return
+            self.retries.succeeded(item)
+            old = [entry for entry in replica_sets_of(self.store, item) if name_of(entry) != name_of(newest)]
+            if is_rolling(item):
+                self._roll(item, newest, old)
+            else:
+                self._scale(item, newest, int(item["spec"]["replicas"]))
+            self._forget_old(item, old)
+        self._write_status(item, estimated=True)
+
+    def _note_pause(self, item: Object) -> Object:
+        """Tell that the Deployment was paused or resumed; a rollout that is past its deadline stays that."""
+        reason = (condition_of(item, PROGRESSING) or {}).get("reason")
+        paused = bool(item["spec"].get("paused"))
+        if item["spec"].get("progressDeadlineSeconds") is None or reason == TIMED_OUT or paused == (reason == PAUSED):
+            return item
+        if paused:
+            return self._note(item, ("Unknown", PAUSED, "Deployment is paused"))
+        return self._note(item, ("Unknown", "DeploymentResumed", "Deployment is resumed"))
+
+    def _revise(self, item: Object, newest: Object | None, sets: list[Object]) -> tuple[Object, Object]:
+        """Find or make the ReplicaSet of the template, number both, and tell of one that is new."""
+        was_missing = newest is None
+        item, made = Revisions(self.store, self.admission).ensure(item, newest, sets)
+        if item["spec"].get("progressDeadlineSeconds") is not None:
+            if was_missing:
+                item = self._note(item, ("True", "NewReplicaSetCreated", f'Created new replica set "{name_of(made)}"'))
+            elif condition_of(item, PROGRESSING) is None:
+                item = self._note(item, ("True", "FoundNewReplicaSet", f'Found new replica set "{name_of(made)}"'))
+        if was_missing and _replicas(made):
+            self._tell_scaled(item, made, 0, _replicas(made))
+        return item, made
+
+    def _tell_refused(self, item: Object, sets: list[Object], refusal: ApiError) -> None:
+        """Tell that the new ReplicaSet cannot be made; nothing else of the status is written."""
+        if not is_of_ending_namespace(refusal):
+            message = f'Failed to create new replica set "{name_of_template(item)}": {refusal.message}'
+            if item["spec"].get("progressDeadlineSeconds") is not None:
+                item = self._note(item, ("False", _NO_SET, message))
+            self.events.controller(item, DEPLOYMENTS, _COMPONENT, Happening(_NO_SET, message, warning=True))
+        self.retries.failed(item, sets)
 
     def _old_pods_remain(self, item: Object, newest: Object | None, sets: list[Object]) -> bool:
         """Take down what is old; say whether any of its pods is still there."""
@@ -105,7 +184,7 @@ class DeploymentController:
         live = [entry for entry in sets if _replicas(entry)]
         wanted = int(item["spec"]["replicas"])
         if len(live) <= 1:
-            only = live[0] if live else newest
+            only = live[0] if live else newest or next(iter(old[::-1]), None)
             if only is not None:
                 self._scale(item, only, wanted)
             return
@@ -115,13 +194,18 @@ class DeploymentController:
         allowed = wanted + surge if wanted else 0
         total = sum(map(_replicas, live))
         left = allowed - total
-        for entry in sorted(live, key=_replicas, reverse=True):
+        # The largest first, which takes what is left over; of the same size the newer first, on the way down the older.
+        ordered = sorted(live if left > 0 else live[::-1], key=_replicas, reverse=True)
+        sizes = dict.fromkeys(map(name_of, ordered), 0)
+        for entry in ordered:
             highest = int(annotation_of(entry, MAX) or total) or 1
-            share = round(_replicas(entry) * allowed / highest) - _replicas(entry)
-            share = min(max(share, 0), left) if left > 0 else max(min(share, 0), left)
+            share = math.floor(_replicas(entry) * allowed / highest + 0.5) - _replicas(entry) if left else 0
+            share = min(share, left) if allowed > total else max(share, left)
             left -= share
-            size = _replicas(entry) + share
-            self._scale(item, entry, max(size + (left if entry is live[-1] else 0), 0))
+            sizes[name_of(entry)] = _replicas(entry) + share
+        sizes[name_of(ordered[0])] = max(sizes[name_of(ordered[0])] + left, 0)
+        for entry in ordered:
+            self._scale(item, entry, sizes[name_of(entry)])
 
     def _scale(self, item: Object, entry: Object, replicas: int) -> Object:
         """Write the size of a ReplicaSet and tell of it; the annotations are kept in step in any case."""
@@ -153,13 +237,22 @@ class DeploymentController:
         for entry in idle[: max(surplus, 0)]:
             self.store.delete(REPLICA_SETS, namespace_of(entry), name_of(entry))
 
-    def _write_status(self, item: Object) -> None:
+    def _note(self, item: Object, words: Words) -> Object:
+        status = noted(item, words, self.clock())
+        return self.store.update(
+            DEPLOYMENTS, namespace_of(item), name_of(item), lambda copy: copy.update(status=status)
+        )
+
+    def _write_status(self, item: Object, *, estimated: bool) -> None:
         sets = replica_sets_of(self.store, item)
-        newest = find_new_replica_set(item, sets)
-        now = self.clock()
-        status = deployment_status(item, sets, newest)
-        status["conditions"] = progress(item, status, newest, sets, now)
-        self.store.update(DEPLOYMENTS, namespace_of(item), name_of(item), lambda copy: copy.update(status=status))
+        counted = rolled if estimated else calculated
+        status = counted(item, sets, find_new_replica_set(item, sets), self.clock())
+        self._keep(item, status)
+
+    def _keep(self, item: Object, status: Object) -> Object:
+        return self.store.update(
+            DEPLOYMENTS, namespace_of(item), name_of(item), lambda kept: kept.update(status=status)
+        )
 
 
 def _replicas(entry: Object) -> int:

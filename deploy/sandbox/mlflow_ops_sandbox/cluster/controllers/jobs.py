@@ -1,4 +1,7 @@
-"""The Job controller: pods that run to their end, one after another until enough have succeeded or too many failed."""
+"""The Job controller: pods that run to their end, one after another until enough have succeeded or too many failed.
+
+Trap: a pod that is refused is told by an event only. The Job has no condition for it, and counts no failure.
+"""
 
 from __future__ import annotations
 
@@ -16,10 +19,11 @@ from mlflow_ops_sandbox.cluster.api.objects import (
     owner_reference,
     uid_of,
 )
-from mlflow_ops_sandbox.cluster.api.ownership import begin_deletion, create_pod, has_ended, is_active, owned_pods
+from mlflow_ops_sandbox.cluster.api.ownership import begin_deletion, has_ended, is_active, owned_pods
 from mlflow_ops_sandbox.cluster.api.resources import JOBS, PODS
 from mlflow_ops_sandbox.cluster.api.store import Store
 from mlflow_ops_sandbox.cluster.api.times import Clock, from_rfc3339, to_rfc3339
+from mlflow_ops_sandbox.cluster.apiserver.admission.admitting import Admission
 from mlflow_ops_sandbox.cluster.controllers.job_status import (
     CONDITIONS,
     Verdict,
@@ -27,6 +31,8 @@ from mlflow_ops_sandbox.cluster.controllers.job_status import (
     job_status,
     verdict_of,
 )
+from mlflow_ops_sandbox.cluster.controllers.pods import PodMaker
+from mlflow_ops_sandbox.cluster.controllers.retries import Retries
 
 _COMPONENT = "job-controller"
 _LONGEST_BACK_OFF = timedelta(minutes=10)
@@ -39,15 +45,19 @@ class JobController:
     store: Store
     events: Recorder
     clock: Clock
+    admission: Admission
+    retries: Retries
     back_off: float
 
     def reconcile(self) -> None:
         """Take the next step of every Job, then write its status."""
-        for item in self.store.all(JOBS):
+        items = self.store.all(JOBS)
+        for item in items:
             if is_finished(item):
                 self._remove_if_due(item)
             elif not is_terminating(item):
                 self._step(item)
+        self.retries.end_round({uid_of(item) for item in items})
 
     def _step(self, item: Object) -> None:
         now = self.clock()
@@ -62,9 +72,9 @@ class JobController:
         item = self._resume(item)
         status = job_status(item, pods)
         status.setdefault("startTime", to_rfc3339(now))
-        self._write(item, status)
+        item = self._write(item, status)
         wanted = _missing(item, pods)
-        if wanted > 0 and self._may_try(pods, now):
+        if wanted > 0 and self._may_try(pods, now) and self.retries.may_try(item, pods):
             self._create(item, wanted)
 
     def _may_try(self, pods: list[Object], now: datetime) -> bool:
@@ -83,15 +93,16 @@ class JobController:
             "controller-uid": uid_of(item),
             "job-name": name_of(item),
         }
-        owner = owner_reference("batch/v1", "Job", item)
-        for _ in range(count):
-            metadata: Object = {
-                "generateName": f"{name_of(item)}-",
-                "namespace": namespace_of(item),
-                "labels": {**labels_of({"metadata": item["spec"]["template"].get("metadata") or {}}), **labels},
-            }
-            pod = create_pod(self.store, item["spec"]["template"], metadata, owner)
-            self._tell(item, Happening("SuccessfulCreate", f"Created pod: {name_of(pod)}"))
+        metadata: Object = {
+            "generateName": f"{name_of(item)}-",
+            "namespace": namespace_of(item),
+            "labels": {**labels_of({"metadata": item["spec"]["template"].get("metadata") or {}}), **labels},
+        }
+        maker = PodMaker(self.admission, self.events, _COMPONENT, JOBS)
+        if maker.make(item, count, lambda: dict(metadata), owner_reference("batch/v1", "Job", item)) is None:
+            self.retries.succeeded(item)
+        else:
+            self.retries.failed(item, owned_pods(self.store, item))
 
     def _finish(self, item: Object, pods: list[Object], verdict: Verdict, now: datetime) -> None:
         """End what still runs, write the conditions, and tell of it once all pods have ended."""

@@ -10,6 +10,7 @@ from mlflow_ops_sandbox.cluster.api.ownership import REVISION, TEMPLATE_HASH, an
 from mlflow_ops_sandbox.cluster.api.proportions import is_rolling, surge_and_unavailable
 from mlflow_ops_sandbox.cluster.api.resources import DEPLOYMENTS, REPLICA_SETS
 from mlflow_ops_sandbox.cluster.api.store import Store
+from mlflow_ops_sandbox.cluster.apiserver.admission.admitting import Admission
 
 DESIRED = "deployment.kubernetes.io/desired-replicas"
 MAX = "deployment.kubernetes.io/max-replicas"
@@ -22,9 +23,13 @@ class Revisions:
     """Finds and makes them."""
 
     store: Store
+    admission: Admission
 
     def ensure(self, item: Object, newest: Object | None, sets: list[Object]) -> tuple[Object, Object]:
-        """Return the Deployment and the ReplicaSet of its template, made if need be, both with their revision."""
+        """Return the Deployment and the ReplicaSet of its template, made if need be, both with their revision.
+
+        Raises ApiError as admission says, if the ReplicaSet is refused.
+        """
         revision = max((revision_of(entry) for entry in sets if entry is not newest), default=0) + 1
         if newest is None:
             newest = self._create(item, revision, _first_replicas(item, sets))
@@ -51,7 +56,7 @@ class Revisions:
     def _create(self, item: Object, revision: int, replicas: int) -> Object:
         template = item["spec"]["template"]
         digest = template_hash(template)
-        name = f"{name_of(item)}-{digest}"
+        name = name_of_template(item)
         if self.store.find(REPLICA_SETS, namespace_of(item), name) is not None:
             # The name is taken by somebody else's ReplicaSet: a real cluster counts collisions up, too.
             digest = template_hash({**template, "collision": revision})
@@ -59,25 +64,30 @@ class Revisions:
         labels = {**((template.get("metadata") or {}).get("labels") or {}), TEMPLATE_HASH: digest}
         selector = item["spec"]["selector"]
         chosen = {**selector, "matchLabels": {**(selector.get("matchLabels") or {}), TEMPLATE_HASH: digest}}
-        return self.store.create(
-            REPLICA_SETS,
-            {
-                "metadata": {
-                    "name": name,
-                    "namespace": namespace_of(item),
-                    "labels": labels,
-                    "annotations": _annotations(item, revision),
-                    "ownerReferences": [owner_reference("apps/v1", "Deployment", item)],
-                },
-                "spec": {
-                    **_patience(item),
-                    "replicas": replicas,
-                    "selector": chosen,
-                    "template": {**template, "metadata": {**(template.get("metadata") or {}), "labels": labels}},
-                },
-                "status": {"replicas": 0},
+        made: Object = {
+            "metadata": {
+                "name": name,
+                "namespace": namespace_of(item),
+                "labels": labels,
+                "annotations": _annotations(item, revision),
+                "ownerReferences": [owner_reference("apps/v1", "Deployment", item)],
             },
-        )
+            "spec": {
+                **_patience(item),
+                "replicas": replicas,
+                "selector": chosen,
+                "template": {**template, "metadata": {**(template.get("metadata") or {}), "labels": labels}},
+            },
+            "status": {"replicas": 0},
+        }
+        self.admission.open(REPLICA_SETS, made)
+        self.admission.close(REPLICA_SETS, made)
+        return self.store.create(REPLICA_SETS, made)
+
+
+def name_of_template(item: Object) -> str:
+    """Return the name that the ReplicaSet of a Deployment's template is given."""
+    return f"{name_of(item)}-{template_hash(item['spec']['template'])}"
 
 
 def find_new_replica_set(item: Object, sets: list[Object]) -> Object | None:

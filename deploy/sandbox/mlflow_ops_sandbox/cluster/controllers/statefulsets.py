@@ -15,12 +15,18 @@ from mlflow_ops_sandbox.cluster.api.objects import (
     name_of,
     namespace_of,
     owner_reference,
+    uid_of,
 )
-from mlflow_ops_sandbox.cluster.api.ownership import begin_deletion, create_pod, has_ended, is_active, owned_pods
+from mlflow_ops_sandbox.cluster.api.ownership import begin_deletion, has_ended, is_active, new_pod, owned_pods
 from mlflow_ops_sandbox.cluster.api.resources import PODS, STATEFUL_SETS
+from mlflow_ops_sandbox.cluster.api.status import ApiError
 from mlflow_ops_sandbox.cluster.api.store import Store
 from mlflow_ops_sandbox.cluster.api.times import Clock
 from mlflow_ops_sandbox.cluster.api.volumes import provision
+from mlflow_ops_sandbox.cluster.apiserver.admission.admitting import Admission
+from mlflow_ops_sandbox.cluster.controllers.lag import Lag
+from mlflow_ops_sandbox.cluster.controllers.pods import FAILED, is_of_ending_namespace
+from mlflow_ops_sandbox.cluster.controllers.retries import Retries
 
 _COMPONENT = "statefulset-controller"
 _REVISION = "controller-revision-hash"
@@ -33,15 +39,24 @@ class StatefulSetController:
     store: Store
     events: Recorder
     clock: Clock
+    admission: Admission
+    lag: Lag
+    retries: Retries
 
     def reconcile(self) -> None:
         """Take the next step of every StatefulSet, then write its status."""
-        for item in self.store.all(STATEFUL_SETS):
+        items = self.store.all(STATEFUL_SETS)
+        for item in items:
+            if not self.lag.has_seen(item):
+                continue
             if not is_terminating(item):
                 self._step(item)
             status = self._status(item)
             namespace, name = namespace_of(item), name_of(item)
             self.store.update(STATEFUL_SETS, namespace, name, partial(_set_status, status))
+        uids = {uid_of(item) for item in items}
+        self.lag.end_round(uids)
+        self.retries.end_round(uids)
 
     def _step(self, item: Object) -> None:
         pods = {_ordinal(pod): pod for pod in owned_pods(self.store, item)}
@@ -68,7 +83,9 @@ class StatefulSetController:
             return
         partition = int((strategy.get("rollingUpdate") or {}).get("partition", 0))
         for ordinal in range(replicas - 1, partition - 1, -1):
-            pod = pods[ordinal]
+            pod = pods.get(ordinal)
+            if pod is None:
+                return
             if labels_of(pod).get(_REVISION) != revision_of(item):
                 self._delete(item, pod)
                 return
@@ -77,7 +94,8 @@ class StatefulSetController:
 
     def _create(self, item: Object, ordinal: int) -> None:
         name = f"{name_of(item)}-{ordinal}"
-        if self.store.find(PODS, namespace_of(item), name) is not None:
+        pods = owned_pods(self.store, item)
+        if self.store.find(PODS, namespace_of(item), name) is not None or not self.retries.may_try(item, pods):
             return
         volumes: list[Object] = []
         for template in item["spec"].get("volumeClaimTemplates") or ():
@@ -96,7 +114,15 @@ class StatefulSetController:
             "labels": labels,
         }
         owner = owner_reference("apps/v1", "StatefulSet", item)
-        create_pod(self.store, item["spec"]["template"], metadata, owner, *volumes)
+        try:
+            self.admission.make_pod(new_pod(item["spec"]["template"], metadata, owner, *volumes))
+        except ApiError as refusal:
+            self.retries.failed(item, pods)
+            if not is_of_ending_namespace(refusal):
+                message = f"create Pod {name} in StatefulSet {name_of(item)} failed error: {refusal.message}"
+                self.events.controller(item, STATEFUL_SETS, _COMPONENT, Happening(FAILED, message, warning=True))
+            return
+        self.retries.succeeded(item)
         self._tell(item, "SuccessfulCreate", f"create Pod {name} in StatefulSet {name_of(item)} successful")
 
     def _delete(self, item: Object, pod: Object) -> None:

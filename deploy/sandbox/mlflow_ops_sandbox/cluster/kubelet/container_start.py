@@ -28,6 +28,8 @@ class ContainerStart:
     async def pull(self) -> None:
         """Return once the image is on the node: never, for an image that cannot be pulled."""
         image = self._record.image()
+        if not images.is_reference(image):
+            await self._refuse_name(image)
         failure = self._images.pull_failure(image)
         if failure:
             await self.fail_to_pull(failure)
@@ -109,6 +111,15 @@ class ContainerStart:
             record.event("Failed", "Error: ImagePullBackOff", warning=True)
             await asyncio.sleep(back_off)
             back_off = min(back_off * 2, pod_faults.LONGEST_BACK_OFF_SECONDS)
+
+    async def _refuse_name(self, image: str) -> None:
+        """Tell that the image has no name by which it could be pulled, for ever."""
+        sentence = f'Failed to apply default image tag "{image}": couldn\'t parse image name "{image}"'
+        while True:
+            self._record.event("InspectFailed", f"{sentence}: invalid reference format", warning=True)
+            self._record.event("Failed", "Error: InvalidImageName", warning=True)
+            self._record.set_waiting("InvalidImageName", f"{sentence}: invalid reference format")
+            await asyncio.sleep(self._pace.back_off)
 
     async def stay_pending(self) -> None:
         """Lose the node, and find none again."""

@@ -48,6 +48,11 @@ class Images:
         )  # fmt: skip
 
 
+def is_reference(image: str) -> bool:
+    """Say whether this can be the name of an image at all; the API server takes what cannot."""
+    return re.fullmatch(r"[a-z0-9][\w.:/@-]*", image) is not None
+
+
 def crashes(image: str) -> bool:
     """Say whether the image's program ends as soon as it starts."""
     return split(image)[1] == CRASHING_TAG

@@ -27,3 +27,15 @@ class Pace:
     """Before a Job tries again for the first time."""
     resync: float = 1.0
     """How often the controllers look at the clock when nothing is written."""
+    sync: float = 0.3
+    """How long it takes at most until a controller sees a changed spec; until then status and conditions are those of
+    before."""
+    seed: int | None = None
+    """Draws how long it takes, from nothing to ``sync``, anew for each change; without one it is always ``sync``."""
+    retry: float = 1000.0
+    """The longest pause before a controller tries again to make a pod that was refused; the first is 5 ms, and it
+    doubles. What changes at the controller's own objects makes it look at once; a quota that is raised does not."""
+    autoscale: float = 15.0
+    """How often autoscalers look."""
+    downscale: float = 300.0
+    """How long an autoscaler that names no window of its own waits until it follows a lower figure."""

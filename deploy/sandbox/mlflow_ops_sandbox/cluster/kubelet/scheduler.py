@@ -13,12 +13,12 @@ from mlflow_ops_sandbox.cluster.api.events import Happening, Recorder
 from mlflow_ops_sandbox.cluster.api.objects import (
     Object,
     condition_of,
-    containers_of,
     is_terminating,
     name_of,
     namespace_of,
 )
 from mlflow_ops_sandbox.cluster.api.ownership import has_ended
+from mlflow_ops_sandbox.cluster.api.pod_resources import REQUESTS, total
 from mlflow_ops_sandbox.cluster.api.quantities import parse_quantity
 from mlflow_ops_sandbox.cluster.api.resources import NODES, PODS
 from mlflow_ops_sandbox.cluster.api.store import Store
@@ -96,5 +96,4 @@ def _problem(store: Store, node_name: str, pod: Object) -> str:
 
 
 def _requested(pod: Object, kind: str) -> Decimal:
-    requests = ((container.get("resources") or {}).get("requests") or {} for container in containers_of(pod))
-    return sum((parse_quantity(entry.get(kind, 0)) for entry in requests), Decimal(0))
+    return total(pod, REQUESTS).get(kind, Decimal(0))

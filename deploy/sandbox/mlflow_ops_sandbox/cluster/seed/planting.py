@@ -12,7 +12,7 @@ from mlflow_ops_sandbox.cluster.api import defaulting
 from mlflow_ops_sandbox.cluster.api.events import Happening, Recorder
 from mlflow_ops_sandbox.cluster.api.identifiers import template_hash
 from mlflow_ops_sandbox.cluster.api.objects import Object, name_of, namespace_of, owner_reference
-from mlflow_ops_sandbox.cluster.api.ownership import create_pod
+from mlflow_ops_sandbox.cluster.api.ownership import new_pod
 from mlflow_ops_sandbox.cluster.api.resources import (
     CERTIFICATES,
     CLUSTER_ROLE_BINDINGS,
@@ -24,6 +24,7 @@ from mlflow_ops_sandbox.cluster.api.resources import (
     NAMESPACES,
     NODES,
     POD_DISRUPTION_BUDGETS,
+    PODS,
     REPLICA_SETS,
     ROLE_BINDINGS,
     ROLES,
@@ -171,7 +172,7 @@ class Planter:
         owner = owner_reference("apps/v1", "ReplicaSet", replica_set)
         for _ in range(replicas):
             metadata: Object = {"generateName": f"{name_of(replica_set)}-", "namespace": namespace_of(made)}
-            pod = create_pod(self.store, replica_set["spec"]["template"], metadata, owner)
+            pod = self.store.create(PODS, new_pod(replica_set["spec"]["template"], metadata, owner))
             message = f"Created pod: {name_of(pod)}"
             self.events.controller(
                 replica_set, REPLICA_SETS, "replicaset-controller", Happening("SuccessfulCreate", message)
@@ -195,6 +196,6 @@ class Planter:
         }
         volume = {"name": "data", "persistentVolumeClaim": {"claimName": f"data-{name}-0"}}
         owner = owner_reference("apps/v1", "StatefulSet", made)
-        pod = create_pod(self.store, made["spec"]["template"], metadata, owner, volume)
+        pod = self.store.create(PODS, new_pod(made["spec"]["template"], metadata, owner, volume))
         message = f"create Pod {name_of(pod)} in StatefulSet {name} successful"
         self.events.controller(made, STATEFUL_SETS, "statefulset-controller", Happening("SuccessfulCreate", message))

@@ -1,7 +1,6 @@
 """The cluster's troubles, by its control port (see cluster/control.py).
 
-The port can end all API troubles at once but no single one, so one is ended by ending all and ordering the others
-again. It does not tell of the certificate; what was ordered here is remembered as long as this process lives.
+The port does not tell of the certificate; what was ordered here is remembered as long as this process lives.
 """
 
 from __future__ import annotations
@@ -33,11 +32,23 @@ _CERTIFICATES: Final = {
     "ending": (5, "The certificate ends in 5 days", "The ingress's, re-issued to end soon"),
     "expired": (-1, "The certificate has expired", "It ended yesterday"),
 }
+_OBJECTS: Final = {
+    "rollout": (
+        ("rollout", "stuck", "well"),
+        "A rollout of before is stuck",
+        "MLflow's Deployment is on its way to an image that nobody has, and past its deadline in seconds",
+    ),
+    "quota": (
+        ("quota", "full", "none"),
+        "The quota is full",
+        "The namespace has no room for one pod more: what replaces a pod is refused",
+    ),
+}
 _METRICS: Final = Thing("metrics", "No metrics", "metrics-server is gone: no CPU and memory figures")
 
 
 class Cluster:
-    """Pods, metrics, API and certificate."""
+    """Pods, what governs them, metrics, API and certificate."""
 
     id = "cluster"
     title = "Kubernetes"
@@ -63,6 +74,10 @@ class Cluster:
             Thing(key, label, said, state(broken=fault in pods.values()), _names(pods, fault))
             for key, (fault, label, said) in _PODS.items()
         ]
+        found += [
+            Thing(key, label, said, state(broken=now is not None and now[field] == broken))
+            for key, ((field, broken, _), label, said) in _OBJECTS.items()
+        ]
         absent = now is not None and now["metrics"] == "absent"
         found.append(Thing(_METRICS.id, _METRICS.label, _METRICS.help, state(broken=absent)))
         found += [
@@ -82,10 +97,14 @@ class Cluster:
         broken = action == BREAK
         if thing in _PODS:
             await self._pod(_PODS[thing][0], broken=broken)
+        elif thing in _OBJECTS:
+            field, wrong, right = _OBJECTS[thing][0]
+            await self._ask({field: wrong if broken else right})
         elif thing == _METRICS.id:
             await self._ask({"metrics": "absent" if broken else "present"})
         elif thing in _API:
-            await self._api(_API[thing][0], broken=broken)
+            trouble = _API[thing][0]
+            await self._ask({"api": trouble} if broken else {"end": trouble["kind"]})
         elif thing in _CERTIFICATES:
             await self._ask({"certificate_days": _CERTIFICATES[thing][0] if broken else HEALTHY_DAYS})
             self._certificate = thing if broken else None
@@ -93,7 +112,7 @@ class Cluster:
             raise InvalidArgumentsError(f"thing: there is no {thing}")
 
     async def heal(self) -> None:
-        """Mend pods, metrics, API and certificate."""
+        """Mend all of it."""
         await self._ask({"clear": True, "certificate_days": HEALTHY_DAYS})
         self._certificate = None
 
@@ -105,18 +124,6 @@ class Cluster:
         for name, found in now["pods"].items():
             if found == fault:
                 await self._ask({"pod": name, "state": "Running"})
-
-    async def _api(self, trouble: Json, *, broken: bool) -> None:
-        if broken:
-            await self._ask({"api": trouble})
-            return
-        now = await self._ask()
-        others = [
-            {k: v for k, v in item.items() if k != "hits"} for item in now["api"] if item["kind"] != trouble["kind"]
-        ]
-        await self._ask({"clear": True, "metrics": now["metrics"], "api": others})
-        for name, fault in now["pods"].items():
-            await self._ask({"pod": name, "state": fault})
 
     async def _ask(self, order: Json | None = None) -> Json:
         """Send an order, or only look; return what is broken."""

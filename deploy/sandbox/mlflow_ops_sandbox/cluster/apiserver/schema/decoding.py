@@ -79,7 +79,12 @@ class Decoder:
         if not isinstance(value, dict):
             raise self._wrong(value, path, struct, "map[string]string", f"cannot restore map from {_go_kind(value)}")
         assert kind.item is not None
-        kept = {key: self._value(entry, kind.item, f"{path}.{key}", struct) for key, entry in value.items()}
+        # Go's decoder names fields of structures only: a value in a map goes by the path of the map.
+        plain = kind.item.kind not in {"object", "map", "list"}
+        kept = {
+            key: self._value(entry, kind.item, path if plain else f"{path}.{key}", struct)
+            for key, entry in value.items()
+        }
         return {key: "" if entry is _ABSENT else entry for key, entry in kept.items()} or _ABSENT
 
     def _list(self, value: Any, kind: Type, path: str, struct: str) -> Any:

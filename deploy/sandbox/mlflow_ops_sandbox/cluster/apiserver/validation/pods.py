@@ -24,8 +24,15 @@ _STANDARD = frozenset({"cpu", "memory", "ephemeral-storage", "storage"})
 
 
 def check_pod(item: Object, problems: Problems) -> None:
-    """Check a Pod."""
-    check_pod_spec(item.get("spec") or {}, "spec", problems)
+    """Check a Pod. Blanks around an image are refused here alone: templates may have them, their pods may not."""
+    spec = item.get("spec") or {}
+    check_pod_spec(spec, "spec", problems)
+    for field in ("containers", "initContainers"):
+        for index, container in enumerate(spec.get(field) or ()):
+            image = container.get("image", "")
+            if image != image.strip():
+                here = f"spec.{field}[{index}].image"
+                problems.invalid(here, image, "must not have leading or trailing whitespace")
 
 
 def check_template(template: Object, path: str, problems: Problems, restart: tuple[str, ...] = ("Always",)) -> None:
@@ -37,7 +44,7 @@ def check_template(template: Object, path: str, problems: Problems, restart: tup
     check_pod_spec(spec, f"{path}.spec", problems)
     policy = spec.get("restartPolicy")
     if policy not in restart:
-        if restart != ("Always",) and policy in {None, ""}:
+        if policy == "Always":
             listed = ", ".join(f'"{entry}"' for entry in restart)
             problems.required(f"{path}.spec.restartPolicy", f"valid values: {listed}")
         else:
@@ -103,8 +110,6 @@ def _check_container(container: Object, path: str, volumes: set[str], problems: 
             problems.invalid(f"{path}.name", name, sentence)
     if not image:
         problems.required(f"{path}.image")
-    elif image != image.strip():
-        problems.invalid(f"{path}.image", image, "must not have leading or trailing whitespace")
     problems.one_of(f"{path}.imagePullPolicy", container.get("imagePullPolicy"), *_POLICIES)
     _check_ports(container, path, problems)
     _check_environment(container, path, problems)

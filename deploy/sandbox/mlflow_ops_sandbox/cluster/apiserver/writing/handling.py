@@ -12,6 +12,7 @@ from mlflow_ops_sandbox.cluster.api.requests import Target
 from mlflow_ops_sandbox.cluster.api.resources import REVIEWS
 from mlflow_ops_sandbox.cluster.api.status import method_not_allowed
 from mlflow_ops_sandbox.cluster.apiserver import protobuf
+from mlflow_ops_sandbox.cluster.apiserver.admission.admitting import Admission
 from mlflow_ops_sandbox.cluster.apiserver.identity import Identities, User
 from mlflow_ops_sandbox.cluster.apiserver.reading import Reader, selection_of
 from mlflow_ops_sandbox.cluster.apiserver.reviews import Reviews
@@ -111,9 +112,9 @@ class Writes:
         return json_answer(chosen)
 
 
-def writes_of(reader: Reader, reviews: Reviews, identities: Identities) -> Writes:
+def writes_of(reader: Reader, reviews: Reviews, identities: Identities, admission: Admission) -> Writes:
     """Return what answers writes to the objects that a reader reads."""
-    writer, deleter = Writer(reader.store, reader.clock), Deleter(reader.store, reader.clock)
+    writer, deleter = Writer(reader.store, reader.clock, admission), Deleter(reader.store, reader.clock)
     subresources = Subresources(reader.store, reader.clock, writer, deleter, identities)
     collector = Collector(reader.store, reader.clock, deleter)
     return Writes(reader, reviews, writer, deleter, subresources, collector)

@@ -28,7 +28,7 @@ def write_options(kind: str, query: Mapping[str, str], agent: str, *, applies: b
     causes: list[Cause] = []
     dry_run = query.get("dryRun", "")
     if dry_run not in {"", "All"}:
-        message = f'Unsupported value: "{dry_run}": supported values: "All"'
+        message = f'Unsupported value: ["{dry_run}"]: supported values: "All"'
         causes.append(Cause("FieldValueNotSupported", "dryRun", message))
     validation = query.get("fieldValidation", "")
     if validation not in _VALIDATIONS:

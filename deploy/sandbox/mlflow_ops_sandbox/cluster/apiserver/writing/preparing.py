@@ -101,8 +101,22 @@ def _claim(item: Object) -> None:
 
 
 def _autoscaler(item: Object) -> None:
-    item.setdefault("spec", {}).setdefault("minReplicas", 1)
+    spec = item.setdefault("spec", {})
+    spec.setdefault("minReplicas", 1)
+    if not spec.get("metrics"):
+        target = {"type": "Utilization", "averageUtilization": 80}
+        spec["metrics"] = [{"type": "Resource", "resource": {"name": "cpu", "target": target}}]
     item.setdefault("status", {"desiredReplicas": 0, "currentMetrics": None})
+
+
+def _limit_range(item: Object) -> None:
+    """Fill in what an entry for containers leaves open: a maximum alone is the default limit, that the request."""
+    for entry in (item.get("spec") or {}).get("limits") or ():
+        if entry.get("type") != "Container":
+            continue
+        default = {**(entry.get("max") or {}), **(entry.get("default") or {})}
+        request = {**(entry.get("min") or {}), **default, **(entry.get("defaultRequest") or {})}
+        entry |= {key: value for key, value in (("default", default), ("defaultRequest", request)) if value}
 
 
 def _network_policy(item: Object) -> None:
@@ -137,6 +151,7 @@ _DEFAULTS: dict[Resource, Callable[[Object], None]] = {
     kinds.NAMESPACES: _namespace,
     kinds.PERSISTENT_VOLUME_CLAIMS: _claim,
     kinds.HORIZONTAL_POD_AUTOSCALERS: _autoscaler,
+    kinds.LIMIT_RANGES: _limit_range,
     kinds.NETWORK_POLICIES: _network_policy,
     kinds.INGRESSES: _ingress,
     kinds.ROLE_BINDINGS: _binding,
@@ -152,13 +167,11 @@ def apply_defaults(resource: Resource, item: Object) -> None:
 
 
 def prepare_create(store: Store, resource: Resource, item: Object) -> None:
-    """Make a new object what the server would make of it; ``item`` is edited."""
+    """Make a new object what the server would make of it before it has a name; ``item`` is edited."""
     metadata = item["metadata"]
     for name in ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "selfLink",
                  "generation", "managedFields"):  # fmt: skip
         metadata.pop(name, None)
-    if not metadata.get("name") and metadata.get("generateName"):
-        metadata["name"] = metadata["generateName"] + random_suffix()
     metadata["uid"] = str(uuid.uuid4())
     if resource.subresource("status") is not None:
         item.pop("status", None)
@@ -167,8 +180,12 @@ def prepare_create(store: Store, resource: Resource, item: Object) -> None:
     apply_defaults(resource, item)
     if resource == kinds.PODS:
         defaulting.default_pod(item, f"kube-api-access-{random_suffix()}")
+
+
+def complete_create(resource: Resource, item: Object) -> None:
+    """Fill in what is made of a new object's name; ``item`` is edited."""
     if resource == kinds.JOBS:
-        _prepare_job(item)
+        _complete_job(item)
 
 
 def prepare_update(resource: Resource, before: Object, after: Object) -> None:
@@ -220,7 +237,7 @@ def _keep_service(before: Object, after: Object) -> None:
     defaulting.default_service(after, str(before["spec"].get("clusterIP", "")))
 
 
-def _prepare_job(item: Object) -> None:
+def _complete_job(item: Object) -> None:
     uid, name = item["metadata"]["uid"], name_of(item)
     marks = {
         "batch.kubernetes.io/controller-uid": uid,

@@ -16,6 +16,7 @@ from mlflow_ops_sandbox.cluster.api.resources import Resource
 from mlflow_ops_sandbox.cluster.api.status import ApiError, already_exists, bad_request, conflict, group_resource
 from mlflow_ops_sandbox.cluster.api.store import Store
 from mlflow_ops_sandbox.cluster.api.times import Clock, to_rfc3339
+from mlflow_ops_sandbox.cluster.apiserver.admission.admitting import Admission, give_name
 from mlflow_ops_sandbox.cluster.apiserver.patches.applying import apply
 from mlflow_ops_sandbox.cluster.apiserver.patches.field_sets import fields_of
 from mlflow_ops_sandbox.cluster.apiserver.patches.managers import (
@@ -28,11 +29,10 @@ from mlflow_ops_sandbox.cluster.apiserver.patches.managers import (
 from mlflow_ops_sandbox.cluster.apiserver.schema.decoding import Decoder, DecodingError
 from mlflow_ops_sandbox.cluster.apiserver.schema.types import root_type
 from mlflow_ops_sandbox.cluster.apiserver.validation.rules import validate
-from mlflow_ops_sandbox.cluster.apiserver.writing.admission import admit
 from mlflow_ops_sandbox.cluster.apiserver.writing.bodies import bare, decode_object, parse_yaml, place
 from mlflow_ops_sandbox.cluster.apiserver.writing.options import WriteOptions
 from mlflow_ops_sandbox.cluster.apiserver.writing.patching import patched
-from mlflow_ops_sandbox.cluster.apiserver.writing.preparing import prepare_create, prepare_update
+from mlflow_ops_sandbox.cluster.apiserver.writing.preparing import complete_create, prepare_create, prepare_update
 
 _CREATED = 201
 _BEFORE_FIRST_APPLY = "before-first-apply"
@@ -44,6 +44,7 @@ class Writer:
 
     store: Store
     clock: Clock
+    admission: Admission
 
     def create(self, target: Target, body: Object, options: WriteOptions) -> Object:
         """Create an object. Raises ApiError 400, 403, 404, 409, 422."""
@@ -86,6 +87,7 @@ class Writer:
         if fields:
             after["metadata"]["managedFields"] = fields
         validate(resource, after, live)
+        self.admission.change(resource, after)
         if _without_managers(after) == _without_managers(live) and _owners(after) == _owners(live):
             return live, 200
         return self.keep(target, live, after, options), 200
@@ -112,8 +114,11 @@ class Writer:
     def _create(self, resource: Resource, item: Object, options: WriteOptions, manager: Manager | None) -> Object:
         fields = item["metadata"].get("managedFields")
         prepare_create(self.store, resource, item)
+        self.admission.open(resource, item)
+        give_name(item)
+        complete_create(resource, item)
         validate(resource, item)
-        admit(self.store, resource, item)
+        self.admission.close(resource, item)
         if self.store.find(resource, namespace_of(item), name_of(item)) is not None:
             raise already_exists(resource, name_of(item))
         if manager is not None:
@@ -140,6 +145,7 @@ class Writer:
         if fields:
             after["metadata"]["managedFields"] = fields
         validate(resource, after, live)
+        self.admission.change(resource, after)
         manager = Manager(options.manager, "Update", resource.api_version)
         record_update(live, after, root_type(resource), manager, to_rfc3339(self.clock()))
         return self.keep(target, live, after, options)
