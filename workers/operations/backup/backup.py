@@ -15,7 +15,17 @@ from pydantic import field_validator
 
 from workers.errors import OperatorError
 from workers.operation import Operation, Plan, Progress, Risk
-from workers.operations.backup import configuration, damaged, database, leftovers, manifest, parallel, sets, signing
+from workers.operations.backup import (
+    configuration,
+    damaged,
+    database,
+    leftovers,
+    manifest,
+    parallel,
+    sets,
+    shrinking,
+    signing,
+)
 from workers.operations.backup.encryption import Keys
 from workers.operations.backup.manifest import (
     ArtifactsPart,
@@ -237,8 +247,10 @@ class _Making:
             warnings=tuple(self.warnings),
             **self.made,
         )
+        earlier = (seen for name in reversed(self.known) if (seen := self._look(name).manifest))
+        made = shrinking.compared(made, earlier, self.systems.settings.ops.backup.shrink_warn)
         made = signing.signed(made, keys) if keys else made
-        store(made, self.transfer, self.bucket)
+        manifest.store(made, self.transfer, self.bucket)
         self.transfer.delete(self.bucket, [f"{self.name}{leftovers.BEGUN}"])
         return made
 
@@ -314,16 +326,6 @@ class _Making:
         return tuple(found), ""
 
 
-def store(made: Manifest, transfer: Transfer, bucket: str) -> None:
-    """Write a manifest, and read it back. Raises ObjectsError; OperatorError where it came back changed."""
-    content, key = made.text(), f"{made.name}{manifest.NAME}"
-    transfer.put(bucket, key, content)
-    _, pieces = transfer.open(bucket, key)
-    if b"".join(pieces) != content:
-        transfer.delete(bucket, [key])
-        raise OperatorError("The manifest came back changed: there is no set.", "Check the store; then ask again.")
-
-
 def _databases(systems: Systems) -> list[tuple[str, Any]]:
     """MLflow's database and, where there is one, basic-auth's; each with the manifest's name for it."""
     from workers.systems.postgres.database import Database
@@ -355,11 +357,12 @@ def report(made: Manifest, bucket: str, swept: tuple[str, ...] = ()) -> Report:
     if swept:
         notes.append(f"Removed {count(len(swept), 'unfinished set')} older than a day: {listed(swept)}.")
     total = sum(each.bytes for each in made.stored)
+    shrank = f"SHRANK: it lost {made.losses} since {made.shrank_since}. " if made.shrunk else ""
     loud = " WITHOUT SECRETS." if made.configuration and not made.configuration.secrets else ""
     return Report(
         title=f"Backup {made.id}",
         status=Status.WARN if made.warnings else Status.OK,
-        summary=f"{listed(made.parts)} are in s3://{bucket}/{made.name}, read back and compared "
+        summary=f"{shrank}{listed(made.parts)} are in s3://{bucket}/{made.name}, read back and compared "
         f"({size(total + (made.artifacts.copied_bytes if made.artifacts else 0))} written in {duration(took)}).{loud}",
         sections=(table(made), *(Text(title="Note", text=each) for each in notes)),
         hints=(f"backup show {made.id}", f"backup verify {made.id}", "backup list"),

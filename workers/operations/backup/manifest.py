@@ -8,16 +8,23 @@ from __future__ import annotations
 
 import json
 from datetime import datetime
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from workers.errors import OperatorError
 
+if TYPE_CHECKING:
+    from workers.systems.s3.transfer import Transfer
+
 NAME: Final = "manifest.json"
 FORMAT: Final = 1
 AT_MOST: Final = 4 << 20
 """Bytes; a thousand tables need a tenth of that."""
+
+
+_LOSSES: Final = 4
+"""That a sentence names."""
 
 
 class ManifestDamaged(OperatorError):  # noqa: N818 - named after what happened
@@ -99,7 +106,8 @@ class Signature(_Part):
 class Manifest(_Part):
     """A whole set. name: "sets/…/". id: the short one. target: the MLflow that it was made of. Times are UTC.
 
-    signature: None where there was no key to sign with.
+    signature: None where there was no key to sign with. shrank: what it lost against the set `shrank_since` (an id),
+    each in a few words. accepted: a person said that this was meant.
     """
 
     format: int = FORMAT
@@ -114,7 +122,21 @@ class Manifest(_Part):
     artifacts: ArtifactsPart | None = None
     configuration: ConfigurationPart | None = None
     warnings: tuple[str, ...] = ()
+    shrank: tuple[str, ...] = ()
+    shrank_since: str = ""
+    accepted: bool = False
     signature: Signature | None = None
+
+    @property
+    def shrunk(self) -> bool:
+        """Whether it lost something, and nobody has accepted that: then it is not latest."""
+        return bool(self.shrank) and not self.accepted
+
+    @property
+    def losses(self) -> str:
+        """What it lost, as in "1 table: metrics; 500 of 600 artifacts"."""
+        more = len(self.shrank) - _LOSSES
+        return "; ".join(self.shrank[:_LOSSES]) + (f"; and {more} more" if more > 0 else "")
 
     @property
     def parts(self) -> tuple[str, ...]:
@@ -163,3 +185,13 @@ def read(content: bytes, name: str) -> tuple[Manifest, dict[str, Any]]:
     if any(each.key.rpartition("/")[0] != name.rstrip("/") for each in found.stored):
         raise ManifestDamaged(f"The manifest of {name} names parts of another set.", "Use another set.")
     return found, document
+
+
+def store(made: Manifest, transfer: Transfer, bucket: str) -> None:
+    """Write a manifest, and read it back. Raises ObjectsError; OperatorError where it came back changed."""
+    content, key = made.text(), f"{made.name}{NAME}"
+    transfer.put(bucket, key, content)
+    _, pieces = transfer.open(bucket, key)
+    if b"".join(pieces) != content:
+        transfer.delete(bucket, [key])
+        raise OperatorError("The manifest came back changed: there is no set.", "Check the store; then ask again.")

@@ -33,6 +33,8 @@ DRILL_FAILED: Final = "drill-failed.json"
 _NAME: Final = re.compile(r"sets/(\d{8}T\d{6}Z)-([0-9a-f]{6})/")
 _TIME: Final = "%Y%m%dT%H%M%SZ"
 _READERS: Final = 8
+SKIPPED_AT_MOST: Final = 5
+"""Newer sets that a plan speaks of."""
 
 
 @dataclass(frozen=True)
@@ -116,7 +118,7 @@ def good(
     systems: Systems, wanted: str, *, part: str = "", unsigned: bool = False, from_elsewhere: bool = False
 ) -> Manifest:
     """The manifest of the set `wanted`: a short id, a whole name, or "latest", which is the newest that holds `part`
-    (database, artifacts, config; any where it is empty), is signed by us, and has not failed its drill.
+    (database, artifacts, config; any where it is empty), is signed by us, did not shrink, and has not failed its drill.
 
     unsigned: also one that is not signed. from_elsewhere: also one of another target.
     Raises OperatorError where there is none, or none that is good.
@@ -131,6 +133,7 @@ def good(
             if (
                 found.manifest
                 and (not part or part in found.manifest.parts)
+                and not found.manifest.shrunk
                 and not drilled_badly(objects, bucket, name)
             ):
                 return found.manifest
@@ -155,6 +158,21 @@ def good(
     if part and part not in found.manifest.parts:
         raise OperatorError(f"The backup {found.manifest.id} holds no {part}.", "See /mlflow backup list.")
     return found.manifest
+
+
+def skipped(systems: Systems, wanted: str, taken: Manifest) -> tuple[str, ...]:
+    """A sentence for each set that is newer than the one taken for latest, and was not because it shrank."""
+    if wanted != LATEST:
+        return ()
+    objects, bucket = systems.backups, systems.settings.ops.storage.backups_bucket
+    trust = Trust.of(systems.settings)
+    newer = [name for name in names(objects, bucket) if name > taken.name][-SKIPPED_AT_MOST:]
+    seen = [look(objects, bucket, name, trust).manifest for name in newer]
+    return tuple(
+        f"Skipping {made.id}, which lost {made.losses}. If that was meant: /mlflow backup accept {made.id}"
+        for made in seen
+        if made and made.shrunk
+    )
 
 
 def drilled_badly(objects: Objects, bucket: str, name: str) -> bool:

@@ -147,7 +147,11 @@ def _group(key: str, found: dict[str, Found]) -> str:
 
 def dated(found: list[Found]) -> list[retention.Dated]:
     """The good ones, as the retention judges them."""
-    return [retention.Dated(each.name, each.begun, each.manifest.parts) for each in found if each.manifest is not None]
+    return [
+        retention.Dated(each.name, each.begun, each.manifest.parts, each.manifest.shrunk)
+        for each in found
+        if each.manifest is not None
+    ]
 
 
 def _row(found: Found, kept_as: str, now: datetime) -> tuple[str, ...]:
@@ -163,7 +167,7 @@ def _row(found: Found, kept_as: str, now: datetime) -> tuple[str, ...]:
         size(made.database.dump.bytes) if made.database else NOTHING,
         f"{made.artifacts.objects:,}" if made.artifacts else NOTHING,
         kept_as,
-        "good, with notes" if made.warnings else "good",
+        f"SHRANK: lost {made.losses}" if made.shrunk else "good, with notes" if made.warnings else "good",
     )
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from workers.errors import AlreadySo, OperatorError
 from workers.operation import Change, Operation, Plan, Progress, Risk
-from workers.operations.backup import backup, sets, signing, verify
+from workers.operations.backup import backup, manifest, sets, signing, verify
 from workers.operations.backup.encryption import Keys
 from workers.operations.backup.show import SetId
 from workers.report import Report, Status, Text
@@ -70,7 +70,7 @@ class BackupSign(Operation):
                 )
             progress.step("Signing")
             progress.checkpoint()
-            backup.store(signing.signed(made, keys), transfer, bucket)
+            manifest.store(signing.signed(made, keys), transfer, bucket)
         return Report(
             title=title,
             status=Status.OK,

@@ -111,9 +111,10 @@ def newest(objects: Objects, bucket: str, now: datetime, trust: Trust) -> Found:
             )
             trust.judge(made, document)
             lacks = [part for part in ("database", "artifacts") if part not in made.parts]
-            if not lacks:
+            if not lacks and not made.shrunk:
                 return Found(name, made.finished_at, tuple(passed_over), _amounts(made))
-            passed_over.append(f"{name} has no {' and no '.join(lacks)}")
+            why = f"has no {' and no '.join(lacks)}" if lacks else f"lost {made.losses} since {made.shrank_since}"
+            passed_over.append(f"{name} {why}")
         except ObjectMissing:
             passed_over.append(f"{name}, {_begun(name, now)}, has no manifest")
         except NotOurs as error:

@@ -77,7 +77,7 @@ class RestoreArtifacts(Operation):
                 *((f"Remove {count(seen.extra, 'artifact')} that the backup does not hold",) if self.exact else ()),
             ),
             changes=tuple(each for each in changes if not each.what.startswith("0 ")),
-            warnings=_warnings(seen, wanted, versions),
+            warnings=(*_warnings(seen, wanted, versions), *sets.skipped(systems, self.set, found)),
             undo="earlier versions stay in the bucket" if versions == "Enabled" else "",
             estimate_seconds=None,
             sections=_extra(seen) if self.exact else (),

@@ -60,7 +60,7 @@ class RestoreConfiguration(Operation):
                 "Wait until every pod is ready; where that fails, put back what was there",
             ),
             changes=changes,
-            warnings=left_out,
+            warnings=(*left_out, *sets.skipped(systems, self.set, found)),
             undo="/mlflow restore config with the id of the backup that is made first",
             facts={
                 "set": found.name,

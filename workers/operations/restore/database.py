@@ -91,7 +91,7 @@ class RestoreDatabase(Operation):
                 Change(what=f"database {live}", before="the live one", after=f"the backup {found.id}"),
                 Change(what=f"database {previous}", before="none", after="the live one of before, closed to sessions"),
             ),
-            warnings=(_loss(systems, found),),
+            warnings=(_loss(systems, found), *sets.skipped(systems, self.set, found)),
             undo="/mlflow restore undo",
             estimate_seconds=_estimate(systems, part),
             sections=(_sizes(found, part, now),),

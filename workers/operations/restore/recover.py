@@ -86,6 +86,7 @@ class Recover(Operation):
                 f"The backup is {age} old: what was written since {moment(found.started_at)} is lost.",
                 f"The aim is {duration(allowed)}.",
                 *found.warnings,
+                *sets.skipped(systems, self.set, found),
             ),
             undo="nothing that is there is replaced; what is made can be removed by hand",
             estimate_seconds=(found.database.seconds * 2 if found.database else 0) + 60,

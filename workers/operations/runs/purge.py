@@ -195,7 +195,8 @@ def young_backup(systems: Systems) -> Manifest:
     trust = Trust.of(systems.settings)
     for name in reversed(sets.names(objects, bucket)):
         found = sets.look(objects, bucket, name, trust).manifest
-        if found and found.database and found.artifacts and not sets.drilled_badly(objects, bucket, name):
+        whole = found and found.database and found.artifacts and not found.shrunk
+        if found and whole and not sets.drilled_badly(objects, bucket, name):
             break
     else:
         raise OperatorError(
