@@ -64,7 +64,8 @@ def place(store, tmp_path, monkeypatch):  # noqa: F811 - the fixture
         client.create_bucket(Bucket=bucket)
     for n in range(3):
         client.put_object(Bucket=pair[0], Key=f"1/run{n}/artifacts/model.pkl", Body=f"model {n}".encode())
-    ops = {"storage": {"artifacts_bucket": pair[0], "backups_bucket": pair[1]}}
+    # On a machine that is busy with other tests a call may take longer than a health check waits.
+    ops = {"health": {"deadline_seconds": 30}, "storage": {"artifacts_bucket": pair[0], "backups_bucket": pair[1]}}
     path = tmp_path / "ops.yaml"
     path.write_text(yaml.safe_dump(ops), encoding="utf-8")
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 import hashlib
 import re
 import threading
-from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -114,8 +113,7 @@ class ObjectCopier:
     def _unreadable(self, listed: Listed) -> str:
         """Why this one artifact cannot be read, whatever is written; empty where it can, or nobody knows."""
         try:
-            with closing(self.source.open(self.source_bucket, listed.key)[1]) as pieces:
-                next(pieces, b"")
+            next(self.source.open(self.source_bucket, listed.key)[1], b"")
         except (ObjectMissing, Unreachable, BucketMissing):
             return ""
         except AccessDenied:
