@@ -85,6 +85,9 @@ class Backup(Section):
     lock_wait_seconds: Annotated[int, Field(ge=1, le=3600)] = Field(
         60, description="how long the dump waits for a table that somebody else has locked"
     )
+    shrink_warn: Annotated[float, Field(gt=0, le=1)] = Field(
+        0.1, description="the share of a table's rows, or of all artifacts, whose loss since the last set is told"
+    )
 
 
 class Restore(Section):
