@@ -24,9 +24,11 @@ from workers.operations.backup import (
     manifest,
     outlook,
     parallel,
+    places,
     sets,
     shrinking,
     signing,
+    summary,
 )
 from workers.operations.backup.encryption import Keys
 from workers.operations.backup.manifest import (
@@ -34,12 +36,13 @@ from workers.operations.backup.manifest import (
     ConfigurationPart,
     DatabasePart,
     Manifest,
+    OtherBucket,
     Stored,
 )
 from workers.operations.choices import PARTS
-from workers.report import Report, Status, Table, Text
+from workers.report import Report
 from workers.systems.errors import GatewayError
-from workers.wording import NOTHING, count, duration, listed, size
+from workers.wording import count, duration, listed, size
 
 if TYPE_CHECKING:
     from workers.systems import Systems
@@ -110,7 +113,7 @@ class Backup(Operation):
     def run(self, systems: Systems, progress: Progress) -> Report:
         """Make the set. Raises OperatorError where any part fails: then there is no set."""
         made, swept = make(systems, progress, self.wanted)
-        return report(made, systems.settings.ops.storage.backups_bucket, swept)
+        return summary.report(made, systems.settings.ops.storage.backups_bucket, swept)
 
 
 def make(systems: Systems, progress: Progress, parts: tuple[str, ...]) -> tuple[Manifest, tuple[str, ...]]:
@@ -147,6 +150,7 @@ class _Making:
     swept: tuple[str, ...] = ()
     made: dict[str, Any] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
+    places: places.Survey | None = None
 
     @classmethod
     def begin(cls, systems: Systems, transfer: Transfer, progress: Progress, now: datetime) -> _Making:
@@ -183,6 +187,8 @@ class _Making:
 
     def artifacts(self) -> None:
         objects = self.transfer.objects
+        self.progress.step("Artifacts: asking where experiments keep theirs")
+        self.places = places.survey(self.systems)
         self.progress.step("Artifacts: copying what is new")
         previous, bad = self._previous(), damaged.noted(objects, self.bucket)
         self._copy(*previous, bad)
@@ -208,6 +214,7 @@ class _Making:
                 f"NOT IN THIS SET: {count(part.left_out_objects, 'artifact')} ({size(part.left_out_bytes)}) that can't "
                 f"be read: {listed(part.left_out)}. The next backup tries again."
             )
+        self.warnings += self.places.warnings()
         self.progress.checkpoint()
 
     def configuration(self) -> None:
@@ -274,6 +281,7 @@ class _Making:
             source=parallel.other_store(self.systems),
             keys=Keys.of(self.systems.settings),
             sha256=sha256,
+            others=self.places.items if self.places else None,
         )
         wanted = (ops.backup.helpers + 1) * parallel.SPANS_PER_WORKER
         cut = spans.cut(objects, sources, ops.backup.split_above, wanted) if ops.backup.helpers else []
@@ -293,6 +301,9 @@ class _Making:
             left_out=done.left_out,
             left_out_objects=done.left_out_objects,
             left_out_bytes=done.left_out_bytes,
+            others=tuple(OtherBucket(bucket=each, objects=n, bytes=b) for each, (n, b) in sorted(done.others.items())),
+            elsewhere=self.places.left_out if self.places else (),
+            storage_classes=done.classes,
             seconds=done.seconds,
         )
 
@@ -348,52 +359,3 @@ def _mlflow_version(systems: Systems) -> str:
         return systems.tracking.version()
     except GatewayError:
         return ""
-
-
-def report(made: Manifest, bucket: str, swept: tuple[str, ...] = ()) -> Report:
-    """What was made, for people."""
-    took = (made.finished_at - made.started_at).total_seconds()
-    notes = [*made.warnings]
-    if made.artifacts and (made.artifacts.changed or made.artifacts.vanished):
-        notes.append(
-            f"While it ran, {count(len(made.artifacts.changed), 'artifact')} changed and "
-            f"{len(made.artifacts.vanished)} vanished: {listed((*made.artifacts.changed, *made.artifacts.vanished))}."
-        )
-    if swept:
-        notes.append(f"Removed {count(len(swept), 'unfinished set')} older than a day: {listed(swept)}.")
-    total = sum(each.bytes for each in made.stored)
-    shrank = f"SHRANK: it lost {made.losses} since {made.shrank_since}. " if made.shrunk else ""
-    loud = " WITHOUT SECRETS." if made.configuration and not made.configuration.secrets else ""
-    return Report(
-        title=f"Backup {made.id}",
-        status=Status.WARN if made.warnings else Status.OK,
-        summary=f"{shrank}{listed(made.parts)} are in s3://{bucket}/{made.name}, read back and compared "
-        f"({size(total + (made.artifacts.copied_bytes if made.artifacts else 0))} written in {duration(took)}).{loud}",
-        sections=(table(made), *(Text(title="Note", text=each) for each in notes)),
-        hints=(f"backup show {made.id}", f"backup verify {made.id}", "backup list"),
-    )
-
-
-def table(made: Manifest) -> Table:
-    """A line for each part."""
-    rows: list[tuple[str, str, str, str]] = []
-    for title, part in (("database", made.database), ("auth database", made.auth_database)):
-        if part:
-            held = f"{len(part.rows)} tables, {count(sum(part.rows.values()), 'row')}"
-            rows.append((title, held, size(part.dump.bytes), _pace(part.dump.bytes, part.seconds)))
-    if made.artifacts:
-        of = made.artifacts
-        held = f"{count(of.objects, 'object')} ({size(of.bytes)}), {of.copied_objects:,} new"
-        rows.append(("artifacts", held, size(of.copied_bytes), _pace(of.copied_bytes, of.seconds)))
-    if made.configuration:
-        held = f"{count(len(made.configuration.objects), 'object')}, " + (
-            f"encrypted with key {made.configuration.key_id}" if made.configuration.secrets else "without secrets"
-        )
-        rows.append(("config", held, size(made.configuration.document.bytes), f"{made.configuration.seconds:.1f} s"))
-    return Table(columns=("part", "holds", "written", "took"), rows=tuple(rows), numeric=("written",))
-
-
-def _pace(number: int, seconds: float) -> str:
-    if seconds <= 0:
-        return NOTHING
-    return f"{seconds:.1f} s, {size(number / seconds)}/s"

@@ -13,7 +13,7 @@ from workers.errors import AlreadySo, OperatorError
 from workers.operation import Unwatched
 from workers.operations.backup import manifest, retention, sets
 from workers.operations.backup.accept import BackupAccept
-from workers.operations.backup.backup import report
+from workers.operations.backup.summary import report
 from workers.operations.backup.manifest import ArtifactsPart, ConfigurationPart, DatabasePart, Manifest, Stored
 from workers.operations.backup.prune import BackupPrune
 from workers.operations.backup.show import BackupList
