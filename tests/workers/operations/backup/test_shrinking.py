@@ -1,6 +1,7 @@
 """What a set lost is told, keeps it from being latest until a person accepts it, and costs no older set its place."""
 
 from datetime import timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
@@ -13,12 +14,12 @@ from workers.errors import AlreadySo, OperatorError
 from workers.operation import Unwatched
 from workers.operations.backup import manifest, retention, sets
 from workers.operations.backup.accept import BackupAccept
-from workers.operations.backup.summary import report
 from workers.operations.backup.manifest import ArtifactsPart, ConfigurationPart, DatabasePart, Manifest, Stored
 from workers.operations.backup.prune import BackupPrune
 from workers.operations.backup.show import BackupList
 from workers.operations.backup.shrinking import compared, lost
 from workers.operations.backup.signing import Trust, signed
+from workers.operations.backup.summary import report
 from workers.operations.health import backup as health
 from workers.operations.restore.artifacts import RestoreArtifacts
 from workers.report import Status
@@ -88,7 +89,7 @@ def test_the_last_set_from_before_stays_whatever_is_kept(made):
         moment += timedelta(minutes=minutes + 1)
         parts = ("config",) if kind == "config" else ("database", "artifacts")
         dated.append(retention.Dated(f"sets/{moment:%Y%m%dT%H%M%SZ}-{number:06x}/", moment, parts, kind == "shrunk"))
-    kept = retention.kept(dated, Retention(hourly=0, daily=0, weekly=0, monthly=0))
+    kept = retention.kept(dated, Retention(hourly=0, daily=0, weekly=0, monthly=0), ZoneInfo("UTC"))
     whole = [each.name for each in dated if each.parts != ("config",) and not each.shrank]
     assert not whole or whole[-1] in kept
     assert dated[-1].name in kept
