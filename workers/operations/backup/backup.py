@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from pydantic import field_validator
@@ -20,6 +21,7 @@ from workers.operations.backup import (
     configuration,
     damaged,
     database,
+    explaining,
     leftovers,
     manifest,
     outlook,
@@ -260,7 +262,9 @@ class _Making:
             **self.made,
         )
         earlier = (seen for name in reversed(self.known) if (seen := self._look(name).manifest))
-        made = shrinking.compared(made, earlier, self.systems.settings.ops.backup.shrink_warn)
+        made = shrinking.compared(
+            made, earlier, self.systems.settings.ops.backup.shrink_warn, partial(explaining.explanations, self.systems)
+        )
         made = signing.signed(made, keys) if keys else made
         manifest.store(made, self.transfer, self.bucket)
         self.transfer.delete(self.bucket, [f"{self.name}{leftovers.BEGUN}"])

@@ -24,6 +24,7 @@ from workers.wording import ago, count, duration
 if TYPE_CHECKING:
     from workers.operations.backup.drill_result import DrillResult
     from workers.operations.backup.manifest import Manifest
+    from workers.operations.backup.shrinking import Loss
     from workers.operations.health.questions import Asking
     from workers.settings import Settings
     from workers.systems.s3.objects import Objects
@@ -64,7 +65,7 @@ def judge(
     settings: Settings,
     now: datetime,
     drill: DrillResult | None = None,
-    lost: tuple[str, ...] = (),
+    lost: tuple[Loss, ...] = (),
 ) -> Answer:
     """From the newest good set, the last drill, and what the live database has lost since that set."""
     bucket, made = settings.ops.storage.backups_bucket, found.made
@@ -84,9 +85,10 @@ def judge(
     status, sentence = Status.OK, f"The last complete backup began {duration(age)} ago: that much would be lost now."
     slow = _too_slow(made, settings, now)
     if lost:
-        gone = any(each.partition(" ")[2].startswith("table") for each in lost)
+        gone = any(each.kind == shrinking.TABLES for each in lost)
         status = Status.FAIL if gone or age > allowed else Status.WARN
-        sentence = f"Lost from the live database since the backup {made.id}: {'; '.join(lost)}. {sentence}"
+        what = "; ".join(each.words for each in lost)
+        sentence = f"Lost from the live database since the backup {made.id}: {what}. {sentence}"
     elif age > allowed:
         status, sentence = Status.FAIL, f"{sentence[:-1]}, and {duration(allowed)} are allowed."
     elif drill is not None and not drill.well:
@@ -134,7 +136,7 @@ def _lacking(made: Manifest) -> str:
     return " and ".join(said)
 
 
-def _lost(asking: Asking, made: Manifest | None) -> tuple[str, ...]:
+def _lost(asking: Asking, made: Manifest | None) -> tuple[Loss, ...]:
     """Tables, experiments and runs that the live database had when the set was made. Nothing where it is not asked."""
     if made is None or made.database is None or asking.settings.environment.database_url is None:
         return ()

@@ -14,6 +14,7 @@ from pydantic import Field, PrivateAttr
 from workers.errors import AlreadySo, OperatorError
 from workers.operation import Cancelled, Change, Operation, Plan, Progress, Risk
 from workers.operations.backup import sets
+from workers.operations.backup.explaining import GONE
 from workers.operations.backup.signing import Trust
 from workers.operations.backup.verify import verified
 from workers.operations.deployment.update import image_of
@@ -148,7 +149,7 @@ class RunsPurge(Operation):
         gone = f" {count(len(purged.gone), 'run')} had been purged by others." if purged.gone else ""
         status = Status.WARN if kept or gone else Status.OK
         return self._report(
-            status, f"{count(purged.done, 'run')} are gone for good, with their artifacts.{kept}{gone}", backup, chosen
+            status, f"{count(purged.done, 'run')} {GONE}, with their artifacts.{kept}{gone}", backup, chosen
         )
 
     def aftermath(self, systems: Systems, planned: Plan) -> str:

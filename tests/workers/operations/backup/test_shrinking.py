@@ -62,7 +62,7 @@ WHOLE = a_set("aaaaaa")
     ],
 )
 def test_what_is_told_of_a_set_that_holds_less(now, words):
-    assert lost(WHOLE, now, 0.1) == words
+    assert tuple(each.words for each in lost(WHOLE, now, 0.1)) == words
 
 
 def test_each_part_is_compared_with_the_newest_whole_set_that_has_it():
