@@ -42,6 +42,7 @@ from workers.operations.backup.manifest import (
     Stored,
 )
 from workers.operations.choices import PARTS
+from workers.operations.storage import cache
 from workers.report import Report
 from workers.systems.errors import GatewayError
 from workers.wording import count, duration, listed, size
@@ -153,6 +154,7 @@ class _Making:
     made: dict[str, Any] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     places: places.Survey | None = None
+    before: int = 0
 
     @classmethod
     def begin(cls, systems: Systems, transfer: Transfer, progress: Progress, now: datetime) -> _Making:
@@ -211,6 +213,9 @@ class _Making:
             )
             damaged.forget(objects, self.bucket)
         part: ArtifactsPart = self.made["artifacts"]
+        if part.copied_objects or part.objects != self.before:
+            # What `storage` has measured is not what is there, whoever changed it.
+            cache.stale(self.systems.redis)
         if part.left_out_objects:
             self.warnings.append(
                 f"NOT IN THIS SET: {count(part.left_out_objects, 'artifact')} ({size(part.left_out_bytes)}) that can't "
@@ -340,6 +345,7 @@ class _Making:
                 # What its listing says of bytes would be signed with the new set.
                 continue
             if seen.manifest and seen.manifest.artifacts:
+                self.before = seen.manifest.artifacts.objects
                 return (*found, name), seen.manifest.artifacts.listing.sha256
             if seen.manifest is None and len(found) < BUILT_ON_AT_MOST:
                 found.append(name)

@@ -21,6 +21,7 @@ from workers.operations.deployment.update import image_of
 from workers.operations.runs.candidates import Candidates, PurgeFilter, choose
 from workers.operations.runs.csv_file import Sheet
 from workers.operations.runs.mlflow_gc import CHUNK, PurgeProgress, purge, require_room_for_gc
+from workers.operations.storage import cache
 from workers.operations.storage.locations import place_of, proxied_to
 from workers.report import Facts, Report, Section, Status, Table
 from workers.systems.errors import TrackingMissing
@@ -137,6 +138,8 @@ class RunsPurge(Operation):
             return self._report(
                 Status.FAIL, f"It broke off after {count(purged.done, 'run')} of {len(chosen.runs):,}: {error}", backup
             )
+        finally:
+            cache.stale(systems.redis)
         progress.step("Asking whether they are gone")
         wrong = _still_there(systems, chosen, purged)
         after, _, _ = store.counts()
