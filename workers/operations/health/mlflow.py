@@ -1,8 +1,8 @@
 """MLflow itself: does it answer, can it reach its database, and how fast is it.
 
 `/health` says OK with the database gone, so the question that counts is a search for experiments, and after it one read
-of a run, a metric and a model (reading.py). Where only that search
-fails, MLflow is up and something behind it is not: the PostgreSQL check is then the red one (`rests_on`).
+of a run, a metric and a model (reading.py). Where only that search fails, MLflow is up and something behind it is not:
+the PostgreSQL check is then the red one (`rests_on`).
 """
 
 from __future__ import annotations

@@ -47,7 +47,7 @@ def _read(objects: Objects, bucket: str) -> str:
     if not key:
         return "the bucket is empty"
     try:
-        objects.begins(bucket, key, at_most=READ_BYTES)
+        objects.read(bucket, key, at_most=READ_BYTES)
     except ObjectMissing:
         return f"{key} went away just then"
     except ObjectArchived:
