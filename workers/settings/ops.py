@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 from workers.settings.gitops import Gitops, GitopsMode
 from workers.settings.people import Approval, Escalation, Roles, Scaling
 from workers.settings.schedule import (
-    HOURLY_BACKUP,
+    BACKUP,
     HOURLY_FIGURES,
     WEEKLY_DRILL,
     Digest,
@@ -84,6 +84,9 @@ class Backup(Section):
     helpers: Annotated[int, Field(ge=0, le=64)] = Field(3, description="how many workers may help the one that began")
     lock_wait_seconds: Annotated[int, Field(ge=1, le=3600)] = Field(
         60, description="how long the dump waits for a table that somebody else has locked"
+    )
+    shrink_warn: Annotated[float, Field(gt=0, le=1)] = Field(
+        0.1, description="the share of a table's rows, or of all artifacts, whose loss since the last set is told"
     )
 
 
@@ -175,8 +178,8 @@ class Ops(Section):
     )
     schedule: dict[str, ScheduleEntry | None] = Field(
         {},
-        description="by name; beside these there are `backup` and `figures` (a silent health check), every hour, "
-        "`drill`, every week, and `digest`, unless they are given here, or are null",
+        description="by name; beside these there are `backup`, every half an hour, `figures` (a silent health check), "
+        "every hour, `drill`, every week, and `digest`, unless they are given here, or are null",
     )
     digest: Digest = Digest()
     alerts: Alerts = Alerts()
@@ -199,7 +202,7 @@ class Ops(Section):
         """What runs by the clock: the schedule, and what runs by default (where there is a channel to tell of it)."""
         by_default: dict[str, ScheduleEntry] = {}
         if self.channels:
-            entries = (HOURLY_BACKUP, HOURLY_FIGURES, self.digest.entry, WEEKLY_DRILL)
+            entries = (BACKUP, HOURLY_FIGURES, self.digest.entry, WEEKLY_DRILL)
             by_default = dict(zip(DEFAULT_ENTRIES, entries, strict=True))
         return {name: entry for name, entry in (by_default | self.schedule).items() if entry is not None}
 

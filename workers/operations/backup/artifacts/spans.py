@@ -2,7 +2,7 @@
 
 What a span copies is written down as parts of the set's listing, just as an interrupted run leaves them; the run that
 makes the whole listing afterwards finds them and copies only what is missing. So a span that nobody finished costs time
-and nothing else.
+and nothing else. Spans are of the artifacts' own bucket; what is in others is left to that last run.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict
 
 from workers.operations.backup.artifacts import listing
 from workers.operations.backup.artifacts.copying import NoListing, Notes, Run, begin
+from workers.operations.backup.artifacts.listing import ListingDamaged
 from workers.systems.errors import ObjectMissing
 from workers.systems.s3.transfer import Transfer
 
@@ -64,8 +65,11 @@ def _marks(transfer: Transfer, sources: Sources, above: int, wanted: int) -> lis
         if total <= above:
             return []
         step = max(1, total // wanted)
-        keys = (str(found["key"]) for found, _ in listing.lines(name, pieces))
-        return list(islice(keys, step, None, step))[: wanted - 1]
+        keys = (str(found["key"]) for found, _ in listing.lines(name, pieces) if not found.get("bucket"))
+        try:
+            return list(islice(keys, step, None, step))[: wanted - 1]
+        except ListingDamaged:
+            continue
     with Transfer.of(sources.source or transfer.objects, 1) as origin:
         if len(list(islice(origin.items(sources.source_bucket), above + 1))) <= above:
             return []
