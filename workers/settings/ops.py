@@ -85,6 +85,17 @@ class Backup(Section):
     lock_wait_seconds: Annotated[int, Field(ge=1, le=3600)] = Field(
         60, description="how long the dump waits for a table that somebody else has locked"
     )
+    encrypt: Literal["all", "config", "none"] = Field(
+        "all",
+        description="what of a set is encrypted where there is a key: all of it, the configuration only (the store "
+        "copies artifacts itself then, as they are), or nothing (the configuration has no Secrets then)",
+    )
+    kms_key_id: str = Field(
+        "",
+        description="a key of AWS KMS (id, ARN or alias/…) whose data keys encrypt and sign in place of "
+        "MLFLOW_OPS_BACKUP_KEY, which reads older sets then",
+    )
+    kms_keys_old: tuple[str, ...] = Field((), description="keys of KMS that only read")
 
 
 class Restore(Section):
