@@ -64,6 +64,24 @@ def _prune() -> Operation:
     return BackupPrune()
 
 
+@change("sign", examples=("backup sign 1a2b3c",))
+@click.argument("id_", metavar="ID")
+def _sign(id_: str) -> Operation:
+    """Sign a set that was made before there was a key: every byte of it is read and compared first. Needs approval."""
+    from workers.operations.backup.sign import BackupSign
+
+    return BackupSign(id=id_)
+
+
+@change("accept", examples=("backup accept 1a2b3c",))
+@click.argument("id_", metavar="ID")
+def _accept(id_: str) -> Operation:
+    """Let a set be latest although it lost tables, rows or artifacts since the one before. Needs approval."""
+    from workers.operations.backup.accept import BackupAccept
+
+    return BackupAccept(id=id_)
+
+
 @command("usage", examples=("backup usage",))
 def _usage() -> Operation:
     """What the backups take up, and what keeping each artifact once saves."""
@@ -75,7 +93,7 @@ def _usage() -> Operation:
 backup = group_that_acts(
     "backup",
     _all,
-    *(_list, _show, _verify, _prune, _usage),
+    *(_list, _show, _verify, _prune, _sign, _accept, _usage),
     takes=PARTS,
-    meaning="Back up database, artifacts and configuration as one verified set; list, show, verify and prune sets.",
+    meaning="Back up database, artifacts and configuration as one set; list, show, verify, sign and prune sets.",
 )

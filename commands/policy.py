@@ -70,6 +70,8 @@ def refusal(  # noqa: PLR0913 - who, where, what, and by which rules
     what = "--break-glass" if break_glass else operation.title
     if role is None or ROLES.index(role) < ROLES.index(needed):
         return Refusal(f"{what} needs the role {needed}; you are {role}. Those who may: {who_may(needed, ops)}.")
+    if getattr(operation, "unsigned", False) and not break_glass:
+        return Refusal(f"--unsigned needs an admin and --break-glass REASON. Those who may: {who_may('admin', ops)}.")
     if not break_glass and _outside(operation, ops):
         return Refusal(f"{operation.title} is allowed within the maintenance windows of ops.yaml only.")
     only = approval(operation, ops).channel

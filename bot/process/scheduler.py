@@ -92,7 +92,7 @@ def check(ops: Ops) -> None:
         if isinstance(request, grammar.Help):
             msg = f"schedule.{name}.command is wrong: {entry.command!r} only shows help."
             raise SettingsError(msg)
-        if isinstance(request, grammar.BreakGlass):
+        if isinstance(request, grammar.BreakGlass) or getattr(request, "unsigned", False):
             msg = f"schedule.{name}.command is wrong: the clock cannot break the glass."
             raise SettingsError(msg)
         if entry.retries and request.risk is Risk.DESTRUCTIVE:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 from workers.settings.values import HttpUrl, TargetName, keys, starting_with
 
@@ -147,6 +147,22 @@ class Environment(BaseModel):
         description="how long what a worker runs may take to end after SIGTERM, before it is stopped at a safe point; "
         "half a minute less than what comes before SIGKILL",
     )
+
+    @model_validator(mode="after")
+    def _whole_store(self) -> Self:
+        given = {
+            "MLFLOW_OPS_BACKUP_S3_ACCESS_KEY_ID": self.backup_s3_access_key_id,
+            "MLFLOW_OPS_BACKUP_S3_SECRET_ACCESS_KEY": self.backup_s3_secret_access_key,
+        }
+        named = [name for name, value in given.items() if value]
+        if named and self.backup_s3_endpoint_url is None:
+            msg = f"{named[0]} is set and MLFLOW_OPS_BACKUP_S3_ENDPOINT_URL is not: say which store it is for."
+            raise SettingsError(msg)
+        if len(named) == 1:
+            (lacks,) = given.keys() - set(named)
+            msg = f"{named[0]} is set and {lacks} is not: credentials need both."
+            raise SettingsError(msg)
+        return self
 
     def require(self, *fields: str) -> None:
         """Raises SettingsError, naming the variable, for the first of `fields` that is not set."""

@@ -96,6 +96,9 @@ class Backup(Section):
         "MLFLOW_OPS_BACKUP_KEY, which reads older sets then",
     )
     kms_keys_old: tuple[str, ...] = Field((), description="keys of KMS that only read")
+    shrink_warn: Annotated[float, Field(gt=0, le=1)] = Field(
+        0.1, description="the share of a table's rows, or of all artifacts, whose loss since the last set is told"
+    )
 
 
 class Restore(Section):

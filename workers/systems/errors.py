@@ -139,6 +139,10 @@ class ObjectChanged(ObjectsError):
     """The object is no longer the one that was meant: its entity tag is another."""
 
 
+class ObjectArchived(ObjectsError):
+    """The object is in an archive tier, and must be restored from there before it can be read."""
+
+
 class StoreFull(ObjectsError):
     """The object store, or the bucket's quota, has no room left."""
 

@@ -25,6 +25,8 @@ from workers.operations.backup import (
     outlook,
     parallel,
     sets,
+    shrinking,
+    signing,
 )
 from workers.operations.backup.encryption import Keys
 from workers.operations.backup.manifest import (
@@ -95,12 +97,13 @@ class Backup(Operation):
         if "config" in self.wanted:
             steps.append(f"Export MLflow's objects from the namespace {ops.kubernetes.namespace}")
         steps += ["Read every part back and compare its checksum", "Write the manifest"]
-        without_key = "config" in self.wanted and systems.settings.environment.backup_key is None
+        without_key = systems.settings.environment.backup_key is None
+        warnings = (*((_WITHOUT_KEY,) if "config" in self.wanted else ()), signing.NOT_SIGNED) if without_key else ()
         return Plan(
             title="Backup",
             summary=f"{listed(self.wanted)} to s3://{bucket}/{sets.PREFIX}",
             steps=tuple(steps),
-            warnings=(_WITHOUT_KEY,) if without_key else (),
+            warnings=warnings,
             facts={"bucket": bucket, "parts": list(self.wanted)},
         )
 
@@ -182,13 +185,13 @@ class _Making:
         objects = self.transfer.objects
         self.progress.step("Artifacts: copying what is new")
         previous, bad = self._previous(), damaged.noted(objects, self.bucket)
-        self._copy(previous, bad)
+        self._copy(*previous, bad)
         self.progress.step("Artifacts: looking whether all bytes are there")
         missing = self._missing_artifacts()
         if missing:
             # A set that builds on lost bytes would be lost as well, and so would all that come after it.
             self.progress.step("Artifacts: bytes of earlier sets are missing, copying them again")
-            self._copy(previous, bad.union(missing))
+            self._copy(*previous, bad.union(missing))
             missing_still = self._missing_artifacts()
             if missing_still:
                 what = f"What was copied is not in the bucket: {listed(missing_still)}."
@@ -199,6 +202,12 @@ class _Making:
                 "bucket; what its artifacts still have was copied again."
             )
             damaged.forget(objects, self.bucket)
+        part: ArtifactsPart = self.made["artifacts"]
+        if part.left_out_objects:
+            self.warnings.append(
+                f"NOT IN THIS SET: {count(part.left_out_objects, 'artifact')} ({size(part.left_out_bytes)}) that can't "
+                f"be read: {listed(part.left_out)}. The next backup tries again."
+            )
         self.progress.checkpoint()
 
     def configuration(self) -> None:
@@ -230,33 +239,41 @@ class _Making:
     def finish(self) -> Manifest:
         self.progress.checkpoint()
         self.progress.step("Writing the manifest")
+        keys = Keys.of(self.systems.settings)
+        if keys is None:
+            self.warnings.append(signing.NOT_SIGNED)
         made = Manifest(
             name=self.name,
             id=sets.id_of(self.name),
+            target=self.systems.settings.environment.target,
             started_at=self.began,
             finished_at=max(datetime.now(UTC), self.began),
             mlflow_version=_mlflow_version(self.systems),
             warnings=tuple(self.warnings),
             **self.made,
         )
-        content = made.text()
-        key = f"{self.name}{manifest.NAME}"
-        self.transfer.put(self.bucket, key, content)
-        _, pieces = self.transfer.open(self.bucket, key)
-        if b"".join(pieces) != content:
-            self.transfer.delete(self.bucket, [key])
-            raise OperatorError("The manifest came back changed: there is no set.", "Check the store; then ask again.")
+        earlier = (seen for name in reversed(self.known) if (seen := self._look(name).manifest))
+        made = shrinking.compared(made, earlier, self.systems.settings.ops.backup.shrink_warn)
+        made = signing.signed(made, keys) if keys else made
+        manifest.store(made, self.transfer, self.bucket)
         self.transfer.delete(self.bucket, [f"{self.name}{leftovers.BEGUN}"])
         return made
 
-    def _copy(self, previous: tuple[str, ...], bad: frozenset[str]) -> None:
+    def _copy(self, previous: tuple[str, ...], sha256: str, bad: frozenset[str]) -> None:
         from workers.operations.backup.artifacts import copying, spans
         from workers.operations.backup.artifacts.listing import NAME
 
         ops, objects = self.systems.settings.ops, self.transfer.objects
         bucket = ops.storage.artifacts_bucket
         sources = copying.Sources(
-            bucket, self.bucket, self.name, previous, distrust=bad, source=parallel.other_store(self.systems)
+            bucket,
+            self.bucket,
+            self.name,
+            previous,
+            distrust=bad,
+            source=parallel.other_store(self.systems),
+            keys=Keys.of(self.systems.settings),
+            sha256=sha256,
         )
         wanted = (ops.backup.helpers + 1) * parallel.SPANS_PER_WORKER
         cut = spans.cut(objects, sources, ops.backup.split_above, wanted) if ops.backup.helpers else []
@@ -273,32 +290,45 @@ class _Making:
             copied_bytes=done.copied_bytes,
             changed=done.changed,
             vanished=done.vanished,
+            left_out=done.left_out,
+            left_out_objects=done.left_out_objects,
+            left_out_bytes=done.left_out_bytes,
             seconds=done.seconds,
         )
 
     def _missing_artifacts(self) -> tuple[str, ...]:
         from workers.operations.backup.artifacts import verify
 
-        return verify(self.transfer.objects, self.bucket, self.name, deep=False, progress=self.progress).bad
+        part: ArtifactsPart = self.made["artifacts"]
+        objects, sha256 = self.transfer.objects, part.listing.sha256
+        return verify(objects, self.bucket, self.name, deep=False, progress=self.progress, sha256=sha256).bad
+
+    def _look(self, name: str) -> sets.Found:
+        return sets.look(self.transfer.objects, self.bucket, name, signing.Trust.of(self.systems.settings))
 
     def _last(self) -> Manifest | None:
         """The newest finished set with a database."""
         for name in reversed(self.known):
-            seen = sets.look(self.transfer.objects, self.bucket, name).manifest
+            seen = self._look(name).manifest
             if seen and seen.database:
                 return seen
         return None
 
-    def _previous(self) -> tuple[str, ...]:
-        """The newest finished set with artifacts, and the unfinished ones that are newer; newest first."""
+    def _previous(self) -> tuple[tuple[str, ...], str]:
+        """The newest finished set with artifacts, and the unfinished ones that are newer, newest first; and the SHA-256
+        of the finished one's listing.
+        """
         found: list[str] = []
         for name in reversed(self.known):
-            seen = sets.look(self.transfer.objects, self.bucket, name)
+            seen = self._look(name)
+            if seen.refusal:
+                # What its listing says of bytes would be signed with the new set.
+                continue
             if seen.manifest and seen.manifest.artifacts:
-                return (*found, name)
+                return (*found, name), seen.manifest.artifacts.listing.sha256
             if seen.manifest is None and len(found) < BUILT_ON_AT_MOST:
                 found.append(name)
-        return tuple(found)
+        return tuple(found), ""
 
 
 def _databases(systems: Systems) -> list[tuple[str, Any]]:
@@ -332,11 +362,12 @@ def report(made: Manifest, bucket: str, swept: tuple[str, ...] = ()) -> Report:
     if swept:
         notes.append(f"Removed {count(len(swept), 'unfinished set')} older than a day: {listed(swept)}.")
     total = sum(each.bytes for each in made.stored)
+    shrank = f"SHRANK: it lost {made.losses} since {made.shrank_since}. " if made.shrunk else ""
     loud = " WITHOUT SECRETS." if made.configuration and not made.configuration.secrets else ""
     return Report(
         title=f"Backup {made.id}",
         status=Status.WARN if made.warnings else Status.OK,
-        summary=f"{listed(made.parts)} are in s3://{bucket}/{made.name}, read back and compared "
+        summary=f"{shrank}{listed(made.parts)} are in s3://{bucket}/{made.name}, read back and compared "
         f"({size(total + (made.artifacts.copied_bytes if made.artifacts else 0))} written in {duration(took)}).{loud}",
         sections=(table(made), *(Text(title="Note", text=each) for each in notes)),
         hints=(f"backup show {made.id}", f"backup verify {made.id}", "backup list"),

@@ -1,4 +1,4 @@
-"""Authenticated encryption of the configuration: AES-256-GCM, with a key of its own for each document.
+"""The backup keys: authenticated encryption with AES-256-GCM, a key of its own for each document, and signatures.
 
 A document is a line of JSON and the ciphertext after it. The line says which key it needs (a hash, not the key), and is
 authenticated with the rest. Keys are derived (HKDF, RFC 5869) with a random salt, so no two documents share one, and
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import hmac
 import json
 import secrets
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 FORMAT: Final = "mlflow-ops configuration 1"
 _PURPOSE: Final = b"mlflow-ops backup configuration 1"
+_SIGNING: Final = b"mlflow-ops backup manifest 1"
 _SALT_BYTES: Final = 32
 _NONCE_BYTES: Final = 12
 _HEADER_AT_MOST: Final = 4096
@@ -58,6 +60,21 @@ class Keys:
     def current_id(self) -> str:
         """Of the key that is written with."""
         return key_id(self._keys[0])
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """Of all keys, the current one first."""
+        return tuple(key_id(key) for key in self._keys)
+
+    def proof(self, content: bytes) -> str:
+        """HMAC-SHA-256 of the content by the current key's signing key, in hexadecimal."""
+        return _mac(self._keys[0], content)
+
+    def proves(self, of: str, mac: str, content: bytes) -> bool:
+        """Whether the key with the id `of`, one of ours, gave that proof of the content."""
+        return any(
+            hmac.compare_digest(_mac(key, content).encode(), mac.encode()) for key in self._keys if key_id(key) == of
+        )
 
     def encrypted(self, document: bytes) -> bytes:
         """The document, readable with the current key only."""
@@ -106,8 +123,12 @@ def key_id(key: bytes) -> str:
     return hashlib.sha256(b"mlflow-ops key id" + key).hexdigest()[:12]
 
 
-def _derived(key: bytes, salt: bytes) -> bytes:
+def _mac(key: bytes, content: bytes) -> str:
+    return hmac.new(_derived(key, None, _SIGNING), content, hashlib.sha256).hexdigest()
+
+
+def _derived(key: bytes, salt: bytes | None, purpose: bytes = _PURPOSE) -> bytes:
     from cryptography.hazmat.primitives import hashes
     from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-    return HKDF(algorithm=hashes.SHA256(), length=32, salt=salt, info=_PURPOSE).derive(key)
+    return HKDF(algorithm=hashes.SHA256(), length=32, salt=salt, info=purpose).derive(key)

@@ -6,17 +6,25 @@ ever added: a newer version must read the sets of an older one, and an older one
 
 from __future__ import annotations
 
+import json
 from datetime import datetime
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from workers.errors import SetDamaged
+from workers.errors import OperatorError, SetDamaged
+
+if TYPE_CHECKING:
+    from workers.systems.s3.transfer import Transfer
 
 NAME: Final = "manifest.json"
 FORMAT: Final = 1
 AT_MOST: Final = 4 << 20
 """Bytes; a thousand tables need a tenth of that."""
+
+
+_LOSSES: Final = 4
+"""That a sentence names."""
 
 
 class ManifestDamaged(SetDamaged):
@@ -58,7 +66,8 @@ class DatabasePart(_Part):
 class ArtifactsPart(_Part):
     """A listing of artifacts. bytes: of all of them. copied: what earlier sets did not have.
 
-    changed and vanished: the first hundred keys of those that did so while they were copied.
+    changed and vanished: the first hundred keys of those that did so while they were copied. left_out: the first
+    hundred that could not be read, each with the reason; left_out_objects, left_out_bytes: of all of them.
     """
 
     listing: Stored
@@ -69,6 +78,9 @@ class ArtifactsPart(_Part):
     copied_bytes: int = 0
     changed: tuple[str, ...] = ()
     vanished: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
+    left_out_objects: int = 0
+    left_out_bytes: int = 0
     seconds: float = 0.0
 
 
@@ -86,12 +98,25 @@ class ConfigurationPart(_Part):
     seconds: float = 0.0
 
 
+class Signature(_Part):
+    """Who made the set (signing.py). key_id: of the backup key behind the signing key. mac: in hexadecimal."""
+
+    algorithm: str
+    key_id: str
+    mac: str
+
+
 class Manifest(_Part):
-    """A whole set. name: "sets/…/". id: the short one. Times are UTC."""
+    """A whole set. name: "sets/…/". id: the short one. target: the MLflow that it was made of. Times are UTC.
+
+    signature: None where there was no key to sign with. shrank: what it lost against the set `shrank_since` (an id),
+    each in a few words. accepted: a person said that this was meant.
+    """
 
     format: int = FORMAT
     name: str
     id: str
+    target: str = ""
     started_at: datetime
     finished_at: datetime
     mlflow_version: str = ""
@@ -100,6 +125,21 @@ class Manifest(_Part):
     artifacts: ArtifactsPart | None = None
     configuration: ConfigurationPart | None = None
     warnings: tuple[str, ...] = ()
+    shrank: tuple[str, ...] = ()
+    shrank_since: str = ""
+    accepted: bool = False
+    signature: Signature | None = None
+
+    @property
+    def shrunk(self) -> bool:
+        """Whether it lost something, and nobody has accepted that: then it is not latest."""
+        return bool(self.shrank) and not self.accepted
+
+    @property
+    def losses(self) -> str:
+        """What it lost, as in "1 table: metrics; 500 of 600 artifacts"."""
+        more = len(self.shrank) - _LOSSES
+        return "; ".join(self.shrank[:_LOSSES]) + (f"; and {more} more" if more > 0 else "")
 
     @property
     def parts(self) -> tuple[str, ...]:
@@ -115,16 +155,25 @@ class Manifest(_Part):
         artifacts = [self.artifacts.listing] if self.artifacts else []
         return (*databases, *artifacts, *([self.configuration.document] if self.configuration else []))
 
+    @property
+    def checksums(self) -> dict[str, str]:
+        """The SHA-256 of each stored object by its file's name: what a plan rests on."""
+        return {each.key.rpartition("/")[2]: each.sha256 for each in self.stored}
+
     def text(self) -> bytes:
         """As it is stored."""
         return self.model_dump_json(indent=2).encode() + b"\n"
 
 
-def read(content: bytes, name: str) -> Manifest:
-    """A stored manifest of the set `name`. Raises ManifestDamaged."""
+def read(content: bytes, name: str) -> tuple[Manifest, dict[str, Any]]:
+    """A stored manifest of the set `name`, and the document as it stands. Raises ManifestDamaged.
+
+    Parsed once: were it parsed once to verify and again to use, two parsers might read two things.
+    """
     try:
-        found = Manifest.model_validate_json(content)
-    except ValidationError:
+        document = json.loads(content)
+        found = Manifest.model_validate(document)
+    except (ValidationError, ValueError, RecursionError):
         raise ManifestDamaged(
             f"The manifest of {name} cannot be read.", "Use another set: /mlflow backup list."
         ) from None
@@ -134,5 +183,19 @@ def read(content: bytes, name: str) -> Manifest:
             "Read it with that version.",
         )
     if found.name != name:
-        raise ManifestDamaged(f"The manifest in {name} is that of {found.name}.", "Use another set.")
-    return found
+        raise ManifestDamaged(
+            f"The manifest in {name} is that of {found.name[:60]}: somebody moved or copied it.", "Use another set."
+        )
+    if any(each.key.rpartition("/")[0] != name.rstrip("/") for each in found.stored):
+        raise ManifestDamaged(f"The manifest of {name} names parts of another set.", "Use another set.")
+    return found, document
+
+
+def store(made: Manifest, transfer: Transfer, bucket: str) -> None:
+    """Write a manifest, and read it back. Raises ObjectsError; OperatorError where it came back changed."""
+    content, key = made.text(), f"{made.name}{NAME}"
+    transfer.put(bucket, key, content)
+    _, pieces = transfer.open(bucket, key)
+    if b"".join(pieces) != content:
+        transfer.delete(bucket, [key])
+        raise OperatorError("The manifest came back changed: there is no set.", "Check the store; then ask again.")

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 from workers.engine import locks
 from workers.errors import OperatorError
 from workers.operation import Operation, Progress, Risk
+from workers.operations.backup.encryption import Keys
 from workers.records.keys import PREFIX
 from workers.records.record import Ending, Phase, Record
 from workers.records.store import Records
@@ -46,6 +47,7 @@ class BackupHelper(Operation):
     set_name: str
     previous: tuple[str, ...] = ()
     distrust: tuple[str, ...] = ()
+    sha256: str = ""
 
     def run(self, systems: Systems, progress: Progress) -> Report:
         """Take them. That a span fails is no failure: whoever asked copies what is missing, and says what is wrong."""
@@ -70,6 +72,8 @@ def sources_of(systems: Systems, about: BackupHelper) -> Sources:
         about.previous,
         distrust=frozenset(about.distrust),
         source=other_store(systems),
+        keys=Keys.of(systems.settings),
+        sha256=about.sha256,
     )
 
 
@@ -121,7 +125,12 @@ def _ask(systems: Systems, sources: Sources, number: int) -> list[str]:
     parent = records.get(holder) if holder else None
     if parent is None:
         return []
-    about = BackupHelper(set_name=sources.set_name, previous=sources.previous, distrust=tuple(sources.distrust))
+    about = BackupHelper(
+        set_name=sources.set_name,
+        previous=sources.previous,
+        distrust=tuple(sources.distrust),
+        sha256=sources.sha256,
+    )
     asked_for = []
     for each in range(number):
         record = Record(

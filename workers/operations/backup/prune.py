@@ -21,7 +21,6 @@ from workers.wording import count, listed, moment, size
 
 if TYPE_CHECKING:
     from workers.operations.backup.sets import Found
-    from workers.settings import Retention
     from workers.systems import Systems
     from workers.systems.s3.objects import Objects
 
@@ -48,8 +47,7 @@ class BackupPrune(Operation):
 
     def plan(self, systems: Systems) -> Plan:
         """Which sets would go. Raises ObjectsError."""
-        bucket = systems.settings.ops.storage.backups_bucket
-        chosen = choose(systems.backups, bucket, systems.settings.ops.backup.retention)
+        chosen = choose(systems)
         wanted = systems.settings.ops.backup.retention
         return Plan(
             title="Prune backups",
@@ -77,7 +75,7 @@ class BackupPrune(Operation):
         bucket = systems.settings.ops.storage.backups_bucket
         now = datetime.now(UTC)
         progress.step("Looking at the sets in the bucket")
-        chosen = choose(systems.backups, bucket, systems.settings.ops.backup.retention)
+        chosen = choose(systems)
         with Transfer.of(systems.backups, CALLS_AT_ONCE) as transfer:
             for done, each in enumerate(chosen.going):
                 progress.checkpoint()
@@ -105,10 +103,11 @@ class BackupPrune(Operation):
         )
 
 
-def choose(objects: Objects, bucket: str, wanted: Retention) -> Choice:
+def choose(systems: Systems) -> Choice:
     """Judge every set. Those that are not good stay, and what one that is being made builds on. Raises ObjectsError."""
-    found = sets.every(objects, bucket)
-    reasons = retention.kept(dated(found), wanted)
+    objects, bucket = systems.backups, systems.settings.ops.storage.backups_bucket
+    found = sets.every(systems)
+    reasons = retention.kept(dated(found), systems.settings.ops.backup.retention)
     for name in _built_on(objects, bucket, [each for each in found if each.manifest is None]):
         if name not in reasons and any(each.name == name and each.manifest for each in found):
             reasons[name] = "an unfinished set builds on it"

@@ -1,8 +1,9 @@
 """Which sets are kept: the newest of each of the last so many hours, days, weeks and months that have one.
 
 Judged for each part by itself: a set of the configuration alone takes nothing from the place of a whole one. The
-newest good set of each part stays whatever the figures are. Only sets that are good are judged; periods are counted
-in UTC, and those without a set are not counted, so a week without backups costs none of the older ones.
+newest good set of each part stays whatever the figures are, and so does the newest that did not shrink. Only sets that
+are good are judged; periods are counted in UTC, and those without a set are not counted, so a week without backups
+costs none of the older ones.
 """
 
 from __future__ import annotations
@@ -18,11 +19,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Dated:
-    """A good set: its name, when it was made, and what it holds."""
+    """A good set: its name, when it was made, and what it holds. shrank: it lost something that nobody accepted."""
 
     name: str
     made: datetime
     parts: tuple[str, ...]
+    shrank: bool = False
 
 
 _PERIODS: Final[tuple[tuple[str, Callable[[datetime], object]], ...]] = (
@@ -40,6 +42,9 @@ def kept(sets: Iterable[Dated], wanted: Retention) -> dict[str, str]:
     for part in sorted({part for each in newest_first for part in each.parts}):
         with_it = [each for each in newest_first if part in each.parts]
         reasons.setdefault(with_it[0].name, "the newest")
+        whole = next((each for each in with_it if not each.shrank), with_it[0])
+        if whole is not with_it[0]:
+            reasons.setdefault(whole.name, "the last before something was lost")
         for period, of in _PERIODS:
             seen: set[object] = set()
             for each in with_it:

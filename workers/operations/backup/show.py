@@ -35,7 +35,7 @@ class BackupList(Operation):
         """Read every manifest. Raises ObjectsError."""
         progress.step("Reading the manifests")
         bucket = systems.settings.ops.storage.backups_bucket
-        found = sets.every(systems.backups, bucket)
+        found = sets.every(systems)
         now = datetime.now(UTC)
         good = [each.manifest for each in found if each.manifest]
         bad = len(found) - len(good)
@@ -81,7 +81,7 @@ class BackupShow(Operation):
         """Read its manifest. Raises OperatorError where there is no such set, or it is not good."""
         progress.step("Reading the manifest")
         bucket = systems.settings.ops.storage.backups_bucket
-        made = sets.good(systems.backups, bucket, self.id)
+        made = sets.good(systems, self.id)
         age = duration(max(0.0, (datetime.now(UTC) - made.finished_at).total_seconds()))
         return Report(
             title=f"Backup {made.id}",
@@ -104,7 +104,7 @@ class BackupUsage(Operation):
         from workers.systems.s3.transfer import Transfer
 
         bucket = systems.settings.ops.storage.backups_bucket
-        found = {each.name: each for each in sets.every(systems.backups, bucket)}
+        found = {each.name: each for each in sets.every(systems)}
         taken: dict[str, tuple[int, int]] = {}
         progress.step("Counting the objects in the bucket")
         seen = 0
@@ -152,11 +152,14 @@ def _group(key: str, found: dict[str, Found]) -> str:
 
 def dated(found: list[Found]) -> list[retention.Dated]:
     """The good ones, as the retention judges them."""
-    return [retention.Dated(each.name, each.begun, each.manifest.parts) for each in found if each.manifest is not None]
+    return [
+        retention.Dated(each.name, each.begun, each.manifest.parts, each.manifest.shrunk)
+        for each in found
+        if each.manifest is not None
+    ]
 
 
 def _row(found: Found, kept_as: str, now: datetime, verdict: tuple[bool | None, str]) -> tuple[str, ...]:
-    well, problem = verdict
     made = found.manifest
     age = duration(max(0.0, (now - found.begun).total_seconds()))
     begun = f"{found.begun:%Y-%m-%d %H:%M} ({age})"
@@ -169,10 +172,18 @@ def _row(found: Found, kept_as: str, now: datetime, verdict: tuple[bool | None, 
         size(made.database.dump.bytes) if made.database else NOTHING,
         f"{made.artifacts.objects:,}" if made.artifacts else NOTHING,
         kept_as,
-        f"failed its drill: {problem}"
-        if well is False
-        else f"{'good, with notes' if made.warnings else 'good'}{', passed its drill' if well else ''}",
+        _state(made, verdict),
     )
+
+
+def _state(made: Manifest, verdict: tuple[bool | None, str]) -> str:
+    """What a list says of a finished set, with what `sets.drilled` says of it."""
+    well, problem = verdict
+    if well is False:
+        return f"failed its drill: {problem}"
+    if made.shrunk:
+        return f"SHRANK: lost {made.losses}"
+    return f"{'good, with notes' if made.warnings else 'good'}{', passed its drill' if well else ''}"
 
 
 def _details(made: Manifest) -> list[Section]:
@@ -196,6 +207,10 @@ def _details(made: Manifest) -> list[Section]:
     if made.configuration:
         items.append(("configuration", listed(made.configuration.objects, most=12)))
         items.append(("key", made.configuration.key_id or "none: WITHOUT SECRETS"))
+    signed = (
+        f"with key {made.signature.key_id}" if made.signature else "no: whoever can write to the bucket can forge it"
+    )
+    items.append(("signed", signed))
     items += [("SHA-256", f"{each.sha256[:16]}… {each.key.rpartition('/')[2]}") for each in made.stored]
     sections: list[Section] = [Facts(items=tuple(items))]
     if rows:

@@ -6,21 +6,22 @@ interrupted, and does not count. Newest sets first, so a bucket with years of se
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
-from workers.operations.backup import drill_result, sets
+from workers.operations.backup import drill_result, manifest, sets
+from workers.operations.backup.manifest import ManifestDamaged
+from workers.operations.backup.signing import NOT_SIGNED, NotOurs, Trust
 from workers.operations.health.questions import Answer, Question
 from workers.report import Facts, Status, Text
-from workers.systems.cluster.fields import Fields
-from workers.systems.errors import BucketMissing, Nonsense, ObjectMissing
+from workers.systems.errors import BucketMissing, ObjectMissing
 from workers.wording import ago, count, duration
 
 if TYPE_CHECKING:
     from workers.operations.backup.drill_result import DrillResult
+    from workers.operations.backup.manifest import Manifest
     from workers.operations.health.questions import Asking
     from workers.settings import Settings
     from workers.systems.s3.objects import Objects
@@ -29,7 +30,6 @@ SETS: Final = "sets/"
 RECENT: Final = timedelta(days=2)
 MOST_TRIED: Final = 20
 """Sets without a good manifest that are passed over before saying so."""
-MANIFEST_BYTES: Final = 4 << 20
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ def ask(asking: Asking) -> Answer:
     """The newest set with a manifest."""
     bucket = asking.settings.ops.storage.backups_bucket
     try:
-        found = newest(asking.systems.backups, bucket, asking.now)
+        found = newest(asking.systems.backups, bucket, asking.now, Trust.of(asking.settings))
     except BucketMissing as error:
         sentence = f"There are no backups: the bucket {bucket} does not exist."
         return Answer(Status.WARN, sentence, figure="none", details=(Text(text=error.hint),))
@@ -75,6 +75,8 @@ def judge(found: Found, settings: Settings, now: datetime, drill: DrillResult | 
         status, sentence = Status.FAIL, f"{sentence[:-1]}; {duration(allowed)} are allowed."
     if status is Status.OK and drill is not None and not drill.well:
         status, sentence = Status.WARN, f"{sentence[:-1]}; the backup {drill.set_id} failed its drill."
+    if settings.environment.backup_key is None:
+        sentence = f"{sentence} {NOT_SIGNED}"
     figures = {"age_seconds": age} | found.amounts
     if drill is not None:
         figures |= {
@@ -99,49 +101,35 @@ def _begun(key: str, now: datetime) -> str:
     return f"begun {ago((now - sets.begun(name)).total_seconds())}" if name else "of a name that is not ours"
 
 
-def newest(objects: Objects, bucket: str, now: datetime) -> Found:
-    """The newest set whose manifest can be read. Raises ObjectsError."""
+def newest(objects: Objects, bucket: str, now: datetime, trust: Trust) -> Found:
+    """The newest set whose manifest can be read, and is ours. Raises ObjectsError."""
     passed_over: list[str] = []
     for name in _names(objects, bucket, now):
         try:
-            content = objects.read(bucket, f"{name}manifest.json", at_most=MANIFEST_BYTES)
-            moment, lacks = finished_at(content), missing(content)
-            if not lacks:
-                return Found(name, moment, tuple(passed_over), amounts(content))
-            passed_over.append(f"{name} has no {' and no '.join(lacks)}")
+            made, document = manifest.read(
+                objects.read(bucket, f"{name}{manifest.NAME}", at_most=manifest.AT_MOST), name
+            )
+            trust.judge(made, document)
+            lacks = [part for part in ("database", "artifacts") if part not in made.parts]
+            if not lacks and not made.shrunk:
+                return Found(name, made.finished_at, tuple(passed_over), _amounts(made))
+            why = f"has no {' and no '.join(lacks)}" if lacks else f"lost {made.losses} since {made.shrank_since}"
+            passed_over.append(f"{name} {why}")
         except ObjectMissing:
             passed_over.append(f"{name}, {_begun(name, now)}, has no manifest")
-        except Nonsense:
+        except NotOurs as error:
+            passed_over.append(f"{name} is {error.why}")
+        except ManifestDamaged:
             passed_over.append(f"{name} has a manifest that cannot be read")
         if len(passed_over) >= MOST_TRIED:
             break
     return Found(None, None, tuple(passed_over))
 
 
-def missing(manifest: bytes) -> tuple[str, ...]:
-    """What MLflow could not be brought back without; a manifest that names no parts is a whole one."""
-    document = json.loads(manifest)
-    parts = {"database": "database", "artifacts": "artifacts"}
-    return tuple(words for field, words in parts.items() if field in document and document[field] is None)
-
-
-def amounts(manifest: bytes) -> dict[str, float]:
-    """How many artifacts there were and how large they are together; empty where the manifest does not say."""
-    artifacts = json.loads(manifest).get("artifacts") or {}
-    known = {"artifacts_objects": artifacts.get("objects"), "artifacts_bytes": artifacts.get("bytes")}
-    return {name: float(value) for name, value in known.items() if isinstance(value, int | float)}
-
-
-def finished_at(manifest: bytes) -> datetime:
-    """When the set was finished. Raises Nonsense where that is not a manifest."""
-    try:
-        document = json.loads(manifest)
-    except ValueError:
-        raise Nonsense("The manifest is not JSON.") from None
-    moment = Fields(document, "manifest").moment("finished_at")
-    if moment is None:
-        raise Nonsense("The manifest does not say when the set was finished.")
-    return moment
+def _amounts(made: Manifest) -> dict[str, float]:
+    """How many artifacts there were and how large they are together."""
+    of = made.artifacts
+    return {"artifacts_objects": float(of.objects), "artifacts_bytes": float(of.bytes)} if of else {}
 
 
 def _names(objects: Objects, bucket: str, now: datetime) -> Iterator[str]:

@@ -40,9 +40,12 @@ def ask(asking: Asking) -> Answer:
         )
     )
     if keys is None:
-        sentence = "Backups are WITHOUT SECRETS: set MLFLOW_OPS_BACKUP_KEY to what openssl rand -base64 32 prints."
+        sentence = (
+            "Backups are WITHOUT SECRETS and not signed, so whoever can write to the bucket can forge one: set "
+            "MLFLOW_OPS_BACKUP_KEY to what openssl rand -base64 32 prints."
+        )
         return Answer(Status.WARN, sentence, "no key", (facts,), own_fault=True)
-    sentence = "PostgreSQL's programs can dump the server, and there is a key for the configuration."
+    sentence = "PostgreSQL's programs can dump the server, and there is a key to encrypt and sign with."
     return Answer(Status.OK, sentence, f"pg_dump {programs[0].version}", (facts,), own_fault=True)
 
 

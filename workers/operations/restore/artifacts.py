@@ -14,7 +14,6 @@ from workers.errors import AlreadySo, OperatorError
 from workers.operation import Change, Operation, Plan, Progress, Risk
 from workers.operations.backup import artifacts, sets
 from workers.operations.experiments.finding import find as find_experiment
-from workers.operations.restore import checks
 from workers.operations.runs.finding import find as find_run
 from workers.operations.storage.locations import prefix_of
 from workers.report import Report, Section, Status, Text
@@ -40,6 +39,7 @@ class RestoreArtifacts(Operation):
     run_id: str = ""
     exact: bool = False
     from_elsewhere: bool = False
+    unsigned: bool = False
 
     @model_validator(mode="after")
     def _one_choice(self) -> RestoreArtifacts:
@@ -77,14 +77,18 @@ class RestoreArtifacts(Operation):
                 *((f"Remove {count(seen.extra, 'artifact')} that the backup does not hold",) if self.exact else ()),
             ),
             changes=tuple(each for each in changes if not each.what.startswith("0 ")),
-            warnings=(
-                *sets.passed_over(systems.backups, wanted.backup_bucket, self.set, found),
-                *_warnings(seen, wanted, versions),
-            ),
+            warnings=(*sets.passed_over(systems, self.set, found), *_warnings(seen, wanted, versions)),
             undo="earlier versions stay in the bucket" if versions == "Enabled" else "",
             estimate_seconds=None,
             sections=_extra(seen) if self.exact else (),
-            facts={"set": found.name, "prefix": wanted.prefix, "going": seen.going if self.exact else ""},
+            facts={
+                "set": found.name,
+                "prefix": wanted.prefix,
+                **found.checksums,
+                **dict(seen.first),
+                "all artifacts that would be written": seen.coming,
+                "all artifacts that would be removed": seen.going if self.exact else "",
+            },
         )
 
     def run(self, systems: Systems, progress: Progress) -> Report:
@@ -126,14 +130,19 @@ class RestoreArtifacts(Operation):
 
     def _wanted(self, systems: Systems) -> tuple[artifacts.Wanted, Manifest]:
         storage = systems.settings.ops.storage
-        found = sets.good(systems.backups, storage.backups_bucket, self.set)
+        found = sets.good(systems, self.set, unsigned=self.unsigned, from_elsewhere=self.from_elsewhere)
         if found.artifacts is None:
             raise OperatorError(f"The backup {found.id} holds no artifacts.", "See /mlflow backup list.")
         if not self.from_elsewhere:
-            checks.refuse_foreign(systems, found)
+            sets.refuse_foreign(systems, found)
         return (
             artifacts.Wanted(
-                storage.backups_bucket, found.name, storage.artifacts_bucket, self._prefix(systems), self.exact
+                storage.backups_bucket,
+                found.name,
+                storage.artifacts_bucket,
+                self._prefix(systems),
+                self.exact,
+                sha256=found.artifacts.listing.sha256,
             ),
             found,
         )

@@ -38,16 +38,17 @@ class Drill(Operation):
     timeout_seconds: ClassVar[int] = 6 * 3600
 
     set: Annotated[str, Field(min_length=1, max_length=80)] = sets.LATEST
+    unsigned: bool = False
 
     def plan(self, systems: Systems) -> Plan:
         """What would be restored, and where."""
         bucket = systems.settings.ops.storage.backups_bucket
-        found = sets.good(systems.backups, bucket, self.set, part="database")
+        found = sets.good(systems, self.set, part="database", unsigned=self.unsigned)
         assert found.database is not None
         checks.refuse_without_rights(systems.server, systems.database)
         name = side_database.restored_name(systems.database.name, found.id, side_database.DRILL)
         sample = _sampled(systems, found)
-        passed = sets.passed_over(systems.backups, bucket, self.set, found, part="database")
+        passed = sets.passed_over(systems, self.set, found, part="database")
         return Plan(
             title=f"Drill with the backup {found.id}",
             summary=f"restore {size(found.database.size_bytes)} and {count(sample, 'artifact')} to one side, check "
@@ -60,13 +61,13 @@ class Drill(Operation):
             warnings=(*passed, *room.warnings(systems, found.database)),
             undo="nothing stays",
             estimate_seconds=found.database.seconds * 2,
-            facts={"set": found.name},
+            facts={"set": found.name, **found.checksums},
         )
 
     def run(self, systems: Systems, progress: Progress) -> Report:
         """Do it. Raises OperatorError where nothing is said about the set: a right, room, a program, a server lacks."""
         bucket = systems.settings.ops.storage.backups_bucket
-        found = sets.good(systems.backups, bucket, self.set, part="database")
+        found = sets.good(systems, self.set, part="database", unsigned=self.unsigned)
         assert found.database is not None
         began, problem, copied, seconds = time.monotonic(), "", 0, 0.0
         users = auth.left_out(systems, found) or "none in the set"
@@ -106,7 +107,15 @@ def _sample(systems: Systems, found: Manifest, progress: Progress) -> int:
         return 0
     progress.step(f"Restoring {count(wanted, 'artifact')} to one side")
     bucket = systems.settings.ops.storage.backups_bucket
-    place = artifacts.Wanted(bucket, found.name, bucket, to_prefix=SCRATCH, some=wanted, of=found.artifacts.objects)
+    place = artifacts.Wanted(
+        bucket,
+        found.name,
+        bucket,
+        to_prefix=SCRATCH,
+        some=wanted,
+        of=found.artifacts.objects,
+        sha256=found.artifacts.listing.sha256,
+    )
     try:
         done = artifacts.restore(systems.backups, place, progress)
     finally:

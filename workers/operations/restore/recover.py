@@ -20,7 +20,6 @@ from workers.operations.backup import artifacts, sets
 from workers.operations.deployment.rollout import Watched, deployment_now, watch
 from workers.operations.restore import (
     auth,
-    checks,
     cluster_objects,
     configuration,
     prerequisites,
@@ -64,6 +63,7 @@ class Recover(Operation):
 
     set: Annotated[str, Field(min_length=1, max_length=80)] = sets.LATEST
     from_elsewhere: bool = False
+    unsigned: bool = False
 
     def plan(self, systems: Systems) -> Plan:
         """What is missing. Raises OperatorError, and AlreadySo where nothing is."""
@@ -76,7 +76,6 @@ class Recover(Operation):
         found = recovery.found
         age = duration((datetime.now(UTC) - found.started_at).total_seconds())
         allowed = systems.settings.ops.restore.rto_seconds
-        bucket = systems.settings.ops.storage.backups_bucket
         return Plan(
             title="Recover MLflow",
             summary=f"from the backup {found.id}: {listed([name for name, _ in made] or [PODS])}",
@@ -90,12 +89,12 @@ class Recover(Operation):
                 f"The backup is {age} old: what was written since {moment(found.started_at)} is lost.",
                 f"The aim is {duration(allowed)}.",
                 *found.warnings,
-                *sets.passed_over(systems.backups, bucket, self.set, found, part="database"),
+                *sets.passed_over(systems, self.set, found, part="database"),
                 *(each for each in (auth.left_out(systems, found),) if each),
             ),
             undo="nothing that is there is replaced; what is made can be removed by hand",
             estimate_seconds=(found.database.seconds * 2 if found.database else 0) + 60,
-            facts={"set": found.name},
+            facts={"set": found.name, **found.checksums, "artifacts that would be added": recovery.coming()},
         )
 
     def run(self, systems: Systems, progress: Progress) -> Report:
@@ -136,10 +135,11 @@ class _Recovery:
 
     @classmethod
     def of(cls, systems: Systems, asked: Recover, progress: Progress | None = None) -> _Recovery:
-        bucket = systems.settings.ops.storage.backups_bucket
-        found = sets.good(systems.backups, bucket, asked.set, part="database")
+        found = sets.good(
+            systems, asked.set, part="database", unsigned=asked.unsigned, from_elsewhere=asked.from_elsewhere
+        )
         if not asked.from_elsewhere:
-            checks.refuse_foreign(systems, found)
+            sets.refuse_foreign(systems, found)
         return cls(systems, found, progress, systems.server)
 
     def steps(self) -> tuple[Step, ...]:
@@ -222,6 +222,15 @@ class _Recovery:
         seen = artifacts.compare(self.systems.objects, wanted, backups=self.systems.backups)
         return f"{count(seen.missing, 'artifact')} ({size(seen.bytes)}) are missing" if seen.missing else ""
 
+    def coming(self) -> str:
+        """A digest over the artifacts that would be added."""
+        if not self.found.artifacts:
+            return ""
+        wanted = self._wanted()
+        if not prerequisites.has_bucket(self.systems.objects, wanted.target_bucket):
+            return f"all of the listing {wanted.sha256}"
+        return artifacts.compare(self.systems.objects, wanted, backups=self.systems.backups).coming
+
     def _make_artifacts(self) -> str:
         expected = self.found.artifacts.objects if self.found.artifacts else 0
         done = artifacts.restore(
@@ -243,7 +252,7 @@ class _Recovery:
         return f"{', '.join(map(cluster_objects.name_of, gone))} made"
 
     def _gone(self) -> list[cluster_objects.Json]:
-        _, items = configuration.wanted(self.systems, self.found.id, ())
+        items = configuration.items_of(self.systems, self.found, ())
         missing = []
         for item in items:
             plural, group = cluster_objects.KINDS.get(item["kind"], ("", ""))
@@ -289,7 +298,14 @@ class _Recovery:
 
     def _wanted(self) -> artifacts.Wanted:
         storage = self.systems.settings.ops.storage
-        return artifacts.Wanted(storage.backups_bucket, self.found.name, storage.artifacts_bucket)
+        assert self.found.artifacts is not None
+        return artifacts.Wanted(
+            storage.backups_bucket,
+            self.found.name,
+            storage.artifacts_bucket,
+            sha256=self.found.artifacts.listing.sha256,
+            only_missing=True,
+        )
 
 
 def _report(

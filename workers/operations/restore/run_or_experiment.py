@@ -58,6 +58,7 @@ class _Restore(Operation):
     there_hint: ClassVar[str]
 
     set: Annotated[str, Field(min_length=1, max_length=80)] = sets.LATEST
+    unsigned: bool = False
 
     def plan(self, systems: Systems) -> Plan:
         """How it would come back. Raises OperatorError and AlreadySo."""
@@ -84,7 +85,7 @@ class _Restore(Operation):
             progress.step("Asking MLflow to restore it")
             systems.tracking.call(f"{self.kind}s/restore", {f"{self.kind}_id": known.id})
             return self._report(known, f"MLflow had only marked it as deleted{self.also_back}")
-        found = _same_schema(systems, self.set)
+        found = _same_schema(systems, self.set, unsigned=self.unsigned)
         with restored_beside(systems, found, progress, ROWS) as side:
             held = self._held(side, systems.database)
             if held is None:
@@ -109,7 +110,7 @@ class _Restore(Operation):
         """Raise OperatorError where what is asked for could not be found in a set."""
 
     def _from_a_set(self, systems: Systems) -> Plan:
-        found = _same_schema(systems, self.set)
+        found = _same_schema(systems, self.set, unsigned=self.unsigned)
         without = "" if found.artifacts else " (the backup holds no artifacts)"
         return Plan(
             title=f"Restore the {self._asked}",
@@ -121,11 +122,9 @@ class _Restore(Operation):
                 "Remove the database beside it",
             ),
             changes=(Change(what=self._asked, before="gone", after=f"as in the backup {found.id}"),),
-            warnings=sets.passed_over(
-                systems.backups, systems.settings.ops.storage.backups_bucket, self.set, found, part="database"
-            ),
+            warnings=sets.passed_over(systems, self.set, found, part="database"),
             undo="delete it again in MLflow",
-            facts={"set": found.name},
+            facts={"set": found.name, **found.checksums},
         )
 
     def _report(self, of: _Found, told: str) -> Report:
@@ -209,8 +208,8 @@ class RestoreExperiment(_Restore):
         return _Found(number, f"“{name}”", str(number), location=location)
 
 
-def _same_schema(systems: Systems, wanted: str) -> Manifest:
-    found = sets.good(systems.backups, systems.settings.ops.storage.backups_bucket, wanted, part="database")
+def _same_schema(systems: Systems, wanted: str, *, unsigned: bool) -> Manifest:
+    found = sets.good(systems, wanted, part="database", unsigned=unsigned)
     assert found.database is not None
     now = systems.database.schema_revision()
     if found.database.alembic_revision != now:
@@ -230,7 +229,8 @@ def _artifacts_back(systems: Systems, found: Manifest, location: str, progress: 
     if not prerequisites.has_bucket(systems.objects, storage.artifacts_bucket):
         raise OperatorError(f"There is no bucket {storage.artifacts_bucket}.", "See /mlflow recover.")
     prefix = prefix_of(systems, location)
-    wanted = artifacts.Wanted(storage.backups_bucket, found.name, storage.artifacts_bucket, prefix)
+    sha256 = found.artifacts.listing.sha256
+    wanted = artifacts.Wanted(storage.backups_bucket, found.name, storage.artifacts_bucket, prefix, sha256=sha256)
     done = artifacts.restore(systems.objects, wanted, progress, backups=systems.backups)
     lost = f"; {count(done.lost_count, 'artifact')} could not be had: {done.lost[0]}" if done.lost else ""
     return f"; {count(done.added + done.replaced, 'artifact')} put back, {done.same:,} were there{lost}"

@@ -14,6 +14,7 @@ from pydantic import Field, PrivateAttr
 from workers.errors import AlreadySo, OperatorError
 from workers.operation import Cancelled, Change, Operation, Plan, Progress, Risk
 from workers.operations.backup import sets
+from workers.operations.backup.signing import Trust
 from workers.operations.backup.verify import verified
 from workers.operations.deployment.update import image_of
 from workers.operations.runs.candidates import Candidates, PurgeFilter, choose
@@ -190,10 +191,12 @@ class RunsPurge(Operation):
 
 def young_backup(systems: Systems) -> Manifest:
     """The newest good set that holds database and artifacts. Raises OperatorError where it is older than the RPO."""
-    objects, bucket = systems.objects, systems.settings.ops.storage.backups_bucket
+    objects, bucket = systems.backups, systems.settings.ops.storage.backups_bucket
+    trust = Trust.of(systems.settings)
     for name in reversed(sets.names(objects, bucket)):
-        found = sets.look(objects, bucket, name).manifest
-        if found and found.database and found.artifacts and not sets.drilled_badly(objects, bucket, name):
+        found = sets.look(objects, bucket, name, trust).manifest
+        whole = found and found.database and found.artifacts and not found.shrunk
+        if found and whole and not sets.drilled_badly(objects, bucket, name):
             break
     else:
         raise OperatorError(

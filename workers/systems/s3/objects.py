@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 from urllib.parse import urlsplit
@@ -26,6 +27,7 @@ from workers.systems.errors import (
     AccessDenied,
     BucketMissing,
     Nonsense,
+    ObjectArchived,
     ObjectChanged,
     ObjectMissing,
     ObjectsError,
@@ -47,6 +49,8 @@ BULK_ATTEMPTS: Final = 8
 _DENIED: Final = {"403", "AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "Forbidden"}
 _FULL: Final = {"XMinioStorageFull", "InsufficientStorage", "QuotaExceeded", "XMinioAdminBucketQuotaExceeded"}
 
+_ARCHIVED: Final = {"InvalidObjectState", "ObjectNotInActiveTierError"}
+"""GetObject and CopyObject of an object in an archive (API_GetObject, API_CopyObject: Errors)."""
 _UNLOCKED: Final = {"ObjectLockConfigurationNotFoundError", "ObjectLockConfigurationNotFound", "NotFound"}
 
 T = TypeVar("T")
@@ -153,13 +157,19 @@ class Objects:
         query: dict[str, Any] = {"Bucket": bucket, "Prefix": prefix, "Delimiter": "/"}
         if after:
             query["StartAfter"] = after
+        last = ""
         while True:
             page = self._ask(lambda: self.client.list_objects_v2(**query), bucket)
             for found in page.get("CommonPrefixes") or ():
                 yield str(found.get("Prefix", ""))
             if not page.get("IsTruncated"):
                 return
-            query["ContinuationToken"] = page.get("NextContinuationToken", "")
+            token = page.get("NextContinuationToken", "")
+            found = [str(each.get("Prefix", "")) for each in page.get("CommonPrefixes") or ()]
+            if not token or token == query.get("ContinuationToken") or (found and found[-1] <= last):
+                raise self.stuck(bucket)
+            last = found[-1] if found else last
+            query["ContinuationToken"] = token
 
     def read(self, bucket: str, key: str, *, at_most: int) -> bytes:
         """The first `at_most` bytes of an object."""
@@ -192,6 +202,13 @@ class Objects:
     def delete(self, bucket: str, key: str) -> None:
         """Delete an object, or hide it where the bucket keeps versions; that it is not there is no error."""
         self._ask(lambda: self.client.delete_object(Bucket=bucket, Key=key), bucket)
+
+    def stuck(self, bucket: str) -> Nonsense:
+        """What is said of a listing whose next page isn't further on: it would be listed for ever."""
+        return Nonsense(
+            f"The object store at {self.address} lists the same page of {bucket} again and again.",
+            "Its listing does not go on where it should (continuation-token): that store can't be used like this.",
+        )
 
     def ask(self, call: Callable[[], T], bucket: str) -> T:
         """What `call` returns; what the client library raises becomes a sentence about `bucket`."""
@@ -226,6 +243,8 @@ class Objects:
         code = str(error.response.get("Error", {}).get("Code", ""))
         status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
         at = f"The object store at {self.address}"
+        # A copy has two buckets: where the store says which one it means, that is the one.
+        bucket = str(error.response.get("Error", {}).get("BucketName") or bucket)
         if code == "NoSuchKey" or (code == "404" and error.operation_name in {"HeadObject", "GetObject"}):
             return ObjectMissing(f"{at} has no such object in {bucket}.")
         if code == "NoSuchBucket" or (code == "404" and error.operation_name == "HeadBucket"):
@@ -234,8 +253,12 @@ class Objects:
             return StoreFull(f"{at} has no room left in {bucket} ({code}).", "Make room or raise the quota.")
         if status == 412:  # noqa: PLR2004
             return ObjectChanged(f"{at} has another version of the object in {bucket} by now.")
-        if code == "InvalidObjectState":
-            return ObjectsError(f"{at} keeps an object of {bucket} in an archive tier.", "Restore it from there first.")
+        if code in _ARCHIVED:
+            return ObjectArchived(
+                f"{at} keeps an object of {bucket} in an archive tier.", "Restore it from there first."
+            )
+        if code == "RequestTimeTooSkewed":
+            return AccessDenied(f"{at} refuses us because {_skew(error)}.", "Set this machine's clock, with NTP.")
         if code in _DENIED or status == 403:  # noqa: PLR2004
             known = f" ({code})" if not code.isdigit() else ""
             return AccessDenied(
@@ -247,6 +270,16 @@ class Objects:
 
     def _unreachable(self, words: str) -> ObjectsUnreachable:
         return ObjectsUnreachable(f"The object store at {self.address} {words}.", "Check its pods and the address.")
+
+
+def _skew(error: boto.ClientError) -> str:
+    """By how much our clock differs from the store's, as its answer says the time (RFC 9110, Date)."""
+    headers = error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+    try:
+        seconds = (datetime.now(UTC) - parsedate_to_datetime(headers["date"])).total_seconds()
+    except (KeyError, ValueError, TypeError):
+        return "the clock here and its own are too far apart"
+    return f"the clock here is {abs(seconds) / 60:.0f} min {'ahead of' if seconds > 0 else 'behind'} its own"
 
 
 @cache

@@ -122,8 +122,12 @@ class SignedCalls:
             code = found.named("Code") or str(answer.status_code)
             raise boto.ClientError(
                 {
-                    "Error": {"Code": code, "Message": found.named("Message")},
-                    "ResponseMetadata": {"HTTPStatusCode": answer.status_code},
+                    "Error": {
+                        "Code": code,
+                        "Message": found.named("Message"),
+                        "BucketName": found.named("BucketName"),
+                    },
+                    "ResponseMetadata": {"HTTPStatusCode": answer.status_code, "HTTPHeaders": found.headers},
                 },
                 operation,
             )

@@ -80,8 +80,11 @@ class Transfer:
             elif after:
                 query["StartAfter"] = after
             page = self._ask(partial(self.objects.client.list_objects_v2, **query), bucket)
-            for item in page.get("Contents") or ():
+            before = last
+            for number, item in enumerate(page.get("Contents") or ()):
                 found = Listed.of(item)
+                if token and number == 0 and found.key <= before:
+                    raise self.objects.stuck(bucket)
                 if found.key < last:
                     msg = f"The object store at {self.objects.address} does not list {bucket} in the order of its keys."
                     raise ObjectsError(msg, "Backups need a general purpose bucket: directory buckets are not sorted.")
@@ -89,6 +92,8 @@ class Transfer:
                 yield found
             if not page.get("IsTruncated"):
                 return
+            if page["NextContinuationToken"] == token:
+                raise self.objects.stuck(bucket)
             token = page["NextContinuationToken"]
 
     def describe(self, bucket: str, key: str, etag: str = "") -> Described:
@@ -106,18 +111,19 @@ class Transfer:
         if request.etag:
             headers["x-amz-copy-source-if-match"] = f'"{request.etag}"'
         send = partial(self.calls.send, "CopyObject", "PUT", request.target, request.name)
+        either = request.source if request.source == request.target else f"{request.source} or {request.target}"
         if not self._plain.is_set():
             try:
                 answer = send(headers | {"x-amz-checksum-algorithm": "SHA256"})
             except boto.ClientError as error:
                 if error.response["Error"]["Code"] not in _UNKNOWN_FEATURE:
-                    raise self._sentence(error, request.source) from None
+                    raise self._sentence(error, either) from None
                 self._plain.set()
             except boto.BotoCoreError as error:
                 raise self._sentence(error, request.source) from None
             else:
                 return Made.by_copy(answer)
-        answer = self._ask(lambda: send(headers), request.source)
+        answer = self._ask(lambda: send(headers), either)
         return Made.by_copy(answer)
 
     def tags(self, bucket: str, key: str, described: Described) -> dict[str, str]:
@@ -194,15 +200,28 @@ class Transfer:
             self._ask(partial(client.delete_object, Bucket=bucket, Key=left["Key"]), bucket)
 
     def uploads(self, bucket: str, prefix: str) -> Iterator[Pending]:
-        """The multipart uploads under way under `prefix`."""
+        """The multipart uploads under way under `prefix`. Some stores say that there are none with NoSuchUpload."""
         query: dict[str, Any] = {"Bucket": bucket, "Prefix": prefix}
+
+        def fetch() -> dict[str, Any]:
+            try:
+                page: dict[str, Any] = self.objects.client.list_multipart_uploads(**query)
+            except boto.ClientError as error:
+                if error.response["Error"]["Code"] != "NoSuchUpload":
+                    raise
+                return {}
+            return page
+
         while True:
-            page = self._ask(partial(self.objects.client.list_multipart_uploads, **query), bucket)
+            page = self._ask(fetch, bucket)
             for item in page.get("Uploads") or ():
                 yield Pending(item["Key"], item["UploadId"], item["Initiated"].astimezone(UTC))
             if not page.get("IsTruncated"):
                 return
-            query |= {"KeyMarker": page["NextKeyMarker"], "UploadIdMarker": page["NextUploadIdMarker"]}
+            following = {"KeyMarker": page["NextKeyMarker"], "UploadIdMarker": page["NextUploadIdMarker"]}
+            if following.items() <= query.items():
+                raise self.objects.stuck(bucket)
+            query |= following
 
     def abort(self, bucket: str, key: str, upload: str) -> None:
         """Give up a multipart upload and free its parts; that it is not there is no error."""

@@ -24,7 +24,7 @@ def made(systems, progress, buckets):
     """A whole set, and its manifest."""
     ready = systems()
     report = Backup().run(ready, progress)
-    return report, sets.good(ready.objects, buckets[1], "latest")
+    return report, sets.good(ready, "latest")
 
 
 def test_a_set_holds_all_three_parts_and_its_manifest_was_written_last(made, s3, buckets, keys_in, progress):
@@ -79,7 +79,7 @@ def test_a_second_set_copies_no_artifact_twice(made, systems, progress, buckets,
     s3.put_object(Bucket=buckets[0], Key="2/new.txt", Body=b"new")
     ready = systems()
     Backup().run(ready, progress)
-    second = sets.good(ready.objects, buckets[1], "latest")
+    second = sets.good(ready, "latest")
     assert second.name > made[1].name
     assert (second.artifacts.objects, second.artifacts.copied_objects) == (11, 1)
     assert len(keys_in(buckets[1], "objects/")) == len(before) + 1
@@ -165,7 +165,7 @@ def test_bytes_that_a_deep_check_found_bad_are_copied_again_and_the_old_set_is_g
 def test_basic_auths_own_database_is_dumped_beside_it(systems, progress, database_url, buckets):
     ready = systems(MLFLOW_OPS_AUTH_DATABASE_URL=database_url)
     Backup(parts=("database",)).run(ready, progress)
-    made = sets.good(ready.objects, buckets[1], "latest")
+    made = sets.good(ready, "latest")
     assert made.auth_database.rows == made.database.rows
     assert made.auth_database.dump.key == f"{made.name}auth-database.dump"
     assert BackupVerify().run(ready, progress).status is Status.OK
@@ -175,12 +175,13 @@ def test_basic_auths_own_database_is_dumped_beside_it(systems, progress, databas
 def test_a_part_alone_is_a_set_of_that_part_and_is_not_the_last_good_backup(systems, progress, buckets):
     from datetime import UTC, datetime
 
+    from workers.operations.backup.signing import Trust
     from workers.operations.health import backup as health
 
     ready = systems()
     Backup(parts=("config",)).run(ready, progress)
-    assert sets.good(ready.objects, buckets[1], "latest").parts == ("config",)
-    found = health.newest(ready.objects, buckets[1], datetime.now(UTC))
+    assert sets.good(ready, "latest").parts == ("config",)
+    found = health.newest(ready.objects, buckets[1], datetime.now(UTC), Trust.of(ready.settings))
     assert found.name is None
     assert "has no database and no artifacts" in found.passed_over[0]
 
@@ -230,7 +231,7 @@ def test_without_a_key_it_says_so_loudly_and_holds_no_secret(systems, progress, 
     report = Backup(parts=("config",)).run(ready, progress)
     assert report.status is Status.WARN
     assert "WITHOUT SECRETS" in report.summary
-    manifest = sets.good(ready.objects, buckets[1], "latest")
+    manifest = sets.good(ready, "latest")
     assert manifest.configuration.document.key.endswith("/config.yaml")
     text = s3.get_object(Bucket=buckets[1], Key=manifest.configuration.document.key)["Body"].read().decode()
     assert "kind: Secret" not in text

@@ -340,7 +340,7 @@ def test_an_unfinished_set_is_swept_after_a_day_and_a_good_one_is_not(systems, p
         assert leftovers.sweep(transfer, buckets[1], datetime.now(UTC) + timedelta(hours=23)) == ()
         assert leftovers.sweep(transfer, buckets[1], datetime.now(UTC) + timedelta(hours=25)) == (dead,)
     assert not keys_in(buckets[1], dead)
-    assert sets.good(ready.objects, buckets[1], "latest").parts == ("config",)
+    assert sets.good(ready, "latest").parts == ("config",)
 
 
 @pytest.mark.slow
@@ -351,7 +351,7 @@ def test_a_clock_that_jumps_back_does_not_make_an_older_set(systems, progress, s
     report = Backup(parts=("config",)).run(ready, progress)
     assert report.status is Status.WARN
     assert "behind the newest set" in report.model_dump_json()
-    made = sets.good(ready.objects, buckets[1], "latest")
+    made = sets.good(ready, "latest")
     assert sets.begun(made.name) > ahead - timedelta(seconds=1)
     assert made.finished_at < ahead
 

@@ -17,6 +17,8 @@ from structlog.testing import capture_logs
 from workers import settings
 from workers.errors import OperatorError
 from workers.operations import health
+from workers.operations.backup.manifest import ArtifactsPart, DatabasePart, Manifest, Stored
+from workers.operations.backup.signing import Trust
 from workers.operations.health import Health, backup, mlflow, postgres, queues, root_cause, storage
 from workers.operations.health.mlflow import Burst
 from workers.operations.health.questions import Answer, Asking, Question, ask_all
@@ -425,13 +427,21 @@ def a_set(moment, short="abc123"):
 
 
 def manifest(moment):
-    return json.dumps({"finished_at": moment.isoformat()}).encode()
+    name = a_set(moment)
+    part = DatabasePart(
+        dump=Stored(key=f"{name}database.dump", bytes=1, sha256=""), database="m", server_version="", pg_dump_version=""
+    )
+    artifacts = ArtifactsPart(
+        listing=Stored(key=f"{name}artifacts.jsonl.zst", bytes=1, sha256=""), bucket="a", objects=1, bytes=1
+    )
+    made = Manifest(name=name, id="abc123", started_at=moment, finished_at=moment, database=part, artifacts=artifacts)
+    return made.text()
 
 
 def found_in(**sets):
     bucket = Bucket()
     bucket.sets = sets
-    return backup.newest(bucket, "mlflow-backups", NOW), bucket
+    return backup.newest(bucket, "mlflow-backups", NOW, Trust.of(TOLD)), bucket
 
 
 @pytest.mark.parametrize(("minutes", "status"), [(10, Status.OK), (59, Status.OK), (61, Status.FAIL)])

@@ -9,20 +9,19 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 import time
 from collections import deque
 from collections.abc import Collection, Iterator
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
-from itertools import chain
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from workers.operations.backup.artifacts import listing
-from workers.operations.backup.artifacts.listing import Frames, ListingDamaged
+from workers.operations.backup.artifacts.known import Known, Sources
+from workers.operations.backup.artifacts.listing import Frames
 from workers.operations.backup.artifacts.object_copying import ObjectCopied, ObjectCopier, Tuning
-from workers.systems.errors import GatewayError, ObjectMissing, ObjectsError
+from workers.systems.errors import GatewayError, ObjectsError
 from workers.systems.s3.metadata import Listed
 from workers.systems.s3.multipart import Writer
 from workers.systems.s3.transfer import Transfer
@@ -34,12 +33,14 @@ if TYPE_CHECKING:
 NAMES_AT_MOST: Final = 100
 _LOOK_EVERY: Final = 100
 _LOOK_SECONDS: Final = 1.0
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Copied:
-    """What a run did. changed and vanished: the first hundred keys of artifacts that did so while it ran."""
+    """What a run did. changed and vanished: the first hundred keys of artifacts that did so while it ran.
+
+    left_out: the first hundred that cannot be read, each with the reason; left_out_objects and _bytes: of all of them.
+    """
 
     objects: int
     bytes: int
@@ -50,23 +51,9 @@ class Copied:
     listing_sha256: str
     listing_bytes: int
     seconds: float
-
-
-@dataclass(frozen=True)
-class Sources:
-    """From where to where. set_name: with a slash at its end. previous: sets to build on, newest first.
-
-    source: the artifacts' store, where it is another than the backups'. distrust: keys of kept bytes that a check found
-    bad: they are copied again to where they were, which mends every set that uses them.
-    """
-
-    source_bucket: str
-    backup_bucket: str
-    set_name: str
-    previous: tuple[str, ...] = ()
-    source: Objects | None = None
-    distrust: frozenset[str] = frozenset()
-    tuning: Tuning = field(default_factory=Tuning)
+    left_out: tuple[str, ...] = ()
+    left_out_objects: int = 0
+    left_out_bytes: int = 0
 
 
 @dataclass(frozen=True)
@@ -85,7 +72,7 @@ def begin(objects: Objects, sources: Sources, stack: ExitStack) -> Place:
     tuning = sources.tuning
     target = stack.enter_context(Transfer.of(objects, tuning.at_once))
     origin = stack.enter_context(Transfer.of(sources.source, tuning.at_once)) if sources.source else target
-    known = Known(target, sources.backup_bucket, sources.previous, sources.distrust)
+    known = Known(target, sources)
     copier = ObjectCopier(origin, sources.source_bucket, target, sources.backup_bucket, sources.set_name, tuning)
     pool = ThreadPoolExecutor(tuning.at_once, thread_name_prefix="artifacts")
     stack.callback(pool.shutdown, cancel_futures=True)
@@ -141,6 +128,9 @@ def whole(objects: Objects, sources: Sources, progress: Progress, *, after_spans
         writer.sha256,
         writer.size,
         time.monotonic() - began,
+        tuple(run.left_out),
+        run.left_out_objects,
+        run.left_out_bytes,
     )
 
 
@@ -149,88 +139,6 @@ class NoListing:
 
     def write(self, piece: bytes) -> None:
         """Forget it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """A line of an earlier listing. unfinished: of an unfinished set. bad: where its bytes are, if they are bad."""
-
-    line: bytes
-    unfinished: bool
-    bad: str = ""
-
-
-class Known:
-    """What earlier sets keep already, asked in the order of keys.
-
-    objects: how many the newest finished listing has, as far as it can be told; only for showing progress.
-    """
-
-    def __init__(self, transfer: Transfer, bucket: str, previous: tuple[str, ...], distrusted: frozenset[str]) -> None:
-        """Open the parts of unfinished sets up to the newest finished one, and that one's listing."""
-        self._streams: list[_Stream] = []
-        self.objects = 0
-        for set_name in previous:
-            name = f"{set_name}{listing.NAME}"
-            try:
-                _, pieces = transfer.open(bucket, name)
-            except ObjectMissing:
-                found = listing.parts(transfer, bucket, set_name)
-                if found:
-                    self._streams.append(_Stream(_chained(transfer, bucket, found), distrusted, unfinished=True))
-                continue
-            self._streams.append(_Stream(listing.lines(name, pieces), distrusted, unfinished=False))
-            self.objects = listing.count(transfer, bucket, name)
-            return
-
-    def find(self, wanted: Listed) -> Found | None:
-        """What is known of an artifact."""
-        for stream in self._streams:
-            found = stream.find(wanted)
-            if found is not None:
-                return found
-        return None
-
-
-class _Stream:
-    def __init__(
-        self, found: Iterator[tuple[dict[str, Any], bytes]], distrusted: frozenset[str], *, unfinished: bool
-    ) -> None:
-        self._found = found
-        self._distrusted = distrusted
-        self._next: tuple[dict[str, Any], bytes] | None = None
-        self._over = False
-        self.unfinished = unfinished
-
-    def find(self, wanted: Listed) -> Found | None:
-        while self._next is None or self._next[0]["key"] < wanted.key:
-            if self._over:
-                return None
-            self._next = self._step()
-            if self._next is None:
-                self._over = True
-                return None
-        entry, line = self._next
-        same = (
-            entry["key"] == wanted.key
-            and entry["etag"] == wanted.etag
-            and entry["size"] == wanted.size
-            and entry["last_modified"] == wanted.last_modified
-        )
-        if not same:
-            return None
-        return Found(line, self.unfinished, entry["kept"] if entry["kept"] in self._distrusted else "")
-
-    def _step(self) -> tuple[dict[str, Any], bytes] | None:
-        try:
-            return next(self._found, None)
-        except (ListingDamaged, ObjectMissing) as error:
-            _log.warning("%s What it would have told is copied again.", error.message)
-            return None
-
-
-def _chained(transfer: Transfer, bucket: str, found: list[str]) -> Iterator[tuple[dict[str, Any], bytes]]:
-    return chain.from_iterable(listing.lines(part, transfer.open(bucket, part)[1]) for part in found)
 
 
 @dataclass
@@ -269,7 +177,7 @@ class Notes:
         self.written += 1
         body = bytes(self.waiting + self.frames.end())
         name = listing.part_name(self.sources.set_name, self.written)
-        self.target.put(self.sources.backup_bucket, name, body)
+        listing.put_part(self.target, self.sources.backup_bucket, name, body, self.sources.keys)
         self.frames = Frames()
         self.waiting.clear()
 
@@ -305,6 +213,9 @@ class Run:
     copied_bytes: int = 0
     changed: list[str] = field(default_factory=list)
     vanished: list[str] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
+    left_out_objects: int = 0
+    left_out_bytes: int = 0
 
     def walk(self, source: Iterator[Listed], known: Known) -> None:
         """Take every artifact; at the end the listing is complete, save that it is not closed."""
@@ -349,6 +260,11 @@ class Run:
         self.window.popleft()
 
     def _record(self, listed: Listed, moved: ObjectCopied) -> None:
+        if moved.why:
+            self.left_out += [f"{listed.key}: {moved.why}"] if len(self.left_out) < NAMES_AT_MOST else []
+            self.left_out_objects += 1
+            self.left_out_bytes += listed.size
+            return
         if moved.entry is None:
             self.vanished += [listed.key] if len(self.vanished) < NAMES_AT_MOST else []
             return

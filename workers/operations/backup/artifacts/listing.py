@@ -1,5 +1,8 @@
 """The listing of a set: one JSON line for each artifact, in the order of keys, compressed in small frames.
 
+What is read comes from a bucket that others may write to: nothing is unpacked in larger steps than fit into memory, and
+where a manifest vouches for a listing, its checksum is compared before any of it is used.
+
 Each frame (a thousand lines) carries its own checksum and is used only once that was right; the last line counts the
 others. So a listing that was damaged or cut short is never taken for a shorter one: bytes that it still refers to
 would be swept. While a set is being made, what was copied so far is in parts beside it; they go once the
@@ -8,6 +11,7 @@ whole listing is there.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -16,16 +20,24 @@ from typing import TYPE_CHECKING, Any, Final
 import zstandard
 
 from workers.errors import SetDamaged
+from workers.operations.backup.artifacts.object_keys import PREFIX
 from workers.systems.errors import ObjectMissing
 
 if TYPE_CHECKING:
+    from workers.operations.backup.encryption import Keys
     from workers.systems.s3.transfer import Transfer
 
 NAME: Final = "artifacts.jsonl.zst"
 BASES: Final = "artifacts.previous.json"
 _PART: Final = "artifacts.part-"
 _LINES_IN_FRAME: Final = 1000
-_FRAME_AT_MOST: Final = 64 * 1024 * 1024
+_FRAME_AT_MOST: Final = 32 * 1024 * 1024
+_KINDS: Final = {"sha256", "md5", "sha256-parts", "md5-parts"}
+_PART_AT_MOST: Final = 64 << 20
+_PROOF: Final = "mlflow-ops-proof"
+_STEP: Final = 512
+"""Bytes that are decompressed at a time: zstd makes at most 128 KiB of 4 bytes (RFC 8878, RLE_Block), so 16 MiB."""
+_BASES_AT_MOST: Final = 1 << 20
 _LEVEL: Final = 3
 _TAIL_BYTES: Final = 512
 
@@ -71,8 +83,10 @@ class Entry:
 
     @classmethod
     def read(cls, found: dict[str, Any]) -> Entry:
-        """From a line of the listing."""
+        """From a line of the listing. Raises KeyError, ValueError and the like where it is none."""
         ((kind, checksum),) = found["checksum"].items()
+        if not str(found["kept"]).startswith(PREFIX) or kind not in _KINDS:
+            raise ValueError(found["kept"])
         return cls(
             found["key"],
             found["size"],
@@ -125,10 +139,10 @@ def lines(name: str, pieces: Iterator[bytes]) -> Iterator[tuple[dict[str, Any], 
         for line in frame.splitlines(keepends=True):
             found = _parsed(name, line)
             if "end" in found:
-                if found["objects"] != count:
-                    raise _damaged(name, f"has {count} lines and should have {found['objects']}")
+                if found.get("objects") != count:
+                    raise _damaged(name, f"has {count} lines and should have {found.get('objects')}")
                 return
-            if found["key"] <= last:
+            if not isinstance(found.get("key"), str) or found["key"] <= last:
                 raise _damaged(name, "is not in the order of its keys")
             last = found["key"]
             count += 1
@@ -141,19 +155,48 @@ def count(transfer: Transfer, bucket: str, name: str) -> int:
     tail = transfer.tail(bucket, name, _TAIL_BYTES)
     start = tail.rfind(zstandard.FRAME_HEADER)
     try:
-        said = json.loads(zstandard.ZstdDecompressor().decompress(tail[start:]))
+        said = json.loads(_inflating().decompressobj().decompress(tail[start:]))
         return int(said["objects"])
     except (ValueError, KeyError, TypeError, zstandard.ZstdError):
         return 0
 
 
-def entries(transfer: Transfer, bucket: str, name: str) -> Iterator[Entry]:
-    """The artifacts of one listing. Raises ObjectMissing at once where there is none, ListingDamaged on the way."""
+def entries(transfer: Transfer, bucket: str, name: str, sha256: str = "") -> Iterator[Entry]:
+    """The artifacts of one listing. sha256: that it must have, if a manifest says so: it is read once for that first.
+
+    Raises ObjectMissing at once where there is none, ListingDamaged at once where it is another, or on the way.
+    """
+    return (_entry(name, found) for found, _ in lines(name, opened(transfer, bucket, name, sha256)))
+
+
+def opened(transfer: Transfer, bucket: str, name: str, sha256: str = "") -> Iterator[bytes]:
+    """The bytes of a listing, known to be those with that SHA-256 where one is given. Raises as `entries`."""
     try:
-        _, pieces = transfer.open(bucket, name)
+        described, pieces = transfer.open(bucket, name)
+        if not sha256:
+            return pieces
+        for _ in _compared(name, pieces, sha256):
+            pass
+        # The very object that was read: another one is refused by its etag, or at its end where the store ignores that.
+        return _compared(name, transfer.open(bucket, name, described.etag)[1], sha256)
     except ObjectMissing:
         raise ObjectMissing(f"The bucket {bucket} has no listing {name}.", "See what is there: backup list.") from None
-    return (Entry.read(found) for found, _ in lines(name, pieces))
+
+
+def _compared(name: str, pieces: Iterator[bytes], sha256: str) -> Iterator[bytes]:
+    digest = hashlib.sha256()
+    for piece in pieces:
+        digest.update(piece)
+        yield piece
+    if digest.hexdigest() != sha256:
+        raise _damaged(name, "is not the one that its manifest names")
+
+
+def _entry(name: str, found: dict[str, Any]) -> Entry:
+    try:
+        return Entry.read(found)
+    except (KeyError, ValueError, TypeError, AttributeError):
+        raise _damaged(name, "has a line that is no artifact's") from None
 
 
 def part_name(set_name: str, number: int) -> str:
@@ -166,15 +209,42 @@ def parts(transfer: Transfer, bucket: str, set_name: str) -> list[str]:
     return [found.key for found in transfer.items(bucket, f"{set_name}{_PART}")]
 
 
+def put_part(transfer: Transfer, bucket: str, name: str, body: bytes, keys: Keys | None) -> None:
+    """Write a part, with a proof that it is ours: no manifest vouches for it yet. Raises ObjectsError."""
+    proof = {_PROOF: f"{keys.current_id}:{keys.proof(_named(name, body))}"} if keys else {}
+    transfer.put(bucket, name, body, {"Metadata": proof} if proof else None)
+
+
+def part(transfer: Transfer, bucket: str, name: str, keys: Keys | None) -> Iterator[bytes]:
+    """The bytes of a part. keys: where there are some, only of one that is ours. Raises ListingDamaged."""
+    described, pieces = transfer.open(bucket, name)
+    if keys is None:
+        return pieces
+    if described.size > _PART_AT_MOST:
+        raise _damaged(name, "is larger than what we write")
+    of, _, mac = str((described.moves.get("Metadata") or {}).get(_PROOF, "")).partition(":")
+    content = b"".join(pieces)
+    if not keys.proves(of, mac, _named(name, content)):
+        raise _damaged(name, "is not signed by us")
+    return iter((content,))
+
+
+def _named(name: str, body: bytes) -> bytes:
+    return name.encode() + b"\0" + body
+
+
 def bases(transfer: Transfer, bucket: str, set_name: str) -> tuple[str, ...]:
     """The sets on whose listings a set that is being made relies; none once its own is there."""
     try:
-        _, pieces = transfer.open(bucket, f"{set_name}{BASES}")
+        content = transfer.objects.read(bucket, f"{set_name}{BASES}", at_most=_BASES_AT_MOST)
     except ObjectMissing:
         return ()
     if transfer.exists(bucket, f"{set_name}{NAME}"):
         return ()
-    return tuple(json.loads(b"".join(pieces))["previous"])
+    try:
+        return tuple(map(str, json.loads(content)["previous"]))
+    except (ValueError, KeyError, TypeError, RecursionError):
+        raise _damaged(f"{set_name}{BASES}", "cannot be read") from None
 
 
 def used(transfer: Transfer, bucket: str, set_name: str) -> Iterator[str]:
@@ -195,10 +265,10 @@ def used(transfer: Transfer, bucket: str, set_name: str) -> Iterator[str]:
 
 
 def _frames(name: str, pieces: Iterator[bytes]) -> Iterator[bytes]:
-    inflate = zstandard.ZstdDecompressor()
+    inflate = _inflating()
     current, frame, size = inflate.decompressobj(), [], 0
-    for piece in pieces:
-        waiting = piece
+    for step in _steps(pieces):
+        waiting = step
         while waiting:
             try:
                 given = current.decompress(waiting)
@@ -215,11 +285,23 @@ def _frames(name: str, pieces: Iterator[bytes]) -> Iterator[bytes]:
                 current, frame, size = inflate.decompressobj(), [], 0
 
 
+def _inflating() -> zstandard.ZstdDecompressor:
+    return zstandard.ZstdDecompressor(max_window_size=_FRAME_AT_MOST)
+
+
+def _steps(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    for piece in pieces:
+        for start in range(0, len(piece), _STEP):
+            yield piece[start : start + _STEP]
+
+
 def _parsed(name: str, line: bytes) -> dict[str, Any]:
     try:
-        found: dict[str, Any] = json.loads(line)
-    except ValueError:
+        found = json.loads(line)
+    except (ValueError, RecursionError):
         raise _damaged(name, "has a line that is not JSON") from None
+    if not isinstance(found, dict):
+        raise _damaged(name, "has a line that is no artifact's")
     return found
 
 

@@ -17,7 +17,16 @@ from typing import Final
 
 from workers.operations.backup.artifacts import object_keys
 from workers.operations.backup.artifacts.listing import Entry
-from workers.systems.errors import ObjectChanged, ObjectMissing, ObjectsError
+from workers.systems.errors import (
+    AccessDenied,
+    BucketMissing,
+    ObjectArchived,
+    ObjectChanged,
+    ObjectMissing,
+    ObjectsError,
+    StoreFull,
+    Unreachable,
+)
 from workers.systems.s3.metadata import CopyRequest, Listed, Made
 from workers.systems.s3.multipart import COPY_AT_MOST, GIB, MIB, PARTS_AT_MOST, Writer, copy_in_parts
 from workers.systems.s3.transfer import Transfer
@@ -48,10 +57,14 @@ class Tuning:
 
 @dataclass(frozen=True, slots=True)
 class ObjectCopied:
-    """What became of one artifact. entry: None where it vanished. changed: it was another by then."""
+    """What became of one artifact. entry: None where it vanished, or where it cannot be read, which `why` says then.
+
+    changed: it was another by then.
+    """
 
     entry: Entry | None
     changed: bool = False
+    why: str = ""
 
 
 @dataclass(frozen=True)
@@ -79,14 +92,35 @@ class ObjectCopier:
                 return ObjectCopied(copied(wanted, place), changed=wanted != listed)
             except ObjectMissing:
                 return ObjectCopied(None)
+            except (Unreachable, StoreFull, BucketMissing):
+                raise
+            except ObjectArchived:
+                return ObjectCopied(None, why="it is in an archive tier")
             except ObjectChanged:
                 try:
                     now = self.source.describe(self.source_bucket, listed.key)
                 except ObjectMissing:
                     return ObjectCopied(None)
                 wanted = Listed(listed.key, now.size, now.etag, now.last_modified)
+            except ObjectsError:
+                why = self._unreadable(wanted)
+                if not why:
+                    raise
+                return ObjectCopied(None, why=why)
         msg = f"The artifact {listed.key} changes faster than it can be copied."
         raise ObjectsError(msg, "Back up once its run has finished.")
+
+    def _unreadable(self, listed: Listed) -> str:
+        """Why this one artifact cannot be read, whatever is written; empty where it can, or nobody knows."""
+        try:
+            next(self.source.open(self.source_bucket, listed.key)[1], b"")
+        except (ObjectMissing, Unreachable, BucketMissing):
+            return ""
+        except AccessDenied:
+            return "we may not read it"
+        except ObjectsError as error:
+            return f"it cannot be read: {error.message.rstrip('.')}"
+        return ""
 
     def _by_store(self, listed: Listed, kept: str) -> Entry:
         request = CopyRequest(self.source_bucket, listed.key, self.backup_bucket, kept, listed.etag)

@@ -7,6 +7,7 @@ the way: what was put back is found equal by the next run, which goes on from th
 from __future__ import annotations
 
 import hashlib
+import json
 import threading
 from collections import deque
 from collections.abc import Iterator
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 AT_ONCE: Final = 16
 NAMES_AT_MOST: Final = 100
+FIRST_AT_MOST: Final = 10
 _AHEAD: Final = 512
 _LOOK_EVERY: Final = 250
 _PART_BYTES: Final = GIB // 2
@@ -42,7 +44,7 @@ class Wanted:
     """Which artifacts, from where to where. prefix: the beginning of their keys. exact: what else is there goes.
 
     to_prefix: stands before each key in the target. some: only so many, spread evenly over the `of` that there are; 0
-    for all.
+    for all. sha256: of the set's listing, by its manifest. only_missing: what is there stays, even where it differs.
     """
 
     backup_bucket: str
@@ -53,13 +55,16 @@ class Wanted:
     to_prefix: str = ""
     some: int = 0
     of: int = 0
+    sha256: str = ""
+    only_missing: bool = False
 
 
 @dataclass(frozen=True)
 class Difference:
     """What the bucket lacks of a set, holds otherwise, and has beyond it: numbers, bytes to be copied, and what goes.
 
-    going: a digest over the keys that the set does not hold. extra_names: the first hundred of them.
+    going: a digest over what the set does not hold. extra_names: the first hundred keys of it. coming: a digest over
+    what would be written: each artifact as the set holds it and as it is now. first: the first ten of these, in words.
     """
 
     held: int = 0
@@ -70,6 +75,8 @@ class Difference:
     bytes: int = 0
     going: str = ""
     extra_names: tuple[str, ...] = ()
+    coming: str = ""
+    first: tuple[tuple[str, str], ...] = ()
 
     @property
     def nothing(self) -> bool:
@@ -85,24 +92,40 @@ def compare(
     Raises ListingDamaged, ObjectsError; Cancelled.
     """
     names: list[str] = []
-    found, digest = Difference(), hashlib.sha256()
+    first: list[tuple[str, str]] = []
+    found, digest, coming = Difference(), hashlib.sha256(), hashlib.sha256()
+
+    def comes(entry: Entry, there: Listed | None) -> None:
+        now = f"{there.etag} ({there.size} bytes)" if there else "missing"
+        then = f"{entry.kind} {entry.checksum} ({entry.size} bytes)"
+        coming.update(json.dumps([entry.key, now, then, entry.kept]).encode())
+        first.extend([(f"artifact {entry.key}", f"{now} → {then}")] if len(first) < FIRST_AT_MOST else [])
+
     with Transfer.of(objects, AT_ONCE) as transfer, _other(transfer, backups) as held:
         for number, (entry, there) in enumerate(_walk(transfer, held, wanted), 1):
             if entry is None:
                 assert there is not None
-                digest.update(there.key.encode() + b"\0")
+                digest.update(json.dumps([there.key, there.etag, there.size]).encode())
                 names += [there.key] if len(names) < NAMES_AT_MOST else []
                 found = replace(found, extra=found.extra + 1)
             elif there is None:
+                comes(entry, there)
                 found = replace(found, missing=found.missing + 1, bytes=found.bytes + entry.size, held=found.held + 1)
-            elif _equal(entry, there) or _equal_bytes(transfer, wanted, entry, there):
+            elif wanted.only_missing or _equal(entry, there) or _equal_bytes(transfer, wanted, entry, there):
                 found = replace(found, same=found.same + 1, held=found.held + 1)
             else:
+                comes(entry, there)
                 more = found.differing + 1
                 found = replace(found, differing=more, bytes=found.bytes + entry.size, held=found.held + 1)
             if progress and number % _LOOK_EVERY == 0:
                 progress.checkpoint()
-    return replace(found, going=digest.hexdigest() if names else "", extra_names=tuple(names))
+    return replace(
+        found,
+        going=digest.hexdigest() if names else "",
+        extra_names=tuple(names),
+        coming=coming.hexdigest() if first else "",
+        first=tuple(first),
+    )
 
 
 @dataclass
@@ -162,7 +185,7 @@ class _Putting:
         if entry is None:
             assert there is not None
             self.going += [there.key] if self.wanted.exact else []
-        elif there is not None and _equal(entry, there):
+        elif there is not None and (self.wanted.only_missing or _equal(entry, there)):
             self.done.same += 1
         else:
             copying = self.pool.submit(_put, self.transfer, self.held, self.wanted, entry, there)
@@ -227,7 +250,7 @@ def _other(transfer: Transfer, backups: Objects | None) -> Iterator[Transfer]:
 def _walk(transfer: Transfer, held_in: Transfer, wanted: Wanted) -> Iterator[tuple[Entry | None, Listed | None]]:
     """Each artifact of the set with what the bucket has under its key, and what only the bucket has, in key order."""
     name = f"{wanted.set_name}{listing.NAME}"
-    all_held = listing.entries(held_in, wanted.backup_bucket, name)
+    all_held = listing.entries(held_in, wanted.backup_bucket, name, wanted.sha256)
     held = _spread((each for each in all_held if each.key.startswith(wanted.prefix)), wanted.some, wanted.of)
     there = transfer.items(wanted.target_bucket, wanted.to_prefix + wanted.prefix)
     skip = len(wanted.to_prefix)

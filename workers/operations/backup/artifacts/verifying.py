@@ -66,14 +66,17 @@ class _Findings:
         return Verified(self.objects, self.bytes, (*self.problems, *more), tuple(self.bad))
 
 
-def verify(objects: Objects, backup_bucket: str, set_name: str, *, deep: bool, progress: Progress) -> Verified:
+def verify(  # noqa: PLR0913 - which set, and how
+    objects: Objects, backup_bucket: str, set_name: str, *, deep: bool, progress: Progress, sha256: str = ""
+) -> Verified:
     """Look at the bytes of every artifact of a set: that they are there with their size; `deep` also reads them.
 
+    sha256: of its listing, by its manifest.
     Raises ObjectMissing where the set has no listing, ListingDamaged where that cannot be read.
     """
     name = f"{set_name}{listing.NAME}"
     with Transfer.of(objects, _AT_ONCE) as transfer:
-        found = listing.entries(transfer, backup_bucket, name)
+        found = listing.entries(transfer, backup_bucket, name, sha256)
         findings = _Findings(progress, listing.count(transfer, backup_bucket, name))
         (_read if deep else _walk)(transfer, backup_bucket, found, findings)
     return findings.told()
