@@ -63,7 +63,7 @@ class Kms:
             return self._made[0]
 
     def opened(self, wrapped: str, key_id: str) -> bytes:
-        """A data key that was wrapped by `key_id`, one of ours. Raises KeyServiceError, KeyDenied where it is not ours."""
+        """A data key that was wrapped by `key_id`, one of ours. Raises KeyServiceError."""
         with self._lock:
             found = self._opened.get(wrapped)
         if found is not None:

@@ -36,11 +36,15 @@ class _Part(BaseModel):
 
 
 class Stored(_Part):
-    """An object of the set. key: in the bucket. sha256: of its bytes, in hexadecimal."""
+    """An object of the set. key: in the bucket. sha256: of its bytes as they are there, in hexadecimal.
+
+    key_id: of the key that it is encrypted with; empty where it is not, or where the set is from before that was noted.
+    """
 
     key: str
     bytes: int
     sha256: str
+    key_id: str = ""
 
 
 class DatabasePart(_Part):
@@ -67,7 +71,8 @@ class ArtifactsPart(_Part):
     """A listing of artifacts. bytes: of all of them. copied: what earlier sets did not have.
 
     changed and vanished: the first hundred keys of those that did so while they were copied. left_out: the first
-    hundred that could not be read, each with the reason; left_out_objects, left_out_bytes: of all of them.
+    hundred that could not be read, each with the reason; left_out_objects, left_out_bytes: of all of them. key_id: of
+    the key that all their bytes are encrypted with, or with older ones; empty where they are kept as they are.
     """
 
     listing: Stored
@@ -81,6 +86,7 @@ class ArtifactsPart(_Part):
     left_out: tuple[str, ...] = ()
     left_out_objects: int = 0
     left_out_bytes: int = 0
+    key_id: str = ""
     seconds: float = 0.0
 
 
@@ -99,11 +105,15 @@ class ConfigurationPart(_Part):
 
 
 class Signature(_Part):
-    """Who made the set (signing.py). key_id: of the backup key behind the signing key. mac: in hexadecimal."""
+    """Who made the set (signing.py). key_id: of the backup key behind the signing key. mac: in hexadecimal.
+
+    data_key: the wrapped one, where the key is a key service's.
+    """
 
     algorithm: str
     key_id: str
     mac: str
+    data_key: str = ""
 
 
 class Manifest(_Part):
@@ -154,6 +164,19 @@ class Manifest(_Part):
         databases = [each for part in parts for each in (part.dump, part.catalog) if each]
         artifacts = [self.artifacts.listing] if self.artifacts else []
         return (*databases, *artifacts, *([self.configuration.document] if self.configuration else []))
+
+    @property
+    def encrypted(self) -> str:
+        """What of it is, in words."""
+        databases = (("database", self.database), ("auth database", self.auth_database))
+        ids = {name: part.dump.key_id for name, part in databases if part}
+        ids |= {"artifacts": self.artifacts.key_id} if self.artifacts else {}
+        ids |= {"configuration": self.configuration.key_id} if self.configuration else {}
+        sealed = [name for name, key_id in ids.items() if key_id]
+        plain = [name for name, key_id in ids.items() if not key_id]
+        if not sealed:
+            return "nothing: all of it is as it is"
+        return f"{', '.join(sealed)}, with key {ids[sealed[0]]}" + (f"; as they are: {', '.join(plain)}" * bool(plain))
 
     @property
     def checksums(self) -> dict[str, str]:

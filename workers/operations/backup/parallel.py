@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 from workers.engine import locks
 from workers.errors import OperatorError
 from workers.operation import Operation, Progress, Risk
-from workers.operations.backup.encryption import Keys
+from workers.operations.backup.encryption import Keys, for_data
 from workers.records.keys import PREFIX
 from workers.records.record import Ending, Phase, Record
 from workers.records.store import Records
@@ -48,6 +48,7 @@ class BackupHelper(Operation):
     previous: tuple[str, ...] = ()
     distrust: tuple[str, ...] = ()
     sha256: str = ""
+    objects: int = 0
 
     def run(self, systems: Systems, progress: Progress) -> Report:
         """Take them. That a span fails is no failure: whoever asked copies what is missing, and says what is wrong."""
@@ -73,7 +74,9 @@ def sources_of(systems: Systems, about: BackupHelper) -> Sources:
         distrust=frozenset(about.distrust),
         source=other_store(systems),
         keys=Keys.of(systems.settings),
+        encrypt=for_data(systems.settings) is not None,
         sha256=about.sha256,
+        objects=about.objects,
     )
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, ClassVar
 from workers.operation import Change, Operation, Plan, Progress, Risk
 from workers.operations.backup import leftovers, retention, sets
 from workers.operations.backup.backup import LOCK
+from workers.operations.backup.encryption import Keys
 from workers.operations.backup.show import dated
 from workers.report import Report, Status, Table
 from workers.systems.errors import ObjectMissing
@@ -90,7 +91,8 @@ class BackupPrune(Operation):
             for each in chosen.staying
             if each.name not in swept and _has_listing(systems.backups, bucket, each)
         ]
-        freed = sweep(systems.backups, bucket, relied_on, dry_run=False, older_than=now - leftovers.STALE)
+        keys = Keys.all_of(systems.settings)
+        freed = sweep(systems.backups, bucket, relied_on, dry_run=False, older_than=now - leftovers.STALE, keys=keys)
         unfinished = f" and {count(len(swept), 'unfinished set')}" if swept else ""
         return Report(
             title="Prune backups",
@@ -130,11 +132,11 @@ def _built_on(objects: Objects, bucket: str, unfinished: list[Found]) -> set[str
 
 def _has_listing(objects: Objects, bucket: str, found: Found) -> bool:
     """Whether a set names any bytes. One that says it does, and has no listing, must stop the sweep, not be skipped."""
-    from workers.operations.backup.artifacts.listing import BASES, NAME
+    from workers.operations.backup.artifacts.listing import BASES, NAMES
 
     if found.manifest:
         return found.manifest.artifacts is not None
-    for name in (NAME, BASES):
+    for name in (*NAMES, BASES):
         try:
             objects.read(bucket, f"{found.name}{name}", at_most=1)
         except ObjectMissing:

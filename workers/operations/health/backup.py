@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 from workers.operations.backup import drill_result, manifest, sets
+from workers.operations.backup.encryption import given
 from workers.operations.backup.manifest import ManifestDamaged
 from workers.operations.backup.signing import NOT_SIGNED, NotOurs, Trust
 from workers.operations.health.questions import Answer, Question
@@ -75,7 +76,7 @@ def judge(found: Found, settings: Settings, now: datetime, drill: DrillResult | 
         status, sentence = Status.FAIL, f"{sentence[:-1]}; {duration(allowed)} are allowed."
     if status is Status.OK and drill is not None and not drill.well:
         status, sentence = Status.WARN, f"{sentence[:-1]}; the backup {drill.set_id} failed its drill."
-    if settings.environment.backup_key is None:
+    if not given(settings):
         sentence = f"{sentence} {NOT_SIGNED}"
     figures = {"age_seconds": age} | found.amounts
     if drill is not None:

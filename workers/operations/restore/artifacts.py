@@ -13,6 +13,7 @@ from pydantic import Field, model_validator
 from workers.errors import AlreadySo, OperatorError
 from workers.operation import Change, Operation, Plan, Progress, Risk
 from workers.operations.backup import artifacts, sets
+from workers.operations.backup.encryption import Keys
 from workers.operations.experiments.finding import find as find_experiment
 from workers.operations.runs.finding import find as find_run
 from workers.operations.storage.locations import prefix_of
@@ -143,6 +144,7 @@ class RestoreArtifacts(Operation):
                 self._prefix(systems),
                 self.exact,
                 sha256=found.artifacts.listing.sha256,
+                keys=Keys.all_of(systems.settings),
             ),
             found,
         )

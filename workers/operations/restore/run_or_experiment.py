@@ -14,6 +14,7 @@ from pydantic import Field
 from workers.errors import AlreadySo, ExperimentMissing, OperatorError, RunMissing
 from workers.operation import Change, Operation, Plan, Progress, Risk
 from workers.operations.backup import artifacts, sets
+from workers.operations.backup.encryption import Keys
 from workers.operations.experiments.finding import find as find_experiment
 from workers.operations.restore import prerequisites, rows
 from workers.operations.restore.side_database import ROWS, restored_beside
@@ -229,8 +230,14 @@ def _artifacts_back(systems: Systems, found: Manifest, location: str, progress: 
     if not prerequisites.has_bucket(systems.objects, storage.artifacts_bucket):
         raise OperatorError(f"There is no bucket {storage.artifacts_bucket}.", "See /mlflow recover.")
     prefix = prefix_of(systems, location)
-    sha256 = found.artifacts.listing.sha256
-    wanted = artifacts.Wanted(storage.backups_bucket, found.name, storage.artifacts_bucket, prefix, sha256=sha256)
+    wanted = artifacts.Wanted(
+        storage.backups_bucket,
+        found.name,
+        storage.artifacts_bucket,
+        prefix,
+        sha256=found.artifacts.listing.sha256,
+        keys=Keys.all_of(systems.settings),
+    )
     done = artifacts.restore(systems.objects, wanted, progress, backups=systems.backups)
     lost = f"; {count(done.lost_count, 'artifact')} could not be had: {done.lost[0]}" if done.lost else ""
     return f"; {count(done.added + done.replaced, 'artifact')} put back, {done.same:,} were there{lost}"

@@ -163,16 +163,6 @@ class Transfer:
             again = query | {"Range": f"bytes={at}-", "IfMatch": etag}
             answer = self._ask(partial(self.objects.client.get_object, **again), query["Bucket"])
 
-    def tail(self, bucket: str, key: str, at_most: int) -> bytes:
-        """The last bytes of an object."""
-
-        def fetch() -> bytes:
-            with self.objects.client.get_object(Bucket=bucket, Key=key, Range=f"bytes=-{at_most}")["Body"] as body:
-                content: bytes = body.read()
-            return content
-
-        return self._ask(fetch, bucket)
-
     def put(self, bucket: str, key: str, body: bytes | bytearray, moves: dict[str, Any] | None = None) -> Made:
         """Write an object in one piece."""
         call = partial(self.objects.client.put_object, Bucket=bucket, Key=key, Body=body, **(moves or {}))

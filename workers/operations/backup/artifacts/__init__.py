@@ -11,7 +11,6 @@ from workers.operations.backup.artifacts.restoring import (
     Difference,
     Restored,
     Wanted,
-    clear,
     compare,
     restore,
 )
@@ -28,7 +27,6 @@ __all__ = [
     "Tuning",
     "Verified",
     "Wanted",
-    "clear",
     "compare",
     "copy",
     "references",

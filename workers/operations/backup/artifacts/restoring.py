@@ -16,16 +16,19 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
-from workers.operations.backup.artifacts import listing
+from workers.errors import SetDamaged
+from workers.operations.backup.artifacts import kept, listing
 from workers.operations.backup.artifacts.verifying import checksum
+from workers.operations.backup.encryption import NONE
 from workers.systems.errors import ObjectMissing, ObjectsError
 from workers.systems.s3.metadata import CopyRequest, Listed
 from workers.systems.s3.multipart import COPY_AT_MOST, GIB, MIB, PARTS_AT_MOST, Writer, copy_in_parts
-from workers.systems.s3.transfer import DELETE_AT_MOST, Transfer
+from workers.systems.s3.transfer import Transfer
 
 if TYPE_CHECKING:
     from workers.operation import Progress
     from workers.operations.backup.artifacts.listing import Entry
+    from workers.operations.backup.encryption import Keys
     from workers.systems.s3.objects import Objects
 
 AT_ONCE: Final = 16
@@ -43,8 +46,8 @@ _STREAMS: Final = threading.Semaphore(4)
 class Wanted:
     """Which artifacts, from where to where. prefix: the beginning of their keys. exact: what else is there goes.
 
-    to_prefix: stands before each key in the target. some: only so many, spread evenly over the `of` that there are; 0
-    for all. sha256: of the set's listing, by its manifest. only_missing: what is there stays, even where it differs.
+    sha256: of the set's listing, by its manifest. only_missing: what is there stays, even where it differs. keys: to
+    decrypt with.
     """
 
     backup_bucket: str
@@ -52,11 +55,9 @@ class Wanted:
     target_bucket: str
     prefix: str = ""
     exact: bool = False
-    to_prefix: str = ""
-    some: int = 0
-    of: int = 0
     sha256: str = ""
     only_missing: bool = False
+    keys: Keys = NONE
 
 
 @dataclass(frozen=True)
@@ -218,17 +219,6 @@ class _Putting:
             self.progress.advance(settled, max(settled, self.expected), "artifacts")
 
 
-def clear(objects: Objects, bucket: str, prefix: str) -> None:
-    """Remove every object under a prefix. Raises ObjectsError."""
-    with Transfer.of(objects, AT_ONCE) as transfer:
-        going: list[str] = []
-        for item in transfer.items(bucket, prefix):
-            going.append(item.key)
-            if len(going) == DELETE_AT_MOST:
-                _removed(transfer, bucket, going)
-        _removed(transfer, bucket, going)
-
-
 _SAME: Final = "it is the same"
 _BAD: Final = "its bytes in the backup are not those that were kept"
 
@@ -249,17 +239,16 @@ def _other(transfer: Transfer, backups: Objects | None) -> Iterator[Transfer]:
 
 def _walk(transfer: Transfer, held_in: Transfer, wanted: Wanted) -> Iterator[tuple[Entry | None, Listed | None]]:
     """Each artifact of the set with what the bucket has under its key, and what only the bucket has, in key order."""
-    name = f"{wanted.set_name}{listing.NAME}"
-    all_held = listing.entries(held_in, wanted.backup_bucket, name, wanted.sha256)
-    held = _spread((each for each in all_held if each.key.startswith(wanted.prefix)), wanted.some, wanted.of)
-    there = transfer.items(wanted.target_bucket, wanted.to_prefix + wanted.prefix)
-    skip = len(wanted.to_prefix)
+    name = listing.key(held_in, wanted.backup_bucket, wanted.set_name)
+    all_held = listing.entries(held_in, wanted.backup_bucket, name, wanted.sha256, wanted.keys)
+    held = (each for each in all_held if each.key.startswith(wanted.prefix))
+    there = transfer.items(wanted.target_bucket, wanted.prefix)
     present = next(there, None)
     for entry in held:
-        while present is not None and present.key[skip:] < entry.key:
+        while present is not None and present.key < entry.key:
             yield None, present
             present = next(there, None)
-        if present is not None and present.key[skip:] == entry.key:
+        if present is not None and present.key == entry.key:
             yield entry, present
             present = next(there, None)
         else:
@@ -267,13 +256,6 @@ def _walk(transfer: Transfer, held_in: Transfer, wanted: Wanted) -> Iterator[tup
     while present is not None:
         yield None, present
         present = next(there, None)
-
-
-def _spread(entries: Iterator[Entry], some: int, of: int) -> Iterator[Entry]:
-    """Exactly `some` of `of` entries, as far as there are as many."""
-    if not 0 < some < of:
-        return entries
-    return (each for number, each in enumerate(entries) if (number + 1) * some // of > number * some // of)
 
 
 def _equal(entry: Entry, there: Listed) -> bool:
@@ -291,49 +273,61 @@ def _put(transfer: Transfer, held: Transfer, wanted: Wanted, entry: Entry, there
 
     Nothing takes the place of what is there unless its bytes were read and found right first.
     """
-    key, bucket = f"{wanted.to_prefix}{entry.key}", wanted.target_bucket
+    key, bucket = entry.key, wanted.target_bucket
     if there is not None and _equal_bytes(transfer, wanted, entry, there):
         return _SAME
-    if there is not None and not _right(held, wanted.backup_bucket, entry.kept, entry):
+    if there is not None and not _kept_right(held, wanted, entry):
         return _BAD
     request = CopyRequest(wanted.backup_bucket, entry.kept, bucket, key, "")
     try:
-        if held is not transfer:
-            return _streamed(transfer, held, request, entry, new=there is None)
-        made = copy_in_parts(transfer, request, _PART_BYTES) if entry.size > COPY_AT_MOST else transfer.copy(request)
+        if entry.key_id or held is not transfer:
+            right = _streamed(transfer, held, request, entry, wanted.keys)
+        else:
+            right = _by_store(transfer, request, entry)
     except ObjectMissing:
         return "the backup does not hold its bytes any more"
-    told = {"sha256": made.sha256, "md5": "" if made.sealed else made.etag}.get(entry.kind, "")
-    if told and "-" not in told and not made.part_bytes:
-        right = told == entry.checksum
-    else:
-        right = _right(transfer, bucket, key, entry)
-    if right:
-        return ""
-    if there is None:
+    except SetDamaged:
+        return _BAD
+    if not right and there is None:
         with suppress(ObjectsError):
             transfer.delete(bucket, [key])
-    return _BAD
+    return "" if right else _BAD
 
 
-def _streamed(transfer: Transfer, held: Transfer, request: CopyRequest, entry: Entry, *, new: bool) -> str:
-    """The same between two stores: the bytes are compared on their way, and their copy by reading it."""
+def _by_store(transfer: Transfer, request: CopyRequest, entry: Entry) -> bool:
+    """Let the store copy it; whether the copy is right."""
+    made = copy_in_parts(transfer, request, _PART_BYTES) if entry.size > COPY_AT_MOST else transfer.copy(request)
+    told = {"sha256": made.sha256, "md5": "" if made.sealed else made.etag}.get(entry.kind, "")
+    if told and "-" not in told and not made.part_bytes:
+        return told == entry.checksum
+    return _right(transfer, request.target, request.name, entry)
+
+
+def _streamed(transfer: Transfer, held: Transfer, request: CopyRequest, entry: Entry, keys: Keys) -> bool:
+    """The same where the store can't copy it by itself, between two or decrypted; compared by reading the copy.
+
+    Raises SetDamaged where what is kept is not what was: then nothing was written.
+    """
     with _STREAMS:
-        described, pieces = held.open(request.source, request.key)
+        described, pieces = kept.opened(held, request.source, entry, keys)
         moves = described.moves | held.tags(request.source, request.key, described)
+        moves = entry.moves if entry.key_id else moves
         part_bytes = max(_STREAM_PART_BYTES, -(-entry.size // PARTS_AT_MOST))
         with Writer(transfer, request.target, request.name, part_bytes=part_bytes, moves=moves) as writer:
             for piece in pieces:
                 writer.write(piece)
-            if writer.size != entry.size:
-                return _BAD
+            if writer.size != entry.size or (entry.kind == "sha256" and writer.sha256 != entry.checksum):
+                raise SetDamaged(_BAD)
             writer.close()
-    if _right(transfer, request.target, request.name, entry):
-        return ""
-    if new:
-        with suppress(ObjectsError):
-            transfer.delete(request.target, [request.name])
-    return _BAD
+    return _right(transfer, request.target, request.name, entry)
+
+
+def _kept_right(held: Transfer, wanted: Wanted, entry: Entry) -> bool:
+    try:
+        pieces = kept.opened(held, wanted.backup_bucket, entry, wanted.keys)[1]
+        return checksum(entry, pieces) == entry.checksum
+    except (ObjectMissing, SetDamaged):
+        return False
 
 
 def _right(transfer: Transfer, bucket: str, key: str, entry: Entry) -> bool:
