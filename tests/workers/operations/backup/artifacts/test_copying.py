@@ -70,8 +70,8 @@ def test_the_listing_is_what_its_checksum_says(place, listening):
     place.fill(20)
     copied = copy(place.objects, place.source, place.backups, "sets/one/", (), listening())
     body = place.read("sets/one/artifacts.jsonl.zst")
-    assert copied.listing_sha256 == hashlib.sha256(body).hexdigest()
-    assert copied.listing_bytes == len(body)
+    assert copied.listing.sha256 == hashlib.sha256(body).hexdigest()
+    assert copied.listing.bytes == len(body)
     assert place.keys("sets/") == ["sets/one/artifacts.jsonl.zst"]
 
 
