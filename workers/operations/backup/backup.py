@@ -25,10 +25,11 @@ from workers.operations.backup import (
     manifest,
     outlook,
     parallel,
+    places,
     sets,
     shrinking,
     signing,
-    told,
+    summary,
 )
 from workers.operations.backup.encryption import Keys
 from workers.operations.backup.manifest import (
@@ -36,6 +37,7 @@ from workers.operations.backup.manifest import (
     ConfigurationPart,
     DatabasePart,
     Manifest,
+    OtherBucket,
 )
 from workers.operations.choices import PARTS
 from workers.report import Report
@@ -111,7 +113,7 @@ class Backup(Operation):
     def run(self, systems: Systems, progress: Progress) -> Report:
         """Make the set. Raises OperatorError where any part fails: then there is no set."""
         made, swept = make(systems, progress, self.wanted)
-        return told.report(made, systems.settings.ops.storage.backups_bucket, swept)
+        return summary.report(made, systems.settings.ops.storage.backups_bucket, swept)
 
 
 def make(systems: Systems, progress: Progress, parts: tuple[str, ...]) -> tuple[Manifest, tuple[str, ...]]:
@@ -148,6 +150,7 @@ class _Making:
     swept: tuple[str, ...] = ()
     made: dict[str, Any] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
+    places: places.Survey | None = None
 
     @classmethod
     def begin(cls, systems: Systems, transfer: Transfer, progress: Progress, now: datetime) -> _Making:
@@ -184,6 +187,8 @@ class _Making:
 
     def artifacts(self) -> None:
         objects = self.transfer.objects
+        self.progress.step("Artifacts: asking where experiments keep theirs")
+        self.places = places.survey(self.systems)
         self.progress.step("Artifacts: copying what is new")
         sources = self._sources(damaged.noted(objects, self.bucket))
         bad = sources.distrust
@@ -210,6 +215,7 @@ class _Making:
                 f"NOT IN THIS SET: {count(part.left_out_objects, 'artifact')} ({size(part.left_out_bytes)}) that can't "
                 f"be read: {listed(part.left_out)}. The next backup tries again."
             )
+        self.warnings += self.places.warnings()
         self.progress.checkpoint()
 
     def configuration(self) -> None:
@@ -262,16 +268,15 @@ class _Making:
 
     def _sources(self, bad: frozenset[str]) -> Sources:
         previous, last = self._previous()
-        return parallel.sources_of(
-            self.systems,
-            parallel.BackupHelper(
-                set_name=self.name,
-                previous=previous,
-                distrust=tuple(bad),
-                sha256=last.listing.sha256 if last else "",
-                objects=last.objects if last else 0,
-            ),
+        asked = parallel.BackupHelper(
+            set_name=self.name,
+            previous=previous,
+            distrust=tuple(bad),
+            sha256=last.listing.sha256 if last else "",
+            objects=last.objects if last else 0,
         )
+        others = self.places.items if self.places else None
+        return replace(parallel.sources_of(self.systems, asked), others=others)
 
     def _copy(self, sources: Sources) -> None:
         from workers.operations.backup.artifacts import copying, spans
@@ -296,6 +301,9 @@ class _Making:
             left_out_objects=done.left_out_objects,
             left_out_bytes=done.left_out_bytes,
             key_id=sources.key_id,
+            others=tuple(OtherBucket(bucket=each, objects=n, bytes=b) for each, (n, b) in sorted(done.others.items())),
+            elsewhere=self.places.left_out if self.places else (),
+            storage_classes=done.classes,
             seconds=done.seconds,
         )
 

@@ -67,12 +67,31 @@ class DatabasePart(_Part):
     seconds: float = 0.0
 
 
+class OtherBucket(_Part):
+    """Another bucket of the artifacts' store, of which a set holds what experiments keep there."""
+
+    bucket: str
+    objects: int
+    bytes: int
+
+
+class Elsewhere(_Part):
+    """A place of artifacts that is in no set, and why. experiments: how many have it; names: of the first few."""
+
+    place: str
+    why: str
+    experiments: int
+    names: tuple[str, ...] = ()
+
+
 class ArtifactsPart(_Part):
     """A listing of artifacts. bytes: of all of them. copied: what earlier sets did not have.
 
     changed and vanished: the first hundred keys of those that did so while they were copied. left_out: the first
-    hundred that could not be read, each with the reason; left_out_objects, left_out_bytes: of all of them. key_id: of
-    the key that all their bytes are encrypted with, or with older ones; empty where they are kept as they are.
+    hundred that could not be read, each with the reason; left_out_objects, left_out_bytes: of all of them. others: what
+    of it is in other buckets. elsewhere: places of artifacts that are not in it. storage_classes: how many artifacts
+    had another than the store's default. key_id: of the key that all their bytes are encrypted with, or with older
+    ones; empty where they are kept as they are.
     """
 
     listing: Stored
@@ -87,7 +106,15 @@ class ArtifactsPart(_Part):
     left_out_objects: int = 0
     left_out_bytes: int = 0
     key_id: str = ""
+    others: tuple[OtherBucket, ...] = ()
+    elsewhere: tuple[Elsewhere, ...] = ()
+    storage_classes: dict[str, int] = {}
     seconds: float = 0.0
+
+    @property
+    def missing(self) -> int:
+        """How many experiments have artifacts in a place that is not in the set."""
+        return sum(each.experiments for each in self.elsewhere)
 
 
 class ConfigurationPart(_Part):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Final
 from pydantic import Field
 
 from workers.operation import Operation, Progress, Risk
-from workers.operations.backup import retention, sets, told
+from workers.operations.backup import retention, sets, summary
 from workers.operations.choices import SETS
 from workers.report import Facts, Report, Section, Status, Table, Text
 from workers.wording import NOTHING, count, duration, listed, size
@@ -87,7 +87,7 @@ class BackupShow(Operation):
             title=f"Backup {made.id}",
             status=Status.WARN if made.warnings else Status.OK,
             summary=f"{listed(made.parts)}, {age} old, in s3://{bucket}/{made.name}",
-            sections=(told.table(made), *_details(made)),
+            sections=(summary.table(made), *_details(made)),
             hints=(f"backup verify {made.id}", f"backup verify {made.id} --deep"),
         )
 

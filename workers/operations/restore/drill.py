@@ -15,11 +15,11 @@ from pydantic import Field
 
 from workers.errors import OperatorError, SetDamaged
 from workers.operation import Operation, Plan, Progress, Risk
-from workers.operations.backup import artifacts, drill_result, sets
+from workers.operations.backup import artifacts, drill_result, sets, summary
 from workers.operations.backup.drill_result import DrillResult
 from workers.operations.backup.encryption import Keys
 from workers.operations.restore import auth, checks, room, side_database
-from workers.report import Facts, Report, Status
+from workers.report import Facts, Report, Status, Text
 from workers.systems.errors import ObjectMissing
 from workers.wording import count, duration, size
 
@@ -154,6 +154,7 @@ def _report(found: Manifest, done: DrillResult, allowed: int, users: str) -> Rep
                     ("artifacts compared", f"{done.artifacts:,}"),
                 )
             ),
+            *(Text(title="Not in the backup", text=each) for each in summary.lacking(found)),
         ),
         hints=("backup show", "health backup"),
     )

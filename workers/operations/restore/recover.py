@@ -29,7 +29,7 @@ from workers.operations.restore import (
     switching,
 )
 from workers.report import Facts, Report, Status
-from workers.systems.errors import ClusterNotFound, GatewayError
+from workers.systems.errors import AccessDenied, ClusterNotFound, GatewayError
 from workers.systems.postgres.admin import Server
 from workers.systems.postgres.switch import Names, rename
 from workers.wording import count, duration, listed, moment, size
@@ -132,6 +132,7 @@ class _Recovery:
     found: Manifest
     progress: Progress | None
     server: Server
+    elsewhere: bool = False
     notes: list[str] = field(default_factory=list)
 
     @classmethod
@@ -141,7 +142,7 @@ class _Recovery:
         )
         if not asked.from_elsewhere:
             sets.refuse_foreign(systems, found)
-        return cls(systems, found, progress, systems.server)
+        return cls(systems, found, progress, systems.server, asked.from_elsewhere)
 
     def steps(self) -> tuple[Step, ...]:
         steps = self.database_steps()
@@ -208,13 +209,25 @@ class _Recovery:
         rows = count(sum(part.rows.values()), "row")
         return " ".join((f"{rows} in {count(len(part.rows), 'table')}, compared with the manifest", *made.notes))
 
+    def _buckets_gone(self) -> list[str]:
+        wanted, others = self._wanted(), self.found.artifacts.others if self.found.artifacts else ()
+        every = [wanted.target_bucket, *(each.bucket for each in others if wanted.others)]
+        return [each for each in every if not self._has(each)]
+
+    def _has(self, bucket: str) -> bool:
+        try:
+            return prerequisites.has_bucket(self.systems.objects, bucket)
+        except AccessDenied:
+            # Another team's, perhaps; what can't be put there is told.
+            return True
+
     def _bucket_missing(self) -> str:
-        bucket = self._wanted().target_bucket
-        return "" if prerequisites.has_bucket(self.systems.objects, bucket) else f"there is no bucket {bucket}"
+        gone = self._buckets_gone()
+        return f"there is no bucket {' and no bucket '.join(gone)}" if gone else ""
 
     def _make_bucket(self) -> str:
-        bucket = self._wanted().target_bucket
-        return f"{bucket} made. {prerequisites.make_bucket(self.systems.objects, bucket)}".strip()
+        made = [(each, prerequisites.make_bucket(self.systems.objects, each)) for each in self._buckets_gone()]
+        return " ".join(f"{bucket} made. {note}".strip() for bucket, note in made)
 
     def _artifacts_missing(self) -> str:
         wanted = self._wanted()
@@ -306,6 +319,7 @@ class _Recovery:
             storage.artifacts_bucket,
             sha256=self.found.artifacts.listing.sha256,
             only_missing=True,
+            others=not self.elsewhere,
             keys=Keys.all_of(self.systems.settings),
         )
 

@@ -19,7 +19,7 @@ from workers.operations.experiments.finding import find as find_experiment
 from workers.operations.restore import prerequisites, rows
 from workers.operations.restore.side_database import ROWS, restored_beside
 from workers.operations.runs.finding import find as find_run
-from workers.operations.storage.locations import prefix_of
+from workers.operations.storage.locations import in_a_bucket
 from workers.report import Report, Status
 from workers.wording import count
 
@@ -227,15 +227,16 @@ def _artifacts_back(systems: Systems, found: Manifest, location: str, progress: 
         return "; the backup holds no artifacts"
     progress.step("Copying its artifacts")
     storage = systems.settings.ops.storage
-    if not prerequisites.has_bucket(systems.objects, storage.artifacts_bucket):
-        raise OperatorError(f"There is no bucket {storage.artifacts_bucket}.", "See /mlflow recover.")
-    prefix = prefix_of(systems, location)
+    bucket, prefix = in_a_bucket(systems, location)
+    if not prerequisites.has_bucket(systems.objects, bucket):
+        raise OperatorError(f"There is no bucket {bucket}.", "See /mlflow recover.")
     wanted = artifacts.Wanted(
         storage.backups_bucket,
         found.name,
         storage.artifacts_bucket,
         prefix,
         sha256=found.artifacts.listing.sha256,
+        bucket="" if bucket == storage.artifacts_bucket else bucket,
         keys=Keys.all_of(systems.settings),
     )
     done = artifacts.restore(systems.objects, wanted, progress, backups=systems.backups)

@@ -20,7 +20,7 @@ from workers.operations.deployment.update import image_of
 from workers.operations.runs.candidates import Candidates, PurgeFilter, choose
 from workers.operations.runs.csv_file import Sheet
 from workers.operations.runs.mlflow_gc import CHUNK, PurgeProgress, purge, require_room_for_gc
-from workers.operations.storage.locations import prefix_of
+from workers.operations.storage.locations import place_of, proxied_to
 from workers.report import Facts, Report, Section, Status, Table
 from workers.systems.errors import TrackingMissing
 from workers.systems.mlflow.deleted_runs import DeletedRun, DeletedRuns
@@ -267,10 +267,10 @@ def _known(systems: Systems, run: DeletedRun) -> bool:
 
 
 def _holds(systems: Systems, run: DeletedRun) -> bool:
-    if not run.artifacts:
+    place = place_of(run.artifacts, lambda: proxied_to(systems))
+    if place is None or not place[1]:
         return False
     try:
-        prefix = prefix_of(systems, run.artifacts)
+        return systems.objects.any(*place)
     except OperatorError:
         return False
-    return systems.objects.any(systems.settings.ops.storage.artifacts_bucket, prefix)

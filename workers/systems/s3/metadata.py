@@ -21,21 +21,34 @@ _MOVED_WITH: Final = (
     "Metadata",
     "WebsiteRedirectLocation",
 )
+_DEFAULT_CLASS: Final = "STANDARD"
 
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """An object as a listing names it. etag: without quotes. last_modified: ISO 8601, UTC."""
+    """An object as a listing names it. etag: without quotes. last_modified: ISO 8601, UTC.
+
+    bucket: where it is in another bucket than the one that is meant. storage_class: empty for the store's default.
+    """
 
     key: str
     size: int
     etag: str
     last_modified: str
+    bucket: str = ""
+    storage_class: str = ""
 
     @classmethod
     def of(cls, item: Mapping[str, Any]) -> Listed:
         """From one of ListObjectsV2's Contents."""
-        return cls(str(item["Key"]), int(item["Size"]), bare(item.get("ETag")), _iso(item["LastModified"]))
+        kind = str(item.get("StorageClass") or "")
+        return cls(
+            str(item["Key"]),
+            int(item["Size"]),
+            bare(item.get("ETag")),
+            _iso(item["LastModified"]),
+            storage_class="" if kind == _DEFAULT_CLASS else kind,
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,12 +13,12 @@ from workers.errors import AlreadySo, OperatorError
 from workers.operation import Unwatched
 from workers.operations.backup import manifest, retention, sets
 from workers.operations.backup.accept import BackupAccept
-from workers.operations.backup.backup import report
 from workers.operations.backup.manifest import ArtifactsPart, ConfigurationPart, DatabasePart, Manifest, Stored
 from workers.operations.backup.prune import BackupPrune
 from workers.operations.backup.show import BackupList
 from workers.operations.backup.shrinking import compared, lost
 from workers.operations.backup.signing import Trust, signed
+from workers.operations.backup.summary import report
 from workers.operations.health import backup as health
 from workers.operations.restore.artifacts import RestoreArtifacts
 from workers.report import Status

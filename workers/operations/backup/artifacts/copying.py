@@ -10,11 +10,12 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Collection, Iterator
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from typing import TYPE_CHECKING, Final, Self
 
 from workers.operations.backup.artifacts import listing
@@ -45,6 +46,8 @@ class Copied:
     """What a run did. changed and vanished: the first hundred keys of artifacts that did so while it ran.
 
     left_out: the first hundred that cannot be read, each with the reason; left_out_objects and _bytes: of all of them.
+    others: how many artifacts, and bytes, of each other bucket. classes: how many are of each storage class but the
+    default.
     """
 
     objects: int
@@ -58,6 +61,8 @@ class Copied:
     left_out: tuple[str, ...] = ()
     left_out_objects: int = 0
     left_out_bytes: int = 0
+    others: dict[str, tuple[int, int]] = field(default_factory=dict)
+    classes: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -119,7 +124,8 @@ def whole(objects: Objects, sources: Sources, progress: Progress, *, after_spans
         writer = stack.enter_context(ListingWriter.of(target, sources))
         notes = Notes(target, sources, silent=after_spans)
         run = Run(place.copier, place.pool, writer, notes, progress, place.known.objects)
-        run.walk(place.origin.items(sources.source_bucket), place.known)
+        others = sources.others(place.origin) if sources.others else ()
+        run.walk(chain(others, place.origin.items(sources.source_bucket)), place.known)
         writer.close()
         _read_back(target, bucket, writer)
         target.delete(bucket, [*listing.parts(target, bucket, set_name), f"{set_name}{listing.BASES}"])
@@ -135,6 +141,8 @@ def whole(objects: Objects, sources: Sources, progress: Progress, *, after_spans
         tuple(run.left_out),
         run.left_out_objects,
         run.left_out_bytes,
+        run.others,
+        dict(run.classes),
     )
 
 
@@ -261,6 +269,8 @@ class Run:
     left_out: list[str] = field(default_factory=list)
     left_out_objects: int = 0
     left_out_bytes: int = 0
+    others: dict[str, tuple[int, int]] = field(default_factory=dict)
+    classes: Counter[str] = field(default_factory=Counter)
 
     def walk(self, source: Iterator[Listed], known: Known) -> None:
         """Take every artifact; at the end the listing is complete, save that it is not closed."""
@@ -279,11 +289,14 @@ class Run:
         self.writer.write(self.frames.end())
 
     def _take(self, listed: Listed, known: Known) -> None:
+        if listed.storage_class:
+            self.classes[listed.storage_class] += 1
+        copier = replace(self.copier, source_bucket=listed.bucket) if listed.bucket else self.copier
         found = known.find(listed)
         if found is None:
-            self.window.append(_Item(listed, self.pool.submit(self.copier.copy, listed)))
+            self.window.append(_Item(listed, self.pool.submit(copier.copy, listed)))
         elif found.bad:
-            self.window.append(_Item(listed, self.pool.submit(self.copier.copy, listed, found.bad)))
+            self.window.append(_Item(listed, self.pool.submit(copier.copy, listed, found.bad)))
         else:
             self.window.append(_Item(listed, None, found.line, found.unfinished))
         while self.window and self.window[0].settled:
@@ -294,7 +307,7 @@ class Run:
     def _settle(self) -> None:
         item = self.window[0]
         if item.copying is None:
-            self._write(item.line, item.listed.size)
+            self._write(item.line, item.listed.size, item.listed.bucket)
             if item.unfinished:
                 self.notes.add(item.line, item.listed.size)
         else:
@@ -305,23 +318,27 @@ class Run:
         self.window.popleft()
 
     def _record(self, listed: Listed, moved: ObjectCopied) -> None:
+        where = f"s3://{listed.bucket}/{listed.key}" if listed.bucket else listed.key
         if moved.why:
-            self.left_out += [f"{listed.key}: {moved.why}"] if len(self.left_out) < NAMES_AT_MOST else []
+            self.left_out += [f"{where}: {moved.why}"] if len(self.left_out) < NAMES_AT_MOST else []
             self.left_out_objects += 1
             self.left_out_bytes += listed.size
             return
         if moved.entry is None:
-            self.vanished += [listed.key] if len(self.vanished) < NAMES_AT_MOST else []
+            self.vanished += [where] if len(self.vanished) < NAMES_AT_MOST else []
             return
         if moved.changed:
-            self.changed += [listed.key] if len(self.changed) < NAMES_AT_MOST else []
+            self.changed += [where] if len(self.changed) < NAMES_AT_MOST else []
         self.copied_objects += 1
         self.copied_bytes += moved.entry.size
-        line = moved.entry.line()
-        self._write(line, moved.entry.size)
+        line = replace(moved.entry, bucket=listed.bucket).line()
+        self._write(line, moved.entry.size, listed.bucket)
         self.notes.add(line, moved.entry.size)
 
-    def _write(self, line: bytes, size: int) -> None:
+    def _write(self, line: bytes, size: int, bucket: str) -> None:
+        if bucket:
+            objects, held = self.others.get(bucket, (0, 0))
+            self.others[bucket] = objects + 1, held + size
         frame = self.frames.add(line, size)
         if frame:
             self.writer.write(frame)

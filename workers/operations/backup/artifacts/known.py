@@ -7,13 +7,13 @@ signed manifest names, and parts with a proof of their own, are asked; whatever 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from workers.errors import SetDamaged
-from workers.operations.backup.artifacts import listing
+from workers.operations.backup.artifacts import listing, object_keys
 from workers.operations.backup.artifacts.object_copying import Tuning
 from workers.operations.backup.encryption import NONE, WrongKey
 from workers.systems.errors import ObjectMissing
@@ -35,7 +35,8 @@ class Sources:
     bad: they are copied again to where they were, which mends every set that uses them. keys: to sign parts with; with
     them, what earlier sets say is used only if it is signed. encrypt: with these keys; what is kept otherwise, or with
     a key that is no longer here, is copied again. sha256 and objects: of the listing of the last in `previous`, which
-    is finished.
+    is finished. others: lists the artifacts of other buckets, in the order of object_keys; asked by the run that makes
+    the whole listing, not by helpers.
     """
 
     source_bucket: str
@@ -49,6 +50,7 @@ class Sources:
     encrypt: bool = False
     sha256: str = ""
     objects: int = 0
+    others: Callable[[Transfer], Iterator[Listed]] | None = None
 
     @property
     def key_id(self) -> str:
@@ -118,7 +120,8 @@ class _Stream:
         self.unfinished = unfinished
 
     def find(self, wanted: Listed) -> Found | None:
-        while self._next is None or self._next[0]["key"] < wanted.key:
+        asked = object_keys.order(wanted.bucket, wanted.key)
+        while self._next is None or object_keys.order(self._next[0].get("bucket", ""), self._next[0]["key"]) < asked:
             if self._over:
                 return None
             self._next = self._step()
@@ -128,6 +131,7 @@ class _Stream:
         entry, line = self._next
         same = (
             entry["key"] == wanted.key
+            and entry.get("bucket", "") == wanted.bucket
             and entry["etag"] == wanted.etag
             and entry["size"] == wanted.size
             and entry["last_modified"] == wanted.last_modified

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Final
 import zstandard
 
 from workers.errors import SetDamaged
-from workers.operations.backup.artifacts.object_keys import PREFIX
+from workers.operations.backup.artifacts import object_keys
 from workers.operations.backup.encryption import NAME_END, NONE
 from workers.systems.errors import ObjectMissing
 
@@ -54,8 +54,9 @@ class Entry:
 
     key, size, etag, last_modified: as the source listed it. kept: the key of its bytes. kind and checksum: what its
     bytes must give (sha256, md5; sha256-parts and md5-parts over parts of part_bytes). moves: content type, metadata
-    and the like where the bytes do not carry them themselves and they are not the default. key_id: of the key that its
-    bytes are encrypted with, empty where they are not. stored: the length of what is kept, where that is another.
+    and the like where the bytes do not carry them themselves and they are not the default. bucket: where that is
+    another than the artifacts' own. key_id: of the key that its bytes are encrypted with, empty where they are not.
+    stored: the length of what is kept then.
     """
 
     key: str
@@ -67,8 +68,14 @@ class Entry:
     checksum: str
     part_bytes: int = 0
     moves: dict[str, Any] = field(default_factory=dict)
+    bucket: str = ""
     key_id: str = ""
     stored: int = 0
+
+    @property
+    def where(self) -> str:
+        """Its key; with its bucket, if that is another."""
+        return f"s3://{self.bucket}/{self.key}" if self.bucket else self.key
 
     @property
     def kept_bytes(self) -> int:
@@ -89,6 +96,8 @@ class Entry:
             shown["part_bytes"] = self.part_bytes
         if self.moves:
             shown["metadata"] = self.moves
+        if self.bucket:
+            shown["bucket"] = self.bucket
         if self.key_id:
             shown["encrypted"] = {"key_id": self.key_id, "bytes": self.stored}
         return json.dumps(shown, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
@@ -97,7 +106,7 @@ class Entry:
     def read(cls, found: dict[str, Any]) -> Entry:
         """From a line of the listing. Raises KeyError, ValueError and the like where it is none."""
         ((kind, checksum),) = found["checksum"].items()
-        if not str(found["kept"]).startswith(PREFIX) or kind not in _KINDS:
+        if not str(found["kept"]).startswith(object_keys.PREFIX) or kind not in _KINDS:
             raise ValueError(found["kept"])
         encrypted = found.get("encrypted") or {"key_id": "", "bytes": 0}
         return cls(
@@ -110,6 +119,7 @@ class Entry:
             checksum,
             found.get("part_bytes", 0),
             found.get("metadata", {}),
+            found.get("bucket", ""),
             encrypted["key_id"],
             encrypted["bytes"],
         )
@@ -149,7 +159,7 @@ def lines(name: str, pieces: Iterator[bytes]) -> Iterator[tuple[dict[str, Any], 
 
     Raises ListingDamaged, naming the listing, before anything of the damaged part was given.
     """
-    count, last = 0, ""
+    count, last = 0, object_keys.order("", "")
     for frame in _frames(name, pieces):
         for line in frame.splitlines(keepends=True):
             found = _parsed(name, line)
@@ -157,9 +167,10 @@ def lines(name: str, pieces: Iterator[bytes]) -> Iterator[tuple[dict[str, Any], 
                 if found.get("objects") != count:
                     raise _damaged(name, f"has {count} lines and should have {found.get('objects')}")
                 return
-            if not isinstance(found.get("key"), str) or found["key"] <= last:
+            following = _order(name, found)
+            if count and following <= last:
                 raise _damaged(name, "is not in the order of its keys")
-            last = found["key"]
+            last = following
             count += 1
             yield found, line
     raise _damaged(name, "ends too early")
@@ -203,6 +214,13 @@ def _compared(name: str, pieces: Iterator[bytes], sha256: str) -> Iterator[bytes
         yield piece
     if digest.hexdigest() != sha256:
         raise _damaged(name, "is not the one that its manifest names")
+
+
+def _order(name: str, found: dict[str, Any]) -> tuple[bool, str, str]:
+    bucket, key = found.get("bucket", ""), found.get("key")
+    if not isinstance(bucket, str) or not isinstance(key, str) or not key:
+        raise _damaged(name, "has a line that is no artifact's")
+    return object_keys.order(bucket, key)
 
 
 def _entry(name: str, found: dict[str, Any]) -> Entry:

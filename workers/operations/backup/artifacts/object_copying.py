@@ -112,14 +112,13 @@ class ObjectCopier:
                     now = self.source.describe(self.source_bucket, listed.key)
                 except ObjectMissing:
                     return ObjectCopied(None)
-                wanted = Listed(listed.key, now.size, now.etag, now.last_modified)
+                wanted = replace(listed, size=now.size, etag=now.etag, last_modified=now.last_modified)
             except ObjectsError:
                 why = self._unreadable(wanted)
                 if not why:
                     raise
                 return ObjectCopied(None, why=why)
-        msg = f"The artifact {listed.key} changes faster than it can be copied."
-        raise ObjectsError(msg, "Back up once its run has finished.")
+        return ObjectCopied(None, why="it changes faster than it can be copied")
 
     def _unreadable(self, listed: Listed) -> str:
         """Why this one artifact cannot be read, whatever is written; empty where it can, or nobody knows."""

@@ -17,10 +17,10 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 from workers.errors import SetDamaged
-from workers.operations.backup.artifacts import kept, listing
+from workers.operations.backup.artifacts import kept
+from workers.operations.backup.artifacts.pairing import Wanted, pairs
 from workers.operations.backup.artifacts.verifying import checksum
-from workers.operations.backup.encryption import NONE
-from workers.systems.errors import ObjectMissing, ObjectsError
+from workers.systems.errors import AccessDenied, BucketMissing, ObjectMissing, ObjectsError
 from workers.systems.s3.metadata import CopyRequest, Listed
 from workers.systems.s3.multipart import COPY_AT_MOST, GIB, MIB, PARTS_AT_MOST, Writer, copy_in_parts
 from workers.systems.s3.transfer import Transfer
@@ -40,24 +40,6 @@ _PART_BYTES: Final = GIB // 2
 _STREAM_PART_BYTES: Final = 8 * MIB
 _STREAMS: Final = threading.Semaphore(4)
 """Objects that go through this process at the same time, each with a part in memory."""
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """Which artifacts, from where to where. prefix: the beginning of their keys. exact: what else is there goes.
-
-    sha256: of the set's listing, by its manifest. only_missing: what is there stays, even where it differs. keys: to
-    decrypt with.
-    """
-
-    backup_bucket: str
-    set_name: str
-    target_bucket: str
-    prefix: str = ""
-    exact: bool = False
-    sha256: str = ""
-    only_missing: bool = False
-    keys: Keys = NONE
 
 
 @dataclass(frozen=True)
@@ -99,11 +81,11 @@ def compare(
     def comes(entry: Entry, there: Listed | None) -> None:
         now = f"{there.etag} ({there.size} bytes)" if there else "missing"
         then = f"{entry.kind} {entry.checksum} ({entry.size} bytes)"
-        coming.update(json.dumps([entry.key, now, then, entry.kept]).encode())
-        first.extend([(f"artifact {entry.key}", f"{now} → {then}")] if len(first) < FIRST_AT_MOST else [])
+        coming.update(json.dumps([entry.where, now, then, entry.kept]).encode())
+        first.extend([(f"artifact {entry.where}", f"{now} → {then}")] if len(first) < FIRST_AT_MOST else [])
 
     with Transfer.of(objects, AT_ONCE) as transfer, _other(transfer, backups) as held:
-        for number, (entry, there) in enumerate(_walk(transfer, held, wanted), 1):
+        for number, (entry, there) in enumerate(pairs(transfer, held, wanted), 1):
             if entry is None:
                 assert there is not None
                 digest.update(json.dumps([there.key, there.etag, there.size]).encode())
@@ -157,7 +139,7 @@ def restore(
     ):
         putting = _Putting(transfer, held, wanted, progress, expected, pool)
         try:
-            for entry, there in _walk(transfer, held, wanted):
+            for entry, there in pairs(transfer, held, wanted):
                 putting.take(entry, there)
             putting.end()
         except BaseException:
@@ -208,7 +190,7 @@ class _Putting:
             done.same += 1
         elif problem:
             done.lost_count += 1
-            done.lost += [f"{entry.key}: {problem}."] if len(done.lost) < NAMES_AT_MOST else []
+            done.lost += [f"{entry.where}: {problem}."] if len(done.lost) < NAMES_AT_MOST else []
         else:
             done.added += new
             done.replaced += not new
@@ -237,27 +219,6 @@ def _other(transfer: Transfer, backups: Objects | None) -> Iterator[Transfer]:
         yield other
 
 
-def _walk(transfer: Transfer, held_in: Transfer, wanted: Wanted) -> Iterator[tuple[Entry | None, Listed | None]]:
-    """Each artifact of the set with what the bucket has under its key, and what only the bucket has, in key order."""
-    name = listing.key(held_in, wanted.backup_bucket, wanted.set_name)
-    all_held = listing.entries(held_in, wanted.backup_bucket, name, wanted.sha256, wanted.keys)
-    held = (each for each in all_held if each.key.startswith(wanted.prefix))
-    there = transfer.items(wanted.target_bucket, wanted.prefix)
-    present = next(there, None)
-    for entry in held:
-        while present is not None and present.key < entry.key:
-            yield None, present
-            present = next(there, None)
-        if present is not None and present.key == entry.key:
-            yield entry, present
-            present = next(there, None)
-        else:
-            yield entry, None
-    while present is not None:
-        yield None, present
-        present = next(there, None)
-
-
 def _equal(entry: Entry, there: Listed) -> bool:
     return (entry.size, entry.etag) == (there.size, there.etag)
 
@@ -265,7 +226,7 @@ def _equal(entry: Entry, there: Listed) -> bool:
 def _equal_bytes(transfer: Transfer, wanted: Wanted, entry: Entry, there: Listed) -> bool:
     """Where an object was made of parts, its ETag also tells how long they were; then the bytes are read."""
     in_parts = "-" in entry.etag or "-" in there.etag
-    return in_parts and there.size == entry.size and _right(transfer, wanted.target_bucket, there.key, entry)
+    return in_parts and there.size == entry.size and _right(transfer, *wanted.place(entry), entry)
 
 
 def _put(transfer: Transfer, held: Transfer, wanted: Wanted, entry: Entry, there: Listed | None) -> str:
@@ -273,7 +234,17 @@ def _put(transfer: Transfer, held: Transfer, wanted: Wanted, entry: Entry, there
 
     Nothing takes the place of what is there unless its bytes were read and found right first.
     """
-    key, bucket = entry.key, wanted.target_bucket
+    try:
+        return _put_there(transfer, held, wanted, entry, there)
+    except (AccessDenied, BucketMissing) as error:
+        if not entry.bucket:
+            raise
+        # Another team's bucket, perhaps: the rest comes back all the same.
+        return error.message.rstrip(".")
+
+
+def _put_there(transfer: Transfer, held: Transfer, wanted: Wanted, entry: Entry, there: Listed | None) -> str:
+    bucket, key = wanted.place(entry)
     if there is not None and _equal_bytes(transfer, wanted, entry, there):
         return _SAME
     if there is not None and not _kept_right(held, wanted, entry):

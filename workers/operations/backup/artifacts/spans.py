@@ -2,7 +2,7 @@
 
 What a span copies is written down as parts of the set's listing, just as an interrupted run leaves them; the run that
 makes the whole listing afterwards finds them and copies only what is missing. So a span that nobody finished costs time
-and nothing else.
+and nothing else. Spans are of the artifacts' own bucket; what is in others is left to that last run.
 """
 
 from __future__ import annotations
@@ -64,7 +64,8 @@ def _marks(transfer: Transfer, sources: Sources, above: int, wanted: int) -> lis
             keys = sources.keys or NONE
             found = listing.entries(transfer, sources.backup_bucket, name, sources.sha256, keys)
             step = max(1, sources.objects // wanted)
-            return list(islice((each.key for each in found), step, None, step))[: wanted - 1]
+            ours = (each.key for each in found if not each.bucket)
+            return list(islice(ours, step, None, step))[: wanted - 1]
     with Transfer.of(sources.source or transfer.objects, 1) as origin:
         if len(list(islice(origin.items(sources.source_bucket), above + 1))) <= above:
             return []

@@ -56,7 +56,7 @@ class _Findings:
         self.objects += 1
         self.bytes += entry.size
         if problem and len(self.problems) < PROBLEMS_AT_MOST:
-            self.problems.append(f"{entry.key}: {problem} ({entry.kept}).")
+            self.problems.append(f"{entry.where}: {problem} ({entry.kept}).")
             self.bad.append(entry.kept)
         elif problem:
             self.more += 1

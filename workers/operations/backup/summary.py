@@ -1,9 +1,10 @@
-"""What came of a backup, for people: a report, and a line for each part."""
+"""What a set that was made holds, and what it lacks, for people."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from workers.operations.backup import places
 from workers.report import Report, Status, Table, Text
 from workers.wording import NOTHING, count, duration, listed, size
 
@@ -35,6 +36,17 @@ def report(made: Manifest, bucket: str, swept: tuple[str, ...] = ()) -> Report:
     )
 
 
+def lacking(made: Manifest) -> tuple[str, ...]:
+    """A sentence for each thing of MLflow's that is in no set, as far as this one knows."""
+    part = made.artifacts
+    if part is None:
+        return ()
+    said = [f"{each[:1].upper()}{each[1:]}" for each in map(places.told, part.elsewhere)]
+    if part.left_out_objects:
+        said.append(f"{count(part.left_out_objects, 'artifact')} ({size(part.left_out_bytes)}) couldn't be read.")
+    return tuple(said)
+
+
 def table(made: Manifest) -> Table:
     """A line for each part."""
     rows: list[tuple[str, str, str, str]] = []
@@ -46,6 +58,10 @@ def table(made: Manifest) -> Table:
         of = made.artifacts
         held = f"{count(of.objects, 'object')} ({size(of.bytes)}), {of.copied_objects:,} new, {_how(of.key_id)}"
         rows.append(("artifacts", held, size(of.copied_bytes), _pace(of.copied_bytes, of.seconds)))
+        rows += [
+            (f"of these, in {each.bucket}", f"{count(each.objects, 'object')} ({size(each.bytes)})", NOTHING, NOTHING)
+            for each in of.others
+        ]
     if made.configuration:
         held = f"{count(len(made.configuration.objects), 'object')}, " + (
             f"encrypted with key {made.configuration.key_id}" if made.configuration.secrets else "without secrets"
@@ -55,7 +71,7 @@ def table(made: Manifest) -> Table:
 
 
 def _how(key_id: str) -> str:
-    return "encrypted" if key_id else "as they are"
+    return "encrypted" if key_id else "not encrypted"
 
 
 def _pace(number: int, seconds: float) -> str:
