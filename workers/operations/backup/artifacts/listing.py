@@ -251,8 +251,8 @@ def put_part(  # noqa: PLR0913 - what is written where, and how
         name += NAME_END
         transfer.put(bucket, name, keys.encrypted(body, name))
         return
-    proof = {_PROOF: f"{keys.proof(_named(name, body))} {keys.current_id} {keys.current.wrapped}"} if keys else {}
-    transfer.put(bucket, name, body, {"Metadata": proof} if proof else None)
+    said = (keys.proof(_named(name, body)), keys.current_id, keys.current.wrapped) if keys else ()
+    transfer.put(bucket, name, body, {"Metadata": {_PROOF: " ".join(filter(None, said))}} if said else None)
 
 
 def part(transfer: Transfer, bucket: str, name: str, keys: Keys | None) -> Iterator[bytes]:
