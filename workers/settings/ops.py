@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 from workers.settings.gitops import Gitops, GitopsMode
 from workers.settings.people import Approval, Escalation, Roles, Scaling
 from workers.settings.schedule import (
-    HOURLY_BACKUP,
+    BACKUP,
     HOURLY_FIGURES,
     WEEKLY_DRILL,
     Digest,
@@ -189,8 +189,8 @@ class Ops(Section):
     )
     schedule: dict[str, ScheduleEntry | None] = Field(
         {},
-        description="by name; beside these there are `backup` and `figures` (a silent health check), every hour, "
-        "`drill`, every week, and `digest`, unless they are given here, or are null",
+        description="by name; beside these there are `backup`, every half an hour, `figures` (a silent health check), "
+        "every hour, `drill`, every week, and `digest`, unless they are given here, or are null",
     )
     digest: Digest = Digest()
     alerts: Alerts = Alerts()
@@ -213,7 +213,7 @@ class Ops(Section):
         """What runs by the clock: the schedule, and what runs by default (where there is a channel to tell of it)."""
         by_default: dict[str, ScheduleEntry] = {}
         if self.channels:
-            entries = (HOURLY_BACKUP, HOURLY_FIGURES, self.digest.entry, WEEKLY_DRILL)
+            entries = (BACKUP, HOURLY_FIGURES, self.digest.entry, WEEKLY_DRILL)
             by_default = dict(zip(DEFAULT_ENTRIES, entries, strict=True))
         return {name: entry for name, entry in (by_default | self.schedule).items() if entry is not None}
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from pydantic import field_validator
@@ -21,6 +22,7 @@ from workers.operations.backup import (
     damaged,
     database,
     encryption,
+    explaining,
     leftovers,
     manifest,
     outlook,
@@ -40,6 +42,7 @@ from workers.operations.backup.manifest import (
     OtherBucket,
 )
 from workers.operations.choices import PARTS
+from workers.operations.storage import cache
 from workers.report import Report
 from workers.systems.errors import GatewayError
 from workers.wording import count, duration, listed, size
@@ -151,6 +154,7 @@ class _Making:
     made: dict[str, Any] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     places: places.Survey | None = None
+    before: int = 0
 
     @classmethod
     def begin(cls, systems: Systems, transfer: Transfer, progress: Progress, now: datetime) -> _Making:
@@ -210,6 +214,9 @@ class _Making:
             )
             damaged.forget(objects, self.bucket)
         part: ArtifactsPart = self.made["artifacts"]
+        if part.copied_objects or part.objects != self.before:
+            # What `storage` has measured is not what is there, whoever changed it.
+            cache.stale(self.systems.redis)
         if part.left_out_objects:
             self.warnings.append(
                 f"NOT IN THIS SET: {count(part.left_out_objects, 'artifact')} ({size(part.left_out_bytes)}) that can't "
@@ -260,7 +267,9 @@ class _Making:
             **self.made,
         )
         earlier = (seen for name in reversed(self.known) if (seen := self._look(name).manifest))
-        made = shrinking.compared(made, earlier, self.systems.settings.ops.backup.shrink_warn)
+        made = shrinking.compared(
+            made, earlier, self.systems.settings.ops.backup.shrink_warn, partial(explaining.explanations, self.systems)
+        )
         made = signing.signed(made, keys) if keys else made
         manifest.store(made, self.transfer, self.bucket)
         self.transfer.delete(self.bucket, [f"{self.name}{leftovers.BEGUN}"])
@@ -344,6 +353,7 @@ class _Making:
                 # What its listing says of bytes would be signed with the new set.
                 continue
             if seen.manifest and seen.manifest.artifacts:
+                self.before = seen.manifest.artifacts.objects
                 return (*found, name), seen.manifest.artifacts
             if seen.manifest is None and len(found) < BUILT_ON_AT_MOST:
                 found.append(name)

@@ -147,7 +147,8 @@ class Manifest(_Part):
     """A whole set. name: "sets/…/". id: the short one. target: the MLflow that it was made of. Times are UTC.
 
     signature: None where there was no key to sign with. shrank: what it lost against the set `shrank_since` (an id),
-    each in a few words. accepted: a person said that this was meant.
+    each in a few words. explained: what it lost by a command of ours, with who asked for it. accepted: a person said
+    that this was meant.
     """
 
     format: int = FORMAT
@@ -164,6 +165,7 @@ class Manifest(_Part):
     warnings: tuple[str, ...] = ()
     shrank: tuple[str, ...] = ()
     shrank_since: str = ""
+    explained: tuple[str, ...] = ()
     accepted: bool = False
     signature: Signature | None = None
 

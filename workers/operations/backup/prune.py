@@ -12,10 +12,10 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, ClassVar
 
 from workers.operation import Change, Operation, Plan, Progress, Risk
-from workers.operations.backup import leftovers, retention, sets
+from workers.operations.backup import leftovers, sets
 from workers.operations.backup.backup import LOCK
 from workers.operations.backup.encryption import Keys
-from workers.operations.backup.show import dated
+from workers.operations.backup.show import reasons as kept_for
 from workers.report import Report, Status, Table
 from workers.systems.errors import ObjectMissing
 from workers.wording import count, listed, moment, size
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 CALLS_AT_ONCE = 8
 BASES_BYTES = 1 << 20
+ROWS_AT_MOST = 100
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ class BackupPrune(Operation):
             warnings=(f"What is removed cannot be brought back. Kept: {count(len(chosen.reasons), 'good set')}.",),
             undo="it cannot be undone",
             facts={"going": [each.name for each in chosen.going], "retention": wanted.model_dump()},
-            sections=(_table(chosen),) if chosen.reasons else (),
+            sections=(_table(chosen),) if chosen.staying or chosen.going else (),
         )
 
     def run(self, systems: Systems, progress: Progress) -> Report:
@@ -100,7 +101,7 @@ class BackupPrune(Operation):
             summary=f"{count(len(chosen.going), 'set')}{unfinished} removed, {len(chosen.reasons)} kept; "
             f"{count(freed.objects, 'object')} ({size(freed.bytes)}) that no set uses removed: "
             f"{listed(each.id for each in chosen.going) or 'no set had to go'}.",
-            sections=(_table(chosen),) if chosen.reasons else (),
+            sections=(_table(chosen),) if chosen.staying else (),
             hints=("backup list", "backup usage"),
         )
 
@@ -109,7 +110,7 @@ def choose(systems: Systems) -> Choice:
     """Judge every set. Those that are not good stay, and what one that is being made builds on. Raises ObjectsError."""
     objects, bucket = systems.backups, systems.settings.ops.storage.backups_bucket
     found = sets.every(systems)
-    reasons = retention.kept(dated(found), systems.settings.ops.backup.retention)
+    reasons = kept_for(systems, found)
     for name in _built_on(objects, bucket, [each for each in found if each.manifest is None]):
         if name not in reasons and any(each.name == name and each.manifest for each in found):
             reasons[name] = "an unfinished set builds on it"
@@ -146,5 +147,14 @@ def _has_listing(objects: Objects, bucket: str, found: Found) -> bool:
 
 
 def _table(chosen: Choice) -> Table:
-    rows = [(name, chosen.reasons[name]) for name in sorted(chosen.reasons, reverse=True)]
-    return Table(title="Kept", columns=("set", "as"), rows=tuple(rows[:60]))
+    """Each set, newest first, with the reason that it stays or goes."""
+    rows = []
+    for each in sorted((*chosen.staying, *chosen.going), key=lambda each: each.name, reverse=True):
+        if each.manifest is None:
+            why = f"stays: {each.problem}"
+        elif each.name in chosen.reasons:
+            why = f"stays: {chosen.reasons[each.name]}"
+        else:
+            why = "goes: newer ones have its hour, day, week and month"
+        rows.append((each.name, why))
+    return Table(title="Every set", columns=("set", "stays or goes"), rows=tuple(rows[:ROWS_AT_MOST]))

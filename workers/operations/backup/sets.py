@@ -203,6 +203,14 @@ def drilled(objects: Objects, bucket: str, name: str) -> tuple[bool | None, str]
     return None, ""
 
 
+def condemned(objects: Objects, bucket: str, of: Iterable[str]) -> frozenset[str]:
+    """Those of these sets that failed their last drill."""
+    every = list(of)
+    with ThreadPoolExecutor(_READERS) as pool:
+        failed = pool.map(lambda name: drilled_badly(objects, bucket, name), every)
+        return frozenset(name for name, bad in zip(every, failed, strict=True) if bad)
+
+
 def verdicts(objects: Objects, bucket: str, of: Iterable[str]) -> list[tuple[bool | None, str]]:
     """What `drilled` says of each of these sets."""
     with ThreadPoolExecutor(_READERS) as pool:

@@ -39,11 +39,11 @@ class BackupList(Operation):
         now = datetime.now(UTC)
         good = [each.manifest for each in found if each.manifest]
         bad = len(found) - len(good)
-        reasons = retention.kept(dated(found), systems.settings.ops.backup.retention)
+        kept = reasons(systems, found)
         shown = found[: -self.limit - 1 : -1]
         verdicts = sets.verdicts(systems.backups, bucket, [each.name for each in shown])
         rows = tuple(
-            _row(each, reasons.get(each.name, "prune removes it"), now, verdict)
+            _row(each, kept.get(each.name, "prune removes it"), now, verdict)
             for each, verdict in zip(shown, verdicts, strict=True)
         )
         columns = ("id", "begun (UTC)", "parts", "database", "artifacts", "kept as", "state")
@@ -150,13 +150,17 @@ def _group(key: str, found: dict[str, Found]) -> str:
     return "dumps, listings and configurations of sets" if known and known.manifest else "unfinished sets"
 
 
-def dated(found: list[Found]) -> list[retention.Dated]:
-    """The good ones, as the retention judges them."""
-    return [
-        retention.Dated(each.name, each.begun, each.manifest.parts, each.manifest.shrunk)
-        for each in found
+def reasons(systems: Systems, found: list[Found]) -> dict[str, str]:
+    """Why the retention keeps a good set, by its name; what is not there it does not keep. Raises ObjectsError."""
+    good = [each for each in found if each.manifest is not None]
+    bucket, ops = systems.settings.ops.storage.backups_bucket, systems.settings.ops
+    failed = sets.condemned(systems.backups, bucket, [each.name for each in good])
+    dated = [
+        retention.Dated(each.name, each.begun, each.manifest.parts, each.manifest.shrunk, each.name in failed)
+        for each in good
         if each.manifest is not None
     ]
+    return retention.kept(dated, ops.backup.retention, ops.zone)
 
 
 def _row(found: Found, kept_as: str, now: datetime, verdict: tuple[bool | None, str]) -> tuple[str, ...]:

@@ -7,38 +7,61 @@ one is a fifth.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from workers.wording import count, listed, size
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from workers.operations.backup.manifest import ArtifactsPart, ConfigurationPart, DatabasePart, Manifest
 
 FEW: Final = 10
 """Rows or artifacts whose loss is nobody's alarm."""
-_EXPERIMENTS: Final = "experiments"
+TABLES: Final = "tables"
+EXPERIMENTS: Final = "experiments"
+ROWS: Final = "rows"
+ARTIFACTS: Final = "artifacts"
+CONFIGURATION: Final = "configuration"
 _FIELDS: Final = {"database": "database", "artifacts": "artifacts", "config": "configuration"}
 
 
-def compared(made: Manifest, earlier: Iterable[Manifest], share: float) -> Manifest:
+@dataclass(frozen=True)
+class Loss:
+    """Something that a set lost, in a few words. kind: tables, experiments, rows, artifacts or configuration."""
+
+    kind: str
+    words: str
+
+
+def compared(
+    made: Manifest,
+    earlier: Iterable[Manifest],
+    share: float,
+    explain: Callable[[Manifest, Manifest, Iterable[Loss]], dict[Loss, str]] | None = None,
+) -> Manifest:
     """The same, saying what it lost: each part against the newest of `earlier`, newest first, that is whole and has it.
 
-    share: see `lost`.
+    share: see `lost`. explain: what explains losses between two sets (explaining.py); these are told apart.
     """
     shrank: list[str] = []
+    explained: list[str] = []
     since, left = "", set(made.parts)
     for seen in earlier:
         if seen.shrunk or not left.intersection(seen.parts):
             continue
         done = {field: None for part, field in _FIELDS.items() if part not in left}
         found = lost(seen.model_copy(update=done), made, share)
-        shrank += found
-        since = since or (seen.id if found else "")
+        why = explain(seen, made, found) if explain and found else {}
+        explained += [f"{each.words}, by {why[each]}" for each in found if each in why]
+        unexplained = [each.words for each in found if each not in why]
+        shrank += unexplained
+        since = since or (seen.id if unexplained else "")
         left -= set(seen.parts)
         if not left:
             break
+    made = made.model_copy(update={"explained": tuple(explained)}) if explained else made
     if not shrank:
         return made
     made = made.model_copy(update={"shrank": tuple(shrank), "shrank_since": since})
@@ -49,9 +72,9 @@ def compared(made: Manifest, earlier: Iterable[Manifest], share: float) -> Manif
     return made.model_copy(update={"warnings": (told, *made.warnings)})
 
 
-def lost(before: Manifest, now: Manifest, share: float) -> tuple[str, ...]:
-    """What `now` lacks that `before` held, each in a few words; of the parts that both have. share: 0.1 for 10 %."""
-    found: list[str] = []
+def lost(before: Manifest, now: Manifest, share: float) -> tuple[Loss, ...]:
+    """What `now` lacks that `before` held; of the parts that both have. share: 0.1 for 10 %."""
+    found: list[Loss] = []
     if before.database and now.database:
         found += _database(before.database, now.database, share)
     if before.artifacts and now.artifacts:
@@ -61,31 +84,31 @@ def lost(before: Manifest, now: Manifest, share: float) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _database(before: DatabasePart, now: DatabasePart, share: float) -> Iterable[str]:
+def _database(before: DatabasePart, now: DatabasePart, share: float) -> Iterable[Loss]:
     gone = sorted(before.rows.keys() - now.rows.keys())
     if gone:
-        yield f"{count(len(gone), 'table')}: {listed(gone)}"
+        yield Loss(TABLES, f"{count(len(gone), 'table')}: {listed(gone)}")
     for table, held in sorted(before.rows.items()):
         left = now.rows.get(table)
         if left is None or left >= held:
             continue
-        if table == _EXPERIMENTS:
-            yield f"{count(held - left, 'experiment')} of {held:,}"
+        if table == EXPERIMENTS:
+            yield Loss(EXPERIMENTS, f"{count(held - left, 'experiment')} of {held:,}")
         elif _worth(held, left, share):
-            yield f"{held - left:,} of {held:,} rows of {table}"
+            yield Loss(ROWS, f"{held - left:,} of {held:,} rows of {table}")
 
 
-def _artifacts(before: ArtifactsPart, now: ArtifactsPart, share: float) -> Iterable[str]:
+def _artifacts(before: ArtifactsPart, now: ArtifactsPart, share: float) -> Iterable[Loss]:
     if _worth(before.objects, now.objects, share):
-        yield f"{before.objects - now.objects:,} of {before.objects:,} artifacts"
+        yield Loss(ARTIFACTS, f"{before.objects - now.objects:,} of {before.objects:,} artifacts")
     elif before.bytes and before.bytes - now.bytes > share * before.bytes:
-        yield f"{size(before.bytes - now.bytes)} of {size(before.bytes)} of artifacts"
+        yield Loss(ARTIFACTS, f"{size(before.bytes - now.bytes)} of {size(before.bytes)} of artifacts")
 
 
-def _configuration(before: ConfigurationPart, now: ConfigurationPart) -> Iterable[str]:
+def _configuration(before: ConfigurationPart, now: ConfigurationPart) -> Iterable[Loss]:
     gone = sorted(set(before.objects) - set(now.objects))
     if gone:
-        yield f"{count(len(gone), 'object')} of the configuration: {listed(gone)}"
+        yield Loss(CONFIGURATION, f"{count(len(gone), 'object')} of the configuration: {listed(gone)}")
 
 
 def _worth(held: int, left: int, share: float) -> bool:

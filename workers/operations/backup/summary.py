@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def report(made: Manifest, bucket: str, swept: tuple[str, ...] = ()) -> Report:
     """What was made, for people."""
     took = (made.finished_at - made.started_at).total_seconds()
-    notes = [*made.warnings]
+    notes = [*made.warnings, *(f"Fewer than before, as asked: {each}." for each in made.explained)]
     if made.artifacts and (made.artifacts.changed or made.artifacts.vanished):
         notes.append(
             f"While it ran, {count(len(made.artifacts.changed), 'artifact')} changed and "

@@ -16,6 +16,7 @@ from workers.operations.backup import artifacts, sets, summary
 from workers.operations.backup.encryption import Keys
 from workers.operations.experiments.finding import find as find_experiment
 from workers.operations.runs.finding import find as find_run
+from workers.operations.storage import cache
 from workers.operations.storage.locations import in_a_bucket
 from workers.report import Report, Section, Status, Text
 from workers.wording import count, listed, size
@@ -110,7 +111,10 @@ class RestoreArtifacts(Operation):
         seen = artifacts.compare(systems.objects, wanted, progress, backups=systems.backups)
         progress.step(f"Putting back {count(seen.missing + seen.differing, 'artifact')} ({size(seen.bytes)})")
         expected = seen.missing + seen.differing
-        done = artifacts.restore(systems.objects, wanted, progress, expected=expected, backups=systems.backups)
+        try:
+            done = artifacts.restore(systems.objects, wanted, progress, expected=expected, backups=systems.backups)
+        finally:
+            cache.stale(systems.redis)
         told = f"{done.added:,} added, {done.replaced:,} put back ({size(done.bytes)}), {done.same:,} were right"
         if self.exact:
             told += f", {done.removed:,} removed"

@@ -28,6 +28,7 @@ from workers.operations.restore import (
     smoke_test,
     switching,
 )
+from workers.operations.storage import cache
 from workers.report import Facts, Report, Status
 from workers.systems.errors import AccessDenied, ClusterNotFound, GatewayError
 from workers.systems.postgres.admin import Server
@@ -247,9 +248,12 @@ class _Recovery:
 
     def _make_artifacts(self) -> str:
         expected = self.found.artifacts.objects if self.found.artifacts else 0
-        done = artifacts.restore(
-            self.systems.objects, self._wanted(), self._going, expected=expected, backups=self.systems.backups
-        )
+        try:
+            done = artifacts.restore(
+                self.systems.objects, self._wanted(), self._going, expected=expected, backups=self.systems.backups
+            )
+        finally:
+            cache.stale(self.systems.redis)
         if done.lost:
             raise OperatorError(f"{count(done.lost_count, 'artifact')} could not be put back: {done.lost[0]}")
         return f"{count(done.added + done.replaced, 'artifact')} ({size(done.bytes)}) put back and compared"

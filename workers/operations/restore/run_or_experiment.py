@@ -19,6 +19,7 @@ from workers.operations.experiments.finding import find as find_experiment
 from workers.operations.restore import prerequisites, rows
 from workers.operations.restore.side_database import ROWS, restored_beside
 from workers.operations.runs.finding import find as find_run
+from workers.operations.storage import cache
 from workers.operations.storage.locations import in_a_bucket
 from workers.report import Report, Status
 from workers.wording import count
@@ -239,6 +240,9 @@ def _artifacts_back(systems: Systems, found: Manifest, location: str, progress: 
         bucket="" if bucket == storage.artifacts_bucket else bucket,
         keys=Keys.all_of(systems.settings),
     )
-    done = artifacts.restore(systems.objects, wanted, progress, backups=systems.backups)
+    try:
+        done = artifacts.restore(systems.objects, wanted, progress, backups=systems.backups)
+    finally:
+        cache.stale(systems.redis)
     lost = f"; {count(done.lost_count, 'artifact')} could not be had: {done.lost[0]}" if done.lost else ""
     return f"; {count(done.added + done.replaced, 'artifact')} put back, {done.same:,} were there{lost}"

@@ -14,12 +14,14 @@ from pydantic import Field, PrivateAttr
 from workers.errors import AlreadySo, OperatorError
 from workers.operation import Cancelled, Change, Operation, Plan, Progress, Risk
 from workers.operations.backup import sets
+from workers.operations.backup.explaining import GONE
 from workers.operations.backup.signing import Trust
 from workers.operations.backup.verify import verified
 from workers.operations.deployment.update import image_of
 from workers.operations.runs.candidates import Candidates, PurgeFilter, choose
 from workers.operations.runs.csv_file import Sheet
 from workers.operations.runs.mlflow_gc import CHUNK, PurgeProgress, purge, require_room_for_gc
+from workers.operations.storage import cache
 from workers.operations.storage.locations import place_of, proxied_to
 from workers.report import Facts, Report, Section, Status, Table
 from workers.systems.errors import TrackingMissing
@@ -136,6 +138,8 @@ class RunsPurge(Operation):
             return self._report(
                 Status.FAIL, f"It broke off after {count(purged.done, 'run')} of {len(chosen.runs):,}: {error}", backup
             )
+        finally:
+            cache.stale(systems.redis)
         progress.step("Asking whether they are gone")
         wrong = _still_there(systems, chosen, purged)
         after, _, _ = store.counts()
@@ -148,7 +152,7 @@ class RunsPurge(Operation):
         gone = f" {count(len(purged.gone), 'run')} had been purged by others." if purged.gone else ""
         status = Status.WARN if kept or gone else Status.OK
         return self._report(
-            status, f"{count(purged.done, 'run')} are gone for good, with their artifacts.{kept}{gone}", backup, chosen
+            status, f"{count(purged.done, 'run')} {GONE}, with their artifacts.{kept}{gone}", backup, chosen
         )
 
     def aftermath(self, systems: Systems, planned: Plan) -> str:

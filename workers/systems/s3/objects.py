@@ -195,6 +195,11 @@ class Objects:
         query = {"Bucket": bucket, "Prefix": prefix, "MaxKeys": 1}
         return bool(self._ask(lambda: self.client.list_objects_v2(**query), bucket).get("Contents"))
 
+    def first(self, bucket: str) -> str:
+        """The first key of a bucket; empty where it has none."""
+        found = self._ask(lambda: self.client.list_objects_v2(Bucket=bucket, MaxKeys=1), bucket).get("Contents") or [{}]
+        return str(found[0].get("Key") or "")
+
     def write(self, bucket: str, key: str, body: bytes) -> None:
         """Put a small object."""
         self._ask(lambda: self.client.put_object(Bucket=bucket, Key=key, Body=body), bucket)
