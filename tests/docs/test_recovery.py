@@ -116,7 +116,7 @@ def test_the_configuration_is_there_and_in_the_cluster(recovered, environment):
     assert {each for each in wanted if each[0] in {"Deployment", "Service", "ConfigMap", "Secret", "Ingress"}} <= there
 
 
-@pytest.mark.parametrize("part", ["database.dump", "artifacts.jsonl.zst", "config.yaml.enc"])
+@pytest.mark.parametrize("part", ["database.dump.enc", "artifacts.jsonl.zst.enc", "config.yaml.enc"])
 def test_the_third_step_sees_a_changed_byte(recovered, environment, documents, tmp_path, part):
     shutil.copytree(recovered / "set", tmp_path / "set")
     content = bytearray((tmp_path / "set" / part).read_bytes())
