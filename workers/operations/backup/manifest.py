@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from workers.systems.s3.transfer import Transfer
 
 NAME: Final = "manifest.json"
-FORMAT: Final = 1
+FORMAT: Final = 2
 AT_MOST: Final = 4 << 20
 """Bytes; a thousand tables need a tenth of that."""
 

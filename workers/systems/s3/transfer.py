@@ -11,7 +11,9 @@ half way is no error of the call that began it.
 
 from __future__ import annotations
 
+import hashlib
 import threading
+from base64 import b64encode
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC
@@ -163,9 +165,25 @@ class Transfer:
             again = query | {"Range": f"bytes={at}-", "IfMatch": etag}
             answer = self._ask(partial(self.objects.client.get_object, **again), query["Bucket"])
 
+    def fetch(self, bucket: str, key: str, etag: str = "", *, at_most: int = 0) -> tuple[Described, bytes]:
+        """The same of a small object, in one piece and at less cost. Raises as `open`.
+
+        at_most: how many bytes are read, however many there are; for an object that is not known to be the one that
+        was meant, and not to be empty (a range of nothing is an error).
+        """
+        headers = {"If-Match": f'"{etag}"'} if etag else {}
+        headers |= {"Range": f"bytes=0-{at_most - 1}"} if at_most else {}
+        answer = self._ask(lambda: self.calls.send("GetObject", "GET", bucket, key, headers), bucket)
+        return Described.by_headers(answer.headers), answer.content
+
     def put(self, bucket: str, key: str, body: bytes | bytearray, moves: dict[str, Any] | None = None) -> Made:
         """Write an object in one piece."""
-        call = partial(self.objects.client.put_object, Bucket=bucket, Key=key, Body=body, **(moves or {}))
+        if not moves:
+            # Object Lock demands it, and the store finds what was changed on its way.
+            md5 = {"Content-MD5": b64encode(hashlib.md5(body, usedforsecurity=False).digest()).decode()}
+            send = partial(self.calls.send, "PutObject", "PUT", bucket, key, md5, content=bytes(body))
+            return Made.by_put(self._ask(send, bucket))
+        call = partial(self.objects.client.put_object, Bucket=bucket, Key=key, Body=body, **moves)
         return Made.of(self._ask(call, bucket))
 
     def delete(self, bucket: str, keys: Sequence[str]) -> None:

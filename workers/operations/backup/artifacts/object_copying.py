@@ -29,7 +29,7 @@ from workers.systems.errors import (
     StoreFull,
     Unreachable,
 )
-from workers.systems.s3.metadata import CopyRequest, Listed, Made
+from workers.systems.s3.metadata import CopyRequest, Described, Listed, Made
 from workers.systems.s3.multipart import COPY_AT_MOST, GIB, MIB, PARTS_AT_MOST, Writer, copy_in_parts
 from workers.systems.s3.transfer import Transfer
 
@@ -171,7 +171,7 @@ class ObjectCopier:
             return self._streamed(listed, kept)
 
     def _streamed(self, listed: Listed, kept: str) -> Entry:
-        described, pieces = self.source.open(self.source_bucket, listed.key, listed.etag)
+        described, pieces = self._opened(listed)
         if described.etag != listed.etag:
             raise ObjectChanged(f"The artifact {listed.key} has changed.")
         moves = described.moves | self.source.tags(self.source_bucket, listed.key, described)
@@ -193,6 +193,12 @@ class ObjectCopier:
                 raise _differs(listed)
         entry = Entry(listed.key, read.size, listed.etag, listed.last_modified, kept, "sha256", read.sha256, 0, moves)
         return replace(entry, key_id=self.keys.current_id, stored=writer.size) if self.keys else entry
+
+    def _opened(self, listed: Listed) -> tuple[Described, Iterable[bytes]]:
+        if listed.size > MIB:
+            return self.source.open(self.source_bucket, listed.key, listed.etag)
+        described, content = self.source.fetch(self.source_bucket, listed.key, listed.etag)
+        return described, (content,)
 
 
 class _Read:
