@@ -2,7 +2,7 @@
 """A backup set without mlflow-ops: verified and decrypted with python3-cryptography alone.
 
     decrypt.py set NAME FOLDER                verify the signature of the set NAME, and decrypt its parts in FOLDER
-    decrypt.py artifacts LISTING OBJECTS TO   every artifact of a listing into the folder TO, decrypted
+    decrypt.py artifacts LISTING OBJECTS TO   every artifact of a listing into TO/own, or TO/BUCKET if in another one
 
 MLFLOW_OPS_BACKUP_KEY holds the key, or several with commas. Data keys of KMS are unwrapped by the program aws.
 """
@@ -58,7 +58,7 @@ def whole_set(name, folder):
 
 def artifacts(listing, objects, to):
     for entry in (each for each in map(json.loads, open(listing, encoding="utf-8")) if "key" in each):
-        path = pathlib.Path(to, entry["key"])
+        path = pathlib.Path(to, entry.get("bucket", "own"), entry["key"])
         if ".." in path.parts:
             sys.exit(f"{entry['key']} would leave {to}")
         path.parent.mkdir(parents=True, exist_ok=True)

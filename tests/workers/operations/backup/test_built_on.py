@@ -22,7 +22,9 @@ EVIL = b"import os; os.system('id')"
 
 def back_up(place):  # noqa: F811 - the fixture
     report = Backup(parts=("artifacts",)).run(place.systems, Unwatched())
-    assert report.status is Status.OK, report.summary
+    # There is no database to ask where experiments keep their artifacts, which it warns of.
+    assert report.status is Status.WARN, report.summary
+    assert "is unknown" in report.model_dump_json()
     return sets.good(place.systems, "latest")
 
 
