@@ -71,6 +71,17 @@ class Retention(Section):
     monthly: Annotated[int, Field(ge=0, le=10_000)] = 6
 
 
+class BackupLock(Section):
+    """Object Lock on what a backup writes."""
+
+    mode: Literal["governance", "compliance"] = Field(
+        "governance", description="governance: some may lift it (s3:BypassGovernanceRetention); compliance: nobody can"
+    )
+    days: Annotated[int, Field(ge=1, le=3650)] = Field(
+        30, description="from the beginning of a set; bytes that many sets use are locked for a quarter longer"
+    )
+
+
 class Backup(Section):
     """How backups are made and kept. Where they go is storage.backups_bucket."""
 
@@ -96,6 +107,9 @@ class Backup(Section):
         "MLFLOW_OPS_BACKUP_KEY, which reads older sets then",
     )
     kms_keys_old: tuple[str, ...] = Field((), description="keys of KMS that only read")
+    lock: BackupLock | None = Field(
+        None, description="Object Lock on each object of a set; the bucket must have been made with it"
+    )
     shrink_warn: Annotated[float, Field(gt=0, le=1)] = Field(
         0.1, description="the share of a table's rows, or of all artifacts, whose loss since the last set is told"
     )

@@ -24,6 +24,7 @@ from workers.operations.backup import (
     encryption,
     explaining,
     leftovers,
+    locking,
     manifest,
     outlook,
     parallel,
@@ -34,6 +35,7 @@ from workers.operations.backup import (
     summary,
 )
 from workers.operations.backup.encryption import Keys
+from workers.operations.backup.locking import Locking
 from workers.operations.backup.manifest import (
     ArtifactsPart,
     ConfigurationPart,
@@ -127,8 +129,9 @@ def make(systems: Systems, progress: Progress, parts: tuple[str, ...]) -> tuple[
     from workers.systems.s3.transfer import Transfer
 
     progress.step("Looking at the sets in the bucket")
-    with Transfer.of(systems.backups, CALLS_AT_ONCE) as transfer:
-        making = _Making.begin(systems, transfer, progress, datetime.now(UTC))
+    now = datetime.now(UTC)
+    with Transfer.of(systems.backups, CALLS_AT_ONCE, locking.rule(systems.settings, now)) as transfer:
+        making = _Making.begin(systems, transfer, progress, now)
         if "database" in parts:
             making.databases()
         if "artifacts" in parts:
@@ -256,6 +259,7 @@ class _Making:
         keys = Keys.of(self.systems.settings)
         if keys is None:
             self.warnings.append(signing.NOT_SIGNED)
+        locked = Locking.of(self.systems.settings, self.began)
         made = Manifest(
             name=self.name,
             id=sets.id_of(self.name),
@@ -264,6 +268,7 @@ class _Making:
             finished_at=max(datetime.now(UTC), self.began),
             mlflow_version=_mlflow_version(self.systems),
             warnings=tuple(self.warnings),
+            locked_until=locked.needed if locked else None,
             **self.made,
         )
         earlier = (seen for name in reversed(self.known) if (seen := self._look(name).manifest))

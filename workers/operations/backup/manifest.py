@@ -167,6 +167,7 @@ class Manifest(_Part):
     shrank_since: str = ""
     explained: tuple[str, ...] = ()
     accepted: bool = False
+    locked_until: datetime | None = None
     signature: Signature | None = None
 
     @property

@@ -10,12 +10,14 @@ afterwards by the one that asked: what a lost helper did not copy, that one does
 from __future__ import annotations
 
 import time
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from workers.engine import locks
 from workers.errors import OperatorError
 from workers.operation import Operation, Progress, Risk
 from workers.operations.backup.encryption import Keys, for_data
+from workers.operations.backup.locking import Locking
 from workers.records.keys import PREFIX
 from workers.records.record import Ending, Phase, Record
 from workers.records.store import Records
@@ -77,6 +79,7 @@ def sources_of(systems: Systems, about: BackupHelper) -> Sources:
         encrypt=for_data(systems.settings) is not None,
         sha256=about.sha256,
         objects=about.objects,
+        locking=Locking.of(systems.settings, datetime.now(UTC)),
     )
 
 

@@ -15,6 +15,7 @@ from workers.operation import Change, Operation, Plan, Progress, Risk
 from workers.operations.backup import leftovers, sets
 from workers.operations.backup.backup import LOCK
 from workers.operations.backup.encryption import Keys
+from workers.operations.backup.hold import held
 from workers.operations.backup.show import reasons as kept_for
 from workers.report import Report, Status, Table
 from workers.systems.errors import ObjectMissing
@@ -106,14 +107,23 @@ class BackupPrune(Operation):
         )
 
 
-def choose(systems: Systems) -> Choice:
-    """Judge every set. Those that are not good stay, and what one that is being made builds on. Raises ObjectsError."""
+def choose(systems: Systems, now: datetime | None = None) -> Choice:
+    """Judge every set as of `now`. Those that are not good stay, and those that are locked or held, or that one that is
+    being made builds on. Raises ObjectsError.
+    """
+    now = now or datetime.now(UTC)
     objects, bucket = systems.backups, systems.settings.ops.storage.backups_bucket
     found = sets.every(systems)
     reasons = kept_for(systems, found)
     for name in _built_on(objects, bucket, [each for each in found if each.manifest is None]):
         if name not in reasons and any(each.name == name and each.manifest for each in found):
             reasons[name] = "an unfinished set builds on it"
+    for each in found:
+        until = each.manifest.locked_until if each.manifest else None
+        if until and until > now:
+            reasons.setdefault(each.name, f"locked until {moment(until)}")
+    going = [each.name for each in found if each.manifest and each.name not in reasons]
+    reasons |= dict.fromkeys(held(systems, going), "held")
     going = tuple(each for each in found if each.manifest and each.name not in reasons)
     return Choice(reasons, going, tuple(each for each in found if each not in going))
 

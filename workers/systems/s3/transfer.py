@@ -24,6 +24,7 @@ from urllib.parse import quote, urlencode
 from botocore import exceptions as boto
 
 from workers.systems.errors import ObjectMissing, ObjectsError, ObjectsUnreachable
+from workers.systems.s3.lock import Lock
 from workers.systems.s3.metadata import CopyRequest, Described, Listed, Made, Pending
 from workers.systems.s3.objects import BULK_ATTEMPTS, Objects
 from workers.systems.s3.requests import SignedCalls
@@ -41,6 +42,10 @@ _READERS: Final = 4
 _UNKNOWN_FEATURE: Final = {"NotImplemented", "InvalidRequest", "InvalidArgument", "MissingContentMD5"}
 
 
+def _unlocked(_key: str) -> Lock | None:
+    return None
+
+
 @dataclass(frozen=True)
 class Transfer:
     """Safe for threads. Methods raise ObjectsError or Nonsense; close it after use."""
@@ -48,14 +53,16 @@ class Transfer:
     objects: Objects
     calls: SignedCalls
     stopping: threading.Event = field(default_factory=threading.Event)
+    lock: Callable[[str], Lock | None] = _unlocked
     _plain: threading.Event = field(default_factory=threading.Event)
 
     @classmethod
-    def of(cls, objects: Objects, at_once: int) -> Transfer:
-        """Bulk work on that store by so many threads."""
+    def of(cls, objects: Objects, at_once: int, lock: Callable[[str], Lock | None] = _unlocked) -> Transfer:
+        """Bulk work on that store by so many threads. lock: how what is written is locked, by its key."""
         patient = objects.for_bulk(at_once + _READERS)
         stopping = threading.Event()
-        return cls(patient, SignedCalls(patient, at_once=at_once, attempts=BULK_ATTEMPTS, stopping=stopping), stopping)
+        calls = SignedCalls(patient, at_once=at_once, attempts=BULK_ATTEMPTS, stopping=stopping)
+        return cls(patient, calls, stopping, lock)
 
     def __enter__(self) -> Self:
         return self
@@ -112,6 +119,8 @@ class Transfer:
         headers = {"x-amz-copy-source": quote(f"{request.source}/{request.key}", safe="/~")}
         if request.etag:
             headers["x-amz-copy-source-if-match"] = f'"{request.etag}"'
+        lock = self.lock(request.name)
+        headers |= lock.headers if lock else {}
         send = partial(self.calls.send, "CopyObject", "PUT", request.target, request.name)
         either = request.source if request.source == request.target else f"{request.source} or {request.target}"
         if not self._plain.is_set():
@@ -178,12 +187,15 @@ class Transfer:
 
     def put(self, bucket: str, key: str, body: bytes | bytearray, moves: dict[str, Any] | None = None) -> Made:
         """Write an object in one piece."""
+        # Object Lock demands it, and the store finds what was changed on its way.
+        md5 = b64encode(hashlib.md5(body, usedforsecurity=False).digest()).decode()
+        lock = self.lock(key)
         if not moves:
-            # Object Lock demands it, and the store finds what was changed on its way.
-            md5 = {"Content-MD5": b64encode(hashlib.md5(body, usedforsecurity=False).digest()).decode()}
-            send = partial(self.calls.send, "PutObject", "PUT", bucket, key, md5, content=bytes(body))
+            headers = {"Content-MD5": md5} | (lock.headers if lock else {})
+            send = partial(self.calls.send, "PutObject", "PUT", bucket, key, headers, content=bytes(body))
             return Made.by_put(self._ask(send, bucket))
-        call = partial(self.objects.client.put_object, Bucket=bucket, Key=key, Body=body, **moves)
+        more = {"ContentMD5": md5} | moves | (lock.parameters if lock else {})
+        call = partial(self.objects.client.put_object, Bucket=bucket, Key=key, Body=body, **more)
         return Made.of(self._ask(call, bucket))
 
     def delete(self, bucket: str, keys: Sequence[str]) -> None:

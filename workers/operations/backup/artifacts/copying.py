@@ -23,6 +23,7 @@ from workers.operations.backup.artifacts.known import Known, Sources
 from workers.operations.backup.artifacts.listing import Frames
 from workers.operations.backup.artifacts.object_copying import ObjectCopied, ObjectCopier, Tuning
 from workers.operations.backup.encryption import NAME_END
+from workers.operations.backup.locking import nothing
 from workers.operations.backup.manifest import Stored
 from workers.operations.backup.sealing import Sealer
 from workers.systems.errors import GatewayError, ObjectsError
@@ -79,7 +80,8 @@ class Place:
 def begin(objects: Objects, sources: Sources, stack: ExitStack) -> Place:
     """Open it; `stack` closes it. objects: the store of the backups."""
     tuning = sources.tuning
-    target = stack.enter_context(Transfer.of(objects, tuning.at_once))
+    rule = sources.locking.rule if sources.locking else nothing
+    target = stack.enter_context(Transfer.of(objects, tuning.at_once, rule))
     origin = stack.enter_context(Transfer.of(sources.source, tuning.at_once)) if sources.source else target
     known = Known(target, sources)
     keys = sources.keys if sources.encrypt else None
@@ -295,6 +297,8 @@ class Run:
         found = known.find(listed)
         if found is None:
             self.window.append(_Item(listed, self.pool.submit(copier.copy, listed)))
+        elif found.short and not found.bad:
+            self.window.append(_Item(listed, self.pool.submit(copier.lock_longer, found.line)))
         elif found.bad:
             self.window.append(_Item(listed, self.pool.submit(copier.copy, listed, found.bad)))
         else:
@@ -329,8 +333,8 @@ class Run:
             return
         if moved.changed:
             self.changed += [where] if len(self.changed) < NAMES_AT_MOST else []
-        self.copied_objects += 1
-        self.copied_bytes += moved.entry.size
+        self.copied_objects += moved.copied
+        self.copied_bytes += moved.entry.size * moved.copied
         line = replace(moved.entry, bucket=listed.bucket).line()
         self._write(line, moved.entry.size, listed.bucket)
         self.notes.add(line, moved.entry.size)

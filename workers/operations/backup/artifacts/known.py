@@ -20,6 +20,7 @@ from workers.systems.errors import ObjectMissing
 
 if TYPE_CHECKING:
     from workers.operations.backup.encryption import Keys
+    from workers.operations.backup.locking import Locking
     from workers.systems.s3.metadata import Listed
     from workers.systems.s3.objects import Objects
     from workers.systems.s3.transfer import Transfer
@@ -36,7 +37,7 @@ class Sources:
     them, what earlier sets say is used only if it is signed. encrypt: with these keys; what is kept otherwise, or with
     a key that is no longer here, is copied again. sha256 and objects: of the listing of the last in `previous`, which
     is finished. others: lists the artifacts of other buckets, in the order of object_keys; asked by the run that makes
-    the whole listing, not by helpers.
+    the whole listing, not by helpers. locking: of what is copied, and of what is kept already.
     """
 
     source_bucket: str
@@ -51,6 +52,7 @@ class Sources:
     sha256: str = ""
     objects: int = 0
     others: Callable[[Transfer], Iterator[Listed]] | None = None
+    locking: Locking | None = None
 
     @property
     def key_id(self) -> str:
@@ -64,11 +66,15 @@ class Sources:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A line of an earlier listing. unfinished: of an unfinished set. bad: where its bytes are, if they are bad."""
+    """A line of an earlier listing. unfinished: of an unfinished set. bad: where its bytes are, if they are bad.
+
+    short: the lock on its bytes ends too early.
+    """
 
     line: bytes
     unfinished: bool
     bad: str = ""
+    short: bool = False
 
 
 class Known:
@@ -140,7 +146,9 @@ class _Stream:
         if not same or not self._sources.readable(key_id):
             return None
         if entry["kept"] not in self._sources.distrust:
-            return Found(line, self.unfinished)
+            locking = self._sources.locking
+            short = locking is not None and str(entry.get("locked_until", "")) < locking.needed_until
+            return Found(line, self.unfinished, short=short)
         # In their place only what is like them mends the other sets that use them.
         return Found(line, self.unfinished, entry["kept"]) if key_id == self._sources.key_id else None
 

@@ -56,7 +56,7 @@ class Entry:
     bytes must give (sha256, md5; sha256-parts and md5-parts over parts of part_bytes). moves: content type, metadata
     and the like where the bytes do not carry them themselves and they are not the default. bucket: where that is
     another than the artifacts' own. key_id: of the key that its bytes are encrypted with, empty where they are not.
-    stored: the length of what is kept then.
+    stored: the length of what is kept then. locked_until: when what is kept may be removed, where that is locked.
     """
 
     key: str
@@ -71,6 +71,7 @@ class Entry:
     bucket: str = ""
     key_id: str = ""
     stored: int = 0
+    locked_until: str = ""
 
     @property
     def where(self) -> str:
@@ -100,6 +101,8 @@ class Entry:
             shown["bucket"] = self.bucket
         if self.key_id:
             shown["encrypted"] = {"key_id": self.key_id, "bytes": self.stored}
+        if self.locked_until:
+            shown["locked_until"] = self.locked_until
         return json.dumps(shown, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
 
     @classmethod
@@ -122,6 +125,7 @@ class Entry:
             found.get("bucket", ""),
             encrypted["key_id"],
             encrypted["bytes"],
+            found.get("locked_until", ""),
         )
 
 

@@ -10,6 +10,7 @@ that is the MD5 of the bytes. Where the store says neither, both are read and co
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 import threading
 from collections.abc import Iterable, Iterator
@@ -29,6 +30,7 @@ from workers.systems.errors import (
     StoreFull,
     Unreachable,
 )
+from workers.systems.s3.lock import retain
 from workers.systems.s3.metadata import CopyRequest, Described, Listed, Made
 from workers.systems.s3.multipart import COPY_AT_MOST, GIB, MIB, PARTS_AT_MOST, Writer, copy_in_parts
 from workers.systems.s3.transfer import Transfer
@@ -66,12 +68,13 @@ class Tuning:
 class ObjectCopied:
     """What became of one artifact. entry: None where it vanished, or where it cannot be read, which `why` says then.
 
-    changed: it was another by then.
+    changed: it was another by then. copied: its bytes were; else what is kept was locked for longer.
     """
 
     entry: Entry | None
     changed: bool = False
     why: str = ""
+    copied: bool = True
 
 
 @dataclass(frozen=True)
@@ -100,7 +103,10 @@ class ObjectCopier:
         for _ in range(_ATTEMPTS):
             try:
                 place = kept if kept and wanted == listed else object_keys.kept(wanted, self.set_name, self.keys)
-                return ObjectCopied(copied(wanted, place), changed=wanted != listed)
+                entry = copied(wanted, place)
+                lock = self.target.lock(place)
+                entry = replace(entry, locked_until=lock.moment) if lock else entry
+                return ObjectCopied(entry, changed=wanted != listed)
             except ObjectMissing:
                 return ObjectCopied(None)
             except (Unreachable, StoreFull, BucketMissing):
@@ -119,6 +125,18 @@ class ObjectCopier:
                     raise
                 return ObjectCopied(None, why=why)
         return ObjectCopied(None, why="it changes faster than it can be copied")
+
+    def lock_longer(self, line: bytes) -> ObjectCopied:
+        """Lock what is kept already until what is copied now is. line: of an earlier listing. Raises ObjectsError."""
+        entry = Entry.read(json.loads(line))
+        lock = self.target.lock(entry.kept)
+        assert lock is not None
+        try:
+            retain(self.target.objects, self.backup_bucket, entry.kept, lock)
+        except ObjectMissing:
+            # It is found missing with all others that are, and copied again.
+            return ObjectCopied(entry, copied=False)
+        return ObjectCopied(replace(entry, locked_until=lock.moment), copied=False)
 
     def _unreadable(self, listed: Listed) -> str:
         """Why this one artifact cannot be read, whatever is written; empty where it can, or nobody knows."""
