@@ -82,6 +82,16 @@ def _accept(id_: str) -> Operation:
     return BackupAccept(id=id_)
 
 
+@change("hold", examples=("backup hold 1a2b3c", "backup hold 1a2b3c --release"))
+@click.argument("id_", metavar="ID")
+@click.option("--release", is_flag=True, help="Lift the hold. Needs approval.")
+def _hold(id_: str, *, release: bool) -> Operation:
+    """Put a legal hold on everything in a set: nothing removes it until the hold is lifted. Needs Object Lock."""
+    from workers.operations.backup.hold import BackupHold
+
+    return BackupHold(id=id_, release=release)
+
+
 @command("usage", examples=("backup usage",))
 def _usage() -> Operation:
     """What the backups take up, and what keeping each artifact once saves."""
@@ -93,7 +103,7 @@ def _usage() -> Operation:
 backup = group_that_acts(
     "backup",
     _all,
-    *(_list, _show, _verify, _prune, _sign, _accept, _usage),
+    *(_list, _show, _verify, _prune, _sign, _accept, _hold, _usage),
     takes=PARTS,
     meaning="Back up database, artifacts and configuration as one set; list, show, verify, sign and prune sets.",
 )

@@ -71,6 +71,17 @@ class Retention(Section):
     monthly: Annotated[int, Field(ge=0, le=10_000)] = 6
 
 
+class BackupLock(Section):
+    """Object Lock on what a backup writes."""
+
+    mode: Literal["governance", "compliance"] = Field(
+        "governance", description="governance: some may lift it (s3:BypassGovernanceRetention); compliance: nobody can"
+    )
+    days: Annotated[int, Field(ge=1, le=3650)] = Field(
+        30, description="from the beginning of a set; bytes that many sets use are locked for a quarter longer"
+    )
+
+
 class Backup(Section):
     """How backups are made and kept. Where they go is storage.backups_bucket."""
 
@@ -84,6 +95,20 @@ class Backup(Section):
     helpers: Annotated[int, Field(ge=0, le=64)] = Field(3, description="how many workers may help the one that began")
     lock_wait_seconds: Annotated[int, Field(ge=1, le=3600)] = Field(
         60, description="how long the dump waits for a table that somebody else has locked"
+    )
+    encrypt: Literal["all", "config", "none"] = Field(
+        "all",
+        description="what of a set is encrypted where there is a key: all of it, the configuration only (the store "
+        "copies artifacts itself then, as they are), or nothing (the configuration has no Secrets then)",
+    )
+    kms_key_id: str = Field(
+        "",
+        description="a key of AWS KMS (id, ARN or alias/…) whose data keys encrypt and sign in place of "
+        "MLFLOW_OPS_BACKUP_KEY, which reads older sets then",
+    )
+    kms_keys_old: tuple[str, ...] = Field((), description="keys of KMS that only read")
+    lock: BackupLock | None = Field(
+        None, description="Object Lock on each object of a set; the bucket must have been made with it"
     )
     shrink_warn: Annotated[float, Field(gt=0, le=1)] = Field(
         0.1, description="the share of a table's rows, or of all artifacts, whose loss since the last set is told"

@@ -185,3 +185,15 @@ class GitConflict(GitError):
 
 class GitTaken(GitError):
     """There is a branch of that name already."""
+
+
+class KeyServiceError(GatewayError):
+    """The key service did not do what it was asked."""
+
+
+class KeyServiceUnreachable(KeyServiceError, Unreachable):
+    """Nobody answers at the key service's address, or not in time."""
+
+
+class KeyDenied(KeyServiceError):
+    """We may not use the key, or what is to be unwrapped was not wrapped with it."""

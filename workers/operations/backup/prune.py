@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, ClassVar
 from workers.operation import Change, Operation, Plan, Progress, Risk
 from workers.operations.backup import leftovers, sets
 from workers.operations.backup.backup import LOCK
+from workers.operations.backup.encryption import Keys
+from workers.operations.backup.hold import held
 from workers.operations.backup.show import reasons as kept_for
 from workers.report import Report, Status, Table
 from workers.systems.errors import ObjectMissing
@@ -91,7 +93,8 @@ class BackupPrune(Operation):
             for each in chosen.staying
             if each.name not in swept and _has_listing(systems.backups, bucket, each)
         ]
-        freed = sweep(systems.backups, bucket, relied_on, dry_run=False, older_than=now - leftovers.STALE)
+        keys = Keys.all_of(systems.settings)
+        freed = sweep(systems.backups, bucket, relied_on, dry_run=False, older_than=now - leftovers.STALE, keys=keys)
         unfinished = f" and {count(len(swept), 'unfinished set')}" if swept else ""
         return Report(
             title="Prune backups",
@@ -104,14 +107,23 @@ class BackupPrune(Operation):
         )
 
 
-def choose(systems: Systems) -> Choice:
-    """Judge every set. Those that are not good stay, and what one that is being made builds on. Raises ObjectsError."""
+def choose(systems: Systems, now: datetime | None = None) -> Choice:
+    """Judge every set as of `now`. Those that are not good stay, and those that are locked or held, or that one that is
+    being made builds on. Raises ObjectsError.
+    """
+    now = now or datetime.now(UTC)
     objects, bucket = systems.backups, systems.settings.ops.storage.backups_bucket
     found = sets.every(systems)
     reasons = kept_for(systems, found)
     for name in _built_on(objects, bucket, [each for each in found if each.manifest is None]):
         if name not in reasons and any(each.name == name and each.manifest for each in found):
             reasons[name] = "an unfinished set builds on it"
+    for each in found:
+        until = each.manifest.locked_until if each.manifest else None
+        if until and until > now:
+            reasons.setdefault(each.name, f"locked until {moment(until)}")
+    going = [each.name for each in found if each.manifest and each.name not in reasons]
+    reasons |= dict.fromkeys(held(systems, going), "held")
     going = tuple(each for each in found if each.manifest and each.name not in reasons)
     return Choice(reasons, going, tuple(each for each in found if each not in going))
 
@@ -131,11 +143,11 @@ def _built_on(objects: Objects, bucket: str, unfinished: list[Found]) -> set[str
 
 def _has_listing(objects: Objects, bucket: str, found: Found) -> bool:
     """Whether a set names any bytes. One that says it does, and has no listing, must stop the sweep, not be skipped."""
-    from workers.operations.backup.artifacts.listing import BASES, NAME
+    from workers.operations.backup.artifacts.listing import BASES, NAMES
 
     if found.manifest:
         return found.manifest.artifacts is not None
-    for name in (NAME, BASES):
+    for name in (*NAMES, BASES):
         try:
             objects.read(bucket, f"{found.name}{name}", at_most=1)
         except ObjectMissing:

@@ -211,6 +211,9 @@ def _details(made: Manifest) -> list[Section]:
     if made.configuration:
         items.append(("configuration", listed(made.configuration.objects, most=12)))
         items.append(("key", made.configuration.key_id or "none: WITHOUT SECRETS"))
+    items.append(("encrypted", made.encrypted))
+    if made.locked_until:
+        items.append(("locked until", f"{made.locked_until:%Y-%m-%d %H:%M} UTC"))
     signed = (
         f"with key {made.signature.key_id}" if made.signature else "no: whoever can write to the bucket can forge it"
     )

@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 from workers.operations.backup import drill_result, manifest, sets, shrinking, summary
+from workers.operations.backup.encryption import given
 from workers.operations.backup.manifest import ManifestDamaged
 from workers.operations.backup.signing import NOT_SIGNED, NotOurs, Trust
 from workers.operations.health.questions import Answer, Question
@@ -98,7 +99,7 @@ def judge(
     lacking = _lacking(made)
     if lacking:
         sentence = f"{sentence} In no backup: {lacking}."
-    if settings.environment.backup_key is None:
+    if not given(settings):
         sentence = f"{sentence} {NOT_SIGNED}"
     figures = {"age_seconds": age, "backup_seconds": (made.finished_at - made.started_at).total_seconds()}
     figures |= _amounts(made)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated, ClassVar, Final
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field
 
@@ -17,6 +17,7 @@ from workers.errors import OperatorError, SetDamaged
 from workers.operation import Operation, Plan, Progress, Risk
 from workers.operations.backup import artifacts, drill_result, sets, summary
 from workers.operations.backup.drill_result import DrillResult
+from workers.operations.backup.encryption import Keys
 from workers.operations.restore import auth, checks, room, side_database
 from workers.report import Facts, Report, Status, Text
 from workers.systems.errors import ObjectMissing
@@ -25,8 +26,6 @@ from workers.wording import count, duration, size
 if TYPE_CHECKING:
     from workers.operations.backup.manifest import Manifest
     from workers.systems import Systems
-
-SCRATCH: Final = "drills/scratch/"
 
 
 class Drill(Operation):
@@ -42,7 +41,6 @@ class Drill(Operation):
 
     def plan(self, systems: Systems) -> Plan:
         """What would be restored, and where."""
-        bucket = systems.settings.ops.storage.backups_bucket
         found = sets.good(systems, self.set, part="database", unsigned=self.unsigned)
         assert found.database is not None
         checks.refuse_without_rights(systems.server, systems.database)
@@ -55,8 +53,8 @@ class Drill(Operation):
             "them, and remove them",
             steps=(
                 f"Restore the database into {name} and compare it with the manifest",
-                f"Copy {count(sample, 'artifact')} to s3://{bucket}/{SCRATCH} and compare their checksums",
-                "Remove both, and note the result",
+                f"Read {count(sample, 'artifact')} as a restore does, and compare their checksums",
+                "Remove the database, and note the result",
             ),
             warnings=(*passed, *room.warnings(systems, found.database)),
             undo="nothing stays",
@@ -101,31 +99,30 @@ class Drill(Operation):
 
 
 def _sample(systems: Systems, found: Manifest, progress: Progress) -> int:
-    """Copy some artifacts, spread over the set, to where nobody looks. Raises SetDamaged where one is not right."""
+    """Read some artifacts, spread over the set, decrypt and compare them. Raises SetDamaged where one is not right."""
     wanted = _sampled(systems, found)
     if found.artifacts is None or not wanted:
         return 0
-    progress.step(f"Restoring {count(wanted, 'artifact')} to one side")
+    progress.step(f"Reading {count(wanted, 'artifact')}")
     bucket = systems.settings.ops.storage.backups_bucket
-    place = artifacts.Wanted(
+    seen = artifacts.verify(
+        systems.backups,
         bucket,
         found.name,
-        bucket,
-        to_prefix=SCRATCH,
-        some=wanted,
-        of=found.artifacts.objects,
+        deep=True,
+        progress=progress,
         sha256=found.artifacts.listing.sha256,
+        keys=Keys.all_of(systems.settings),
+        expected=found.artifacts.objects,
+        some=wanted,
     )
-    try:
-        done = artifacts.restore(systems.backups, place, progress)
-    finally:
-        artifacts.clear(systems.backups, bucket, SCRATCH)
-    if done.lost:
-        raise SetDamaged(f"{count(done.lost_count, 'artifact')} cannot be restored: {done.lost[0]}")
-    compared = done.added + done.replaced + done.same
-    if compared != wanted:
-        raise SetDamaged(f"Its listing holds only {count(compared, 'artifact')} of the {wanted:,} that were chosen.")
-    return compared
+    if seen.problems:
+        raise SetDamaged(f"{count(len(seen.problems), 'artifact')} cannot be restored: {seen.problems[0]}")
+    if seen.objects != wanted:
+        raise SetDamaged(
+            f"Its listing holds only {count(seen.objects, 'artifact')} of the {wanted:,} that were chosen."
+        )
+    return seen.objects
 
 
 def _sampled(systems: Systems, found: Manifest) -> int:

@@ -14,6 +14,7 @@ from pydantic import Field
 from workers.errors import AlreadySo, ExperimentMissing, OperatorError, RunMissing
 from workers.operation import Change, Operation, Plan, Progress, Risk
 from workers.operations.backup import artifacts, sets
+from workers.operations.backup.encryption import Keys
 from workers.operations.experiments.finding import find as find_experiment
 from workers.operations.restore import prerequisites, rows
 from workers.operations.restore.side_database import ROWS, restored_beside
@@ -237,6 +238,7 @@ def _artifacts_back(systems: Systems, found: Manifest, location: str, progress: 
         prefix,
         sha256=found.artifacts.listing.sha256,
         bucket="" if bucket == storage.artifacts_bucket else bucket,
+        keys=Keys.all_of(systems.settings),
     )
     try:
         done = artifacts.restore(systems.objects, wanted, progress, backups=systems.backups)
