@@ -24,11 +24,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 from redis.exceptions import RedisError
-from slack_sdk.errors import SlackApiError, SlackClientError
+from slack_sdk.errors import SlackApiError
 
 from bot.home import page
 from bot.home.page import Person
-from bot.slack_errors import UNREADABLE, Again, meaning
+from bot.slack_errors import FAILURES, meaning
 from workers.operations.commands.overview import overview
 from workers.records import audit_log, counters
 from workers.records.keys import PREFIX
@@ -183,7 +183,7 @@ class Publisher:
             return wait
         try:
             answer: Any = self._client.views_publish(user_id=user, view=view, hash=shown.hash or None)
-        except (SlackClientError, OSError, *UNREADABLE) as error:
+        except FAILURES as error:
             return self._after(error, user)
         known = _Shown(answer["view"]["hash"], shown.digest, self._clock())
         self._redis.set(_view(user), json.dumps(asdict(known)), ex=_VIEW_SECONDS)
@@ -196,14 +196,14 @@ class Publisher:
             self._redis.delete(_view(user))
             return BETWEEN_SECONDS
         answer = meaning(error)
-        again = isinstance(answer, Again) and (answer.limited or not isinstance(error, SlackApiError))
+        again = answer.again and (answer.untaken or not isinstance(error, SlackApiError))
         counters.slack_called(self._redis, "home", "again" if again else "refused")
         _log.warning("a Home was not published", why=answer.why, user=user)
-        if not again or not isinstance(answer, Again):
+        if not again:
             # Slack would refuse the same again; the next moment makes another.
             return 0.0
         wait = max(answer.after_seconds, AWAY_SECONDS)
-        if answer.limited:
+        if answer.untaken:
             self._outbox.used_up(_LIMIT, wait)
         return wait
 
