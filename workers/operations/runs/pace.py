@@ -18,7 +18,7 @@ from typing import Final, TypeVar
 
 from workers.errors import OperatorError
 from workers.operation import Progress
-from workers.systems.errors import TrackingUnavailable, Unreachable
+from workers.systems.errors import TrackingBehindProxy, TrackingBusy, TrackingUnavailable, Unreachable
 
 MOST: Final = 8
 """As many calls at once at most; the gateway keeps 16 connections."""
@@ -99,7 +99,7 @@ class Retrying:
         while True:
             try:
                 return call()
-            except (Unreachable, TrackingUnavailable):
+            except (Unreachable, TrackingUnavailable, TrackingBehindProxy, TrackingBusy):
                 if time.monotonic() + pause > end or self._stopping.wait(pause):
                     raise
             pause = min(pause * 2, 5.0)

@@ -23,7 +23,7 @@ from workers.operations.storage.locations import prefix_of
 from workers.report import Facts, Report, Section, Status, Table
 from workers.systems.errors import TrackingMissing
 from workers.systems.mlflow.deleted_runs import DeletedRun, DeletedRuns
-from workers.wording import count, duration, moment
+from workers.wording import count, duration, listed, moment
 
 if TYPE_CHECKING:
     from workers.operations.backup.manifest import Manifest
@@ -228,13 +228,17 @@ def _sheet(chosen: Candidates) -> Sheet:
 
 
 def _credentials(systems: Systems, deployment: dict[str, object]) -> tuple[str, ...]:
-    """Where MLflow asks for a password, gc's calls for proxied artifacts need one in MLflow's own container."""
-    needs = systems.settings.environment.mlflow_tracking_username is not None
-    if not needs or "MLFLOW_TRACKING_USERNAME" in str(deployment) or "envFrom" in str(deployment):
+    """What we need to be let in by MLflow, gc's calls for proxied artifacts need too, in MLflow's own container."""
+    environment = systems.settings.environment
+    needs = {
+        "MLFLOW_TRACKING_USERNAME": environment.mlflow_tracking_username,
+        "MLFLOW_TRACKING_TOKEN": environment.mlflow_tracking_token,
+        "MLFLOW_TRACKING_CLIENT_CERT_PATH": environment.mlflow_tracking_client_cert_path,
+    }
+    missing = [name for name, value in needs.items() if value is not None and name not in str(deployment)]
+    if not missing or "envFrom" in str(deployment):
         return ()
-    told = (
-        "MLflow asks for a user, and its container has no MLFLOW_TRACKING_USERNAME and _PASSWORD: gc removes artifacts"
-    )
+    told = f"We need {listed(missing)} to be let in by MLflow, and its container has none: gc removes artifacts"
     return (f"{told} through MLflow, which would turn it away before it has removed anything.",)
 
 
