@@ -37,6 +37,7 @@ from workers.operations.backup.manifest import (
 from workers.operations.choices import PARTS
 from workers.report import Report, Status, Table, Text
 from workers.systems.errors import GatewayError
+from workers.systems.mlflow import contents
 from workers.wording import NOTHING, count, duration, listed, size
 
 if TYPE_CHECKING:
@@ -349,6 +350,8 @@ def table(made: Manifest) -> Table:
     for title, part in (("database", made.database), ("auth database", made.auth_database)):
         if part:
             held = f"{len(part.rows)} tables, {count(sum(part.rows.values()), 'row')}"
+            if of_mlflow := contents.told(part.rows):
+                held += f": {', '.join(of_mlflow)}"
             rows.append((title, held, size(part.dump.bytes), _pace(part.dump.bytes, part.seconds)))
     if made.artifacts:
         of = made.artifacts

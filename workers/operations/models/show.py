@@ -6,12 +6,15 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Final
 
 from pydantic import Field
 
+from workers.errors import OperatorError
 from workers.operation import Operation, Progress, Risk
 from workers.operations.experiments.finding import moment_ms
 from workers.operations.models.finding import Version, every, find, versions
 from workers.operations.runs.finding import SHORT
 from workers.rendering.pagination import Page
-from workers.report import Facts, Report, Section, Status, Table
+from workers.report import Facts, Report, Section, Status, Table, Text
+from workers.settings import SettingsError
+from workers.systems.mlflow import contents
 from workers.wording import NOTHING, count, listed
 
 if TYPE_CHECKING:
@@ -54,7 +57,7 @@ class ModelsList(Operation):
             title=self.title,
             status=Status.OK,
             summary=page.summary(),
-            sections=(table,),
+            sections=(table, *_besides(systems)),
             hints=(*page.hints("models list"), f"models show {page.shown[0].word}"),
             offers=page.offers("models list"),
         )
@@ -108,6 +111,15 @@ class ModelShow(Operation):
                 *(f"models rollback {model.word} {alias}" for alias in list(model.aliases)[:1]),
             ),
         )
+
+
+def _besides(systems: Systems) -> tuple[Text, ...]:
+    """Prompts, webhooks and workspaces, as far as this MLflow has such and its database can be asked."""
+    try:
+        found = contents.beside(systems.database.within(10))
+    except (OperatorError, SettingsError):
+        return ()
+    return (Text(text=f"Besides: {', '.join(found)}."),) if found else ()
 
 
 def _row(version: Version, aliases: dict[str, list[str]]) -> tuple[str, ...]:

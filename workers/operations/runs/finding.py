@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from workers.errors import OperatorError, RunMissing
 from workers.operations.experiments.finding import SECONDS, Experiment, View, every, pairs
-from workers.operations.runs.pace import SHORT_PAGE, rested
+from workers.operations.runs.pace import QUIET_PAGE, QUIET_RESTS, RESTS, SHORT_PAGE, rested
 from workers.systems.errors import TrackingMissing
 from workers.wording import NOTHING, duration, nearest, plain_form, same_name
 
@@ -96,16 +96,21 @@ def search(  # noqa: PLR0913 - as MLflow's own
     view: View = "ACTIVE_ONLY",
     size: int = 1000,
     gently: bool = False,
+    quietly: bool = False,
 ) -> Iterator[Run]:
     """Every run that a filter finds, page by page; over many experiments, in the order of the experiments.
 
-    gently: in short pages with rests between them, for very many runs that nobody waits for.
+    gently: in short pages with rests between them, for very many runs that nobody waits for. quietly: in pages with a
+    short rest, for very many that somebody waits for.
     """
     patient = tracking.within(SECONDS)
     for ids in batches(experiments, TOGETHER):
         body = {"experiment_ids": ids, "filter": filter_string, "order_by": list(order_by), "run_view_type": view}
-        pages = patient.pages("runs/search", "runs", body, size=SHORT_PAGE if gently else size)
-        for page in rested(pages) if gently else pages:
+        long = QUIET_PAGE if quietly else SHORT_PAGE if gently else size
+        pages = patient.pages("runs/search", "runs", body, size=long)
+        if gently or quietly:
+            pages = rested(pages, RESTS if gently else QUIET_RESTS)
+        for page in pages:
             yield from map(Run.of, page)
 
 

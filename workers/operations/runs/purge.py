@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Final
 from pydantic import Field, PrivateAttr
 
 from workers.errors import AlreadySo, OperatorError
-from workers.operation import Cancelled, Change, Operation, Plan, Progress, Risk
+from workers.operation import Cancelled, Change, Operation, Plan, Progress, Risk, planning
 from workers.operations.backup import sets
 from workers.operations.backup.verify import verified
 from workers.operations.deployment.update import image_of
 from workers.operations.runs.candidates import Candidates, PurgeFilter, choose
 from workers.operations.runs.csv_file import Sheet
 from workers.operations.runs.mlflow_gc import CHUNK, PurgeProgress, purge, require_room_for_gc
+from workers.operations.runs.selection import of_runs
 from workers.operations.storage.locations import prefix_of
 from workers.report import Facts, Report, Section, Status, Table
 from workers.systems.errors import TrackingMissing
@@ -67,7 +68,10 @@ class RunsPurge(Operation):
 
         Raises AlreadySo where there is none to purge, and OperatorError without a young backup, or room for a Job.
         """
+        progress = planning()
+        progress.step("Looking for the backup that holds the runs")
         backup = young_backup(systems)
+        progress.step("Choosing the runs")
         chosen = choose(systems, self._asked(), backup.started_at)
         self._chosen = chosen
         stay = tuple(left.told(why) for why, left in sorted(chosen.left.items()))
@@ -97,6 +101,7 @@ class RunsPurge(Operation):
             warnings=(
                 "MLflow cannot undo this: metrics, parameters, tags and artifacts of these runs are removed.",
                 f"Only the backup {backup.id} can bring one back, and only for as long as it is kept.",
+                *of_runs(systems, chosen.ids, "stay"),
                 *_credentials(systems, deployment),
                 *stay,
                 *cut,
