@@ -72,9 +72,10 @@ def systems(start_sandbox_once, tmp_path_factory):
     folder.parent.chmod(0o711)
     without = ("slack", "bot", "scheduler", "worker-quick", "worker-ops")
     sandbox = start_sandbox_once(folder / "sandbox", *(word for part in without for word in ("--without", part)))
+    patch = pytest.MonkeyPatch()
     for name, value in sandbox.process_env.items():
         if name.startswith("AWS_"):
-            os.environ[name] = value
+            patch.setenv(name, value)
     found = Systems(settings.load(sandbox.process_env))
     now = int(time.time() * 1000)
     values = {"now": now, "day": DAY_MS, "experiments": EXPERIMENTS, "runs": RUNS, "tag": TAG, "mark": MARK}
@@ -82,7 +83,8 @@ def systems(start_sandbox_once, tmp_path_factory):
         for statement in FILL:
             connection.execute(statement, values if "%(" in statement else None)
     Backup(parts=("database", "artifacts")).run(found, Told())
-    return found
+    yield found
+    patch.undo()
 
 
 @pytest.mark.bench

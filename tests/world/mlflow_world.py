@@ -4,7 +4,6 @@ Where an environment is not in the cache and cannot be installed, because there 
 are skipped.
 """
 
-import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,14 +61,14 @@ def installed(*versions):
         pytest.skip(str(error))
 
 
-def begun(start, folder, *versions):
+def begun(start, folder, patch, *versions):
     """A sandbox with the first of these versions, which knows the others."""
     installed(*versions)
     words = [word for version in versions for word in ("--mlflow", version)]
     sandbox = start(folder / "sandbox", *words, *(word for part in WITHOUT for word in ("--without", part)))
     for name, value in sandbox.process_env.items():
         if name.startswith("AWS_"):
-            os.environ[name] = value
+            patch.setenv(name, value)
     ops = yaml.safe_load(Path(sandbox.process_env["MLFLOW_OPS_CONFIG"]).read_text(encoding="utf-8"))
     path = folder / "ops.yaml"
     path.write_text(yaml.safe_dump(ops), encoding="utf-8")

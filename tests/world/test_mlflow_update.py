@@ -18,7 +18,8 @@ def world(start_sandbox_once, tmp_path_factory):
     folder = tmp_path_factory.mktemp("update")
     folder.chmod(0o711)
     folder.parent.chmod(0o711)
-    return begun(start_sandbox_once, folder, OLDEST, LAST_OF_2, NEWEST)
+    with pytest.MonkeyPatch.context() as patch:
+        yield begun(start_sandbox_once, folder, patch, OLDEST, LAST_OF_2, NEWEST)
 
 
 def too_early(before, after):

@@ -77,7 +77,8 @@ def world(request, start_sandbox_once, tmp_path_factory):
     folder = tmp_path_factory.mktemp("versions", numbered=True)
     folder.chmod(0o711)
     folder.parent.chmod(0o711)
-    return begun(start_sandbox_once, folder, request.param)
+    with pytest.MonkeyPatch.context() as patch:
+        yield begun(start_sandbox_once, folder, patch, request.param)
 
 
 @pytest.fixture(scope="module", autouse=True)
