@@ -302,4 +302,7 @@ def _untrusted(at: str, error: ssl.SSLError) -> TrackingUnreachable:
         )
     if reason in {"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE"}:
         return TrackingUnreachable(f"{at} does not speak TLS.", "Write http:// in MLFLOW_TRACKING_URI.")
-    return TrackingUnreachable(f"{at} broke off the TLS handshake ({reason or 'without a reason'}).", _WAY)
+    return TrackingUnreachable(
+        f"{at} broke off the TLS connection{f' ({reason})' if reason else ''}.",
+        f"It may ask for a client certificate: MLFLOW_TRACKING_CLIENT_CERT_PATH. {_WAY}",
+    )

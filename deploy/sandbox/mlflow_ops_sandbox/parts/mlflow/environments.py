@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from mlflow_ops_sandbox.parts.folder import Folder
 
 _VERSION: Final = re.compile(r"\d+\.\d+\.\d+")
-_BESIDE: Final = ("boto3", "psycopg2-binary", "psycopg[binary]", "setuptools<81")
-"""What a server on PostgreSQL and S3 needs besides; older versions of MLflow import pkg_resources."""
+_BESIDE: Final = ("boto3", "psycopg2-binary", "psycopg[binary]", "setuptools<81", "sqlalchemy<2.1")
+"""What a server on PostgreSQL and S3 needs besides; MLflow 2 imports what setuptools 81 and SQLAlchemy 2.1 have not."""
 _MARK: Final = "whole"
 
 
