@@ -10,7 +10,7 @@ from workers import registry
 from workers.engine import locks
 from workers.engine.lease import alive
 from workers.errors import OperatorError
-from workers.operation import Caller, Cancelled, Later, Risk
+from workers.operation import Caller, Cancelled, Later, Risk, planned_with
 from workers.records.record import TERMINAL, Ending, Phase, Record, new_id
 from workers.records.requester import BY_TERMINAL
 from workers.records.store import Records
@@ -50,7 +50,8 @@ def perform_here(operation: Operation, words: str, name: str | None, systems: Sy
     operation = operation.asked_by(caller)
     if operation.risk is Risk.READ:
         return perform(operation, systems, progress)
-    plan = operation.plan(systems)
+    with planned_with(progress):
+        plan = operation.plan(systems)
     if name is None:
         return dry_run.report(plan, do=f"mlflow-ops run {shlex.quote(words)} --yes-by NAME")
     record = Record(
@@ -67,7 +68,7 @@ def perform_here(operation: Operation, words: str, name: str | None, systems: Sy
     )
     records = Records(systems.redis)
     records.begin_here(record)
-    ending = Ending(Phase.FAILED, "it broke off")
+    ending, undo = Ending(Phase.FAILED, "it broke off"), ""
     try:
         with alive(records, record) as signs:
             with locks.held(systems.redis, record, operation.touches) as taken:
@@ -76,6 +77,7 @@ def perform_here(operation: Operation, words: str, name: str | None, systems: Sy
                 found = _once(carried_out, systems, progress)
             report = _to_its_end(found, systems, progress)
         ending = Ending(Phase.FAILED if report.status is Status.FAIL else Phase.DONE, report.summary)
+        undo = report.undo
     except OperatorError as error:
         ending = Ending(Phase.FAILED, error.message)
         raise
@@ -83,7 +85,7 @@ def perform_here(operation: Operation, words: str, name: str | None, systems: Sy
         ending = Ending(Phase.CANCELLED, f"stopped at a safe point. {cancelled.left}".rstrip())
         raise
     finally:
-        records.finish(record.id, ending)
+        records.finish(record.id, ending, undo=undo)
     return report
 
 

@@ -21,6 +21,7 @@ from workers.report import Report, Status
 from workers.settings import SettingsError
 from workers.systems.cluster.fields import Fields
 from workers.systems.errors import GatewayError
+from workers.wording import listed
 
 if TYPE_CHECKING:
     from workers.operations.deployment.schema import Schema
@@ -78,7 +79,7 @@ class Update(Operation):
             title=f"Update {names.deployment}",
             summary=f"to {after}",
             steps=(
-                *((_BACKUP, f"Upgrade the database's schema: mlflow db upgrade, in {after}") if needs.upgrade else ()),
+                *(_upgrading(needs, after) if needs.upgrade else ()),
                 f"Set the image of the container {names.container} of deployment/{names.deployment}",
                 "Wait until every pod runs it and is ready",
                 "Ask MLflow for its version",
@@ -90,6 +91,10 @@ class Update(Operation):
                     (Change(what="schema of the database", before=needs.now, after=needs.needed),)
                     if needs.upgrade
                     else ()
+                ),
+                *(
+                    Change(what=f"index {name}", before="made too early", after="made by MLflow")
+                    for name in needs.early
                 ),
             ),
             warnings=(*_warnings(needs, before), *cautions),
@@ -153,6 +158,9 @@ class Update(Operation):
         made = Backup(parts=("database",)).run(systems, progress)
         if made.status is Status.FAIL:
             raise OperatorError(f"Nothing was changed: the backup failed: {made.summary}", "See /mlflow backup list.")
+        for name in needs.early:
+            progress.step(f"Dropping the index {name}, which the upgrade makes")
+            systems.maintenance.drop_index(name)
         progress.step(f"Upgrading the database's schema from {needs.now} to {needs.needed}")
         ended = schema.upgrade(systems, progress, image)
         now = systems.database.schema_revision()
@@ -201,10 +209,20 @@ def _with(deployment: dict[str, Any], container: str, image: str) -> dict[str, A
     return {**template, "spec": {**template["spec"], "containers": containers}}
 
 
+def _upgrading(needs: Schema, image: str) -> tuple[str, ...]:
+    drops = (f"Drop the index {name}: it was made too early, and the upgrade would stop at it" for name in needs.early)
+    return (_BACKUP, *drops, f"Upgrade the database's schema: mlflow db upgrade, in {image}")
+
+
 def _warnings(needs: Schema, before: str) -> tuple[str, ...]:
     if needs.upgrade:
         told = f"The schema changes with it: {before} does not start on {needs.needed}."
-        return (f"{told} Going back then means restoring the database too.",)
+        slow = (
+            f"Until the upgrade has made it again, what {listed(needs.early)} makes fast is slow."
+            if needs.early
+            else ""
+        )
+        return (f"{told} Going back then means restoring the database too.", *((slow,) if slow else ()))
     if needs.why:
         return (f"Which schema it needs could not be found out: {needs.why}. A newer one would keep it from starting.",)
     return ()
