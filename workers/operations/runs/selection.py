@@ -86,26 +86,12 @@ class Selection:
         return dict(sorted(named.items(), key=lambda item: (-item[1], item[0])))
 
 
-@dataclass(frozen=True)
-class ArchiveFilter:
-    """Those that began before a moment (milliseconds since 1970), with these exceptions.
-
-    experiment: a name or id; empty for all. statuses: empty for all that have ended. except_tags: a value of None
-    stands for any.
-    """
-
-    before_ms: int
-    experiment: str = ""
-    statuses: tuple[str, ...] = ()
-    except_tags: tuple[tuple[str, str | None], ...] = ()
-
-
 def fingerprint(ids: list[str]) -> str:
     """SHA-256 over sorted ids."""
     return hashlib.sha256("\n".join(sorted(ids)).encode()).hexdigest()
 
 
-def choose(systems: Systems, wanted: ArchiveFilter, progress: Progress) -> Selection:
+def choose(systems: Systems, wanted: sources.ArchiveFilter, progress: Progress) -> Selection:
     """Read all runs that began before that moment. Raises OperatorError where the experiment is not there."""
     source = sources.older(systems, wanted)
     chosen = Selection(experiments=source.experiments)
@@ -133,7 +119,7 @@ def of_runs(systems: Systems, ids: list[str], what: str) -> tuple[str, ...]:
     return (f"{' and '.join(found)} of these runs {what}.",) if found else ()
 
 
-def _stays(run: Run | RunRow, wanted: ArchiveFilter, registered: dict[str, str]) -> str:
+def _stays(run: Run | RunRow, wanted: sources.ArchiveFilter, registered: dict[str, str]) -> str:
     """Why a run is not taken; empty where it is."""
     if run.id in registered:
         return "a registered model version refers to it"
