@@ -165,7 +165,7 @@ def _report(found: Manifest, done: DrillResult, allowed: int, users: str) -> Rep
         sections=(
             Facts(
                 items=(
-                    ("backup", found.name),
+                    ("backup", f"{found.name}, its copy in s3://{done.place}" if done.place else found.name),
                     ("database", f"{size(done.database_bytes)} in {duration(done.seconds)}"),
                     ("basic-auth's database", users),
                     ("artifacts compared", f"{done.artifacts:,}"),
