@@ -106,6 +106,14 @@ class Environment(BaseModel):
     backup_s3_secret_access_key: SecretStr | None = Field(
         None, alias="MLFLOW_OPS_BACKUP_S3_SECRET_ACCESS_KEY", description="the secret of that key"
     )
+    copies_s3_access_key_id: str | None = Field(
+        None,
+        alias="MLFLOW_OPS_COPIES_S3_ACCESS_KEY_ID",
+        description="for the stores of backup.copies; else those of the backups' store",
+    )
+    copies_s3_secret_access_key: SecretStr | None = Field(
+        None, alias="MLFLOW_OPS_COPIES_S3_SECRET_ACCESS_KEY", description="the secret of that key"
+    )
     database_url: Annotated[SecretStr, starting_with("postgresql://", "postgres://")] | None = Field(
         None,
         alias="MLFLOW_OPS_DATABASE_URL",

@@ -24,6 +24,7 @@ from workers.settings.values import (
     ChannelId,
     CheckName,
     Days,
+    HttpUrl,
     KubernetesName,
     RegularExpression,
     Section,
@@ -82,6 +83,14 @@ class BackupLock(Section):
     )
 
 
+class CopyTo(Section):
+    """A second place for each set."""
+
+    bucket: BucketName
+    endpoint_url: HttpUrl | None = Field(None, description="the address of its store; by default Amazon's")
+    region: str = Field("", description="of the bucket; by default AWS_DEFAULT_REGION")
+
+
 class Backup(Section):
     """How backups are made and kept. Where they go is storage.backups_bucket."""
 
@@ -107,6 +116,9 @@ class Backup(Section):
         "MLFLOW_OPS_BACKUP_KEY, which reads older sets then",
     )
     kms_keys_old: tuple[str, ...] = Field((), description="keys of KMS that only read")
+    copies: Annotated[tuple[CopyTo, ...], Field(max_length=3)] = Field(
+        (), description="where each set is copied to once it is made, such as another region"
+    )
     lock: BackupLock | None = Field(
         None, description="Object Lock on each object of a set; the bucket must have been made with it"
     )

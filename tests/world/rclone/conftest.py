@@ -58,7 +58,7 @@ def rclone(tmp_path_factory):
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     command = [program(), "serve", "s3", folder / "data", "--addr", f"127.0.0.1:{port}", "--auth-key",
-               f"{KEY},{SECRET}", "--dir-cache-time", "0s", "--config", folder / "none"]  # fmt: skip
+               f"{KEY},{SECRET}", "--config", folder / "none"]  # fmt: skip
     with (folder / "log").open("wb") as log:
         running = subprocess.Popen(command, stdout=log, stderr=log, cwd=folder, env={"PATH": os.environ["PATH"]})
     url = f"http://127.0.0.1:{port}"

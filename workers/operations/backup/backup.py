@@ -19,6 +19,7 @@ from workers.operation import Operation, Plan, Progress, Risk
 from workers.operations.backup import (
     catalog_record,
     configuration,
+    copies,
     damaged,
     database,
     encryption,
@@ -105,6 +106,7 @@ class Backup(Operation):
         if "config" in self.wanted:
             steps.append(f"Export MLflow's objects from the namespace {ops.kubernetes.namespace}")
         steps += ["Read every part back and compare its checksum", "Write the manifest"]
+        steps += [f"Copy the set to s3://{each.bucket} and compare it" for each in ops.backup.copies]
         without = _without_secrets(systems) if "config" in self.wanted else ()
         warnings = (*without, *(() if encryption.given(systems.settings) else (signing.NOT_SIGNED,)))
         return Plan(
@@ -118,7 +120,8 @@ class Backup(Operation):
     def run(self, systems: Systems, progress: Progress) -> Report:
         """Make the set. Raises OperatorError where any part fails: then there is no set."""
         made, swept = make(systems, progress, self.wanted)
-        return summary.report(made, systems.settings.ops.storage.backups_bucket, swept)
+        report = summary.report(made, systems.settings.ops.storage.backups_bucket, swept)
+        return copies.told(report, copies.make(systems, made, progress))
 
 
 def make(systems: Systems, progress: Progress, parts: tuple[str, ...]) -> tuple[Manifest, tuple[str, ...]]:

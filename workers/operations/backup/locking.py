@@ -39,7 +39,8 @@ class Locking:
         lock = settings.ops.backup.lock
         if lock is None:
             return None
-        days = timedelta(days=lock.days)
+        # Locks have whole seconds; none ends before it is needed.
+        days, now = timedelta(days=lock.days), now.replace(microsecond=0) + timedelta(seconds=1)
         return cls(lock.mode.upper(), now + days, now + days + max(_LEAST, days / 4))
 
     @property

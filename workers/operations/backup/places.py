@@ -134,7 +134,7 @@ def survey(systems: Systems) -> Survey:
         return Survey(systems, unasked=str(error))
     elsewhere = []
     for root, place in roots.items():
-        why = _unreadable(systems, place.bucket, place.prefix) if place.bucket else _why(root)
+        why = _unreadable(systems, place.bucket, place.prefix) if place.bucket else _why(systems, root)
         if why:
             elsewhere.append(Elsewhere(place=root, why=why, experiments=place.experiments, names=tuple(place.names)))
         else:
@@ -171,12 +171,14 @@ def _root(systems: Systems, location: str, proxied: Callable[[], str]) -> tuple[
     return "", f"{scheme}:{path.rpartition('/')[0] or '/'}"
 
 
-def _why(root: str) -> str:
+def _why(systems: Systems, root: str) -> str:
     if root == _MORE:
         return "too many places to tell apart"
+    if root == f"s3://{systems.settings.ops.storage.backups_bucket}":
+        return "the backups' own bucket, which is not copied into itself"
     scheme = root.partition(":")[0]
     if scheme == "s3":
-        return "the backups' own bucket, which is not copied into itself"
+        return "no bucket has such a name"
     return _KINDS.get(scheme, "a kind of storage that is not backed up")
 
 

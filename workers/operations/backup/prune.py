@@ -12,12 +12,12 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, ClassVar
 
 from workers.operation import Change, Operation, Plan, Progress, Risk
-from workers.operations.backup import leftovers, sets
+from workers.operations.backup import copies, leftovers, sets
 from workers.operations.backup.backup import LOCK
 from workers.operations.backup.encryption import Keys
 from workers.operations.backup.hold import held
 from workers.operations.backup.show import reasons as kept_for
-from workers.report import Report, Status, Table
+from workers.report import Report, Status, Table, Text
 from workers.systems.errors import ObjectMissing
 from workers.wording import count, listed, moment, size
 
@@ -49,14 +49,16 @@ class BackupPrune(Operation):
     timeout_seconds: ClassVar[int] = 6 * 3600
 
     def plan(self, systems: Systems) -> Plan:
-        """Which sets would go. Raises ObjectsError."""
+        """Which sets would go, here and in the copies. Raises ObjectsError."""
         chosen = choose(systems)
         wanted = systems.settings.ops.backup.retention
+        elsewhere = {copies.place(there): choose(there) for there in copies.every(systems)}
         return Plan(
             title="Prune backups",
             summary=f"remove {count(len(chosen.going), 'set')}, keep {len(chosen.reasons)}",
             steps=(
                 *(f"Remove {each.name}" for each in chosen.going),
+                *(f"Remove {count(len(of.going), 'set')} of {place}" for place, of in elsewhere.items()),
                 "Remove unfinished sets and uploads in which nothing was written for a day",
                 "Remove the bytes of artifacts that no remaining set uses",
             ),
@@ -66,45 +68,59 @@ class BackupPrune(Operation):
             ),
             warnings=(f"What is removed cannot be brought back. Kept: {count(len(chosen.reasons), 'good set')}.",),
             undo="it cannot be undone",
-            facts={"going": [each.name for each in chosen.going], "retention": wanted.model_dump()},
+            facts={
+                "going": [each.name for each in chosen.going],
+                "retention": wanted.model_dump(),
+                **{f"going from {place}": [each.name for each in of.going] for place, of in elsewhere.items()},
+            },
             sections=(_table(chosen),) if chosen.staying or chosen.going else (),
         )
 
     def run(self, systems: Systems, progress: Progress) -> Report:
         """Remove them. Raises ObjectsError; and OperatorError, before any bytes go, where a listing cannot be read."""
-        from workers.operations.backup.artifacts import sweep
-        from workers.systems.s3.transfer import Transfer
-
-        bucket = systems.settings.ops.storage.backups_bucket
-        now = datetime.now(UTC)
-        progress.step("Looking at the sets in the bucket")
-        chosen = choose(systems)
-        with Transfer.of(systems.backups, CALLS_AT_ONCE) as transfer:
-            for done, each in enumerate(chosen.going):
-                progress.checkpoint()
-                progress.step(f"Removing {each.name}")
-                progress.advance(done, len(chosen.going), "sets")
-                leftovers.remove(transfer, bucket, each.name)
-            swept = leftovers.sweep(transfer, bucket, now)
-        progress.checkpoint()
-        progress.step("Removing bytes that no set uses")
-        relied_on = [
-            each.name
-            for each in chosen.staying
-            if each.name not in swept and _has_listing(systems.backups, bucket, each)
-        ]
-        keys = Keys.all_of(systems.settings)
-        freed = sweep(systems.backups, bucket, relied_on, dry_run=False, older_than=now - leftovers.STALE, keys=keys)
-        unfinished = f" and {count(len(swept), 'unfinished set')}" if swept else ""
+        summary, chosen = _pruned(systems, progress)
+        also = [f"In {copies.place(there)}: {_pruned(there, progress)[0]}." for there in copies.every(systems)]
         return Report(
             title="Prune backups",
             status=Status.OK,
-            summary=f"{count(len(chosen.going), 'set')}{unfinished} removed, {len(chosen.reasons)} kept; "
-            f"{count(freed.objects, 'object')} ({size(freed.bytes)}) that no set uses removed: "
-            f"{listed(each.id for each in chosen.going) or 'no set had to go'}.",
-            sections=(_table(chosen),) if chosen.staying else (),
+            summary=f"{summary}: {listed(each.id for each in chosen.going) or 'no set had to go'}.",
+            sections=(
+                *((_table(chosen),) if chosen.staying else ()),
+                *((Text(title="Copies", text="\n".join(also)),) if also else ()),
+            ),
             hints=("backup list", "backup usage"),
         )
+
+
+def _pruned(systems: Systems, progress: Progress) -> tuple[str, Choice]:
+    """What was removed, in words, and what was chosen."""
+    from workers.operations.backup.artifacts import sweep
+    from workers.systems.s3.transfer import Transfer
+
+    bucket = systems.settings.ops.storage.backups_bucket
+    now = datetime.now(UTC)
+    progress.step(f"Looking at the sets in {bucket}")
+    chosen = choose(systems)
+    with Transfer.of(systems.backups, CALLS_AT_ONCE) as transfer:
+        for done, each in enumerate(chosen.going):
+            progress.checkpoint()
+            progress.step(f"Removing {each.name}")
+            progress.advance(done, len(chosen.going), "sets")
+            leftovers.remove(transfer, bucket, each.name)
+        swept = leftovers.sweep(transfer, bucket, now)
+    progress.checkpoint()
+    progress.step("Removing bytes that no set uses")
+    relied_on = [
+        each.name for each in chosen.staying if each.name not in swept and _has_listing(systems.backups, bucket, each)
+    ]
+    keys = Keys.all_of(systems.settings)
+    freed = sweep(systems.backups, bucket, relied_on, dry_run=False, older_than=now - leftovers.STALE, keys=keys)
+    unfinished = f" and {count(len(swept), 'unfinished set')}" if swept else ""
+    words = (
+        f"{count(len(chosen.going), 'set')}{unfinished} removed, {len(chosen.reasons)} kept; "
+        f"{count(freed.objects, 'object')} ({size(freed.bytes)}) that no set uses removed"
+    )
+    return words, chosen
 
 
 def choose(systems: Systems, now: datetime | None = None) -> Choice:

@@ -39,6 +39,7 @@ DELETE_AT_MOST: Final = 1000
 """Keys in one DeleteObjects (API_DeleteObjects)."""
 _CHUNK: Final = 1024 * 1024
 _READERS: Final = 4
+_MD5_OF_NOTHING: Final = b64encode(hashlib.md5(usedforsecurity=False).digest()).decode()
 _UNKNOWN_FEATURE: Final = {"NotImplemented", "InvalidRequest", "InvalidArgument", "MissingContentMD5"}
 
 
@@ -120,7 +121,8 @@ class Transfer:
         if request.etag:
             headers["x-amz-copy-source-if-match"] = f'"{request.etag}"'
         lock = self.lock(request.name)
-        headers |= lock.headers if lock else {}
+        # Object Lock demands the checksum of what is sent, which is nothing.
+        headers |= {"Content-MD5": _MD5_OF_NOTHING} | lock.headers if lock else {}
         send = partial(self.calls.send, "CopyObject", "PUT", request.target, request.name)
         either = request.source if request.source == request.target else f"{request.source} or {request.target}"
         if not self._plain.is_set():

@@ -12,7 +12,7 @@ from tests.workers.operations.backup.test_forged import place  # noqa: F401 - a 
 from workers.errors import AlreadySo, OperatorError
 from workers.operation import Unwatched
 from workers.operations.backup import locking, prune, sets
-from workers.operations.backup.artifacts import references
+from workers.operations.backup.artifacts import object_copying, references
 from workers.operations.backup.backup import Backup
 from workers.operations.backup.hold import BackupHold
 from workers.report import Status
@@ -77,10 +77,10 @@ def test_bytes_that_a_new_set_uses_too_are_locked_for_longer_only_when_that_is_n
     (key, *_) = references(systems.backups, place.backups, first.name, place.keys)
     before = until(place, key)
     calls = []
-    monkeypatch.setattr(lock, "retain", lambda *given: calls.append(given[2]))
-    assert back_up(systems).artifacts.copied_objects == 0
+    with monkeypatch.context() as watched:
+        watched.setattr(object_copying, "retain", lambda *given: calls.append(given[2]))
+        assert back_up(systems).artifacts.copied_objects == 0
     assert calls == []
-    monkeypatch.undo()
     longer = locked(lock={"mode": "governance", "days": 16})
     second = back_up(longer)
     assert second.artifacts.copied_objects == 0

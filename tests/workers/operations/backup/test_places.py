@@ -24,6 +24,7 @@ ELSEWHERE = {
     "./mlruns/8": "file:./mlruns",
     "/mnt/shared/mlruns/9": "file:/mnt/shared/mlruns",
     "s3://no-such-bucket-here/10": "s3://no-such-bucket-here",
+    "s3://arn:aws:s3:eu-west-1:1:accesspoint/x/11": "s3://arn:aws:s3:eu-west-1:1:accesspoint",
     "odd": "file:/",
     "": "file:/",
 }
@@ -55,7 +56,7 @@ def team(s3, buckets):
 @pytest.fixture
 def scattered(systems, environ, database_url, team):
     """Systems whose experiments are in all kinds of places."""
-    inside = {2: f"s3://{team}/ml/2", 3: f"s3://{team}/ml/3/", 14: f"s3://{team}/ml/2/run"}
+    inside = {2: f"s3://{team}/ml/2", 3: f"s3://{team}/ml/3/", 15: f"s3://{team}/ml/2/run"}
     locate(database_url, inside | dict(enumerate(ELSEWHERE, 4)))
     return systems()
 
@@ -95,7 +96,7 @@ def test_what_is_in_another_bucket_is_in_the_set_and_what_is_in_none_is_named(sc
 def test_check_says_it_before_anybody_backs_up(scattered, team):
     answer = preflight.ask(Asking(scattered, 30.0))
     assert answer.status is Status.WARN
-    assert answer.sentence.startswith("Artifacts of 9 experiments are in no backup: they are at ")
+    assert answer.sentence.startswith("Artifacts of 10 experiments are in no backup: they are at ")
     assert (team, "3 experiments; backed up too") in answer.details[0].items
 
 
