@@ -277,11 +277,12 @@ class _Making:
 
     def _copy(self, previous: tuple[str, ...], sha256: str, bad: frozenset[str]) -> None:
         from workers.operations.backup.artifacts import copying, spans
+        from workers.operations.backup.artifacts.known import Sources
         from workers.operations.backup.artifacts.listing import NAME
 
         ops, objects = self.systems.settings.ops, self.transfer.objects
         bucket = ops.storage.artifacts_bucket
-        sources = copying.Sources(
+        sources = Sources(
             bucket,
             self.bucket,
             self.name,
