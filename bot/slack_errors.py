@@ -52,7 +52,7 @@ _ERRORS: Final = {
     Kind.OURS: """
         invalid_auth not_authed account_inactive token_revoked token_expired missing_scope not_allowed_token_type
         team_access_not_granted accesslimited enterprise_is_restricted two_factor_setup_required is_bot
-        deprecated_endpoint method_deprecated unknown_method as_user_not_supported not_enabled not_implemented
+        deprecated_endpoint method_deprecated unknown_method as_user_not_supported
         """,
     Kind.CLOSED: """
         channel_not_found not_in_channel is_archived is_inactive restricted_action restricted_action_read_only_channel
@@ -84,7 +84,7 @@ _ERRORS: Final = {
         bad_timestamp no_item_specified not_pinnable too_many_pins
         invalid_cursor invalid_limit invalid_metadata_filter_keys invalid_ts_latest invalid_ts_oldest
         list_record_comment_fetch_failed
-        view_too_large duplicate_external_id missing_profile_id hash_conflict
+        view_too_large duplicate_external_id missing_profile_id hash_conflict not_enabled not_implemented
         """,
     Kind.NOBODY: """
         user_not_found user_not_visible user_not_in_channel too_many_users messages_tab_disabled

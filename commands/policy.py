@@ -248,5 +248,5 @@ def who_may(needed: RoleName, ops: Ops) -> str:
 
 def _names(role: RoleName, ops: Ops) -> str:
     entry = getattr(ops.roles, role)
-    users = ["everybody" if user == "*" else f"<@{user}>" for user in entry.users]
+    users = ["every full member of this workspace" if user == EVERYBODY else f"<@{user}>" for user in entry.users]
     return ", ".join([*users, *(f"<!subteam^{group}>" for group in entry.groups)])

@@ -29,6 +29,7 @@ from slack_sdk.errors import SlackApiError
 from bot.home import page
 from bot.home.page import Person
 from bot.slack_errors import FAILURES, meaning
+from commands.policy import Unsure
 from workers.operations.commands.overview import overview
 from workers.records import audit_log, counters
 from workers.records.keys import PREFIX
@@ -158,7 +159,13 @@ class Publisher:
         if (self._redis.zscore(_OPEN, user) or 0.0) <= now - OPEN_SECONDS:
             return
         person = Person(user, self._ops, self._members)
-        may_look, moment = not person.stranger(), datetime.fromtimestamp(now, UTC)
+        try:
+            may_look = person.role is not None and not person.stranger()
+        except Unsure as error:
+            _log.warning("a Home is not drawn yet", user=user, why=error.message)
+            self._later(user, AWAY_SECONDS)
+            return
+        moment = datetime.fromtimestamp(now, UTC)
         seen = overview(self._redis, self._ops, user, moment) if may_look else None
         view = page.view(person, seen, moment)
         digest = hashlib.sha256(json.dumps(view, sort_keys=True).encode()).hexdigest()

@@ -205,16 +205,6 @@ def test_what_slack_refuses_is_told_without_its_form(sender, slack, redis, recor
     assert told(slack, redis, record)[1:] == ["the plain words"]
 
 
-def test_long_details_are_a_file_that_is_there_once(sender, slack, redis, record, outbox, clock):
-    drain(sender, clock)
-    outbox.push(record.id, draft("file", Message("the details", [], "details.txt", "line\n" * 10_000)))
-    slack.sandbox.fault("reset_after", method="files.completeUploadExternal", count=1)
-    drain(sender, clock)
-    root = Records(redis).get(record.id).root_ts
-    files = [file for message in slack.person("vera").thread(OPS, root) for file in message.get("files") or ()]
-    assert [file["name"] for file in files] == ["details.txt"]
-
-
 def test_many_senders_share_one_outbox(slack, redis, outbox):
     records = []
     for number in range(10):

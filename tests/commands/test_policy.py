@@ -132,8 +132,11 @@ def test_without_settings_nobody_may_do_anything_anywhere():
 
 def test_everybody_may_view_where_ops_yaml_says_so():
     ops = Ops.model_validate({"channels": ["C0OPS"], "roles": {"viewer": {"users": ["*"]}}})
-    assert refused("U0EVE", Look(), ops=ops) is None
-    assert "nobody yet" in refused("U0EVE", Turn(), ops=ops)
+    known = everybody_but("U0GUEST")
+    assert policy.refusal("U0EVE", "C0OPS", Look(), ops, known) is None
+    assert "nobody yet" in policy.refusal("U0EVE", "C0OPS", Turn(), ops, known).sentence
+    guest = policy.refusal("U0GUEST", "C0OPS", Look(), ops, known).sentence
+    assert "Those who may read: every full member of this workspace." in guest
 
 
 @pytest.mark.parametrize(
