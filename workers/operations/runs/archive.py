@@ -23,7 +23,8 @@ from workers.operations.runs import batches, sources
 from workers.operations.runs.csv_file import Sheet
 from workers.operations.runs.finding import Run, experiments_by_id, search
 from workers.operations.runs.pace import Retrying, Tally, over
-from workers.operations.runs.selection import ArchiveFilter, Selection, choose, fingerprint, of_runs
+from workers.operations.runs.selection import Selection, choose, fingerprint, of_runs
+from workers.operations.runs.sources import ArchiveFilter
 from workers.records.store import Records
 from workers.report import Report, Status, Table
 from workers.systems.errors import TrackingInvalid, TrackingMissing

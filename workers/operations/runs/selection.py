@@ -19,6 +19,7 @@ from workers.wording import count
 if TYPE_CHECKING:
     from workers.operation import Progress
     from workers.operations.runs.finding import Run
+    from workers.operations.runs.sources import ArchiveFilter
     from workers.systems import Systems
     from workers.systems.mlflow.run_rows import RunRow
 
@@ -84,20 +85,6 @@ class Selection:
             counted[row.experiment] = counted.get(row.experiment, 0) + 1
         named = {self.experiments[key]: number for key, number in counted.items()}
         return dict(sorted(named.items(), key=lambda item: (-item[1], item[0])))
-
-
-@dataclass(frozen=True)
-class ArchiveFilter:
-    """Those that began before a moment (milliseconds since 1970), with these exceptions.
-
-    experiment: a name or id; empty for all. statuses: empty for all that have ended. except_tags: a value of None
-    stands for any.
-    """
-
-    before_ms: int
-    experiment: str = ""
-    statuses: tuple[str, ...] = ()
-    except_tags: tuple[tuple[str, str | None], ...] = ()
 
 
 def fingerprint(ids: list[str]) -> str:

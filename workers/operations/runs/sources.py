@@ -20,8 +20,21 @@ from workers.systems.errors import DatabaseError, Nonsense
 from workers.systems.mlflow.run_rows import MarkedRun, RunRow, RunRows
 
 if TYPE_CHECKING:
-    from workers.operations.runs.selection import ArchiveFilter
     from workers.systems import Systems
+
+
+@dataclass(frozen=True)
+class ArchiveFilter:
+    """Those that began before a moment (milliseconds since 1970), with these exceptions.
+
+    experiment: a name or id; empty for all. statuses: empty for all that have ended. except_tags: a value of None
+    stands for any.
+    """
+
+    before_ms: int
+    experiment: str = ""
+    statuses: tuple[str, ...] = ()
+    except_tags: tuple[tuple[str, str | None], ...] = ()
 
 
 @dataclass(frozen=True)
