@@ -70,6 +70,7 @@ def begun(start, folder, patch, *versions):
         if name.startswith("AWS_"):
             patch.setenv(name, value)
     ops = yaml.safe_load(Path(sandbox.process_env["MLFLOW_OPS_CONFIG"]).read_text(encoding="utf-8"))
+    ops["health"] = {"deadline_seconds": 30}
     path = folder / "ops.yaml"
     path.write_text(yaml.safe_dump(ops), encoding="utf-8")
     systems = Systems(settings.load({**sandbox.process_env, "MLFLOW_OPS_CONFIG": str(path)}))

@@ -68,7 +68,7 @@ def perform_here(operation: Operation, words: str, name: str | None, systems: Sy
     )
     records = Records(systems.redis)
     records.begin_here(record)
-    ending, undo = Ending(Phase.FAILED, "it broke off"), ""
+    ending = Ending(Phase.FAILED, "it broke off")
     try:
         with alive(records, record) as signs:
             with locks.held(systems.redis, record, operation.touches) as taken:
@@ -77,7 +77,6 @@ def perform_here(operation: Operation, words: str, name: str | None, systems: Sy
                 found = _once(carried_out, systems, progress)
             report = _to_its_end(found, systems, progress)
         ending = Ending(Phase.FAILED if report.status is Status.FAIL else Phase.DONE, report.summary)
-        undo = report.undo
     except OperatorError as error:
         ending = Ending(Phase.FAILED, error.message)
         raise
@@ -85,7 +84,7 @@ def perform_here(operation: Operation, words: str, name: str | None, systems: Sy
         ending = Ending(Phase.CANCELLED, f"stopped at a safe point. {cancelled.left}".rstrip())
         raise
     finally:
-        records.finish(record.id, ending, undo=undo)
+        records.finish(record.id, ending)
     return report
 
 

@@ -106,6 +106,8 @@ def early(maintenance: DatabaseMaintenance, now: str, needed: str = "") -> tuple
 
     Somebody made them by hand, or with a list of a later version's. Raises DatabaseError.
     """
+    if not mlflow_indexes.known(now):
+        return ()
     return mlflow_indexes.too_early(now, [each.name for each in maintenance.indexes()], up_to=needed)
 
 

@@ -6,6 +6,7 @@ The image is changed by the container's name in a strategic merge patch, never b
 from __future__ import annotations
 
 import re
+import time
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final
 
 from pydantic import Field
@@ -15,7 +16,7 @@ from workers.operation import Change, Operation, Plan, Progress, Risk, Unwatched
 from workers.operations.backup.backup import LOCK, Backup
 from workers.operations.deployment import gitops, permission, preconditions, proposal, schema
 from workers.operations.deployment.estimate import rollout_seconds
-from workers.operations.deployment.rollout import state_now
+from workers.operations.deployment.rollout import LOOK_SECONDS, state_now
 from workers.operations.deployment.template_change import patched, roll
 from workers.report import Report, Status
 from workers.settings import SettingsError
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 
 UPGRADE_PATIENCE_SECONDS: Final = 120.0
 """How long what a dead worker has begun may take before it is said that nobody knows how it ended."""
+LEAVING_SECONDS: Final = 15.0
+"""How long MLflow may give the version of before."""
 _BACKUP: Final = "Back the database up"
 _TOO_NEW: Final = (
     " The database's schema stays {}: pods that run go on, and one of the version before that is started anew would "
@@ -137,7 +140,7 @@ class Update(Operation):
                 sections=rolled.sections,
                 hints=rolled.hints,
             )
-        said, doubt = _answer(_version(systems), after)
+        said, doubt = _told_version(systems, after)
         since = f". Since then: {rolled.doubt}" if rolled.doubt else ""
         return Report(
             title=title,
@@ -238,8 +241,19 @@ def _answer(version: str, image: str) -> tuple[str, bool]:
     return f"MLflow says {version}", False
 
 
+def _told_version(systems: Systems, image: str) -> tuple[str, bool]:
+    """As `_answer`, once the pods that are leaving have had a moment to leave: they may still answer meanwhile."""
+    ends = time.monotonic() + LEAVING_SECONDS
+    while True:
+        said, doubt = _answer(_version(systems), image)
+        if not doubt or time.monotonic() >= ends:
+            return said, doubt
+        time.sleep(LOOK_SECONDS)
+
+
 def _version(systems: Systems) -> str:
     try:
-        return systems.tracking.version()
+        # Over a connection of its own: one that is kept may lead to a pod that is leaving.
+        return systems.tracking.afresh().version()
     except (GatewayError, SettingsError):
         return ""

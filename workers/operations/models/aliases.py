@@ -1,13 +1,12 @@
 """A model's alias moved to another version, taken away, and brought back to the version before.
 
 An alias is what serving asks for (models:/NAME@champion), so moving one takes a bad version out of service. MLflow
-keeps no history of it: the version before is read from our own record, in the undo of the command that moved it.
+keeps
 """
 
 from __future__ import annotations
 
 import re
-import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar, Final
 
@@ -16,15 +15,13 @@ from pydantic import AfterValidator, Field
 from workers.errors import AlreadySo, OperatorError
 from workers.operation import Change, Operation, Plan, Progress, Risk
 from workers.operations.models.finding import Model, Version, find, version
+from workers.records import audit_log
 from workers.records.record import Phase
-from workers.records.store import Records
 from workers.report import Report, Status
 
 if TYPE_CHECKING:
     from workers.systems import Systems
 
-LOOKED_AT: Final = 5000
-"""So many of the latest commands are looked through for the version before."""
 _ALIAS: Final = re.compile(r"[\w-]{1,255}")
 _RESERVED: Final = re.compile(r"latest|v\d+", re.IGNORECASE)
 """mlflow/utils/validation.py: _validate_model_alias_name."""
@@ -76,7 +73,7 @@ class ModelAlias(_Aliasing):
     def run(self, systems: Systems, progress: Progress) -> Report:
         """Set it, and read it back."""
         found = find(systems.tracking, self.model)
-        return _moved(systems, progress, self.title, found, (self.alias, str(self.version)))
+        return _moved(systems, progress, self.title, found, _To(self.alias, str(self.version)))
 
 
 class ModelUnalias(_Aliasing):
@@ -113,7 +110,7 @@ class ModelUnalias(_Aliasing):
         return Report(
             title=self.title,
             status=Status.OK,
-            summary=f"{found.name} has no alias {self.alias} any more.",
+            summary=_outcome(found, self.alias, ""),
             hints=(f"models show {found.word}",),
             undo=_back(found, self.alias),
         )
@@ -153,11 +150,11 @@ class ModelRollback(_Aliasing):
         progress.step("Reading the record")
         found = find(systems.tracking, self.model)
         before = self._before(systems, found)
-        return _moved(systems, progress, self.title, found, (self.alias, before.version))
+        return _moved(systems, progress, self.title, found, _To(self.alias, before.version, back=True))
 
     def _before(self, systems: Systems, found: Model) -> _Before:
         now = found.aliases.get(self.alias, "")
-        moves = _moves(systems, found.name, self.alias, now)
+        moves = _moves(systems, found.name, self.alias)
         by_us = next((move for move in moves if now and move.to == now and not move.is_rollback), None)
         if by_us is not None and by_us.before:
             return _Before(by_us.before, by_us.record)
@@ -169,12 +166,20 @@ class ModelRollback(_Aliasing):
         last = next((move for move in moves if move.to and move.to != now), None)
         if last is None:
             raise OperatorError(
-                f"The record of the last {LOOKED_AT:,} commands does not say which version {found.name}@{self.alias} "
-                "named before.",
+                f"The record of what was done here does not say which version {found.name}@{self.alias} named before.",
                 f"Name one: models alias {found.word} {self.alias} VERSION",
             )
         told = f"Somebody has moved {self.alias} to {now or 'nothing'} without us; {last.to} is what we set last."
         return _Before(last.to, last.record, (told,))
+
+
+@dataclass(frozen=True)
+class _To:
+    """Which version an alias is to name; back: as it did before."""
+
+    alias: str
+    version: str
+    back: bool = False
 
 
 @dataclass(frozen=True)
@@ -196,32 +201,30 @@ class _Move:
     is_rollback: bool
 
 
-def _moves(systems: Systems, model: str, alias: str, now: str) -> list[_Move]:
-    """The commands that moved this alias, the newest first, as they told how to undo them. now: its version."""
-    records = Records(systems.redis)
-    ids = records.recent(LOOKED_AT)
-    moves: list[_Move] = []
-    for record, (operation, arguments, phase, undo) in zip(
-        ids, records.pick(ids, "operation", "arguments", "phase", "undo"), strict=True
-    ):
-        if operation not in _MOVING or phase != Phase.DONE or arguments["alias"] != alias or not undo:
-            continue
-        words = shlex.split(undo)
-        if words[2] != model:
-            continue
-        # A rollback's arguments do not say where it led to: the command after it does, or what is so now.
-        led_to = moves[-1].before if moves else now
-        to = {ModelAlias.name: str(arguments.get("version")), ModelUnalias.name: ""}.get(operation, led_to)
-        before = words[4] if words[1] == "alias" else ""
-        moves.append(_Move(record, before, to, operation == ModelRollback.name))
-    return moves
+def _moves(systems: Systems, model: str, alias: str) -> list[_Move]:
+    """The commands that moved this alias, the newest first, by how they told their outcome."""
+    told = re.compile(
+        rf"{re.escape(f'{model}@{alias}')} is (?P<back>back at )?(?:version )?(?P<to>\d+|{_UNSET}); "
+        rf"it was (?:version )?(?P<before>\d+|{_UNSET})\."
+    )
+    moves = []
+    for entry in audit_log.entries(systems.redis):
+        found = told.match(str(entry.event.get("outcome", ""))) if entry.event.get("what") == Phase.DONE else None
+        if found:
+            before, to = (word if word != _UNSET else "" for word in (found["before"], found["to"]))
+            moves.append(_Move(str(entry.event.get("id", "")), before, to, bool(found["back"])))
+    return moves[::-1]
 
 
-_MOVING: Final = frozenset({ModelAlias.name, ModelUnalias.name, ModelRollback.name})
+def _outcome(found: Model, alias: str, to: str, *, back: bool = False) -> str:
+    """What was done, as a sentence; `_moves` reads it in the audit record."""
+    was = found.aliases.get(alias)
+    now = f"{'back at ' if back else ''}version {to}" if to else _UNSET
+    return f"{found.name}@{alias} is {now}; it was {f'version {was}' if was else _UNSET}."
 
 
 def _back(found: Model, alias: str) -> str:
-    """The command that makes the alias what it is now; its words are what `_moves` reads."""
+    """The command that makes the alias what it is now."""
     if alias in found.aliases:
         return f"models alias {found.word} {alias} {found.aliases[alias]}"
     return f"models unalias {found.word} {alias}"
@@ -252,8 +255,8 @@ def _moving(title: str, found: Model, alias: str, to: Version) -> Plan:
     )
 
 
-def _moved(systems: Systems, progress: Progress, title: str, found: Model, to: tuple[str, str]) -> Report:
-    alias, number = to
+def _moved(systems: Systems, progress: Progress, title: str, found: Model, to: _To) -> Report:
+    alias, number = to.alias, to.version
     progress.step(f"Setting {found.name}@{alias}")
     systems.tracking.call("registered-models/alias", {"name": found.name, "alias": alias, "version": number})
     progress.step("Reading it back")
@@ -264,7 +267,7 @@ def _moved(systems: Systems, progress: Progress, title: str, found: Model, to: t
     return Report(
         title=title,
         status=Status.OK,
-        summary=f"{found.name}@{alias} is version {number}.",
+        summary=_outcome(found, alias, number, back=to.back),
         hints=(f"models show {found.word}",),
         undo=_back(found, alias),
     )

@@ -30,7 +30,7 @@ def plan(mlflow, words):
 
 def test_an_alias_is_moved_and_its_undo_moves_it_back(do, mlflow, model):
     first = do(f"models alias {TYPED} champion 1")
-    assert (first.summary, model().aliases) == (f"{MODEL}@champion is version 1.", {"champion": "1"})
+    assert (first.summary, model().aliases) == (f"{MODEL}@champion is version 1; it was not set.", {"champion": "1"})
     planned = plan(mlflow, f"models alias {TYPED} @champion 2")
     assert [(each.before, each.after) for each in planned.changes] == [("version 1", "version 2")]
     assert planned.undo == f"/mlflow models alias '{MODEL}' champion 1"
@@ -60,7 +60,9 @@ def test_a_rollback_goes_step_by_step_and_says_where_the_record_ends(do, mlflow,
         do(f"models alias {TYPED} champion {number}")
     planned = plan(mlflow, f"models rollback {TYPED} champion")
     assert [(each.before, each.after) for each in planned.changes] == [("version 3", "version 2")]
-    assert do(f"models rollback {TYPED} champion").summary == f"{MODEL}@champion is version 2."
+    assert (
+        do(f"models rollback {TYPED} champion").summary == f"{MODEL}@champion is back at version 2; it was version 3."
+    )
     again = do(f"models rollback {TYPED} champion")
     assert model().aliases == {"champion": "1"}
     with pytest.raises(OperatorError, match="named no version before 1"):
