@@ -19,7 +19,6 @@ from workers.wording import count
 if TYPE_CHECKING:
     from workers.operation import Progress
     from workers.operations.runs.finding import Run
-    from workers.operations.runs.sources import ArchiveFilter
     from workers.systems import Systems
     from workers.systems.mlflow.run_rows import RunRow
 
