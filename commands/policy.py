@@ -102,6 +102,8 @@ def refusal(  # noqa: PLR0913 - who, where, what, and by which rules
     lacking = lacks(user, operation, ops, members, break_glass=break_glass)
     if lacking is not None:
         return lacking
+    if getattr(operation, "unsigned", False) and not break_glass:
+        return Refusal(f"--unsigned needs an admin and --break-glass REASON. Those who may: {who_may('admin', ops)}.")
     if not break_glass and _outside(operation, ops):
         return Refusal(f"{operation.title} is allowed within the maintenance windows of ops.yaml only.")
     only = approval(operation, ops).channel

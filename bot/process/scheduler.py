@@ -92,7 +92,7 @@ def check(ops: Ops) -> None:  # noqa: C901 - one refusal after the other
         if isinstance(request, grammar.Help):
             msg = f"schedule.{name}.command is wrong: {entry.command!r} only shows help."
             raise SettingsError(msg)
-        if isinstance(request, grammar.BreakGlass):
+        if isinstance(request, grammar.BreakGlass) or getattr(request, "unsigned", False):
             msg = f"schedule.{name}.command is wrong: the clock cannot break the glass."
             raise SettingsError(msg)
         if policy.lacks(BY_CLOCK + name, request, ops, _no_groups):

@@ -196,3 +196,25 @@ def test_an_operations_own_name_is_no_chapters():
     ops = Ops.model_validate({"approvals": {"backup": {"approvers": 0}}})
     assert policy.approval(grammar.parse("backup"), ops).approvers == 0
     assert policy.approval(grammar.parse("backup prune"), ops).approvers == 1
+
+
+class Believing(Operation):
+    name = "test-believing"
+    risk = Risk.DESTRUCTIVE
+    unsigned: bool = False
+
+
+def test_what_is_not_signed_is_for_an_admin_who_breaks_the_glass():
+    wanted = Believing(unsigned=True)
+    for user in ("U0OLA", "U0ANN", "U0ADA"):
+        assert "--unsigned needs an admin and --break-glass REASON" in refused(user, wanted)
+    assert policy.refusal("U0OLA", "C0OPS", wanted, OPS, members, break_glass=True)
+    assert policy.refusal("U0ADA", "C0OPS", wanted, OPS, members, break_glass=True) is None
+    assert refused("U0OLA", Believing()) is None
+
+
+def test_every_operation_that_believes_what_is_not_signed_asks_for_it_by_that_name():
+    from workers import registry
+
+    believing = {name for name, kind in registry.operations().items() if "unsigned" in kind.model_fields}
+    assert {"drill", "recover", "restore-all", "restore-artifacts", "restore-config", "restore-database"} <= believing
