@@ -36,6 +36,7 @@ DELETE_AT_MOST: Final = 1000
 """Keys in one DeleteObjects (API_DeleteObjects)."""
 _CHUNK: Final = 1024 * 1024
 _READERS: Final = 4
+_NO_RANGE: Final = {"416", "InvalidRange"}
 _UNKNOWN_FEATURE: Final = {"NotImplemented", "InvalidRequest", "InvalidArgument", "MissingContentMD5"}
 
 
@@ -164,14 +165,22 @@ class Transfer:
             answer = self._ask(partial(self.objects.client.get_object, **again), query["Bucket"])
 
     def tail(self, bucket: str, key: str, at_most: int) -> bytes:
-        """The last bytes of an object."""
+        """The last bytes of an object; all of a shorter one, of which some stores say that the range is none."""
 
-        def fetch() -> bytes:
-            with self.objects.client.get_object(Bucket=bucket, Key=key, Range=f"bytes=-{at_most}")["Body"] as body:
+        def fetch(**asked: str) -> bytes:
+            with self.objects.client.get_object(Bucket=bucket, Key=key, **asked)["Body"] as body:
                 content: bytes = body.read()
             return content
 
-        return self._ask(fetch, bucket)
+        def either() -> bytes:
+            try:
+                return fetch(Range=f"bytes=-{at_most}")
+            except boto.ClientError as error:
+                if error.response["Error"]["Code"] not in _NO_RANGE or self.describe(bucket, key).size > at_most:
+                    raise
+                return fetch()
+
+        return self._ask(either, bucket)
 
     def put(self, bucket: str, key: str, body: bytes | bytearray, moves: dict[str, Any] | None = None) -> Made:
         """Write an object in one piece."""
