@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from workers.settings.values import ChannelId, ClockTime, Cron, Section, Weekday
+from workers.settings.values import ChannelId, ClockTime, Cron, RoleName, Section, Weekday
 
 
 class Window(Section):
@@ -45,6 +45,7 @@ class ScheduleEntry(Section):
     retry_minutes: Annotated[float, Field(gt=0, le=1440)] = Field(5, description="how long after it failed")
     channels: tuple[ChannelId, ...] = Field((), description="where it is told instead, each time anew; for reads only")
     holidays: tuple[date, ...] = Field((), description="days of `time_zone` on which it is left out")
+    role: RoleName = Field("operator", description="the role that stands behind it: it may ask for no more than this")
 
 
 BACKUP = ScheduleEntry(cron="*/30 * * * *", command="backup", quiet=True, retries=2)

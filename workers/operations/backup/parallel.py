@@ -26,7 +26,7 @@ from workers.report import Report, Status
 from workers.wording import count
 
 if TYPE_CHECKING:
-    from workers.operations.backup.artifacts.copying import Sources
+    from workers.operations.backup.artifacts.known import Sources
     from workers.operations.backup.artifacts.spans import Span
     from workers.systems import Systems
     from workers.systems.s3.objects import Objects
@@ -65,7 +65,7 @@ class BackupHelper(Operation):
 
 def sources_of(systems: Systems, about: BackupHelper) -> Sources:
     """What is copied from where to where."""
-    from workers.operations.backup.artifacts.copying import Sources
+    from workers.operations.backup.artifacts.known import Sources
 
     storage = systems.settings.ops.storage
     return Sources(

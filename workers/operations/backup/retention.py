@@ -63,17 +63,17 @@ def kept(sets: Iterable[Dated], wanted: Retention, zone: ZoneInfo) -> dict[str, 
             reasons.setdefault(sound.name, f"the last {why}")
         for period, of in _PERIODS:
             for those in ([each for each in with_it if each.sound], [each for each in with_it if not each.sound]):
-                _keep(those, period, lambda made, of=of: of(made.astimezone(zone)), getattr(wanted, period), reasons)
+                _keep(
+                    those, [of(each.made.astimezone(zone)) for each in those], getattr(wanted, period), period, reasons
+                )
     return reasons
 
 
-def _keep(
-    newest_first: list[Dated], period: str, of: Callable[[datetime], object], number: int, reasons: dict[str, str]
-) -> None:
+def _keep(newest_first: list[Dated], periods: list[object], number: int, word: str, reasons: dict[str, str]) -> None:
     seen: set[object] = set()
-    for each in newest_first:
+    for each, period in zip(newest_first, periods, strict=True):
         if len(seen) == number:
             return
-        if of(each.made) not in seen:
-            seen.add(of(each.made))
-            reasons.setdefault(each.name, period)
+        if period not in seen:
+            seen.add(period)
+            reasons.setdefault(each.name, word)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from workers.operations.backup import places
 from workers.report import Report, Status, Table, Text
+from workers.systems.mlflow import contents
 from workers.wording import NOTHING, count, duration, listed, size
 
 if TYPE_CHECKING:
@@ -53,6 +54,8 @@ def table(made: Manifest) -> Table:
     for title, part in (("database", made.database), ("auth database", made.auth_database)):
         if part:
             held = f"{len(part.rows)} tables, {count(sum(part.rows.values()), 'row')}, {_how(part.dump.key_id)}"
+            if of_mlflow := contents.told(part.rows):
+                held += f": {', '.join(of_mlflow)}"
             rows.append((title, held, size(part.dump.bytes), _pace(part.dump.bytes, part.seconds)))
     if made.artifacts:
         of = made.artifacts

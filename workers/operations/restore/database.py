@@ -34,6 +34,7 @@ from workers.operations.restore import (
 )
 from workers.report import Facts, Report, Status, Text
 from workers.systems.errors import DatabaseOccupied, GatewayError
+from workers.systems.postgres.maintenance import DatabaseMaintenance
 from workers.systems.postgres.switch import Names
 from workers.wording import count, duration, moment, size
 
@@ -252,7 +253,11 @@ def _upgrade(systems: Systems, progress: Progress, restored: str, part: Database
     spec = systems.cluster.deployment(names.deployment)["spec"]["template"]["spec"]
     image = next((each["image"] for each in spec["containers"] if each["name"] == names.container), "")
     progress.step(f"Upgrading {restored} from {part.alembic_revision} to {revision}")
+    care = DatabaseMaintenance(server.database(restored, systems.database))
     try:
+        for index in schema.early(care, part.alembic_revision, revision):
+            progress.step(f"Dropping the index {index} of {restored}, which the upgrade makes")
+            care.drop_index(index)
         ended = schema.upgrade(systems, progress, image or spec["containers"][0]["image"], database=restored)
         now = server.database(restored, systems.database).schema_revision()
     except BaseException:

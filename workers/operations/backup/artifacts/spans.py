@@ -23,7 +23,7 @@ from workers.systems.s3.transfer import Transfer
 
 if TYPE_CHECKING:
     from workers.operation import Progress
-    from workers.operations.backup.artifacts.copying import Sources
+    from workers.operations.backup.artifacts.known import Sources
     from workers.systems.s3.objects import Objects
 
 PARTS_IN_SPAN: Final = 1000
