@@ -40,7 +40,6 @@ DELETE_AT_MOST: Final = 1000
 _CHUNK: Final = 1024 * 1024
 _READERS: Final = 4
 _MD5_OF_NOTHING: Final = b64encode(hashlib.md5(usedforsecurity=False).digest()).decode()
-_NO_RANGE: Final = {"416", "InvalidRange"}
 _UNKNOWN_FEATURE: Final = {"NotImplemented", "InvalidRequest", "InvalidArgument", "MissingContentMD5"}
 
 
@@ -187,24 +186,6 @@ class Transfer:
         headers |= {"Range": f"bytes=0-{at_most - 1}"} if at_most else {}
         answer = self._ask(lambda: self.calls.send("GetObject", "GET", bucket, key, headers), bucket)
         return Described.by_headers(answer.headers), answer.content
-
-    def tail(self, bucket: str, key: str, at_most: int) -> bytes:
-        """The last bytes of an object; all of a shorter one, of which some stores say that the range is none."""
-
-        def fetch(**asked: str) -> bytes:
-            with self.objects.client.get_object(Bucket=bucket, Key=key, **asked)["Body"] as body:
-                content: bytes = body.read()
-            return content
-
-        def either() -> bytes:
-            try:
-                return fetch(Range=f"bytes=-{at_most}")
-            except boto.ClientError as error:
-                if error.response["Error"]["Code"] not in _NO_RANGE or self.describe(bucket, key).size > at_most:
-                    raise
-                return fetch()
-
-        return self._ask(either, bucket)
 
     def put(self, bucket: str, key: str, body: bytes | bytearray, moves: dict[str, Any] | None = None) -> Made:
         """Write an object in one piece."""
