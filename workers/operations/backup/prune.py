@@ -160,8 +160,8 @@ def choose(systems: Systems, now: datetime | None = None) -> Choice:
         until = each.manifest.locked_until if each.manifest else None
         if until and until > now:
             reasons.setdefault(each.name, f"locked until {moment(until)}")
-    going = [each.name for each in found if each.manifest and each.name not in reasons]
-    reasons |= dict.fromkeys(held(systems, going), "held")
+    unlocked = [each.name for each in found if each.manifest and each.name not in reasons]
+    reasons |= dict.fromkeys(held(systems, unlocked), "held")
     going = tuple(each for each in found if each.manifest and each.name not in reasons)
     return Choice(reasons, going, tuple(each for each in found if each not in going))
 
