@@ -20,7 +20,9 @@ COPY pyproject.toml README.md LICENSE ./
 COPY bot bot
 COPY commands commands
 COPY workers workers
-RUN /opt/build/bin/pip wheel --no-deps --no-build-isolation --wheel-dir /opt/build/wheels . && \
+ARG REVISION=unknown
+RUN echo "${REVISION:-unknown}" > bot/process/revision.txt && \
+    /opt/build/bin/pip wheel --no-deps --no-build-isolation --wheel-dir /opt/build/wheels . && \
     /opt/mlflow-ops/bin/pip install --no-deps --no-index /opt/build/wheels/*.whl && \
     /opt/mlflow-ops/bin/python -m compileall -q /opt/mlflow-ops/lib && \
     /opt/mlflow-ops/bin/pip check && \
