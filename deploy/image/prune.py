@@ -3,8 +3,9 @@
     python deploy/image/prune.py /opt/mlflow-ops
 
 What is removed is data and code that its package works without: the tests of libraries, the second Kubernetes client
-for asyncio, AWS's services that are not S3 or the way to credentials for it, types for type checkers, headers for
-compilers, and examples. tests/deploy/test_image.py uses what is left.
+for asyncio, AWS's services that are not S3 or the way to credentials for it, what matplotlib puts fonts into PDF with,
+zstandard for interpreters other than CPython, types for type checkers, headers for compilers, and examples.
+tests/deploy/test_image.py uses what is left.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ def unused(packages: Path) -> Iterator[Path]:
     yield from packages.glob("kubernetes/aio")
     yield from packages.glob("matplotlib/mpl-data/sample_data")
     yield from packages.glob("numpy/_core/include")
+    yield from (each for each in packages.glob("fontTools/*Lib") if each.is_dir())
+    yield from packages.glob("zstandard/_cffi.*")
     yield from packages.glob("**/*.pyi")
     for data in packages.glob("botocore/data/*"):
         if data.is_dir() and data.name not in SERVICES:

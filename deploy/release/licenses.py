@@ -14,53 +14,61 @@ from pathlib import Path
 from typing import Any, Final
 
 ALLOWED: Final = {
-    "0BSD", "Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "CNRI-Python", "HPND", "ISC", "MIT", "MIT-CMU", "MPL-2.0",
-    "PSF-2.0", "Python-2.0", "Unlicense", "Zlib",
+    "0BSD", "Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "CC0-1.0", "CNRI-Python", "HPND", "ISC", "MIT", "MIT-0",
+    "MIT-CMU", "MPL-2.0", "PSF-2.0", "Python-2.0", "Unlicense", "ZPL-2.1", "Zlib",
 }  # fmt: skip
-"""By their SPDX identifiers: permissive ones, and the Mozilla licence, which asks for its own files only."""
+"""By their SPDX identifiers: permissive ones, and the Mozilla license, which asks for its own files only."""
 
-LIBRARIES: Final[dict[str, str]] = {}
-"""Component → a license that is allowed for it alone, with why."""
+_LESSER: Final = {"LGPL-3.0-only", "LGPL-3.0-or-later"}
+LIBRARIES: Final = {"psycopg": _LESSER, "psycopg-binary": _LESSER, "PyGithub": _LESSER, "python-gitlab": _LESSER}
+"""Allowed for these alone: libraries that are shipped as they are and imported at run time, so whoever has the image
+can put another version in their place, which is what the Lesser GPL asks for.
+"""
+
+UNSAID: Final = {"protobuf": "BSD-3-Clause"}
+"""Components of which the bill names no license: what their packages say in a file of their own."""
 
 WRITTEN: Final = {
     "apache 2.0": "Apache-2.0", "apache license 2.0": "Apache-2.0", "apache license, version 2.0": "Apache-2.0",
     "apache software license": "Apache-2.0", "apache-2.0 license": "Apache-2.0", "bsd": "BSD-3-Clause",
     "bsd license": "BSD-3-Clause", "3-clause bsd license": "BSD-3-Clause", "bsd 3-clause": "BSD-3-Clause",
-    "isc license": "ISC", "mit license": "MIT", "mozilla public license 2.0 (mpl 2.0)": "MPL-2.0",
-    "python software foundation license": "PSF-2.0", "zpl 2.1": "ZPL-2.1", "zope public license": "ZPL-2.1",
+    "gnu library or lesser general public license (lgpl)": "LGPL-3.0-only", "isc license": "ISC", "mit license": "MIT",
+    "mozilla public license 2.0 (mpl 2.0)": "MPL-2.0", "python software foundation license": "PSF-2.0",
+    "zpl 2.1": "ZPL-2.1", "zope public license": "ZPL-2.1",
 }  # fmt: skip
 """What authors write, in lower case → the identifier."""
+
+_A_NAME: Final = 200
+"""Characters; more is the license itself instead of its name."""
 
 
 def licenses(component: dict[str, Any]) -> list[set[str]]:
     """What a component may be used under: one of each set, all sets together. Empty if nothing is said."""
-    said = []
+    found: list[set[str]] = []
     for each in component.get("licenses") or ():
-        license_ = each.get("license", {})
-        text = each.get("expression") or license_.get("id") or license_.get("name", "")
-        said += [text.removeprefix("License :: OSI Approved :: ")] if len(text) < _A_TEXT else []
-    found = []
-    for text in said:
-        for part in re.split(r"\bAND\b", text):
-            choices = re.split(r"\bOR\b|\bor\b", part.replace("(MPL 2.0)", "\0").strip("() "))
-            found.append({_identifier(each.replace("\0", "(MPL 2.0)")) for each in choices})
-    return found
-
-
-_A_TEXT: Final = 200
-"""Characters; more is the license itself instead of its name."""
+        said = each.get("license", {})
+        text = each.get("expression") or said.get("id") or said.get("name", "")
+        if len(text) > _A_NAME:
+            continue
+        plain = text.removeprefix("License :: OSI Approved :: ")
+        for part in re.split(r"\bAND\b", plain):
+            choices = {_identifier(choice) for choice in re.split(r"\bOR\b", part)}
+            found += [choices] if choices not in found else []
+    unsaid = UNSAID.get(component["name"])
+    return found or ([{unsaid}] if unsaid else [])
 
 
 def _identifier(written: str) -> str:
-    plain = written.strip("() ")
-    return WRITTEN.get(plain.lower(), WRITTEN.get(written.strip().lower(), plain.split(" WITH ")[0]))
+    plain = written.strip()
+    known = WRITTEN.get(plain.lower())
+    return known or plain.strip("() ").split(" WITH ")[0]
 
 
 def refusals(bill: dict[str, Any]) -> list[str]:
     """Each component that may not be shipped, and why."""
     wrong = []
     for each in bill["components"]:
-        allowed = ALLOWED | {LIBRARIES[each["name"]]} if each["name"] in LIBRARIES else ALLOWED
+        allowed = ALLOWED | LIBRARIES.get(each["name"], set())
         found = licenses(each)
         if not found:
             wrong.append(f"{each['name']} {each['version']}: no license")

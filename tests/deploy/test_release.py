@@ -95,6 +95,13 @@ def test_only_licenses_of_the_list_are_shipped(said, allowed):
     assert (licenses.refusals(bill) == []) is allowed
 
 
+@pytest.mark.parametrize(("name", "allowed"), [("psycopg", True), ("another", False)])
+def test_the_lesser_gpl_is_for_libraries_that_are_named(name, allowed):
+    said = [{"license": {"name": "GNU Library or Lesser General Public License (LGPL)"}}]
+    bill = {"components": [{"name": name, "version": "1", "licenses": said}]}
+    assert (licenses.refusals(bill) == []) is allowed
+
+
 @pytest.mark.parametrize("file", WORKFLOWS, ids=lambda file: file.stem)
 def test_every_action_is_named_by_its_commit_and_every_job_by_what_it_may(file):
     found = re.findall(r"uses: (\S+)(.*)", file.read_text())
