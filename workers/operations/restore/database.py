@@ -196,7 +196,7 @@ class RestoreDatabase(Operation):
         assert found.database is not None
         made = side_database.restore_into(systems, systems.server, restored, found, progress)
         upgraded = _upgrade(systems, progress, restored, found.database)
-        kept.keep(systems.server, made, found, upgraded=upgraded)
+        kept.keep(systems.server, made, found, systems.database.name, upgraded=upgraded)
         return made
 
     def _wanted(self, systems: Systems) -> tuple[Systems, Manifest, DatabasePart]:

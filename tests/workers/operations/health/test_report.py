@@ -519,3 +519,13 @@ def test_a_restored_database_that_waits_is_offered(comment, commands):
     beside = (Beside("mlflow_restore_abcdef", 4096, comment),)
     answer = postgres.judge(vitals(beside=beside), TOLD)
     assert [offer.command for offer in answer.offers] == commands
+
+
+@pytest.mark.parametrize(
+    ("live", "command"), [("mlflow_auth", "restore auth abcdef"), ("mlflow", "restore database abcdef")]
+)
+def test_a_restored_database_of_basic_auth_is_offered_as_that(live, command):
+    comment = RESTORED.replace("{", f'{{"live": "{live}", ')
+    told = settings.load({"MLFLOW_OPS_AUTH_DATABASE_URL": "postgresql://mlflow@db/mlflow_auth"})
+    answer = postgres.judge(vitals(beside=(Beside("mlflow_auth_restore_abcdef", 4096, comment),)), told)
+    assert [offer.command for offer in answer.offers] == [command]
