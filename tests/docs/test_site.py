@@ -8,6 +8,10 @@ import sys
 
 import pytest
 
+from mlflow_ops_sandbox.fixtures import browser
+
+__all__ = ["browser"]
+
 pytest.importorskip("mkdocs", reason="pip install '.[docs]'")
 
 
@@ -37,9 +41,9 @@ def pages(documents):
 def test_it_is_built_strictly_and_every_document_is_in_it(site, documents):
     for file in documents.DOCS.rglob("*.md"):
         assert (site / file.relative_to(documents.DOCS).with_suffix(".html")).exists(), file
-    config = (documents.ROOT / "mkdocs.yml").read_text()
+    home = (site / "index.html").read_text()
     for file in documents.DOCS.rglob("*.md"):
-        assert f": {file.relative_to(documents.DOCS)}\n" in config, f"{file.name} is not in the navigation"
+        assert f'href="{file.relative_to(documents.DOCS).with_suffix(".html")}"' in home, "nothing leads there"
 
 
 @pytest.mark.slow
@@ -50,6 +54,21 @@ def test_search_needs_no_server_and_knows_every_page(site):
     found = {each["location"].partition("#")[0] for each in index["docs"]}
     assert {"commands.html", "reference/metrics.html", "api/operation.html", "getting-started.html"} <= found
     assert any("restore database" in each["text"] for each in index["docs"])
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_word_is_found_on_a_page_that_is_read_from_a_folder(site, browser, scheme):
+    page = browser.new_page(color_scheme=scheme)
+    page.route("http*://**", lambda route: route.abort())
+    page.goto((site / "api" / "report.html").as_uri())
+    page.keyboard.press("/")
+    page.keyboard.type("break-glass")
+    page.wait_for_selector(".md-search-result__item")
+    assert "Commands" in page.locator(".md-search-result__list").inner_text()
+    assert page.locator("body").get_attribute("data-md-color-scheme") == {"light": "default", "dark": "slate"}[scheme]
+    page.close()
 
 
 @pytest.mark.slow
