@@ -47,8 +47,9 @@ def _of_the_package(extension: Extension) -> Iterator[str]:
         yield f"{extension.package} has no py.typed, so nobody's type checker looks at it."
     for file in sorted(folder.rglob("*.py")):
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-            names = [each.name for each in node.names] if isinstance(node, ast.Import) else []
-            names += [node.module or ""] if isinstance(node, ast.ImportFrom) and not node.level else []
+            if not isinstance(node, ast.Import | ast.ImportFrom):
+                continue
+            names = [each.name for each in node.names] if isinstance(node, ast.Import) else [node.module or ""]
             for name in names:
                 if name.partition(".")[0] in _SLACK:
                     yield f"{file.name}, line {node.lineno}: {name} is imported; an operation knows nothing of Slack."
