@@ -93,20 +93,19 @@ def test_the_values_of_the_examples_are_the_charts(file):
 
 CRDS = os.environ.get("MLFLOW_OPS_CRDS")
 
+# Nobody has them unless they fetch them (CONTRIBUTING.md), and what is always skipped says nothing.
+if CRDS is not None:
 
-@pytest.mark.skipif(
-    CRDS is None, reason="MLFLOW_OPS_CRDS is no folder with the CRDs of Argo CD and Flux (CONTRIBUTING.md)"
-)
-@pytest.mark.parametrize("file", EXAMPLES, ids=lambda file: file.stem)
-def test_the_crds_of_argo_cd_and_flux_take_the_examples(file):
-    known = {}
-    for path in Path(CRDS).glob("*.yaml"):
-        for crd in yaml.safe_load_all(path.read_text()):
-            spec = crd["spec"]
-            for version in spec["versions"]:
-                key = (f"{spec['group']}/{version['name']}", spec["names"]["kind"])
-                known[key] = chart.closed(version["schema"]["openAPIV3Schema"])
-    for each in yaml.safe_load_all(file.read_text()):
-        validator = chart.Draft202012Validator(known[each["apiVersion"], each["kind"]])
-        assert [error.message for error in validator.iter_errors(each)] == []
-        assert list(validator.iter_errors(each | {"spec": each["spec"] | {"intervall": "1h"}}))
+    @pytest.mark.parametrize("file", EXAMPLES, ids=lambda file: file.stem)
+    def test_the_crds_of_argo_cd_and_flux_take_the_examples(file):
+        known = {}
+        for path in Path(CRDS).glob("*.yaml"):
+            for crd in yaml.safe_load_all(path.read_text()):
+                spec = crd["spec"]
+                for version in spec["versions"]:
+                    key = (f"{spec['group']}/{version['name']}", spec["names"]["kind"])
+                    known[key] = chart.closed(version["schema"]["openAPIV3Schema"])
+        for each in yaml.safe_load_all(file.read_text()):
+            validator = chart.Draft202012Validator(known[each["apiVersion"], each["kind"]])
+            assert [error.message for error in validator.iter_errors(each)] == []
+            assert list(validator.iter_errors(each | {"spec": each["spec"] | {"intervall": "1h"}}))
