@@ -96,15 +96,19 @@ class Refusals:
         return self._direct(Message(entry.text, _without_buttons(entry.blocks)), record)
 
     def _begun_in_person(self, answer: Answer, record: Record) -> list[Draft]:
-        """A command whose first message is refused: ended, unless a worker has it already."""
-        ended = Ending(Phase.FAILED, f"Nothing was done: I can't post in its channel, {answer.in_words}.")
+        """A command whose first message is refused: ended, unless it was begun."""
         words = blocks.code(f"/mlflow {record.words}")
         closed = f"I can't post in <#{record.channel}>: {answer.in_words}."
+        outcome = f"Nothing was done: I can't post in its channel, {answer.in_words}."
+        nothing = f"Nothing was done for {words}. {closed} {answer.to_do}"
+        # The end and the words about it are one step: whoever tries this again finds both, or neither.
+        ended = Ending(Phase.FAILED, outcome, tuple(self._direct(_plainly(nothing), record)))
         if self._records.finish(record.id, ended, before=Phase.ACCEPTED):
-            said = f"Nothing was done for {words}. {closed} {answer.to_do}"
-        else:
-            said = f"{closed} {words} goes on; I'll tell you here what comes of it."
-        return self._direct(Message(said, [blocks.section(said)]), record)
+            return []
+        known = self._records.get(record.id)
+        if known and known.outcome == outcome:
+            return []
+        return self._direct(_plainly(f"{closed} I'll tell you here what comes of {words}."), record)
 
     def _direct(self, message: Message, record: Record) -> list[Draft]:
         if is_person(record.requester):
@@ -116,6 +120,10 @@ class Refusals:
     def _nowhere(self, answer: Answer, entry: Entry) -> list[Draft]:
         _log.error("told nowhere: the direct message is refused too", why=answer.why, text=entry.text)
         return []
+
+
+def _plainly(text: str) -> Message:
+    return Message(text, [blocks.section(text)])
 
 
 def _next_form(entry: Entry) -> list[Draft]:

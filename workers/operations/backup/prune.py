@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, ClassVar
 
+from workers.errors import OperatorError
 from workers.operation import Change, Operation, Plan, Progress, Risk
 from workers.operations.backup import copies, leftovers, sets
 from workers.operations.backup.backup import LOCK
@@ -52,7 +53,7 @@ class BackupPrune(Operation):
         """Which sets would go, here and in the copies. Raises ObjectsError."""
         chosen = choose(systems)
         wanted = systems.settings.ops.backup.retention
-        elsewhere = {copies.place(there): choose(there) for there in copies.every(systems)}
+        elsewhere, unseen = _elsewhere(systems)
         return Plan(
             title="Prune backups",
             summary=f"remove {count(len(chosen.going), 'set')}, keep {len(chosen.reasons)}",
@@ -66,7 +67,10 @@ class BackupPrune(Operation):
                 Change(what=f"{each.id} of {moment(each.begun)}", before="good", after="removed")
                 for each in chosen.going
             ),
-            warnings=(f"What is removed cannot be brought back. Kept: {count(len(chosen.reasons), 'good set')}.",),
+            warnings=(
+                f"What is removed cannot be brought back. Kept: {count(len(chosen.reasons), 'good set')}.",
+                *(f"Nothing is removed from {place}: {why}" for place, why in unseen.items()),
+            ),
             undo="it cannot be undone",
             facts={
                 "going": [each.name for each in chosen.going],
@@ -79,10 +83,16 @@ class BackupPrune(Operation):
     def run(self, systems: Systems, progress: Progress) -> Report:
         """Remove them. Raises ObjectsError; and OperatorError, before any bytes go, where a listing cannot be read."""
         summary, chosen = _pruned(systems, progress)
-        also = [f"In {copies.place(there)}: {_pruned(there, progress)[0]}." for there in copies.every(systems)]
+        also, status = [], Status.OK
+        for there in copies.every(systems):
+            try:
+                also.append(f"In {copies.place(there)}: {_pruned(there, progress)[0]}.")
+            except OperatorError as error:
+                also.append(f"{copies.place(there)} was left alone: {error.message}")
+                status = Status.WARN
         return Report(
             title="Prune backups",
-            status=Status.OK,
+            status=status,
             summary=f"{summary}: {listed(each.id for each in chosen.going) or 'no set had to go'}.",
             sections=(
                 *((_table(chosen),) if chosen.staying else ()),
@@ -90,6 +100,18 @@ class BackupPrune(Operation):
             ),
             hints=("backup list", "backup usage"),
         )
+
+
+def _elsewhere(systems: Systems) -> tuple[dict[str, Choice], dict[str, str]]:
+    """What would go from each copy; and of those that cannot be looked at, why."""
+    chosen: dict[str, Choice] = {}
+    unseen: dict[str, str] = {}
+    for there in copies.every(systems):
+        try:
+            chosen[copies.place(there)] = choose(there)
+        except OperatorError as error:
+            unseen[copies.place(there)] = error.message
+    return chosen, unseen
 
 
 def _pruned(systems: Systems, progress: Progress) -> tuple[str, Choice]:
@@ -138,8 +160,8 @@ def choose(systems: Systems, now: datetime | None = None) -> Choice:
         until = each.manifest.locked_until if each.manifest else None
         if until and until > now:
             reasons.setdefault(each.name, f"locked until {moment(until)}")
-    going = [each.name for each in found if each.manifest and each.name not in reasons]
-    reasons |= dict.fromkeys(held(systems, going), "held")
+    unlocked = [each.name for each in found if each.manifest and each.name not in reasons]
+    reasons |= dict.fromkeys(held(systems, unlocked), "held")
     going = tuple(each for each in found if each.manifest and each.name not in reasons)
     return Choice(reasons, going, tuple(each for each in found if each not in going))
 
