@@ -11,7 +11,7 @@ FROM ${PYTHON_IMAGE} AS build
 SHELL ["/bin/bash", "-euo", "pipefail", "-c"]
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PYTHONDONTWRITEBYTECODE=1
 WORKDIR /source
-COPY deploy/image/requirements.txt deploy/image/build-requirements.txt deploy/image/
+COPY deploy/image/requirements.txt deploy/image/build-requirements.txt deploy/image/prune.py deploy/image/
 RUN python -m venv /opt/mlflow-ops && \
     /opt/mlflow-ops/bin/pip install --require-hashes --no-deps --only-binary :all: -r deploy/image/requirements.txt
 RUN python -m venv /opt/build && \
@@ -20,11 +20,14 @@ COPY pyproject.toml README.md LICENSE ./
 COPY bot bot
 COPY commands commands
 COPY workers workers
-RUN /opt/build/bin/pip wheel --no-deps --no-build-isolation --wheel-dir /opt/build/wheels . && \
+ARG REVISION=unknown
+RUN echo "${REVISION:-unknown}" > bot/process/revision.txt && \
+    /opt/build/bin/pip wheel --no-deps --no-build-isolation --wheel-dir /opt/build/wheels . && \
     /opt/mlflow-ops/bin/pip install --no-deps --no-index /opt/build/wheels/*.whl && \
-    /opt/mlflow-ops/bin/python -m compileall -q /opt/mlflow-ops/lib && \
     /opt/mlflow-ops/bin/pip check && \
-    /opt/mlflow-ops/bin/pip uninstall -q -y pip setuptools
+    /opt/mlflow-ops/bin/pip uninstall -q -y pip setuptools && \
+    /opt/mlflow-ops/bin/python deploy/image/prune.py /opt/mlflow-ops && \
+    /opt/mlflow-ops/bin/python -m compileall -q /opt/mlflow-ops/lib
 
 # A repository that cannot be reached is an error (apt.conf(5)): else what it had before, or nothing, would be taken.
 # Debian's own package holds the key of PostgreSQL's repository, so nothing is trusted that Debian does not vouch for.

@@ -34,8 +34,23 @@ class _Main(click.Group):
         return args[0], _installed_sandbox(), args[1:]
 
 
+def _say_version(context: click.Context, _: click.Parameter, asked: bool) -> None:  # noqa: FBT001 - click's
+    if asked:
+        from bot.process import version
+
+        click.echo(version.text())
+        context.exit()
+
+
 @click.group(cls=_Main, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="mlflow-ops")
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_say_version,
+    help="Print the version and the commit it was made from.",
+)
 @click.option("--log-format", type=click.Choice(["console", "json"]), default="console", show_default=True)
 def main(log_format: str) -> None:
     """Operate MLflow on Kubernetes from Slack, and from here when Slack is down."""
