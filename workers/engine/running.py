@@ -18,7 +18,7 @@ import structlog
 from redis import Redis
 
 from workers import registry, settings
-from workers.engine import following, locks, queues, shutdown, timeouts
+from workers.engine import approvals, following, locks, queues, shutdown, timeouts
 from workers.engine.lease import Signs, alive
 from workers.engine.performing import in_place_of, perform
 from workers.engine.rescuing import look_again
@@ -103,6 +103,8 @@ def _plan(record: Record, records: Records) -> Phase:
     if phase is Phase.QUEUED:
         fields |= queues.run_fields(record.operation)
     words = [draft("edit", render.calling(proposals.proposal(made[0], waits), record.calls))]
+    if phase is Phase.PENDING:
+        words += approvals.requested(made[0], waits)
     if record.break_glass:
         words.append(draft("broadcast", proposals.alarm(record)))
     if phase is Phase.QUEUED and made[0].warnings:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
@@ -106,6 +106,14 @@ class Environment(BaseModel):
     backup_s3_secret_access_key: SecretStr | None = Field(
         None, alias="MLFLOW_OPS_BACKUP_S3_SECRET_ACCESS_KEY", description="the secret of that key"
     )
+    copies_s3_access_key_id: str | None = Field(
+        None,
+        alias="MLFLOW_OPS_COPIES_S3_ACCESS_KEY_ID",
+        description="for the stores of backup.copies; else those of the backups' store",
+    )
+    copies_s3_secret_access_key: SecretStr | None = Field(
+        None, alias="MLFLOW_OPS_COPIES_S3_SECRET_ACCESS_KEY", description="the secret of that key"
+    )
     database_url: Annotated[SecretStr, starting_with("postgresql://", "postgres://")] | None = Field(
         None,
         alias="MLFLOW_OPS_DATABASE_URL",
@@ -186,6 +194,22 @@ class Environment(BaseModel):
         description="how long what a worker runs may take to end after SIGTERM, before it is stopped at a safe point; "
         "half a minute less than what comes before SIGKILL",
     )
+
+    @model_validator(mode="after")
+    def _whole_store(self) -> Self:
+        given = {
+            "MLFLOW_OPS_BACKUP_S3_ACCESS_KEY_ID": self.backup_s3_access_key_id,
+            "MLFLOW_OPS_BACKUP_S3_SECRET_ACCESS_KEY": self.backup_s3_secret_access_key,
+        }
+        named = [name for name, value in given.items() if value]
+        if named and self.backup_s3_endpoint_url is None:
+            msg = f"{named[0]} is set and MLFLOW_OPS_BACKUP_S3_ENDPOINT_URL is not: say which store it is for."
+            raise SettingsError(msg)
+        if len(named) == 1:
+            (lacks,) = given.keys() - set(named)
+            msg = f"{named[0]} is set and {lacks} is not: credentials need both."
+            raise SettingsError(msg)
+        return self
 
     @model_validator(mode="before")
     @classmethod

@@ -159,6 +159,10 @@ class ObjectChanged(ObjectsError):
     """The object is no longer the one that was meant: its entity tag is another."""
 
 
+class ObjectArchived(ObjectsError):
+    """The object is in an archive tier, and must be restored from there before it can be read."""
+
+
 class StoreFull(ObjectsError):
     """The object store, or the bucket's quota, has no room left."""
 
@@ -201,3 +205,15 @@ class GitConflict(GitError):
 
 class GitTaken(GitError):
     """There is a branch of that name already."""
+
+
+class KeyServiceError(GatewayError):
+    """The key service did not do what it was asked."""
+
+
+class KeyServiceUnreachable(KeyServiceError, Unreachable):
+    """Nobody answers at the key service's address, or not in time."""
+
+
+class KeyDenied(KeyServiceError):
+    """We may not use the key, or what is to be unwrapped was not wrapped with it."""

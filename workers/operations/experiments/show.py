@@ -16,6 +16,7 @@ from workers.errors import OperatorError
 from workers.operation import Operation, Progress, Risk
 from workers.operations.experiments import sizes
 from workers.operations.experiments.finding import Experiment, View, every, find, moment_ms
+from workers.operations.storage.cache import changed_since
 from workers.rendering.pagination import Page
 from workers.report import Facts, Report, Section, Status, Table
 from workers.settings import SettingsError
@@ -59,6 +60,8 @@ class ExperimentsList(Operation):
         measured = sizes.latest(systems)
         table = _table(page.shown, _counts(systems, page.shown), measured)
         as_of = f" Sizes of {moment_ms(int(measured.at * 1000))}." if measured else ""
+        if measured and changed_since(systems.redis, measured.at):
+            as_of = f"{as_of[:-1]}; artifacts were changed since: /mlflow storage."
         return Report(
             title=self.title,
             status=Status.OK,

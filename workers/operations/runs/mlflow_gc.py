@@ -19,7 +19,7 @@ from workers.errors import OperatorError
 from workers.operations.deployment.job import JobSpec, require_room, run_once, sweep
 from workers.operations.deployment.update import image_of
 from workers.operations.runs.finding import batches
-from workers.operations.storage.locations import destination
+from workers.operations.storage.locations import proxied_to
 from workers.systems.mlflow.deleted_runs import DeletedRuns
 from workers.wording import count
 
@@ -72,9 +72,9 @@ def purge(systems: Systems, progress: Progress, ids: Sequence[str], purged: Purg
     """
     if sweep(systems.cluster, _PURPOSE):
         raise OperatorError("A Job of an earlier purge is still at its runs.", "Ask again once it has ended: status.")
-    names, bucket = systems.settings.ops.kubernetes, systems.settings.ops.storage.artifacts_bucket
+    names = systems.settings.ops.kubernetes
     image = image_of(systems.cluster.deployment(names.deployment), names.container)
-    under = f"s3://{bucket}/{destination(systems)}".rstrip("/")
+    under = proxied_to(systems).rstrip("/")
     environment = (("MLFLOW_TRACKING_URI", systems.tracking.base),)
     store = DeletedRuns(systems.database)
     for chunk in batches(ids, CHUNK):

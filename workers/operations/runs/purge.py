@@ -14,13 +14,16 @@ from pydantic import Field, PrivateAttr
 from workers.errors import AlreadySo, OperatorError
 from workers.operation import Cancelled, Change, Operation, Plan, Progress, Risk, planning
 from workers.operations.backup import sets
+from workers.operations.backup.explaining import GONE
+from workers.operations.backup.signing import Trust
 from workers.operations.backup.verify import verified
 from workers.operations.deployment.update import image_of
 from workers.operations.runs.candidates import Candidates, PurgeFilter, choose
 from workers.operations.runs.csv_file import Sheet
 from workers.operations.runs.mlflow_gc import CHUNK, PurgeProgress, purge, require_room_for_gc
 from workers.operations.runs.selection import of_runs
-from workers.operations.storage.locations import prefix_of
+from workers.operations.storage import cache
+from workers.operations.storage.locations import place_of, proxied_to
 from workers.report import Facts, Report, Section, Status, Table
 from workers.systems.errors import TrackingMissing
 from workers.systems.mlflow.deleted_runs import DeletedRun, DeletedRuns
@@ -140,6 +143,8 @@ class RunsPurge(Operation):
             return self._report(
                 Status.FAIL, f"It broke off after {count(purged.done, 'run')} of {len(chosen.runs):,}: {error}", backup
             )
+        finally:
+            cache.stale(systems.redis)
         progress.step("Asking whether they are gone")
         wrong = _still_there(systems, chosen, purged)
         after, _, _ = store.counts()
@@ -152,7 +157,7 @@ class RunsPurge(Operation):
         gone = f" {count(len(purged.gone), 'run')} had been purged by others." if purged.gone else ""
         status = Status.WARN if kept or gone else Status.OK
         return self._report(
-            status, f"{count(purged.done, 'run')} are gone for good, with their artifacts.{kept}{gone}", backup, chosen
+            status, f"{count(purged.done, 'run')} {GONE}, with their artifacts.{kept}{gone}", backup, chosen
         )
 
     def aftermath(self, systems: Systems, planned: Plan) -> str:
@@ -195,10 +200,12 @@ class RunsPurge(Operation):
 
 def young_backup(systems: Systems) -> Manifest:
     """The newest good set that holds database and artifacts. Raises OperatorError where it is older than the RPO."""
-    objects, bucket = systems.objects, systems.settings.ops.storage.backups_bucket
+    objects, bucket = systems.backups, systems.settings.ops.storage.backups_bucket
+    trust = Trust.of(systems.settings)
     for name in reversed(sets.names(objects, bucket)):
-        found = sets.look(objects, bucket, name).manifest
-        if found and found.database and found.artifacts and not sets.drilled_badly(objects, bucket, name):
+        found = sets.look(objects, bucket, name, trust).manifest
+        whole = found and found.database and found.artifacts and not found.shrunk
+        if found and whole and not sets.drilled_badly(objects, bucket, name):
             break
     else:
         raise OperatorError(
@@ -273,10 +280,10 @@ def _known(systems: Systems, run: DeletedRun) -> bool:
 
 
 def _holds(systems: Systems, run: DeletedRun) -> bool:
-    if not run.artifacts:
+    place = place_of(run.artifacts, lambda: proxied_to(systems))
+    if place is None or not place[1]:
         return False
     try:
-        prefix = prefix_of(systems, run.artifacts)
+        return systems.objects.any(*place)
     except OperatorError:
         return False
-    return systems.objects.any(systems.settings.ops.storage.artifacts_bucket, prefix)

@@ -19,7 +19,6 @@ from workers.wording import count
 if TYPE_CHECKING:
     from workers.operation import Progress
     from workers.operations.runs.finding import Run
-    from workers.operations.runs.sources import ArchiveFilter
     from workers.systems import Systems
     from workers.systems.mlflow.run_rows import RunRow
 
@@ -92,7 +91,7 @@ def fingerprint(ids: list[str]) -> str:
     return hashlib.sha256("\n".join(sorted(ids)).encode()).hexdigest()
 
 
-def choose(systems: Systems, wanted: ArchiveFilter, progress: Progress) -> Selection:
+def choose(systems: Systems, wanted: sources.ArchiveFilter, progress: Progress) -> Selection:
     """Read all runs that began before that moment. Raises OperatorError where the experiment is not there."""
     source = sources.older(systems, wanted)
     chosen = Selection(experiments=source.experiments)
@@ -120,7 +119,7 @@ def of_runs(systems: Systems, ids: list[str], what: str) -> tuple[str, ...]:
     return (f"{' and '.join(found)} of these runs {what}.",) if found else ()
 
 
-def _stays(run: Run | RunRow, wanted: ArchiveFilter, registered: dict[str, str]) -> str:
+def _stays(run: Run | RunRow, wanted: sources.ArchiveFilter, registered: dict[str, str]) -> str:
     """Why a run is not taken; empty where it is."""
     if run.id in registered:
         return "a registered model version refers to it"
