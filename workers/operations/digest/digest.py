@@ -67,7 +67,7 @@ class Digest(Operation):
             title=self._headline(now, settings.ops),
             status=checked.status,
             summary=summary,
-            sections=(*compared, *done.table()),
+            sections=(*compared, *done.table(systems.redis)),
             lead=tuple(leads),
             offers=tuple(_bounded(offers)),
             attachments=drawn,
