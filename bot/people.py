@@ -26,7 +26,7 @@ class People:
         """Register it before all listeners."""
         app.middleware(self.pass_on)
 
-    def pass_on(self, body: dict[str, Any], next: Callable[[], None]) -> None:  # noqa: A002 - Bolt's name
+    def pass_on(self, body: dict[str, Any], next_: Callable[[], None]) -> None:
         """Write the name down, and go on whatever comes of it: a list that shows an id is no reason to refuse."""
         user, name = said_by(body)
         if user and name and self._known.get(user) != name:
@@ -35,7 +35,7 @@ class People:
                 self._known[user] = name
             except RedisError as error:
                 _log.warning("a name was not kept", error=type(error).__name__)
-        next()
+        next_()
 
 
 def said_by(body: dict[str, Any]) -> tuple[str, str]:
