@@ -59,7 +59,8 @@ class Table(Data):
     """Rows of equal length under their columns. `numeric` names the columns to align right.
 
     by: the column whose cells are what a row is called by elsewhere; by default `id`, else the first one. spare: the
-    columns that a narrow window does without, the first one first; then go those on the right.
+    columns that a narrow window does without, the first one first; then go those on the right. screenful: as many rows
+    are enough for a message, because a file has all; 0: all of them.
     """
 
     kind: Literal["table"] = "table"
@@ -69,6 +70,7 @@ class Table(Data):
     numeric: tuple[str, ...] = ()
     by: str = ""
     spare: tuple[str, ...] = ()
+    screenful: int = 0
 
     @property
     def identity(self) -> int:

@@ -28,8 +28,8 @@ NOTHING = "\u2013"
 """A dash in a table's cell for what there is not."""
 
 
-Unit = Literal["number", "bytes", "seconds", "share", "time"]
-"""What a figure's value is: a bare number, bytes, seconds, a part of 1, or a moment in ISO 8601."""
+Unit = Literal["number", "bytes", "seconds", "share", "time", "name"]
+"""What a figure's value is: a number, bytes, seconds, a part of 1, a moment in ISO 8601, or the whole of a name."""
 
 
 class Figure(str):
@@ -50,7 +50,7 @@ class Figure(str):
         return str(self), self.value, self.unit
 
 
-def number(value: int) -> Figure:
+def thousands(value: int) -> Figure:
     """1,234."""
     return Figure(f"{value:,}", value)
 

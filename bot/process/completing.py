@@ -198,8 +198,15 @@ def _pods(systems: Systems) -> list[tuple[str, str]]:
     return [(name_of(each), str(each.get("status", {}).get("phase", ""))) for each in our_pods(systems)]
 
 
+def _metrics(_systems: Systems) -> list[tuple[str, str]]:
+    from workers.operations.history.metrics import METRICS
+
+    return [(each.name, each.title) for each in METRICS]
+
+
 _ASKING: Final[dict[str, Callable[[Any], list[tuple[str, str]]]]] = {
     "experiment": _experiments,
     "set": _sets,
     "pod": _pods,
+    "metric": _metrics,
 }

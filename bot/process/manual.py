@@ -75,7 +75,7 @@ def _programs(group: click.Group, context: click.Context) -> Iterator[tuple[str,
 def _options(command: click.Command, context: click.Context) -> Iterator[str]:
     for parameter in command.get_params(context):
         told: Sequence[str] | None = parameter.get_help_record(context)
-        if told:
+        if told and (context.parent is None or parameter.name != "help"):
             yield from (".TP", f".B {escaped(told[0])}", escaped(" ".join(told[1].split())))
 
 

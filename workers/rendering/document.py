@@ -7,6 +7,7 @@ column's name, so a column that holds the same thing is always called the same.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Iterator
 from typing import Any, Final, Literal
@@ -142,7 +143,8 @@ def keys(names: Iterable[str]) -> Iterator[str]:
 def value(said: str) -> Value:
     """What a cell stands for."""
     if isinstance(said, Figure):
-        return said.value
+        known = isinstance(said.value, str) or math.isfinite(said.value)
+        return said.value if known else str(said)
     return None if said in {NOTHING, ""} else str(said)
 
 

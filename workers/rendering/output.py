@@ -58,7 +58,7 @@ def names(report: Report) -> list[str]:
     """What the rows of its tables are called, or its checks where it has no table: each may be typed in a command."""
     tables = _alike(report)
     if tables:
-        return [str(row[table.identity]) for table in tables for row in table.rows]
+        return [str(document.value(row[table.identity])) for table in tables for row in table.rows]
     return [check.name for check in report.checks]
 
 

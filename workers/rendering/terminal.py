@@ -122,7 +122,8 @@ class _Printed:
                 # As it is: a line that the window is too narrow for is not broken.
                 self._console.out(file.content.rstrip("\n"), highlight=False)
             else:
-                rows = file.alt or f"{file.content.count(chr(10)):,} lines; -o json has them"
+                form = "csv" if file.filename.endswith(".csv") else "json"
+                rows = file.alt or f"{file.content.count(chr(10)):,} lines; -o {form} has them"
                 self._line((f"{_INDENT}{file.filename}: {rows}", "dim"))
 
 

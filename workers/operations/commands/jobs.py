@@ -46,7 +46,7 @@ class Jobs(Operation):
         ended = [record for record in known if record.phase.ended][: self.last]
         now, called = time.time(), people.names(systems.redis, (record.requester for record in known))
         sections: tuple[Section, ...] = tuple(
-            Table(title=title, columns=("id", "command", "who", "state", "since"), rows=rows)
+            Table(title=title, columns=("id", "command", "who", "state", "since"), rows=rows, spare=("since", "who"))
             for title, rows in (("Now", _rows(still, now, called)), ("Lately", _rows(ended, now, called)))
             if rows
         )
