@@ -96,9 +96,9 @@ def _show(report: Report) -> None:
     output.write(report, None, sys.stdout)
 
 
-def history_file(environ: dict[str, str] | os._Environ[str] = os.environ) -> Path:
+def history_file() -> Path:
     """Where what was typed is kept: $XDG_STATE_HOME or ~/.local/state, then mlflow-ops/history."""
-    base = environ.get("XDG_STATE_HOME")
+    base = os.environ.get("XDG_STATE_HOME")
     return (Path(base) if base else Path.home() / ".local" / "state") / "mlflow-ops" / "history"
 
 
