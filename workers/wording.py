@@ -45,7 +45,7 @@ class Figure(str):
         made.value, made.unit = value, unit
         return made
 
-    def __getnewargs__(self) -> tuple[str, float | str, Unit]:
+    def __getnewargs__(self) -> tuple[str, float | str, Unit]:  # type: ignore[override] # a str has its text alone
         """As a copy is made."""
         return str(self), self.value, self.unit
 

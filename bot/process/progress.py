@@ -109,6 +109,7 @@ class TerminalProgress:
     def _begin_task(self) -> None:
         assert self._bar is not None
         if self._task is not None:
+            self._bar.refresh()
             self._bar.remove_task(self._task)
         self._task = self._bar.add_task(self._step, total=None, figure="")
 
