@@ -48,6 +48,7 @@ def check(sandbox):
     return check
 
 
+@pytest.mark.slow
 def test_the_sandbox_is_set_up_well(check):
     checks, code = check()
     assert {name: each["status"] for name, each in checks.items()} == dict.fromkeys(
