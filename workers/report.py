@@ -155,11 +155,15 @@ class Offer(Data):
 
 
 class Lead(Data):
-    """A line of a report that is read as one message: its name, what it says, and who did it (as in a record)."""
+    """A line of a report that is read as one message: its name, what it says, and who did it (as in a record).
+
+    called: what those people are called, for where nobody can be mentioned.
+    """
 
     name: str = ""
     text: str = ""
     by: tuple[str, ...] = ()
+    called: tuple[str, ...] = ()
 
 
 class Report(Data):

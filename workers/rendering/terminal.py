@@ -41,7 +41,7 @@ class _Printed:
         self._line((report.title, "bold"), "  ", (word, style), "  ", report.summary)
         self._checks(report.checks)
         for each in report.lead:
-            by = f" ({', '.join(each.by)})" if each.by else ""
+            by = f" ({', '.join(each.called or each.by)})" if each.by else ""
             self._line((f"{each.name}: " if each.name else "", "bold"), each.text + by)
         for offer in report.offers:
             self._line(f"{offer.sentence}  ", (offer.url or f"mlflow-ops run {shlex.quote(offer.command)}", "cyan"))

@@ -103,14 +103,17 @@ def test_a_person_types_completes_and_leaves(tmp_path):
                 if select.select([leader], [], [], 0.2)[0]:
                     seen += os.read(leader, 65536).decode(errors="replace")
 
-        until("mlflow> ")
-        os.write(leader, b"help experim\t")
-        until("help experiments")
-        os.write(leader, b"\r")
-        until("experiments COMMAND")
-        os.write(leader, b"\x04")
-        assert child.wait(timeout=60) == 0
-    os.close(leader)
+        try:
+            until("mlflow>")
+            os.write(leader, b"help experim\t")
+            until("help experiments")
+            os.write(leader, b"\r")
+            until("experiments COMMAND")
+            os.write(leader, b"\x04")
+            assert child.wait(timeout=60) == 0
+        finally:
+            child.kill()
+            os.close(leader)
     assert "+help experiments" in (tmp_path / "mlflow-ops" / "history").read_text()
 
 

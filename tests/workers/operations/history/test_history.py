@@ -191,7 +191,7 @@ def test_without_a_metric_all_are_listed_with_how_they_went(systems, redis):
     lines = {row[0]: row for row in table.rows}
     assert set(lines) == {"database", "restarts"}
     assert lines["database"][1] == "56.0 GiB"
-    assert lines["database"][1].value == 56 * 2**30
+    assert lines["database"][1].value == pytest.approx(56 * 2**30)
     assert lines["database"][2][0] == "▁"
     assert lines["database"][2][-1] == "█"
     assert list(lines["database"][2]) == sorted(lines["database"][2])
