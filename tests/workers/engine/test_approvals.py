@@ -305,7 +305,7 @@ def test_a_terminal_keeps_its_locks_and_is_in_the_audit_record(redis, systems, m
 @pytest.mark.parametrize("when", ["plan", "run"])
 def test_what_is_so_already_is_well_and_recorded_as_done(redis, systems, when):
     class So(Long):
-        name: ClassVar[str] = f"so-already-in-{when}"
+        name = f"so-already-in-{when}"
 
         def plan(self, systems):
             if when == "plan":
