@@ -40,11 +40,12 @@ def trend(metric: str, days: int | None) -> Operation:
     """Draw one figure of the health check over days, with a straight line ahead where its limit is known. Without a
     METRIC, list all of them with how they went.
     """
-    from workers.operations.history.trend import Trend
-    from workers.operations.history.trends import Trends
+    from workers.operations.history import trend as one
+    from workers.operations.history import trends as all_of_them
 
-    given = {} if days is None else {"days": days}
-    return Trend(metric=metric, **given) if metric else Trends(**given)
+    if metric:
+        return one.Trend(metric=metric, days=days or one.DEFAULT_DAYS)
+    return all_of_them.Trends(days=days or all_of_them.RAW_DAYS)
 
 
 trend.help = f"{trend.help} METRIC is one of {', '.join(metrics.NAMES)}, or a figure of health --json."

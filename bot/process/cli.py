@@ -268,9 +268,10 @@ def run(  # noqa: PLR0913 - one for each option
     from workers.systems import Systems
 
     stop = threading.Event()
+    quiet = 0.0 if yes_by else progress.QUIET_SECONDS
     if yes_by:
         signal.signal(signal.SIGINT, lambda *_: _asked_to_stop(stop))
-    with _settings() as loaded, progress.TerminalProgress(stop, **({"quiet_seconds": 0.0} if yes_by else {})) as shown:
+    with _settings() as loaded, progress.TerminalProgress(stop, quiet_seconds=quiet) as shown:
         try:
             report = here.carried_out(asked, yes_by, Systems(loaded), shown)
         except here.StoppedError as error:

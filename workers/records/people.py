@@ -33,7 +33,7 @@ def names(redis: Redis, requesters: Iterable[str]) -> Callable[[str], str]:
     """
     ids = sorted({each for each in requesters if each and is_person(each)})
     found: Any = redis.hmget(_KEY, ids) if ids else []
-    known = {each: name.decode() for each, name in zip(ids, found, strict=True) if name}
+    known: dict[str, str] = {each: name.decode() for each, name in zip(ids, found, strict=True) if name}
 
     def called(requester: str) -> str:
         if requester.startswith(BY_TERMINAL):
