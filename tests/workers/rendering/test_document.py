@@ -180,3 +180,32 @@ def test_exit_codes(verdicts, code):
     made = tuple(Check(name=each, title=each, status=Status(each), sentence=".") for each in verdicts)
     worst = max((each.status for each in made), key=lambda status: status.severity, default=Status.OK)
     assert output.exit_code(Report(title="", status=worst, summary="", checks=made)) == code
+
+
+class Window(StringIO):
+    def isatty(self):
+        return True
+
+
+def test_in_a_pipe_there_are_no_colors_and_a_row_is_a_line(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "40")
+    page = StringIO()
+    output.write(REPORT, None, page)
+    assert "\x1b" not in page.getvalue()
+    lines = page.getvalue().splitlines()
+    assert any("1970-01-01 00:00 UTC" in line and "1.5 KiB" in line and "██" in line for line in lines)
+    assert lines[0] == "Runs of churn  warn  2 runs."
+
+
+@pytest.mark.parametrize(("no_color", "colored"), [("", True), ("1", False)])
+def test_in_a_window_there_are_unless_nobody_wants_them(monkeypatch, no_color, colored):
+    monkeypatch.setenv("COLUMNS", "40")
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("NO_COLOR", no_color)
+    window = Window()
+    output.write(REPORT, None, window)
+    assert ("\x1b[33m" in window.getvalue()) is colored
+    assert "not shown for want of room: " in window.getvalue()
+    wide = Window()
+    output.write(REPORT, output.Form.WIDE, wide)
+    assert "not shown" not in wide.getvalue()
