@@ -108,7 +108,7 @@ def test_a_person_types_completes_and_leaves(tmp_path):
             os.write(leader, b"help experim\t")
             until("help experiments")
             os.write(leader, b"\r")
-            until("experiments COMMAND")
+            until("Give an experiment another name")
             os.write(leader, b"\x04")
             assert child.wait(timeout=60) == 0
         finally:
