@@ -96,12 +96,14 @@ def test_a_person_types_completes_and_leaves(tmp_path):
         seen = ""
 
         def until(word):
+            """Read up to a word, and go on behind it."""
             nonlocal seen
             deadline = time.monotonic() + 60
-            while word not in re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", seen):
+            while word not in (plain := re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", seen)):
                 assert time.monotonic() < deadline, seen
                 if select.select([leader], [], [], 0.2)[0]:
                     seen += os.read(leader, 65536).decode(errors="replace")
+            seen = plain.partition(word)[2]
 
         try:
             until("mlflow>")
@@ -109,6 +111,7 @@ def test_a_person_types_completes_and_leaves(tmp_path):
             until("help experiments")
             os.write(leader, b"\r")
             until("Give an experiment another name")
+            until("mlflow>")
             os.write(leader, b"\x04")
             assert child.wait(timeout=60) == 0
         finally:
