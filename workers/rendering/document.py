@@ -87,12 +87,11 @@ class Document(Data):
 def of(report: Report) -> Document:
     """The report as data."""
     checks = tuple(
-        Answer(**_fields(check) | {"details": tuple(map(part, check.details))})  # type: ignore[arg-type]
-        for check in report.checks
+        Answer.model_validate(_fields(check) | {"details": tuple(map(part, check.details))}) for check in report.checks
     )
     sections = tuple(map(part, report.sections))
     own = {name: value for name, value in _fields(report).items() if name in Document.model_fields}
-    return Document(**own | {"checks": checks, "sections": sections})  # type: ignore[arg-type]
+    return Document.model_validate(own | {"checks": checks, "sections": sections})
 
 
 def plain(report: Report) -> dict[str, JsonValue]:
