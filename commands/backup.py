@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from commands.grammar import OneOf, Whole, change, command, group_that_acts
+from commands.grammar import NameOf, OneOf, Whole, change, command, group_that_acts
 from workers.operations.choices import PARTS, SETS
 
 if TYPE_CHECKING:
     from workers.operation import Operation
 
-_ID = click.argument("id_", metavar="[ID]", default="latest")
+_ID = click.argument("id_", type=NameOf("set"), metavar="[ID]", default="latest")
 
 
 @change("all", examples=("backup", "backup database", "backup artifacts config", "backup --dry-run"))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from commands.grammar import Duration, OneOf, command
+from commands.grammar import Duration, NameOf, OneOf, command
 from workers.operations.choices import CHECKS
 from workers.operations.history import metrics
 
@@ -33,14 +33,19 @@ def health(checks: tuple[str, ...], deadline: float | None, since: float | None)
     return Health(checks=checks, deadline_seconds=deadline, since_seconds=since)
 
 
-@command("trend", examples=("trend database", "trend latency --days 7", "trend postgres.connections"))
-@click.argument("metric", metavar="METRIC")
-@click.option("--days", type=click.IntRange(1, 366), default=30, show_default=True, help="How far back.")
-def trend(metric: str, days: int) -> Operation:
-    """Draw one figure of the health check over days, with a straight line ahead where its limit is known."""
-    from workers.operations.history.trend import Trend
+@command("trend", examples=("trend", "trend database", "trend latency --days 7", "trend postgres.connections"))
+@click.argument("metric", type=NameOf("metric"), default="", metavar="[METRIC]")
+@click.option("--days", type=click.IntRange(1, 366), metavar="N", help="How far back; 30 by default, 14 in the list.")
+def trend(metric: str, days: int | None) -> Operation:
+    """Draw one figure of the health check over days, with a straight line ahead where its limit is known. Without a
+    METRIC, list all of them with how they went.
+    """
+    from workers.operations.history import trend as one
+    from workers.operations.history import trends as all_of_them
 
-    return Trend(metric=metric, days=days)
+    if metric:
+        return one.Trend(metric=metric, days=days or one.DEFAULT_DAYS)
+    return all_of_them.Trends(days=days or all_of_them.RAW_DAYS)
 
 
 trend.help = f"{trend.help} METRIC is one of {', '.join(metrics.NAMES)}, or a figure of health --json."

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from commands.grammar import change, group
+from commands.grammar import NameOf, change, group
 from workers.operations.choices import OBJECTS
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ _UNSIGNED = click.option(
 
 
 @change("database", examples=("restore database latest --dry-run", "restore database 1a2b3c --as mlflow_then"))
-@click.argument("set_", metavar="[latest|ID]", default="latest")
+@click.argument("set_", type=NameOf("set"), metavar="[latest|ID]", default="latest")
 @click.option("--as", "beside", metavar="NAME", default="", help="Only beside the live one, to look into it.")
 @_ELSEWHERE
 @_UNSIGNED
@@ -33,7 +33,7 @@ def _database(set_: str, beside: str, *, from_elsewhere: bool, unsigned: bool) -
 
 
 @change("auth", examples=("restore auth latest --dry-run", "restore auth 1a2b3c"))
-@click.argument("set_", metavar="[latest|ID]", default="latest")
+@click.argument("set_", type=NameOf("set"), metavar="[latest|ID]", default="latest")
 @click.option("--as", "beside", metavar="NAME", default="", help="Only beside the live one, to look into it.")
 @_ELSEWHERE
 @_UNSIGNED
@@ -61,9 +61,11 @@ def _undo(*, users: bool) -> Operation:
         "restore artifacts latest --prefix 12/ --exact",
     ),
 )
-@click.argument("set_", metavar="[latest|ID]", default="latest")
+@click.argument("set_", type=NameOf("set"), metavar="[latest|ID]", default="latest")
 @click.option("--prefix", metavar="PREFIX", default="", help="Only keys that begin so.")
-@click.option("--experiment", metavar="NAME", default="", help="Only what belongs to that experiment.")
+@click.option(
+    "--experiment", type=NameOf("experiment"), metavar="NAME", default="", help="Only what belongs to that experiment."
+)
 @click.option("--run", "run_id", metavar="RUN", default="", help="Only what belongs to that run.")
 @click.option("--exact", is_flag=True, help="Also remove what the backup does not hold; the bucket must keep versions.")
 @_ELSEWHERE
@@ -88,7 +90,7 @@ def _artifacts(  # noqa: PLR0913 - one for each option
 
 
 @change("config", examples=("restore config --dry-run", "restore config 1a2b3c --only deployment,configmap"))
-@click.argument("set_", metavar="[latest|ID]", default="latest")
+@click.argument("set_", type=NameOf("set"), metavar="[latest|ID]", default="latest")
 @click.option("--only", metavar="KIND,…", default="", help=f"Only these: {', '.join(OBJECTS)}.")
 @_ELSEWHERE
 @_UNSIGNED
@@ -107,7 +109,7 @@ def _config(set_: str, only: str, *, from_elsewhere: bool, unsigned: bool) -> Op
 
 
 @change("all", examples=("restore all --dry-run", "restore all 1a2b3c"))
-@click.argument("set_", metavar="[latest|ID]", default="latest")
+@click.argument("set_", type=NameOf("set"), metavar="[latest|ID]", default="latest")
 @_ELSEWHERE
 @_UNSIGNED
 def _all(set_: str, *, from_elsewhere: bool, unsigned: bool) -> Operation:
@@ -121,7 +123,14 @@ def _all(set_: str, *, from_elsewhere: bool, unsigned: bool) -> Operation:
 
 @change("run", examples=("restore run 0a1b2c3d4e5f60718293a4b5c6d7e8f9", "restore run 0a1b2c3d --dry-run"))
 @click.argument("run_id", metavar="RUN")
-@click.option("--from", "set_", metavar="ID", default="latest", help="The backup to take it from; else the latest.")
+@click.option(
+    "--from",
+    "set_",
+    type=NameOf("set"),
+    metavar="ID",
+    default="latest",
+    help="The backup to take it from; else the latest.",
+)
 @_UNSIGNED
 def _run(run_id: str, set_: str, *, unsigned: bool) -> Operation:
     """Bring one deleted run back; where it was purged, its rows and artifacts from a backup. Needs approval."""
@@ -131,8 +140,15 @@ def _run(run_id: str, set_: str, *, unsigned: bool) -> Operation:
 
 
 @change("experiment", examples=("restore experiment churn --dry-run", "restore experiment 12 --from 1a2b3c"))
-@click.argument("experiment", metavar="NAME|ID")
-@click.option("--from", "set_", metavar="ID", default="latest", help="The backup to take it from; else the latest.")
+@click.argument("experiment", type=NameOf("experiment"), metavar="NAME|ID")
+@click.option(
+    "--from",
+    "set_",
+    type=NameOf("set"),
+    metavar="ID",
+    default="latest",
+    help="The backup to take it from; else the latest.",
+)
 @_UNSIGNED
 def _experiment(experiment: str, set_: str, *, unsigned: bool) -> Operation:
     """Bring one deleted experiment back with its runs; where it was purged, from a backup. Needs approval."""
@@ -163,7 +179,7 @@ def _prune(*, everything: bool) -> Operation:
 
 
 @change("drill", examples=("drill", "drill 1a2b3c", "drill --dry-run"))
-@click.argument("set_", metavar="[latest|ID]", default="latest")
+@click.argument("set_", type=NameOf("set"), metavar="[latest|ID]", default="latest")
 @_UNSIGNED
 def drill(set_: str, *, unsigned: bool) -> Operation:
     """Restore a backup where nobody sees it, check it, throw it away, and note how long that took."""
@@ -173,7 +189,9 @@ def drill(set_: str, *, unsigned: bool) -> Operation:
 
 
 @change("recover", examples=("recover --dry-run", "recover", "recover --from 1a2b3c"))
-@click.option("--from", "set_", metavar="ID", default="latest", help="Of that backup; else the latest.")
+@click.option(
+    "--from", "set_", type=NameOf("set"), metavar="ID", default="latest", help="Of that backup; else the latest."
+)
 @_ELSEWHERE
 @_UNSIGNED
 def recover(set_: str, *, from_elsewhere: bool, unsigned: bool) -> Operation:

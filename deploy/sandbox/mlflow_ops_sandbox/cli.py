@@ -33,6 +33,13 @@ def _path(data: Path | None) -> Path:
     return (data or default_path()).expanduser().resolve()
 
 
+def _meant(data: Path | None) -> Path:
+    """The folder that was named; else that of the only sandbox that runs. Raises SandboxError."""
+    from mlflow_ops_sandbox.control import found
+
+    return _path(data) if data else found(_path(None))
+
+
 @click.group("sandbox", invoke_without_command=True)
 @_DATA
 @click.option("--fresh", is_flag=True, help="Delete the folder's data first and start over.")
@@ -99,11 +106,14 @@ def sandbox(  # noqa: PLR0913 - one for each option
 @click.option("--json", "as_json", is_flag=True, help="One JSON object instead of export lines.")
 @click.pass_obj
 def env(group_data: Path | None, data: Path | None, *, as_json: bool) -> None:
-    """Print the running sandbox's environment: eval "$(mlflow-ops sandbox env)"."""
+    """Print the running sandbox's environment: eval "$(mlflow-ops sandbox env)".
+
+    Without --data, of the only one that runs.
+    """
     from mlflow_ops_sandbox.control import environment
 
     try:
-        values = environment(_path(data or group_data))
+        values = environment(_meant(data or group_data))
     except SandboxError as error:
         raise _Sentence(str(error)) from None
     if as_json:
@@ -131,11 +141,11 @@ def stop(group_data: Path | None, data: Path | None) -> None:
 @click.option("--json", "as_json", is_flag=True, help="One JSON object instead of a table.")
 @click.pass_obj
 def status(group_data: Path | None, data: Path | None, *, as_json: bool) -> None:
-    """Show the running sandbox's parts: state, process, port."""
+    """Show the running sandbox's parts: state, process, port. Without --data, of the only one that runs."""
     from mlflow_ops_sandbox.control import status as look
 
     try:
-        state = look(_path(data or group_data))
+        state = look(_meant(data or group_data))
     except SandboxError as error:
         raise _Sentence(str(error)) from None
     if as_json:

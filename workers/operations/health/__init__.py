@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field, field_validator
 
+from workers import systems as gateways
 from workers.operation import Operation, Progress, Risk
 from workers.operations.choices import CHECKS
 from workers.operations.health import (
@@ -79,6 +80,8 @@ class Health(Operation):
         """Ask, and report within the deadline. Raises Cancelled."""
         questions = [question for question in QUESTIONS if not self.checks or question.name in self.checks]
         deadline = self.deadline_seconds or systems.settings.ops.health.deadline_seconds
+        if not self.checks:
+            gateways.preload()
         asking = Asking(systems, deadline)
         progress.step(f"Asking {count(len(questions), 'question')} at once")
         answers: dict[str, tuple[Question, Answer]] = {}

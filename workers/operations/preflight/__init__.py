@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
+from workers import systems as gateways
 from workers.operation import Operation, Progress, Risk
 from workers.operations.health import mlflow, root_cause, storage
 from workers.operations.health.questions import Answer, Asking, Question, ask_all
@@ -57,8 +58,7 @@ class Preflight(Operation):
     def run(self, systems: Systems, progress: Progress) -> Report:
         """Ask, and report what to do."""
         # Two threads that import psycopg's modules for the first time find each other's half made.
-        import workers.systems.postgres.database  # noqa: F401
-
+        gateways.preload()
         asking = Asking(systems, DEADLINE_SECONDS)
         progress.step("Asking every system")
         told_of_alerts = systems.settings.environment.alertmanager_url is not None
