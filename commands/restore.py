@@ -7,25 +7,46 @@ from typing import TYPE_CHECKING
 import click
 
 from commands.grammar import change, group
+from commands.since import At
 from workers.operations.choices import OBJECTS
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from workers.operation import Operation
 
 _ELSEWHERE = click.option("--from-elsewhere", is_flag=True, help="Although the backup is of another MLflow.")
 
 
-@change("database", examples=("restore database latest --dry-run", "restore database 1a2b3c --as mlflow_then"))
+_AT = click.option(
+    "--at", type=At(), metavar="TIME", help="As it was then: 14:05 (UTC), 14:05:30, 2026-11-29T14:05Z or 10m (ago)."
+)
+
+
+@change(
+    "database",
+    examples=(
+        "restore database latest --dry-run",
+        "restore database 1a2b3c --as mlflow_then",
+        "restore database --at 14:05:30",
+    ),
+)
 @click.argument("set_", metavar="[latest|ID]", default="latest")
+@_AT
+@click.option("--before", is_flag=True, help="With --at: without what was committed at that very moment.")
 @click.option("--as", "beside", metavar="NAME", default="", help="Only beside the live one, to look into it.")
 @_ELSEWHERE
-def _database(set_: str, beside: str, *, from_elsewhere: bool) -> Operation:
-    """Restore a backup beside the live database, compare it, and switch in milliseconds; the old one stays, and restore
-    undo switches back. Needs approval.
+def _database(set_: str, at: datetime | None, beside: str, *, before: bool, from_elsewhere: bool) -> Operation:
+    """Restore a backup, or with --at any moment (recovery.point_in_time), beside the live database, compare it, and
+    switch in milliseconds; the old one stays, and restore undo switches back. Needs approval.
     """
     from workers.operations.restore.database import RestoreDatabase
 
-    return RestoreDatabase(set=set_, beside=beside, from_elsewhere=from_elsewhere)
+    if at and set_ != "latest":
+        raise click.UsageError("give a backup or --at, not both")
+    if before and not at:
+        raise click.UsageError("--before goes with --at")
+    return RestoreDatabase(set=set_, beside=beside, from_elsewhere=from_elsewhere, at=at, before=before)
 
 
 @change("auth", examples=("restore auth latest --dry-run", "restore auth 1a2b3c"))

@@ -51,6 +51,8 @@ HOURLY_BACKUP = ScheduleEntry(cron="0 * * * *", command="backup", quiet=True, re
 """The runbook's recovery point is under an hour."""
 WEEKLY_DRILL = ScheduleEntry(cron="0 4 * * 0", command="drill", quiet=True)
 """A backup that was never restored is a hope."""
+DAILY_BASE = ScheduleEntry(cron="30 2 * * *", command="backup base", quiet=True, retries=2)
+"""WAL is replayed from a base on: the older that is, the longer it takes."""
 HOURLY_FIGURES = ScheduleEntry(cron="20 * * * *", command="health", quiet=True)
 """What trends and the morning's picture are drawn from."""
 
