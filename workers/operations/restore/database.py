@@ -63,8 +63,8 @@ def _identifier(name: str) -> str:
 class RestoreDatabase(Operation):
     """Put a set's database in the live one's place, or beside it. set: an id or latest. beside: a name for that.
 
-    auth: basic-auth's database instead of MLflow's. at: as it was at that moment, from a base backup and WAL, instead of
-    a set. before: without what was committed at that very moment.
+    auth: basic-auth's database instead of MLflow's. at: as it was then, from a base backup and WAL instead of a set.
+    before: without what was committed at that very moment.
     """
 
     name: ClassVar[str] = "restore-database"

@@ -3,10 +3,16 @@
 Our slot is nobody's connection: it marks up to where the bucket has the WAL, and is moved by us once bytes are stored
 there. So the server keeps whatever is not in the bucket, whatever becomes of the process and its disk. (A slot that
 pg_receivewal moved itself would be ahead of the bucket by what lies on that disk.)
+
+pg_receivewal has a second slot, new each time that it is started and named at random: how far it is is read there, for
+pg_stat_replication tells that to roles with pg_read_all_stats only. Whoever starts one ends those that were started
+before. So nobody takes another one's position for what lies on his own disk.
 """
 
 from __future__ import annotations
 
+import secrets
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,6 +28,13 @@ from workers.systems.postgres.wal_position import position, shown
 RECEIVER: Final = "mlflow-ops wal"
 """The application_name of our pg_receivewal."""
 SLOT: Final = "mlflow_ops_wal_"
+RECEIVERS: Final = "_r"
+LONGEST: Final = 54
+"""Of our slot's name, so that a receiver's fits into 63 characters."""
+NEEDED: Final = 2
+"""Slots, and connections that send WAL: one to receive, one for base backups."""
+END_SECONDS: Final = 5.0
+LOOK_SECONDS: Final = 0.1
 HOT_STANDBY: Final = (
     "max_connections",
     "max_worker_processes",
@@ -41,8 +54,7 @@ SELECT (SELECT system_identifier FROM pg_control_system())::text,
 """
 _POSITION: Final = """
 SELECT clock_timestamp(), pg_current_wal_insert_lsn()::text, current_setting('wal_block_size')::int,
-       (SELECT flush_lsn::text FROM pg_stat_replication
-        WHERE application_name = %s AND usename = current_user ORDER BY flush_lsn DESC NULLS LAST LIMIT 1)
+       (SELECT restart_lsn::text FROM pg_replication_slots WHERE slot_name = %s)
 """
 _SLOT_STATE: Final = """
 SELECT restart_lsn::text, coalesce(wal_status, ''), pg_wal_lsn_diff(pg_current_wal_insert_lsn(), restart_lsn)::bigint
@@ -50,12 +62,14 @@ FROM pg_replication_slots WHERE slot_name = %s
 """
 _FOUND: Final = """
 SELECT current_setting('wal_level'), current_setting('max_wal_senders')::int,
-       current_setting('max_replication_slots')::int, (SELECT count(*) FROM pg_replication_slots),
-       (SELECT count(*) FROM pg_stat_replication), current_setting('max_slot_wal_keep_size'),
+       current_setting('max_replication_slots')::int, 
+       (SELECT count(*) FROM pg_replication_slots WHERE NOT starts_with(slot_name::text, %(slot)s)),
+       (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'walsender' AND application_name <> %(receiver)s),
+       current_setting('max_slot_wal_keep_size'),
        r.rolsuper OR r.rolreplication, r.rolname::text,
        (SELECT count(*) FROM pg_tablespace WHERE spcname NOT IN ('pg_default', 'pg_global')),
        (SELECT string_agg(DISTINCT split_part(name, '.', 1), ',') FROM pg_settings
-        WHERE name LIKE 'rds.%' OR name LIKE 'cloudsql.%' OR name LIKE 'azure.%'), pg_is_in_recovery()
+        WHERE split_part(name, '.', 1) IN ('rds', 'cloudsql', 'azure')), pg_is_in_recovery()
 FROM pg_roles r WHERE r.rolname = current_user
 """
 _MANAGED: Final = {
@@ -131,9 +145,9 @@ class Replication:
         now: datetime = self._row("SELECT clock_timestamp()")[0]
         return now
 
-    def position(self) -> Position:
-        """How far the server has written, and our receiver has received."""
-        at, written, block, received = self._row(_POSITION, RECEIVER)
+    def position(self, receiver: str) -> Position:
+        """How far the server has written, and the receiver with that slot has received."""
+        at, written, block, received = self._row(_POSITION, receiver)
         return Position(at, _without_header(position(written), block), position(received) if received else None)
 
     def look(self) -> Slot | None:
@@ -153,6 +167,29 @@ class Replication:
         assert made is not None
         return made
 
+    def new_receiver(self) -> str:
+        """A slot for a receiver that is started now; those that were started before are ended. Its name."""
+        self.end_receivers()
+        name = f"{self.slot}{RECEIVERS}{secrets.token_hex(3)}"
+        with self._connected() as connection:
+            connection.execute("SELECT pg_create_physical_replication_slot(%s)", (name,))
+        return name
+
+    def end_receivers(self) -> None:
+        """End our receivers, also one that has outlived its process, and remove their slots."""
+        pattern = f"{self.slot}{RECEIVERS}"
+        find = "SELECT slot_name::text, active_pid FROM pg_replication_slots WHERE starts_with(slot_name::text, %s)"
+        until = time.monotonic() + END_SECONDS
+        with self._connected() as connection:
+            while found := connection.execute(find, (pattern,)).fetchall():
+                for name, pid in found:
+                    if pid is not None and time.monotonic() < until:
+                        connection.execute("SELECT pg_terminate_backend(%s)", (pid,))
+                    else:
+                        # Where it is still in use by then, the server says so.
+                        connection.execute("SELECT pg_drop_replication_slot(%s)", (name,))
+                time.sleep(LOOK_SECONDS)
+
     def drop(self) -> None:
         """Give our slot up; that there is none is no error."""
         query = "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = %s"
@@ -169,7 +206,9 @@ class Replication:
 
     def lacking(self) -> tuple[Lacking, ...]:
         """What keeps us from having the server's WAL, each with its remedy."""
-        level, senders, slots, slots_used, senders_used, _, may, role, spaces, managed, standby = self._row(_FOUND)
+        level, senders, slots, slots_used, senders_used, _, may, role, spaces, managed, standby = self._row(
+            _FOUND, {"slot": self.slot, "receiver": RECEIVER}
+        )
         found = []
         if standby:
             found.append(Lacking("the server is a standby", "Name the primary in MLFLOW_OPS_REPLICATION_URL."))
@@ -182,21 +221,12 @@ class Replication:
             found.append(
                 Lacking(f"wal_level is {level}", "ALTER SYSTEM SET wal_level = replica; then restart the server.")
             )
-        # One to receive, one for a base backup.
-        if senders - senders_used < 2 and self._no_receiver():  # noqa: PLR2004
-            found.append(
-                Lacking(
-                    f"max_wal_senders is {senders}, and {senders_used} are in use: we need 2",
-                    f"ALTER SYSTEM SET max_wal_senders = {senders_used + 2}; then restart the server.",
-                )
-            )
-        if slots <= slots_used and self.look() is None:
-            found.append(
-                Lacking(
-                    f"all {slots} of max_replication_slots are in use",
-                    f"ALTER SYSTEM SET max_replication_slots = {slots_used + 1}; then restart the server.",
-                )
-            )
+        if senders - senders_used < NEEDED:
+            more = f"ALTER SYSTEM SET max_wal_senders = {senders_used + NEEDED}; then restart the server."
+            found.append(Lacking(f"{senders_used} of {senders} max_wal_senders are others': we need 2", more))
+        if slots - slots_used < NEEDED:
+            more = f"ALTER SYSTEM SET max_replication_slots = {slots_used + NEEDED}; then restart the server."
+            found.append(Lacking(f"{slots_used} of {slots} max_replication_slots are others': we need 2", more))
         if spaces:
             found.append(
                 Lacking(
@@ -212,13 +242,9 @@ class Replication:
         megabytes = int(self._row(query)[0])
         return None if megabytes < 0 else megabytes << 20
 
-    def _no_receiver(self) -> bool:
-        query = "SELECT NOT EXISTS (SELECT FROM pg_stat_replication WHERE application_name = %s)"
-        return bool(self._row(query, RECEIVER)[0])
-
-    def _row(self, query: str, *given: object) -> tuple[Any, ...]:
+    def _row(self, query: str, given: str | dict[str, str] | None = None) -> tuple[Any, ...]:
         with self._connected() as connection:
-            row = connection.execute(query.encode(), given or None).fetchone()
+            row = connection.execute(query.encode(), (given,) if isinstance(given, str) else given).fetchone()
         if row is None:
             raise DatabaseError(f"PostgreSQL at {self.database.address} answered an empty row.")
         return row
@@ -240,5 +266,5 @@ def _without_header(lsn: int, block: int) -> int:
 
 
 def slot_name(target: str) -> str:
-    """The slot of a target: at most 63 of a-z, 0-9 and underscores."""
-    return f"{SLOT}{target.replace('-', '_')}"[:63]
+    """The slot of a target: of a-z, 0-9 and underscores."""
+    return f"{SLOT}{target.replace('-', '_')}"[:LONGEST]

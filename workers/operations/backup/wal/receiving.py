@@ -13,7 +13,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -68,6 +68,7 @@ class Keeping:
     _identity: Identity | None = None
     _spool: Spool | None = None
     _receiver: Running | None = None
+    _slot: str = ""
     _running: ExitStack = field(default_factory=ExitStack)
     _flush_due: float = 0.0
 
@@ -93,6 +94,8 @@ class Keeping:
         """Stop receiving; what is on our disk is not needed any more."""
         self._stop_receiving()
         self._spool = None
+        with suppress(OperatorError):  # whoever begins next does it
+            self._replication.end_receivers()
 
     @property
     def _ours(self) -> Recovery:
@@ -138,6 +141,7 @@ class Keeping:
             slot.kept_from,
             known.timeline,
         )
+        self._slot = replication.new_receiver()
         program = programs.find("pg_receivewal", self.systems.settings)
         program.not_older_than(known.major)
         database = replication.database
@@ -147,6 +151,7 @@ class Keeping:
             "--synchronous",
             "--no-loop",
             "--no-password",
+            f"--slot={self._slot}",
             f"--dbname={make_conninfo(programs.address(database), application_name=RECEIVER)}",
         ]
         self._receiver = self._running.enter_context(programs.running(command, database))
@@ -156,13 +161,13 @@ class Keeping:
         """Store what the server has by now, and say up to when all is there."""
         replication, known = self._replication, self._identity
         assert known is not None
-        wanted = seen = replication.position()
+        wanted = seen = replication.position(self._slot)
         until = self.clock() + CATCH_UP_SECONDS
         while self._receiver and (seen.received or 0) < wanted.written and self.clock() < until:
             if self._receiver.process.poll() is not None:
                 break
             time.sleep(LOOK_SECONDS)
-            seen = replication.position()
+            seen = replication.position(self._slot)
         stored = spool.store(seen.received)
         if stored >= wanted.written:
             point = Point(
@@ -187,6 +192,8 @@ class Keeping:
 
     def _give_up(self, why: str) -> None:
         _log.error("the replication slot is given up, a new base is needed", why=why)
+        self._stop_receiving()
+        self._replication.end_receivers()
         self._replication.drop()
 
     def _stop_receiving(self) -> None:

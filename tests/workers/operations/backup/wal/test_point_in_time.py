@@ -1,0 +1,154 @@
+"""Back to any second: real servers, their WAL, and what is restored from it."""
+
+import time
+from datetime import timedelta
+
+import psycopg
+import pytest
+
+from tests.workers.operations.backup.wal.conftest import being_kept, now, until
+from tests.world.conftest import OWNER
+from workers.errors import OperatorError
+from workers.operations.backup.wal import access, archive
+from workers.operations.backup.wal.base import BackupBase
+from workers.operations.restore.database import RestoreDatabase
+from workers.operations.restore.undo import RestoreUndo
+
+pytestmark = pytest.mark.slow
+
+
+def add_run(server, live, name):
+    """A run, committed at once; the server's time just after."""
+    server.do(f"INSERT INTO runs VALUES ('{name}', 1, 0, 'note')", role=OWNER, database=live)
+    return now(server)
+
+
+def runs(server, database):
+    """The runs that tests have added."""
+    query = "SELECT run_uuid FROM runs WHERE starts_with(run_uuid, 'run ') ORDER BY 1"
+    return [name for (name,) in server.do(query, role=OWNER, database=database)]
+
+
+def reaches(systems, at):
+    """Whether what is kept reaches that moment."""
+    bucket = systems.settings.ops.storage.backups_bucket
+    point = archive.point(systems.backups, bucket, access.places(systems))
+    return point is not None and point.at >= at
+
+
+def based(systems, progress):
+    """A base backup, once the slot is there."""
+    until(lambda: access.replication(systems).look())
+    return BackupBase(now=True).run(systems, progress)
+
+
+def test_restore_to_a_moment_has_what_was_committed_then_and_undo_goes_back(kept, server, live, progress):
+    add_run(server, live, "run 1")
+    report = based(kept, progress)
+    assert report.status == "ok"
+    between = add_run(server, live, "run 2")
+    time.sleep(0.05)
+    server.do("DELETE FROM metrics", "DELETE FROM runs", role=OWNER, database=live)
+    after = add_run(server, live, "run 3")
+    until(lambda: reaches(kept, after))
+
+    operation = RestoreDatabase(at=between)
+    plan = operation.plan(kept)
+    assert archive.moment_of(between) in plan.summary
+    report = operation.run(kept, progress)
+
+    assert runs(server, live) == ["run 1", "run 2"]
+    assert server.do("SELECT count(*) FROM metrics", role=OWNER, database=live) == [(30000,)]
+    assert "as it was at" in report.summary
+    RestoreUndo().run(kept, progress)
+    assert runs(server, live) == ["run 3"]
+
+
+def test_a_moment_after_the_last_commit_is_the_end_of_what_is_kept(kept, server, live, progress):
+    based(kept, progress)
+    add_run(server, live, "run 1")
+    time.sleep(1.5)
+    quiet = now(server)
+    until(lambda: reaches(kept, quiet))
+
+    RestoreDatabase(at=quiet, beside="mlflow_then").run(kept, progress)
+
+    assert runs(server, "mlflow_then") == ["run 1"]
+
+
+def test_before_leaves_out_what_was_committed_at_that_very_moment(kept, server, live, progress):
+    based(kept, progress)
+    with psycopg.connect(server.url("postgres", live), autocommit=True) as connection:
+        connection.execute("INSERT INTO runs VALUES ('run 1', 1, 0, '')")
+    committed = server.do("SELECT clock_timestamp()")[0][0]
+    add_run(server, live, "run 2")
+    until(lambda: reaches(kept, now(server)))
+
+    RestoreDatabase(at=committed, before=True, beside="mlflow_then").run(kept, progress)
+
+    assert runs(server, "mlflow_then") == ["run 1"]
+
+
+def test_across_many_segments(kept, server, live, progress):
+    based(kept, progress)
+    for number in range(40):
+        add_run(server, live, f"run {number:02}")
+        server.do("SELECT pg_switch_wal()")
+    wanted = now(server)
+    add_run(server, live, "run 99")
+    until(lambda: reaches(kept, now(server)))
+
+    RestoreDatabase(at=wanted, beside="mlflow_then").run(kept, progress)
+
+    assert runs(server, "mlflow_then") == [f"run {number:02}" for number in range(40)]
+
+
+def test_moments_that_cannot_be_reached_are_refused_with_those_that_can(kept, server, live, progress):
+    early = now(server)
+    with pytest.raises(OperatorError, match="no base backup"):
+        RestoreDatabase(at=early).plan(kept)
+    based(kept, progress)
+
+    with pytest.raises(OperatorError, match="begins at"):
+        RestoreDatabase(at=early).plan(kept)
+    with pytest.raises(OperatorError, match="reaches up to"):
+        RestoreDatabase(at=now(server) + timedelta(hours=1)).plan(kept)
+
+
+def test_a_process_that_follows_a_killed_one_leaves_no_gap(systems, server, live, progress, tmp_path):
+    made = systems()
+    with being_kept(made, tmp_path / "one"):
+        based(made, progress)
+        add_run(server, live, "run 1")
+        server.do("SELECT pg_switch_wal()")
+    for number in range(5):
+        add_run(server, live, f"run 2 {number}")
+        server.do("SELECT pg_switch_wal()")
+    with being_kept(made, tmp_path / "two"):
+        last = add_run(server, live, "run 3")
+        until(lambda: reaches(made, last))
+        RestoreDatabase(at=last, beside="mlflow_then").run(made, progress)
+
+    assert runs(server, "mlflow_then") == ["run 1", *(f"run 2 {number}" for number in range(5)), "run 3"]
+
+
+def test_wal_that_is_missing_is_found_before_it_is_needed(kept, server, live, progress, client, bucket):
+    based(kept, progress)
+    for _ in range(3):
+        add_run(server, live, f"run {now(server)}")
+        server.do("SELECT pg_switch_wal()")
+    late = now(server)
+    until(lambda: reaches(kept, late))
+    where = access.places(kept)
+    base = archive.bases(kept.backups, bucket, where)[0]
+    keys = [item["Key"] for item in client.list_objects_v2(Bucket=bucket, Prefix=where.folder(1))["Contents"]]
+    whole = [key for key in keys if ".part/" not in key]
+    client.delete_object(Bucket=bucket, Key=whole[-2])
+
+    from workers.systems.s3.transfer import Transfer
+
+    with Transfer.of(kept.backups, 2) as transfer:
+        (gap,) = archive.list_wal(transfer, bucket, where).gaps(base.first)
+    assert gap.first.name(where.segment_bytes) in whole[-2]
+    with pytest.raises(OperatorError, match="can't be brought back"):
+        RestoreDatabase(at=late).plan(kept)
