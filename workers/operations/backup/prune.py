@@ -15,6 +15,7 @@ from workers.operation import Change, Operation, Plan, Progress, Risk
 from workers.operations.backup import leftovers, retention, sets
 from workers.operations.backup.backup import LOCK
 from workers.operations.backup.show import dated
+from workers.operations.backup.wal import keeping
 from workers.report import Report, Status, Table
 from workers.systems.errors import ObjectMissing
 from workers.wording import count, listed, moment, size
@@ -43,7 +44,7 @@ class BackupPrune(Operation):
 
     name: ClassVar[str] = "backup-prune"
     risk: ClassVar[Risk] = Risk.DESTRUCTIVE
-    touches: ClassVar[tuple[str, ...]] = (LOCK,)
+    touches: ClassVar[tuple[str, ...]] = (LOCK, "base")
     timeout_seconds: ClassVar[int] = 6 * 3600
 
     def plan(self, systems: Systems) -> Plan:
@@ -51,13 +52,17 @@ class BackupPrune(Operation):
         bucket = systems.settings.ops.storage.backups_bucket
         chosen = choose(systems.backups, bucket, systems.settings.ops.backup.retention)
         wanted = systems.settings.ops.backup.retention
+        wal = keeping.look(systems) if systems.settings.ops.recovery.point_in_time else None
+        bases = f", remove {count(len(wal.going), 'base')}" if wal and wal.going else ""
         return Plan(
             title="Prune backups",
-            summary=f"remove {count(len(chosen.going), 'set')}, keep {len(chosen.reasons)}",
+            summary=f"remove {count(len(chosen.going), 'set')}, keep {len(chosen.reasons)}{bases}",
             steps=(
                 *(f"Remove {each.name}" for each in chosen.going),
                 "Remove unfinished sets and uploads in which nothing was written for a day",
                 "Remove the bytes of artifacts that no remaining set uses",
+                *(f"Remove the base backup {each.name}" for each in (wal.going if wal else ())),
+                *((f"Remove WAL that no base needs: one can then go {wal.words}",) if wal else ()),
             ),
             changes=tuple(
                 Change(what=f"{each.id} of {moment(each.begun)}", before="good", after="removed")
@@ -65,7 +70,8 @@ class BackupPrune(Operation):
             ),
             warnings=(f"What is removed cannot be brought back. Kept: {count(len(chosen.reasons), 'good set')}.",),
             undo="it cannot be undone",
-            facts={"going": [each.name for each in chosen.going], "retention": wanted.model_dump()},
+            facts={"going": [each.name for each in chosen.going], "retention": wanted.model_dump()}
+            | ({"bases": [each.name for each in wal.going]} if wal else {}),
             sections=(_table(chosen),) if chosen.reasons else (),
         )
 
@@ -93,16 +99,31 @@ class BackupPrune(Operation):
             if each.name not in swept and _has_listing(systems.backups, bucket, each)
         ]
         freed = sweep(systems.backups, bucket, relied_on, dry_run=False, older_than=now - leftovers.STALE)
+        recovery = self._wal(systems, progress)
         unfinished = f" and {count(len(swept), 'unfinished set')}" if swept else ""
         return Report(
             title="Prune backups",
             status=Status.OK,
             summary=f"{count(len(chosen.going), 'set')}{unfinished} removed, {len(chosen.reasons)} kept; "
             f"{count(freed.objects, 'object')} ({size(freed.bytes)}) that no set uses removed: "
-            f"{listed(each.id for each in chosen.going) or 'no set had to go'}.",
+            f"{listed(each.id for each in chosen.going) or 'no set had to go'}.{recovery}",
             sections=(_table(chosen),) if chosen.reasons else (),
             hints=("backup list", "backup usage"),
         )
+
+    @staticmethod
+    def _wal(systems: Systems, progress: Progress) -> str:
+        """Remove what going back to a moment does not need any more; what was removed, in a sentence."""
+        from workers.systems.s3.transfer import Transfer
+
+        if not systems.settings.ops.recovery.point_in_time:
+            return ""
+        progress.step("Removing WAL that no base needs")
+        chosen = keeping.look(systems)
+        with Transfer.of(systems.backups, CALLS_AT_ONCE) as transfer:
+            gone = keeping.remove(chosen, transfer, systems.settings.ops.storage.backups_bucket)
+        bases = f"{count(len(chosen.going), 'base backup')} and " if chosen.going else ""
+        return f" {bases}{count(gone, 'object')} of WAL removed; one can go {chosen.words}."
 
 
 def choose(objects: Objects, bucket: str, wanted: Retention) -> Choice:

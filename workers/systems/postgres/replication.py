@@ -62,7 +62,7 @@ FROM pg_replication_slots WHERE slot_name = %s
 """
 _FOUND: Final = """
 SELECT current_setting('wal_level'), current_setting('max_wal_senders')::int,
-       current_setting('max_replication_slots')::int, 
+       current_setting('max_replication_slots')::int,
        (SELECT count(*) FROM pg_replication_slots WHERE NOT starts_with(slot_name::text, %(slot)s)),
        (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'walsender' AND application_name <> %(receiver)s),
        current_setting('max_slot_wal_keep_size'),

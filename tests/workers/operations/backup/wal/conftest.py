@@ -126,7 +126,6 @@ def being_kept(systems, folder):
                     said.append(going.turn().problem)
                 except OperatorError as error:
                     said.append(error.message)
-                    print(error, time.monotonic())
 
     thread = threading.Thread(target=keep)
     thread.start()
