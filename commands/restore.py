@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 import click
@@ -11,8 +12,6 @@ from commands.since import At
 from workers.operations.choices import OBJECTS
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from workers.operation import Operation
 
 _ELSEWHERE = click.option("--from-elsewhere", is_flag=True, help="Although the backup is of another MLflow.")
@@ -128,21 +127,27 @@ def _all(set_: str, *, from_elsewhere: bool) -> Operation:
 @change("run", examples=("restore run 0a1b2c3d4e5f60718293a4b5c6d7e8f9", "restore run 0a1b2c3d --dry-run"))
 @click.argument("run_id", metavar="RUN")
 @click.option("--from", "set_", metavar="ID", default="latest", help="The backup to take it from; else the latest.")
-def _run(run_id: str, set_: str) -> Operation:
-    """Bring one deleted run back; where it was purged, its rows and artifacts from a backup. Needs approval."""
+@_AT
+def _run(run_id: str, set_: str, at: datetime | None) -> Operation:
+    """Bring one deleted run back; where it was purged, its rows and artifacts from a backup, or with --at its rows
+    as they were then. Needs approval.
+    """
     from workers.operations.restore.run_or_experiment import RestoreRun
 
-    return RestoreRun(run_id=run_id, set=set_)
+    return RestoreRun(run_id=run_id, set=set_, at=at)
 
 
 @change("experiment", examples=("restore experiment churn --dry-run", "restore experiment 12 --from 1a2b3c"))
 @click.argument("experiment", metavar="NAME|ID")
 @click.option("--from", "set_", metavar="ID", default="latest", help="The backup to take it from; else the latest.")
-def _experiment(experiment: str, set_: str) -> Operation:
-    """Bring one deleted experiment back with its runs; where it was purged, from a backup. Needs approval."""
+@_AT
+def _experiment(experiment: str, set_: str, at: datetime | None) -> Operation:
+    """Bring one deleted experiment back with its runs; where it was purged, from a backup, or with --at as it was then
+    (its artifacts stay as they are). Needs approval.
+    """
     from workers.operations.restore.run_or_experiment import RestoreExperiment
 
-    return RestoreExperiment(experiment=experiment, set=set_)
+    return RestoreExperiment(experiment=experiment, set=set_, at=at)
 
 
 @change("repair", examples=("restore repair", "restore repair --dry-run"))
@@ -166,10 +171,17 @@ def _prune(*, everything: bool) -> Operation:
     return RestorePrune(everything=everything)
 
 
-@change("drill", examples=("drill", "drill 1a2b3c", "drill --dry-run"))
+@change("drill", examples=("drill", "drill 1a2b3c", "drill --at random"))
 @click.argument("set_", metavar="[latest|ID]", default="latest")
-def drill(set_: str) -> Operation:
-    """Restore a backup where nobody sees it, check it, throw it away, and note how long that took."""
+@click.option("--at", type=At(others=("random",)), metavar="random|TIME", help="A moment instead of a backup.")
+def drill(set_: str, at: datetime | str | None) -> Operation:
+    """Restore a backup, or with --at a moment, where nobody sees it, check it, throw it away, and note how long that
+    took.
+    """
+    if at:
+        from workers.operations.restore.drill_moment import DrillMoment
+
+        return DrillMoment(at=at if isinstance(at, datetime) else None)
     from workers.operations.restore.drill import Drill
 
     return Drill(set=set_)

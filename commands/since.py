@@ -55,18 +55,23 @@ class Since(click.ParamType[float]):
 _CLOCK: Final = re.compile(r"([01]?\d|2[0-3]):([0-5]\d)(?::([0-5]\d))?")
 
 
-class At(click.ParamType[datetime]):
-    """A moment that is past: a time of day in UTC (the last one), a date with a time, or how long ago it is."""
+class At(click.ParamType["datetime | str"]):
+    """A moment that is past: a time of day in UTC (the last one), a date with a time, or how long ago it is.
+
+    others: words that are taken as they are.
+    """
 
     name = "at"
 
-    def __init__(self, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
-        self._now = now
+    def __init__(
+        self, now: Callable[[], datetime] = lambda: datetime.now(UTC), *, others: tuple[str, ...] = ()
+    ) -> None:
+        self._now, self._others = now, others
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime | str:
         """The moment, or a usage error that says how it is written."""
-        if isinstance(value, datetime):
-            return value
+        if isinstance(value, datetime) or value in self._others:
+            return value  # type: ignore[no-any-return]
         text, now = str(value).strip(), self._now()
         if clock := _CLOCK.fullmatch(text.upper().removesuffix("Z")):
             hour, minute, second = (int(each or 0) for each in clock.groups())

@@ -15,6 +15,7 @@ from workers.settings.schedule import (
     HOURLY_BACKUP,
     HOURLY_FIGURES,
     WEEKLY_DRILL,
+    WEEKLY_MOMENT,
     Digest,
     MaintenanceWindows,
     ScheduleEntry,
@@ -179,8 +180,8 @@ class Ops(Section):
     schedule: dict[str, ScheduleEntry | None] = Field(
         {},
         description="by name; beside these there are `backup` and `figures` (a silent health check), every hour, "
-        "`drill`, every week, `digest` and, with recovery.point_in_time, `base`, every day, unless they are given "
-        "here, or are null",
+        "`drill`, every week, `digest` and, with recovery.point_in_time, `base`, every day, and `moment` (a drill), "
+        "every week, unless they are given here, or are null",
     )
     digest: Digest = Digest()
     alerts: Alerts = Alerts()
@@ -206,7 +207,7 @@ class Ops(Section):
             entries = (HOURLY_BACKUP, HOURLY_FIGURES, self.digest.entry, WEEKLY_DRILL)
             by_default = dict(zip(DEFAULT_ENTRIES, entries, strict=True))
             if self.recovery.point_in_time:
-                by_default["base"] = DAILY_BASE
+                by_default |= {"base": DAILY_BASE, "moment": WEEKLY_MOMENT}
         return {name: entry for name, entry in (by_default | self.schedule).items() if entry is not None}
 
     @property

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from workers.operations.backup.wal import access, archive, overview
+from workers.operations.backup.wal import access, archive, drilled, overview
 from workers.operations.choices import RECOVERY
 from workers.operations.health.questions import Answer, Question
 from workers.report import Facts, Status, Text
 from workers.wording import ago, count, duration, size
 
 if TYPE_CHECKING:
+    from workers.operations.backup.wal.drilled import MomentDrill
     from workers.operations.backup.wal.overview import Overview
     from workers.operations.health.questions import Asking
     from workers.settings import Recovery, Settings
@@ -33,18 +34,23 @@ def ask(asking: Asking) -> Answer:
         sentence = f"The WAL can't be kept: {'; '.join(each.what for each in lacking)}."
         text = "\n".join(each.remedy for each in lacking)
         return Answer(Status.FAIL, sentence, "not kept", (Text(text=text),), own_fault=True)
-    return judge(overview.look(asking.systems), asking.settings.ops.recovery)
+    seen = overview.look(asking.systems)
+    bucket = asking.settings.ops.storage.backups_bucket
+    return judge(seen, asking.settings.ops.recovery, drilled.last(asking.systems.backups, bucket, seen.where))
 
 
-def judge(seen: Overview, wanted: Recovery) -> Answer:
-    """From what is kept."""
+def judge(seen: Overview, wanted: Recovery, drill: MomentDrill | None = None) -> Answer:
+    """From what is kept, and the last drill."""
     found: list[tuple[Status, str]] = [*_of_point(seen, wanted), *_of_bases(seen), *_of_slot(seen, wanted)]
+    if drill is not None and not drill.well:
+        found.append((Status.WARN, f"The last drill failed: {drill.problem}"))
     late = seen.point_seconds
     lag = seen.slot.lag_bytes if seen.slot else 0
     base = (seen.now - seen.bases[-1].finished_at).total_seconds() if seen.bases else None
     figures = {"slot_bytes": float(lag), "gaps": float(len(seen.gaps)), "kept_bytes": float(seen.kept.bytes)}
     figures |= {"point_seconds": late} if late is not None else {}
     figures |= {"base_age_seconds": base} if base is not None else {}
+    figures |= {"restore_seconds": drill.seconds, "drill_well": float(drill.well)} if drill else {}
     worst = max((status for status, _ in found), key=lambda each: each.severity, default=Status.OK)
     said = [sentence for status, sentence in found if status is worst]
     sentence = " ".join(said) or f"One can go back to any second up to {_ago(late)}."
@@ -55,6 +61,7 @@ def judge(seen: Overview, wanted: Recovery) -> Answer:
             ("slot", f"the server keeps {size(lag)} for us" if seen.slot else "none"),
             ("last base backup", ago(base) if base is not None else "none"),
             ("WAL kept", f"{count(len(seen.kept.ordered()), 'segment')}, {size(seen.kept.bytes)}"),
+            ("last drill", _drill(seen, drill)),
             *(("missing", archive.gap_words(each, seen.where.segment_bytes)) for each in seen.gaps[:5]),
         )
     )
@@ -103,6 +110,13 @@ def _of_slot(seen: Overview, wanted: Recovery) -> list[tuple[Status, str]]:
         )
         return [(Status.WARN, sentence)]
     return []
+
+
+def _drill(seen: Overview, drill: MomentDrill | None) -> str:
+    if drill is None:
+        return "none yet: /mlflow drill --at random"
+    how = f"restored in {duration(drill.seconds)}" if drill.well else f"FAILED: {drill.problem}"
+    return f"{archive.moment_of(drill.moment)}, {ago((seen.now - drill.at).total_seconds())}, {how}"
 
 
 def _ago(seconds: float | None) -> str:
