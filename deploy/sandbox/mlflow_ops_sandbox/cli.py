@@ -46,6 +46,9 @@ def _path(data: Path | None) -> Path:
 )
 @click.option("--without", multiple=True, metavar="PART", help="Leave a part out, to run it yourself. Repeatable.")
 @click.option(
+    "--point-in-time", is_flag=True, help="Keep the database's WAL, for good in this folder: go back to any second."
+)
+@click.option(
     "--gitops",
     type=click.Choice(MODES),
     help="Keep MLflow's manifests in a local Git host and undo what is not in it, for good in this folder; and have "
@@ -60,6 +63,7 @@ def sandbox(  # noqa: PLR0913 - one for each option
     without: tuple[str, ...],
     *,
     fresh: bool,
+    point_in_time: bool,
     gitops: str | None,
 ) -> None:
     """Run Slack, Kubernetes, MLflow, PostgreSQL, S3, Redis and the bot on this machine.
@@ -79,6 +83,7 @@ def sandbox(  # noqa: PLR0913 - one for each option
             without=without,
             postgres_major=postgres_major,
             mode=gitops,
+            point_in_time=point_in_time,
         )
     except SandboxError as error:
         raise _Sentence(str(error)) from None

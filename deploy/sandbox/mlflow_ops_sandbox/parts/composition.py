@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from mlflow_ops_sandbox.errors import SandboxError
-from mlflow_ops_sandbox.parts import gitops, postgres, redis, web, wiring
+from mlflow_ops_sandbox.parts import gitops, postgres, recovery, redis, web, wiring
 from mlflow_ops_sandbox.parts.mlflow import tracking
 from mlflow_ops_sandbox.parts.ports import HOST
 from mlflow_ops_sandbox.parts.process import Part, environment
@@ -49,7 +49,9 @@ def bot_environment(folder: Folder, ports: Mapping[str, int], credentials: Crede
     }
 
 
-def worker_environment(folder: Folder, ports: Mapping[str, int], credentials: Credentials) -> dict[str, str]:
+def worker_environment(
+    folder: Folder, ports: Mapping[str, int], credentials: Credentials, postgres_major: int | None = None
+) -> dict[str, str]:
     """What a worker knows: everything but Slack, in the cluster as the workers' service account."""
     return {
         **{
@@ -67,6 +69,7 @@ def worker_environment(folder: Folder, ports: Mapping[str, int], credentials: Cr
         "MLFLOW_OPS_BACKUP_KEY": credentials.backup_key,
         "MLFLOW_OPS_ALERTMANAGER_URL": f"http://{HOST}:{ports['alertmanager']}",
         "MLFLOW_OPS_POSTGRES_BIN": str(postgres.installed_programs()),
+        **(recovery.worker_environment(folder, postgres_major) if recovery.is_on(folder) else {}),
         **gitops.worker_environment(folder, credentials),
     }
 
@@ -95,7 +98,7 @@ def build(
     """Every part of the sandbox, each before those that need it. postgres_major: see postgres.part."""
     base = base_environment(folder)
     bot = base | bot_environment(folder, ports, credentials)
-    worker = base | worker_environment(folder, ports, credentials)
+    worker = base | worker_environment(folder, ports, credentials, postgres_major)
     return [
         postgres.part(folder, port=ports["postgres"], credentials=credentials, environ=base, major=postgres_major),
         tracking.part(folder, ports=ports, credentials=credentials, environ=base),
@@ -105,6 +108,7 @@ def build(
         *((gitops.part(folder, ports, credentials, base, wiring.NAMESPACE),) if gitops.is_on(folder) else ()),
         _slack(folder, ports, base),
         *(_announced(folder, part) for part in _own(ports, bot, worker)),
+        *((_announced(folder, recovery.part(worker)),) if recovery.is_on(folder) else ()),
     ]
 
 
