@@ -150,7 +150,7 @@ def progress():
     return Unwatched()
 
 
-def until(condition, seconds=20.0):
+def until(condition, seconds=60.0):
     """Wait until that is true; what it was."""
     deadline = time.monotonic() + seconds
     while not (found := condition()):

@@ -36,6 +36,12 @@ def reaches(systems, at):
     return point is not None and point.at >= at
 
 
+def reach_now(systems, server):
+    """Wait until what is kept reaches the present."""
+    at = now(server)
+    until(lambda: reaches(systems, at))
+
+
 def based(systems, progress):
     """A base backup, once the slot is there."""
     until(lambda: access.replication(systems).look())
@@ -82,7 +88,7 @@ def test_before_leaves_out_what_was_committed_at_that_very_moment(kept, server, 
         connection.execute("INSERT INTO runs VALUES ('run 1', 1, 0, '')")
     committed = server.do("SELECT clock_timestamp()")[0][0]
     add_run(server, live, "run 2")
-    until(lambda: reaches(kept, now(server)))
+    reach_now(kept, server)
 
     RestoreDatabase(at=committed, before=True, beside="mlflow_then").run(kept, progress)
 
@@ -96,7 +102,7 @@ def test_across_many_segments(kept, server, live, progress):
         server.do("SELECT pg_switch_wal()")
     wanted = now(server)
     add_run(server, live, "run 99")
-    until(lambda: reaches(kept, now(server)))
+    reach_now(kept, server)
 
     RestoreDatabase(at=wanted, beside="mlflow_then").run(kept, progress)
 
