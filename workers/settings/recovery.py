@@ -8,7 +8,7 @@ from pydantic import Field
 
 from workers.settings.values import Section
 
-MIB, GIB = 1 << 20, 1 << 30
+GIB = 1 << 30
 
 
 class Recovery(Section):
@@ -26,11 +26,11 @@ class Recovery(Section):
     keep_days: Annotated[int, Field(ge=1, le=3650)] = Field(
         7, description="how far back one can go; WAL and bases that no such moment needs are pruned"
     )
-    slot_bytes: Annotated[int, Field(ge=64 * MIB)] = Field(
+    slot_bytes: Annotated[int, Field(ge=1)] = Field(
         16 * GIB,
         description="how much WAL the server may have to keep for us (as while the store is down) before its slot is "
         "given up and a new base is needed",
     )
-    spool_bytes: Annotated[int, Field(ge=64 * MIB)] = Field(
+    spool_bytes: Annotated[int, Field(ge=1)] = Field(
         GIB, description="how much WAL may wait on the process's own disk; beyond it the server keeps the rest"
     )

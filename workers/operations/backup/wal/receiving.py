@@ -41,6 +41,7 @@ CALLS_AT_ONCE: Final = 4
 CATCH_UP_SECONDS: Final = 2.0
 """How long a flush waits for what the server has written to come."""
 LOOK_SECONDS: Final = 0.1
+SEGMENTS: Final = 4
 WARN_SHARE: Final = 0.8
 """Of slot_bytes, from which on it is said that the slot will be given up."""
 
@@ -76,7 +77,7 @@ class Keeping:
         """Receive, store, and let the server forget what is stored. Raises OperatorError; the next turn goes on."""
         spool = self._received()
         held = spool.bytes
-        if self._receiver and held > self._ours.spool_bytes:
+        if self._receiver and held > self._spool_most:
             _log.warning("the spool is full: the server keeps the rest", bytes=held)
             self._stop_receiving()
         slot = self._replication.look()
@@ -102,6 +103,12 @@ class Keeping:
         return self.systems.settings.ops.recovery
 
     @property
+    def _spool_most(self) -> int:
+        """What may wait on our disk: one segment is being written, and one waits, at the least."""
+        least = SEGMENTS * self._identity.segment_bytes if self._identity else 0
+        return max(least, self._ours.spool_bytes)
+
+    @property
     def _replication(self) -> Replication:
         return access.replication(self.systems)
 
@@ -112,7 +119,7 @@ class Keeping:
             self._stop_receiving()
             self._spool = None
             raise OperatorError(f"pg_receivewal has ended: {said or 'it said nothing'}.", "It is started again.")
-        if self._spool is None or (self._receiver is None and self._spool.bytes < self._ours.spool_bytes // 2):
+        if self._spool is None or (self._receiver is None and self._spool.bytes < self._spool_most // 2):
             self._begin()
         assert self._spool is not None
         return self._spool
