@@ -62,7 +62,8 @@ def serve(settings: Settings, stop: threading.Event, ready: Callable[[], None], 
         msg = "recovery.point_in_time is off in ops.yaml: set it on, or do not start this process."
         raise SettingsError(msg)
     redis = connect(settings)
-    lock = redis.lock(PREFIX + "wal", timeout=seat.lock_seconds, blocking=False)
+    # Renewed by another thread: to store what has gathered may take longer than the lock.
+    lock = redis.lock(PREFIX + "wal", timeout=seat.lock_seconds, blocking=False, thread_local=False)
     ready()
     while not stop.is_set():
         try:
@@ -77,20 +78,36 @@ def serve(settings: Settings, stop: threading.Event, ready: Callable[[], None], 
 
 
 def _hold(settings: Settings, redis: Redis, lock: Lock, stop: threading.Event, seat: Seat) -> None:
-    """Keep the WAL for as long as the seat is ours. Raises RedisError, LockError."""
+    """Keep the WAL for as long as the seat is ours. Raises RedisError."""
+    over = threading.Event()
+    renewing = threading.Thread(target=_renew, args=(lock, over, seat.lock_seconds / 3), name="seat", daemon=True)
+    renewing.start()
     base_due = 0.0
     systems = Systems(settings)
-    with (
-        tempfile.TemporaryDirectory(prefix="mlflow-ops-wal-") as folder,
-        receiving.keeping(systems, Path(folder) / "spool") as going,
-    ):
-        while not stop.is_set():
+    try:
+        with (
+            tempfile.TemporaryDirectory(prefix="mlflow-ops-wal-") as folder,
+            receiving.keeping(systems, Path(folder) / "spool") as going,
+        ):
+            while not stop.is_set() and not over.is_set():
+                well = _turn(going, redis)
+                if well and time.monotonic() >= base_due:
+                    _ask_for_base(systems, going, redis)
+                    base_due = time.monotonic() + LOOK_FOR_BASE_SECONDS
+                stop.wait(seat.every_seconds if well else seat.pause_seconds)
+    finally:
+        over.set()
+        renewing.join()
+
+
+def _renew(lock: Lock, over: threading.Event, every_seconds: float) -> None:
+    """Keep the seat until it is `over`; which it is where another one has it by now."""
+    while not over.wait(every_seconds):
+        try:
             lock.reacquire()
-            well = _turn(going, redis)
-            if well and time.monotonic() >= base_due:
-                _ask_for_base(systems, going, redis)
-                base_due = time.monotonic() + LOOK_FOR_BASE_SECONDS
-            stop.wait(seat.every_seconds if well else seat.pause_seconds)
+        except (RedisError, LockError) as error:
+            _log.warning("the seat is lost", error=type(error).__name__)
+            over.set()
 
 
 def _turn(going: Keeping, redis: Redis) -> bool:

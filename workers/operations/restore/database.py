@@ -199,6 +199,8 @@ class RestoreDatabase(Operation):
 
     def aftermath(self, systems: Systems, planned: Plan) -> str:
         """Let sessions in where the switch was cut off, and say which database is live."""
+        if self.at:
+            moment.clear(systems)
         ours = auth.systems_of(systems) if self.auth else systems
         said = switching.mended_and(ours, lambda: super(RestoreDatabase, self).aftermath(systems, planned))
         live, half = ours.database.name, ""

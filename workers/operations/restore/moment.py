@@ -142,6 +142,18 @@ def taken(systems: Systems, chosen: Chosen, progress: Progress) -> Iterator[Mani
             transfer.delete(bucket, [item.key for item in transfer.items(bucket, made.name)])
 
 
+def clear(systems: Systems) -> None:
+    """Remove what a run that was killed has left: its private server on this machine, and its dump.
+
+    Raises ObjectsError.
+    """
+    from workers.systems.s3.transfer import Transfer
+
+    private_server.sweep()
+    with Transfer.of(systems.backups, CALLS_AT_ONCE) as transfer:
+        _sweep(transfer, systems.settings.ops.storage.backups_bucket)
+
+
 def _settings(systems: Systems, chosen: Chosen) -> dict[str, str]:
     """What must not be less than it was, then or since."""
     then, now = chosen.base.settings, access.replication(systems).settings()

@@ -28,9 +28,10 @@ from workers.systems.postgres.wal_position import position, shown
 RECEIVER: Final = "mlflow-ops wal"
 """The application_name of our pg_receivewal."""
 SLOT: Final = "mlflow_ops_wal_"
-RECEIVERS: Final = "_r"
-LONGEST: Final = 54
-"""Of our slot's name, so that a receiver's fits into 63 characters."""
+RECEIVERS: Final = "mlflow_ops_walr_"
+RANDOM: Final = "[0-9a-f]{6}"
+LONGEST: Final = 55
+"""Of our slot's name, so that a receiver's fits into 63 characters. A target's name has 40 at most."""
 NEEDED: Final = 2
 """Slots, and connections that send WAL: one to receive, one for base backups."""
 END_SECONDS: Final = 5.0
@@ -63,7 +64,7 @@ FROM pg_replication_slots WHERE slot_name = %s
 _FOUND: Final = """
 SELECT current_setting('wal_level'), current_setting('max_wal_senders')::int,
        current_setting('max_replication_slots')::int,
-       (SELECT count(*) FROM pg_replication_slots WHERE NOT starts_with(slot_name::text, %(slot)s)),
+       (SELECT count(*) FROM pg_replication_slots WHERE slot_name <> %(slot)s AND slot_name::text !~ %(receivers)s),
        (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'walsender' AND application_name <> %(receiver)s),
        current_setting('max_slot_wal_keep_size'),
        r.rolsuper OR r.rolreplication, r.rolname::text,
@@ -170,15 +171,15 @@ class Replication:
     def new_receiver(self) -> str:
         """A slot for a receiver that is started now; those that were started before are ended. Its name."""
         self.end_receivers()
-        name = f"{self.slot}{RECEIVERS}{secrets.token_hex(3)}"
+        name = self._receivers.replace(RANDOM, secrets.token_hex(3))
         with self._connected() as connection:
             connection.execute("SELECT pg_create_physical_replication_slot(%s)", (name,))
         return name
 
-    def end_receivers(self) -> None:
-        """End our receivers, also one that has outlived its process, and remove their slots."""
-        pattern = f"{self.slot}{RECEIVERS}"
-        find = "SELECT slot_name::text, active_pid FROM pg_replication_slots WHERE starts_with(slot_name::text, %s)"
+    def end_receivers(self, only: str = "") -> None:
+        """End our receivers, also one that has outlived its process, and remove their slots. only: of that slot."""
+        pattern = f"^({only or self._receivers})$"
+        find = "SELECT slot_name::text, active_pid FROM pg_replication_slots WHERE slot_name::text ~ %s"
         until = time.monotonic() + END_SECONDS
         with self._connected() as connection:
             while found := connection.execute(find, (pattern,)).fetchall():
@@ -189,6 +190,11 @@ class Replication:
                         # Where it is still in use by then, the server says so.
                         connection.execute("SELECT pg_drop_replication_slot(%s)", (name,))
                 time.sleep(LOOK_SECONDS)
+
+    @property
+    def _receivers(self) -> str:
+        """A pattern for the names of our receivers' slots, and for nobody else's: what is random stands in front."""
+        return f"{RECEIVERS}{RANDOM}_{self.slot.removeprefix(SLOT)}"
 
     def drop(self) -> None:
         """Give our slot up; that there is none is no error."""
@@ -207,7 +213,7 @@ class Replication:
     def lacking(self) -> tuple[Lacking, ...]:
         """What keeps us from having the server's WAL, each with its remedy."""
         level, senders, slots, slots_used, senders_used, _, may, role, spaces, managed, standby = self._row(
-            _FOUND, {"slot": self.slot, "receiver": RECEIVER}
+            _FOUND, {"slot": self.slot, "receivers": f"^{self._receivers}$", "receiver": RECEIVER}
         )
         found = []
         if standby:

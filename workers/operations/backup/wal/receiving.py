@@ -95,8 +95,10 @@ class Keeping:
         """Stop receiving; what is on our disk is not needed any more."""
         self._stop_receiving()
         self._spool = None
-        with suppress(OperatorError):  # whoever begins next does it
-            self._replication.end_receivers()
+        if self._slot:
+            with suppress(OperatorError):  # whoever begins next does it; he may have begun by now
+                self._replication.end_receivers(self._slot)
+            self._slot = ""
 
     @property
     def _ours(self) -> Recovery:

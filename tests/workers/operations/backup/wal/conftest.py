@@ -7,7 +7,7 @@ import threading
 import time
 import uuid
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC
 from pathlib import Path
 
 import boto3
@@ -20,7 +20,7 @@ from tests.world.conftest import FOLDERS, OURS, OWNER, TABLES, serving
 from workers import settings
 from workers.errors import OperatorError
 from workers.operation import Unwatched
-from workers.operations.backup.wal import receiving
+from workers.operations.backup.wal import access, archive, receiving
 from workers.systems import Systems
 
 MAJORS = (15, 16, 18)
@@ -87,12 +87,12 @@ def client(s3, bucket):
 
 @pytest.fixture
 def systems(server, live, s3, bucket, tmp_path):
-    """Makes the systems of a worker, with changes to ops.yaml's recovery."""
+    """Makes the systems of a worker, with changes to ops.yaml's recovery, and to the environment."""
 
-    def make(**recovery):
+    def make(recovery=(), **environment):
         ops = {
             "storage": {"backups_bucket": bucket},
-            "recovery": {"point_in_time": True, "flush_seconds": 1, **recovery},
+            "recovery": {"point_in_time": True, "flush_seconds": 1, **dict(recovery)},
             "channels": ["C0OPS"],
         }
         path = tmp_path / "ops.yaml"
@@ -105,6 +105,7 @@ def systems(server, live, s3, bucket, tmp_path):
             "MLFLOW_OPS_POSTGRES_BIN": str(FOLDERS[max(FOLDERS)]),
             "MLFLOW_OPS_POSTGRES_SERVER_BIN": str(FOLDERS[server.major]),
             "AWS_ENDPOINT_URL_S3": s3,
+            **environment,
         }
         if os.geteuid() == 0:
             environ["MLFLOW_OPS_POSTGRES_ACCOUNT"] = "postgres"
@@ -165,6 +166,14 @@ def now(server):
         return connection.execute("SELECT clock_timestamp()").fetchone()[0].astimezone(UTC)
 
 
-def utc(text):
-    """A moment."""
-    return datetime.fromisoformat(text).replace(tzinfo=UTC)
+def add_run(server, live, name):
+    """A run, committed at once; the server's time just after."""
+    server.do(f"INSERT INTO runs VALUES ('{name}', 1, 0, 'note')", role=OWNER, database=live)
+    return now(server)
+
+
+def reaches(systems, at):
+    """Whether what is kept reaches that moment."""
+    bucket = systems.settings.ops.storage.backups_bucket
+    point = archive.point(systems.backups, bucket, access.places(systems))
+    return point is not None and point.at >= at

@@ -6,7 +6,7 @@ from datetime import timedelta
 import psycopg
 import pytest
 
-from tests.workers.operations.backup.wal.conftest import being_kept, now, until
+from tests.workers.operations.backup.wal.conftest import add_run, being_kept, now, reaches, until
 from tests.world.conftest import OWNER
 from workers.errors import OperatorError
 from workers.operations.backup.wal import access, archive
@@ -17,23 +17,10 @@ from workers.operations.restore.undo import RestoreUndo
 pytestmark = pytest.mark.slow
 
 
-def add_run(server, live, name):
-    """A run, committed at once; the server's time just after."""
-    server.do(f"INSERT INTO runs VALUES ('{name}', 1, 0, 'note')", role=OWNER, database=live)
-    return now(server)
-
-
 def runs(server, database):
     """The runs that tests have added."""
     query = "SELECT run_uuid FROM runs WHERE starts_with(run_uuid, 'run ') ORDER BY 1"
     return [name for (name,) in server.do(query, role=OWNER, database=database)]
-
-
-def reaches(systems, at):
-    """Whether what is kept reaches that moment."""
-    bucket = systems.settings.ops.storage.backups_bucket
-    point = archive.point(systems.backups, bucket, access.places(systems))
-    return point is not None and point.at >= at
 
 
 def reach_now(systems, server):
