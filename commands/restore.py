@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from commands.grammar import change, group
-from commands.since import At
+from commands.grammar import change, command, group
+from commands.since import At, Since
 from workers.operations.choices import OBJECTS
 
 if TYPE_CHECKING:
@@ -197,6 +197,17 @@ def recover(set_: str, *, from_elsewhere: bool) -> Operation:
     from workers.operations.restore.recover import Recover
 
     return Recover(set=set_, from_elsewhere=from_elsewhere)
+
+
+@command("timeline", examples=("timeline", "timeline --since 1d"))
+@click.option("--since", "since_seconds", type=Since(), default="2h", metavar="TIME", help="2h by default.")
+def timeline(since_seconds: float) -> Operation:
+    """What happened to MLflow's data: experiments and runs made and deleted, what was changed from here, and the moment
+    just before each, for restore … --at.
+    """
+    from workers.operations.restore.timeline import Timeline
+
+    return Timeline(since_seconds=since_seconds)
 
 
 restore = group(
