@@ -1,6 +1,7 @@
 """What happened, in few lines."""
 
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 from hypothesis import given
 from hypothesis import strategies as some
@@ -28,4 +29,4 @@ def test_none_is_left_out(seconds):
     assert sum(int(line.what.split()[0]) for line in lines) == len(seconds)
     for name in "abc":
         times = sorted(line.at for line in lines if f"“{name}”" in line.what)
-        assert all(other - one > TOGETHER for one, other in zip(times, times[1:], strict=False))
+        assert all(other - one > TOGETHER for one, other in pairwise(times))

@@ -1,7 +1,9 @@
 """Back to any second: real servers, their WAL, and what is restored from it."""
 
+import tempfile
 import time
 from datetime import timedelta
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -9,10 +11,16 @@ import pytest
 from tests.workers.operations.backup.wal.conftest import add_run, being_kept, now, reaches, until
 from tests.world.conftest import OWNER
 from workers.errors import OperatorError
-from workers.operations.backup.wal import access, archive
+from workers.operations.backup.wal import access, archive, drilled, keeping
 from workers.operations.backup.wal.base import BackupBase
+from workers.operations.health import recovery
+from workers.operations.health.questions import Asking
+from workers.operations.restore import moment, rows, side_database
 from workers.operations.restore.database import RestoreDatabase
+from workers.operations.restore.drill_moment import DrillMoment
 from workers.operations.restore.undo import RestoreUndo
+from workers.systems.postgres import private_server
+from workers.systems.s3.transfer import Transfer
 
 pytestmark = pytest.mark.slow
 
@@ -138,10 +146,96 @@ def test_wal_that_is_missing_is_found_before_it_is_needed(kept, server, live, pr
     whole = [key for key in keys if ".part/" not in key]
     client.delete_object(Bucket=bucket, Key=whole[-2])
 
-    from workers.systems.s3.transfer import Transfer
-
     with Transfer.of(kept.backups, 2) as transfer:
         (gap,) = archive.list_wal(transfer, bucket, where).gaps(base.first)
     assert gap.first.name(where.segment_bytes) in whole[-2]
     with pytest.raises(OperatorError, match="can't be brought back"):
         RestoreDatabase(at=late).plan(kept)
+
+
+def test_a_slot_that_grew_too_long_is_given_up_and_a_new_base_begins_anew(systems, server, live, progress, tmp_path):
+    made = systems()
+    with being_kept(made, tmp_path / "one"):
+        based(made, progress)
+    for _ in range(3):
+        add_run(server, live, f"run {now(server)}")
+        server.do("SELECT pg_switch_wal()")
+    small = systems(recovery={"slot_bytes": 32 << 20})
+    with being_kept(small, tmp_path / "two") as said:
+        until(lambda: any("given up" in each for each in said))
+        until(lambda: said[-1] == "")
+        reach_now(small, server)
+        asking = Asking(small, 10.0)
+        answer = recovery.ask(asking)
+        assert answer.status == "fail", answer
+        assert "WAL is missing" in answer.sentence
+
+        BackupBase(now=True).run(small, progress)
+        at = add_run(server, live, "run 9")
+        until(lambda: reaches(small, at))
+        assert recovery.ask(asking).status == "warn"
+        RestoreDatabase(at=at, beside="mlflow_then").run(small, progress)
+        asking.close()
+
+    assert "run 9" in runs(server, "mlflow_then")
+
+
+def test_a_purged_experiment_comes_back_and_later_runs_of_others_stay(kept, server, live, progress):
+    based(kept, progress)
+    server.do("INSERT INTO experiments VALUES (77, 'churn', 1)", role=OWNER, database=live)
+    server.do("INSERT INTO runs VALUES ('run churn', 77, 0, '')", role=OWNER, database=live)
+    there = now(server)
+    time.sleep(0.05)
+    server.do("DELETE FROM runs WHERE experiment_id = 77", role=OWNER, database=live)
+    server.do("DELETE FROM experiments WHERE experiment_id = 77", role=OWNER, database=live)
+    late = add_run(server, live, "run later")
+    until(lambda: reaches(kept, late))
+
+    chosen = moment.choose(kept, there)
+    with (
+        moment.taken(kept, chosen, progress) as found,
+        side_database.restored_beside(kept, found, progress, side_database.ROWS) as side,
+    ):
+        rows.copy(side, kept.database, ("experiments", "experiment_id"), 77, progress)
+
+    assert runs(server, live) == ["run churn", "run later"]
+    assert [name for (name,) in server.do("SELECT datname FROM pg_database WHERE datname LIKE 'mlflow_%'")] == []
+
+
+def test_a_drill_of_a_random_moment_leaves_nothing_but_its_result(kept, server, live, progress, client, bucket):
+    based(kept, progress)
+    at = add_run(server, live, "run 1")
+    until(lambda: reaches(kept, at))
+
+    report = DrillMoment().run(kept, progress)
+
+    assert report.status == "ok"
+    assert "Drill passed" in report.summary
+    where = access.places(kept)
+    drill = drilled.last(kept.backups, bucket, where)
+    assert drill.well
+    assert [name for (name,) in server.do("SELECT datname FROM pg_database WHERE datname LIKE 'mlflow_%'")] == []
+    assert client.list_objects_v2(Bucket=bucket, Prefix=moment.PREFIX)["KeyCount"] == 0
+    assert not list(Path(tempfile.gettempdir()).glob(f"{private_server.FOLDER}*"))
+
+
+def test_pruning_keeps_what_the_bases_that_stay_need(kept, server, live, progress, client, bucket):
+    based(kept, progress)
+    for _ in range(3):
+        add_run(server, live, f"run {now(server)}")
+        server.do("SELECT pg_switch_wal()")
+    reach_now(kept, server)
+    where = access.places(kept)
+    BackupBase(now=True).run(kept, progress)
+    old, new = archive.bases(kept.backups, bucket, where)
+    chosen = keeping.choose([old, new], where, 1, new.finished_at + timedelta(days=1))
+    assert chosen.going == (old,)
+
+    with Transfer.of(kept.backups, 2) as transfer:
+        removed = keeping.remove(chosen, transfer, bucket)
+        left = archive.list_wal(transfer, bucket, where).ordered()
+
+    assert removed > 0
+    assert left[0] == new.first
+    assert [each.name for each in archive.bases(kept.backups, bucket, where)] == [new.name]
+    RestoreDatabase(at=new.finished_at, beside="mlflow_then").run(kept, progress)
