@@ -17,7 +17,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 PID: Final = "guard.pid"
 ENDED: Final = "ended"
@@ -43,17 +43,18 @@ def main(folder: Path) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _started(folder: Path, told: dict[str, object]) -> subprocess.Popen[bytes]:
+def _started(folder: Path, told: dict[str, Any]) -> subprocess.Popen[bytes]:
     account = told["account"]
-    lent = {"user": account[0], "group": account[1], "extra_groups": []} if isinstance(account, list) else {}
     with (folder / "log").open("ab") as log:
         return subprocess.Popen(
-            [str(each) for each in told["command"]],  # type: ignore[attr-defined]
+            told["command"],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
             cwd=folder,
-            **lent,
+            user=account[0] if account else None,
+            group=account[1] if account else None,
+            extra_groups=[] if account else None,
         )
 
 
