@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from workers.operation import Operation
 
 _ELSEWHERE = click.option("--from-elsewhere", is_flag=True, help="Although the backup is of another MLflow.")
+_UNSIGNED = click.option(
+    "--unsigned", is_flag=True, help="For admins, with --break-glass: although the backup isn't signed."
+)
 
 
 _AT = click.option(
@@ -35,7 +38,10 @@ _AT = click.option(
 @click.option("--before", is_flag=True, help="With --at: without what was committed at that very moment.")
 @click.option("--as", "beside", metavar="NAME", default="", help="Only beside the live one, to look into it.")
 @_ELSEWHERE
-def _database(set_: str, at: datetime | None, beside: str, *, before: bool, from_elsewhere: bool) -> Operation:
+@_UNSIGNED
+def _database(  # noqa: PLR0913 - one for each option
+    set_: str, at: datetime | None, beside: str, *, before: bool, from_elsewhere: bool, unsigned: bool
+) -> Operation:
     """Restore a backup, or with --at any moment (recovery.point_in_time), beside the live database, compare it, and
     switch in milliseconds; the old one stays, and restore undo switches back. Needs approval.
     """
@@ -45,18 +51,21 @@ def _database(set_: str, at: datetime | None, beside: str, *, before: bool, from
         raise click.UsageError("give a backup or --at, not both")
     if before and not at:
         raise click.UsageError("--before goes with --at")
-    return RestoreDatabase(set=set_, beside=beside, from_elsewhere=from_elsewhere, at=at, before=before)
+    return RestoreDatabase(
+        set=set_, beside=beside, from_elsewhere=from_elsewhere, unsigned=unsigned, at=at, before=before
+    )
 
 
 @change("auth", examples=("restore auth latest --dry-run", "restore auth 1a2b3c"))
 @click.argument("set_", metavar="[latest|ID]", default="latest")
 @click.option("--as", "beside", metavar="NAME", default="", help="Only beside the live one, to look into it.")
 @_ELSEWHERE
-def _auth(set_: str, beside: str, *, from_elsewhere: bool) -> Operation:
+@_UNSIGNED
+def _auth(set_: str, beside: str, *, from_elsewhere: bool, unsigned: bool) -> Operation:
     """The same for basic-auth's own database: MLflow's users and what they may. Needs approval."""
     from workers.operations.restore.database import RestoreDatabase
 
-    return RestoreDatabase(set=set_, beside=beside, from_elsewhere=from_elsewhere, auth=True)
+    return RestoreDatabase(set=set_, beside=beside, from_elsewhere=from_elsewhere, unsigned=unsigned, auth=True)
 
 
 @change("undo", examples=("restore undo", "restore undo --auth"))
@@ -82,8 +91,9 @@ def _undo(*, users: bool) -> Operation:
 @click.option("--run", "run_id", metavar="RUN", default="", help="Only what belongs to that run.")
 @click.option("--exact", is_flag=True, help="Also remove what the backup does not hold; the bucket must keep versions.")
 @_ELSEWHERE
+@_UNSIGNED
 def _artifacts(  # noqa: PLR0913 - one for each option
-    set_: str, prefix: str, experiment: str, run_id: str, *, exact: bool, from_elsewhere: bool
+    set_: str, prefix: str, experiment: str, run_id: str, *, exact: bool, from_elsewhere: bool, unsigned: bool
 ) -> Operation:
     """Add the artifacts that are missing and put back those that differ, each compared by its checksum; what the backup
     does not hold stays. Needs approval.
@@ -91,14 +101,22 @@ def _artifacts(  # noqa: PLR0913 - one for each option
     from workers.operations.restore.artifacts import RestoreArtifacts
 
     return RestoreArtifacts(
-        set=set_, prefix=prefix, experiment=experiment, run_id=run_id, exact=exact, from_elsewhere=from_elsewhere
+        set=set_,
+        prefix=prefix,
+        experiment=experiment,
+        run_id=run_id,
+        exact=exact,
+        from_elsewhere=from_elsewhere,
+        unsigned=unsigned,
     )
 
 
 @change("config", examples=("restore config --dry-run", "restore config 1a2b3c --only deployment,configmap"))
 @click.argument("set_", metavar="[latest|ID]", default="latest")
 @click.option("--only", metavar="KIND,…", default="", help=f"Only these: {', '.join(OBJECTS)}.")
-def _config(set_: str, only: str) -> Operation:
+@_ELSEWHERE
+@_UNSIGNED
+def _config(set_: str, only: str, *, from_elsewhere: bool, unsigned: bool) -> Operation:
     """Put MLflow's objects in the cluster back as a backup holds them, the server asked first, and watch the pods;
     what was there is backed up before, and put back where they do not come up. Needs approval.
     """
@@ -109,45 +127,48 @@ def _config(set_: str, only: str) -> Operation:
 
     from workers.operations.restore.configuration import RestoreConfiguration
 
-    return RestoreConfiguration(set=set_, only=kinds)
+    return RestoreConfiguration(set=set_, only=kinds, from_elsewhere=from_elsewhere, unsigned=unsigned)
 
 
 @change("all", examples=("restore all --dry-run", "restore all 1a2b3c"))
 @click.argument("set_", metavar="[latest|ID]", default="latest")
 @_ELSEWHERE
-def _all(set_: str, *, from_elsewhere: bool) -> Operation:
+@_UNSIGNED
+def _all(set_: str, *, from_elsewhere: bool, unsigned: bool) -> Operation:
     """All that a backup holds: artifacts, then the database, then the configuration, each as its own command does it.
     Needs two approvals.
     """
     from workers.operations.restore.all import RestoreAll
 
-    return RestoreAll(set=set_, from_elsewhere=from_elsewhere)
+    return RestoreAll(set=set_, from_elsewhere=from_elsewhere, unsigned=unsigned)
 
 
 @change("run", examples=("restore run 0a1b2c3d4e5f60718293a4b5c6d7e8f9", "restore run 0a1b2c3d --dry-run"))
 @click.argument("run_id", metavar="RUN")
 @click.option("--from", "set_", metavar="ID", default="latest", help="The backup to take it from; else the latest.")
+@_UNSIGNED
 @_AT
-def _run(run_id: str, set_: str, at: datetime | None) -> Operation:
+def _run(run_id: str, set_: str, at: datetime | None, *, unsigned: bool) -> Operation:
     """Bring one deleted run back; where it was purged, its rows and artifacts from a backup, or with --at its rows
     as they were then. Needs approval.
     """
     from workers.operations.restore.run_or_experiment import RestoreRun
 
-    return RestoreRun(run_id=run_id, set=set_, at=at)
+    return RestoreRun(run_id=run_id, set=set_, at=at, unsigned=unsigned)
 
 
 @change("experiment", examples=("restore experiment churn --dry-run", "restore experiment 12 --from 1a2b3c"))
 @click.argument("experiment", metavar="NAME|ID")
 @click.option("--from", "set_", metavar="ID", default="latest", help="The backup to take it from; else the latest.")
+@_UNSIGNED
 @_AT
-def _experiment(experiment: str, set_: str, at: datetime | None) -> Operation:
+def _experiment(experiment: str, set_: str, at: datetime | None, *, unsigned: bool) -> Operation:
     """Bring one deleted experiment back with its runs; where it was purged, from a backup, or with --at as it was then
     (its artifacts stay as they are). Needs approval.
     """
     from workers.operations.restore.run_or_experiment import RestoreExperiment
 
-    return RestoreExperiment(experiment=experiment, set=set_, at=at)
+    return RestoreExperiment(experiment=experiment, set=set_, at=at, unsigned=unsigned)
 
 
 @change("repair", examples=("restore repair", "restore repair --dry-run"))
@@ -173,8 +194,9 @@ def _prune(*, everything: bool) -> Operation:
 
 @change("drill", examples=("drill", "drill 1a2b3c", "drill --at random"))
 @click.argument("set_", metavar="[latest|ID]", default="latest")
+@_UNSIGNED
 @click.option("--at", type=At(others=("random",)), metavar="random|TIME", help="A moment instead of a backup.")
-def drill(set_: str, at: datetime | str | None) -> Operation:
+def drill(set_: str, at: datetime | str | None, *, unsigned: bool) -> Operation:
     """Restore a backup, or with --at a moment, where nobody sees it, check it, throw it away, and note how long that
     took.
     """
@@ -184,19 +206,20 @@ def drill(set_: str, at: datetime | str | None) -> Operation:
         return DrillMoment(at=at if isinstance(at, datetime) else None)
     from workers.operations.restore.drill import Drill
 
-    return Drill(set=set_)
+    return Drill(set=set_, unsigned=unsigned)
 
 
 @change("recover", examples=("recover --dry-run", "recover", "recover --from 1a2b3c"))
 @click.option("--from", "set_", metavar="ID", default="latest", help="Of that backup; else the latest.")
 @_ELSEWHERE
-def recover(set_: str, *, from_elsewhere: bool) -> Operation:
+@_UNSIGNED
+def recover(set_: str, *, from_elsewhere: bool, unsigned: bool) -> Operation:
     """Everything is gone: bring MLflow back from a backup, from its role in PostgreSQL to a run that is logged. What is
     there is not replaced; asked again, it goes on where it stopped. Needs two approvals.
     """
     from workers.operations.restore.recover import Recover
 
-    return Recover(set=set_, from_elsewhere=from_elsewhere)
+    return Recover(set=set_, from_elsewhere=from_elsewhere, unsigned=unsigned)
 
 
 @command("timeline", examples=("timeline", "timeline --since 1d"))

@@ -145,10 +145,10 @@ def _ask_for_base(systems: Systems, going: Keeping, redis: Redis) -> None:
 
 def _no_base(systems: Systems, going: Keeping) -> str:
     """Why one could not go on from the newest base; empty where one can. Raises OperatorError."""
-    bucket, where = systems.settings.ops.storage.backups_bucket, access.places(systems)
-    found = archive.bases(systems.backups, bucket, where)
+    there = access.archive(systems)
+    found = there.bases()
     if not found:
         return "there is none yet"
-    kept = archive.list_wal(going.transfer, bucket, where, since=found[-1].first)
+    kept = archive.list_wal(going.transfer, there.bucket, there.where, since=found[-1].first)
     gaps = kept.gaps(found[-1].first)
-    return f"WAL is missing: {archive.gap_words(gaps[0], where.segment_bytes)}" if gaps else ""
+    return f"WAL is missing: {archive.gap_words(gaps[0], there.where.segment_bytes)}" if gaps else ""

@@ -85,7 +85,7 @@ def test_kills_at_random_moments(server, live, systems, bucket, redis, redis_url
                     os.kill(pid, signal.SIGKILL)
             else:
                 server.do("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()")
-            point = archive.point(made.backups, bucket, access.places(made))
+            point = access.archive(made).point()
             behind.append(max(0.0, (committed - point.at).total_seconds()))
             if victim == "process":
                 process = started(environ)
@@ -96,7 +96,7 @@ def test_kills_at_random_moments(server, live, systems, bucket, redis, redis_url
         until(lambda: reaches(made, last), seconds=120)
         where = access.places(made)
         with Transfer.of(made.backups, 2) as transfer:
-            gaps = archive.list_wal(transfer, bucket, where).gaps(archive.bases(made.backups, bucket, where)[0].first)
+            gaps = archive.list_wal(transfer, bucket, where).gaps(access.archive(made).bases()[0].first)
         assert gaps == (), SEED
         RestoreDatabase(at=last, beside="mlflow_then").run(made, progress)
     finally:

@@ -11,8 +11,8 @@ from workers.settings.gitops import Gitops, GitopsMode
 from workers.settings.people import Approval, Escalation, Roles, Scaling
 from workers.settings.recovery import Recovery
 from workers.settings.schedule import (
+    BACKUP,
     DAILY_BASE,
-    HOURLY_BACKUP,
     HOURLY_FIGURES,
     WEEKLY_DRILL,
     WEEKLY_MOMENT,
@@ -27,6 +27,7 @@ from workers.settings.values import (
     ChannelId,
     CheckName,
     Days,
+    HttpUrl,
     KubernetesName,
     RegularExpression,
     Section,
@@ -74,6 +75,25 @@ class Retention(Section):
     monthly: Annotated[int, Field(ge=0, le=10_000)] = 6
 
 
+class BackupLock(Section):
+    """Object Lock on what a backup writes."""
+
+    mode: Literal["governance", "compliance"] = Field(
+        "governance", description="governance: some may lift it (s3:BypassGovernanceRetention); compliance: nobody can"
+    )
+    days: Annotated[int, Field(ge=1, le=3650)] = Field(
+        30, description="from the beginning of a set; bytes that many sets use are locked for a quarter longer"
+    )
+
+
+class CopyTo(Section):
+    """A second place for each set."""
+
+    bucket: BucketName
+    endpoint_url: HttpUrl | None = Field(None, description="the address of its store; by default Amazon's")
+    region: str = Field("", description="of the bucket; by default AWS_DEFAULT_REGION")
+
+
 class Backup(Section):
     """How backups are made and kept. Where they go is storage.backups_bucket."""
 
@@ -87,6 +107,26 @@ class Backup(Section):
     helpers: Annotated[int, Field(ge=0, le=64)] = Field(3, description="how many workers may help the one that began")
     lock_wait_seconds: Annotated[int, Field(ge=1, le=3600)] = Field(
         60, description="how long the dump waits for a table that somebody else has locked"
+    )
+    encrypt: Literal["all", "config", "none"] = Field(
+        "all",
+        description="what of a set is encrypted where there is a key: all of it, the configuration only (the store "
+        "copies artifacts itself then, as they are), or nothing (the configuration has no Secrets then)",
+    )
+    kms_key_id: str = Field(
+        "",
+        description="a key of AWS KMS (id, ARN or alias/…) whose data keys encrypt and sign in place of "
+        "MLFLOW_OPS_BACKUP_KEY, which reads older sets then",
+    )
+    kms_keys_old: tuple[str, ...] = Field((), description="keys of KMS that only read")
+    copies: Annotated[tuple[CopyTo, ...], Field(max_length=3)] = Field(
+        (), description="where each set is copied to once it is made, such as another region"
+    )
+    lock: BackupLock | None = Field(
+        None, description="Object Lock on each object of a set; the bucket must have been made with it"
+    )
+    shrink_warn: Annotated[float, Field(gt=0, le=1)] = Field(
+        0.1, description="the share of a table's rows, or of all artifacts, whose loss since the last set is told"
     )
 
 
@@ -179,9 +219,9 @@ class Ops(Section):
     )
     schedule: dict[str, ScheduleEntry | None] = Field(
         {},
-        description="by name; beside these there are `backup` and `figures` (a silent health check), every hour, "
-        "`drill`, every week, `digest` and, with recovery.point_in_time, `base`, every day, and `moment` (a drill), "
-        "every week, unless they are given here, or are null",
+        description="by name; beside these there are `backup`, every half an hour, `figures` (a silent health check), "
+        "every hour, `drill`, every week, `digest` and, with recovery.point_in_time, `base`, every day, and `moment` "
+        "(a drill), every week, unless they are given here, or are null",
     )
     digest: Digest = Digest()
     alerts: Alerts = Alerts()
@@ -204,7 +244,7 @@ class Ops(Section):
         """What runs by the clock: the schedule, and what runs by default (where there is a channel to tell of it)."""
         by_default: dict[str, ScheduleEntry] = {}
         if self.channels:
-            entries = (HOURLY_BACKUP, HOURLY_FIGURES, self.digest.entry, WEEKLY_DRILL)
+            entries = (BACKUP, HOURLY_FIGURES, self.digest.entry, WEEKLY_DRILL)
             by_default = dict(zip(DEFAULT_ENTRIES, entries, strict=True))
             if self.recovery.point_in_time:
                 by_default |= {"base": DAILY_BASE, "moment": WEEKLY_MOMENT}

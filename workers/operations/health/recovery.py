@@ -35,8 +35,8 @@ def ask(asking: Asking) -> Answer:
         text = "\n".join(each.remedy for each in lacking)
         return Answer(Status.FAIL, sentence, "not kept", (Text(text=text),), own_fault=True)
     seen = overview.look(asking.systems)
-    bucket = asking.settings.ops.storage.backups_bucket
-    return judge(seen, asking.settings.ops.recovery, drilled.last(asking.systems.backups, bucket, seen.where))
+    drill = drilled.last(access.archive(asking.systems, seen.where))
+    return judge(seen, asking.settings.ops.recovery, drill)
 
 
 def judge(seen: Overview, wanted: Recovery, drill: MomentDrill | None = None) -> Answer:

@@ -16,7 +16,7 @@ from pydantic import AwareDatetime
 
 from workers.errors import OperatorError, SetDamaged
 from workers.operation import Operation, Plan, Progress, Risk
-from workers.operations.backup.wal import archive, drilled, overview
+from workers.operations.backup.wal import access, archive, drilled, overview
 from workers.operations.backup.wal.drilled import MomentDrill
 from workers.operations.restore import checks, moment, rows, side_database
 from workers.report import Facts, Report, Status
@@ -83,7 +83,7 @@ class DrillMoment(Operation):
             point_seconds=seen.point_seconds or 0.0,
             problem=problem,
         )
-        drilled.note(systems.backups, systems.settings.ops.storage.backups_bucket, seen.where, done)
+        drilled.note(access.archive(systems, seen.where), done)
         return _report(done, chosen, (held, newest), systems.settings.ops.restore.rto_seconds)
 
 

@@ -20,12 +20,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Final, Self, cast
 
-from workers.errors import OperatorError
-from workers.operations.backup import database
+from workers.errors import OperatorError, SetDamaged
+from workers.operations.backup import database, encryption
+from workers.operations.backup.encryption import NAME_END, Keys
 from workers.operations.backup.manifest import Manifest
 from workers.operations.backup.stream import MIB, Reading
 from workers.operations.backup.wal import access, archive, packing
 from workers.operations.backup.wal.archive import Base, Kept, Point, Window, moment_of
+from workers.operations.backup.wal.packing import Packing
 from workers.operations.backup.wal.places import Places
 from workers.operations.restore import scratch
 from workers.systems.errors import ObjectMissing
@@ -36,6 +38,7 @@ from workers.wording import ago, count, size
 
 if TYPE_CHECKING:
     from workers.operation import Progress
+    from workers.settings import Settings
     from workers.systems import Systems
     from workers.systems.postgres.private_server import PrivateServer
     from workers.systems.s3.transfer import Transfer
@@ -103,15 +106,15 @@ def choose(systems: Systems, at: datetime, *, inclusive: bool = True) -> Chosen:
     from workers.systems.s3.transfer import Transfer
 
     private_server.refuse_root(systems.settings)
-    bucket, where = systems.settings.ops.storage.backups_bucket, access.places(systems)
+    there = access.archive(systems)
     with Transfer.of(systems.backups, CALLS_AT_ONCE) as transfer:
-        found = archive.bases(systems.backups, bucket, where)
-        kept = archive.list_wal(transfer, bucket, where, since=found[0].first if found else None)
-    last = archive.point(systems.backups, bucket, where)
+        found = there.bases()
+        kept = archive.list_wal(transfer, there.bucket, there.where, since=found[0].first if found else None)
+    last = there.point()
     window = archive.window_of(archive.windows(found, kept, last), at)
     assert last is not None
     private_server.find(systems.settings, window.base.major)
-    return Chosen(at, inclusive, where, window, kept.since(window.base.first), last)
+    return Chosen(at, inclusive, there.where, window, kept.since(window.base.first), last)
 
 
 @contextmanager
@@ -122,17 +125,18 @@ def taken(systems: Systems, chosen: Chosen, progress: Progress) -> Iterator[Mani
     settings, bucket = systems.settings, systems.settings.ops.storage.backups_bucket
     program = private_server.find(settings, chosen.base.major)
     made = chosen.manifest()
-    key = f"{made.name}{database.NAME}"
+    key, keys = f"{made.name}{database.NAME}", Keys.all_of(settings)
+    _refuse_plain(chosen.base, settings)
     with Transfer.of(systems.backups, CALLS_AT_ONCE) as transfer:
         _sweep(transfer, bucket)
         try:
             with private_server.prepared(settings) as server:
                 _refuse_no_room(chosen, server.folder, settings.environment.scratch_bytes)
-                _unpack(chosen, server, transfer, bucket, progress)
+                _unpack(chosen, server, Reading(chosen.base.tar, transfer, bucket, progress, keys), progress)
                 progress.step(f"Replaying the WAL up to {moment_of(chosen.at)}")
                 target = private_server.at_target(chosen.at, inclusive=chosen.inclusive)
                 server.start(program, chosen.base.superuser, _settings(systems, chosen) | target)
-                with _Feeder(chosen, server, transfer, bucket) as feeder:
+                with _Feeder(chosen, server, transfer, bucket, Packing.of(settings)) as feeder:
                     _replay(chosen, server, feeder, progress)
                 progress.step(f"Dumping {systems.database.name} {chosen.words}")
                 private = server.database(systems.database.name)
@@ -140,6 +144,15 @@ def taken(systems: Systems, chosen: Chosen, progress: Progress) -> Iterator[Mani
             yield made.model_copy(update={"database": part})
         finally:
             transfer.delete(bucket, [item.key for item in transfer.items(bucket, made.name)])
+
+
+def _refuse_plain(base: Base, settings: Settings) -> None:
+    """Raise SetDamaged where there is a key and a base's tar is not encrypted with one."""
+    if encryption.for_data(settings) is not None and not base.tar.key.endswith(NAME_END):
+        raise SetDamaged(
+            f"The base backup {base.name} is not encrypted, although there is a key.",
+            "Go back to a moment since there is a key: /mlflow backup base makes a new base.",
+        )
 
 
 def clear(systems: Systems) -> None:
@@ -170,11 +183,10 @@ def _refuse_no_room(chosen: Chosen, folder: Path, allowed: int | None) -> None:
         )
 
 
-def _unpack(chosen: Chosen, server: PrivateServer, transfer: Transfer, bucket: str, progress: Progress) -> None:
+def _unpack(chosen: Chosen, server: PrivateServer, reading: Reading, progress: Progress) -> None:
     base = chosen.base
     progress.step(f"Fetching the base backup of {moment_of(base.finished_at)}: {size(base.tar.bytes)}")
-    reading = Reading(base.tar, transfer, bucket, progress)
-    stream = cast("IO[bytes]", _Stream(packing.unpacked(reading, base.tar.key)))
+    stream = cast("IO[bytes]", _Stream(packing.decompressed(reading, base.tar.key)))
     try:
         with tarfile.open(fileobj=stream, mode="r|", bufsize=MIB) as files:
             for member in files:
@@ -231,6 +243,7 @@ class _Feeder:
     server: PrivateServer
     transfer: Transfer
     bucket: str
+    packing: Packing
     replayed: int | None = None
     done: bool = False
     _error: BaseException | None = None
@@ -305,7 +318,7 @@ class _Feeder:
         return held
 
     def _pieces(self, key: str) -> Iterator[bytes]:
-        return packing.unpacked(self.transfer.open(self.bucket, key)[1], key)
+        return self.packing.unpacked(self.transfer.open(self.bucket, key)[1], key)
 
 
 class _Stream:

@@ -17,11 +17,13 @@ from pydantic import AwareDatetime, Field
 from workers.errors import AlreadySo, ExperimentMissing, OperatorError, RunMissing
 from workers.operation import Change, Operation, Plan, Progress, Risk
 from workers.operations.backup import artifacts, sets
+from workers.operations.backup.encryption import Keys
 from workers.operations.experiments.finding import find as find_experiment
 from workers.operations.restore import moment, prerequisites, rows
 from workers.operations.restore.side_database import ROWS, restored_beside
 from workers.operations.runs.finding import find as find_run
-from workers.operations.storage.locations import prefix_of
+from workers.operations.storage import cache
+from workers.operations.storage.locations import in_a_bucket
 from workers.report import Facts, Report, Status
 from workers.wording import count
 
@@ -62,6 +64,7 @@ class _Restore(Operation):
 
     set: Annotated[str, Field(min_length=1, max_length=80)] = sets.LATEST
     at: AwareDatetime | None = None
+    unsigned: bool = False
 
     def plan(self, systems: Systems) -> Plan:
         """How it would come back. Raises OperatorError and AlreadySo."""
@@ -103,7 +106,7 @@ class _Restore(Operation):
     def _source(self, systems: Systems, progress: Progress) -> Iterator[Manifest]:
         """What it is taken from: a set, or the database as it was at a moment."""
         if self.at is None:
-            yield _set(systems, self.set)
+            yield _set(systems, self.set, unsigned=self.unsigned)
             return
         with moment.taken(systems, moment.choose(systems, self.at), progress) as found:
             yield found
@@ -128,7 +131,7 @@ class _Restore(Operation):
     def _from_a_set(self, systems: Systems) -> Plan:
         if self.at is not None:
             return self._from_a_moment(moment.choose(systems, self.at))
-        found = _set(systems, self.set)
+        found = _set(systems, self.set, unsigned=self.unsigned)
         _same_schema(systems, found)
         without = "" if found.artifacts else " (the backup holds no artifacts)"
         return Plan(
@@ -141,11 +144,9 @@ class _Restore(Operation):
                 "Remove the database beside it",
             ),
             changes=(Change(what=self._asked, before="gone", after=f"as in the backup {found.id}"),),
-            warnings=sets.passed_over(
-                systems.backups, systems.settings.ops.storage.backups_bucket, self.set, found, part="database"
-            ),
+            warnings=sets.passed_over(systems, self.set, found, part="database"),
             undo="delete it again in MLflow",
-            facts={"set": found.name},
+            facts={"set": found.name, **found.checksums},
         )
 
     def _from_a_moment(self, chosen: moment.Chosen) -> Plan:
@@ -247,8 +248,8 @@ class RestoreExperiment(_Restore):
         return _Found(number, f"“{name}”", str(number), location=location)
 
 
-def _set(systems: Systems, wanted: str) -> Manifest:
-    return sets.good(systems.backups, systems.settings.ops.storage.backups_bucket, wanted, part="database")
+def _set(systems: Systems, wanted: str, *, unsigned: bool) -> Manifest:
+    return sets.good(systems, wanted, part="database", unsigned=unsigned)
 
 
 def _same_schema(systems: Systems, found: Manifest) -> None:
@@ -269,10 +270,21 @@ def _artifacts_back(systems: Systems, found: Manifest, location: str, progress: 
         return "; the backup holds no artifacts"
     progress.step("Copying its artifacts")
     storage = systems.settings.ops.storage
-    if not prerequisites.has_bucket(systems.objects, storage.artifacts_bucket):
-        raise OperatorError(f"There is no bucket {storage.artifacts_bucket}.", "See /mlflow recover.")
-    prefix = prefix_of(systems, location)
-    wanted = artifacts.Wanted(storage.backups_bucket, found.name, storage.artifacts_bucket, prefix)
-    done = artifacts.restore(systems.objects, wanted, progress, backups=systems.backups)
+    bucket, prefix = in_a_bucket(systems, location)
+    if not prerequisites.has_bucket(systems.objects, bucket):
+        raise OperatorError(f"There is no bucket {bucket}.", "See /mlflow recover.")
+    wanted = artifacts.Wanted(
+        storage.backups_bucket,
+        found.name,
+        storage.artifacts_bucket,
+        prefix,
+        sha256=found.artifacts.listing.sha256,
+        bucket="" if bucket == storage.artifacts_bucket else bucket,
+        keys=Keys.all_of(systems.settings),
+    )
+    try:
+        done = artifacts.restore(systems.objects, wanted, progress, backups=systems.backups)
+    finally:
+        cache.stale(systems.redis)
     lost = f"; {count(done.lost_count, 'artifact')} could not be had: {done.lost[0]}" if done.lost else ""
     return f"; {count(done.added + done.replaced, 'artifact')} put back, {done.same:,} were there{lost}"

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from workers.errors import OperatorError
+from workers.operations.backup.wal.archive import Archive
+from workers.operations.backup.wal.packing import Packing
 from workers.operations.backup.wal.places import Places
 
 if TYPE_CHECKING:
@@ -26,6 +28,12 @@ def places(systems: Systems) -> Places:
     """The keys of the target's server, asked of it. Raises DatabaseError."""
     known = replication(systems).identity()
     return Places(known.system, known.segment_bytes)
+
+
+def archive(systems: Systems, where: Places | None = None) -> Archive:
+    """What is kept of the target's server. where: its keys, where they are known."""
+    where = where or places(systems)
+    return Archive(systems.backups, systems.settings.ops.storage.backups_bucket, where, Packing.of(systems.settings))
 
 
 def refuse_off(systems: Systems) -> None:

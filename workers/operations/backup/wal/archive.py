@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from workers.errors import OperatorError, SetDamaged
 from workers.operations.backup.manifest import Stored
 from workers.operations.backup.wal import places
+from workers.operations.backup.wal.packing import Packing
 from workers.operations.backup.wal.places import Part, Places
 from workers.systems.errors import ObjectMissing
 from workers.systems.postgres.wal_position import Segment, position
@@ -218,42 +219,58 @@ def list_wal(transfer: Transfer, bucket: str, where: Places, *, since: Segment |
     return kept
 
 
-def bases(objects: Objects, bucket: str, where: Places) -> list[Base]:
-    """The whole bases, oldest first. Raises ObjectsError."""
-    found = []
-    prefix = f"{where.prefix}{places.BASE}"
-    for folder in objects.folders(bucket, prefix):
-        name = places.base_in(folder)
-        base = read_base(objects, bucket, where, name) if name else None
-        if base:
-            found.append(base)
-    return sorted(found, key=lambda each: each.finished_at)
+@dataclass(frozen=True)
+class Archive:
+    """What is kept of one server. Methods raise ObjectsError; SetDamaged where something is not what was written."""
 
+    objects: Objects
+    bucket: str
+    where: Places
+    packing: Packing
 
-def read_base(objects: Objects, bucket: str, where: Places, name: str) -> Base | None:
-    """One base; None where it is not whole. Raises ObjectsError; SetDamaged where it cannot be read."""
-    key = f"{where.base(name)}{places.BASE_MANIFEST}"
-    try:
-        content = objects.read(bucket, key, at_most=AT_MOST)
-    except ObjectMissing:
-        return None
-    try:
-        base = Base.model_validate_json(content)
-    except ValidationError:
-        raise SetDamaged(f"{key} cannot be read.", "Make another base: /mlflow backup base.") from None
-    if (base.name, base.system) != (name, where.system):
-        raise SetDamaged(f"{key} is that of another base, {base.name}.", "Make another base: /mlflow backup base.")
-    return base
+    def bases(self) -> list[Base]:
+        """The whole bases, oldest first."""
+        prefix = f"{self.where.prefix}{places.BASE}"
+        named = (places.base_in(folder) for folder in self.objects.folders(self.bucket, prefix))
+        found = [base for name in named if name and (base := self._base(name))]
+        return sorted(found, key=lambda each: each.finished_at)
 
+    def point(self) -> Point | None:
+        """Up to when all is there; None where nothing is."""
+        content = self.document(self.where.point)
+        if content is None:
+            return None
+        try:
+            return Point.model_validate_json(content)
+        except ValidationError:
+            hint = "The process mlflow-ops wal writes it anew."
+            raise SetDamaged(f"{self.where.point} cannot be read.", hint) from None
 
-def point(objects: Objects, bucket: str, where: Places) -> Point | None:
-    """Up to when all is there; None where nothing is. Raises ObjectsError."""
-    try:
-        return Point.model_validate_json(objects.read(bucket, where.point, at_most=AT_MOST))
-    except ObjectMissing:
-        return None
-    except ValidationError:
-        raise SetDamaged(f"{where.point} cannot be read.", "The process mlflow-ops wal writes it anew.") from None
+    def document(self, key: str) -> bytes | None:
+        """A small document as it was written; None where there is none."""
+        try:
+            return self.packing.read(self.objects.read(self.bucket, key, at_most=AT_MOST), key)
+        except ObjectMissing:
+            return None
+
+    def write(self, key: str, content: bytes) -> None:
+        """Write a small document."""
+        self.objects.write(self.bucket, key, self.packing.document(content, key))
+
+    def _base(self, name: str) -> Base | None:
+        """One base; None where it is not whole."""
+        key = f"{self.where.base(name)}{places.BASE_MANIFEST}"
+        content = self.document(key)
+        if content is None:
+            return None
+        hint = "Make another base: /mlflow backup base."
+        try:
+            base = Base.model_validate_json(content)
+        except ValidationError:
+            raise SetDamaged(f"{key} cannot be read.", hint) from None
+        if (base.name, base.system) != (name, self.where.system):
+            raise SetDamaged(f"{key} is that of another base, {base.name}.", hint)
+        return base
 
 
 def windows(found: list[Base], kept: Kept, last: Point | None) -> list[Window]:

@@ -15,6 +15,7 @@ from typing import IO, TYPE_CHECKING, ClassVar, Final, cast
 
 from workers.errors import OperatorError
 from workers.operation import Operation, Plan, Progress, Risk
+from workers.operations.backup import encryption
 from workers.operations.backup.manifest import Stored
 from workers.operations.backup.stream import Writing
 from workers.operations.backup.wal import access, archive, packing, places, tar_check
@@ -36,7 +37,8 @@ if TYPE_CHECKING:
 LOCK: Final = "base"
 CALLS_AT_ONCE: Final = 4
 MIB: Final = 1 << 20
-THREADS: Final = 2
+LEVEL, THREADS = 1, 2
+"""Of Zstandard: for much, quickly."""
 END_SECONDS: Final = 60
 GIVEN_UP_SECONDS: Final = 2
 """For pg_basebackup to say why it has ended, where its tar is not whole."""
@@ -110,7 +112,8 @@ def make(systems: Systems, progress: Progress, *, fast: bool) -> Base:
     with Transfer.of(systems.backups, CALLS_AT_ONCE) as transfer:
         _sweep(transfer, bucket, where)
         progress.step("Waiting for the server's checkpoint")
-        stored, checked = _streamed(replication, program, transfer, (bucket, key), progress, fast=fast)
+        upload = Writing(transfer, bucket, key, encryption.for_data(systems.settings))
+        stored, checked = _streamed(replication, program, upload, progress, fast=fast)
         made = Base(
             name=name,
             system=known.system,
@@ -133,9 +136,10 @@ def make(systems: Systems, progress: Progress, *, fast: bool) -> Base:
         try:
             _wait_for_wal(made, transfer, bucket, where, progress)
         except BaseException:
-            transfer.delete(bucket, [key])
+            transfer.delete(bucket, [stored.key])
             raise
-        transfer.put(bucket, f"{where.base(name)}{places.BASE_MANIFEST}", made.model_dump_json(indent=2).encode())
+        there = access.archive(systems, where)
+        there.write(f"{where.base(name)}{places.BASE_MANIFEST}", made.model_dump_json(indent=2).encode())
     return made
 
 
@@ -168,14 +172,8 @@ class _Read:
         self.bytes = number
 
 
-def _streamed(  # noqa: PLR0913 - from where, to where
-    replication: Replication,
-    program: Program,
-    transfer: Transfer,
-    place: tuple[str, str],
-    progress: Progress,
-    *,
-    fast: bool,
+def _streamed(
+    replication: Replication, program: Program, upload: Writing, progress: Progress, *, fast: bool
 ) -> tuple[Stored, Checked]:
     from workers.systems.postgres import programs
 
@@ -204,10 +202,10 @@ def _streamed(  # noqa: PLR0913 - from where, to where
     with (
         os.fdopen(reading, "rb", buffering=0) as packed,
         ThreadPoolExecutor(1, thread_name_prefix="pack") as pool,
-        Writing(transfer, *place) as upload,
+        upload,
         programs.running(command, database, output=subprocess.PIPE) as running,
     ):
-        checking = pool.submit(_packed, running.output, writing, place[1], read.up_to)
+        checking = pool.submit(_packed, running.output, writing, upload.key, read.up_to)
         try:
             upload.take(packed, moved)
         except BaseException:
@@ -224,7 +222,7 @@ def _streamed(  # noqa: PLR0913 - from where, to where
         if running.wait(END_SECONDS) != 0:
             raise OperatorError(_failed(running.said()), "Ask again: /mlflow backup base.")
         upload.complete()
-    return Stored(key=place[1], bytes=upload.size, sha256=upload.sha256), checked
+    return upload.stored, checked
 
 
 def _failed(said: str) -> str:
@@ -233,7 +231,8 @@ def _failed(said: str) -> str:
 
 def _packed(tar: IO[bytes], into: int, key: str, moved: Callable[[int], None]) -> Checked:
     """Pack a tar into a pipe, and compare it on the way."""
-    packer = packing.Packer(key, level=packing.QUICK, threads=THREADS)
+    # What encrypts it comes behind the pipe.
+    packer = packing.Packer(key, None, level=LEVEL, threads=THREADS)
     with os.fdopen(into, "wb", buffering=0) as pipe:
         checked = tar_check.check(cast("IO[bytes]", Tee(tar, lambda piece: _write(pipe, packer.add(piece)))), moved)
         _write(pipe, packer.end())

@@ -7,14 +7,10 @@ from typing import TYPE_CHECKING, Final
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from workers.systems.errors import ObjectMissing
-
 if TYPE_CHECKING:
-    from workers.operations.backup.wal.places import Places
-    from workers.systems.s3.objects import Objects
+    from workers.operations.backup.wal.archive import Archive
 
 NAME: Final = "drill.json"
-AT_MOST: Final = 64 << 10
 
 
 class MomentDrill(BaseModel):
@@ -30,14 +26,15 @@ class MomentDrill(BaseModel):
     problem: str = ""
 
 
-def note(objects: Objects, bucket: str, where: Places, done: MomentDrill) -> None:
+def note(there: Archive, done: MomentDrill) -> None:
     """Keep it. Raises ObjectsError."""
-    objects.write(bucket, f"{where.prefix}{NAME}", done.model_dump_json().encode())
+    there.write(f"{there.where.prefix}{NAME}", done.model_dump_json().encode())
 
 
-def last(objects: Objects, bucket: str, where: Places) -> MomentDrill | None:
-    """The last one; None where there was none. Raises ObjectsError."""
+def last(there: Archive) -> MomentDrill | None:
+    """The last one; None where there was none. Raises ObjectsError; SetDamaged where somebody else wrote it."""
+    content = there.document(f"{there.where.prefix}{NAME}")
     try:
-        return MomentDrill.model_validate_json(objects.read(bucket, f"{where.prefix}{NAME}", at_most=AT_MOST))
-    except (ObjectMissing, ValidationError):
+        return MomentDrill.model_validate_json(content) if content else None
+    except ValidationError:
         return None

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
-from workers.operations.backup.wal import access, archive, places
+from workers.operations.backup.wal import access, places
 from workers.operations.backup.wal.archive import Base, moment_of
 from workers.operations.backup.wal.places import Part, Places
 from workers.systems.postgres.wal_position import Segment
@@ -54,9 +54,9 @@ def choose(found: list[Base], where: Places, keep_days: int, now: datetime) -> C
 
 def look(systems: Systems) -> Choice:
     """The same, of what there is. Raises OperatorError."""
-    bucket, where = systems.settings.ops.storage.backups_bucket, access.places(systems)
-    found = archive.bases(systems.backups, bucket, where)
-    return choose(found, where, systems.settings.ops.recovery.keep_days, access.replication(systems).clock())
+    there = access.archive(systems)
+    now = access.replication(systems).clock()
+    return choose(there.bases(), there.where, systems.settings.ops.recovery.keep_days, now)
 
 
 def remove(chosen: Choice, transfer: Transfer, bucket: str) -> int:

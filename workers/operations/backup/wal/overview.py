@@ -59,14 +59,9 @@ def look(systems: Systems) -> Overview:
     """Look at all of it. Raises OperatorError."""
     from workers.systems.s3.transfer import Transfer
 
-    bucket, replication, where = (
-        systems.settings.ops.storage.backups_bucket,
-        access.replication(systems),
-        access.places(systems),
-    )
+    replication, there = access.replication(systems), access.archive(systems)
     with Transfer.of(systems.backups, CALLS_AT_ONCE) as transfer:
-        bases = archive.bases(systems.backups, bucket, where)
+        bases = there.bases()
         # What lies before the oldest base is of no use, and is not counted.
-        kept = archive.list_wal(transfer, bucket, where, since=bases[0].first if bases else None)
-    point = archive.point(systems.backups, bucket, where)
-    return Overview(where, replication.clock(), bases, kept, point, replication.look())
+        kept = archive.list_wal(transfer, there.bucket, there.where, since=bases[0].first if bases else None)
+    return Overview(there.where, replication.clock(), bases, kept, there.point(), replication.look())

@@ -24,6 +24,7 @@ from psycopg.conninfo import make_conninfo
 from workers.errors import OperatorError
 from workers.operations.backup.wal import access
 from workers.operations.backup.wal.archive import Point
+from workers.operations.backup.wal.packing import Packing
 from workers.operations.backup.wal.places import Places
 from workers.operations.backup.wal.spool import Spool
 from workers.systems.postgres import programs
@@ -147,8 +148,9 @@ class Keeping:
             where,
             self.transfer,
             self.systems.settings.ops.storage.backups_bucket,
-            slot.kept_from,
-            known.timeline,
+            Packing.of(self.systems.settings),
+            kept_from=slot.kept_from,
+            timeline=known.timeline,
         )
         self._slot = replication.new_receiver()
         program = programs.find("pg_receivewal", self.systems.settings)
@@ -186,7 +188,8 @@ class Keeping:
                 timeline=known.timeline,
                 server_version=known.version,
             )
-            self.transfer.put(spool.bucket, spool.where.point, point.model_dump_json().encode())
+            document = spool.packing.document(point.model_dump_json().encode(), spool.where.point)
+            self.transfer.put(spool.bucket, spool.where.point, document)
         replication.advance(stored)
 
     def _slot_problem(self, lag: int) -> str:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from workers.operations.backup.wal import packing
+from workers.operations.backup.wal.packing import Packing
 from workers.operations.backup.wal.places import Part, Places
 from workers.systems.postgres.wal_position import Segment
 
@@ -38,14 +38,23 @@ class Spool:
     where: Places
     transfer: Transfer
     bucket: str
+    packing: Packing
     stored: int
     before: str
     _ends: dict[Segment, int] = field(default_factory=dict)
     _histories: set[str] = field(default_factory=set)
 
     @classmethod
-    def begin(  # noqa: PLR0913, PLR0917 - from where, to where
-        cls, folder: Path, where: Places, transfer: Transfer, bucket: str, kept_from: int, timeline: int
+    def begin(  # noqa: PLR0913 - from where, to where
+        cls,
+        folder: Path,
+        where: Places,
+        transfer: Transfer,
+        bucket: str,
+        packing: Packing,
+        *,
+        kept_from: int,
+        timeline: int,
     ) -> Spool:
         """An empty folder, from which pg_receivewal goes on at the segment that holds `kept_from`."""
         for each in folder.iterdir():
@@ -54,7 +63,7 @@ class Spool:
         before = Segment(segment.number - 1, timeline).name(where.segment_bytes)
         with (folder / before).open("wb") as file:
             file.truncate(where.segment_bytes)
-        spool = cls(folder, where, transfer, bucket, kept_from, before)
+        spool = cls(folder, where, transfer, bucket, packing, kept_from, before)
         end = spool._ends[segment] = spool._known_end(segment)
         # Stored, and the slot not moved any more: the process before was killed in between.
         spool.stored = max(kept_from, segment.start(where.segment_bytes) + end)
@@ -82,7 +91,7 @@ class Spool:
         for name in self._names():
             if name.endswith(HISTORY) and name not in self._histories:
                 key = self.where.history(name)
-                self.transfer.put(self.bucket, key, packing.packed((self.folder / name).read_bytes(), key))
+                self.transfer.put(self.bucket, key, self.packing.packed((self.folder / name).read_bytes(), key))
                 self._histories.add(name)
         for segment in self.finished():
             self._whole(segment)
@@ -95,7 +104,7 @@ class Spool:
 
         path = self.folder / segment.name(self.where.segment_bytes)
         key = self.where.whole(segment)
-        packer = packing.Packer(key)
+        packer = self.packing.packer(key)
         with Writer(self.transfer, self.bucket, key, part_bytes=PART_BYTES) as writer:
             for piece in _pieces(path, 0, self.where.segment_bytes):
                 writer.write(packer.add(piece))
@@ -124,7 +133,7 @@ class Spool:
         except FileNotFoundError:
             return  # whole by now: the next time
         key = self.where.part(part)
-        self.transfer.put(self.bucket, key, packing.packed(content, key))
+        self.transfer.put(self.bucket, key, self.packing.packed(content, key))
         self._ends[segment] = end
         self.stored = max(self.stored, segment.start(size) + end)
 

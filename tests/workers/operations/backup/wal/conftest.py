@@ -1,5 +1,6 @@
 """Real PostgreSQL of each version that is here, an S3 server, and the process that keeps the WAL as a thread."""
 
+import base64
 import logging
 import os
 import tempfile
@@ -20,12 +21,15 @@ from tests.world.conftest import FOLDERS, OURS, OWNER, TABLES, serving
 from workers import settings
 from workers.errors import OperatorError
 from workers.operation import Unwatched
-from workers.operations.backup.wal import access, archive, receiving
+from workers.operations.backup.wal import access, receiving
 from workers.systems import Systems
 
 MAJORS = (15, 16, 18)
 REPLICATOR = "replicator"
 LIVE = "mlflow"
+PLAIN = 16
+"""With this version there is no key, so nothing is encrypted."""
+KEY = base64.b64encode(b"k" * 32).decode()
 
 
 @pytest.fixture(scope="session")
@@ -107,6 +111,8 @@ def systems(server, live, s3, bucket, tmp_path):
             "AWS_ENDPOINT_URL_S3": s3,
             **environment,
         }
+        if server.major != PLAIN:
+            environ["MLFLOW_OPS_BACKUP_KEY"] = KEY
         if os.geteuid() == 0:
             environ["MLFLOW_OPS_POSTGRES_ACCOUNT"] = "postgres"
         return Systems(settings.load(environ))
@@ -174,6 +180,5 @@ def add_run(server, live, name):
 
 def reaches(systems, at):
     """Whether what is kept reaches that moment."""
-    bucket = systems.settings.ops.storage.backups_bucket
-    point = archive.point(systems.backups, bucket, access.places(systems))
+    point = access.archive(systems).point()
     return point is not None and point.at >= at

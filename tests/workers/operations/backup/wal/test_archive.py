@@ -8,9 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from workers.errors import OperatorError, SetDamaged
+from workers.operations.backup.encryption import Keys
 from workers.operations.backup.manifest import Stored
-from workers.operations.backup.wal import archive, keeping, packing
+from workers.operations.backup.wal import archive, keeping
 from workers.operations.backup.wal.archive import Base, Kept, Point
+from workers.operations.backup.wal.packing import Packing
 from workers.operations.backup.wal.places import Part, Places
 from workers.operations.restore.drill_moment import some as some_moment
 from workers.systems.postgres.wal_position import Segment, position, shown
@@ -159,13 +161,31 @@ def test_a_random_moment_is_one_that_can_be_reached():
         assert archive.window_of(seen, at)
 
 
-@given(some.binary(max_size=5000), some.integers(1, 700))
-def test_what_is_packed_comes_back_and_what_is_cut_or_changed_does_not(content, pieces):
+OURS, THEIRS = Keys((b"o" * 32,)), Keys((b"t" * 32,))
+WITHOUT, WITH = Packing(), Packing(OURS, OURS)
+
+
+@given(some.sampled_from([WITHOUT, WITH]), some.binary(max_size=5000), some.integers(1, 700))
+def test_what_is_packed_comes_back_and_what_is_cut_or_changed_does_not(packing, content, pieces):
     made = packing.packed(content, "wal/1/x")
     cut = [made[at : at + pieces] for at in range(0, len(made), pieces)]
 
     assert b"".join(packing.unpacked(cut, "wal/1/x")) == content
-    with pytest.raises(SetDamaged, match="wal/1/x is damaged"):
-        list(packing.unpacked([made[:-1]], "wal/1/x"))
-    with pytest.raises(SetDamaged, match="wal/1/x is damaged"):
-        list(packing.unpacked([made, b"more"], "wal/1/x"))
+    assert packing.read(packing.document(content, "wal/1/y"), "wal/1/y") == content
+    for damaged in (made[:-1], made + b"more", made[:-10]):
+        with pytest.raises(SetDamaged, match="wal/1/x is damaged"):
+            list(packing.unpacked([damaged], "wal/1/x"))
+
+
+def test_with_a_key_only_what_we_have_written_is_read_and_where_we_put_it():
+    content = b"WAL" * 1000
+    for made, words in (
+        (WITHOUT.packed(content, "wal/1/x"), "is not encrypted, although there is a key"),
+        (WITH.packed(content, "wal/1/y"), "somebody moved or exchanged it"),
+        (Packing(THEIRS, THEIRS).packed(content, "wal/1/x"), "is encrypted with the key"),
+    ):
+        with pytest.raises(OperatorError, match=words):
+            list(WITH.unpacked([made], "wal/1/x"))
+    with pytest.raises(OperatorError, match="is not encrypted, although there is a key"):
+        WITH.read(b'{"at": "2026-11-30T14:00:00Z"}', "wal/1/point.json")
+    assert content not in WITH.packed(content, "wal/1/x")

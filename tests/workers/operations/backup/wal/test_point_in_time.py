@@ -141,7 +141,7 @@ def test_wal_that_is_missing_is_found_before_it_is_needed(kept, server, live, pr
     late = now(server)
     until(lambda: reaches(kept, late))
     where = access.places(kept)
-    base = archive.bases(kept.backups, bucket, where)[0]
+    base = access.archive(kept).bases()[0]
     keys = [item["Key"] for item in client.list_objects_v2(Bucket=bucket, Prefix=where.folder(1))["Contents"]]
     whole = [key for key in keys if ".part/" not in key]
     client.delete_object(Bucket=bucket, Key=whole[-2])
@@ -211,8 +211,7 @@ def test_a_drill_of_a_random_moment_leaves_nothing_but_its_result(kept, server, 
 
     assert report.status == "ok"
     assert "Drill passed" in report.summary
-    where = access.places(kept)
-    drill = drilled.last(kept.backups, bucket, where)
+    drill = drilled.last(access.archive(kept))
     assert drill.well
     assert [name for (name,) in server.do("SELECT datname FROM pg_database WHERE datname LIKE 'mlflow_%'")] == []
     assert client.list_objects_v2(Bucket=bucket, Prefix=moment.PREFIX)["KeyCount"] == 0
@@ -227,7 +226,7 @@ def test_pruning_keeps_what_the_bases_that_stay_need(kept, server, live, progres
     reach_now(kept, server)
     where = access.places(kept)
     BackupBase(now=True).run(kept, progress)
-    old, new = archive.bases(kept.backups, bucket, where)
+    old, new = access.archive(kept).bases()
     chosen = keeping.choose([old, new], where, 1, new.finished_at + timedelta(days=1))
     assert chosen.going == (old,)
 
@@ -237,5 +236,5 @@ def test_pruning_keeps_what_the_bases_that_stay_need(kept, server, live, progres
 
     assert removed > 0
     assert left[0] == new.first
-    assert [each.name for each in archive.bases(kept.backups, bucket, where)] == [new.name]
+    assert [each.name for each in access.archive(kept).bases()] == [new.name]
     RestoreDatabase(at=new.finished_at, beside="mlflow_then").run(kept, progress)
