@@ -104,9 +104,11 @@ def decompressed(pieces: Iterable[bytes], key: str) -> Iterator[bytes]:
     stream = zstandard.ZstdDecompressor().decompressobj()
     try:
         for piece in pieces:
-            if stream.eof:
+            beyond = piece if stream.eof else b""
+            given = b"" if stream.eof else stream.decompress(piece)
+            if beyond or stream.unused_data:
                 raise SetDamaged(f"{key} is damaged: it goes on after its end.", _ANOTHER)
-            if given := stream.decompress(piece):
+            if given:
                 yield given
     except zstandard.ZstdError:
         raise SetDamaged(f"{key} is damaged: its checksum is another.", _ANOTHER) from None
