@@ -18,6 +18,7 @@ from workers.errors import AlreadySo, ExperimentMissing, OperatorError, RunMissi
 from workers.operation import Change, Operation, Plan, Progress, Risk
 from workers.operations.backup import artifacts, sets
 from workers.operations.backup.encryption import Keys
+from workers.operations.backup.wal.archive import moment_of
 from workers.operations.experiments.finding import find as find_experiment
 from workers.operations.restore import moment, prerequisites, rows
 from workers.operations.restore.side_database import ROWS, restored_beside
@@ -112,7 +113,7 @@ class _Restore(Operation):
             yield found
 
     def _from(self, found: Manifest) -> str:
-        return f"The backup {found.id}" if self.at is None else f"The database of {moment.moment_of(self.at)}"
+        return f"The backup {found.id}" if self.at is None else f"The database of {moment_of(self.at)}"
 
     @property
     def _asked(self) -> str:
@@ -150,7 +151,7 @@ class _Restore(Operation):
         )
 
     def _from_a_moment(self, chosen: moment.Chosen) -> Plan:
-        then = moment.moment_of(chosen.at)
+        then = moment_of(chosen.at)
         return Plan(
             title=f"Restore the {self._asked}",
             summary=f"{chosen.words}; nothing else is changed",

@@ -13,6 +13,7 @@ import psycopg
 from workers.errors import OperatorError
 from workers.operation import Change, Plan
 from workers.operations.backup.manifest import DatabasePart, Stored
+from workers.operations.backup.wal.archive import moment_of
 from workers.operations.restore import checks, moment, replaying, room, side_database, switching
 from workers.report import Facts
 from workers.wording import listed, size
@@ -45,8 +46,8 @@ def plan(systems: Systems, chosen: Chosen, beside: str, undo: str) -> Plan:
     size_bytes = part.size_bytes
     restored = beside or side_database.restored_name(live, chosen.id)
     making = (
-        f"Fetch the base backup of {moment.moment_of(chosen.base.finished_at)} into this worker's volume",
-        f"Replay the WAL up to {moment.moment_of(chosen.at)} in a private PostgreSQL, and dump {live} from it",
+        f"Fetch the base backup of {moment_of(chosen.base.finished_at)} into this worker's volume",
+        f"Replay the WAL up to {moment_of(chosen.at)} in a private PostgreSQL, and dump {live} from it",
         f"Restore the dump into {restored}, beside the live database",
         "Compare its tables with the dump's",
     )

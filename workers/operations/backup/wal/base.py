@@ -11,6 +11,7 @@ import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import IO, TYPE_CHECKING, ClassVar, Final, cast
 
 from workers.errors import OperatorError
@@ -178,7 +179,7 @@ def _streamed(
     from workers.systems.postgres import programs
 
     database = replication.database
-    command = [
+    command: list[str | Path] = [
         program.path,
         "--pgdata=-",
         "--format=tar",

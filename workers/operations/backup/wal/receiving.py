@@ -156,7 +156,7 @@ class Keeping:
         program = programs.find("pg_receivewal", self.systems.settings)
         program.not_older_than(known.major)
         database = replication.database
-        command = [
+        command: list[str | Path] = [
             program.path,
             f"--directory={self.folder}",
             "--synchronous",
