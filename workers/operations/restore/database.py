@@ -186,7 +186,8 @@ class RestoreDatabase(Operation):
             )
         with server.opened(previous):
             lost = checks.lost_since(server.database(previous, systems.database), found)
-        missed = f" {lost.words} that were begun since the backup are in {previous} only." if lost else ""
+        since = "then" if self.at else "the backup"
+        missed = f" {lost.words} that were begun since {since} are in {previous} only." if lost else ""
         rows = sum(part.rows.values())
         return Report(
             title=title,

@@ -164,6 +164,9 @@ class Replication:
         """Make our slot: from now on the server keeps WAL for us."""
         with self._connected() as connection:
             connection.execute("SELECT pg_create_physical_replication_slot(%s, true)", (self.slot,))
+            # It is made at the last checkpoint, which may be more behind than a slot may be.
+            query = "SELECT pg_replication_slot_advance(%s, pg_current_wal_flush_lsn())"
+            connection.execute(query, (self.slot,))
         made = self.look()
         assert made is not None
         return made
