@@ -26,6 +26,15 @@ def _all(parts: tuple[str, ...]) -> Operation:
     return Backup(parts=parts)
 
 
+@change("base", examples=("backup base", "backup base --now"))
+@click.option("--now", is_flag=True, help="Have the server write its checkpoint at once: quicker, and more load.")
+def _base(*, now: bool) -> Operation:
+    """Make a base backup of the database server, for going back to any moment since (recovery.point_in_time)."""
+    from workers.operations.backup.wal.base import BackupBase
+
+    return BackupBase(now=now)
+
+
 @command("list", examples=("backup list", "backup list --limit 5"))
 @click.option("--limit", type=Whole(1, SETS), default=SETS, metavar="N", help=f"The newest so many; {SETS} by default.")
 def _list(limit: int) -> Operation:
@@ -103,7 +112,7 @@ def _usage() -> Operation:
 backup = group_that_acts(
     "backup",
     _all,
-    *(_list, _show, _verify, _prune, _sign, _accept, _hold, _usage),
+    *(_base, _list, _show, _verify, _prune, _sign, _accept, _hold, _usage),
     takes=PARTS,
     meaning="Back up database, artifacts and configuration as one set; list, show, verify, sign and prune sets.",
 )

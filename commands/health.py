@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from commands.grammar import Duration, NameOf, OneOf, command
-from workers.operations.choices import CHECKS
+from workers.operations.choices import CHECKS, RECOVERY
 from workers.operations.history import metrics
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ def _since(context: click.Context, parameter: click.Parameter, value: str | None
 
 
 @command("health", examples=("health", "health postgres mlflow", "health --deadline 10", "health --since yesterday"))
-@click.argument("checks", nargs=-1, type=OneOf(CHECKS), metavar="[CHECK]…")
+@click.argument("checks", nargs=-1, type=OneOf((*CHECKS, RECOVERY)), metavar="[CHECK]…")
 @click.option("--deadline", type=click.FloatRange(0.1, 30), metavar="SECONDS", help="For each check.")
 @click.option("--since", callback=_since, metavar="WHEN", help="Compare with then: yesterday, last-week, 6h, 3d.")
 def health(checks: tuple[str, ...], deadline: float | None, since: float | None) -> Operation:

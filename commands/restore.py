@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 import click
 
-from commands.grammar import NameOf, change, group
+from commands.grammar import NameOf, change, command, group
+from commands.since import At, Since
 from workers.operations.choices import OBJECTS
 
 if TYPE_CHECKING:
@@ -18,18 +20,40 @@ _UNSIGNED = click.option(
 )
 
 
-@change("database", examples=("restore database latest --dry-run", "restore database 1a2b3c --as mlflow_then"))
+_AT = click.option(
+    "--at", type=At(), metavar="TIME", help="As it was then: 14:05 (UTC), 14:05:30, 2026-11-29T14:05Z or 10m (ago)."
+)
+
+
+@change(
+    "database",
+    examples=(
+        "restore database latest --dry-run",
+        "restore database 1a2b3c --as mlflow_then",
+        "restore database --at 14:05:30",
+    ),
+)
 @click.argument("set_", type=NameOf("set"), metavar="[latest|ID]", default="latest")
+@_AT
+@click.option("--before", is_flag=True, help="With --at: without what was committed at that very moment.")
 @click.option("--as", "beside", metavar="NAME", default="", help="Only beside the live one, to look into it.")
 @_ELSEWHERE
 @_UNSIGNED
-def _database(set_: str, beside: str, *, from_elsewhere: bool, unsigned: bool) -> Operation:
-    """Restore a backup beside the live database, compare it, and switch in milliseconds; the old one stays, and restore
-    undo switches back. Needs approval.
+def _database(  # noqa: PLR0913 - one for each option
+    set_: str, at: datetime | None, beside: str, *, before: bool, from_elsewhere: bool, unsigned: bool
+) -> Operation:
+    """Restore a backup, or with --at any moment (recovery.point_in_time), beside the live database, compare it, and
+    switch in milliseconds; the old one stays, and restore undo switches back. Needs approval.
     """
     from workers.operations.restore.database import RestoreDatabase
 
-    return RestoreDatabase(set=set_, beside=beside, from_elsewhere=from_elsewhere, unsigned=unsigned)
+    if at and set_ != "latest":
+        raise click.UsageError("give a backup or --at, not both")
+    if before and not at:
+        raise click.UsageError("--before goes with --at")
+    return RestoreDatabase(
+        set=set_, beside=beside, from_elsewhere=from_elsewhere, unsigned=unsigned, at=at, before=before
+    )
 
 
 @change("auth", examples=("restore auth latest --dry-run", "restore auth 1a2b3c"))
@@ -132,11 +156,14 @@ def _all(set_: str, *, from_elsewhere: bool, unsigned: bool) -> Operation:
     help="The backup to take it from; else the latest.",
 )
 @_UNSIGNED
-def _run(run_id: str, set_: str, *, unsigned: bool) -> Operation:
-    """Bring one deleted run back; where it was purged, its rows and artifacts from a backup. Needs approval."""
+@_AT
+def _run(run_id: str, set_: str, at: datetime | None, *, unsigned: bool) -> Operation:
+    """Bring one deleted run back; where it was purged, its rows and artifacts from a backup, or with --at its rows
+    as they were then. Needs approval.
+    """
     from workers.operations.restore.run_or_experiment import RestoreRun
 
-    return RestoreRun(run_id=run_id, set=set_, unsigned=unsigned)
+    return RestoreRun(run_id=run_id, set=set_, at=at, unsigned=unsigned)
 
 
 @change("experiment", examples=("restore experiment churn --dry-run", "restore experiment 12 --from 1a2b3c"))
@@ -150,11 +177,14 @@ def _run(run_id: str, set_: str, *, unsigned: bool) -> Operation:
     help="The backup to take it from; else the latest.",
 )
 @_UNSIGNED
-def _experiment(experiment: str, set_: str, *, unsigned: bool) -> Operation:
-    """Bring one deleted experiment back with its runs; where it was purged, from a backup. Needs approval."""
+@_AT
+def _experiment(experiment: str, set_: str, at: datetime | None, *, unsigned: bool) -> Operation:
+    """Bring one deleted experiment back with its runs; where it was purged, from a backup, or with --at as it was then
+    (its artifacts stay as they are). Needs approval.
+    """
     from workers.operations.restore.run_or_experiment import RestoreExperiment
 
-    return RestoreExperiment(experiment=experiment, set=set_, unsigned=unsigned)
+    return RestoreExperiment(experiment=experiment, set=set_, at=at, unsigned=unsigned)
 
 
 @change("repair", examples=("restore repair", "restore repair --dry-run"))
@@ -178,11 +208,18 @@ def _prune(*, everything: bool) -> Operation:
     return RestorePrune(everything=everything)
 
 
-@change("drill", examples=("drill", "drill 1a2b3c", "drill --dry-run"))
+@change("drill", examples=("drill", "drill 1a2b3c", "drill --at random"))
 @click.argument("set_", type=NameOf("set"), metavar="[latest|ID]", default="latest")
 @_UNSIGNED
-def drill(set_: str, *, unsigned: bool) -> Operation:
-    """Restore a backup where nobody sees it, check it, throw it away, and note how long that took."""
+@click.option("--at", type=At(others=("random",)), metavar="random|TIME", help="A moment instead of a backup.")
+def drill(set_: str, at: datetime | str | None, *, unsigned: bool) -> Operation:
+    """Restore a backup, or with --at a moment, where nobody sees it, check it, throw it away, and note how long that
+    took.
+    """
+    if at:
+        from workers.operations.restore.drill_moment import DrillMoment
+
+        return DrillMoment(at=at if isinstance(at, datetime) else None)
     from workers.operations.restore.drill import Drill
 
     return Drill(set=set_, unsigned=unsigned)
@@ -201,6 +238,17 @@ def recover(set_: str, *, from_elsewhere: bool, unsigned: bool) -> Operation:
     from workers.operations.restore.recover import Recover
 
     return Recover(set=set_, from_elsewhere=from_elsewhere, unsigned=unsigned)
+
+
+@command("timeline", examples=("timeline", "timeline --since 1d"))
+@click.option("--since", "since_seconds", type=Since(), default="2h", metavar="TIME", help="2h by default.")
+def timeline(since_seconds: float) -> Operation:
+    """What happened to MLflow's data: experiments and runs made and deleted, what was changed from here, and the moment
+    just before each, for restore … --at.
+    """
+    from workers.operations.restore.timeline import Timeline
+
+    return Timeline(since_seconds=since_seconds)
 
 
 restore = group(

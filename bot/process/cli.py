@@ -1,4 +1,5 @@
-"""`mlflow-ops`: the bot, its workers and the scheduler as processes; any command without Slack; the sandbox.
+"""`mlflow-ops`: the bot, its workers, the scheduler and what keeps the WAL as processes; any command without Slack; the
+sandbox.
 
 Exit codes: 0 well; 1 the answer is bad (a failed check, a failed operation); 2 wrong words or wrong settings; 3
 nothing failed, but not everything could be asked.
@@ -118,6 +119,20 @@ def scheduler(*, metrics_port: int | None) -> None:
         _settings(checked=True) as loaded,
         readiness.until_stopped(loaded) as (stop, said_ready),
         readiness.with_metrics(loaded, metrics_port, said_ready, "scheduler") as ready,
+    ):
+        seat.serve(loaded, stop, ready)
+
+
+@main.command()
+@_METRICS
+def wal(*, metrics_port: int | None) -> None:
+    """Keep the database server's WAL for point-in-time recovery; one of those started works, the others stand by."""
+    from bot.process import wal as seat
+
+    with (
+        _settings(checked=True) as loaded,
+        readiness.until_stopped(loaded) as (stop, said_ready),
+        readiness.with_metrics(loaded, metrics_port, said_ready, "wal") as ready,
     ):
         seat.serve(loaded, stop, ready)
 

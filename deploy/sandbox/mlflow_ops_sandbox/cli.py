@@ -61,6 +61,9 @@ def _meant(data: Path | None) -> Path:
 )
 @click.option("--without", multiple=True, metavar="PART", help="Leave a part out, to run it yourself. Repeatable.")
 @click.option(
+    "--point-in-time", is_flag=True, help="Keep the database's WAL, for good in this folder: go back to any second."
+)
+@click.option(
     "--gitops",
     type=click.Choice(MODES),
     help="Keep MLflow's manifests in a local Git host and undo what is not in it, for good in this folder; and have "
@@ -76,6 +79,7 @@ def sandbox(  # noqa: PLR0913 - one for each option
     *,
     mlflow_versions: tuple[str, ...],
     fresh: bool,
+    point_in_time: bool,
     gitops: str | None,
 ) -> None:
     """Run Slack, Kubernetes, MLflow, PostgreSQL, S3, Redis and the bot on this machine.
@@ -96,6 +100,7 @@ def sandbox(  # noqa: PLR0913 - one for each option
             postgres_major=postgres_major,
             mlflow_versions=mlflow_versions,
             mode=gitops,
+            point_in_time=point_in_time,
         )
     except SandboxError as error:
         raise _Sentence(str(error)) from None

@@ -58,6 +58,7 @@ class Digest(Operation):
         progress.step("Drawing the last two weeks")
         drawn = chart.drawn(history, settings, now)
         backed_up = f"{backups.last(checked.checks, settings)}; {backups.drill(checked.checks)}"
+        backed_up += backups.recovery(checked.checks)
         when = "Yesterday" if now - since <= _DAY * 1.5 else f"Since {since.astimezone(settings.ops.zone):%a}"
         green = checked.status is Status.OK and not offers and not done.failed
         leads = _calm(before, made, done, when) if green else _all(before, made, done, backed_up, when)

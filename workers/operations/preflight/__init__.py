@@ -20,6 +20,7 @@ from workers.operations.preflight import (
     oncall,
     places,
     programs,
+    recovery,
     redis,
     restorable,
     roles,
@@ -65,6 +66,8 @@ class Preflight(Operation):
         questions = (*QUESTIONS, alertmanager.QUESTION) if told_of_alerts else QUESTIONS
         if systems.settings.ops.kubernetes.gitops == "propose":
             questions = (*questions, git.QUESTION)
+        if systems.settings.ops.recovery.point_in_time:
+            questions = (*questions, recovery.QUESTION)
         answers: dict[str, tuple[Question, Answer]] = {}
         try:
             for question, answer in ask_all(questions, asking):
