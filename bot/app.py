@@ -11,12 +11,13 @@ import logging
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import structlog
 from slack_bolt import App
 
-from bot import sender, slash
+from bot import membership, sender, slash
 from bot.buttons import Buttons
 from bot.client import TIMEOUT_SECONDS, web_client
 from bot.directory import Directory, groups_of
@@ -61,13 +62,16 @@ class Bot:
         restoring.listen(self.app)
         listener = slash.listener(settings.ops, records, self._directory.members)
         self.app.command(slash.COMMAND)(slash.as_typed(restoring.around(listener)))
-        Buttons(settings.ops, redis, self._directory.members, web_client(settings, patient=False)).listen(self.app)
+        pressed = web_client(settings, patient=False)
+        now = partial(membership.members_now, self._directory, redis)
+        Buttons(settings.ops, redis, self._directory.members, pressed, now).listen(self.app)
         Home(settings.ops, redis, self._directory.members, web_client(settings, patient=False)).listen(self.app)
 
     def start(self) -> None:
         """Read the user groups and begin to send. Raises nothing where Slack or Redis is away: it tries again."""
         self._directory.refresh()
         self._directory.keep_fresh(self._stop)
+        membership.start(self._directory, connect(self._settings), self._stop)
         clients = (web_client(self._settings, patient=False) for _ in range(sender.THREADS))
         self._senders = sender.start(clients, connect(self._settings), self._settings.ops.slack, self._stop)
         client, members = web_client(self._settings, patient=False), self._directory.members

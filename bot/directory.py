@@ -26,20 +26,27 @@ class Directory:
     def __init__(self, client: WebClient, groups: Iterable[str]) -> None:
         self._client = client
         self._members: dict[str, frozenset[str]] = dict.fromkeys(groups, frozenset())
+        self._told: set[str] = set()
 
     def members(self, group: str) -> frozenset[str]:
         """User ids, as last read; never waits."""
         return self._members.get(group, frozenset())
 
+    def known(self) -> dict[str, frozenset[str]]:
+        """The members of every group that Slack has told, when it was last asked."""
+        return {group: self._members[group] for group in self._told}
+
     def refresh(self) -> None:
         """Read every group from Slack; one that cannot be read keeps what is known of it."""
         for group in self._members:
+            self._told.discard(group)
             try:
                 answer = self._client.usergroups_users_list(usergroup=group)
             except (SlackApiError, OSError) as error:
                 _log.warning("user group not read", group=group, error=str(error))
                 continue
             self._members[group] = frozenset(answer["users"])
+            self._told.add(group)
 
     def keep_fresh(self, stop: threading.Event) -> threading.Thread:
         """Refresh in the background until `stop` is set."""

@@ -207,7 +207,7 @@ class Sender:
 
     def _begin(self, record: Record) -> None:
         try:
-            if record.phase in {Phase.ACCEPTED, Phase.QUEUED}:
+            if record.phase is Phase.ACCEPTED:
                 queues.enqueue(record, self._redis)
         except OperatorError as error:
             self._records.finish(record.id, thread.failure(record, error.message, error.hint))

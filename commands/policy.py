@@ -3,27 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from workers import registry
+from workers.engine.rights import NEEDED, Members, needed_to_approve, needed_to_ask, role_of, told
 from workers.operation import Caller, Operation, Risk
 from workers.operations.commands import maintenance
 from workers.operations.history import metrics
 from workers.records.record import Record, new_id
-from workers.settings import DEFAULT_ENTRIES, ROLES, Approval, Ops, RoleName, SettingsError
+from workers.settings import DEFAULT_ENTRIES, PER_PERSON, ROLES, Approval, Ops, RoleName, SettingsError
 from workers.wording import nearest
 
-Members = Callable[[str], frozenset[str]]
-"""User-group id → the ids of its members."""
-
-NEEDED: dict[Risk, RoleName] = {
-    Risk.READ: "viewer",
-    Risk.CHANGE: "operator",
-    Risk.DESTRUCTIVE: "operator",
-}
-"""Who may ask. What is destructive needs approval besides."""
+__all__ = ["NEEDED", "Members", "role_of"]
 
 
 @dataclass(frozen=True)
@@ -31,15 +24,6 @@ class Refusal:
     """Why not, as one or two sentences for the person who asked."""
 
     sentence: str
-
-
-def role_of(user: str, ops: Ops, members: Members) -> RoleName | None:
-    """The highest role of a user; None for somebody who has none."""
-    for name in reversed(ROLES):
-        role = getattr(ops.roles, name)
-        if user in role.users or "*" in role.users or any(user in members(group) for group in role.groups):
-            return name
-    return None
 
 
 def refusal_here(user: str, channel: str, ops: Ops, members: Members) -> Refusal | None:
@@ -66,7 +50,7 @@ def refusal(  # noqa: PLR0913 - who, where, what, and by which rules
     if here is not None:
         return here
     role = role_of(user, ops, members)
-    needed: RoleName = "admin" if break_glass else operation.needs(ops) or NEEDED[operation.risk]
+    needed = needed_to_ask(operation, ops, break_glass=break_glass)
     what = "--break-glass" if break_glass else operation.title
     if role is None or ROLES.index(role) < ROLES.index(needed):
         return Refusal(f"{what} needs the role {needed}; you are {role}. Those who may: {who_may(needed, ops)}.")
@@ -85,20 +69,12 @@ def approval(operation: Operation, ops: Ops, now: datetime | None = None) -> App
     if operation.urgent:
         return Approval(approvers=0)
     gated = operation.risk is not Risk.READ and operation.gated(ops)
-    told = _told(operation.name, ops) if operation.risk is not Risk.READ else ops.approvals.get(operation.name)
-    needed = told or Approval(approvers=operation.approvers if gated else 0)
+    said = told(operation.name, ops) if operation.risk is not Risk.READ else ops.approvals.get(operation.name)
+    needed = said or Approval(approvers=operation.approvers if gated else 0)
     inside = ops.maintenance.approvers_inside
     if inside is None or inside >= needed.approvers or not maintenance.window(ops, now or datetime.now(UTC)):
         return needed
     return needed.model_copy(update={"approvers": inside})
-
-
-def _told(operation: str, ops: Ops) -> Approval | None:
-    """What `approvals:` says of an operation by its name, else by its chapter's (restore, of restore-database)."""
-    if operation in ops.approvals:
-        return ops.approvals[operation]
-    chapter = operation.partition("-")[0]
-    return ops.approvals[chapter] if chapter in ops.approvals and chapter not in registry.operations() else None
 
 
 def check(ops: Ops) -> None:
@@ -121,8 +97,8 @@ def check(ops: Ops) -> None:
                 f"schedule.{name} is null, which takes away what is there by default; {_meant(name, DEFAULT_ENTRIES)}"
             )
     for name in ops.limits:
-        if name not in metrics.BY_NAME and "." not in name:
-            raise SettingsError(f"limits.{name} is no figure; {_meant(name, metrics.NAMES)}")
+        if name not in metrics.BY_NAME and name != PER_PERSON and "." not in name:
+            raise SettingsError(f"limits.{name} is no figure; {_meant(name, [*metrics.NAMES, PER_PERSON])}")
 
 
 def _meant(name: str, known: Iterable[str]) -> str:
@@ -167,7 +143,7 @@ def without_approval(record: Record, reason: str) -> Record:
 
 def refusal_to_decide(user: str, record: Record, ops: Ops, members: Members) -> Refusal | None:
     """Whether this person may approve or deny; None where they may. Nobody approves what they asked for."""
-    needed = (_told(record.operation, ops) or Approval()).role
+    needed = needed_to_approve(record.operation, ops)
     if user == record.requester:
         return Refusal("You asked for it yourself: somebody else must approve it. You may withdraw it.")
     role = role_of(user, ops, members)

@@ -12,6 +12,8 @@ from workers.rendering.message import blocks_of
 from workers.wording import duration
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from workers.operation import Plan
     from workers.records.record import Record
 
@@ -67,6 +69,12 @@ def brief(plan: Plan, record: Record) -> list[Block]:
 def reminder(record: Record) -> Message:
     """To the approvers, at half time."""
     text = f"{record.approvers}: this still waits for approval, {_until(record)}."
+    return Message(text=text, blocks=[section(text)])
+
+
+def counts_no_more(people: Iterable[str]) -> Message:
+    """An approval of somebody who may not approve any more was taken back."""
+    text = f"The approval by {', '.join(map(whom, people))} counts no longer: they may not approve any more."
     return Message(text=text, blocks=[section(text)])
 
 

@@ -153,6 +153,10 @@ DEFAULT_ENTRIES: Final = ("backup", "figures", "digest", "drill")
 """What runs by the clock unless ops.yaml says otherwise."""
 
 
+PER_PERSON: Final = "per_person"
+PER_PERSON_BY_DEFAULT: Final = 10
+
+
 class Ops(Section):
     """`ops.yaml`."""
 
@@ -182,7 +186,9 @@ class Ops(Section):
     alerts: Alerts = Alerts()
     escalation: Escalation = Escalation()
     limits: dict[str, Amount] = Field(
-        {}, description="by a metric's name, as `trend` takes it: where it must not go (database: 50Gi)"
+        {},
+        description="by a metric's name, as `trend` takes it: where it must not go (database: 50Gi); `per_person`: how "
+        "many commands one person may have under way, 10 unless it says otherwise",
     )
     maintenance: MaintenanceWindows = MaintenanceWindows()
     time_zone: TimeZone = "UTC"
@@ -202,6 +208,11 @@ class Ops(Section):
             entries = (HOURLY_BACKUP, HOURLY_FIGURES, self.digest.entry, WEEKLY_DRILL)
             by_default = dict(zip(DEFAULT_ENTRIES, entries, strict=True))
         return {name: entry for name, entry in (by_default | self.schedule).items() if entry is not None}
+
+    @property
+    def per_person(self) -> int:
+        """How many commands one person may have under way."""
+        return int(self.limits.get(PER_PERSON, PER_PERSON_BY_DEFAULT))
 
     @property
     def zone(self) -> ZoneInfo:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
-from workers.engine import locks
+from workers.engine import locks, queues
 from workers.errors import OperatorError
 from workers.operation import Operation, Progress, Risk
 from workers.records.keys import PREFIX
@@ -132,7 +132,7 @@ def _ask(systems: Systems, sources: Sources, number: int) -> list[str]:
             channel=parent.channel,
             quiet=True,
         )
-        records.accept(record, record.id, asked(record.words, record.requester))
+        queues.accept(record, record.id, asked(record.words, record.requester), systems.redis)
         asked_for.append(record.id)
     return asked_for
 
