@@ -36,6 +36,7 @@ from workers.operations.backup.manifest import (
 )
 from workers.operations.choices import PARTS
 from workers.report import Report, Status, Table, Text
+from workers.systems import fencing
 from workers.systems.errors import GatewayError
 from workers.wording import NOTHING, count, duration, listed, size
 
@@ -102,12 +103,39 @@ class Backup(Operation):
             steps=tuple(steps),
             warnings=(_WITHOUT_KEY,) if without_key else (),
             facts={"bucket": bucket, "parts": list(self.wanted)},
+            seen={"at": datetime.now(UTC).replace(microsecond=0).isoformat()},
         )
+
+    def carried_out(self, systems: Systems, planned: Plan) -> str:
+        """A set whose manifest is there is a backup, whatever became of its worker."""
+        made = _made_since(systems, planned)
+        return f"The backup {made.id} is finished: its manifest was written." if made else ""
+
+    def aftermath(self, systems: Systems, planned: Plan) -> str:
+        """Whether there is a set."""
+        if made := _made_since(systems, planned):
+            return f"The backup {made.id} is finished: see /mlflow backup show {made.id}."
+        return "There is no new backup. What it had copied is taken up, or swept, by the next one."
 
     def run(self, systems: Systems, progress: Progress) -> Report:
         """Make the set. Raises OperatorError where any part fails: then there is no set."""
         made, swept = make(systems, progress, self.wanted)
         return report(made, systems.settings.ops.storage.backups_bucket, swept)
+
+
+def _made_since(systems: Systems, planned: Plan) -> sets.Found | None:
+    """The newest finished set that was begun after this was planned."""
+    if "at" not in planned.seen:
+        return None
+    at = datetime.fromisoformat(str(planned.seen["at"]))
+    bucket = systems.settings.ops.storage.backups_bucket
+    for name in reversed(sets.names(systems.backups, bucket)):
+        if sets.begun(name) < at:
+            return None
+        found = sets.look(systems.backups, bucket, name)
+        if found.manifest is not None:
+            return found
+    return None
 
 
 def make(systems: Systems, progress: Progress, parts: tuple[str, ...]) -> tuple[Manifest, tuple[str, ...]]:
@@ -240,6 +268,7 @@ class _Making:
             **self.made,
         )
         content = made.text()
+        fencing.before_changing()
         key = f"{self.name}{manifest.NAME}"
         self.transfer.put(self.bucket, key, content)
         _, pieces = self.transfer.open(self.bucket, key)
