@@ -106,10 +106,16 @@ def _to_be_looked_at(record: Record, message: str, redis: Redis) -> bool:
 
 def _look_into(record: Record, redis: Redis) -> None:
     """What Redis may have lost of a record is looked for in the world, once its worker has had time to say that it
-    lives. Without a plan nothing can have been changed; what is proposed is looked at anyway.
+    lives. What reads may be read again, and what is proposed is looked at anyway.
     """
     records = Records(redis)
     if time.time() - (record.doubted or 0) < ALIVE_SECONDS:
+        return
+    if record.stage is Stage.PLAN and record.plan is None and record.phase is Phase.QUEUED:
+        # Planned, and run, and forgotten, or none of it: the world alone doesn't tell.
+        said = "Redis lost its latest writes, and what became of this command with them. It may have been carried out."
+        unknown = thread.failure(record, said, "See /mlflow status, and ask again if it wasn't.", again=True)
+        records.finish(record.id, unknown, before=Phase.QUEUED, claim=record)
         return
     begun = record.stage is not Stage.PLAN or record.phase is Phase.PENDING
     waits = record.phase in {Phase.PENDING, Phase.APPROVED, Phase.QUEUED}

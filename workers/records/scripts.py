@@ -182,14 +182,19 @@ FINISH: Final = (
     + _CLAIMS
     + """
 -- KEYS: record, claim, open, alive. ARGV: id, now, phase, the phase before (may be empty), token (the same), moment,
--- number of fields, fields, drafts.
+-- the stage and how often it was handed over (the same: as it was read, and not in doubt), number of fields, fields,
+-- drafts.
 if redis.call('HEXISTS', KEYS[2], 'ended') == 1 then return 0 end
 if ARGV[4] ~= '' and redis.call('HGET', KEYS[1], 'phase') ~= ARGV[4] then return 0 end
 if ARGV[5] ~= '' and token_of(KEYS[1]) ~= ARGV[5] then return 0 end
+if ARGV[7] ~= '' then
+  local now = redis.call('HMGET', KEYS[1], 'stage', 'handovers', 'doubted')
+  if now[1] ~= ARGV[7] or now[2] ~= ARGV[8] or (now[3] or 'null') ~= 'null' then return 0 end
+end
 redis.call('HSET', KEYS[2], 'ended', ARGV[3])
 redis.call('EXPIRE', KEYS[2], keep)
-local last = 7 + 2 * ARGV[7]
-fill(KEYS[1], 8, last)
+local last = 9 + 2 * ARGV[9]
+fill(KEYS[1], 10, last)
 redis.call('ZREM', KEYS[3], ARGV[1])
 redis.call('DEL', KEYS[4])
 note(ARGV[6])

@@ -289,18 +289,27 @@ class Records:
         return bool(self._move(keys=keys, args=args))
 
     def finish(
-        self, record_id: str, ending: Ending, *, before: Phase | None = None, claim: Record | None = None, **more: Any
+        self,
+        record_id: str,
+        ending: Ending,
+        *,
+        before: Phase | None = None,
+        claim: Record | None = None,
+        as_read: Record | None = None,
+        **more: Any,
     ) -> bool:
         """Write the end of a record together with the words about it, once; False where it had ended before.
 
-        before: only where it is in this phase. claim: as with `move`. more: other fields of the record.
+        before: only where it is in this phase. claim: as with `move`. as_read: only where it waits for the same turn as
+        when it was read, and is not in doubt. more: other fields of the record.
         """
         now, outcome = time.time(), without_secrets(ending.outcome)
         fields = as_kept({"phase": ending.phase, "ended_at": now, "outcome": outcome, **more})
         keys = [_key(record_id), _claim(record_id), _OPEN, _alive(record_id)]
         only = json.dumps(before) if before else ""
         moment = _moment(ending.phase, record_id, outcome=outcome, **_told(more))
-        told: list[Any] = [record_id, now, ending.phase, only, _token(claim) if claim else "", moment, len(fields)]
+        told: list[Any] = [record_id, now, ending.phase, only, _token(claim) if claim else "", moment]
+        told += [*([json.dumps(as_read.stage), json.dumps(as_read.handovers)] if as_read else ["", ""]), len(fields)]
         pairs = [part for pair in fields.items() for part in pair]
         args = [*told, *pairs, *(part for each in ending.messages for part in each)]
         if not self._finish(keys=keys, args=args):

@@ -26,6 +26,7 @@ KNOWN_SECONDS: Final = 10.0
 _checks: list[Callable[[], None]] = []
 """A process carries out one command at a time, in as many threads as it likes."""
 _answered: list[float] = [float("-inf")]
+_putting_back: list[bool] = []
 
 
 @contextmanager
@@ -42,11 +43,11 @@ def checked_by(check: Callable[[], None]) -> Iterator[None]:
 @contextmanager
 def putting_back() -> Iterator[None]:
     """Within, what changes is what this process had taken away: it is asked, and done also where Redis is away."""
-    before, _checks[:] = list(_checks), [_or_unknown(each) for each in _checks]
+    _putting_back.append(True)
     try:
         yield
     finally:
-        _checks[:] = before
+        _putting_back.pop()
 
 
 def before_changing() -> None:
@@ -55,20 +56,10 @@ def before_changing() -> None:
         try:
             check()
         except RedisError:
-            if time.monotonic() - _answered[0] > KNOWN_SECONDS:
+            if not _putting_back and time.monotonic() - _answered[0] > KNOWN_SECONDS:
                 raise Unreachable(
                     "Redis doesn't say whether this command is still mine, so nothing more was changed.",
                     "Check Redis; then ask again.",
                 ) from None
         else:
             _answered[0] = time.monotonic()
-
-
-def _or_unknown(check: Callable[[], None]) -> Callable[[], None]:
-    def ask() -> None:
-        try:
-            check()
-        except RedisError:
-            return
-
-    return ask

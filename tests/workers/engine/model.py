@@ -16,7 +16,7 @@ from redis.client import Pipeline
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from tests.workers.engine.model_world import ModelChange, ModelRead, ModelSwitch, World
-from workers.engine import approvals, following, lease, looking, patience, queues, rescuing, running
+from workers.engine import approvals, following, lease, locks, looking, patience, queues, rescuing, running
 from workers.errors import OperatorError
 from workers.operations.commands import jobs
 from workers.records import store
@@ -32,14 +32,14 @@ CHUNK = 5.0
 """Seconds from one sign of life to the next."""
 STEPS = 140
 HAPPENS = {
-    "goes_on": 70,
+    "goes_on": 50,
     "ask": 6,
     "presses": 4,
     "cancels": 1,
-    "waits": 3,
+    "waits": 5,
     "dies": 3,
     "freezes": 2,
-    "thaws": 2,
+    "thaws": 1,
     "keep": 2,
     "lose": 1,
     "redis_goes": 1,
@@ -48,11 +48,31 @@ HAPPENS = {
     "everybody": 2,
 }
 """What happens in a step, and how likely it is."""
+FAR = (1, 1, 2, 5, 20, 40)
+"""How far a part goes on, in stops."""
 ROUNDS = 300
 
 
 class Died(BaseException):
     """What a part that is dead meets wherever it goes on."""
+
+
+class BusyError(Exception):
+    """A lock that another thread of the same process has: it would wait."""
+
+
+class Mutex:
+    """In the place of threading.Lock, where the threads of a process are one."""
+
+    held = False
+
+    def __enter__(self):
+        if self.held:
+            raise BusyError
+        self.held = True
+
+    def __exit__(self, *_):
+        self.held = False
 
 
 class Client(Redis):
@@ -147,6 +167,8 @@ class Part:
             signs.give()
         except OperatorError:
             lives = False
+        except BusyError:
+            return
         finally:
             self.busy_alone = False
         if not lives:
@@ -293,8 +315,10 @@ class Model:
         living = [part for part in self.parts.values() if not part.dead and not part.frozen]
         does = self.random.choices(list(HAPPENS), weights=list(HAPPENS.values()))[0]
         if does in ("goes_on", "dies", "freezes"):
-            if living:
-                getattr(self.random.choice(living), does)()
+            for part in self.random.choices(living, k=1) if living else ():
+                for _ in range(self.random.choice(FAR) if does == "goes_on" else 1):
+                    if not part.dead:
+                        getattr(part, does)()
         else:
             getattr(self, does)()
 
@@ -405,6 +429,7 @@ def played(monkeypatch, redis):  # noqa: C901 - small pieces of one stage
     monkeypatch.setattr(lease, "stop_here", stop_here)
     monkeypatch.setattr(running, "stop_here", stop_here)
     monkeypatch.setattr(running, "alive", alive)
+    monkeypatch.setattr(locks, "threading", SimpleNamespace(Lock=Mutex))
     monkeypatch.setattr(running, "patiently", patiently)
     monkeypatch.setattr(looking, "patiently", patiently)
     monkeypatch.setattr(running.timeouts, "limit", lambda _seconds: nullcontext())

@@ -1,6 +1,7 @@
 """A claim that does not hold any more writes nothing and changes nothing; one that Redis has lost is taken again."""
 
 import json
+import time
 
 import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -227,7 +228,9 @@ def test_a_scale_that_was_done_is_not_expired(accepted, records, redis, here, mo
 
 def test_where_nothing_was_done_it_goes_on(accepted, records, redis, here, monkeypatch):
     monkeypatch.setattr(Scale, "plan", lambda *_: PLAN)
-    waits = doubted(accepted, records, redis, phase=Phase.PENDING, stage=Stage.PLAN, approvals=1)
+    soon = time.time() + 1800
+    about = {"phase": Phase.PENDING, "stage": Stage.PLAN, "approvals": 1, "expires_at": soon}
+    waits = doubted(accepted, records, redis, **about)
     assert running.run(waits.id) == Phase.PENDING
     assert approvals.approve(records.get(waits.id), "U0ANNA", redis) is approvals.Answer.APPROVED
     approved = records.get(waits.id)
