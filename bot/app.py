@@ -28,6 +28,7 @@ from bot.http import BODY_BYTES, Delivered, wsgi
 from bot.modals.restore import RestoreModal
 from bot.wsgi_server import wsgi_server
 from commands import grammar
+from workers import registry
 from workers.records.store import Records
 from workers.settings import Settings
 from workers.systems.redis import connect
@@ -41,8 +42,10 @@ class Bot:
     """The Slack app and what runs beside it. `start` returns once it can serve; `close` ends it cleanly."""
 
     def __init__(self, settings: Settings) -> None:
-        # Reads every command's module, which takes longer than Slack waits for an acknowledgement on a busy machine.
+        # Reads every module of commands and operations, which takes longer than Slack waits for an acknowledgement on
+        # a busy machine.
         grammar.load()
+        registry.operations()
         self._client = web_client(settings)
         self._stop = threading.Event()
         self._settings = settings

@@ -81,6 +81,9 @@ def _untouched(record: Record, systems: Systems, planned: Plan) -> bool:
 
 
 def _carried_out(operation: Operation, systems: Systems, planned: Plan) -> str:
+    if planned.instead is not None:
+        # What was proposed is told by what became of the proposal.
+        return ""
     try:
         return operation.carried_out(systems, planned)
     except AlreadySo as done:

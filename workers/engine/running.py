@@ -148,7 +148,7 @@ def _carried_out(operation: Operation, record: Record, signs: Signs) -> Report:
         should_stop=partial(shutdown.should_stop, resumes=operation.resumes, grace_seconds=grace),
         no_longer_ours=stop_here,
     )
-    if operation.risk is not Risk.READ and not operation.urgent:
+    if operation.risk is not Risk.READ and not operation.urgent and record.continuation is None:
         rights.require_at_start(record, systems.settings.ops, redis_here())
     if operation.risk is Risk.READ or record.continuation is not None:
         return perform(operation, systems, progress)

@@ -34,10 +34,10 @@ STEPS = 140
 HAPPENS = {
     "goes_on": 50,
     "ask": 6,
-    "presses": 4,
+    "presses": 6,
     "cancels": 1,
     "waits": 5,
-    "dies": 3,
+    "dies": 6,
     "freezes": 2,
     "thaws": 1,
     "keep": 2,
@@ -48,7 +48,9 @@ HAPPENS = {
     "everybody": 2,
 }
 """What happens in a step, and how likely it is."""
-FAR = (1, 1, 2, 5, 20, 40)
+KINDS = ((ModelChange, 0), (ModelChange, 1), (ModelSwitch, 0), (ModelSwitch, 1), (ModelRead, 0))
+"""What is asked for, and how many must approve it."""
+FAR = (1, 1, 2, 5, 15, 30)
 """How far a part goes on, in stops."""
 ROUNDS = 300
 
@@ -228,7 +230,7 @@ class Model:
 
     def ask(self):
         self.asked += 1
-        kind, needs = self.random.choice([(ModelChange, 0), (ModelChange, 1), (ModelSwitch, 1), (ModelRead, 0)])
+        kind, needs = self.random.choice(KINDS)
         record = Record(
             operation=kind.name,
             arguments={"to": self.asked},

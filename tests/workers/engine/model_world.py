@@ -99,6 +99,8 @@ class ModelSwitch(ModelChange):
         fencing.before_changing()
         world.changes(run, self.to)
         world.closed = True
+        progress.step("Closed")
+        world.look()
         fencing.before_changing()
         world.write(run, self.to, version)
         fencing.before_changing()
@@ -109,6 +111,7 @@ class ModelSwitch(ModelChange):
 
     def aftermath(self, systems, planned):
         world = systems.world
+        world.look()
         world.look()
         said = "It had been closed, and is open again. " if world.closed else ""
         fencing.before_changing()
