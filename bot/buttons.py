@@ -107,7 +107,7 @@ class Buttons:
             return here.sentence if here else decide(record, user, str(body.get("trigger_id", "")))
         except RedisError as error:
             _log.error("not decided: Redis is away", error=str(error))
-            return f"Nothing was decided: {blocks.plain(f'my memory, {explained(error)}')} Press again in a minute."
+            return f"Nothing was decided: {blocks.plain(explained(error).message)} Press again in a minute."
         except Exception:  # noqa: BLE001 - no bug leaves whoever pressed without an answer: they are told its id
             incident = uuid.uuid4().hex[:8]
             _log.exception("unexpected error", incident=incident)

@@ -130,7 +130,10 @@ def accept(  # noqa: PLR0913 - all but the first three by name
     operation = registry.build(record.operation, record.arguments)
     placed = record.model_copy(update=_first_fields(operation))
     limits = {"remember_seconds": remember_seconds, "at_most": 0 if operation.urgent else at_most}
-    return Records(redis).accept(placed, delivery, root, job=_job(placed, operation, redis), **limits)
+    records = Records(redis)
+    # Before it is there: what this Redis was told itself is not in doubt.
+    records.doubt()
+    return records.accept(placed, delivery, root, job=_job(placed, operation, redis), **limits)
 
 
 def enqueue(record: Record, redis: Redis) -> None:

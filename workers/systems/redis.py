@@ -111,7 +111,9 @@ def explained(error: exceptions.RedisError, client: Redis | None = None) -> Gate
             return Unreachable(f"{at} does not answer in time.", "Check its pod.")
         case exceptions.ConnectionError():
             return Unreachable(f"{at} {connections.reached(error)}.", "Check its pod and REDIS_URL.")
-    return _refused(at, str(error))
+    # Of some answers the client keeps the code as a type, and in a script's answer it stands in the text.
+    code = next((code for kind, code in _CODES if isinstance(error, kind)), "")
+    return _refused(at, f"{code} {error}".strip())
 
 
 def _refused(at: str, said: str) -> GatewayError:
@@ -132,7 +134,6 @@ _ANSWERS: Final = (
         "is a replica and takes no writes, as after a failover.",
         "Point REDIS_URL at the primary, or at its sentinels with redis+sentinel://.",
     ),
-    ("read only replica", "is a replica and takes no writes, as after a failover.", "Point REDIS_URL at the primary."),
     (
         "OOM",
         "is full: it has used up its maxmemory.",
@@ -151,6 +152,15 @@ _ANSWERS: Final = (
     ("CROSSSLOT", *_CLUSTER),
     ("don't hash to the same slot", *_CLUSTER),
     ("NOSCRIPT", "has forgotten a script of ours.", "Ask again."),
+)
+
+_CODES: Final = (
+    (exceptions.ReadOnlyError, "READONLY"),
+    (exceptions.OutOfMemoryError, "OOM"),
+    (exceptions.MasterDownError, "MASTERDOWN"),
+    (exceptions.ClusterDownError, "CLUSTERDOWN"),
+    (exceptions.ClusterCrossSlotError, "CROSSSLOT"),
+    (exceptions.MovedError, "MOVED"),
 )
 
 
