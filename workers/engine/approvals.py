@@ -80,7 +80,7 @@ def approve(record: Record, user: str, redis: Redis, still: Still = lambda _: ri
 
 def refuse(record: Record, phase: Phase, user: str, redis: Redis, reason: str = "") -> bool:
     """Deny, withdraw (cancelled) or expire what waits; False where it had been decided. user: "" for the clock."""
-    by = {"decided_by": (user,) if user else (), "decided_at": time.time(), "reason": reason}
+    by: dict[str, Any] = {"decided_by": (user,) if user else (), "decided_at": time.time(), "reason": reason}
     decided = record.model_copy(update={"phase": phase, **by})
     plan = Plan.model_validate(record.plan)
     words = draft("edit", proposals.proposal(plan, decided))

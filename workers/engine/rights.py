@@ -132,7 +132,7 @@ def tell(redis: Redis, groups: Mapping[str, Iterable[str]]) -> None:
     """Keep who is in which group, as Slack has just told."""
     now = time.time()
     if groups:
-        kept = {group: json.dumps([now, sorted(members)]) for group, members in groups.items()}
+        kept: dict[Any, Any] = {group: json.dumps([now, sorted(members)]) for group, members in groups.items()}
         redis.hset(_GROUPS, mapping=kept)
 
 

@@ -94,7 +94,7 @@ class OperationsWorker(Worker):
 
     def check_for_suspension(self, *arguments: Any, **named: Any) -> Any:
         """See RQ."""
-        return self._until_answered(lambda: super(OperationsWorker, self).check_for_suspension(*arguments, **named))  # type: ignore[no-untyped-call]
+        return self._until_answered(lambda: super(OperationsWorker, self).check_for_suspension(*arguments, **named))
 
     def bootstrap(self, *arguments: Any, **named: Any) -> Any:
         """See RQ: once Redis takes writes."""

@@ -182,7 +182,7 @@ class Records:
         """
         body = json.dumps(cleaned({"step": step, "figure": figure, "share": share}), ensure_ascii=False)
         keys = [_key(record.id), _claim(record.id), f"{_key(record.id)}:step"]
-        about = [record.id, time.time(), _token(record), body, STEP_SECONDS]
+        about: list[Any] = [record.id, time.time(), _token(record), body, STEP_SECONDS]
         return bool(self._say(keys=keys, args=[*about, *(part for each in drafts for part in each)]))
 
     def start(self, record_id: str, worker: str, stage: Stage = Stage.RUN, turn: str = "") -> Record | None:
@@ -219,7 +219,15 @@ class Records:
         if answer >= 0:
             return bool(answer)
         moment = _moment("claimed again", record.id, worker=record.worker)
-        about = [record.id, _token(record), milliseconds, record.turn, RECORD_SECONDS, record.accepted_at, moment]
+        about: list[Any] = [
+            record.id,
+            _token(record),
+            milliseconds,
+            record.turn,
+            RECORD_SECONDS,
+            record.accepted_at,
+            moment,
+        ]
         return bool(self._assert(keys=[*keys, _OPEN, _RECENT], args=[*about, *record.fields]))
 
     def holds(self, record: Record) -> bool:

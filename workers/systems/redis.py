@@ -71,9 +71,9 @@ def _by_sentinel(url: str, options: dict[str, Any]) -> Redis:
         "password": asked.get("sentinel_password"),
         **encrypted,
     }
-    found = Sentinel(sentinels, sentinel_kwargs=of_sentinels)
+    found = Sentinel(sentinels, sentinel_kwargs=of_sentinels)  # type: ignore[no-untyped-call]
     login = {"username": unquote(user) or None, "password": unquote(password) or None}
-    client: Redis = found.master_for(name, db=int(database or 0), **login, **encrypted, **options)
+    client: Redis = found.master_for(name, db=int(database or 0), **login, **encrypted, **options)  # type: ignore[no-untyped-call]
     return client
 
 

@@ -10,7 +10,11 @@ from workers.systems.errors import Unreachable
 
 
 class World:
-    """A value that counts its changes. away: it does not answer; nothing in it changes by that."""
+    """A value that counts its changes. away: it does not answer; nothing in it changes by that. slow: how often whoever
+    has closed it, or opens it again, stops in between.
+    """
+
+    slow = 1
 
     def __init__(self, model):
         self.model, self.problems = model, []
@@ -100,7 +104,8 @@ class ModelSwitch(ModelChange):
         world.changes(run, self.to)
         world.closed = True
         progress.step("Closed")
-        world.look()
+        for _ in range(world.slow):
+            world.look()
         fencing.before_changing()
         world.write(run, self.to, version)
         fencing.before_changing()
@@ -111,8 +116,8 @@ class ModelSwitch(ModelChange):
 
     def aftermath(self, systems, planned):
         world = systems.world
-        world.look()
-        world.look()
+        for _ in range(world.slow):
+            world.look()
         said = "It had been closed, and is open again. " if world.closed else ""
         fencing.before_changing()
         if world.closed:

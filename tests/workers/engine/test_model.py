@@ -5,7 +5,8 @@ import os
 import pytest
 import structlog
 
-from tests.workers.engine.model import played
+from tests.workers.engine import model
+from tests.workers.engine.model_world import ModelSwitch, World
 from workers.engine import locks, rescuing
 from workers.records.outbox import Outbox
 from workers.records.record import Stage
@@ -21,7 +22,7 @@ FOUND_WITHIN = 400
 def play(redis, monkeypatch):
     """Plays one seed; what was wrong."""
     structlog.configure(processors=[_nothing])
-    with played(monkeypatch, redis) as play:
+    with model.played(monkeypatch, redis) as play:
         yield play
     structlog.reset_defaults()
 
@@ -50,8 +51,9 @@ def test_thousands_of_histories(play, part):
     assert first_wrong(play, range(FAST + part, SEEDS, 10)) == (None, [])
 
 
-def found(play, *words):
-    """Whether a seed shows this."""
+def found(play, monkeypatch, *words, **often):
+    """What a seed shows of this, where some things happen more often than usual."""
+    monkeypatch.setattr(model, "HAPPENS", {**model.HAPPENS, **often})
     for seed in range(FOUND_WITHIN):
         wrong = [each for each in play(seed) if any(word in each for word in words)]
         if wrong:
@@ -69,7 +71,7 @@ def test_it_finds_the_worker_that_slept_and_wrote_over_the_end(play, monkeypatch
 
     monkeypatch.setattr(Records, "tell", tell)
     monkeypatch.setattr(Records, "holds", lambda *_: True)
-    assert found(play, "was told last: ")
+    assert found(play, monkeypatch, "was told last: ", freezes=6, waits=12, thaws=4)
 
 
 @pytest.mark.slow
@@ -89,7 +91,8 @@ def test_it_finds_the_record_that_ran_on_two_workers(play, monkeypatch):
     monkeypatch.setattr(Records, "doubt", lambda _: False)
     monkeypatch.setattr(Records, "holds", lambda *_: True)
     monkeypatch.setattr(Records, "renew", renew)
-    assert found(play, "was done 2 times", "went on after somebody else", "was done, and was told")
+    wrong = ("was done 2 times", "went on after somebody else", "was done, and was told")
+    assert found(play, monkeypatch, *wrong, keep=6, lose=6)
 
 
 @pytest.mark.slow
@@ -105,4 +108,6 @@ def test_it_finds_the_second_death_that_leaves_the_world_closed(play, monkeypatc
         Records(redis).finish(record.id, thread.failure(record, said, "See /mlflow health."))
 
     monkeypatch.setattr(rescuing, "tell_lost", tell_lost)
-    assert found(play, "the world was left closed")
+    monkeypatch.setattr(model, "KINDS", ((ModelSwitch, 0),))
+    monkeypatch.setattr(World, "slow", 20)
+    assert found(play, monkeypatch, "the world was left closed", ask=2, dies=10, everybody=8, waits=15)

@@ -46,6 +46,7 @@ def channel(redis):
 def flood(channel):
     for number in range(200):
         channel.ask(f"health {number}", "U0VERA", phase=Phase.QUEUED)
+        channel.now += 0.001
     channel.goes_on(5)
 
 
