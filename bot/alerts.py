@@ -170,6 +170,9 @@ class Alerts:
         request = grammar.parse(group.check)
         if above is None or not isinstance(request, Operation):
             return
+        if policy.lacks(above.requester, request, self._ops, lambda _group: frozenset()):
+            _log.warning("not looked at: an alert may ask for no more than a viewer", group=group.id, check=group.check)
+            return
         made = policy.record_of(request, group.check, above.requester, above.channel, self._ops)
         record = made.model_copy(update={"beneath": record_id})
         asked = render.asked(record.words, record.requester)

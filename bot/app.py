@@ -20,7 +20,7 @@ from slack_bolt import App
 from bot import membership, sender, slash
 from bot.buttons import Buttons
 from bot.client import TIMEOUT_SECONDS, web_client
-from bot.directory import Directory, groups_of
+from bot.directory import ANSWER_SECONDS, Directory, groups_of
 from bot.draining import Draining, serving, until_idle
 from bot.home import publishing
 from bot.home.events import Home
@@ -50,7 +50,8 @@ class Bot:
         self._stop = threading.Event()
         self._settings = settings
         self._senders: list[threading.Thread] = []
-        self._directory = Directory(self._client, groups_of(settings.ops))
+        quick = web_client(settings, patient=False, timeout_seconds=ANSWER_SECONDS)
+        self._directory = Directory(self._client, groups_of(settings.ops), quick=quick)
         signing_secret = settings.environment.slack_signing_secret
         logging.getLogger("slack_bolt.App").addFilter(_not_about_the_token)
         self.app = App(
@@ -76,8 +77,9 @@ class Bot:
         self._directory.keep_fresh(self._stop)
         membership.start(self._directory, connect(self._settings), self._stop)
         clients = (web_client(self._settings, patient=False) for _ in range(sender.THREADS))
-        self._senders = sender.start(clients, connect(self._settings), self._settings.ops.slack, self._stop)
-        client, members = web_client(self._settings, patient=False), self._directory.members
+        members = self._directory.members
+        self._senders = sender.start(clients, connect(self._settings), self._settings.ops, members, self._stop)
+        client = web_client(self._settings, patient=False)
         self._senders.append(publishing.start(client, connect(self._settings), self._settings.ops, members, self._stop))
 
     def close(self) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import structlog
 from redis.exceptions import RedisError
 from slack_bolt import Ack
+from slack_bolt.context.respond import Respond
 
 from bot.unescaping import unescaped
 from commands import grammar, policy
@@ -29,8 +30,10 @@ from workers.settings import Ops
 from workers.systems.redis import explained
 
 COMMAND = "/mlflow"
+WHOLE_CHARACTERS = 3000
+"""Of a text that Slack certainly doesn't split; it does from 4,000 on."""
 
-Listener = Callable[[Ack, dict[str, Any]], None]
+Listener = Callable[[Ack, dict[str, Any], Respond], None]
 
 _log = structlog.get_logger(__name__)
 
@@ -38,8 +41,8 @@ _log = structlog.get_logger(__name__)
 def as_typed(listener: Listener) -> Listener:
     """The same, with the text as it was typed: what Slack has escaped is turned back before anything reads it."""
 
-    def on_command(ack: Ack, command: dict[str, Any]) -> None:
-        listener(ack, {**command, "text": unescaped(str(command.get("text") or ""))})
+    def on_command(ack: Ack, command: dict[str, Any], respond: Respond) -> None:
+        listener(ack, {**command, "text": unescaped(str(command.get("text") or ""))}, respond)
 
     return on_command
 
@@ -47,10 +50,17 @@ def as_typed(listener: Listener) -> Listener:
 def listener(ops: Ops, records: Records, members: policy.Members) -> Listener:
     """The Bolt listener for the slash command."""
 
-    def on_command(ack: Ack, command: dict[str, Any]) -> None:
-        ack(text=answered(command, ops, records, members))
+    def on_command(ack: Ack, command: dict[str, Any], respond: Respond) -> None:  # noqa: ARG001 - for others
+        ack(**shown(answered(command, ops, records, members)))
 
     return on_command
+
+
+def shown(text: str) -> dict[str, Any]:
+    """What is told as Slack shows it: a long text in blocks, because Slack splits it elsewhere, through code too."""
+    if len(text) <= WHOLE_CHARACTERS and "```" not in text:
+        return {"text": text}
+    return {"text": blocks.cut(text, blocks.SHORT_TEXT).replace("```", ""), "blocks": blocks.formatted(text)}
 
 
 def answered(command: dict[str, Any], ops: Ops, records: Records, members: policy.Members) -> str:

@@ -64,6 +64,34 @@ def _prune() -> Operation:
     return BackupPrune()
 
 
+@change("sign", examples=("backup sign 1a2b3c",))
+@click.argument("id_", metavar="ID")
+def _sign(id_: str) -> Operation:
+    """Sign a set that was made before there was a key: every byte of it is read and compared first. Needs approval."""
+    from workers.operations.backup.sign import BackupSign
+
+    return BackupSign(id=id_)
+
+
+@change("accept", examples=("backup accept 1a2b3c",))
+@click.argument("id_", metavar="ID")
+def _accept(id_: str) -> Operation:
+    """Let a set be latest although it lost tables, rows or artifacts since the one before. Needs approval."""
+    from workers.operations.backup.accept import BackupAccept
+
+    return BackupAccept(id=id_)
+
+
+@change("hold", examples=("backup hold 1a2b3c", "backup hold 1a2b3c --release"))
+@click.argument("id_", metavar="ID")
+@click.option("--release", is_flag=True, help="Lift the hold. Needs approval.")
+def _hold(id_: str, *, release: bool) -> Operation:
+    """Put a legal hold on everything in a set: nothing removes it until the hold is lifted. Needs Object Lock."""
+    from workers.operations.backup.hold import BackupHold
+
+    return BackupHold(id=id_, release=release)
+
+
 @command("usage", examples=("backup usage",))
 def _usage() -> Operation:
     """What the backups take up, and what keeping each artifact once saves."""
@@ -75,7 +103,7 @@ def _usage() -> Operation:
 backup = group_that_acts(
     "backup",
     _all,
-    *(_list, _show, _verify, _prune, _usage),
+    *(_list, _show, _verify, _prune, _sign, _accept, _hold, _usage),
     takes=PARTS,
-    meaning="Back up database, artifacts and configuration as one verified set; list, show, verify and prune sets.",
+    meaning="Back up database, artifacts and configuration as one set; list, show, verify, sign and prune sets.",
 )

@@ -1,4 +1,8 @@
-"""Who may do what, where: roles from ops.yaml, deny by default, and every refusal says who may."""
+"""Who may do what, where: roles from ops.yaml, deny by default, and every refusal says who may.
+
+`role_of` is the one place that says who somebody is, whichever way they came: a command, a button, a modal, the App
+Home; and who stands behind what no person asks for: the schedule, an alert, somebody in a terminal.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from workers import registry
-from workers.engine.rights import NEEDED, Members, needed_to_approve, needed_to_ask, role_of, told
+from workers.engine.rights import EVERYBODY, NEEDED, Members, Unsure, needed_to_approve, needed_to_ask, role_of, told
 from workers.operation import Caller, Operation, Risk
 from workers.operations.commands import maintenance
 from workers.operations.history import metrics
@@ -16,7 +20,7 @@ from workers.records.record import Record, new_id
 from workers.settings import DEFAULT_ENTRIES, PER_PERSON, ROLES, Approval, Ops, RoleName, SettingsError
 from workers.wording import nearest
 
-__all__ = ["NEEDED", "Members", "role_of"]
+__all__ = ["EVERYBODY", "NEEDED", "Members", "Unsure", "role_of"]
 
 
 @dataclass(frozen=True)
@@ -33,7 +37,11 @@ def refusal_here(user: str, channel: str, ops: Ops, members: Members) -> Refusal
             return Refusal("/mlflow is not allowed in any channel yet: list channel ids under `channels` in ops.yaml.")
         allowed = ", ".join(f"<#{each}>" for each in ops.channels)
         return Refusal(f"/mlflow is not allowed in this channel; use it in {allowed}.")
-    if role_of(user, ops, members) is None:
+    try:
+        known = role_of(user, ops, members) is not None
+    except Unsure as error:
+        return Refusal(str(error))
+    if not known:
         admins = _names("admin", ops) or "whoever keeps ops.yaml"
         return Refusal(
             f"You have no role in ops.yaml, so /mlflow does nothing for you. Those who may read: "
@@ -49,17 +57,27 @@ def refusal(  # noqa: PLR0913 - who, where, what, and by which rules
     here = refusal_here(user, channel, ops, members)
     if here is not None:
         return here
-    role = role_of(user, ops, members)
-    needed = needed_to_ask(operation, ops, break_glass=break_glass)
-    what = "--break-glass" if break_glass else operation.title
-    if role is None or ROLES.index(role) < ROLES.index(needed):
-        return Refusal(f"{what} needs the role {needed}; you are {role}. Those who may: {who_may(needed, ops)}.")
+    lacking = lacks(user, operation, ops, members, break_glass=break_glass)
+    if lacking is not None:
+        return lacking
+    if getattr(operation, "unsigned", False) and not break_glass:
+        return Refusal(f"--unsigned needs an admin and --break-glass REASON. Those who may: {who_may('admin', ops)}.")
     if not break_glass and _outside(operation, ops):
         return Refusal(f"{operation.title} is allowed within the maintenance windows of ops.yaml only.")
     only = approval(operation, ops).channel
     if only is not None and channel != only:
         return Refusal(f"{operation.title} may be asked for in <#{only}> only.")
     return None
+
+
+def lacks(who: str, operation: Operation, ops: Ops, members: Members, *, break_glass: bool = False) -> Refusal | None:
+    """Whether somebody, or what asks in nobody's name, lacks the role that this needs; None where they have it."""
+    role = role_of(who, ops, members)
+    needed = needed_to_ask(operation, ops, break_glass=break_glass)
+    if role is not None and ROLES.index(role) >= ROLES.index(needed):
+        return None
+    what = "--break-glass" if break_glass else operation.title
+    return Refusal(f"{what} needs the role {needed}; you are {role}. Those who may: {who_may(needed, ops)}.")
 
 
 def approval(operation: Operation, ops: Ops, now: datetime | None = None) -> Approval:
@@ -131,6 +149,7 @@ def record_of(operation: Operation, words: str, requester: str, channel: str, op
         accepted_at=now,
         approvals=needed.approvers,
         approvers=who_may(needed.role, ops) if needed.approvers else "",
+        asks_in_person=_asked_in_person(needed, requester, ops),
         expires_at=now + needed.expires_minutes * 60 if needed.approvers else None,
         calls=operation.calls(ops, datetime.fromtimestamp(now, UTC)),
     )
@@ -138,7 +157,9 @@ def record_of(operation: Operation, words: str, requester: str, channel: str, op
 
 def without_approval(record: Record, reason: str) -> Record:
     """The same, done without anybody's approval, and why."""
-    return record.model_copy(update={"approvals": 0, "approvers": "", "expires_at": None, "break_glass": reason})
+    return record.model_copy(
+        update={"approvals": 0, "approvers": "", "asks_in_person": (), "expires_at": None, "break_glass": reason}
+    )
 
 
 def refusal_to_decide(user: str, record: Record, ops: Ops, members: Members) -> Refusal | None:
@@ -160,6 +181,15 @@ def refusal_to_cancel(user: str, record: Record, ops: Ops, members: Members) -> 
     return Refusal(f"Only <@{record.requester}> and approvers may stop it: {who_may('approver', ops)}.")
 
 
+def _asked_in_person(needed: Approval, requester: str, ops: Ops) -> tuple[str, ...]:
+    """The ids of the approvers who are asked in a direct message; groups stand for their members."""
+    if needed.notify != "dm" or not needed.approvers:
+        return ()
+    roles = [getattr(ops.roles, role) for role in ROLES[ROLES.index(needed.role) :]]
+    ids = dict.fromkeys(each for role in roles for each in (*role.users, *role.groups))
+    return tuple(each for each in ids if each not in {requester, EVERYBODY})
+
+
 def who_may(needed: RoleName, ops: Ops) -> str:
     """Those who have this role or a higher one, as Slack shows them."""
     names = [_names(role, ops) for role in ROLES[ROLES.index(needed) :]]
@@ -168,5 +198,5 @@ def who_may(needed: RoleName, ops: Ops) -> str:
 
 def _names(role: RoleName, ops: Ops) -> str:
     entry = getattr(ops.roles, role)
-    users = ["everybody" if user == "*" else f"<@{user}>" for user in entry.users]
+    users = ["every full member of this workspace" if user == EVERYBODY else f"<@{user}>" for user in entry.users]
     return ", ".join([*users, *(f"<!subteam^{group}>" for group in entry.groups)])

@@ -13,30 +13,35 @@ if TYPE_CHECKING:
     from workers.operation import Operation
 
 _ELSEWHERE = click.option("--from-elsewhere", is_flag=True, help="Although the backup is of another MLflow.")
+_UNSIGNED = click.option(
+    "--unsigned", is_flag=True, help="For admins, with --break-glass: although the backup isn't signed."
+)
 
 
 @change("database", examples=("restore database latest --dry-run", "restore database 1a2b3c --as mlflow_then"))
 @click.argument("set_", metavar="[latest|ID]", default="latest")
 @click.option("--as", "beside", metavar="NAME", default="", help="Only beside the live one, to look into it.")
 @_ELSEWHERE
-def _database(set_: str, beside: str, *, from_elsewhere: bool) -> Operation:
+@_UNSIGNED
+def _database(set_: str, beside: str, *, from_elsewhere: bool, unsigned: bool) -> Operation:
     """Restore a backup beside the live database, compare it, and switch in milliseconds; the old one stays, and restore
     undo switches back. Needs approval.
     """
     from workers.operations.restore.database import RestoreDatabase
 
-    return RestoreDatabase(set=set_, beside=beside, from_elsewhere=from_elsewhere)
+    return RestoreDatabase(set=set_, beside=beside, from_elsewhere=from_elsewhere, unsigned=unsigned)
 
 
 @change("auth", examples=("restore auth latest --dry-run", "restore auth 1a2b3c"))
 @click.argument("set_", metavar="[latest|ID]", default="latest")
 @click.option("--as", "beside", metavar="NAME", default="", help="Only beside the live one, to look into it.")
 @_ELSEWHERE
-def _auth(set_: str, beside: str, *, from_elsewhere: bool) -> Operation:
+@_UNSIGNED
+def _auth(set_: str, beside: str, *, from_elsewhere: bool, unsigned: bool) -> Operation:
     """The same for basic-auth's own database: MLflow's users and what they may. Needs approval."""
     from workers.operations.restore.database import RestoreDatabase
 
-    return RestoreDatabase(set=set_, beside=beside, from_elsewhere=from_elsewhere, auth=True)
+    return RestoreDatabase(set=set_, beside=beside, from_elsewhere=from_elsewhere, unsigned=unsigned, auth=True)
 
 
 @change("undo", examples=("restore undo", "restore undo --auth"))
@@ -62,8 +67,9 @@ def _undo(*, users: bool) -> Operation:
 @click.option("--run", "run_id", metavar="RUN", default="", help="Only what belongs to that run.")
 @click.option("--exact", is_flag=True, help="Also remove what the backup does not hold; the bucket must keep versions.")
 @_ELSEWHERE
+@_UNSIGNED
 def _artifacts(  # noqa: PLR0913 - one for each option
-    set_: str, prefix: str, experiment: str, run_id: str, *, exact: bool, from_elsewhere: bool
+    set_: str, prefix: str, experiment: str, run_id: str, *, exact: bool, from_elsewhere: bool, unsigned: bool
 ) -> Operation:
     """Add the artifacts that are missing and put back those that differ, each compared by its checksum; what the backup
     does not hold stays. Needs approval.
@@ -71,14 +77,22 @@ def _artifacts(  # noqa: PLR0913 - one for each option
     from workers.operations.restore.artifacts import RestoreArtifacts
 
     return RestoreArtifacts(
-        set=set_, prefix=prefix, experiment=experiment, run_id=run_id, exact=exact, from_elsewhere=from_elsewhere
+        set=set_,
+        prefix=prefix,
+        experiment=experiment,
+        run_id=run_id,
+        exact=exact,
+        from_elsewhere=from_elsewhere,
+        unsigned=unsigned,
     )
 
 
 @change("config", examples=("restore config --dry-run", "restore config 1a2b3c --only deployment,configmap"))
 @click.argument("set_", metavar="[latest|ID]", default="latest")
 @click.option("--only", metavar="KIND,…", default="", help=f"Only these: {', '.join(OBJECTS)}.")
-def _config(set_: str, only: str) -> Operation:
+@_ELSEWHERE
+@_UNSIGNED
+def _config(set_: str, only: str, *, from_elsewhere: bool, unsigned: bool) -> Operation:
     """Put MLflow's objects in the cluster back as a backup holds them, the server asked first, and watch the pods;
     what was there is backed up before, and put back where they do not come up. Needs approval.
     """
@@ -89,39 +103,42 @@ def _config(set_: str, only: str) -> Operation:
 
     from workers.operations.restore.configuration import RestoreConfiguration
 
-    return RestoreConfiguration(set=set_, only=kinds)
+    return RestoreConfiguration(set=set_, only=kinds, from_elsewhere=from_elsewhere, unsigned=unsigned)
 
 
 @change("all", examples=("restore all --dry-run", "restore all 1a2b3c"))
 @click.argument("set_", metavar="[latest|ID]", default="latest")
 @_ELSEWHERE
-def _all(set_: str, *, from_elsewhere: bool) -> Operation:
+@_UNSIGNED
+def _all(set_: str, *, from_elsewhere: bool, unsigned: bool) -> Operation:
     """All that a backup holds: artifacts, then the database, then the configuration, each as its own command does it.
     Needs two approvals.
     """
     from workers.operations.restore.all import RestoreAll
 
-    return RestoreAll(set=set_, from_elsewhere=from_elsewhere)
+    return RestoreAll(set=set_, from_elsewhere=from_elsewhere, unsigned=unsigned)
 
 
 @change("run", examples=("restore run 0a1b2c3d4e5f60718293a4b5c6d7e8f9", "restore run 0a1b2c3d --dry-run"))
 @click.argument("run_id", metavar="RUN")
 @click.option("--from", "set_", metavar="ID", default="latest", help="The backup to take it from; else the latest.")
-def _run(run_id: str, set_: str) -> Operation:
+@_UNSIGNED
+def _run(run_id: str, set_: str, *, unsigned: bool) -> Operation:
     """Bring one deleted run back; where it was purged, its rows and artifacts from a backup. Needs approval."""
     from workers.operations.restore.run_or_experiment import RestoreRun
 
-    return RestoreRun(run_id=run_id, set=set_)
+    return RestoreRun(run_id=run_id, set=set_, unsigned=unsigned)
 
 
 @change("experiment", examples=("restore experiment churn --dry-run", "restore experiment 12 --from 1a2b3c"))
 @click.argument("experiment", metavar="NAME|ID")
 @click.option("--from", "set_", metavar="ID", default="latest", help="The backup to take it from; else the latest.")
-def _experiment(experiment: str, set_: str) -> Operation:
+@_UNSIGNED
+def _experiment(experiment: str, set_: str, *, unsigned: bool) -> Operation:
     """Bring one deleted experiment back with its runs; where it was purged, from a backup. Needs approval."""
     from workers.operations.restore.run_or_experiment import RestoreExperiment
 
-    return RestoreExperiment(experiment=experiment, set=set_)
+    return RestoreExperiment(experiment=experiment, set=set_, unsigned=unsigned)
 
 
 @change("repair", examples=("restore repair", "restore repair --dry-run"))
@@ -147,23 +164,25 @@ def _prune(*, everything: bool) -> Operation:
 
 @change("drill", examples=("drill", "drill 1a2b3c", "drill --dry-run"))
 @click.argument("set_", metavar="[latest|ID]", default="latest")
-def drill(set_: str) -> Operation:
+@_UNSIGNED
+def drill(set_: str, *, unsigned: bool) -> Operation:
     """Restore a backup where nobody sees it, check it, throw it away, and note how long that took."""
     from workers.operations.restore.drill import Drill
 
-    return Drill(set=set_)
+    return Drill(set=set_, unsigned=unsigned)
 
 
 @change("recover", examples=("recover --dry-run", "recover", "recover --from 1a2b3c"))
 @click.option("--from", "set_", metavar="ID", default="latest", help="Of that backup; else the latest.")
 @_ELSEWHERE
-def recover(set_: str, *, from_elsewhere: bool) -> Operation:
+@_UNSIGNED
+def recover(set_: str, *, from_elsewhere: bool, unsigned: bool) -> Operation:
     """Everything is gone: bring MLflow back from a backup, from its role in PostgreSQL to a run that is logged. What is
     there is not replaced; asked again, it goes on where it stopped. Needs two approvals.
     """
     from workers.operations.restore.recover import Recover
 
-    return Recover(set=set_, from_elsewhere=from_elsewhere)
+    return Recover(set=set_, from_elsewhere=from_elsewhere, unsigned=unsigned)
 
 
 restore = group(

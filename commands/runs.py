@@ -51,13 +51,14 @@ def _search(experiment: str, filter_string: str, order_by: tuple[str, ...], most
     return RunsSearch(experiment=experiment, filter=filter_string, order_by=order_by, most=most)
 
 
-@command("show", examples=("runs show 0b41f7d2",))
+@command("show", examples=("runs show 0b41f7d2", "runs show baseline --experiment load-forecast-eu"))
 @_RUN
-def _show(run: str) -> Operation:
+@click.option("--experiment", default="", metavar="NAME|ID", help="Where several experiments have a run of that name.")
+def _show(run: str, experiment: str) -> Operation:
     """Show one run: its metrics, parameters and tags. RUN is its id, the beginning of it, or its name."""
     from workers.operations.runs.show import RunShow
 
-    return RunShow(run_id=run)
+    return RunShow(run_id=run, experiment=experiment)
 
 
 @command(

@@ -9,6 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from enum import StrEnum
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
@@ -163,6 +166,24 @@ class Unwatched:
 
     def checkpoint(self) -> None:
         """Go on."""
+
+
+_PLANNING: ContextVar[Progress] = ContextVar("planning")
+
+
+@contextmanager
+def planned_with(progress: Progress) -> Iterator[None]:
+    """Whoever makes a plan within this is told, and may stop, through this progress."""
+    token = _PLANNING.set(progress)
+    try:
+        yield
+    finally:
+        _PLANNING.reset(token)
+
+
+def planning() -> Progress:
+    """The progress of the plan that is being made; nobody's where nobody watches."""
+    return _PLANNING.get(Unwatched())
 
 
 class Caller(Data):

@@ -95,6 +95,13 @@ def plain_form(name: str) -> str:
     return " ".join(text.split()).strip("*_~`").rstrip(".,;:!?")
 
 
+def same_name(called: str, known: Iterable[str]) -> str:
+    """The one known name that a keyboard would write as it would write this one; empty for none, or for several."""
+    plain = plain_form(called)
+    found = {name for name in known if plain_form(name) == plain}
+    return found.pop() if len(found) == 1 else ""
+
+
 def _two(whole: int, large: tuple[int, str], small: tuple[int, str]) -> str:
     first, rest = divmod(whole, large[0])
     second = rest // small[0]

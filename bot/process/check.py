@@ -19,7 +19,10 @@ SCOPES: Final = {
     "channels:history": "finding out whether a message arrived",
     "groups:history": "the same in private channels",
     "files:write": "long details as files",
+    "im:history": "finding out whether a direct message arrived",
+    "im:write": "the same",
     "usergroups:read": "roles by user group",
+    "users:read": "telling guests and people from outside from full members",
 }
 """Bot token scopes (https://docs.slack.dev/reference/scopes), and what each is for."""
 _LOOK: Final = "https://api.slack.com/apps"

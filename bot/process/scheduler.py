@@ -88,7 +88,7 @@ def serve(settings: Settings, stop: threading.Event, ready: Callable[[], None], 
         _log.warning("the seat could not be given back; it lapses by itself")
 
 
-def check(ops: Ops) -> None:
+def check(ops: Ops) -> None:  # noqa: C901 - one refusal after the other
     """Raises SettingsError where an entry's command cannot run by the clock."""
     for name, entry in ops.clock.items():
         try:
@@ -99,8 +99,11 @@ def check(ops: Ops) -> None:
         if isinstance(request, grammar.Help):
             msg = f"schedule.{name}.command is wrong: {entry.command!r} only shows help."
             raise SettingsError(msg)
-        if isinstance(request, grammar.BreakGlass):
+        if isinstance(request, grammar.BreakGlass) or getattr(request, "unsigned", False):
             msg = f"schedule.{name}.command is wrong: the clock cannot break the glass."
+            raise SettingsError(msg)
+        if policy.lacks(BY_CLOCK + name, request, ops, _no_groups):
+            msg = f"schedule.{name}.role is wrong: {entry.role} may not ask for {entry.command!r}; give a higher role."
             raise SettingsError(msg)
         if entry.retries and request.risk is Risk.DESTRUCTIVE:
             msg = f"schedule.{name}.retries is wrong: what is destructive is never tried again by itself."
@@ -203,6 +206,10 @@ def _command(entry: ScheduleEntry, label: str, ops: Ops, due: float) -> Record:
     requester = BY_CLOCK + label
     record = policy.record_of(request, entry.command, requester, entry.channel or ops.channels[0], ops)
     return record.model_copy(update={"quiet": entry.quiet})
+
+
+def _no_groups(_group: str) -> frozenset[str]:
+    return frozenset()
 
 
 def sweep(redis: Redis) -> None:

@@ -9,7 +9,7 @@ from slack_sdk.signature import SignatureVerifier
 from mlflow_ops_sandbox.slack.client import words
 
 
-@pytest.fixture(params=["socket", "http"])
+@pytest.fixture(params=["socket", pytest.param("http", marks=pytest.mark.slow)])
 def slack(request, local_slack, environment, started, free_port):
     """A local Slack with our bot and one quick worker."""
     url = f"http://127.0.0.1:{free_port}/slack/events"

@@ -6,6 +6,7 @@ from commands import grammar
 from workers.operations.backup.backup import Backup
 from workers.operations.backup.prune import BackupPrune
 from workers.operations.backup.show import BackupList, BackupShow, BackupUsage
+from workers.operations.backup.sign import BackupSign
 from workers.operations.backup.verify import BackupVerify, BackupVerifyDeep
 from workers.operations.commands.dry_run import DryRun
 
@@ -27,6 +28,7 @@ from workers.operations.commands.dry_run import DryRun
         ("backup prune", BackupPrune()),
         ("backup prune --dry-run", DryRun(of="backup-prune", arguments={})),
         ("backup usage", BackupUsage()),
+        ("backup sign 1a2b3c", BackupSign(id="1a2b3c")),
     ],
 )
 def test_each_form_becomes_its_operation(text, operation):

@@ -13,7 +13,9 @@ from workers.errors import AlreadySo, OperatorError
 from workers.operation import Unwatched
 from workers.operations.backup import database as dumping
 from workers.operations.backup import manifest, sets
+from workers.operations.backup.encryption import Keys
 from workers.operations.backup.show import BackupList
+from workers.operations.backup.signing import signed
 from workers.operations.database.indexes import look
 from workers.operations.health import postgres
 from workers.operations.health.questions import Asking
@@ -56,6 +58,14 @@ def systems(made, live, server, store, tmp_path, monkeypatch):
     return made(MLFLOW_OPS_CONFIG=str(ops), **{name: store[name] for name in names})
 
 
+def written(systems, found):
+    """A set's manifest, signed where there is a key to sign with."""
+    keys, bucket = Keys.of(systems.settings), systems.settings.ops.storage.backups_bucket
+    found = signed(found, keys) if keys else found
+    systems.backups.write(bucket, f"{found.name}{manifest.NAME}", found.text())
+    return found
+
+
 @pytest.fixture
 def backed_up(systems, progress):
     """The manifest of a set that holds the database."""
@@ -64,9 +74,8 @@ def backed_up(systems, progress):
     name = sets.new_name(now, ())
     with Transfer.of(objects, 4) as transfer:
         part = dumping.dump(systems.database, transfer, bucket, f"{name}{dumping.NAME}", systems.settings, progress)
-    found = manifest.Manifest(name=name, id=sets.id_of(name), started_at=now, finished_at=now, database=part)
-    objects.write(bucket, f"{name}{manifest.NAME}", found.text())
-    return found
+    made = manifest.Manifest(name=name, id=sets.id_of(name), started_at=now, finished_at=now, database=part)
+    return written(systems, made)
 
 
 @pytest.fixture
@@ -80,8 +89,7 @@ def again(backed_up, systems, progress):
     objects.write(bucket, key, objects.read(bucket, part.dump.key, at_most=1 << 30))
     part = part.model_copy(update={"dump": part.dump.model_copy(update={"key": key})})
     found = backed_up.model_copy(update={"name": name, "id": sets.id_of(name), "database": part, "finished_at": now})
-    objects.write(bucket, f"{name}{manifest.NAME}", found.text())
-    return found
+    return written(systems, found)
 
 
 def test_what_was_lost_comes_back_and_can_be_undone(backed_up, systems, server, live, content, progress):
@@ -212,7 +220,7 @@ def test_a_drill_that_lacks_a_right_says_nothing_of_the_set(backed_up, systems, 
             with pytest.raises(OperatorError, match=rf"says nothing about the backup {backed_up.id}"):
                 Drill().run(lacking, progress)
             assert sets.drilled(systems.backups, bucket, backed_up.name) == (None, "")
-            assert sets.good(systems.backups, bucket, "latest").id == backed_up.id
+            assert sets.good(systems, "latest").id == backed_up.id
     finally:
         server.do("DROP ROLE weak")
 
@@ -225,7 +233,7 @@ def test_a_drill_that_finds_damage_condemns_the_set_and_all_say_so(backed_up, ag
     well, problem = sets.drilled(systems.backups, bucket, again.name)
     assert well is False
     assert "is damaged" in problem
-    assert sets.good(systems.backups, bucket, "latest").id == backed_up.id
+    assert sets.good(systems, "latest").id == backed_up.id
     first, second = BackupList().run(systems, progress).sections[0].rows
     assert first[-1].startswith("failed its drill: ")
     assert second[-1] == "good"

@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from workers.engine import queues, rights
 from workers.operation import Plan
@@ -23,6 +23,12 @@ from workers.rendering import proposals
 
 if TYPE_CHECKING:
     from redis import Redis
+
+    from workers.records.message import Draft, Message
+
+
+REMINDERS: Final = 3
+"""One after each of so many parts of the time, but the last."""
 
 
 class Answer(StrEnum):
@@ -78,23 +84,35 @@ def approve(record: Record, user: str, redis: Redis, still: Still = lambda _: ri
     return Answer.APPROVED if moved else Answer.TOO_LATE
 
 
+def requested(plan: Plan, record: Record) -> list[Draft]:
+    """The words that ask the approvers: beneath the plan, and in person where ops.yaml says so."""
+    return _to_approvers(record, proposals.request(plan, record))
+
+
+def _to_approvers(record: Record, message: Message) -> list[Draft]:
+    directly = proposals.in_person(record, message)
+    return [draft("reply", message), *(draft("direct", directly, to=each) for each in record.asks_in_person)]
+
+
 def refuse(record: Record, phase: Phase, user: str, redis: Redis, reason: str = "") -> bool:
     """Deny, withdraw (cancelled) or expire what waits; False where it had been decided. user: "" for the clock."""
     by: dict[str, Any] = {"decided_by": (user,) if user else (), "decided_at": time.time(), "reason": reason}
     decided = record.model_copy(update={"phase": phase, **by})
     plan = Plan.model_validate(record.plan)
     words = draft("edit", proposals.proposal(plan, decided))
+    # An edit notifies nobody: who asked is told by a reply, unless they took it back themselves.
+    told = (draft("reply", proposals.outcome(decided)),) if phase in {Phase.DENIED, Phase.EXPIRED} else ()
     outcome = f"{phase} by {user}" if user else str(phase)
-    return Records(redis).finish(record.id, Ending(phase, outcome, (words,)), before=Phase.PENDING, **by)
+    return Records(redis).finish(record.id, Ending(phase, outcome, (words, *told)), before=Phase.PENDING, **by)
 
 
 def expire(redis: Redis, record: Record, now: float) -> None:
-    """End what nobody decided in time; remind of it at half time. For the scheduler's sweep."""
+    """End what nobody decided in time; remind of it after a third and two thirds. For the scheduler's sweep."""
     if record.phase is not Phase.PENDING or record.expires_at is None:
         return
     if record.expires_at <= now:
         refuse(record, Phase.EXPIRED, "", redis)
         return
-    half = (record.accepted_at + record.expires_at) / 2
-    if now >= half and redis.set(f"{PREFIX}record:{record.id}:reminded", "1", nx=True, ex=RECORD_SECONDS):
-        Outbox(redis).push(record.id, draft("reply", proposals.reminder(record)))
+    passed = int(REMINDERS * (now - record.accepted_at) / (record.expires_at - record.accepted_at))
+    if passed >= 1 and redis.set(f"{PREFIX}record:{record.id}:reminded:{passed}", "1", nx=True, ex=RECORD_SECONDS):
+        Outbox(redis).push(record.id, *_to_approvers(record, proposals.reminder(record)))

@@ -10,7 +10,7 @@ from workers import registry
 from workers.engine import locks
 from workers.engine.lease import alive
 from workers.errors import OperatorError
-from workers.operation import Caller, Cancelled, Later, Risk
+from workers.operation import Caller, Cancelled, Later, Risk, planned_with
 from workers.records.record import TERMINAL, Ending, Phase, Record, new_id
 from workers.records.requester import BY_TERMINAL
 from workers.records.store import Records
@@ -50,7 +50,8 @@ def perform_here(operation: Operation, words: str, name: str | None, systems: Sy
     operation = operation.asked_by(caller)
     if operation.risk is Risk.READ:
         return perform(operation, systems, progress)
-    plan = operation.plan(systems)
+    with planned_with(progress):
+        plan = operation.plan(systems)
     if name is None:
         return dry_run.report(plan, do=f"mlflow-ops run {shlex.quote(words)} --yes-by NAME")
     record = Record(

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -19,7 +19,7 @@ from workers import registry
 from workers.errors import OperatorError
 from workers.operation import Operation, Risk
 from workers.records.keys import PREFIX
-from workers.records.requester import is_person
+from workers.records.requester import BY_ALERT, BY_CLOCK, BY_TERMINAL, is_person
 from workers.settings import ROLES, Approval, Ops, RoleName
 from workers.wording import count
 
@@ -28,8 +28,10 @@ if TYPE_CHECKING:
 
     from workers.records.record import Record
 
-Members = Callable[[str], frozenset[str]]
-"""User-group id → the ids of its members."""
+Members = Callable[[str], Container[str]]
+"""User-group id → the ids of its members; of EVERYBODY, the full members of our workspace."""
+EVERYBODY: Final = "*"
+"""Among the users of a role: every full member of the workspace, no guests, nobody from outside, no bots."""
 
 NEEDED: Final[Mapping[Risk, RoleName]] = {Risk.READ: "viewer", Risk.CHANGE: "operator", Risk.DESTRUCTIVE: "operator"}
 """Who may ask. What is destructive needs approval besides."""
@@ -54,11 +56,32 @@ class Standing:
     gone: tuple[str, ...] = ()
 
 
-def role_of(user: str, ops: Ops, members: Members) -> RoleName | None:
-    """The highest role of a user; None for somebody who has none."""
+class Unsure(OperatorError):  # noqa: N818 - its message is a sentence for people
+    """Slack was asked who somebody is, and didn't say. why: its name for it."""
+
+    def __init__(self, why: str) -> None:
+        scope = " My app lacks the scope users:read." if why == "missing_scope" else ""
+        super().__init__(f"I can't tell whether you belong to this workspace: Slack says {why}.{scope}", "Try again.")
+
+
+def role_of(who: str, ops: Ops, members: Members) -> RoleName | None:
+    """The highest role of a person, or of what asks in nobody's name; None for somebody who has none.
+
+    who: a user id, or a requester as records have it. Raises Unsure.
+    """
+    if who.startswith(BY_CLOCK):
+        # What follows the name says that it is late, or tried again.
+        entry = ops.clock.get(who.removeprefix(BY_CLOCK).partition(",")[0])
+        return entry.role if entry else None
+    if who.startswith(BY_ALERT):
+        return "viewer"
+    if who.startswith(BY_TERMINAL):
+        return "admin"  # Whoever holds the workers' credentials may do all that they can.
     for name in reversed(ROLES):
         role = getattr(ops.roles, name)
-        if user in role.users or "*" in role.users or any(user in members(group) for group in role.groups):
+        if who in role.users or any(who in members(group) for group in role.groups):
+            return name
+        if EVERYBODY in role.users and who in members(EVERYBODY):
             return name
     return None
 
@@ -109,7 +132,7 @@ def require_at_start(record: Record, ops: Ops, redis: Redis) -> None:
         return
     if not is_person(record.requester) and not record.decided_by:
         return
-    found = standing(record, ops, _nobody)
+    found = standing(record, ops, _by_name)
     if found == Standing():
         # By their own names in ops.yaml: no group gives them the right.
         return
@@ -118,7 +141,7 @@ def require_at_start(record: Record, ops: Ops, redis: Redis) -> None:
         raise OperatorError(
             "Nothing was done: Slack didn't say who may still ask for this and approve it.", "Ask again in a while."
         )
-    found = standing(record, ops, lambda group: groups.get(group, frozenset()))
+    found = standing(record, ops, lambda group: _Anybody() if group == EVERYBODY else groups.get(group, frozenset()))
     if found.requester:
         raise OperatorError(f"Nothing was done: {found.requester}", "Somebody who may can ask for it again.")
     if found.gone:
@@ -166,5 +189,12 @@ def _kept(redis: Redis, names: list[str]) -> tuple[float, dict[str, frozenset[st
     return oldest, {name: frozenset(members) for name, (_, members) in found.items()}
 
 
-def _nobody(_group: str) -> frozenset[str]:
-    return frozenset()
+class _Anybody(Container[str]):
+    """Whoever could ask is a full member: the bot has asked Slack, and this gives a viewer's right only."""
+
+    def __contains__(self, _user: object) -> bool:
+        return True
+
+
+def _by_name(group: str) -> Container[str]:
+    return _Anybody() if group == EVERYBODY else frozenset[str]()

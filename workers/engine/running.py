@@ -21,12 +21,12 @@ import structlog
 from redis import Redis
 
 from workers import registry, settings
-from workers.engine import following, locks, looking, queues, rights, shutdown, timeouts
+from workers.engine import approvals, following, locks, looking, queues, rights, shutdown, timeouts
 from workers.engine.lease import Signs, alive, stop_here
 from workers.engine.patience import PATIENCE_SECONDS, patiently
 from workers.engine.performing import in_place_of, perform
 from workers.errors import OperatorError
-from workers.operation import Caller, Cancelled, Later, Operation, Plan, Risk, Unwatched
+from workers.operation import Caller, Cancelled, Later, Operation, Plan, Risk, Unwatched, planned_with
 from workers.records import counters
 from workers.records.message import draft
 from workers.records.outbox import Outbox
@@ -91,7 +91,8 @@ def _plan(record: Record, records: Records) -> Phase:
     made: list[Plan] = []
 
     def plan(operation: Operation) -> Report:
-        plan = operation.plan(systems_here())
+        with planned_with(thread.SlackThread(Outbox(redis_here()), record, records)):
+            plan = operation.plan(systems_here())
         if plan.estimate_seconds is None:
             plan = plan.model_copy(update={"estimate_seconds": counters.usual_seconds(redis_here(), operation.name)})
         made.append(plan)
@@ -108,6 +109,8 @@ def _plan(record: Record, records: Records) -> Phase:
         fields |= queues.run_fields(record.operation)
         job = queues.run_job(record.model_copy(update=fields), redis_here())
     words = [draft("edit", render.calling(proposals.proposal(made[0], waits), record.calls))]
+    if phase is Phase.PENDING:
+        words += approvals.requested(made[0], waits)
     if record.break_glass:
         words.append(draft("broadcast", proposals.alarm(record)))
     if phase is Phase.QUEUED and made[0].warnings:
@@ -154,7 +157,8 @@ def _carried_out(operation: Operation, record: Record, signs: Signs) -> Report:
         return perform(operation, systems, progress)
     with locks.held(redis_here(), record, operation.touches) as taken:
         signs.beside(taken.renew)
-        now = operation.plan(systems)
+        with planned_with(progress):
+            now = operation.plan(systems)
         difference = Plan.model_validate(record.plan).difference(now)
         if difference:
             raise Moved(

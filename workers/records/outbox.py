@@ -1,6 +1,7 @@
 """What is to be said in Slack, kept in Redis until Slack has it.
 
     outbox:thread:<record id>   list: the messages of one command, oldest first
+    outbox:thread:<id>.aside    list: its files and pins that Slack didn't take yet: words don't wait for them
     outbox:due                  sorted set: record id → when its first message may be tried, epoch seconds;
                                 infinity while it stands in a line
     outbox:pace:<limit>         how far the allowance of one of Slack's limits is used up
@@ -15,6 +16,7 @@ nobody has tried yet is replaced by a newer one: progress never piles up. Whoeve
 Where a limit is used up, threads stand in its line and only the first is tried: however many wait, each second has the
 same work. Turns are shared: first what calls somebody, then what approvers are asked, then the rest, in which people
 take turns, however many words one of them has in the line; an ending costs its person less of a turn than a beginning.
+What Slack refuses is replaced by other messages in its place, in one step (`instead`).
 Pushing is a function in Lua (`PUSH`), so that a record's change and the words about it are written together.
 """
 
@@ -39,6 +41,7 @@ TURN_SECONDS: Final = 1.0
 KEEP_SECONDS: Final = 30 * 24 * 3600
 
 _OUTBOX: Final = PREFIX + "outbox:"
+_ASIDE_OF: Final = ".aside"
 
 PUSH: Final = (
     f"local box = '{_OUTBOX}'\nlocal keep = {KEEP_SECONDS}\n"
@@ -106,6 +109,30 @@ if redis.call('LLEN', KEYS[1]) == 0 then redis.call('ZREM', KEYS[2], ARGV[2])
 else redis.call('ZADD', KEYS[2], ARGV[3], ARGV[2]) end
 """
 
+_INSTEAD = """
+local number = string.match(redis.call('LINDEX', KEYS[1], 0) or '', '^%a+:%d+:(%d+):')
+if number ~= ARGV[1] then return 0 end
+redis.call('LPOP', KEYS[1])
+for i = #ARGV - 1, 6, -2 do
+  redis.call('LPUSH', KEYS[1], ARGV[i] .. ':0:' .. redis.call('INCR', ARGV[5]) .. ':' .. ARGV[i + 1])
+end
+redis.call('EXPIRE', KEYS[1], ARGV[4])
+if redis.call('LLEN', KEYS[1]) == 0 then redis.call('ZREM', KEYS[2], ARGV[2])
+else redis.call('ZADD', KEYS[2], ARGV[3], ARGV[2]) end
+return 1
+"""
+
+_ASIDE = """
+local raw = redis.call('LINDEX', KEYS[1], 0)
+if string.match(raw or '', '^%a+:%d+:(%d+):') ~= ARGV[1] then return 0 end
+redis.call('RPUSH', KEYS[2], redis.call('LPOP', KEYS[1]))
+redis.call('EXPIRE', KEYS[2], ARGV[6])
+redis.call('ZADD', KEYS[3], 'NX', ARGV[5], ARGV[3])
+if redis.call('LLEN', KEYS[1]) == 0 then redis.call('ZREM', KEYS[3], ARGV[2])
+else redis.call('ZADD', KEYS[3], ARGV[4], ARGV[2]) end
+return 1
+"""
+
 _PACE = (
     f"""
 local records = '{PREFIX}record:'
@@ -169,10 +196,11 @@ class Limit:
 @dataclass(frozen=True)
 class Entry:
     """The first message of a thread. `tried`: how often Slack was asked to take it without a clear answer; `turn`:
-    the limit in whose line it was the first.
+    the limit in whose line it was the first. `to`: of a direct message, for whom, where not for who asked: a person or
+    a user group; `form`: in which it is, after how many were refused; `apart`: not in the thread, which takes no reply.
     """
 
-    record_id: str
+    thread_id: str
     number: int
     kind: Kind
     tried: int
@@ -182,6 +210,19 @@ class Entry:
     content: str = ""
     alt: str = ""
     turn: str = ""
+    to: str = ""
+    form: int = 0
+    apart: bool = False
+
+    @property
+    def record_id(self) -> str:
+        """The record whose words these are."""
+        return self.thread_id.removesuffix(_ASIDE_OF)
+
+    @property
+    def aside(self) -> bool:
+        """Whether nothing but files and pins waits behind it."""
+        return self.thread_id.endswith(_ASIDE_OF)
 
 
 class Outbox:
@@ -194,6 +235,8 @@ class Outbox:
         self._take = redis.register_script(_TAKE)
         self._mark = redis.register_script(_MARK)
         self._done = redis.register_script(_DONE)
+        self._instead = redis.register_script(_INSTEAD)
+        self._aside = redis.register_script(_ASIDE)
         self._pace = redis.register_script(_PACE)
 
     def push(self, record_id: str, *drafts: Draft) -> None:
@@ -214,16 +257,39 @@ class Outbox:
 
         False where it is not the first of its thread any more: newer words have taken its place.
         """
-        return bool(self._mark(keys=[_thread(entry.record_id)], args=[entry.number, times]))
+        return bool(self._mark(keys=[_thread(entry.thread_id)], args=[entry.number, times]))
 
     def done(self, entry: Entry) -> None:
         """Slack has it: on to the next message of its thread."""
-        keys = [_thread(entry.record_id), _OUTBOX + "due"]
-        self._done(keys=keys, args=[entry.number, entry.record_id, self._clock()])
+        keys = [_thread(entry.thread_id), _OUTBOX + "due"]
+        self._done(keys=keys, args=[entry.number, entry.thread_id, self._clock()])
 
     def later(self, entry: Entry, seconds: float) -> None:
         """Try its thread again after so long."""
-        self._redis.zadd(_OUTBOX + "due", {entry.record_id: self._clock() + seconds}, xx=True)
+        self._redis.zadd(_OUTBOX + "due", {entry.thread_id: self._clock() + seconds}, xx=True)
+
+    def instead(self, entry: Entry, *drafts: Draft) -> None:
+        """Put these in its place, before all that follows; nothing, where it is not to be said."""
+        keys = [_thread(entry.thread_id), _OUTBOX + "due"]
+        about = [entry.number, entry.thread_id, self._clock(), KEEP_SECONDS, _OUTBOX + "number"]
+        self._instead(keys=keys, args=[*about, *(part for each in drafts for part in each)])
+
+    def put_aside(self, entry: Entry, seconds: float) -> None:
+        """Let the words behind a file or a pin go on without it; it is tried again after so long."""
+        aside, now = entry.record_id + _ASIDE_OF, self._clock()
+        keys = [_thread(entry.thread_id), _thread(aside), _OUTBOX + "due"]
+        self._aside(keys=keys, args=[entry.number, entry.thread_id, aside, now, now + seconds, KEEP_SECONDS])
+
+    def some_aside(self, entry: Entry) -> bool:
+        """Whether files or pins of its record wait already."""
+        return bool(self._redis.exists(_thread(entry.record_id + _ASIDE_OF)))
+
+    def refused(self, entry: Entry) -> int:
+        """Count that Slack refused it in a way that it doesn't document; how often that was."""
+        key = f"{_OUTBOX}refused:{entry.number}"
+        times: Any = self._redis.incr(key)
+        self._redis.expire(key, 3600)
+        return int(times)
 
     def allowance(self, *limits: Limit) -> float:
         """0 where a call may be made now, which is then counted under each limit; else the seconds to wait."""
@@ -236,7 +302,7 @@ class Outbox:
         return self._paced(entry, limits) == 0
 
     def _paced(self, entry: Entry | None, limits: Sequence[Limit]) -> float:
-        whose = (entry.record_id, entry.number, entry.turn) if entry else ("", 0, "")
+        whose = (entry.thread_id, entry.number, entry.turn) if entry else ("", 0, "")
         figures = [figure for limit in limits for figure in (limit.name, limit.every, limit.burst)]
         return float(self._pace(args=[_OUTBOX, self._clock(), *whose, *figures]))
 
@@ -263,10 +329,10 @@ class Outbox:
         return int(self._redis.zcard(_OUTBOX + "due"))
 
 
-def _entry(record_id: str, raw: str, turn: str) -> Entry:
+def _entry(thread_id: str, raw: str, turn: str) -> Entry:
     kind, tried, number, body = raw.split(":", 3)
-    return Entry(record_id, int(number), kind, int(tried), turn=turn, **json.loads(body))  # type: ignore[arg-type]
+    return Entry(thread_id, int(number), kind, int(tried), turn=turn, **json.loads(body))  # type: ignore[arg-type]
 
 
-def _thread(record_id: str) -> str:
-    return f"{_OUTBOX}thread:{record_id}"
+def _thread(thread_id: str) -> str:
+    return f"{_OUTBOX}thread:{thread_id}"

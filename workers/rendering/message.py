@@ -16,6 +16,7 @@ from workers.rendering.blocks import (
     called,
     code,
     context,
+    cut,
     escape,
     link,
     literal,
@@ -119,7 +120,7 @@ def _read_at_once(report: Report, headline: str, words: str, requester: str, to_
         blocks.append(context(asked_by))
     spoken = [f"{report.title}: {report.summary}", *map(_spoken, report.lead)]
     spoken += [f"To do: {offer.sentence}" for offer in report.offers]
-    return Message(text=escape("\n".join(spoken))[:SECTION_TEXT], blocks=blocks)
+    return Message(text=cut(escape("\n".join(spoken)), SECTION_TEXT), blocks=blocks)
 
 
 def _lead(line: Lead) -> str:

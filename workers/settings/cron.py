@@ -8,10 +8,12 @@ minute or hour begins with a star follows time itself.
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 from cronsim import CronSim
 
+_WEEK = timedelta(days=7)
 _PUT_BACK = timedelta(hours=3)
 """No clock is put back by more. cronsim reckons from the wall, which then shows less than it did before."""
 
@@ -26,6 +28,14 @@ def next_(cron: str, zone: ZoneInfo, now: datetime) -> datetime:
     """The first tick after `now` (aware); in UTC."""
     ticks = CronSim(cron, now.astimezone(zone))
     return next(at for at in map(_in_utc, ticks) if at > now)
+
+
+def widest(cron: str, zone: ZoneInfo, now: datetime) -> timedelta:
+    """The longest time between two ticks that follow each other, from the last one before `now` on, for a week."""
+    ticks = [last(cron, zone, now)]
+    while len(ticks) == 1 or ticks[-1] < now + _WEEK:
+        ticks.append(next_(cron, zone, ticks[-1]))
+    return max(later - earlier for earlier, later in pairwise(ticks))
 
 
 def _in_utc(tick: datetime) -> datetime:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Final, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 from workers.settings.values import HttpUrl, TargetName, keys, starting_with
 
 REDIS: Final = ("redis://", "rediss://", "unix://", "redis+sentinel://", "rediss+sentinel://")
+_PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 
 
 class SettingsError(Exception):
@@ -55,6 +56,43 @@ class Environment(BaseModel):
     mlflow_tracking_password: SecretStr | None = Field(
         None, alias="MLFLOW_TRACKING_PASSWORD", description="for an MLflow with basic authentication"
     )
+    mlflow_tracking_token: SecretStr | None = Field(
+        None, alias="MLFLOW_TRACKING_TOKEN", description="for a proxy before MLflow that asks for a bearer token"
+    )
+    mlflow_tracking_server_cert_path: Path | None = Field(
+        None,
+        alias="MLFLOW_TRACKING_SERVER_CERT_PATH",
+        description="the CA that signed MLflow's certificate: a PEM file, or a folder of them",
+    )
+    mlflow_tracking_client_cert_path: Path | None = Field(
+        None,
+        alias="MLFLOW_TRACKING_CLIENT_CERT_PATH",
+        description="a PEM file with our own certificate and its key, if MLflow is behind a proxy that asks for one",
+    )
+    mlflow_tracking_insecure_tls: bool = Field(
+        default=False,
+        alias="MLFLOW_TRACKING_INSECURE_TLS",
+        description="true: MLflow's certificate is not checked",
+    )
+    requests_ca_bundle: Path | None = Field(
+        None,
+        alias="REQUESTS_CA_BUNDLE",
+        description="CAs for MLflow's certificate, if MLFLOW_TRACKING_SERVER_CERT_PATH is not set; also for the store",
+    )
+    http_proxy: SecretStr | None = Field(
+        None, alias="HTTP_PROXY", description="the proxy to an MLflow at http://; http_proxy means the same"
+    )
+    https_proxy: SecretStr | None = Field(
+        None, alias="HTTPS_PROXY", description="the proxy to an MLflow at https://; https_proxy means the same"
+    )
+    all_proxy: SecretStr | None = Field(
+        None, alias="ALL_PROXY", description="the proxy where neither of those is set; all_proxy means the same"
+    )
+    no_proxy: str | None = Field(
+        None,
+        alias="NO_PROXY",
+        description="hosts, domains and networks that are asked without a proxy; no_proxy means the same",
+    )
     s3_endpoint_url: HttpUrl | None = Field(
         None, alias="AWS_ENDPOINT_URL_S3", description="the address of an S3 store that is not Amazon's"
     )
@@ -71,6 +109,14 @@ class Environment(BaseModel):
     )
     backup_s3_secret_access_key: SecretStr | None = Field(
         None, alias="MLFLOW_OPS_BACKUP_S3_SECRET_ACCESS_KEY", description="the secret of that key"
+    )
+    copies_s3_access_key_id: str | None = Field(
+        None,
+        alias="MLFLOW_OPS_COPIES_S3_ACCESS_KEY_ID",
+        description="for the stores of backup.copies; else those of the backups' store",
+    )
+    copies_s3_secret_access_key: SecretStr | None = Field(
+        None, alias="MLFLOW_OPS_COPIES_S3_SECRET_ACCESS_KEY", description="the secret of that key"
     )
     database_url: Annotated[SecretStr, starting_with("postgresql://", "postgres://")] | None = Field(
         None,
@@ -152,6 +198,28 @@ class Environment(BaseModel):
         description="how long what a worker runs may take to end after SIGTERM, before it is stopped at a safe point; "
         "half a minute less than what comes before SIGKILL",
     )
+
+    @model_validator(mode="after")
+    def _whole_store(self) -> Self:
+        given = {
+            "MLFLOW_OPS_BACKUP_S3_ACCESS_KEY_ID": self.backup_s3_access_key_id,
+            "MLFLOW_OPS_BACKUP_S3_SECRET_ACCESS_KEY": self.backup_s3_secret_access_key,
+        }
+        named = [name for name, value in given.items() if value]
+        if named and self.backup_s3_endpoint_url is None:
+            msg = f"{named[0]} is set and MLFLOW_OPS_BACKUP_S3_ENDPOINT_URL is not: say which store it is for."
+            raise SettingsError(msg)
+        if len(named) == 1:
+            (lacks,) = given.keys() - set(named)
+            msg = f"{named[0]} is set and {lacks} is not: credentials need both."
+            raise SettingsError(msg)
+        return self
+
+    @model_validator(mode="before")
+    @classmethod
+    def _lower_case_proxies(cls, given: dict[str, str]) -> dict[str, str]:
+        """Both spellings are in use; the lower-case one wins, as in requests, which MLflow's own client uses."""
+        return given | {name.upper(): given[name] for name in _PROXIES if name in given}
 
     def require(self, *fields: str) -> None:
         """Raises SettingsError, naming the variable, for the first of `fields` that is not set."""

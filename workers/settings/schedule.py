@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from workers.settings.values import ChannelId, ClockTime, Cron, Section, Weekday
+from workers.settings.values import ChannelId, ClockTime, Cron, RoleName, Section, Weekday
 
 
 class Window(Section):
@@ -45,10 +45,13 @@ class ScheduleEntry(Section):
     retry_minutes: Annotated[float, Field(gt=0, le=1440)] = Field(5, description="how long after it failed")
     channels: tuple[ChannelId, ...] = Field((), description="where it is told instead, each time anew; for reads only")
     holidays: tuple[date, ...] = Field((), description="days of `time_zone` on which it is left out")
+    role: RoleName = Field("operator", description="the role that stands behind it: it may ask for no more than this")
 
 
-HOURLY_BACKUP = ScheduleEntry(cron="0 * * * *", command="backup", quiet=True, retries=2)
-"""The runbook's recovery point is under an hour."""
+BACKUP = ScheduleEntry(cron="*/30 * * * *", command="backup", quiet=True, retries=2)
+"""The runbook's recovery point is under an hour. A set holds what there was when it began, so just before the next one
+is finished, the time between two and the time that one takes may be lost. Every hour is too seldom whatever a set
+takes; every half an hour keeps to it while a set takes less than 30 minutes."""
 WEEKLY_DRILL = ScheduleEntry(cron="0 4 * * 0", command="drill", quiet=True)
 """A backup that was never restored is a hope."""
 HOURLY_FIGURES = ScheduleEntry(cron="20 * * * *", command="health", quiet=True)

@@ -44,6 +44,14 @@ def _path(data: Path | None) -> Path:
     metavar="N",
     help="Version of PostgreSQL: 16 and 18 are installed with the sandbox, others by apt.  [default: 18]",
 )
+@click.option(
+    "--mlflow",
+    "mlflow_versions",
+    multiple=True,
+    metavar="X.Y.Z",
+    help="Version of MLflow, 2.11.3 or later, each in an environment of its own in your cache. Given again: versions "
+    "that it can be updated to.  [default: the one installed here]",
+)
 @click.option("--without", multiple=True, metavar="PART", help="Leave a part out, to run it yourself. Repeatable.")
 @click.option(
     "--gitops",
@@ -59,6 +67,7 @@ def sandbox(  # noqa: PLR0913 - one for each option
     postgres_major: int | None,
     without: tuple[str, ...],
     *,
+    mlflow_versions: tuple[str, ...],
     fresh: bool,
     gitops: str | None,
 ) -> None:
@@ -78,6 +87,7 @@ def sandbox(  # noqa: PLR0913 - one for each option
             slack_port=port_slack,
             without=without,
             postgres_major=postgres_major,
+            mlflow_versions=mlflow_versions,
             mode=gitops,
         )
     except SandboxError as error:

@@ -48,10 +48,14 @@ def check(sandbox):
     return check
 
 
+@pytest.mark.slow
 def test_the_sandbox_is_set_up_well(check):
     checks, code = check()
     assert {name: each["status"] for name, each in checks.items()} == dict.fromkeys(
-        ("slack", "redis", "kubernetes", "roles", "storage", "backups", "programs", "restorable", "mlflow", "on-call"),
+        (
+            *("slack", "redis", "kubernetes", "roles", "storage", "backups", "places", "programs", "restorable"),
+            *("mlflow", "on-call"),
+        ),
         "ok",
     ) | {"alertmanager": "warn"}
     assert "refuses connections. " in checks["alertmanager"]["sentence"], (

@@ -1,5 +1,6 @@
 """Exactly one decision, exactly one run or none: whoever presses, however many at once, whatever dies between."""
 
+import json
 import random
 import threading
 import time
@@ -116,9 +117,10 @@ def test_a_count_that_comes_too_late_brings_no_buttons_back(redis, monkeypatch):
     monkeypatch.setattr(proposals, "proposal", slowly)
     assert approvals.approve(record, "U0ANNA", redis) is approvals.Answer.TOO_LATE
     assert denied == [True]
-    last = redis.lindex(f"mlflow-ops:mlflow:outbox:thread:{record.id}", -1).decode()
+    last, told = (each.decode() for each in redis.lrange(f"mlflow-ops:mlflow:outbox:thread:{record.id}", -2, -1))
     assert "*Denied*" in last
     assert '"approve"' not in last
+    assert "<@U0OLEG>" in told
 
 
 def test_each_of_two_approvals_is_in_the_audit_record(redis):
@@ -129,21 +131,63 @@ def test_each_of_two_approvals_is_in_the_audit_record(redis):
     assert [each["decided_by"] for each in moments if each.get("decided_by")] == [["U0ANNA"], ["U0ANNA", "U0ARUN"]]
 
 
-def test_what_nobody_decides_expires_and_is_reminded_of_once(redis):
+def said_of(redis, record):
+    """What waits to be said of it: kinds, and bodies."""
+    raw = [each.decode() for each in redis.lrange(f"mlflow-ops:mlflow:outbox:thread:{record.id}", 0, -1)]
+    return [(each.split(":", 1)[0], json.loads(each.split(":", 3)[3])) for each in raw]
+
+
+def test_what_nobody_decides_is_reminded_of_twice_and_who_asked_is_told_that_it_expired(redis):
     record = pending(redis)
-    half = (record.accepted_at + record.expires_at) / 2
-    before = redis.llen(f"mlflow-ops:mlflow:outbox:thread:{record.id}")
-    for _ in range(3):
-        approvals.expire(redis, record, half + 1)
-    assert redis.llen(f"mlflow-ops:mlflow:outbox:thread:{record.id}") == before + 1
-    reminder = redis.lindex(f"mlflow-ops:mlflow:outbox:thread:{record.id}", -1).decode()
-    assert "<@U0ANNA>, <@U0ARUN>" in reminder
-    assert "still waits for approval" in reminder
+    before = len(said_of(redis, record))
+    whole = record.expires_at - record.accepted_at
+    for share in (0.1, 0.3, 0.34, 0.4, 0.6, 0.67, 0.9, 0.99):
+        approvals.expire(redis, record, record.accepted_at + share * whole)
+    reminders = said_of(redis, record)[before:]
+    assert [kind for kind, _ in reminders] == ["reply", "reply"]
+    for _, body in reminders:
+        assert body["text"].startswith("<@U0ANNA>, <@U0ARUN>, <@U0ADA>: ")
+        assert "still waiting for approval" in body["text"]
     approvals.expire(redis, record, record.expires_at + 1)
     assert Records(redis).get(record.id).phase is Phase.EXPIRED
+    kind, told = said_of(redis, record)[-1]
+    assert kind == "reply"
+    assert told["text"] == "<@U0OLEG>: `/mlflow scale 9` expired: nobody decided in time.\nNothing was changed."
     assert approvals.approve(record, "U0ANNA", redis) is approvals.Answer.TOO_LATE
     late = pending(redis, expires_at=time.time() - 1)
     assert approvals.approve(late, "U0ANNA", redis) is approvals.Answer.TOO_LATE
+
+
+def test_who_asked_is_told_of_a_denial_and_why_but_not_of_what_they_took_back(redis):
+    record = pending(redis)
+    approvals.refuse(record, Phase.DENIED, "U0ANNA", redis, "not on a Friday")
+    kind, told = said_of(redis, record)[-1]
+    assert (kind, told["text"]) == (
+        "reply",
+        "<@U0OLEG>: `/mlflow scale 9` was denied by <@U0ANNA>: not on a Friday\nNothing was changed.",
+    )
+    withdrawn = pending(redis)
+    before = len(said_of(redis, withdrawn))
+    approvals.refuse(withdrawn, Phase.CANCELLED, "U0OLEG", redis)
+    assert len(said_of(redis, withdrawn)) <= before, "an edit takes the place of the words before"
+
+
+def test_the_approvers_are_asked_by_a_mention_and_in_person_where_ops_yaml_says_so(redis):
+    (only,) = approvals.requested(PLAN, pending(redis))
+    assert only.kind == "reply"
+    assert json.loads(only.body)["text"].startswith("<@U0ANNA>, <@U0ARUN>, <@U0ADA>: <@U0OLEG> asks for")
+    told = {"approvals": {"scale": {"notify": "dm"}}, "channels": ["C0OPS"], "roles": {}}
+    told["roles"] = {"approver": {"users": ["U0ANNA", "U0OLEG"], "groups": ["S0APPROVE"]}}
+    ops = Ops.model_validate(told)
+    record = policy.record_of(grammar.parse("scale 9"), "scale 9", "U0OLEG", "C0OPS", ops)
+    assert record.asks_in_person == ("U0ANNA", "S0APPROVE")
+    reply, *direct = approvals.requested(PLAN, record)
+    assert reply.kind == "reply"
+    assert [(each.kind, json.loads(each.body)["to"]) for each in direct] == [
+        ("direct", "U0ANNA"),
+        ("direct", "S0APPROVE"),
+    ]
+    assert policy.without_approval(record, "fire").asks_in_person == ()
 
 
 @pytest.mark.slow

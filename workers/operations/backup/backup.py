@@ -7,8 +7,9 @@ moment before, there is no set, and what is there is taken up or swept by the ne
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from pydantic import field_validator
@@ -18,29 +19,40 @@ from workers.operation import Operation, Plan, Progress, Risk
 from workers.operations.backup import (
     catalog_record,
     configuration,
+    copies,
     damaged,
     database,
+    encryption,
+    explaining,
     leftovers,
+    locking,
     manifest,
     outlook,
     parallel,
+    places,
     sets,
+    shrinking,
+    signing,
+    summary,
 )
 from workers.operations.backup.encryption import Keys
+from workers.operations.backup.locking import Locking
 from workers.operations.backup.manifest import (
     ArtifactsPart,
     ConfigurationPart,
     DatabasePart,
     Manifest,
-    Stored,
+    OtherBucket,
 )
 from workers.operations.choices import PARTS
-from workers.report import Report, Status, Table, Text
+from workers.operations.storage import cache
+from workers.report import Report
 from workers.systems import fencing
 from workers.systems.errors import GatewayError
-from workers.wording import NOTHING, count, duration, listed, size
+from workers.wording import count, duration, listed, size
 
 if TYPE_CHECKING:
+    from workers.operations.backup.artifacts.known import Sources
     from workers.systems import Systems
     from workers.systems.s3.transfer import Transfer
 
@@ -49,9 +61,7 @@ CALLS_AT_ONCE: Final = 8
 BUILT_ON_AT_MOST: Final = 20
 """Unfinished sets that a new one takes up."""
 AHEAD_SECONDS: Final = 600
-_WITHOUT_KEY: Final = (
-    "WITHOUT SECRETS: MLFLOW_OPS_BACKUP_KEY is not set, so Secrets are not in this set and cannot be restored from it."
-)
+_WITHOUT_SECRETS: Final = "WITHOUT SECRETS: {}, so Secrets are not in this set and cannot be restored from it."
 
 
 class Backup(Operation):
@@ -92,16 +102,19 @@ class Backup(Operation):
                 f"Dump the database {each.name} with pg_dump {program.version}" for _, each in _databases(systems)
             ]
         if "artifacts" in self.wanted:
-            steps.append(f"Copy what is new of s3://{ops.storage.artifacts_bucket}")
+            how = "Encrypt" if encryption.for_data(systems.settings) else "Copy, as it is,"
+            steps.append(f"{how} what is new of s3://{ops.storage.artifacts_bucket}")
         if "config" in self.wanted:
             steps.append(f"Export MLflow's objects from the namespace {ops.kubernetes.namespace}")
         steps += ["Read every part back and compare its checksum", "Write the manifest"]
-        without_key = "config" in self.wanted and systems.settings.environment.backup_key is None
+        steps += [f"Copy the set to s3://{each.bucket} and compare it" for each in ops.backup.copies]
+        without = _without_secrets(systems) if "config" in self.wanted else ()
+        warnings = (*without, *(() if encryption.given(systems.settings) else (signing.NOT_SIGNED,)))
         return Plan(
             title="Backup",
             summary=f"{listed(self.wanted)} to s3://{bucket}/{sets.PREFIX}",
             steps=tuple(steps),
-            warnings=(_WITHOUT_KEY,) if without_key else (),
+            warnings=warnings,
             facts={"bucket": bucket, "parts": list(self.wanted)},
             seen={"at": datetime.now(UTC).replace(microsecond=0).isoformat()},
         )
@@ -120,7 +133,8 @@ class Backup(Operation):
     def run(self, systems: Systems, progress: Progress) -> Report:
         """Make the set. Raises OperatorError where any part fails: then there is no set."""
         made, swept = make(systems, progress, self.wanted)
-        return report(made, systems.settings.ops.storage.backups_bucket, swept)
+        report = summary.report(made, systems.settings.ops.storage.backups_bucket, swept)
+        return copies.told(report, copies.make(systems, made, progress))
 
 
 def _made_since(systems: Systems, planned: Plan) -> sets.Found | None:
@@ -146,8 +160,9 @@ def make(systems: Systems, progress: Progress, parts: tuple[str, ...]) -> tuple[
     from workers.systems.s3.transfer import Transfer
 
     progress.step("Looking at the sets in the bucket")
-    with Transfer.of(systems.backups, CALLS_AT_ONCE) as transfer:
-        making = _Making.begin(systems, transfer, progress, datetime.now(UTC))
+    now = datetime.now(UTC)
+    with Transfer.of(systems.backups, CALLS_AT_ONCE, locking.rule(systems.settings, now)) as transfer:
+        making = _Making.begin(systems, transfer, progress, now)
         if "database" in parts:
             making.databases()
         if "artifacts" in parts:
@@ -172,6 +187,8 @@ class _Making:
     swept: tuple[str, ...] = ()
     made: dict[str, Any] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
+    places: places.Survey | None = None
+    before: int = 0
 
     @classmethod
     def begin(cls, systems: Systems, transfer: Transfer, progress: Progress, now: datetime) -> _Making:
@@ -208,15 +225,18 @@ class _Making:
 
     def artifacts(self) -> None:
         objects = self.transfer.objects
+        self.progress.step("Artifacts: asking where experiments keep theirs")
+        self.places = places.survey(self.systems)
         self.progress.step("Artifacts: copying what is new")
-        previous, bad = self._previous(), damaged.noted(objects, self.bucket)
-        self._copy(previous, bad)
+        sources = self._sources(damaged.noted(objects, self.bucket))
+        bad = sources.distrust
+        self._copy(sources)
         self.progress.step("Artifacts: looking whether all bytes are there")
         missing = self._missing_artifacts()
         if missing:
             # A set that builds on lost bytes would be lost as well, and so would all that come after it.
             self.progress.step("Artifacts: bytes of earlier sets are missing, copying them again")
-            self._copy(previous, bad.union(missing))
+            self._copy(replace(sources, distrust=bad.union(missing)))
             missing_still = self._missing_artifacts()
             if missing_still:
                 what = f"What was copied is not in the bucket: {listed(missing_still)}."
@@ -227,17 +247,26 @@ class _Making:
                 "bucket; what its artifacts still have was copied again."
             )
             damaged.forget(objects, self.bucket)
+        part: ArtifactsPart = self.made["artifacts"]
+        if part.copied_objects or part.objects != self.before:
+            # What `storage` has measured is not what is there, whoever changed it.
+            cache.stale(self.systems.redis)
+        if part.left_out_objects:
+            self.warnings.append(
+                f"NOT IN THIS SET: {count(part.left_out_objects, 'artifact')} ({size(part.left_out_bytes)}) that can't "
+                f"be read: {listed(part.left_out)}. The next backup tries again."
+            )
+        self.warnings += self.places.warnings()
         self.progress.checkpoint()
 
     def configuration(self) -> None:
         self.progress.step("Configuration: exporting")
-        keys = Keys.of(self.systems.settings)
+        keys = encryption.for_configuration(self.systems.settings)
         part = configuration.store(
             self.systems.cluster, self.systems.settings.ops.kubernetes, keys, self.transfer, self.bucket, self.name
         )
         self.made["configuration"] = part
-        if keys is None:
-            self.warnings.append(_WITHOUT_KEY)
+        self.warnings += _without_secrets(self.systems)
         self.warnings += [each for each in part.left_out if "no key is set" not in each]
 
     def read_back(self) -> None:
@@ -258,35 +287,47 @@ class _Making:
     def finish(self) -> Manifest:
         self.progress.checkpoint()
         self.progress.step("Writing the manifest")
+        keys = Keys.of(self.systems.settings)
+        if keys is None:
+            self.warnings.append(signing.NOT_SIGNED)
+        locked = Locking.of(self.systems.settings, self.began)
         made = Manifest(
             name=self.name,
             id=sets.id_of(self.name),
+            target=self.systems.settings.environment.target,
             started_at=self.began,
             finished_at=max(datetime.now(UTC), self.began),
             mlflow_version=_mlflow_version(self.systems),
             warnings=tuple(self.warnings),
+            locked_until=locked.needed if locked else None,
             **self.made,
         )
-        content = made.text()
+        earlier = (seen for name in reversed(self.known) if (seen := self._look(name).manifest))
+        made = shrinking.compared(
+            made, earlier, self.systems.settings.ops.backup.shrink_warn, partial(explaining.explanations, self.systems)
+        )
+        made = signing.signed(made, keys) if keys else made
         fencing.before_changing()
-        key = f"{self.name}{manifest.NAME}"
-        self.transfer.put(self.bucket, key, content)
-        _, pieces = self.transfer.open(self.bucket, key)
-        if b"".join(pieces) != content:
-            self.transfer.delete(self.bucket, [key])
-            raise OperatorError("The manifest came back changed: there is no set.", "Check the store; then ask again.")
+        manifest.store(made, self.transfer, self.bucket)
         self.transfer.delete(self.bucket, [f"{self.name}{leftovers.BEGUN}"])
         return made
 
-    def _copy(self, previous: tuple[str, ...], bad: frozenset[str]) -> None:
+    def _sources(self, bad: frozenset[str]) -> Sources:
+        previous, last = self._previous()
+        asked = parallel.BackupHelper(
+            set_name=self.name,
+            previous=previous,
+            distrust=tuple(bad),
+            sha256=last.listing.sha256 if last else "",
+            objects=last.objects if last else 0,
+        )
+        others = self.places.items if self.places else None
+        return replace(parallel.sources_of(self.systems, asked), others=others)
+
+    def _copy(self, sources: Sources) -> None:
         from workers.operations.backup.artifacts import copying, spans
-        from workers.operations.backup.artifacts.listing import NAME
 
         ops, objects = self.systems.settings.ops, self.transfer.objects
-        bucket = ops.storage.artifacts_bucket
-        sources = copying.Sources(
-            bucket, self.bucket, self.name, previous, distrust=bad, source=parallel.other_store(self.systems)
-        )
         wanted = (ops.backup.helpers + 1) * parallel.SPANS_PER_WORKER
         cut = spans.cut(objects, sources, ops.backup.split_above, wanted) if ops.backup.helpers else []
         if cut:
@@ -294,40 +335,74 @@ class _Making:
             self.progress.step("Artifacts: making the listing")
         done = copying.whole(objects, sources, self.progress, after_spans=bool(cut))
         self.made["artifacts"] = ArtifactsPart(
-            listing=Stored(key=f"{self.name}{NAME}", bytes=done.listing_bytes, sha256=done.listing_sha256),
-            bucket=bucket,
+            listing=done.listing,
+            bucket=sources.source_bucket,
             objects=done.objects,
             bytes=done.bytes,
             copied_objects=done.copied_objects,
             copied_bytes=done.copied_bytes,
             changed=done.changed,
             vanished=done.vanished,
+            left_out=done.left_out,
+            left_out_objects=done.left_out_objects,
+            left_out_bytes=done.left_out_bytes,
+            key_id=sources.key_id,
+            others=tuple(OtherBucket(bucket=each, objects=n, bytes=b) for each, (n, b) in sorted(done.others.items())),
+            elsewhere=self.places.left_out if self.places else (),
+            storage_classes=done.classes,
             seconds=done.seconds,
         )
 
     def _missing_artifacts(self) -> tuple[str, ...]:
         from workers.operations.backup.artifacts import verify
 
-        return verify(self.transfer.objects, self.bucket, self.name, deep=False, progress=self.progress).bad
+        part: ArtifactsPart = self.made["artifacts"]
+        return verify(
+            self.transfer.objects,
+            self.bucket,
+            self.name,
+            deep=False,
+            progress=self.progress,
+            sha256=part.listing.sha256,
+            keys=Keys.all_of(self.systems.settings),
+            expected=part.objects,
+        ).bad
+
+    def _look(self, name: str) -> sets.Found:
+        return sets.look(self.transfer.objects, self.bucket, name, signing.Trust.of(self.systems.settings))
 
     def _last(self) -> Manifest | None:
         """The newest finished set with a database."""
         for name in reversed(self.known):
-            seen = sets.look(self.transfer.objects, self.bucket, name).manifest
+            seen = self._look(name).manifest
             if seen and seen.database:
                 return seen
         return None
 
-    def _previous(self) -> tuple[str, ...]:
-        """The newest finished set with artifacts, and the unfinished ones that are newer; newest first."""
+    def _previous(self) -> tuple[tuple[str, ...], ArtifactsPart | None]:
+        """The newest finished set with artifacts, and the unfinished ones that are newer, newest first; and what the
+        finished one says of its artifacts.
+        """
         found: list[str] = []
         for name in reversed(self.known):
-            seen = sets.look(self.transfer.objects, self.bucket, name)
+            seen = self._look(name)
+            if seen.refusal:
+                # What its listing says of bytes would be signed with the new set.
+                continue
             if seen.manifest and seen.manifest.artifacts:
-                return (*found, name)
+                self.before = seen.manifest.artifacts.objects
+                return (*found, name), seen.manifest.artifacts
             if seen.manifest is None and len(found) < BUILT_ON_AT_MOST:
                 found.append(name)
-        return tuple(found)
+        return tuple(found), None
+
+
+def _without_secrets(systems: Systems) -> tuple[str, ...]:
+    """That the configuration holds no secrets, and why; nothing where it does."""
+    if encryption.for_configuration(systems.settings):
+        return ()
+    why = "backup.encrypt is none" if encryption.given(systems.settings) else "MLFLOW_OPS_BACKUP_KEY is not set"
+    return (_WITHOUT_SECRETS.format(why),)
 
 
 def _databases(systems: Systems) -> list[tuple[str, Any]]:
@@ -347,51 +422,3 @@ def _mlflow_version(systems: Systems) -> str:
         return systems.tracking.version()
     except GatewayError:
         return ""
-
-
-def report(made: Manifest, bucket: str, swept: tuple[str, ...] = ()) -> Report:
-    """What was made, for people."""
-    took = (made.finished_at - made.started_at).total_seconds()
-    notes = [*made.warnings]
-    if made.artifacts and (made.artifacts.changed or made.artifacts.vanished):
-        notes.append(
-            f"While it ran, {count(len(made.artifacts.changed), 'artifact')} changed and "
-            f"{len(made.artifacts.vanished)} vanished: {listed((*made.artifacts.changed, *made.artifacts.vanished))}."
-        )
-    if swept:
-        notes.append(f"Removed {count(len(swept), 'unfinished set')} older than a day: {listed(swept)}.")
-    total = sum(each.bytes for each in made.stored)
-    loud = " WITHOUT SECRETS." if made.configuration and not made.configuration.secrets else ""
-    return Report(
-        title=f"Backup {made.id}",
-        status=Status.WARN if made.warnings else Status.OK,
-        summary=f"{listed(made.parts)} are in s3://{bucket}/{made.name}, read back and compared "
-        f"({size(total + (made.artifacts.copied_bytes if made.artifacts else 0))} written in {duration(took)}).{loud}",
-        sections=(table(made), *(Text(title="Note", text=each) for each in notes)),
-        hints=(f"backup show {made.id}", f"backup verify {made.id}", "backup list"),
-    )
-
-
-def table(made: Manifest) -> Table:
-    """A line for each part."""
-    rows: list[tuple[str, str, str, str]] = []
-    for title, part in (("database", made.database), ("auth database", made.auth_database)):
-        if part:
-            held = f"{len(part.rows)} tables, {count(sum(part.rows.values()), 'row')}"
-            rows.append((title, held, size(part.dump.bytes), _pace(part.dump.bytes, part.seconds)))
-    if made.artifacts:
-        of = made.artifacts
-        held = f"{count(of.objects, 'object')} ({size(of.bytes)}), {of.copied_objects:,} new"
-        rows.append(("artifacts", held, size(of.copied_bytes), _pace(of.copied_bytes, of.seconds)))
-    if made.configuration:
-        held = f"{count(len(made.configuration.objects), 'object')}, " + (
-            f"encrypted with key {made.configuration.key_id}" if made.configuration.secrets else "without secrets"
-        )
-        rows.append(("config", held, size(made.configuration.document.bytes), f"{made.configuration.seconds:.1f} s"))
-    return Table(columns=("part", "holds", "written", "took"), rows=tuple(rows), numeric=("written",))
-
-
-def _pace(number: int, seconds: float) -> str:
-    if seconds <= 0:
-        return NOTHING
-    return f"{seconds:.1f} s, {size(number / seconds)}/s"

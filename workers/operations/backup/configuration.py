@@ -21,6 +21,7 @@ from workers.errors import OperatorError
 from workers.operations.backup.manifest import ConfigurationPart, Stored
 from workers.operations.backup.stream import Reading
 from workers.systems.errors import ClusterForbidden, ClusterNotFound
+from workers.wording import size
 
 if TYPE_CHECKING:
     from workers.operations.backup.encryption import Keys
@@ -30,6 +31,10 @@ if TYPE_CHECKING:
 
 NAME: Final = "config.yaml"
 ENCRYPTED_NAME: Final = "config.yaml.enc"
+AT_MOST: Final = 16 << 20
+"""Bytes of a configuration that is read."""
+_DEEPEST: Final = 100
+_ANOTHER: Final = "Use another set: /mlflow backup list."
 LEFT_OUT: Final = "left-out-of-the-backup"
 
 Json = dict[str, Any]
@@ -62,7 +67,42 @@ class Export:
 
     def text(self) -> bytes:
         """All of them in one YAML stream."""
-        return yaml.safe_dump_all(self.objects, sort_keys=False, allow_unicode=True, explicit_start=True).encode()
+        text = yaml.dump_all(self.objects, Dumper=_Plain, sort_keys=False, allow_unicode=True, explicit_start=True)
+        return str(text).encode()
+
+
+class _Plain(yaml.SafeDumper):
+    """Writes what stands in two places twice."""
+
+    def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002 - PyYAML's
+        return True
+
+
+class _Bounded(yaml.SafeLoader):
+    """Takes neither aliases, 500 bytes of which unfold to more than any memory holds, nor bottomless nesting.
+
+    libyaml's loader would end the process at the latter.
+    """
+
+    _depth = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        self._depth += 1
+        if self._depth > _DEEPEST or self.check_event(yaml.AliasEvent):
+            raise yaml.YAMLError
+        node: yaml.Node | None = super().compose_node(parent, index)
+        self._depth -= 1
+        return node
+
+
+def _documents(content: bytes, where: str) -> list[Json]:
+    try:
+        found = list(yaml.load_all(content, Loader=_Bounded))
+    except (yaml.YAMLError, ValueError):
+        raise OperatorError(f"{where} is no YAML that we have written.", _ANOTHER) from None
+    if not all(isinstance(each, dict) and isinstance(each.get("metadata"), dict) for each in found):
+        raise OperatorError(f"{where} does not hold objects of a cluster.", _ANOTHER)
+    return found
 
 
 def store(  # noqa: PLR0913, PLR0917 - from where, to where
@@ -73,12 +113,13 @@ def store(  # noqa: PLR0913, PLR0917 - from where, to where
     found = export(cluster, names)
     if keys is None:
         found = without_secrets(found)
-    content = keys.encrypted(found.text()) if keys else found.text()
     key = f"{set_name}{ENCRYPTED_NAME if keys else NAME}"
+    content = keys.encrypted(found.text(), key) if keys else found.text()
     transfer.put(bucket, key, content)
+    key_id = keys.current_id if keys else ""
     return ConfigurationPart(
-        document=Stored(key=key, bytes=len(content), sha256=hashlib.sha256(content).hexdigest()),
-        key_id=keys.current_id if keys else "",
+        document=Stored(key=key, bytes=len(content), sha256=hashlib.sha256(content).hexdigest(), key_id=key_id),
+        key_id=key_id,
         secrets=keys is not None,
         objects=found.names,
         left_out=tuple(found.left_out),
@@ -92,6 +133,8 @@ def read(part: ConfigurationPart, keys: Keys | None, transfer: Transfer, bucket:
     Raises WrongKey; OperatorError that names the object where its bytes are not those that were written.
     """
     stored = Reading(part.document, transfer, bucket)
+    if part.document.bytes > AT_MOST:
+        raise OperatorError(f"{stored.where} is larger than any configuration: {size(part.document.bytes)}.", _ANOTHER)
     where, content = stored.where, b"".join(stored)
     stored.compare()
     if part.key_id:
@@ -99,10 +142,10 @@ def read(part: ConfigurationPart, keys: Keys | None, transfer: Transfer, bucket:
             raise OperatorError(
                 f"{where} is encrypted with the key {part.key_id}, and no key is set.", "Set MLFLOW_OPS_BACKUP_KEY."
             )
-        content = keys.decrypted(content, where)
-    found = list(yaml.safe_load_all(content))
+        content = keys.decrypted(content, part.document.key)
+    found = _documents(content, where)
     if tuple(Export(found).names) != part.objects:
-        raise OperatorError(f"{where} does not hold the objects that its manifest names.", "Use another set.")
+        raise OperatorError(f"{where} does not hold the objects that its manifest names.", _ANOTHER)
     return found
 
 

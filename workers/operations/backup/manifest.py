@@ -6,17 +6,25 @@ ever added: a newer version must read the sets of an older one, and an older one
 
 from __future__ import annotations
 
+import json
 from datetime import datetime
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from workers.errors import SetDamaged
+from workers.errors import OperatorError, SetDamaged
+
+if TYPE_CHECKING:
+    from workers.systems.s3.transfer import Transfer
 
 NAME: Final = "manifest.json"
-FORMAT: Final = 1
+FORMAT: Final = 2
 AT_MOST: Final = 4 << 20
 """Bytes; a thousand tables need a tenth of that."""
+
+
+_LOSSES: Final = 4
+"""That a sentence names."""
 
 
 class ManifestDamaged(SetDamaged):
@@ -28,11 +36,15 @@ class _Part(BaseModel):
 
 
 class Stored(_Part):
-    """An object of the set. key: in the bucket. sha256: of its bytes, in hexadecimal."""
+    """An object of the set. key: in the bucket. sha256: of its bytes as they are there, in hexadecimal.
+
+    key_id: of the key that it is encrypted with; empty where it is not, or where the set is from before that was noted.
+    """
 
     key: str
     bytes: int
     sha256: str
+    key_id: str = ""
 
 
 class DatabasePart(_Part):
@@ -55,10 +67,31 @@ class DatabasePart(_Part):
     seconds: float = 0.0
 
 
+class OtherBucket(_Part):
+    """Another bucket of the artifacts' store, of which a set holds what experiments keep there."""
+
+    bucket: str
+    objects: int
+    bytes: int
+
+
+class Elsewhere(_Part):
+    """A place of artifacts that is in no set, and why. experiments: how many have it; names: of the first few."""
+
+    place: str
+    why: str
+    experiments: int
+    names: tuple[str, ...] = ()
+
+
 class ArtifactsPart(_Part):
     """A listing of artifacts. bytes: of all of them. copied: what earlier sets did not have.
 
-    changed and vanished: the first hundred keys of those that did so while they were copied.
+    changed and vanished: the first hundred keys of those that did so while they were copied. left_out: the first
+    hundred that could not be read, each with the reason; left_out_objects, left_out_bytes: of all of them. others: what
+    of it is in other buckets. elsewhere: places of artifacts that are not in it. storage_classes: how many artifacts
+    had another than the store's default. key_id: of the key that all their bytes are encrypted with, or with older
+    ones; empty where they are kept as they are.
     """
 
     listing: Stored
@@ -69,7 +102,19 @@ class ArtifactsPart(_Part):
     copied_bytes: int = 0
     changed: tuple[str, ...] = ()
     vanished: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
+    left_out_objects: int = 0
+    left_out_bytes: int = 0
+    key_id: str = ""
+    others: tuple[OtherBucket, ...] = ()
+    elsewhere: tuple[Elsewhere, ...] = ()
+    storage_classes: dict[str, int] = {}
     seconds: float = 0.0
+
+    @property
+    def missing(self) -> int:
+        """How many experiments have artifacts in a place that is not in the set."""
+        return sum(each.experiments for each in self.elsewhere)
 
 
 class ConfigurationPart(_Part):
@@ -86,12 +131,30 @@ class ConfigurationPart(_Part):
     seconds: float = 0.0
 
 
+class Signature(_Part):
+    """Who made the set (signing.py). key_id: of the backup key behind the signing key. mac: in hexadecimal.
+
+    data_key: the wrapped one, where the key is a key service's.
+    """
+
+    algorithm: str
+    key_id: str
+    mac: str
+    data_key: str = ""
+
+
 class Manifest(_Part):
-    """A whole set. name: "sets/…/". id: the short one. Times are UTC."""
+    """A whole set. name: "sets/…/". id: the short one. target: the MLflow that it was made of. Times are UTC.
+
+    signature: None where there was no key to sign with. shrank: what it lost against the set `shrank_since` (an id),
+    each in a few words. explained: what it lost by a command of ours, with who asked for it. accepted: a person said
+    that this was meant.
+    """
 
     format: int = FORMAT
     name: str
     id: str
+    target: str = ""
     started_at: datetime
     finished_at: datetime
     mlflow_version: str = ""
@@ -100,6 +163,23 @@ class Manifest(_Part):
     artifacts: ArtifactsPart | None = None
     configuration: ConfigurationPart | None = None
     warnings: tuple[str, ...] = ()
+    shrank: tuple[str, ...] = ()
+    shrank_since: str = ""
+    explained: tuple[str, ...] = ()
+    accepted: bool = False
+    locked_until: datetime | None = None
+    signature: Signature | None = None
+
+    @property
+    def shrunk(self) -> bool:
+        """Whether it lost something, and nobody has accepted that: then it is not latest."""
+        return bool(self.shrank) and not self.accepted
+
+    @property
+    def losses(self) -> str:
+        """What it lost, as in "1 table: metrics; 500 of 600 artifacts"."""
+        more = len(self.shrank) - _LOSSES
+        return "; ".join(self.shrank[:_LOSSES]) + (f"; and {more} more" if more > 0 else "")
 
     @property
     def parts(self) -> tuple[str, ...]:
@@ -115,16 +195,38 @@ class Manifest(_Part):
         artifacts = [self.artifacts.listing] if self.artifacts else []
         return (*databases, *artifacts, *([self.configuration.document] if self.configuration else []))
 
+    @property
+    def encrypted(self) -> str:
+        """What of it is, in words."""
+        databases = (("database", self.database), ("auth database", self.auth_database))
+        ids = {name: part.dump.key_id for name, part in databases if part}
+        ids |= {"artifacts": self.artifacts.key_id} if self.artifacts else {}
+        ids |= {"configuration": self.configuration.key_id} if self.configuration else {}
+        sealed = [name for name, key_id in ids.items() if key_id]
+        plain = [name for name, key_id in ids.items() if not key_id]
+        if not sealed:
+            return "nothing: all of it is as it is"
+        return f"{', '.join(sealed)}, with key {ids[sealed[0]]}" + (f"; as they are: {', '.join(plain)}" * bool(plain))
+
+    @property
+    def checksums(self) -> dict[str, str]:
+        """The SHA-256 of each stored object by its file's name: what a plan rests on."""
+        return {each.key.rpartition("/")[2]: each.sha256 for each in self.stored}
+
     def text(self) -> bytes:
         """As it is stored."""
         return self.model_dump_json(indent=2).encode() + b"\n"
 
 
-def read(content: bytes, name: str) -> Manifest:
-    """A stored manifest of the set `name`. Raises ManifestDamaged."""
+def read(content: bytes, name: str) -> tuple[Manifest, dict[str, Any]]:
+    """A stored manifest of the set `name`, and the document as it stands. Raises ManifestDamaged.
+
+    Parsed once: were it parsed once to verify and again to use, two parsers might read two things.
+    """
     try:
-        found = Manifest.model_validate_json(content)
-    except ValidationError:
+        document = json.loads(content)
+        found = Manifest.model_validate(document)
+    except (ValidationError, ValueError, RecursionError):
         raise ManifestDamaged(
             f"The manifest of {name} cannot be read.", "Use another set: /mlflow backup list."
         ) from None
@@ -134,5 +236,19 @@ def read(content: bytes, name: str) -> Manifest:
             "Read it with that version.",
         )
     if found.name != name:
-        raise ManifestDamaged(f"The manifest in {name} is that of {found.name}.", "Use another set.")
-    return found
+        raise ManifestDamaged(
+            f"The manifest in {name} is that of {found.name[:60]}: somebody moved or copied it.", "Use another set."
+        )
+    if any(each.key.rpartition("/")[0] != name.rstrip("/") for each in found.stored):
+        raise ManifestDamaged(f"The manifest of {name} names parts of another set.", "Use another set.")
+    return found, document
+
+
+def store(made: Manifest, transfer: Transfer, bucket: str) -> None:
+    """Write a manifest, and read it back. Raises ObjectsError; OperatorError where it came back changed."""
+    content, key = made.text(), f"{made.name}{NAME}"
+    transfer.put(bucket, key, content)
+    _, pieces = transfer.open(bucket, key)
+    if b"".join(pieces) != content:
+        transfer.delete(bucket, [key])
+        raise OperatorError("The manifest came back changed: there is no set.", "Check the store; then ask again.")

@@ -10,11 +10,14 @@ afterwards by the one that asked: what a lost helper did not copy, that one does
 from __future__ import annotations
 
 import time
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from workers.engine import locks, queues
 from workers.errors import OperatorError
 from workers.operation import Operation, Progress, Risk
+from workers.operations.backup.encryption import Keys, for_data
+from workers.operations.backup.locking import Locking
 from workers.records.keys import PREFIX
 from workers.records.record import Ending, Phase, Record
 from workers.records.store import Records
@@ -23,7 +26,7 @@ from workers.report import Report, Status
 from workers.wording import count
 
 if TYPE_CHECKING:
-    from workers.operations.backup.artifacts.copying import Sources
+    from workers.operations.backup.artifacts.known import Sources
     from workers.operations.backup.artifacts.spans import Span
     from workers.systems import Systems
     from workers.systems.s3.objects import Objects
@@ -46,6 +49,8 @@ class BackupHelper(Operation):
     set_name: str
     previous: tuple[str, ...] = ()
     distrust: tuple[str, ...] = ()
+    sha256: str = ""
+    objects: int = 0
 
     def run(self, systems: Systems, progress: Progress) -> Report:
         """Take them. That a span fails is no failure: whoever asked copies what is missing, and says what is wrong."""
@@ -60,7 +65,7 @@ class BackupHelper(Operation):
 
 def sources_of(systems: Systems, about: BackupHelper) -> Sources:
     """What is copied from where to where."""
-    from workers.operations.backup.artifacts.copying import Sources
+    from workers.operations.backup.artifacts.known import Sources
 
     storage = systems.settings.ops.storage
     return Sources(
@@ -70,6 +75,11 @@ def sources_of(systems: Systems, about: BackupHelper) -> Sources:
         about.previous,
         distrust=frozenset(about.distrust),
         source=other_store(systems),
+        keys=Keys.of(systems.settings),
+        encrypt=for_data(systems.settings) is not None,
+        sha256=about.sha256,
+        objects=about.objects,
+        locking=Locking.of(systems.settings, datetime.now(UTC)),
     )
 
 
@@ -121,7 +131,12 @@ def _ask(systems: Systems, sources: Sources, number: int) -> list[str]:
     parent = records.get(holder) if holder else None
     if parent is None:
         return []
-    about = BackupHelper(set_name=sources.set_name, previous=sources.previous, distrust=tuple(sources.distrust))
+    about = BackupHelper(
+        set_name=sources.set_name,
+        previous=sources.previous,
+        distrust=tuple(sources.distrust),
+        sha256=sources.sha256,
+    )
     asked_for = []
     for each in range(number):
         record = Record(

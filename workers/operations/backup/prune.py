@@ -12,21 +12,23 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, ClassVar
 
 from workers.operation import Change, Operation, Plan, Progress, Risk
-from workers.operations.backup import leftovers, retention, sets
+from workers.operations.backup import copies, leftovers, sets
 from workers.operations.backup.backup import LOCK
-from workers.operations.backup.show import dated
-from workers.report import Report, Status, Table
+from workers.operations.backup.encryption import Keys
+from workers.operations.backup.hold import held
+from workers.operations.backup.show import reasons as kept_for
+from workers.report import Report, Status, Table, Text
 from workers.systems.errors import ObjectMissing
 from workers.wording import count, listed, moment, size
 
 if TYPE_CHECKING:
     from workers.operations.backup.sets import Found
-    from workers.settings import Retention
     from workers.systems import Systems
     from workers.systems.s3.objects import Objects
 
 CALLS_AT_ONCE = 8
 BASES_BYTES = 1 << 20
+ROWS_AT_MOST = 100
 
 
 @dataclass(frozen=True)
@@ -47,15 +49,16 @@ class BackupPrune(Operation):
     timeout_seconds: ClassVar[int] = 6 * 3600
 
     def plan(self, systems: Systems) -> Plan:
-        """Which sets would go. Raises ObjectsError."""
-        bucket = systems.settings.ops.storage.backups_bucket
-        chosen = choose(systems.backups, bucket, systems.settings.ops.backup.retention)
+        """Which sets would go, here and in the copies. Raises ObjectsError."""
+        chosen = choose(systems)
         wanted = systems.settings.ops.backup.retention
+        elsewhere = {copies.place(there): choose(there) for there in copies.every(systems)}
         return Plan(
             title="Prune backups",
             summary=f"remove {count(len(chosen.going), 'set')}, keep {len(chosen.reasons)}",
             steps=(
                 *(f"Remove {each.name}" for each in chosen.going),
+                *(f"Remove {count(len(of.going), 'set')} of {place}" for place, of in elsewhere.items()),
                 "Remove unfinished sets and uploads in which nothing was written for a day",
                 "Remove the bytes of artifacts that no remaining set uses",
             ),
@@ -65,53 +68,78 @@ class BackupPrune(Operation):
             ),
             warnings=(f"What is removed cannot be brought back. Kept: {count(len(chosen.reasons), 'good set')}.",),
             undo="it cannot be undone",
-            facts={"going": [each.name for each in chosen.going], "retention": wanted.model_dump()},
-            sections=(_table(chosen),) if chosen.reasons else (),
+            facts={
+                "going": [each.name for each in chosen.going],
+                "retention": wanted.model_dump(),
+                **{f"going from {place}": [each.name for each in of.going] for place, of in elsewhere.items()},
+            },
+            sections=(_table(chosen),) if chosen.staying or chosen.going else (),
         )
 
     def run(self, systems: Systems, progress: Progress) -> Report:
         """Remove them. Raises ObjectsError; and OperatorError, before any bytes go, where a listing cannot be read."""
-        from workers.operations.backup.artifacts import sweep
-        from workers.systems.s3.transfer import Transfer
-
-        bucket = systems.settings.ops.storage.backups_bucket
-        now = datetime.now(UTC)
-        progress.step("Looking at the sets in the bucket")
-        chosen = choose(systems.backups, bucket, systems.settings.ops.backup.retention)
-        with Transfer.of(systems.backups, CALLS_AT_ONCE) as transfer:
-            for done, each in enumerate(chosen.going):
-                progress.checkpoint()
-                progress.step(f"Removing {each.name}")
-                progress.advance(done, len(chosen.going), "sets")
-                leftovers.remove(transfer, bucket, each.name)
-            swept = leftovers.sweep(transfer, bucket, now)
-        progress.checkpoint()
-        progress.step("Removing bytes that no set uses")
-        relied_on = [
-            each.name
-            for each in chosen.staying
-            if each.name not in swept and _has_listing(systems.backups, bucket, each)
-        ]
-        freed = sweep(systems.backups, bucket, relied_on, dry_run=False, older_than=now - leftovers.STALE)
-        unfinished = f" and {count(len(swept), 'unfinished set')}" if swept else ""
+        summary, chosen = _pruned(systems, progress)
+        also = [f"In {copies.place(there)}: {_pruned(there, progress)[0]}." for there in copies.every(systems)]
         return Report(
             title="Prune backups",
             status=Status.OK,
-            summary=f"{count(len(chosen.going), 'set')}{unfinished} removed, {len(chosen.reasons)} kept; "
-            f"{count(freed.objects, 'object')} ({size(freed.bytes)}) that no set uses removed: "
-            f"{listed(each.id for each in chosen.going) or 'no set had to go'}.",
-            sections=(_table(chosen),) if chosen.reasons else (),
+            summary=f"{summary}: {listed(each.id for each in chosen.going) or 'no set had to go'}.",
+            sections=(
+                *((_table(chosen),) if chosen.staying else ()),
+                *((Text(title="Copies", text="\n".join(also)),) if also else ()),
+            ),
             hints=("backup list", "backup usage"),
         )
 
 
-def choose(objects: Objects, bucket: str, wanted: Retention) -> Choice:
-    """Judge every set. Those that are not good stay, and what one that is being made builds on. Raises ObjectsError."""
-    found = sets.every(objects, bucket)
-    reasons = retention.kept(dated(found), wanted)
+def _pruned(systems: Systems, progress: Progress) -> tuple[str, Choice]:
+    """What was removed, in words, and what was chosen."""
+    from workers.operations.backup.artifacts import sweep
+    from workers.systems.s3.transfer import Transfer
+
+    bucket = systems.settings.ops.storage.backups_bucket
+    now = datetime.now(UTC)
+    progress.step(f"Looking at the sets in {bucket}")
+    chosen = choose(systems)
+    with Transfer.of(systems.backups, CALLS_AT_ONCE) as transfer:
+        for done, each in enumerate(chosen.going):
+            progress.checkpoint()
+            progress.step(f"Removing {each.name}")
+            progress.advance(done, len(chosen.going), "sets")
+            leftovers.remove(transfer, bucket, each.name)
+        swept = leftovers.sweep(transfer, bucket, now)
+    progress.checkpoint()
+    progress.step("Removing bytes that no set uses")
+    relied_on = [
+        each.name for each in chosen.staying if each.name not in swept and _has_listing(systems.backups, bucket, each)
+    ]
+    keys = Keys.all_of(systems.settings)
+    freed = sweep(systems.backups, bucket, relied_on, dry_run=False, older_than=now - leftovers.STALE, keys=keys)
+    unfinished = f" and {count(len(swept), 'unfinished set')}" if swept else ""
+    words = (
+        f"{count(len(chosen.going), 'set')}{unfinished} removed, {len(chosen.reasons)} kept; "
+        f"{count(freed.objects, 'object')} ({size(freed.bytes)}) that no set uses removed"
+    )
+    return words, chosen
+
+
+def choose(systems: Systems, now: datetime | None = None) -> Choice:
+    """Judge every set as of `now`. Those that are not good stay, and those that are locked or held, or that one that is
+    being made builds on. Raises ObjectsError.
+    """
+    now = now or datetime.now(UTC)
+    objects, bucket = systems.backups, systems.settings.ops.storage.backups_bucket
+    found = sets.every(systems)
+    reasons = kept_for(systems, found)
     for name in _built_on(objects, bucket, [each for each in found if each.manifest is None]):
         if name not in reasons and any(each.name == name and each.manifest for each in found):
             reasons[name] = "an unfinished set builds on it"
+    for each in found:
+        until = each.manifest.locked_until if each.manifest else None
+        if until and until > now:
+            reasons.setdefault(each.name, f"locked until {moment(until)}")
+    going = [each.name for each in found if each.manifest and each.name not in reasons]
+    reasons |= dict.fromkeys(held(systems, going), "held")
     going = tuple(each for each in found if each.manifest and each.name not in reasons)
     return Choice(reasons, going, tuple(each for each in found if each not in going))
 
@@ -131,11 +159,11 @@ def _built_on(objects: Objects, bucket: str, unfinished: list[Found]) -> set[str
 
 def _has_listing(objects: Objects, bucket: str, found: Found) -> bool:
     """Whether a set names any bytes. One that says it does, and has no listing, must stop the sweep, not be skipped."""
-    from workers.operations.backup.artifacts.listing import BASES, NAME
+    from workers.operations.backup.artifacts.listing import BASES, NAMES
 
     if found.manifest:
         return found.manifest.artifacts is not None
-    for name in (NAME, BASES):
+    for name in (*NAMES, BASES):
         try:
             objects.read(bucket, f"{found.name}{name}", at_most=1)
         except ObjectMissing:
@@ -145,5 +173,14 @@ def _has_listing(objects: Objects, bucket: str, found: Found) -> bool:
 
 
 def _table(chosen: Choice) -> Table:
-    rows = [(name, chosen.reasons[name]) for name in sorted(chosen.reasons, reverse=True)]
-    return Table(title="Kept", columns=("set", "as"), rows=tuple(rows[:60]))
+    """Each set, newest first, with the reason that it stays or goes."""
+    rows = []
+    for each in sorted((*chosen.staying, *chosen.going), key=lambda each: each.name, reverse=True):
+        if each.manifest is None:
+            why = f"stays: {each.problem}"
+        elif each.name in chosen.reasons:
+            why = f"stays: {chosen.reasons[each.name]}"
+        else:
+            why = "goes: newer ones have its hour, day, week and month"
+        rows.append((each.name, why))
+    return Table(title="Every set", columns=("set", "stays or goes"), rows=tuple(rows[:ROWS_AT_MOST]))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Final
 from pydantic import Field
 
 from workers.operation import Operation, Progress, Risk
-from workers.operations.backup import backup, retention, sets
+from workers.operations.backup import retention, sets, summary
 from workers.operations.choices import SETS
 from workers.report import Facts, Report, Section, Status, Table, Text
 from workers.wording import NOTHING, count, duration, listed, size
@@ -35,15 +35,15 @@ class BackupList(Operation):
         """Read every manifest. Raises ObjectsError."""
         progress.step("Reading the manifests")
         bucket = systems.settings.ops.storage.backups_bucket
-        found = sets.every(systems.backups, bucket)
+        found = sets.every(systems)
         now = datetime.now(UTC)
         good = [each.manifest for each in found if each.manifest]
         bad = len(found) - len(good)
-        reasons = retention.kept(dated(found), systems.settings.ops.backup.retention)
+        kept = reasons(systems, found)
         shown = found[: -self.limit - 1 : -1]
         verdicts = sets.verdicts(systems.backups, bucket, [each.name for each in shown])
         rows = tuple(
-            _row(each, reasons.get(each.name, "prune removes it"), now, verdict)
+            _row(each, kept.get(each.name, "prune removes it"), now, verdict)
             for each, verdict in zip(shown, verdicts, strict=True)
         )
         columns = ("id", "begun (UTC)", "parts", "database", "artifacts", "kept as", "state")
@@ -81,13 +81,13 @@ class BackupShow(Operation):
         """Read its manifest. Raises OperatorError where there is no such set, or it is not good."""
         progress.step("Reading the manifest")
         bucket = systems.settings.ops.storage.backups_bucket
-        made = sets.good(systems.backups, bucket, self.id)
+        made = sets.good(systems, self.id)
         age = duration(max(0.0, (datetime.now(UTC) - made.finished_at).total_seconds()))
         return Report(
             title=f"Backup {made.id}",
             status=Status.WARN if made.warnings else Status.OK,
             summary=f"{listed(made.parts)}, {age} old, in s3://{bucket}/{made.name}",
-            sections=(backup.table(made), *_details(made)),
+            sections=(summary.table(made), *_details(made)),
             hints=(f"backup verify {made.id}", f"backup verify {made.id} --deep"),
         )
 
@@ -104,7 +104,7 @@ class BackupUsage(Operation):
         from workers.systems.s3.transfer import Transfer
 
         bucket = systems.settings.ops.storage.backups_bucket
-        found = {each.name: each for each in sets.every(systems.backups, bucket)}
+        found = {each.name: each for each in sets.every(systems)}
         taken: dict[str, tuple[int, int]] = {}
         progress.step("Counting the objects in the bucket")
         seen = 0
@@ -150,13 +150,20 @@ def _group(key: str, found: dict[str, Found]) -> str:
     return "dumps, listings and configurations of sets" if known and known.manifest else "unfinished sets"
 
 
-def dated(found: list[Found]) -> list[retention.Dated]:
-    """The good ones, as the retention judges them."""
-    return [retention.Dated(each.name, each.begun, each.manifest.parts) for each in found if each.manifest is not None]
+def reasons(systems: Systems, found: list[Found]) -> dict[str, str]:
+    """Why the retention keeps a good set, by its name; what is not there it does not keep. Raises ObjectsError."""
+    good = [each for each in found if each.manifest is not None]
+    bucket, ops = systems.settings.ops.storage.backups_bucket, systems.settings.ops
+    failed = sets.condemned(systems.backups, bucket, [each.name for each in good])
+    dated = [
+        retention.Dated(each.name, each.begun, each.manifest.parts, each.manifest.shrunk, each.name in failed)
+        for each in good
+        if each.manifest is not None
+    ]
+    return retention.kept(dated, ops.backup.retention, ops.zone)
 
 
 def _row(found: Found, kept_as: str, now: datetime, verdict: tuple[bool | None, str]) -> tuple[str, ...]:
-    well, problem = verdict
     made = found.manifest
     age = duration(max(0.0, (now - found.begun).total_seconds()))
     begun = f"{found.begun:%Y-%m-%d %H:%M} ({age})"
@@ -169,10 +176,18 @@ def _row(found: Found, kept_as: str, now: datetime, verdict: tuple[bool | None, 
         size(made.database.dump.bytes) if made.database else NOTHING,
         f"{made.artifacts.objects:,}" if made.artifacts else NOTHING,
         kept_as,
-        f"failed its drill: {problem}"
-        if well is False
-        else f"{'good, with notes' if made.warnings else 'good'}{', passed its drill' if well else ''}",
+        _state(made, verdict),
     )
+
+
+def _state(made: Manifest, verdict: tuple[bool | None, str]) -> str:
+    """What a list says of a finished set, with what `sets.drilled` says of it."""
+    well, problem = verdict
+    if well is False:
+        return f"failed its drill: {problem}"
+    if made.shrunk:
+        return f"SHRANK: lost {made.losses}"
+    return f"{'good, with notes' if made.warnings else 'good'}{', passed its drill' if well else ''}"
 
 
 def _details(made: Manifest) -> list[Section]:
@@ -196,6 +211,13 @@ def _details(made: Manifest) -> list[Section]:
     if made.configuration:
         items.append(("configuration", listed(made.configuration.objects, most=12)))
         items.append(("key", made.configuration.key_id or "none: WITHOUT SECRETS"))
+    items.append(("encrypted", made.encrypted))
+    if made.locked_until:
+        items.append(("locked until", f"{made.locked_until:%Y-%m-%d %H:%M} UTC"))
+    signed = (
+        f"with key {made.signature.key_id}" if made.signature else "no: whoever can write to the bucket can forge it"
+    )
+    items.append(("signed", signed))
     items += [("SHA-256", f"{each.sha256[:16]}… {each.key.rpartition('/')[2]}") for each in made.stored]
     sections: list[Section] = [Facts(items=tuple(items))]
     if rows:

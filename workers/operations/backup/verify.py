@@ -57,7 +57,7 @@ class BackupVerifyDeep(Operation):
     def plan(self, systems: Systems) -> Plan:
         """How much would be read."""
         bucket = systems.settings.ops.storage.backups_bucket
-        made = sets.good(systems.backups, bucket, self.id)
+        made = sets.good(systems, self.id)
         amount = sum(each.bytes for each in made.stored) + (made.artifacts.bytes if made.artifacts else 0)
         return Plan(
             title=f"Verify backup {made.id}",
@@ -75,32 +75,32 @@ def verified(systems: Systems, wanted: str, progress: Progress, *, deep: bool) -
     """What came of comparing a set with its manifest."""
     from workers.systems.s3.transfer import Transfer
 
-    bucket = systems.settings.ops.storage.backups_bucket
-    made = sets.good(systems.backups, bucket, wanted)
+    made = sets.good(systems, wanted)
     with Transfer.of(systems.backups, READERS) as transfer:
-        problems = _problems(systems, made, transfer, progress, deep=deep)
+        wrong = problems(systems, made, transfer, progress, deep=deep)
     what = f"{count(len(made.stored), 'part')} read"
     if made.artifacts:
         read = "read" if deep else "there, in their sizes"
         what += f", {count(made.artifacts.objects, 'artifact')} ({size(made.artifacts.bytes)}) {read}"
-    if not problems:
+    if not wrong:
         return Report(
             title=f"Verify backup {made.id}",
             status=Status.OK,
             summary=f"All of it is as it was written: {what}.",
             hints=(f"backup show {made.id}", *(() if deep else (f"backup verify {made.id} --deep",))),
         )
-    text = "\n".join(problems)
+    text = "\n".join(wrong)
     return Report(
         title=f"Verify backup {made.id}",
         status=Status.FAIL,
-        summary=f"It is not good: {problems[0]}" + (f" And {len(problems) - 1} more." if len(problems) > 1 else ""),
+        summary=f"It is not good: {wrong[0]}" + (f" And {len(wrong) - 1} more." if len(wrong) > 1 else ""),
         sections=(Text(title="What is wrong", text=text, literal=True),),
         hints=("backup", "backup list"),
     )
 
 
-def _problems(systems: Systems, made: Manifest, transfer: Transfer, progress: Progress, *, deep: bool) -> list[str]:
+def problems(systems: Systems, made: Manifest, transfer: Transfer, progress: Progress, *, deep: bool) -> list[str]:
+    """A sentence for each thing of a set that is not as its manifest says. Raises Unreachable, Cancelled."""
     bucket = systems.settings.ops.storage.backups_bucket
     found: list[str] = []
 
@@ -152,10 +152,19 @@ def _artifacts(  # noqa: PLR0913, PLR0917 - what is compared with what
     for _ in stored:
         pass
     stored.compare()
-    seen = artifacts.verify(systems.backups, bucket, name, deep=deep, progress=progress)
-    problems = list(seen.problems)
+    seen = artifacts.verify(
+        systems.backups,
+        bucket,
+        name,
+        deep=deep,
+        progress=progress,
+        sha256=part.listing.sha256,
+        keys=Keys.all_of(systems.settings),
+        expected=part.objects,
+    )
+    found = list(seen.problems)
     if deep and seen.bad:
         damaged.note(systems.backups, bucket, seen.bad)
     if seen.objects != part.objects:
-        problems.append(f"The listing has {seen.objects:,} artifacts; the manifest says {part.objects:,}.")
-    return problems
+        found.append(f"The listing has {seen.objects:,} artifacts; the manifest says {part.objects:,}.")
+    return found

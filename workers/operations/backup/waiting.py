@@ -45,6 +45,11 @@ def set_id(comment: str) -> str:
     return sets.id_of(name) if name and sets.name_in(name) == name else ""
 
 
+def live(comment: str) -> str:
+    """The database whose place it is to take; empty where its comment does not say."""
+    return str(read(comment).get("live") or "")
+
+
 def read(comment: str) -> dict[str, Any]:
     """What is written there; nothing where it is none of ours."""
     try:

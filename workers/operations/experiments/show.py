@@ -16,9 +16,11 @@ from workers.errors import OperatorError
 from workers.operation import Operation, Progress, Risk
 from workers.operations.experiments import sizes
 from workers.operations.experiments.finding import Experiment, View, every, find, moment_ms
+from workers.operations.storage.cache import changed_since
 from workers.rendering.pagination import Page
 from workers.report import Facts, Report, Section, Status, Table
 from workers.settings import SettingsError
+from workers.systems.mlflow import contents
 from workers.systems.mlflow.run_counts import RunCount, run_counts
 from workers.wording import NOTHING, count, size
 
@@ -58,6 +60,8 @@ class ExperimentsList(Operation):
         measured = sizes.latest(systems)
         table = _table(page.shown, _counts(systems, page.shown), measured)
         as_of = f" Sizes of {moment_ms(int(measured.at * 1000))}." if measured else ""
+        if measured and changed_since(systems.redis, measured.at):
+            as_of = f"{as_of[:-1]}; artifacts were changed since: /mlflow storage."
         return Report(
             title=self.title,
             status=Status.OK,
@@ -108,6 +112,7 @@ class ExperimentShow(Operation):
                 ("state", state),
                 ("runs", count(runs.active, "active run") if runs else NOTHING),
                 ("deleted runs", f"{runs.deleted:,}" if runs else NOTHING),
+                ("besides", _besides(systems, found) or NOTHING),
                 ("last activity", moment_ms(runs.last_ms) if runs else NOTHING),
                 ("created", moment_ms(found.created_ms)),
                 ("changed", moment_ms(found.updated_ms)),
@@ -138,6 +143,14 @@ def _counts(systems: Systems, shown: list[Experiment]) -> dict[str, RunCount]:
         return run_counts(systems.database.within(10), [each.id for each in shown if each.id.isdigit()])
     except (OperatorError, SettingsError):
         return {}
+
+
+def _besides(systems: Systems, found: Experiment) -> str:
+    """Its logged models, traces and datasets, as far as this MLflow has such."""
+    try:
+        return ", ".join(contents.of_experiment(systems.database.within(10), found.id))
+    except (OperatorError, SettingsError):
+        return ""
 
 
 def _table(shown: list[Experiment], counts: dict[str, RunCount], measured: Point | None) -> Table:

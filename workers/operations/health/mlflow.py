@@ -1,7 +1,8 @@
 """MLflow itself: does it answer, can it reach its database, and how fast is it.
 
-`/health` says OK with the database gone, so the question that counts is a search for experiments. Where only that one
-fails, MLflow is up and something behind it is not: the PostgreSQL check is then the red one (`rests_on`).
+`/health` says OK with the database gone, so the question that counts is a search for experiments, and after it one read
+of a run, a metric and a model (reading.py). Where only that search fails, MLflow is up and something behind it is not:
+the PostgreSQL check is then the red one (`rests_on`).
 """
 
 from __future__ import annotations
@@ -14,7 +15,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from workers.errors import OperatorError
+from workers.operations.health import reading
 from workers.operations.health.questions import Answer, Question
+from workers.operations.health.reading import Read
 from workers.report import Facts, Status, Text
 from workers.systems.errors import TrackingError, TrackingTimeout, TrackingUnavailable
 from workers.wording import count, milliseconds
@@ -49,11 +52,17 @@ def ask(asking: Asking) -> Answer:
         if isinstance(burst.refused[0], TrackingTimeout | TrackingUnavailable):
             return _behind(asking, burst.refused[0])
         raise burst.refused[0]
-    return judge(burst, version.result(timeout=asking.left), asking.settings, tracking.address)
+    said = version.result(timeout=asking.left)
+    patient = tracking.within(max(0.1, round(asking.left * 0.8, 1)))
+    seen = asking.aside(partial(reading.read, patient)).result(timeout=asking.left)
+    return judge(burst, said, asking.settings, tracking.address, seen)
 
 
-def judge(burst: Burst, version: str, settings: Settings, address: str) -> Answer:
-    """From a burst that was answered at least once; `version` is "unknown" where MLflow does not tell it."""
+def judge(burst: Burst, version: str, settings: Settings, address: str, seen: Read = Read(())) -> Answer:  # noqa: B008
+    """From a burst that was answered at least once; `version` is "unknown" where MLflow does not tell it.
+
+    seen: what was read of runs, metrics and models.
+    """
     asked = len(burst.seconds) + len(burst.refused)
     facts = [
         ("address", address),
@@ -62,8 +71,11 @@ def judge(burst: Burst, version: str, settings: Settings, address: str) -> Answe
     ]
     p50, p95, p99 = (burst.percentile(percent) for percent in (50, 95, 99))
     facts += [("p50", milliseconds(p50)), ("p95", milliseconds(p95)), ("p99", milliseconds(p99))]
+    facts += seen.facts
     status, sentence = Status.OK, f"MLflow {version} answers; p95 is {milliseconds(p95)}."
-    if burst.refused:
+    if seen.trouble:
+        status, sentence = Status.FAIL, f"MLflow {version} answers, but {seen.trouble}."
+    elif burst.refused:
         status, sentence = (
             Status.WARN,
             f"MLflow failed {len(burst.refused)} of {asked} requests: {burst.refused[0].message}",

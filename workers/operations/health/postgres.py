@@ -39,7 +39,7 @@ def ask(asking: Asking) -> Answer:
     pods = dependency_pods.look(asking, asking.names.postgres_selector)
     waiting_at = asking.aside(lambda: _paused(asking.settings, database.name))
     try:
-        vitals = database.vitals()
+        vitals = database.vitals(*filter(None, (_users(asking.settings),)))
     except DatabaseError as error:
         table, trouble = pods()
         sentence = f"{error.message.rstrip('.')}; {trouble}." if trouble else error.message
@@ -106,17 +106,24 @@ def judge(vitals: Vitals, settings: Settings, pods: tuple[Section, ...] = ()) ->
         figures,
         {"version": (vitals.version,)},
         own_fault=True,
-        offers=_waiting(vitals),
+        offers=_waiting(vitals, _users(settings)),
     )
 
 
-def _waiting(vitals: Vitals) -> tuple[Offer, ...]:
-    """The restored databases that wait to be switched to."""
+def _users(settings: Settings) -> str:
+    """The name of basic-auth's database; empty where there is none."""
+    from workers.systems.postgres.database import Database
+
+    return Database.at(settings, "auth_database_url").name if settings.environment.auth_database_url else ""
+
+
+def _waiting(vitals: Vitals, users: str) -> tuple[Offer, ...]:
+    """The restored databases that wait to be switched to. users: the name of basic-auth's."""
     return tuple(
         Offer(
             sentence=f"{each.name} was restored from the backup {found} and checked {age}, and is not live.",
             label="Switch to it",
-            command=f"restore database {found}",
+            command=f"restore {'auth' if users and waiting.live(each.comment) == users else 'database'} {found}",
         )
         for each in vitals.beside[:BESIDE_SHOWN]
         if (age := waiting.age(each.comment)) and (found := waiting.set_id(each.comment))

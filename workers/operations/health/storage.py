@@ -1,21 +1,23 @@
-"""The object store: is the artifacts bucket there, and does a deleted artifact survive (versioning)."""
+"""The object store: is the artifacts bucket there, can one be read, and does a deleted one survive (versioning)."""
 
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from workers.errors import OperatorError
 from workers.operations.health import dependency_pods
 from workers.operations.health.questions import Answer, Question
 from workers.report import Facts, Section, Status, Text
-from workers.systems.errors import BucketMissing, ObjectsError, Unreachable
+from workers.systems.errors import BucketMissing, ObjectArchived, ObjectMissing, ObjectsError, Unreachable
 from workers.wording import milliseconds
 
 if TYPE_CHECKING:
     from workers.operations.health.questions import Asking
     from workers.settings import Settings
     from workers.systems.s3.objects import Objects
+
+READ_BYTES: Final = 4096
 
 
 def ask(asking: Asking) -> Answer:
@@ -29,13 +31,28 @@ def ask(asking: Asking) -> Answer:
         began = time.perf_counter()
         objects.head_bucket(bucket)
         latency = time.perf_counter() - began
+        read = _read(objects, bucket)
     except ObjectsError as error:
         table, trouble = pods()
         sentence = f"{error.message.rstrip('.')}; {trouble}." if trouble else error.message
         hint = (Text(text=error.hint),) if error.hint else ()
         unreachable = isinstance(error, Unreachable)
         return Answer(Status.FAIL, sentence, details=(*hint, *table), own_fault=True, unreachable=unreachable)
-    return judge(latency, versioning, asking.settings, pods()[0])
+    return judge(latency, versioning, asking.settings, pods()[0], read)
+
+
+def _read(objects: Objects, bucket: str) -> str:
+    """Read the beginning of one artifact; which one. Raises ObjectsError where that cannot be done."""
+    key = objects.first(bucket)
+    if not key:
+        return "the bucket is empty"
+    try:
+        objects.read(bucket, key, at_most=READ_BYTES)
+    except ObjectMissing:
+        return f"{key} went away just then"
+    except ObjectArchived:
+        return f"{key} is in an archive tier"
+    return key
 
 
 def _versioning(objects: Objects, bucket: str) -> str:
@@ -48,10 +65,22 @@ def _versioning(objects: Objects, bucket: str) -> str:
         return f"unknown: {error.message}"
 
 
-def judge(latency: float, versioning: str, settings: Settings, pods: tuple[Section, ...] = ()) -> Answer:
-    """From the seconds that a HeadBucket took and the bucket's versioning: Enabled, Suspended, Off or why unknown."""
+def judge(
+    latency: float, versioning: str, settings: Settings, pods: tuple[Section, ...] = (), read: str = ""
+) -> Answer:
+    """From the seconds that a HeadBucket took and the bucket's versioning: Enabled, Suspended, Off or why unknown.
+
+    read: the artifact of which the beginning was read.
+    """
     bucket = settings.ops.storage.artifacts_bucket
-    facts = Facts(items=(("bucket", bucket), ("HeadBucket", milliseconds(latency)), ("versioning", versioning)))
+    facts = Facts(
+        items=(
+            ("bucket", bucket),
+            ("HeadBucket", milliseconds(latency)),
+            ("versioning", versioning),
+            ("artifact read", read),
+        )
+    )
     status, sentence = Status.OK, f"The bucket {bucket} answers; versioning is on."
     if latency >= settings.ops.health.thresholds.storage_latency_warn_seconds:
         status, sentence = Status.WARN, f"The object store is slow: HeadBucket took {milliseconds(latency)}."

@@ -36,6 +36,7 @@ class RestoreAll(Operation):
 
     set: Annotated[str, Field(min_length=1, max_length=80)] = sets.LATEST
     from_elsewhere: bool = False
+    unsigned: bool = False
 
     def plan(self, systems: Systems) -> Plan:
         """The plans of its parts, one behind the other. Raises OperatorError where one of them cannot be done."""
@@ -49,7 +50,7 @@ class RestoreAll(Operation):
             steps=tuple(step for plan in plans for step in plan.steps),
             changes=tuple(change for plan in plans for change in plan.changes),
             warnings=(
-                *sets.passed_over(systems.backups, self._bucket(systems), self.set, found, part="database"),
+                *sets.passed_over(systems, self.set, found, part="database"),
                 *(warning for plan in plans for warning in plan.warnings),
                 *(each for each in (auth.left_out(systems, found),) if each),
             ),
@@ -93,19 +94,16 @@ class RestoreAll(Operation):
         """Let MLflow back in where the switch was cut off, and say how far it came."""
         return switching.mended_and(systems, lambda: super(RestoreAll, self).aftermath(systems, planned))
 
-    @staticmethod
-    def _bucket(systems: Systems) -> str:
-        return systems.settings.ops.storage.backups_bucket
-
     def _found(self, systems: Systems) -> Manifest:
-        return sets.good(systems.backups, self._bucket(systems), self.set, part="database")
+        return sets.good(systems, self.set, part="database", unsigned=self.unsigned, from_elsewhere=self.from_elsewhere)
 
     def _plans(self, systems: Systems, found: Manifest) -> list[tuple[Operation, Plan]]:
+        elsewhere, unsigned = self.from_elsewhere, self.unsigned
         parts: dict[str, Operation] = {
-            "artifacts": RestoreArtifacts(set=found.id, from_elsewhere=self.from_elsewhere),
-            "auth": RestoreDatabase(set=found.id, from_elsewhere=self.from_elsewhere, auth=True),
-            "database": RestoreDatabase(set=found.id, from_elsewhere=self.from_elsewhere),
-            "config": RestoreConfiguration(set=found.id),
+            "artifacts": RestoreArtifacts(set=found.id, from_elsewhere=elsewhere, unsigned=unsigned),
+            "auth": RestoreDatabase(set=found.id, from_elsewhere=elsewhere, unsigned=unsigned, auth=True),
+            "database": RestoreDatabase(set=found.id, from_elsewhere=elsewhere, unsigned=unsigned),
+            "config": RestoreConfiguration(set=found.id, unsigned=unsigned, from_elsewhere=elsewhere),
         }
         held = {*found.parts, *(("auth",) if auth.restorable(systems, found) else ())}
         plans: list[tuple[Operation, Plan]] = []

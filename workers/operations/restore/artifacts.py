@@ -6,24 +6,30 @@ that only where the bucket keeps versions, so that what goes can still be had.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar, Final
 
 from pydantic import Field, model_validator
 
 from workers.errors import AlreadySo, OperatorError
 from workers.operation import Change, Operation, Plan, Progress, Risk
-from workers.operations.backup import artifacts, sets
+from workers.operations.backup import artifacts, sets, summary
+from workers.operations.backup.encryption import Keys
 from workers.operations.experiments.finding import find as find_experiment
-from workers.operations.restore import checks
 from workers.operations.runs.finding import find as find_run
-from workers.operations.storage.locations import prefix_of
+from workers.operations.storage import cache
+from workers.operations.storage.locations import in_a_bucket
 from workers.report import Report, Section, Status, Text
-from workers.wording import count, size
+from workers.wording import count, listed, size
 
 if TYPE_CHECKING:
     from workers.operations.backup.artifacts import Difference
     from workers.operations.backup.manifest import Manifest
     from workers.systems import Systems
+
+
+_DEFAULTS: Final = (
+    "Single objects come back without ACLs, encryption settings and Object Lock retention: the bucket's defaults apply."
+)
 
 
 class RestoreArtifacts(Operation):
@@ -40,6 +46,7 @@ class RestoreArtifacts(Operation):
     run_id: str = ""
     exact: bool = False
     from_elsewhere: bool = False
+    unsigned: bool = False
 
     @model_validator(mode="after")
     def _one_choice(self) -> RestoreArtifacts:
@@ -58,9 +65,11 @@ class RestoreArtifacts(Operation):
                 f"Restore without --exact, or switch versioning on: aws s3api put-bucket-versioning --bucket "
                 f"{wanted.target_bucket} --versioning-configuration Status=Enabled",
             )
+        if self.exact and wanted.bucket:
+            raise OperatorError(f"--exact removes from s3://{wanted.target_bucket} only.", "Restore without --exact.")
         seen = artifacts.compare(systems.objects, wanted, backups=systems.backups)
         self._refuse(seen, found, wanted)
-        place = f"s3://{wanted.target_bucket}/{wanted.prefix}"
+        place = _place(wanted, found)
         changes = [
             Change(what=f"{count(seen.missing, 'artifact')} of {place}", before="missing", after="as in the backup"),
             Change(what=f"{count(seen.differing, 'artifact')} of {place}", before="another", after="as in the backup"),
@@ -78,13 +87,21 @@ class RestoreArtifacts(Operation):
             ),
             changes=tuple(each for each in changes if not each.what.startswith("0 ")),
             warnings=(
-                *sets.passed_over(systems.backups, wanted.backup_bucket, self.set, found),
+                *sets.passed_over(systems, self.set, found),
                 *_warnings(seen, wanted, versions),
+                *_not_in_it(wanted, found),
             ),
             undo="earlier versions stay in the bucket" if versions == "Enabled" else "",
             estimate_seconds=None,
             sections=_extra(seen) if self.exact else (),
-            facts={"set": found.name, "prefix": wanted.prefix, "going": seen.going if self.exact else ""},
+            facts={
+                "set": found.name,
+                "prefix": wanted.prefix,
+                **found.checksums,
+                **dict(seen.first),
+                "all artifacts that would be written": seen.coming,
+                "all artifacts that would be removed": seen.going if self.exact else "",
+            },
         )
 
     def run(self, systems: Systems, progress: Progress) -> Report:
@@ -94,7 +111,10 @@ class RestoreArtifacts(Operation):
         seen = artifacts.compare(systems.objects, wanted, progress, backups=systems.backups)
         progress.step(f"Putting back {count(seen.missing + seen.differing, 'artifact')} ({size(seen.bytes)})")
         expected = seen.missing + seen.differing
-        done = artifacts.restore(systems.objects, wanted, progress, expected=expected, backups=systems.backups)
+        try:
+            done = artifacts.restore(systems.objects, wanted, progress, expected=expected, backups=systems.backups)
+        finally:
+            cache.stale(systems.redis)
         told = f"{done.added:,} added, {done.replaced:,} put back ({size(done.bytes)}), {done.same:,} were right"
         if self.exact:
             told += f", {done.removed:,} removed"
@@ -110,8 +130,7 @@ class RestoreArtifacts(Operation):
         return Report(
             title="Restore artifacts",
             status=Status.OK,
-            summary=f"s3://{wanted.target_bucket}/{wanted.prefix} holds what the backup {found.id} holds: {told}; each "
-            "was compared.",
+            summary=f"{_place(wanted, found)} holds what the backup {found.id} holds: {told}; each was compared.",
             hints=("health storage", f"backup show {found.id}"),
         )
 
@@ -126,24 +145,57 @@ class RestoreArtifacts(Operation):
 
     def _wanted(self, systems: Systems) -> tuple[artifacts.Wanted, Manifest]:
         storage = systems.settings.ops.storage
-        found = sets.good(systems.backups, storage.backups_bucket, self.set)
+        found = sets.good(systems, self.set, unsigned=self.unsigned, from_elsewhere=self.from_elsewhere)
         if found.artifacts is None:
             raise OperatorError(f"The backup {found.id} holds no artifacts.", "See /mlflow backup list.")
         if not self.from_elsewhere:
-            checks.refuse_foreign(systems, found)
+            sets.refuse_foreign(systems, found)
+        bucket, prefix = self._asked(systems)
         return (
             artifacts.Wanted(
-                storage.backups_bucket, found.name, storage.artifacts_bucket, self._prefix(systems), self.exact
+                storage.backups_bucket,
+                found.name,
+                storage.artifacts_bucket,
+                prefix,
+                self.exact,
+                sha256=found.artifacts.listing.sha256,
+                bucket="" if bucket == storage.artifacts_bucket else bucket,
+                others=not self.from_elsewhere,
+                keys=Keys.all_of(systems.settings),
             ),
             found,
         )
 
-    def _prefix(self, systems: Systems) -> str:
+    def _asked(self, systems: Systems) -> tuple[str, str]:
+        """The bucket and prefix that are asked for. Raises OperatorError where no bucket holds them."""
         if self.run_id:
-            return prefix_of(systems, find_run(systems.tracking, self.run_id).artifacts)
+            return in_a_bucket(systems, find_run(systems.tracking, self.run_id).artifacts)
         if self.experiment:
-            return prefix_of(systems, find_experiment(systems.tracking, self.experiment).location)
-        return self.prefix.lstrip("/")
+            return in_a_bucket(systems, find_experiment(systems.tracking, self.experiment).location)
+        return systems.settings.ops.storage.artifacts_bucket, self.prefix.lstrip("/")
+
+
+def _place(wanted: artifacts.Wanted, found: Manifest) -> str:
+    """Where they go, as in "s3://artifacts/ and s3://team-data/"."""
+    place = f"s3://{wanted.bucket or wanted.target_bucket}/{wanted.prefix}"
+    if wanted.bucket or wanted.prefix or not wanted.others or found.artifacts is None:
+        return place
+    return " and ".join((place, *(f"s3://{each.bucket}/" for each in found.artifacts.others)))
+
+
+def _not_in_it(wanted: artifacts.Wanted, found: Manifest) -> tuple[str, ...]:
+    """What a set lacks, and what its artifacts come back without."""
+    part = found.artifacts
+    assert part is not None
+    said = [f"Not in the backup: {each}" for each in summary.lacking(found)]
+    if part.others and not wanted.others:
+        said.append(
+            f"What was in {listed([each.bucket for each in part.others])} stays as it is: that isn't this MLflow's."
+        )
+    classes = ", ".join(f"{number:,} in {name}" for name, number in sorted(part.storage_classes.items()))
+    if classes:
+        said.append(f"Artifacts come back in the bucket's default storage class; when backed up: {classes}.")
+    return (*said, _DEFAULTS)
 
 
 def _warnings(seen: Difference, wanted: artifacts.Wanted, versions: str) -> tuple[str, ...]:

@@ -37,20 +37,6 @@ class Lost:
         return f"{count(self.runs, 'run')} and {count(self.experiments, 'experiment')}"
 
 
-def refuse_foreign(systems: Systems, found: Manifest) -> None:
-    """Raise OperatorError where the set was made of another MLflow: its database or bucket has another name."""
-    bucket, others = systems.settings.ops.storage.artifacts_bucket, []
-    if found.database and found.database.database != systems.database.name:
-        others.append(f"the database {found.database.database}, not {systems.database.name}")
-    if found.artifacts and found.artifacts.bucket != bucket:
-        others.append(f"the bucket {found.artifacts.bucket}, not {bucket}")
-    if others:
-        raise OperatorError(
-            f"The backup {found.id} is of another MLflow: of {' and of '.join(others)}.",
-            "If it is meant all the same, say --from-elsewhere.",
-        )
-
-
 def refuse_newer(systems: Systems, found: Manifest, part: DatabasePart, revision: str) -> None:
     """Raise OperatorError where the set comes from a newer MLflow than the one that runs, and has another schema."""
     if not revision or part.alembic_revision == revision:

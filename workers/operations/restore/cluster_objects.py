@@ -7,6 +7,8 @@ it (https://kubernetes.io/docs/reference/using-api/api-concepts/#dry-run).
 
 from __future__ import annotations
 
+import hashlib
+import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -59,6 +61,14 @@ class Applied:
         """What changes when somebody else changes it: the generation where it has one, else the resourceVersion."""
         metadata = (self.live or {}).get("metadata", {})
         return str(metadata.get("generation") or metadata.get("resourceVersion") or "")
+
+    @property
+    def content(self) -> str:
+        """SHA-256 of all that would be applied, in hexadecimal; of a Secret, whose values a hash might betray, only the
+        names of its keys: its values are in the stored document, which has a checksum.
+        """
+        shown = _hidden(self.wanted) if self.wanted["kind"] == "Secret" else self.wanted
+        return hashlib.sha256(json.dumps(shown, sort_keys=True, ensure_ascii=True).encode()).hexdigest()
 
     @property
     def changes(self) -> tuple[Change, ...]:

@@ -42,15 +42,16 @@ class RestoreConfiguration(Operation):
 
     set: Annotated[str, Field(min_length=1, max_length=80)] = sets.LATEST
     only: tuple[str, ...] = ()
+    from_elsewhere: bool = False
+    unsigned: bool = False
 
     def plan(self, systems: Systems) -> Plan:
         """What the server says would differ. Raises OperatorError and AlreadySo."""
-        found, items = wanted(systems, self.set, self.only)
+        found, items = self._wanted(systems)
         each = cluster_objects.compared(systems.cluster, items)
         changes = _changes(each)
         left_out = found.configuration.left_out if found.configuration else ()
-        bucket = systems.settings.ops.storage.backups_bucket
-        passed = sets.passed_over(systems.backups, bucket, self.set, found, part="config")
+        passed = sets.passed_over(systems, self.set, found, part="config")
         return Plan(
             title="Restore the configuration",
             summary=f"{listed([one.name for one in each if one.changes])} from the backup {found.id}",
@@ -65,13 +66,15 @@ class RestoreConfiguration(Operation):
             facts={
                 "set": found.name,
                 "only": list(self.only),
-                "versions": {one.name: one.version for one in each if one.changes},
+                **found.checksums,
+                **{f"{one.name} now": one.version for one in each if one.changes},
+                **{f"{one.name} in the backup": one.content for one in each if one.changes},
             },
         )
 
     def run(self, systems: Systems, progress: Progress) -> Report:
         """Do it. Raises OperatorError; Cancelled once everything is put back."""
-        found, items = wanted(systems, self.set, self.only)
+        found, items = self._wanted(systems)
         each = [one for one in cluster_objects.compared(systems.cluster, items) if one.changes]
         title = "Restore the configuration"
         kept = make(systems, progress, ("config",))[0] if any(one.live for one in each) else None
@@ -102,13 +105,16 @@ class RestoreConfiguration(Operation):
             undo=f"restore config {kept.id}" if kept else "",
         )
 
+    def _wanted(self, systems: Systems) -> tuple[Manifest, list[dict[str, Any]]]:
+        found = sets.good(systems, self.set, part="config", unsigned=self.unsigned, from_elsewhere=self.from_elsewhere)
+        return found, items_of(systems, found, self.only)
 
-def wanted(systems: Systems, which: str, only: tuple[str, ...]) -> tuple[Manifest, list[dict[str, Any]]]:
-    """A set, and its objects, decrypted. Raises WrongKey, OperatorError."""
+
+def items_of(systems: Systems, found: Manifest, only: tuple[str, ...]) -> list[dict[str, Any]]:
+    """The objects of a set with a configuration, decrypted: of those kinds, or all. Raises WrongKey, OperatorError."""
     from workers.systems.s3.transfer import Transfer
 
     bucket = systems.settings.ops.storage.backups_bucket
-    found = sets.good(systems.backups, bucket, which, part="config")
     assert found.configuration is not None
     with Transfer.of(systems.backups, CALLS_AT_ONCE) as transfer:
         items = configuration.read(found.configuration, Keys.all_of(systems.settings), transfer, bucket)
@@ -123,7 +129,7 @@ def wanted(systems: Systems, which: str, only: tuple[str, ...]) -> tuple[Manifes
             f"The backup {found.id} was made without a key: values that look like secrets are left out of {names}.",
             "Restore the others with --only, or use a set that was made with MLFLOW_OPS_BACKUP_KEY.",
         )
-    return found, chosen
+    return chosen
 
 
 def put(systems: Systems, progress: Progress, each: list[Applied]) -> Outcome:

@@ -34,6 +34,7 @@ from workers.operations.restore import (
 )
 from workers.report import Facts, Report, Status, Text
 from workers.systems.errors import DatabaseOccupied, GatewayError
+from workers.systems.postgres.maintenance import DatabaseMaintenance
 from workers.systems.postgres.switch import Names
 from workers.wording import count, duration, moment, size
 
@@ -72,14 +73,14 @@ class RestoreDatabase(Operation):
     beside: Annotated[str, AfterValidator(_identifier)] = ""
     from_elsewhere: bool = False
     auth: bool = False
+    unsigned: bool = False
 
     def plan(self, systems: Systems) -> Plan:
         """What would take whose place, and what would be lost. Raises OperatorError where it cannot be done."""
         systems, found, part = self._wanted(systems)
         server, live = systems.server, systems.database.name
         checks.refuse_without_rights(server, systems.database)
-        bucket = systems.settings.ops.storage.backups_bucket
-        passed = sets.passed_over(systems.backups, bucket, self.set, found, part="database")
+        passed = sets.passed_over(systems, self.set, found, part="database")
         databases = server.databases()
         now = databases.get(live)
         if self.beside in databases:
@@ -89,10 +90,10 @@ class RestoreDatabase(Operation):
         owner = now.owner if now else prerequisites.role_of(systems)
         likely = (*likeness.warnings(systems, part, owner), *replaying.exposed(server))
         if self.beside:
-            return self._plan_beside(found, part, (*passed, *likely, *room.warnings(systems, part)))
+            return self._plan_beside(found, (*passed, *likely, *room.warnings(systems, part)))
         previous = side_database.previous_name(live, found.id, databases)
         if not self.from_elsewhere:
-            checks.refuse_foreign(systems, found)
+            sets.refuse_foreign(systems, found)
         revision = _revision(systems)
         checks.refuse_newer(systems, found, part, revision)
         older = bool(revision) and part.alembic_revision != revision
@@ -123,7 +124,7 @@ class RestoreDatabase(Operation):
             undo=f"/mlflow {_undo(auth=self.auth)}",
             estimate_seconds=TAKE_UP_SECONDS if waits else _estimate(systems, part),
             sections=(_sizes(found, part, now),),
-            facts={"set": found.name, "sha256": part.dump.sha256, "live": now is not None, "schema": revision},
+            facts={"set": found.name, **found.checksums, "live": now is not None, "schema": revision},
         )
 
     def run(self, systems: Systems, progress: Progress) -> Report:
@@ -196,18 +197,19 @@ class RestoreDatabase(Operation):
         assert found.database is not None
         made = side_database.restore_into(systems, systems.server, restored, found, progress)
         upgraded = _upgrade(systems, progress, restored, found.database)
-        kept.keep(systems.server, made, found, upgraded=upgraded)
+        kept.keep(systems.server, made, found, systems.database.name, upgraded=upgraded)
         return made
 
     def _wanted(self, systems: Systems) -> tuple[Systems, Manifest, DatabasePart]:
-        bucket = systems.settings.ops.storage.backups_bucket
-        found = sets.good(systems.backups, bucket, self.set, part="database")
+        found = sets.good(
+            systems, self.set, part="database", unsigned=self.unsigned, from_elsewhere=self.from_elsewhere
+        )
         if self.auth:
             found, systems = auth.manifest_of(systems, found), auth.systems_of(systems)
         assert found.database is not None
         return systems, found, found.database
 
-    def _plan_beside(self, found: Manifest, part: DatabasePart, warnings: tuple[str, ...]) -> Plan:
+    def _plan_beside(self, found: Manifest, warnings: tuple[str, ...]) -> Plan:
         return Plan(
             title="Restore beside",
             summary=f"the backup {found.id} as the database {self.beside}",
@@ -215,7 +217,7 @@ class RestoreDatabase(Operation):
             changes=(Change(what=f"database {self.beside}", before="none", after=f"the backup {found.id}"),),
             warnings=warnings,
             undo=f"drop database {self.beside}",
-            facts={"set": found.name, "sha256": part.dump.sha256},
+            facts={"set": found.name, **found.checksums},
         )
 
 
@@ -251,7 +253,11 @@ def _upgrade(systems: Systems, progress: Progress, restored: str, part: Database
     spec = systems.cluster.deployment(names.deployment)["spec"]["template"]["spec"]
     image = next((each["image"] for each in spec["containers"] if each["name"] == names.container), "")
     progress.step(f"Upgrading {restored} from {part.alembic_revision} to {revision}")
+    care = DatabaseMaintenance(server.database(restored, systems.database))
     try:
+        for index in schema.early(care, part.alembic_revision, revision):
+            progress.step(f"Dropping the index {index} of {restored}, which the upgrade makes")
+            care.drop_index(index)
         ended = schema.upgrade(systems, progress, image or spec["containers"][0]["image"], database=restored)
         now = server.database(restored, systems.database).schema_revision()
     except BaseException:

@@ -23,10 +23,11 @@ if TYPE_CHECKING:
     from workers.systems.postgres.database import Database
 
 
-def keep(server: Server, made: Restored, found: Manifest, *, upgraded: bool) -> None:
+def keep(server: Server, made: Restored, found: Manifest, live: str, *, upgraded: bool) -> None:
     """Note on a database that it holds that set, checked, and let nobody in. Raises DatabaseError.
 
-    upgraded: its schema has become another one since it was compared with the manifest.
+    live: the database whose place it is to take. upgraded: its schema has become another one since it was compared with
+    the manifest.
     """
     part, target = found.database, made.database
     assert part is not None
@@ -34,6 +35,7 @@ def keep(server: Server, made: Restored, found: Manifest, *, upgraded: bool) -> 
     told = {
         "mlflow-ops": waiting.WHAT,
         "set": found.name,
+        "live": live,
         "at": datetime.now(UTC).isoformat(timespec="milliseconds"),
         "sha256": part.dump.sha256,
         "revision": revision,

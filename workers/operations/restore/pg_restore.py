@@ -70,6 +70,8 @@ def fill(  # noqa: PLR0913 - from where, to where
         else:
             left = size(max(0, room))
             progress.step(f"Streaming the dump: its {size(part.dump.bytes)} don't fit in our {left} of disk")
+            # Not a statement of it is run before all of it is known to be ours.
+            dump.prove()
             try:
                 replay(target, dump, program, Path(folder), progress, admin=admin, known=known)
             except OperatorError:

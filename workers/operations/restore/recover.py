@@ -17,10 +17,10 @@ from pydantic import Field
 from workers.errors import AlreadySo, OperatorError
 from workers.operation import Change, Operation, Plan, Progress, Risk
 from workers.operations.backup import artifacts, sets
+from workers.operations.backup.encryption import Keys
 from workers.operations.deployment.rollout import Watched, deployment_now, watch
 from workers.operations.restore import (
     auth,
-    checks,
     cluster_objects,
     configuration,
     prerequisites,
@@ -28,8 +28,9 @@ from workers.operations.restore import (
     smoke_test,
     switching,
 )
+from workers.operations.storage import cache
 from workers.report import Facts, Report, Status
-from workers.systems.errors import ClusterNotFound, GatewayError
+from workers.systems.errors import AccessDenied, ClusterNotFound, GatewayError
 from workers.systems.postgres.admin import Server
 from workers.systems.postgres.switch import Names, rename
 from workers.wording import count, duration, listed, moment, size
@@ -64,6 +65,7 @@ class Recover(Operation):
 
     set: Annotated[str, Field(min_length=1, max_length=80)] = sets.LATEST
     from_elsewhere: bool = False
+    unsigned: bool = False
 
     def plan(self, systems: Systems) -> Plan:
         """What is missing. Raises OperatorError, and AlreadySo where nothing is."""
@@ -76,7 +78,6 @@ class Recover(Operation):
         found = recovery.found
         age = duration((datetime.now(UTC) - found.started_at).total_seconds())
         allowed = systems.settings.ops.restore.rto_seconds
-        bucket = systems.settings.ops.storage.backups_bucket
         return Plan(
             title="Recover MLflow",
             summary=f"from the backup {found.id}: {listed([name for name, _ in made] or [PODS])}",
@@ -90,12 +91,12 @@ class Recover(Operation):
                 f"The backup is {age} old: what was written since {moment(found.started_at)} is lost.",
                 f"The aim is {duration(allowed)}.",
                 *found.warnings,
-                *sets.passed_over(systems.backups, bucket, self.set, found, part="database"),
+                *sets.passed_over(systems, self.set, found, part="database"),
                 *(each for each in (auth.left_out(systems, found),) if each),
             ),
             undo="nothing that is there is replaced; what is made can be removed by hand",
             estimate_seconds=(found.database.seconds * 2 if found.database else 0) + 60,
-            facts={"set": found.name},
+            facts={"set": found.name, **found.checksums, "artifacts that would be added": recovery.coming()},
         )
 
     def run(self, systems: Systems, progress: Progress) -> Report:
@@ -132,15 +133,17 @@ class _Recovery:
     found: Manifest
     progress: Progress | None
     server: Server
+    elsewhere: bool = False
     notes: list[str] = field(default_factory=list)
 
     @classmethod
     def of(cls, systems: Systems, asked: Recover, progress: Progress | None = None) -> _Recovery:
-        bucket = systems.settings.ops.storage.backups_bucket
-        found = sets.good(systems.backups, bucket, asked.set, part="database")
+        found = sets.good(
+            systems, asked.set, part="database", unsigned=asked.unsigned, from_elsewhere=asked.from_elsewhere
+        )
         if not asked.from_elsewhere:
-            checks.refuse_foreign(systems, found)
-        return cls(systems, found, progress, systems.server)
+            sets.refuse_foreign(systems, found)
+        return cls(systems, found, progress, systems.server, asked.from_elsewhere)
 
     def steps(self) -> tuple[Step, ...]:
         steps = self.database_steps()
@@ -207,13 +210,25 @@ class _Recovery:
         rows = count(sum(part.rows.values()), "row")
         return " ".join((f"{rows} in {count(len(part.rows), 'table')}, compared with the manifest", *made.notes))
 
+    def _buckets_gone(self) -> list[str]:
+        wanted, others = self._wanted(), self.found.artifacts.others if self.found.artifacts else ()
+        every = [wanted.target_bucket, *(each.bucket for each in others if wanted.others)]
+        return [each for each in every if not self._has(each)]
+
+    def _has(self, bucket: str) -> bool:
+        try:
+            return prerequisites.has_bucket(self.systems.objects, bucket)
+        except AccessDenied:
+            # Another team's, perhaps; what can't be put there is told.
+            return True
+
     def _bucket_missing(self) -> str:
-        bucket = self._wanted().target_bucket
-        return "" if prerequisites.has_bucket(self.systems.objects, bucket) else f"there is no bucket {bucket}"
+        gone = self._buckets_gone()
+        return f"there is no bucket {' and no bucket '.join(gone)}" if gone else ""
 
     def _make_bucket(self) -> str:
-        bucket = self._wanted().target_bucket
-        return f"{bucket} made. {prerequisites.make_bucket(self.systems.objects, bucket)}".strip()
+        made = [(each, prerequisites.make_bucket(self.systems.objects, each)) for each in self._buckets_gone()]
+        return " ".join(f"{bucket} made. {note}".strip() for bucket, note in made)
 
     def _artifacts_missing(self) -> str:
         wanted = self._wanted()
@@ -222,11 +237,23 @@ class _Recovery:
         seen = artifacts.compare(self.systems.objects, wanted, backups=self.systems.backups)
         return f"{count(seen.missing, 'artifact')} ({size(seen.bytes)}) are missing" if seen.missing else ""
 
+    def coming(self) -> str:
+        """A digest over the artifacts that would be added."""
+        if not self.found.artifacts:
+            return ""
+        wanted = self._wanted()
+        if not prerequisites.has_bucket(self.systems.objects, wanted.target_bucket):
+            return f"all of the listing {wanted.sha256}"
+        return artifacts.compare(self.systems.objects, wanted, backups=self.systems.backups).coming
+
     def _make_artifacts(self) -> str:
         expected = self.found.artifacts.objects if self.found.artifacts else 0
-        done = artifacts.restore(
-            self.systems.objects, self._wanted(), self._going, expected=expected, backups=self.systems.backups
-        )
+        try:
+            done = artifacts.restore(
+                self.systems.objects, self._wanted(), self._going, expected=expected, backups=self.systems.backups
+            )
+        finally:
+            cache.stale(self.systems.redis)
         if done.lost:
             raise OperatorError(f"{count(done.lost_count, 'artifact')} could not be put back: {done.lost[0]}")
         return f"{count(done.added + done.replaced, 'artifact')} ({size(done.bytes)}) put back and compared"
@@ -243,7 +270,7 @@ class _Recovery:
         return f"{', '.join(map(cluster_objects.name_of, gone))} made"
 
     def _gone(self) -> list[cluster_objects.Json]:
-        _, items = configuration.wanted(self.systems, self.found.id, ())
+        items = configuration.items_of(self.systems, self.found, ())
         missing = []
         for item in items:
             plural, group = cluster_objects.KINDS.get(item["kind"], ("", ""))
@@ -289,7 +316,16 @@ class _Recovery:
 
     def _wanted(self) -> artifacts.Wanted:
         storage = self.systems.settings.ops.storage
-        return artifacts.Wanted(storage.backups_bucket, self.found.name, storage.artifacts_bucket)
+        assert self.found.artifacts is not None
+        return artifacts.Wanted(
+            storage.backups_bucket,
+            self.found.name,
+            storage.artifacts_bucket,
+            sha256=self.found.artifacts.listing.sha256,
+            only_missing=True,
+            others=not self.elsewhere,
+            keys=Keys.all_of(self.systems.settings),
+        )
 
 
 def _report(

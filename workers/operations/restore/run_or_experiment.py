@@ -14,11 +14,13 @@ from pydantic import Field
 from workers.errors import AlreadySo, ExperimentMissing, OperatorError, RunMissing
 from workers.operation import Change, Operation, Plan, Progress, Risk
 from workers.operations.backup import artifacts, sets
+from workers.operations.backup.encryption import Keys
 from workers.operations.experiments.finding import find as find_experiment
 from workers.operations.restore import prerequisites, rows
 from workers.operations.restore.side_database import ROWS, restored_beside
 from workers.operations.runs.finding import find as find_run
-from workers.operations.storage.locations import prefix_of
+from workers.operations.storage import cache
+from workers.operations.storage.locations import in_a_bucket
 from workers.report import Report, Status
 from workers.wording import count
 
@@ -58,6 +60,7 @@ class _Restore(Operation):
     there_hint: ClassVar[str]
 
     set: Annotated[str, Field(min_length=1, max_length=80)] = sets.LATEST
+    unsigned: bool = False
 
     def plan(self, systems: Systems) -> Plan:
         """How it would come back. Raises OperatorError and AlreadySo."""
@@ -84,7 +87,7 @@ class _Restore(Operation):
             progress.step("Asking MLflow to restore it")
             systems.tracking.call(f"{self.kind}s/restore", {f"{self.kind}_id": known.id})
             return self._report(known, f"MLflow had only marked it as deleted{self.also_back}")
-        found = _same_schema(systems, self.set)
+        found = _same_schema(systems, self.set, unsigned=self.unsigned)
         with restored_beside(systems, found, progress, ROWS) as side:
             held = self._held(side, systems.database)
             if held is None:
@@ -109,7 +112,7 @@ class _Restore(Operation):
         """Raise OperatorError where what is asked for could not be found in a set."""
 
     def _from_a_set(self, systems: Systems) -> Plan:
-        found = _same_schema(systems, self.set)
+        found = _same_schema(systems, self.set, unsigned=self.unsigned)
         without = "" if found.artifacts else " (the backup holds no artifacts)"
         return Plan(
             title=f"Restore the {self._asked}",
@@ -121,11 +124,9 @@ class _Restore(Operation):
                 "Remove the database beside it",
             ),
             changes=(Change(what=self._asked, before="gone", after=f"as in the backup {found.id}"),),
-            warnings=sets.passed_over(
-                systems.backups, systems.settings.ops.storage.backups_bucket, self.set, found, part="database"
-            ),
+            warnings=sets.passed_over(systems, self.set, found, part="database"),
             undo="delete it again in MLflow",
-            facts={"set": found.name},
+            facts={"set": found.name, **found.checksums},
         )
 
     def _report(self, of: _Found, told: str) -> Report:
@@ -209,8 +210,8 @@ class RestoreExperiment(_Restore):
         return _Found(number, f"“{name}”", str(number), location=location)
 
 
-def _same_schema(systems: Systems, wanted: str) -> Manifest:
-    found = sets.good(systems.backups, systems.settings.ops.storage.backups_bucket, wanted, part="database")
+def _same_schema(systems: Systems, wanted: str, *, unsigned: bool) -> Manifest:
+    found = sets.good(systems, wanted, part="database", unsigned=unsigned)
     assert found.database is not None
     now = systems.database.schema_revision()
     if found.database.alembic_revision != now:
@@ -227,10 +228,21 @@ def _artifacts_back(systems: Systems, found: Manifest, location: str, progress: 
         return "; the backup holds no artifacts"
     progress.step("Copying its artifacts")
     storage = systems.settings.ops.storage
-    if not prerequisites.has_bucket(systems.objects, storage.artifacts_bucket):
-        raise OperatorError(f"There is no bucket {storage.artifacts_bucket}.", "See /mlflow recover.")
-    prefix = prefix_of(systems, location)
-    wanted = artifacts.Wanted(storage.backups_bucket, found.name, storage.artifacts_bucket, prefix)
-    done = artifacts.restore(systems.objects, wanted, progress, backups=systems.backups)
+    bucket, prefix = in_a_bucket(systems, location)
+    if not prerequisites.has_bucket(systems.objects, bucket):
+        raise OperatorError(f"There is no bucket {bucket}.", "See /mlflow recover.")
+    wanted = artifacts.Wanted(
+        storage.backups_bucket,
+        found.name,
+        storage.artifacts_bucket,
+        prefix,
+        sha256=found.artifacts.listing.sha256,
+        bucket="" if bucket == storage.artifacts_bucket else bucket,
+        keys=Keys.all_of(systems.settings),
+    )
+    try:
+        done = artifacts.restore(systems.objects, wanted, progress, backups=systems.backups)
+    finally:
+        cache.stale(systems.redis)
     lost = f"; {count(done.lost_count, 'artifact')} could not be had: {done.lost[0]}" if done.lost else ""
     return f"; {count(done.added + done.replaced, 'artifact')} put back, {done.same:,} were there{lost}"

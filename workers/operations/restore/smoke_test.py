@@ -19,12 +19,14 @@ _CLIENT: Final = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
     "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
 }
 
 
 def test(systems: Systems) -> str:
     """What was done, as a sentence. Raises OperatorError where anything of it does not work."""
-    # Its own client waits for minutes where nobody answers, and tells its makers what it does.
+    # Its own client waits for minutes where nobody answers, tells its makers what it does, and writes to the terminal.
     for name, value in _CLIENT.items():
         os.environ.setdefault(name, value)
     from mlflow.exceptions import MlflowException

@@ -12,18 +12,22 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Final
 from pydantic import Field, PrivateAttr
 
 from workers.errors import AlreadySo, OperatorError
-from workers.operation import Cancelled, Change, Operation, Plan, Progress, Risk
+from workers.operation import Cancelled, Change, Operation, Plan, Progress, Risk, planning
 from workers.operations.backup import sets
+from workers.operations.backup.explaining import GONE
+from workers.operations.backup.signing import Trust
 from workers.operations.backup.verify import verified
 from workers.operations.deployment.update import image_of
 from workers.operations.runs.candidates import Candidates, PurgeFilter, choose
 from workers.operations.runs.csv_file import Sheet
 from workers.operations.runs.mlflow_gc import CHUNK, PurgeProgress, purge, require_room_for_gc
-from workers.operations.storage.locations import prefix_of
+from workers.operations.runs.selection import of_runs
+from workers.operations.storage import cache
+from workers.operations.storage.locations import place_of, proxied_to
 from workers.report import Facts, Report, Section, Status, Table
 from workers.systems.errors import TrackingMissing
 from workers.systems.mlflow.deleted_runs import DeletedRun, DeletedRuns
-from workers.wording import count, duration, moment
+from workers.wording import count, duration, listed, moment
 
 if TYPE_CHECKING:
     from workers.operations.backup.manifest import Manifest
@@ -67,7 +71,10 @@ class RunsPurge(Operation):
 
         Raises AlreadySo where there is none to purge, and OperatorError without a young backup, or room for a Job.
         """
+        progress = planning()
+        progress.step("Looking for the backup that holds the runs")
         backup = young_backup(systems)
+        progress.step("Choosing the runs")
         chosen = choose(systems, self._asked(), backup.started_at)
         self._chosen = chosen
         stay = tuple(left.told(why) for why, left in sorted(chosen.left.items()))
@@ -97,6 +104,7 @@ class RunsPurge(Operation):
             warnings=(
                 "MLflow cannot undo this: metrics, parameters, tags and artifacts of these runs are removed.",
                 f"Only the backup {backup.id} can bring one back, and only for as long as it is kept.",
+                *of_runs(systems, chosen.ids, "stay"),
                 *_credentials(systems, deployment),
                 *stay,
                 *cut,
@@ -135,6 +143,8 @@ class RunsPurge(Operation):
             return self._report(
                 Status.FAIL, f"It broke off after {count(purged.done, 'run')} of {len(chosen.runs):,}: {error}", backup
             )
+        finally:
+            cache.stale(systems.redis)
         progress.step("Asking whether they are gone")
         wrong = _still_there(systems, chosen, purged)
         after, _, _ = store.counts()
@@ -147,7 +157,7 @@ class RunsPurge(Operation):
         gone = f" {count(len(purged.gone), 'run')} had been purged by others." if purged.gone else ""
         status = Status.WARN if kept or gone else Status.OK
         return self._report(
-            status, f"{count(purged.done, 'run')} are gone for good, with their artifacts.{kept}{gone}", backup, chosen
+            status, f"{count(purged.done, 'run')} {GONE}, with their artifacts.{kept}{gone}", backup, chosen
         )
 
     def aftermath(self, systems: Systems, planned: Plan) -> str:
@@ -190,10 +200,12 @@ class RunsPurge(Operation):
 
 def young_backup(systems: Systems) -> Manifest:
     """The newest good set that holds database and artifacts. Raises OperatorError where it is older than the RPO."""
-    objects, bucket = systems.objects, systems.settings.ops.storage.backups_bucket
+    objects, bucket = systems.backups, systems.settings.ops.storage.backups_bucket
+    trust = Trust.of(systems.settings)
     for name in reversed(sets.names(objects, bucket)):
-        found = sets.look(objects, bucket, name).manifest
-        if found and found.database and found.artifacts and not sets.drilled_badly(objects, bucket, name):
+        found = sets.look(objects, bucket, name, trust).manifest
+        whole = found and found.database and found.artifacts and not found.shrunk
+        if found and whole and not sets.drilled_badly(objects, bucket, name):
             break
     else:
         raise OperatorError(
@@ -228,13 +240,17 @@ def _sheet(chosen: Candidates) -> Sheet:
 
 
 def _credentials(systems: Systems, deployment: dict[str, object]) -> tuple[str, ...]:
-    """Where MLflow asks for a password, gc's calls for proxied artifacts need one in MLflow's own container."""
-    needs = systems.settings.environment.mlflow_tracking_username is not None
-    if not needs or "MLFLOW_TRACKING_USERNAME" in str(deployment) or "envFrom" in str(deployment):
+    """What we need to be let in by MLflow, gc's calls for proxied artifacts need too, in MLflow's own container."""
+    environment = systems.settings.environment
+    needs = {
+        "MLFLOW_TRACKING_USERNAME": environment.mlflow_tracking_username,
+        "MLFLOW_TRACKING_TOKEN": environment.mlflow_tracking_token,
+        "MLFLOW_TRACKING_CLIENT_CERT_PATH": environment.mlflow_tracking_client_cert_path,
+    }
+    missing = [name for name, value in needs.items() if value is not None and name not in str(deployment)]
+    if not missing or "envFrom" in str(deployment):
         return ()
-    told = (
-        "MLflow asks for a user, and its container has no MLFLOW_TRACKING_USERNAME and _PASSWORD: gc removes artifacts"
-    )
+    told = f"We need {listed(missing)} to be let in by MLflow, and its container has none: gc removes artifacts"
     return (f"{told} through MLflow, which would turn it away before it has removed anything.",)
 
 
@@ -264,10 +280,10 @@ def _known(systems: Systems, run: DeletedRun) -> bool:
 
 
 def _holds(systems: Systems, run: DeletedRun) -> bool:
-    if not run.artifacts:
+    place = place_of(run.artifacts, lambda: proxied_to(systems))
+    if place is None or not place[1]:
         return False
     try:
-        prefix = prefix_of(systems, run.artifacts)
+        return systems.objects.any(*place)
     except OperatorError:
         return False
-    return systems.objects.any(systems.settings.ops.storage.artifacts_bucket, prefix)

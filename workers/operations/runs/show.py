@@ -11,6 +11,7 @@ from workers.errors import OperatorError
 from workers.operation import Operation, Progress, Risk
 from workers.operations.choices import MOST_RUNS
 from workers.operations.experiments.finding import active as active_experiment
+from workers.operations.experiments.finding import find as find_experiment
 from workers.operations.experiments.finding import moment_ms
 from workers.operations.runs.csv_file import Sheet
 from workers.operations.runs.finding import Run, find, search
@@ -90,12 +91,16 @@ class RunsSearch(Operation):
 
 
 class RunShow(Operation):
-    """One run: its metrics, parameters and tags. run_id: its id, the beginning of it, or its name."""
+    """One run: its metrics, parameters and tags. run_id: its id, the beginning of it, or its name.
+
+    experiment: the name or id of the one that it is in, where its name alone is not enough.
+    """
 
     name: ClassVar[str] = "runs-show"
     risk: ClassVar[Risk] = Risk.READ
 
     run_id: str
+    experiment: str = ""
 
     @property
     def title(self) -> str:
@@ -105,7 +110,8 @@ class RunShow(Operation):
     def run(self, systems: Systems, progress: Progress) -> Report:
         """Read it."""
         progress.step("Reading the run")
-        found = find(systems.tracking, self.run_id)
+        within = find_experiment(systems.tracking, self.experiment).id if self.experiment else ""
+        found = find(systems.tracking, self.run_id, within)
         experiment = systems.tracking.ask("experiments/get", experiment_id=found.experiment).get("experiment", {})
         facts = Facts(
             items=(

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final, cast
 
 from pydantic import BaseModel, ConfigDict, ValidationError
+from redis.exceptions import RedisError
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -14,6 +16,7 @@ CACHED_SECONDS: Final = 3600
 WEEK_SECONDS: Final = 7 * 86_400
 _LAST: Final = "storage:last"
 _HISTORY: Final = "storage:history"
+_CHANGED: Final = "storage:changed"
 _POINTS: Final = 90
 """Days of history; a point has the largest groups only, some 20 kB."""
 GROUPS_IN_POINT: Final = 300
@@ -103,8 +106,20 @@ def keep(redis: Redis, measurement: Measurement) -> None:
         pipe.execute()
 
 
+def stale(redis: Redis) -> None:
+    """Artifacts were changed: what was measured before is not what is there. Where Redis is away, nothing is kept."""
+    with suppress(RedisError):
+        redis.set(_CHANGED, str(time.time()), ex=_POINTS * 86_400)
+
+
+def changed_since(redis: Redis, at: float) -> bool:
+    """Whether a command of ours has changed artifacts since that moment."""
+    told = redis.get(_CHANGED)
+    return isinstance(told, bytes | str) and float(told) > at
+
+
 def last(redis: Redis, bucket: str) -> Measurement | None:
-    """The last one of that bucket, where it is not older than an hour."""
+    """The last one of that bucket, where it is not older than an hour, and no artifact was changed since."""
     text = redis.get(_LAST)
     if not isinstance(text, bytes | str):
         return None
@@ -112,7 +127,8 @@ def last(redis: Redis, bucket: str) -> Measurement | None:
         found = Measurement.model_validate_json(text)
     except ValidationError:
         return None
-    return found if found.bucket == bucket and time.time() - found.at < CACHED_SECONDS else None
+    young = time.time() - found.at < CACHED_SECONDS and not changed_since(redis, found.at)
+    return found if found.bucket == bucket and young else None
 
 
 def points(redis: Redis, bucket: str) -> list[Point]:

@@ -54,12 +54,15 @@ class Storage(Operation):
     def run(self, systems: Systems, progress: Progress) -> Report:
         """List, or take what was listed within the hour, and report."""
         bucket = systems.settings.ops.storage.artifacts_bucket
-        measurement = None if self.fresh else last(systems.redis, bucket)
-        if measurement is None:
-            measurement = measure(systems, progress)
+        kept = None if self.fresh else last(systems.redis, bucket)
+        measurement = kept or measure(systems, progress)
+        if kept is None:
             keep(systems.redis, measurement)
         history = points(systems.redis, bucket)
         report = _report(measurement, a_week_before(history, measurement), self.by, self.top)
+        if kept:
+            age = duration(max(0.0, time.time() - kept.at))
+            report = report.model_copy(update={"summary": f"{age} ago: {report.summary}"})
         if not measurement.objects:
             return report
         progress.step("Drawing it")

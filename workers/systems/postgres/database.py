@@ -46,7 +46,9 @@ _BESIDE: Final = """
 SELECT datname::text, CASE WHEN pg_has_role(datdba, 'USAGE') AND has_database_privilege(oid, 'CONNECT')
                         THEN pg_database_size(oid) ELSE 0 END,
        coalesce(shobj_description(oid, 'pg_database'), '')
-FROM pg_database WHERE starts_with(datname::text, current_database() || '_') ORDER BY 1
+FROM pg_database WHERE EXISTS (
+    SELECT FROM unnest(current_database()::text || %s::text[]) AS live WHERE starts_with(datname::text, live || '_')
+) ORDER BY 1
 """
 _LONGEST: Final = f"""
 SELECT pid, coalesce(application_name, ''), coalesce(usename::text, ''), coalesce(state, ''),
@@ -106,7 +108,7 @@ class Vitals:
     size_bytes: int
     longest: RunningQuery | None
     beside: tuple[Beside, ...] = ()
-    """Databases whose names begin with this one's and an underscore."""
+    """Databases whose names begin with this one's, or that of another that was asked for, and an underscore."""
 
 
 @dataclass(frozen=True)
@@ -155,8 +157,11 @@ class Database:
         parts = conninfo_to_dict(self.url)
         return str(parts.get("dbname") or parts.get("user") or "postgres")
 
-    def vitals(self) -> Vitals:
-        """Connect, time one round trip, and read how full and how busy the server is."""
+    def vitals(self, *others: str) -> Vitals:
+        """Connect, time one round trip, and read how full and how busy the server is.
+
+        others: databases of the same server of which it is told what stands beside them, too.
+        """
         began = time.perf_counter()
         try:
             with self._open() as connection:
@@ -165,7 +170,7 @@ class Database:
                 answered = time.perf_counter()
                 activity = connection.execute(_ACTIVITY).fetchone()
                 longest = connection.execute(_LONGEST).fetchone()
-                beside = connection.execute(_BESIDE).fetchall()
+                beside = connection.execute(_BESIDE, (list(others),)).fetchall()
         except (psycopg.Error, UnicodeDecodeError) as error:
             raise self._explained(error) from None
         if activity is None:

@@ -6,7 +6,7 @@ connection. https://www.postgresql.org/docs/current/functions-admin.html#FUNCTIO
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -32,6 +32,25 @@ WHERE c.relkind = 'r' AND c.relpersistence = 'p' AND n.nspname NOT IN ('pg_catal
   AND NOT EXISTS (SELECT 1 FROM pg_depend d WHERE d.objid = c.oid AND d.deptype = 'e')
 ORDER BY 1, 2
 """
+
+
+def tables(database: Database, *, count: Collection[str] = ()) -> tuple[frozenset[str], dict[str, int]]:
+    """The names of a database's tables as `rows` has them, and how many rows those of `count` have that are there.
+
+    Raises DatabaseError or Nonsense.
+    """
+    with database.session() as connection:
+        found = {
+            table if schema == "public" else f"{schema}.{table}": (schema, table)
+            for schema, table in connection.execute(_TABLES).fetchall()
+        }
+        counted = {}
+        for name in count:
+            if name in found:
+                query = sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier(*found[name]))
+                row = connection.execute(query).fetchone()
+                counted[name] = int(row[0]) if row else 0
+    return frozenset(found), counted
 
 
 @dataclass(frozen=True)

@@ -138,7 +138,7 @@ class Lister:
             return shared.spans.popleft()
 
     def _walk(self, span: _Span, shared: _Shared, ready: Queue[Page | None]) -> None:
-        query = self._question(span.after)
+        query, before = self._question(span.after), ""
         while not self._stopping.is_set():
             ask = partial(self._transfer.calls.send, "ListObjects", "GET", self._bucket, "", {}, query=query)
             answer = self._transfer.objects.ask(ask, self._bucket)
@@ -150,7 +150,10 @@ class Lister:
                 _learn(span, worth=bool(page.current or page.old or page.markers))
             if not self._put(ready, page) or not more or not last:
                 return
-            query = self._question_after(answer)
+            following = self._question_after(answer)
+            if following == query or (not self._versions and last <= before):
+                raise self._transfer.objects.stuck(self._bucket)
+            query, before = following, last
             self._give(span, last, shared)
 
     def _give(self, span: _Span, last: str, shared: _Shared) -> None:

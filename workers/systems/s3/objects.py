@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 from urllib.parse import urlsplit
@@ -26,6 +27,7 @@ from workers.systems.errors import (
     AccessDenied,
     BucketMissing,
     Nonsense,
+    ObjectArchived,
     ObjectChanged,
     ObjectMissing,
     ObjectsError,
@@ -34,7 +36,11 @@ from workers.systems.errors import (
 )
 
 if TYPE_CHECKING:
-    from workers.settings import Environment, Settings
+    from pydantic import SecretStr
+
+    from workers.settings import Settings
+    from workers.settings.ops import CopyTo
+    from workers.settings.values import HttpUrl
 
 CONNECT_SECONDS: Final = 3.0
 DEFAULT_REGION: Final = "us-east-1"
@@ -47,6 +53,8 @@ BULK_ATTEMPTS: Final = 8
 _DENIED: Final = {"403", "AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "Forbidden"}
 _FULL: Final = {"XMinioStorageFull", "InsufficientStorage", "QuotaExceeded", "XMinioAdminBucketQuotaExceeded"}
 
+_ARCHIVED: Final = {"InvalidObjectState", "ObjectNotInActiveTierError"}
+"""GetObject and CopyObject of an object in an archive (API_GetObject, API_CopyObject: Errors)."""
 _UNLOCKED: Final = {"ObjectLockConfigurationNotFoundError", "ObjectLockConfigurationNotFound", "NotFound"}
 
 T = TypeVar("T")
@@ -70,12 +78,27 @@ class Objects:
 
         backups: the store of the backups, where that is another one, from MLFLOW_OPS_BACKUP_S3_*.
         """
-        # Ahead of a health check's deadline, so that the sentence says what is wrong.
-        patience = 0.8 * settings.ops.health.deadline_seconds
         environment = settings.environment
         endpoint = environment.backup_s3_endpoint_url if backups else environment.s3_endpoint_url
+        if not backups:
+            return cls._at(settings, _session(), endpoint)
+        pair = environment.backup_s3_access_key_id, environment.backup_s3_secret_access_key
+        return cls._at(settings, _session(*pair, environment.backup_s3_region), endpoint)
+
+    @classmethod
+    def of_copy(cls, settings: Settings, to: CopyTo) -> Objects:
+        """A store of backup.copies, with the credentials of MLFLOW_OPS_COPIES_S3_*, or those of the backups' store."""
+        environment = settings.environment
+        pair = environment.copies_s3_access_key_id, environment.copies_s3_secret_access_key
+        if not all(pair):
+            pair = environment.backup_s3_access_key_id, environment.backup_s3_secret_access_key
+        return cls._at(settings, _session(*pair, to.region or None), to.endpoint_url)
+
+    @classmethod
+    def _at(cls, settings: Settings, session: boto3.session.Session, endpoint: HttpUrl | None) -> Objects:
+        # Ahead of a health check's deadline, so that the sentence says what is wrong.
+        patience = 0.8 * settings.ops.health.deadline_seconds
         named = str(endpoint) if endpoint else None
-        session = _session(environment if backups else None)
         client = session.client(
             "s3",
             endpoint_url=named,
@@ -153,13 +176,19 @@ class Objects:
         query: dict[str, Any] = {"Bucket": bucket, "Prefix": prefix, "Delimiter": "/"}
         if after:
             query["StartAfter"] = after
+        last = ""
         while True:
             page = self._ask(lambda: self.client.list_objects_v2(**query), bucket)
             for found in page.get("CommonPrefixes") or ():
                 yield str(found.get("Prefix", ""))
             if not page.get("IsTruncated"):
                 return
-            query["ContinuationToken"] = page.get("NextContinuationToken", "")
+            token = page.get("NextContinuationToken", "")
+            found = [str(each.get("Prefix", "")) for each in page.get("CommonPrefixes") or ()]
+            if not token or token == query.get("ContinuationToken") or (found and found[-1] <= last):
+                raise self.stuck(bucket)
+            last = found[-1] if found else last
+            query["ContinuationToken"] = token
 
     def read(self, bucket: str, key: str, *, at_most: int) -> bytes:
         """The first `at_most` bytes of an object."""
@@ -185,6 +214,11 @@ class Objects:
         query = {"Bucket": bucket, "Prefix": prefix, "MaxKeys": 1}
         return bool(self._ask(lambda: self.client.list_objects_v2(**query), bucket).get("Contents"))
 
+    def first(self, bucket: str) -> str:
+        """The first key of a bucket; empty where it has none."""
+        found = self._ask(lambda: self.client.list_objects_v2(Bucket=bucket, MaxKeys=1), bucket).get("Contents") or [{}]
+        return str(found[0].get("Key") or "")
+
     def write(self, bucket: str, key: str, body: bytes) -> None:
         """Put a small object."""
         self._ask(lambda: self.client.put_object(Bucket=bucket, Key=key, Body=body), bucket)
@@ -192,6 +226,13 @@ class Objects:
     def delete(self, bucket: str, key: str) -> None:
         """Delete an object, or hide it where the bucket keeps versions; that it is not there is no error."""
         self._ask(lambda: self.client.delete_object(Bucket=bucket, Key=key), bucket)
+
+    def stuck(self, bucket: str) -> Nonsense:
+        """What is said of a listing whose next page isn't further on: it would be listed for ever."""
+        return Nonsense(
+            f"The object store at {self.address} lists the same page of {bucket} again and again.",
+            "Its listing does not go on where it should (continuation-token): that store can't be used like this.",
+        )
 
     def ask(self, call: Callable[[], T], bucket: str) -> T:
         """What `call` returns; what the client library raises becomes a sentence about `bucket`."""
@@ -226,6 +267,8 @@ class Objects:
         code = str(error.response.get("Error", {}).get("Code", ""))
         status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
         at = f"The object store at {self.address}"
+        # A copy has two buckets: where the store says which one it means, that is the one.
+        bucket = str(error.response.get("Error", {}).get("BucketName") or bucket)
         if code == "NoSuchKey" or (code == "404" and error.operation_name in {"HeadObject", "GetObject"}):
             return ObjectMissing(f"{at} has no such object in {bucket}.")
         if code == "NoSuchBucket" or (code == "404" and error.operation_name == "HeadBucket"):
@@ -234,8 +277,12 @@ class Objects:
             return StoreFull(f"{at} has no room left in {bucket} ({code}).", "Make room or raise the quota.")
         if status == 412:  # noqa: PLR2004
             return ObjectChanged(f"{at} has another version of the object in {bucket} by now.")
-        if code == "InvalidObjectState":
-            return ObjectsError(f"{at} keeps an object of {bucket} in an archive tier.", "Restore it from there first.")
+        if code in _ARCHIVED:
+            return ObjectArchived(
+                f"{at} keeps an object of {bucket} in an archive tier.", "Restore it from there first."
+            )
+        if code == "RequestTimeTooSkewed":
+            return AccessDenied(f"{at} refuses us because {_skew(error)}.", "Set this machine's clock, with NTP.")
         if code in _DENIED or status == 403:  # noqa: PLR2004
             known = f" ({code})" if not code.isdigit() else ""
             return AccessDenied(
@@ -247,6 +294,16 @@ class Objects:
 
     def _unreachable(self, words: str) -> ObjectsUnreachable:
         return ObjectsUnreachable(f"The object store at {self.address} {words}.", "Check its pods and the address.")
+
+
+def _skew(error: boto.ClientError) -> str:
+    """By how much our clock differs from the store's, as its answer says the time (RFC 9110, Date)."""
+    headers = error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+    try:
+        seconds = (datetime.now(UTC) - parsedate_to_datetime(headers["date"])).total_seconds()
+    except (KeyError, ValueError, TypeError):
+        return "the clock here and its own are too far apart"
+    return f"the clock here is {abs(seconds) / 60:.0f} min {'ahead of' if seconds > 0 else 'behind'} its own"
 
 
 @cache
@@ -265,15 +322,15 @@ def _moment(text: Any) -> datetime:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-def _session(environment: Environment | None = None) -> boto3.session.Session:
-    """environment: where it is that of the backups' store."""
+def _session(
+    key_id: str | None = None, secret: SecretStr | None = None, region: str | None = None
+) -> boto3.session.Session:
+    """With these credentials, or with those of AWS_*."""
     session = botocore.session.Session()
     session.register_component("data_loader", _descriptions())
     session.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=_moment)
-    if environment and environment.backup_s3_access_key_id and environment.backup_s3_secret_access_key:
-        secret = environment.backup_s3_secret_access_key.get_secret_value()
-        session.set_credentials(environment.backup_s3_access_key_id, secret)
-    region = environment.backup_s3_region if environment else None
+    if key_id and secret:
+        session.set_credentials(key_id, secret.get_secret_value())
     return boto3.session.Session(botocore_session=session, region_name=region)
 
 

@@ -11,7 +11,9 @@ half way is no error of the call that began it.
 
 from __future__ import annotations
 
+import hashlib
 import threading
+from base64 import b64encode
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC
@@ -22,6 +24,7 @@ from urllib.parse import quote, urlencode
 from botocore import exceptions as boto
 
 from workers.systems.errors import ObjectMissing, ObjectsError, ObjectsUnreachable
+from workers.systems.s3.lock import Lock
 from workers.systems.s3.metadata import CopyRequest, Described, Listed, Made, Pending
 from workers.systems.s3.objects import BULK_ATTEMPTS, Objects
 from workers.systems.s3.requests import SignedCalls
@@ -36,7 +39,12 @@ DELETE_AT_MOST: Final = 1000
 """Keys in one DeleteObjects (API_DeleteObjects)."""
 _CHUNK: Final = 1024 * 1024
 _READERS: Final = 4
+_MD5_OF_NOTHING: Final = b64encode(hashlib.md5(usedforsecurity=False).digest()).decode()
 _UNKNOWN_FEATURE: Final = {"NotImplemented", "InvalidRequest", "InvalidArgument", "MissingContentMD5"}
+
+
+def _unlocked(_key: str) -> Lock | None:
+    return None
 
 
 @dataclass(frozen=True)
@@ -46,14 +54,16 @@ class Transfer:
     objects: Objects
     calls: SignedCalls
     stopping: threading.Event = field(default_factory=threading.Event)
+    lock: Callable[[str], Lock | None] = _unlocked
     _plain: threading.Event = field(default_factory=threading.Event)
 
     @classmethod
-    def of(cls, objects: Objects, at_once: int) -> Transfer:
-        """Bulk work on that store by so many threads."""
+    def of(cls, objects: Objects, at_once: int, lock: Callable[[str], Lock | None] = _unlocked) -> Transfer:
+        """Bulk work on that store by so many threads. lock: how what is written is locked, by its key."""
         patient = objects.for_bulk(at_once + _READERS)
         stopping = threading.Event()
-        return cls(patient, SignedCalls(patient, at_once=at_once, attempts=BULK_ATTEMPTS, stopping=stopping), stopping)
+        calls = SignedCalls(patient, at_once=at_once, attempts=BULK_ATTEMPTS, stopping=stopping)
+        return cls(patient, calls, stopping, lock)
 
     def __enter__(self) -> Self:
         return self
@@ -80,8 +90,11 @@ class Transfer:
             elif after:
                 query["StartAfter"] = after
             page = self._ask(partial(self.objects.client.list_objects_v2, **query), bucket)
-            for item in page.get("Contents") or ():
+            before = last
+            for number, item in enumerate(page.get("Contents") or ()):
                 found = Listed.of(item)
+                if token and number == 0 and found.key <= before:
+                    raise self.objects.stuck(bucket)
                 if found.key < last:
                     msg = f"The object store at {self.objects.address} does not list {bucket} in the order of its keys."
                     raise ObjectsError(msg, "Backups need a general purpose bucket: directory buckets are not sorted.")
@@ -89,6 +102,8 @@ class Transfer:
                 yield found
             if not page.get("IsTruncated"):
                 return
+            if page["NextContinuationToken"] == token:
+                raise self.objects.stuck(bucket)
             token = page["NextContinuationToken"]
 
     def describe(self, bucket: str, key: str, etag: str = "") -> Described:
@@ -105,19 +120,23 @@ class Transfer:
         headers = {"x-amz-copy-source": quote(f"{request.source}/{request.key}", safe="/~")}
         if request.etag:
             headers["x-amz-copy-source-if-match"] = f'"{request.etag}"'
+        lock = self.lock(request.name)
+        # Object Lock demands the checksum of what is sent, which is nothing.
+        headers |= {"Content-MD5": _MD5_OF_NOTHING} | lock.headers if lock else {}
         send = partial(self.calls.send, "CopyObject", "PUT", request.target, request.name)
+        either = request.source if request.source == request.target else f"{request.source} or {request.target}"
         if not self._plain.is_set():
             try:
                 answer = send(headers | {"x-amz-checksum-algorithm": "SHA256"})
             except boto.ClientError as error:
                 if error.response["Error"]["Code"] not in _UNKNOWN_FEATURE:
-                    raise self._sentence(error, request.source) from None
+                    raise self._sentence(error, either) from None
                 self._plain.set()
             except boto.BotoCoreError as error:
                 raise self._sentence(error, request.source) from None
             else:
                 return Made.by_copy(answer)
-        answer = self._ask(lambda: send(headers), request.source)
+        answer = self._ask(lambda: send(headers), either)
         return Made.by_copy(answer)
 
     def tags(self, bucket: str, key: str, described: Described) -> dict[str, str]:
@@ -157,19 +176,28 @@ class Transfer:
             again = query | {"Range": f"bytes={at}-", "IfMatch": etag}
             answer = self._ask(partial(self.objects.client.get_object, **again), query["Bucket"])
 
-    def tail(self, bucket: str, key: str, at_most: int) -> bytes:
-        """The last bytes of an object."""
+    def fetch(self, bucket: str, key: str, etag: str = "", *, at_most: int = 0) -> tuple[Described, bytes]:
+        """The same of a small object, in one piece and at less cost. Raises as `open`.
 
-        def fetch() -> bytes:
-            with self.objects.client.get_object(Bucket=bucket, Key=key, Range=f"bytes=-{at_most}")["Body"] as body:
-                content: bytes = body.read()
-            return content
-
-        return self._ask(fetch, bucket)
+        at_most: how many bytes are read, however many there are; for an object that is not known to be the one that
+        was meant, and not to be empty (a range of nothing is an error).
+        """
+        headers = {"If-Match": f'"{etag}"'} if etag else {}
+        headers |= {"Range": f"bytes=0-{at_most - 1}"} if at_most else {}
+        answer = self._ask(lambda: self.calls.send("GetObject", "GET", bucket, key, headers), bucket)
+        return Described.by_headers(answer.headers), answer.content
 
     def put(self, bucket: str, key: str, body: bytes | bytearray, moves: dict[str, Any] | None = None) -> Made:
         """Write an object in one piece."""
-        call = partial(self.objects.client.put_object, Bucket=bucket, Key=key, Body=body, **(moves or {}))
+        # Object Lock demands it, and the store finds what was changed on its way.
+        md5 = b64encode(hashlib.md5(body, usedforsecurity=False).digest()).decode()
+        lock = self.lock(key)
+        if not moves:
+            headers = {"Content-MD5": md5} | (lock.headers if lock else {})
+            send = partial(self.calls.send, "PutObject", "PUT", bucket, key, headers, content=bytes(body))
+            return Made.by_put(self._ask(send, bucket))
+        more = {"ContentMD5": md5} | moves | (lock.parameters if lock else {})
+        call = partial(self.objects.client.put_object, Bucket=bucket, Key=key, Body=body, **more)
         return Made.of(self._ask(call, bucket))
 
     def delete(self, bucket: str, keys: Sequence[str]) -> None:
@@ -194,15 +222,28 @@ class Transfer:
             self._ask(partial(client.delete_object, Bucket=bucket, Key=left["Key"]), bucket)
 
     def uploads(self, bucket: str, prefix: str) -> Iterator[Pending]:
-        """The multipart uploads under way under `prefix`."""
+        """The multipart uploads under way under `prefix`. Some stores say that there are none with NoSuchUpload."""
         query: dict[str, Any] = {"Bucket": bucket, "Prefix": prefix}
+
+        def fetch() -> dict[str, Any]:
+            try:
+                page: dict[str, Any] = self.objects.client.list_multipart_uploads(**query)
+            except boto.ClientError as error:
+                if error.response["Error"]["Code"] != "NoSuchUpload":
+                    raise
+                return {}
+            return page
+
         while True:
-            page = self._ask(partial(self.objects.client.list_multipart_uploads, **query), bucket)
+            page = self._ask(fetch, bucket)
             for item in page.get("Uploads") or ():
                 yield Pending(item["Key"], item["UploadId"], item["Initiated"].astimezone(UTC))
             if not page.get("IsTruncated"):
                 return
-            query |= {"KeyMarker": page["NextKeyMarker"], "UploadIdMarker": page["NextUploadIdMarker"]}
+            following = {"KeyMarker": page["NextKeyMarker"], "UploadIdMarker": page["NextUploadIdMarker"]}
+            if following.items() <= query.items():
+                raise self.objects.stuck(bucket)
+            query |= following
 
     def abort(self, bucket: str, key: str, upload: str) -> None:
         """Give up a multipart upload and free its parts; that it is not there is no error."""

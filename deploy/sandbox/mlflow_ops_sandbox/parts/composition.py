@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import sys
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from mlflow_ops_sandbox.errors import SandboxError
 from mlflow_ops_sandbox.parts import gitops, postgres, redis, web, wiring
-from mlflow_ops_sandbox.parts.mlflow import tracking
+from mlflow_ops_sandbox.parts.mlflow import environments, tracking
 from mlflow_ops_sandbox.parts.ports import HOST
 from mlflow_ops_sandbox.parts.process import Part, environment
 from mlflow_ops_sandbox.parts.s3 import objects
@@ -90,15 +91,24 @@ def base_environment(folder: Folder) -> dict[str, str]:
 
 
 def build(
-    folder: Folder, ports: Mapping[str, int], credentials: Credentials, *, postgres_major: int | None = None
+    folder: Folder,
+    ports: Mapping[str, int],
+    credentials: Credentials,
+    *,
+    postgres_major: int | None = None,
+    mlflow: tuple[str, Path] | None = None,
 ) -> list[Part]:
-    """Every part of the sandbox, each before those that need it. postgres_major: see postgres.part."""
+    """Every part of the sandbox, each before those that need it.
+
+    postgres_major: see postgres.part. mlflow: the version that runs, and its interpreter; else this environment's.
+    """
     base = base_environment(folder)
     bot = base | bot_environment(folder, ports, credentials)
     worker = base | worker_environment(folder, ports, credentials)
+    version, python = mlflow or (environments.own_version(), Path(sys.executable))
     return [
         postgres.part(folder, port=ports["postgres"], credentials=credentials, environ=base, major=postgres_major),
-        tracking.part(folder, ports=ports, credentials=credentials, environ=base),
+        tracking.part(folder, ports=ports, credentials=credentials, environ=base, version=version, python=python),
         objects.part(folder, port=ports["objects"], credentials=credentials, environ=base),
         redis.part(folder, port=ports["redis"], credentials=credentials, environ=base),
         _cluster(folder, ports, base),

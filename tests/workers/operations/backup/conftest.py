@@ -17,7 +17,7 @@ from workers.systems import Systems
 TABLES = """
 CREATE TABLE alembic_version (version_num varchar(32) PRIMARY KEY);
 INSERT INTO alembic_version VALUES ('dc11669786a5');
-CREATE TABLE experiments (experiment_id int PRIMARY KEY, name text);
+CREATE TABLE experiments (experiment_id int PRIMARY KEY, name text, artifact_location text);
 INSERT INTO experiments SELECT n, 'experiment ' || n FROM generate_series(1, 20) n;
 CREATE TABLE runs (run_uuid text PRIMARY KEY, experiment_id int REFERENCES experiments, artifact_uri text);
 INSERT INTO runs SELECT md5(n::text), 1 + n % 20, 's3://x/' || n FROM generate_series(1, 500) n;
@@ -119,6 +119,9 @@ def environ(parts, database_url, buckets, tmp_path):
     path.write_text(yaml.safe_dump(ops), encoding="utf-8")
     found = {**parts.env, "MLFLOW_OPS_DATABASE_URL": database_url, "MLFLOW_OPS_CONFIG": str(path)}
     del found["MLFLOW_TRACKING_URI"]
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        located = "UPDATE experiments SET artifact_location = %s || experiment_id"
+        connection.execute(located, (f"s3://{buckets[0]}/",))
     return found
 
 

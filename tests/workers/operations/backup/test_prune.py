@@ -19,9 +19,11 @@ from workers.errors import OperatorError
 from workers.operations.backup import manifest, sets
 from workers.operations.backup.artifacts import copy, references, verify
 from workers.operations.backup.backup import Backup
-from workers.operations.backup.manifest import ArtifactsPart, Manifest, Stored
+from workers.operations.backup.encryption import Keys
+from workers.operations.backup.manifest import ArtifactsPart, Manifest
 from workers.operations.backup.prune import BackupPrune, choose
 from workers.operations.backup.show import BackupList
+from workers.operations.backup.signing import signed
 from workers.report import Status
 from workers.settings import Retention
 
@@ -47,12 +49,13 @@ def add_set(ready, buckets, progress, made, previous=(), *, finished=True):
     done = copy(ready.objects, buckets[0], buckets[1], name, previous, progress)
     if finished:
         part = ArtifactsPart(
-            listing=Stored(key=f"{name}artifacts.jsonl.zst", bytes=done.listing_bytes, sha256=done.listing_sha256),
+            listing=done.listing,
             bucket=buckets[0],
             objects=done.objects,
             bytes=done.bytes,
         )
-        text = Manifest(name=name, id=sets.id_of(name), started_at=made, finished_at=made, artifacts=part).text()
+        found = Manifest(name=name, id=sets.id_of(name), started_at=made, finished_at=made, artifacts=part)
+        text = signed(found, Keys.of(ready.settings)).text()
         ready.objects.write(buckets[1], f"{name}{manifest.NAME}", text)
     return name
 
@@ -87,7 +90,7 @@ def test_what_an_unfinished_set_builds_on_stays_until_that_has_ended(configured,
     making = f"sets/{now:%Y%m%dT%H%M%SZ}-abcdef/"
     body = json.dumps({"previous": [base]}).encode()
     s3.put_object(Bucket=buckets[1], Key=f"{making}artifacts.previous.json", Body=body)
-    chosen = choose(ready.objects, buckets[1], ready.settings.ops.backup.retention)
+    chosen = choose(ready)
     assert chosen.going == ()
     assert chosen.reasons[base] == "an unfinished set builds on it"
     BackupPrune().run(ready, progress)
@@ -195,7 +198,7 @@ def test_a_backup_that_is_made_meanwhile_is_whole_afterwards(
         prune(progress_that(lambda _step: made or made.append(backing_up.run(ready, progress))))
     else:
         Backup(parts=("artifacts",)).run(ready, progress_that(prune_now))
-    for found in sets.every(ready.objects, buckets[1]):
+    for found in sets.every(ready):
         if found.manifest:
             assert verify(ready.objects, buckets[1], found.name, deep=True, progress=progress).problems == ()
     assert before - set(keys_in(buckets[1], "objects/")), "nothing was removed"

@@ -5,7 +5,9 @@ import time
 from contextlib import contextmanager
 
 import psutil
+import psycopg
 import pytest
+from psycopg import sql
 
 from workers import settings
 from workers.operation import Unwatched
@@ -84,6 +86,27 @@ def test_postgres_is_killed(report, sandbox):
     assert red(checks) == {"postgres"}
     assert "refuses connections" in checks["postgres"].sentence
     assert "PostgreSQL" in found.summary
+
+
+@pytest.mark.parametrize(
+    ("table", "told"),
+    [
+        ("latest_metrics", "runs can't be read"),
+        ("metrics", "the history of a metric can't be read"),
+        ("model_versions", "model versions can't be read"),
+    ],
+)
+def test_a_table_that_is_gone_is_found_by_reading(report, sandbox, table, told):
+    """A search for experiments is answered as if nothing were wrong."""
+    with psycopg.connect(sandbox.process_env["MLFLOW_OPS_DATABASE_URL"], autocommit=True) as connection:
+        connection.execute(sql.SQL("ALTER TABLE {} RENAME TO was_here").format(sql.Identifier(table)))
+        try:
+            checks, found = report("mlflow", "postgres", "storage")
+        finally:
+            connection.execute(sql.SQL("ALTER TABLE was_here RENAME TO {}").format(sql.Identifier(table)))
+    assert red(checks) == {"mlflow"}
+    assert told in checks["mlflow"].sentence
+    assert told in found.summary
 
 
 def test_the_object_store_hangs(report, paused):

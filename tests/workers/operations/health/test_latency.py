@@ -39,9 +39,10 @@ class Counting(BaseHTTPRequestHandler):
         body = b'{"experiments": []}' if "experiments" in self.path else b"OK"
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        self.wfile.write(body)
+        # Before the last byte: who has that may ask again before this thread goes on.
         with self.server.lock:
             self.server.now -= 1
+        self.wfile.write(body)
 
     def log_message(self, *_):
         pass

@@ -17,12 +17,16 @@ from structlog.testing import capture_logs
 from workers import settings
 from workers.errors import OperatorError
 from workers.operations import health
+from workers.operations.backup.manifest import ArtifactsPart, DatabasePart, Elsewhere, Manifest, Stored
+from workers.operations.backup.shrinking import Loss
+from workers.operations.backup.signing import Trust
 from workers.operations.health import Health, backup, mlflow, postgres, queues, root_cause, storage
 from workers.operations.health.mlflow import Burst
 from workers.operations.health.questions import Answer, Asking, Question, ask_all
 from workers.operations.health.queues import QueueState, RedisState
 from workers.report import Status
 from workers.settings import SettingsError
+from workers.settings.schedule import ScheduleEntry
 from workers.systems import Systems
 from workers.systems.errors import DatabaseUnreachable, Nonsense, ObjectMissing, TrackingUnavailable
 from workers.systems.postgres.database import Beside, RunningQuery, Vitals
@@ -354,6 +358,12 @@ class Pretending:
     def version(self):
         raise Nonsense("no")
 
+    def call(self, method, body):
+        return {}
+
+    def ask(self, method, **query):
+        return {}
+
 
 @pytest.mark.parametrize(
     ("tracking", "status", "words"),
@@ -425,13 +435,21 @@ def a_set(moment, short="abc123"):
 
 
 def manifest(moment):
-    return json.dumps({"finished_at": moment.isoformat()}).encode()
+    name = a_set(moment)
+    part = DatabasePart(
+        dump=Stored(key=f"{name}database.dump", bytes=1, sha256=""), database="m", server_version="", pg_dump_version=""
+    )
+    artifacts = ArtifactsPart(
+        listing=Stored(key=f"{name}artifacts.jsonl.zst", bytes=1, sha256=""), bucket="a", objects=1, bytes=1
+    )
+    made = Manifest(name=name, id="abc123", started_at=moment, finished_at=moment, database=part, artifacts=artifacts)
+    return made.text()
 
 
 def found_in(**sets):
     bucket = Bucket()
     bucket.sets = sets
-    return backup.newest(bucket, "mlflow-backups", NOW), bucket
+    return backup.newest(bucket, "mlflow-backups", NOW, Trust.of(TOLD)), bucket
 
 
 @pytest.mark.parametrize(("minutes", "status"), [(10, Status.OK), (59, Status.OK), (61, Status.FAIL)])
@@ -441,6 +459,56 @@ def test_the_age_of_the_last_backup(minutes, status):
     answer = backup.judge(found, TOLD, NOW)
     assert answer.status is status
     assert answer.figures["age_seconds"] == minutes * 60
+
+
+def judged(cron, took, *, lost=(), **part):
+    at = NOW - timedelta(minutes=10)
+    made = Manifest.model_validate_json(manifest(at))
+    artifacts = made.artifacts.model_copy(update=part)
+    made = made.model_copy(update={"finished_at": at + timedelta(minutes=took), "artifacts": artifacts})
+    entry = ScheduleEntry(cron=cron, command="backup")
+    ops = TOLD.ops.model_copy(update={"schedule": {"backup": entry}})
+    return backup.judge(backup.Found(made.name, made), TOLD.model_copy(update={"ops": ops}), NOW, None, lost)
+
+
+@pytest.mark.parametrize(
+    ("cron", "took", "status", "words"),
+    [
+        ("*/30 * * * *", 2, Status.OK, "began 10 min ago: that much would be lost now."),
+        ("0 * * * *", 1, Status.WARN, "The schedule lets 1 h 1 min be lost (a set every 1 h, each takes 60 s)"),
+        ("*/30 * * * *", 31, Status.WARN, "lets 1 h 1 min be lost (a set every 30 min, each takes 31 min)"),
+        ("*/20 8-18 * * *", 1, Status.WARN, "a set every 13 h 20 min"),
+    ],
+)
+def test_a_schedule_that_cannot_keep_the_loss_within_an_hour_is_told(cron, took, status, words):
+    answer = judged(cron, took)
+    assert answer.status is status
+    assert words in answer.sentence
+    assert answer.figures["backup_seconds"] == took * 60
+
+
+def test_the_default_schedule_keeps_the_loss_within_what_is_allowed():
+    from workers.settings.schedule import BACKUP
+
+    assert judged(BACKUP.cron, 29).status is Status.OK
+
+
+def test_what_is_in_no_backup_is_told_with_its_age():
+    elsewhere = (Elsewhere(place="gs://ml", why="Google Cloud Storage", experiments=2, names=("churn", "fraud")),)
+    answer = judged("*/30 * * * *", 1, elsewhere=elsewhere, left_out_objects=3, left_out_bytes=10)
+    assert "In no backup: artifacts of 2 experiments and 3 artifacts that can't be read." in answer.sentence
+    told = dict(answer.details[0].items)["in no backup"]
+    assert told == "3 artifacts (10 B) couldn't be read."
+    assert ("in no backup", "Artifacts of 2 experiments (churn, fraud) at gs://ml: Google Cloud Storage.") in (
+        answer.details[0].items
+    )
+
+
+def test_what_the_live_database_lost_since_is_told_and_a_table_is_a_failure():
+    rows = judged("*/30 * * * *", 1, lost=(Loss("rows", "51 of 500 rows of runs"),))
+    assert rows.status is Status.WARN
+    assert rows.sentence.startswith("Lost from the live database since the backup abc123: 51 of 500 rows of runs.")
+    assert judged("*/30 * * * *", 1, lost=(Loss("tables", "1 table: metrics"),)).status is Status.FAIL
 
 
 def test_sets_without_a_good_manifest_are_passed_over_and_old_ones_are_found():
@@ -519,3 +587,13 @@ def test_a_restored_database_that_waits_is_offered(comment, commands):
     beside = (Beside("mlflow_restore_abcdef", 4096, comment),)
     answer = postgres.judge(vitals(beside=beside), TOLD)
     assert [offer.command for offer in answer.offers] == commands
+
+
+@pytest.mark.parametrize(
+    ("live", "command"), [("mlflow_auth", "restore auth abcdef"), ("mlflow", "restore database abcdef")]
+)
+def test_a_restored_database_of_basic_auth_is_offered_as_that(live, command):
+    comment = RESTORED.replace("{", f'{{"live": "{live}", ')
+    told = settings.load({"MLFLOW_OPS_AUTH_DATABASE_URL": "postgresql://mlflow@db/mlflow_auth"})
+    answer = postgres.judge(vitals(beside=(Beside("mlflow_auth_restore_abcdef", 4096, comment),)), told)
+    assert [offer.command for offer in answer.offers] == [command]

@@ -8,7 +8,9 @@ import pytest
 
 from workers.errors import AlreadySo, OperatorError
 from workers.operations.backup.backup import Backup
+from workers.operations.backup.encryption import Keys
 from workers.operations.backup.manifest import Manifest
+from workers.operations.backup.signing import signed
 from workers.operations.backup.stream import Reading
 from workers.operations.restore import downtime, pg_restore
 from workers.operations.restore.database import RestoreDatabase
@@ -160,7 +162,7 @@ def test_a_damaged_dump_leaves_the_live_one_and_nothing_else(backed_up, database
     (key,) = [
         item["Key"]
         for item in s3.list_objects_v2(Bucket=buckets[1], Prefix="sets/")["Contents"]
-        if item["Key"].endswith("database.dump")
+        if item["Key"].endswith("database.dump.enc")
     ]
     body = bytearray(s3.get_object(Bucket=buckets[1], Key=key)["Body"].read())
     body[len(body) // 2] ^= 1
@@ -182,7 +184,8 @@ def test_rows_that_are_not_those_of_the_manifest_stop_it(backed_up, database_url
     told = Manifest.model_validate_json(s3.get_object(Bucket=buckets[1], Key=key)["Body"].read())
     rows_told = {**told.database.rows, "runs": 501}
     other = told.model_copy(update={"database": told.database.model_copy(update={"rows": rows_told})})
-    s3.put_object(Bucket=buckets[1], Key=key, Body=other.text())
+    keys = Keys.of(backed_up.settings)
+    s3.put_object(Bucket=buckets[1], Key=key, Body=(signed(other, keys) if keys else other).text())
     before = rows(database_url)
     with pytest.raises(OperatorError, match="runs have other numbers of rows"):
         RestoreDatabase().run(backed_up, progress)

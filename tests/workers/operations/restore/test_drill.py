@@ -79,17 +79,17 @@ def test_as_many_artifacts_are_compared_as_are_said(backed_up, buckets, progress
 
 
 def test_a_set_that_fails_is_never_the_latest(backed_up, buckets, s3, progress):
-    first = sets.good(backed_up.objects, buckets[1], "latest")
+    first = sets.good(backed_up, "latest")
     Backup(parts=("database", "artifacts")).run(backed_up, progress)
-    second = sets.good(backed_up.objects, buckets[1], "latest")
+    second = sets.good(backed_up, "latest")
     assert second.id != first.id
     s3.put_object(Bucket=buckets[1], Key=second.database.dump.key, Body=b"rotten")
     report = Drill().run(backed_up, progress)
     assert report.status is Status.FAIL
     assert "is not `latest` any more" in report.summary
     assert not drill_result.last(backed_up.objects, buckets[1]).well
-    assert sets.good(backed_up.objects, buckets[1], "latest").id == first.id
-    assert sets.good(backed_up.objects, buckets[1], second.id).id == second.id
+    assert sets.good(backed_up, "latest").id == first.id
+    assert sets.good(backed_up, second.id).id == second.id
     assert [name for name in backed_up.server.databases() if "_drill_" in name] == []
     rows = BackupList().run(backed_up, progress).sections[0].rows
     assert rows[0][-1].startswith("failed its drill: ")
@@ -132,7 +132,7 @@ def test_what_is_not_the_sets_fault_is_told_and_condemns_nothing(backed_up, buck
         Drill().run(backed_up, progress)
     assert why.message in told.value.message
     assert "says nothing about the backup" in told.value.message
-    latest = sets.good(backed_up.objects, buckets[1], "latest")
+    latest = sets.good(backed_up, "latest")
     assert sets.drilled(backed_up.objects, buckets[1], latest.name) == (None, "")
     assert drill_result.last(backed_up.objects, buckets[1]) is None
     assert [name for name in backed_up.server.databases() if "_drill_" in name] == []

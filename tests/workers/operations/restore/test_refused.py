@@ -8,7 +8,9 @@ from psycopg import sql
 
 from workers.errors import OperatorError
 from workers.operations.backup.backup import Backup
+from workers.operations.backup.encryption import Keys
 from workers.operations.backup.manifest import Manifest
+from workers.operations.backup.signing import signed
 from workers.operations.restore.all import RestoreAll
 from workers.operations.restore.configuration import RestoreConfiguration
 from workers.operations.restore.database import RestoreDatabase
@@ -79,7 +81,8 @@ def test_a_schema_of_a_newer_mlflow(backed_up, systems, start_server, s3, bucket
     told = Manifest.model_validate_json(s3.get_object(Bucket=buckets[1], Key=key)["Body"].read())
     newer = told.database.model_copy(update={"alembic_revision": "ffffffffffff"})
     other = told.model_copy(update={"mlflow_version": "99.1.0", "database": newer})
-    s3.put_object(Bucket=buckets[1], Key=key, Body=other.text())
+    body = signed(other, Keys.of(backed_up.settings)).text()
+    s3.put_object(Bucket=buckets[1], Key=key, Body=body)
     url = start_server(b"3.17.2")
     with pytest.raises(OperatorError, match=r"made with MLflow 99\.1\.0 .* MLflow 3\.17\.2 runs, and does not know it"):
         RestoreDatabase().plan(systems(MLFLOW_TRACKING_URI=url))

@@ -9,37 +9,47 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Collection, Iterator
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from itertools import chain
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final, Self
 
 from workers.operations.backup.artifacts import listing
-from workers.operations.backup.artifacts.listing import Frames, ListingDamaged
+from workers.operations.backup.artifacts.known import Known, Sources
+from workers.operations.backup.artifacts.listing import Frames
 from workers.operations.backup.artifacts.object_copying import ObjectCopied, ObjectCopier, Tuning
-from workers.systems.errors import GatewayError, ObjectMissing, ObjectsError
+from workers.operations.backup.encryption import NAME_END
+from workers.operations.backup.locking import nothing
+from workers.operations.backup.manifest import Stored
+from workers.operations.backup.sealing import Sealer
+from workers.systems.errors import GatewayError, ObjectsError
 from workers.systems.s3.metadata import Listed
 from workers.systems.s3.multipart import Writer
 from workers.systems.s3.transfer import Transfer
 
 if TYPE_CHECKING:
+    from types import TracebackType
+
     from workers.operation import Progress
     from workers.systems.s3.objects import Objects
 
 NAMES_AT_MOST: Final = 100
 _LOOK_EVERY: Final = 100
 _LOOK_SECONDS: Final = 1.0
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Copied:
-    """What a run did. changed and vanished: the first hundred keys of artifacts that did so while it ran."""
+    """What a run did. changed and vanished: the first hundred keys of artifacts that did so while it ran.
+
+    left_out: the first hundred that cannot be read, each with the reason; left_out_objects and _bytes: of all of them.
+    others: how many artifacts, and bytes, of each other bucket. classes: how many are of each storage class but the
+    default.
+    """
 
     objects: int
     bytes: int
@@ -47,26 +57,13 @@ class Copied:
     copied_bytes: int
     changed: tuple[str, ...]
     vanished: tuple[str, ...]
-    listing_sha256: str
-    listing_bytes: int
+    listing: Stored
     seconds: float
-
-
-@dataclass(frozen=True)
-class Sources:
-    """From where to where. set_name: with a slash at its end. previous: sets to build on, newest first.
-
-    source: the artifacts' store, where it is another than the backups'. distrust: keys of kept bytes that a check found
-    bad: they are copied again to where they were, which mends every set that uses them.
-    """
-
-    source_bucket: str
-    backup_bucket: str
-    set_name: str
-    previous: tuple[str, ...] = ()
-    source: Objects | None = None
-    distrust: frozenset[str] = frozenset()
-    tuning: Tuning = field(default_factory=Tuning)
+    left_out: tuple[str, ...] = ()
+    left_out_objects: int = 0
+    left_out_bytes: int = 0
+    others: dict[str, tuple[int, int]] = field(default_factory=dict)
+    classes: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -83,10 +80,12 @@ class Place:
 def begin(objects: Objects, sources: Sources, stack: ExitStack) -> Place:
     """Open it; `stack` closes it. objects: the store of the backups."""
     tuning = sources.tuning
-    target = stack.enter_context(Transfer.of(objects, tuning.at_once))
+    rule = sources.locking.rule if sources.locking else nothing
+    target = stack.enter_context(Transfer.of(objects, tuning.at_once, rule))
     origin = stack.enter_context(Transfer.of(sources.source, tuning.at_once)) if sources.source else target
-    known = Known(target, sources.backup_bucket, sources.previous, sources.distrust)
-    copier = ObjectCopier(origin, sources.source_bucket, target, sources.backup_bucket, sources.set_name, tuning)
+    known = Known(target, sources)
+    keys = sources.keys if sources.encrypt else None
+    copier = ObjectCopier(origin, sources.source_bucket, target, sources.backup_bucket, sources.set_name, tuning, keys)
     pool = ThreadPoolExecutor(tuning.at_once, thread_name_prefix="artifacts")
     stack.callback(pool.shutdown, cancel_futures=True)
     # Waits between attempts end at once where the run does not go on.
@@ -124,12 +123,13 @@ def whole(objects: Objects, sources: Sources, progress: Progress, *, after_spans
         place = begin(objects, known_to, stack)
         target = place.target
         target.put(bucket, f"{set_name}{listing.BASES}", json.dumps({"previous": sources.previous}).encode())
-        writer = stack.enter_context(Writer(target, bucket, f"{set_name}{listing.NAME}"))
+        writer = stack.enter_context(ListingWriter.of(target, sources))
         notes = Notes(target, sources, silent=after_spans)
         run = Run(place.copier, place.pool, writer, notes, progress, place.known.objects)
-        run.walk(place.origin.items(sources.source_bucket), place.known)
+        others = sources.others(place.origin) if sources.others else ()
+        run.walk(chain(others, place.origin.items(sources.source_bucket)), place.known)
         writer.close()
-        _read_back(target, bucket, f"{set_name}{listing.NAME}", writer)
+        _read_back(target, bucket, writer)
         target.delete(bucket, [*listing.parts(target, bucket, set_name), f"{set_name}{listing.BASES}"])
     return Copied(
         run.frames.objects,
@@ -138,10 +138,54 @@ def whole(objects: Objects, sources: Sources, progress: Progress, *, after_spans
         run.copied_bytes,
         tuple(run.changed),
         tuple(run.vanished),
-        writer.sha256,
-        writer.size,
+        writer.stored,
         time.monotonic() - began,
+        tuple(run.left_out),
+        run.left_out_objects,
+        run.left_out_bytes,
+        run.others,
+        dict(run.classes),
     )
+
+
+@dataclass
+class ListingWriter:
+    """Where a listing goes: into an object, encrypted where it is to be. A context, as the object's writer is."""
+
+    writer: Writer
+    key: str
+    key_id: str
+    sealer: Sealer | None
+
+    @classmethod
+    def of(cls, target: Transfer, sources: Sources) -> ListingWriter:
+        """For the set that is made."""
+        keys = sources.keys if sources.encrypt else None
+        key = f"{sources.set_name}{listing.NAME}{NAME_END if keys else ''}"
+        sealer = Sealer(keys.current, key) if keys else None
+        return cls(Writer(target, sources.backup_bucket, key), key, sources.key_id, sealer)
+
+    def __enter__(self) -> Self:
+        self.writer.__enter__()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.writer.__exit__(kind, error, at)
+
+    def write(self, piece: bytes) -> None:
+        """Add to it."""
+        self.writer.write(self.sealer.add(piece) if self.sealer else piece)
+
+    def close(self) -> None:
+        """It is whole: let it be there."""
+        if self.sealer:
+            self.writer.write(self.sealer.end())
+        self.writer.close()
+
+    @property
+    def stored(self) -> Stored:
+        """What was written."""
+        return Stored(key=self.key, bytes=self.writer.size, sha256=self.writer.sha256, key_id=self.key_id)
 
 
 class NoListing:
@@ -149,88 +193,6 @@ class NoListing:
 
     def write(self, piece: bytes) -> None:
         """Forget it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """A line of an earlier listing. unfinished: of an unfinished set. bad: where its bytes are, if they are bad."""
-
-    line: bytes
-    unfinished: bool
-    bad: str = ""
-
-
-class Known:
-    """What earlier sets keep already, asked in the order of keys.
-
-    objects: how many the newest finished listing has, as far as it can be told; only for showing progress.
-    """
-
-    def __init__(self, transfer: Transfer, bucket: str, previous: tuple[str, ...], distrusted: frozenset[str]) -> None:
-        """Open the parts of unfinished sets up to the newest finished one, and that one's listing."""
-        self._streams: list[_Stream] = []
-        self.objects = 0
-        for set_name in previous:
-            name = f"{set_name}{listing.NAME}"
-            try:
-                _, pieces = transfer.open(bucket, name)
-            except ObjectMissing:
-                found = listing.parts(transfer, bucket, set_name)
-                if found:
-                    self._streams.append(_Stream(_chained(transfer, bucket, found), distrusted, unfinished=True))
-                continue
-            self._streams.append(_Stream(listing.lines(name, pieces), distrusted, unfinished=False))
-            self.objects = listing.count(transfer, bucket, name)
-            return
-
-    def find(self, wanted: Listed) -> Found | None:
-        """What is known of an artifact."""
-        for stream in self._streams:
-            found = stream.find(wanted)
-            if found is not None:
-                return found
-        return None
-
-
-class _Stream:
-    def __init__(
-        self, found: Iterator[tuple[dict[str, Any], bytes]], distrusted: frozenset[str], *, unfinished: bool
-    ) -> None:
-        self._found = found
-        self._distrusted = distrusted
-        self._next: tuple[dict[str, Any], bytes] | None = None
-        self._over = False
-        self.unfinished = unfinished
-
-    def find(self, wanted: Listed) -> Found | None:
-        while self._next is None or self._next[0]["key"] < wanted.key:
-            if self._over:
-                return None
-            self._next = self._step()
-            if self._next is None:
-                self._over = True
-                return None
-        entry, line = self._next
-        same = (
-            entry["key"] == wanted.key
-            and entry["etag"] == wanted.etag
-            and entry["size"] == wanted.size
-            and entry["last_modified"] == wanted.last_modified
-        )
-        if not same:
-            return None
-        return Found(line, self.unfinished, entry["kept"] if entry["kept"] in self._distrusted else "")
-
-    def _step(self) -> tuple[dict[str, Any], bytes] | None:
-        try:
-            return next(self._found, None)
-        except (ListingDamaged, ObjectMissing) as error:
-            _log.warning("%s What it would have told is copied again.", error.message)
-            return None
-
-
-def _chained(transfer: Transfer, bucket: str, found: list[str]) -> Iterator[tuple[dict[str, Any], bytes]]:
-    return chain.from_iterable(listing.lines(part, transfer.open(bucket, part)[1]) for part in found)
 
 
 @dataclass
@@ -269,7 +231,8 @@ class Notes:
         self.written += 1
         body = bytes(self.waiting + self.frames.end())
         name = listing.part_name(self.sources.set_name, self.written)
-        self.target.put(self.sources.backup_bucket, name, body)
+        sources = self.sources
+        listing.put_part(self.target, sources.backup_bucket, name, body, sources.keys, encrypt=sources.encrypt)
         self.frames = Frames()
         self.waiting.clear()
 
@@ -294,7 +257,7 @@ class Run:
 
     copier: ObjectCopier
     pool: ThreadPoolExecutor
-    writer: Writer | NoListing
+    writer: ListingWriter | NoListing
     notes: Notes
     progress: Progress
     expected: int
@@ -305,6 +268,11 @@ class Run:
     copied_bytes: int = 0
     changed: list[str] = field(default_factory=list)
     vanished: list[str] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
+    left_out_objects: int = 0
+    left_out_bytes: int = 0
+    others: dict[str, tuple[int, int]] = field(default_factory=dict)
+    classes: Counter[str] = field(default_factory=Counter)
 
     def walk(self, source: Iterator[Listed], known: Known) -> None:
         """Take every artifact; at the end the listing is complete, save that it is not closed."""
@@ -323,11 +291,16 @@ class Run:
         self.writer.write(self.frames.end())
 
     def _take(self, listed: Listed, known: Known) -> None:
+        if listed.storage_class:
+            self.classes[listed.storage_class] += 1
+        copier = replace(self.copier, source_bucket=listed.bucket) if listed.bucket else self.copier
         found = known.find(listed)
         if found is None:
-            self.window.append(_Item(listed, self.pool.submit(self.copier.copy, listed)))
+            self.window.append(_Item(listed, self.pool.submit(copier.copy, listed)))
+        elif found.short and not found.bad:
+            self.window.append(_Item(listed, self.pool.submit(copier.lock_longer, found.line)))
         elif found.bad:
-            self.window.append(_Item(listed, self.pool.submit(self.copier.copy, listed, found.bad)))
+            self.window.append(_Item(listed, self.pool.submit(copier.copy, listed, found.bad)))
         else:
             self.window.append(_Item(listed, None, found.line, found.unfinished))
         while self.window and self.window[0].settled:
@@ -338,7 +311,7 @@ class Run:
     def _settle(self) -> None:
         item = self.window[0]
         if item.copying is None:
-            self._write(item.line, item.listed.size)
+            self._write(item.line, item.listed.size, item.listed.bucket)
             if item.unfinished:
                 self.notes.add(item.line, item.listed.size)
         else:
@@ -349,18 +322,27 @@ class Run:
         self.window.popleft()
 
     def _record(self, listed: Listed, moved: ObjectCopied) -> None:
+        where = f"s3://{listed.bucket}/{listed.key}" if listed.bucket else listed.key
+        if moved.why:
+            self.left_out += [f"{where}: {moved.why}"] if len(self.left_out) < NAMES_AT_MOST else []
+            self.left_out_objects += 1
+            self.left_out_bytes += listed.size
+            return
         if moved.entry is None:
-            self.vanished += [listed.key] if len(self.vanished) < NAMES_AT_MOST else []
+            self.vanished += [where] if len(self.vanished) < NAMES_AT_MOST else []
             return
         if moved.changed:
-            self.changed += [listed.key] if len(self.changed) < NAMES_AT_MOST else []
-        self.copied_objects += 1
-        self.copied_bytes += moved.entry.size
-        line = moved.entry.line()
-        self._write(line, moved.entry.size)
+            self.changed += [where] if len(self.changed) < NAMES_AT_MOST else []
+        self.copied_objects += moved.copied
+        self.copied_bytes += moved.entry.size * moved.copied
+        line = replace(moved.entry, bucket=listed.bucket).line()
+        self._write(line, moved.entry.size, listed.bucket)
         self.notes.add(line, moved.entry.size)
 
-    def _write(self, line: bytes, size: int) -> None:
+    def _write(self, line: bytes, size: int, bucket: str) -> None:
+        if bucket:
+            objects, held = self.others.get(bucket, (0, 0))
+            self.others[bucket] = objects + 1, held + size
         frame = self.frames.add(line, size)
         if frame:
             self.writer.write(frame)
@@ -384,10 +366,10 @@ class Run:
             self.notes.flush()
 
 
-def _read_back(target: Transfer, bucket: str, name: str, writer: Writer) -> None:
-    digest = hashlib.sha256()
-    for piece in target.open(bucket, name)[1]:
+def _read_back(target: Transfer, bucket: str, writer: ListingWriter) -> None:
+    digest, stored = hashlib.sha256(), writer.stored
+    for piece in target.open(bucket, stored.key)[1]:
         digest.update(piece)
-    if digest.hexdigest() != writer.sha256:
-        msg = f"The listing {name} does not read back as it was written."
+    if digest.hexdigest() != stored.sha256:
+        msg = f"The listing {stored.key} does not read back as it was written."
         raise ObjectsError(msg, "Look at the store's health.")

@@ -1,12 +1,14 @@
 """Where an artifact's bytes are kept: a key under objects/ that sorts as the artifact's own key does.
 
-`objects/<key>!/<32 hexadecimal digits>`, the digits from key, etag, size, time and the set that it was copied for. So
-every version of an artifact has a place of its own, and nothing is ever written where a sweep that runs at the same
-time has seen bytes that nobody uses. Because the order is the same, a
-listing of the bucket, the listing of the kept bytes and the listing of any set are walked side by side, each once and
-none in memory. Two things make that true:
+`objects/<key>!/<32 hexadecimal digits>`, the digits from key, etag, size, time and the set that it was copied for; as
+an HMAC where the bytes are encrypted, so that nobody without the key can test a guess of what they are. So every
+version of an artifact has a place of its own, and nothing is ever written where a sweep that runs at the same time has
+seen bytes that nobody uses. Because the order is the same, a listing of the bucket, the listing of the kept bytes and
+the listing of any set are walked side by side, each once and none in memory. Three things make that true:
 
 - "!" sorts before everything that is left in a key: what sorts before "-" is written as "(" and two digits.
+- An artifact of another bucket than the artifacts' own has that bucket's name before it, behind a "!", which no folder
+  begins with. So all of these come first.
 - A key near S3's limit of 1,024 bytes (or with a name near a file system's 255) is cut where the next letter might not
   fit, whatever letter it is: a cut that looked at it would put a short letter behind and a long one before. Artifacts
   that are cut to the same folder are told apart by their digits, and form one group in the walk.
@@ -21,9 +23,12 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from workers.operations.backup.encryption import Keys
     from workers.systems.s3.metadata import Listed
 
 PREFIX: Final = "objects/"
+OTHER: Final = "!"
+"""Before the name of another bucket. It sorts before every folder: in these, what is lower than "-" is written so."""
 END: Final = "!/"
 FOLDER_AT_MOST: Final = 900
 """Bytes of the folder's name; with prefix and digits it stays below S3's 1,024 (S3 user guide, object keys)."""
@@ -35,10 +40,21 @@ _OURS: Final = re.compile(r"objects/.*!/[0-9a-f]{32}", re.DOTALL)
 _LOW: Final = re.compile(r"[\x00-,]")
 
 
-def kept(listed: Listed, set_name: str) -> str:
-    """The key under which bytes that were copied for that set are kept."""
+def kept(listed: Listed, set_name: str, keys: Keys | None = None) -> str:
+    """The key under which bytes that were copied for that set are kept. keys: where they are encrypted."""
     identity = "\0".join((listed.key, listed.etag, str(listed.size), listed.last_modified, set_name))
-    return f"{PREFIX}{folder(listed.key)}{END}{hashlib.sha256(identity.encode()).hexdigest()[:32]}"
+    digits = keys.naming(identity) if keys else hashlib.sha256(identity.encode()).hexdigest()[:32]
+    return f"{PREFIX}{place(listed)}{END}{digits}"
+
+
+def place(listed: Listed) -> str:
+    """The folder of an artifact; of one in another bucket, one that begins with that bucket's name."""
+    return f"{OTHER}{listed.bucket}/{folder(listed.key)}" if listed.bucket else folder(listed.key)
+
+
+def order(bucket: str, key: str) -> tuple[bool, str, str]:
+    """By this, listings are sorted as the folders are: other buckets first. bucket: empty for the artifacts' own."""
+    return not bucket, f"{bucket}/", key
 
 
 def folder(key: str) -> str:

@@ -7,6 +7,7 @@ the way: what was put back is found equal by the next run, which goes on from th
 from __future__ import annotations
 
 import hashlib
+import json
 import threading
 from collections import deque
 from collections.abc import Iterator
@@ -15,20 +16,24 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
-from workers.operations.backup.artifacts import listing
+from workers.errors import SetDamaged
+from workers.operations.backup.artifacts import kept
+from workers.operations.backup.artifacts.pairing import Wanted, pairs
 from workers.operations.backup.artifacts.verifying import checksum
-from workers.systems.errors import ObjectMissing, ObjectsError
+from workers.systems.errors import AccessDenied, BucketMissing, ObjectMissing, ObjectsError
 from workers.systems.s3.metadata import CopyRequest, Listed
 from workers.systems.s3.multipart import COPY_AT_MOST, GIB, MIB, PARTS_AT_MOST, Writer, copy_in_parts
-from workers.systems.s3.transfer import DELETE_AT_MOST, Transfer
+from workers.systems.s3.transfer import Transfer
 
 if TYPE_CHECKING:
     from workers.operation import Progress
     from workers.operations.backup.artifacts.listing import Entry
+    from workers.operations.backup.encryption import Keys
     from workers.systems.s3.objects import Objects
 
 AT_ONCE: Final = 16
 NAMES_AT_MOST: Final = 100
+FIRST_AT_MOST: Final = 10
 _AHEAD: Final = 512
 _LOOK_EVERY: Final = 250
 _PART_BYTES: Final = GIB // 2
@@ -38,28 +43,11 @@ _STREAMS: Final = threading.Semaphore(4)
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """Which artifacts, from where to where. prefix: the beginning of their keys. exact: what else is there goes.
-
-    to_prefix: stands before each key in the target. some: only so many, spread evenly over the `of` that there are; 0
-    for all.
-    """
-
-    backup_bucket: str
-    set_name: str
-    target_bucket: str
-    prefix: str = ""
-    exact: bool = False
-    to_prefix: str = ""
-    some: int = 0
-    of: int = 0
-
-
-@dataclass(frozen=True)
 class Difference:
     """What the bucket lacks of a set, holds otherwise, and has beyond it: numbers, bytes to be copied, and what goes.
 
-    going: a digest over the keys that the set does not hold. extra_names: the first hundred of them.
+    going: a digest over what the set does not hold. extra_names: the first hundred keys of it. coming: a digest over
+    what would be written: each artifact as the set holds it and as it is now. first: the first ten of these, in words.
     """
 
     held: int = 0
@@ -70,6 +58,8 @@ class Difference:
     bytes: int = 0
     going: str = ""
     extra_names: tuple[str, ...] = ()
+    coming: str = ""
+    first: tuple[tuple[str, str], ...] = ()
 
     @property
     def nothing(self) -> bool:
@@ -85,24 +75,40 @@ def compare(
     Raises ListingDamaged, ObjectsError; Cancelled.
     """
     names: list[str] = []
-    found, digest = Difference(), hashlib.sha256()
+    first: list[tuple[str, str]] = []
+    found, digest, coming = Difference(), hashlib.sha256(), hashlib.sha256()
+
+    def comes(entry: Entry, there: Listed | None) -> None:
+        now = f"{there.etag} ({there.size} bytes)" if there else "missing"
+        then = f"{entry.kind} {entry.checksum} ({entry.size} bytes)"
+        coming.update(json.dumps([entry.where, now, then, entry.kept]).encode())
+        first.extend([(f"artifact {entry.where}", f"{now} → {then}")] if len(first) < FIRST_AT_MOST else [])
+
     with Transfer.of(objects, AT_ONCE) as transfer, _other(transfer, backups) as held:
-        for number, (entry, there) in enumerate(_walk(transfer, held, wanted), 1):
+        for number, (entry, there) in enumerate(pairs(transfer, held, wanted), 1):
             if entry is None:
                 assert there is not None
-                digest.update(there.key.encode() + b"\0")
+                digest.update(json.dumps([there.key, there.etag, there.size]).encode())
                 names += [there.key] if len(names) < NAMES_AT_MOST else []
                 found = replace(found, extra=found.extra + 1)
             elif there is None:
+                comes(entry, there)
                 found = replace(found, missing=found.missing + 1, bytes=found.bytes + entry.size, held=found.held + 1)
-            elif _equal(entry, there) or _equal_bytes(transfer, wanted, entry, there):
+            elif wanted.only_missing or _equal(entry, there) or _equal_bytes(transfer, wanted, entry, there):
                 found = replace(found, same=found.same + 1, held=found.held + 1)
             else:
+                comes(entry, there)
                 more = found.differing + 1
                 found = replace(found, differing=more, bytes=found.bytes + entry.size, held=found.held + 1)
             if progress and number % _LOOK_EVERY == 0:
                 progress.checkpoint()
-    return replace(found, going=digest.hexdigest() if names else "", extra_names=tuple(names))
+    return replace(
+        found,
+        going=digest.hexdigest() if names else "",
+        extra_names=tuple(names),
+        coming=coming.hexdigest() if first else "",
+        first=tuple(first),
+    )
 
 
 @dataclass
@@ -133,7 +139,7 @@ def restore(
     ):
         putting = _Putting(transfer, held, wanted, progress, expected, pool)
         try:
-            for entry, there in _walk(transfer, held, wanted):
+            for entry, there in pairs(transfer, held, wanted):
                 putting.take(entry, there)
             putting.end()
         except BaseException:
@@ -162,7 +168,7 @@ class _Putting:
         if entry is None:
             assert there is not None
             self.going += [there.key] if self.wanted.exact else []
-        elif there is not None and _equal(entry, there):
+        elif there is not None and (self.wanted.only_missing or _equal(entry, there)):
             self.done.same += 1
         else:
             copying = self.pool.submit(_put, self.transfer, self.held, self.wanted, entry, there)
@@ -184,7 +190,7 @@ class _Putting:
             done.same += 1
         elif problem:
             done.lost_count += 1
-            done.lost += [f"{entry.key}: {problem}."] if len(done.lost) < NAMES_AT_MOST else []
+            done.lost += [f"{entry.where}: {problem}."] if len(done.lost) < NAMES_AT_MOST else []
         else:
             done.added += new
             done.replaced += not new
@@ -193,17 +199,6 @@ class _Putting:
         if settled % _LOOK_EVERY == 0:
             self.progress.checkpoint()
             self.progress.advance(settled, max(settled, self.expected), "artifacts")
-
-
-def clear(objects: Objects, bucket: str, prefix: str) -> None:
-    """Remove every object under a prefix. Raises ObjectsError."""
-    with Transfer.of(objects, AT_ONCE) as transfer:
-        going: list[str] = []
-        for item in transfer.items(bucket, prefix):
-            going.append(item.key)
-            if len(going) == DELETE_AT_MOST:
-                _removed(transfer, bucket, going)
-        _removed(transfer, bucket, going)
 
 
 _SAME: Final = "it is the same"
@@ -224,35 +219,6 @@ def _other(transfer: Transfer, backups: Objects | None) -> Iterator[Transfer]:
         yield other
 
 
-def _walk(transfer: Transfer, held_in: Transfer, wanted: Wanted) -> Iterator[tuple[Entry | None, Listed | None]]:
-    """Each artifact of the set with what the bucket has under its key, and what only the bucket has, in key order."""
-    name = f"{wanted.set_name}{listing.NAME}"
-    all_held = listing.entries(held_in, wanted.backup_bucket, name)
-    held = _spread((each for each in all_held if each.key.startswith(wanted.prefix)), wanted.some, wanted.of)
-    there = transfer.items(wanted.target_bucket, wanted.to_prefix + wanted.prefix)
-    skip = len(wanted.to_prefix)
-    present = next(there, None)
-    for entry in held:
-        while present is not None and present.key[skip:] < entry.key:
-            yield None, present
-            present = next(there, None)
-        if present is not None and present.key[skip:] == entry.key:
-            yield entry, present
-            present = next(there, None)
-        else:
-            yield entry, None
-    while present is not None:
-        yield None, present
-        present = next(there, None)
-
-
-def _spread(entries: Iterator[Entry], some: int, of: int) -> Iterator[Entry]:
-    """Exactly `some` of `of` entries, as far as there are as many."""
-    if not 0 < some < of:
-        return entries
-    return (each for number, each in enumerate(entries) if (number + 1) * some // of > number * some // of)
-
-
 def _equal(entry: Entry, there: Listed) -> bool:
     return (entry.size, entry.etag) == (there.size, there.etag)
 
@@ -260,7 +226,7 @@ def _equal(entry: Entry, there: Listed) -> bool:
 def _equal_bytes(transfer: Transfer, wanted: Wanted, entry: Entry, there: Listed) -> bool:
     """Where an object was made of parts, its ETag also tells how long they were; then the bytes are read."""
     in_parts = "-" in entry.etag or "-" in there.etag
-    return in_parts and there.size == entry.size and _right(transfer, wanted.target_bucket, there.key, entry)
+    return in_parts and there.size == entry.size and _right(transfer, *wanted.place(entry), entry)
 
 
 def _put(transfer: Transfer, held: Transfer, wanted: Wanted, entry: Entry, there: Listed | None) -> str:
@@ -268,49 +234,71 @@ def _put(transfer: Transfer, held: Transfer, wanted: Wanted, entry: Entry, there
 
     Nothing takes the place of what is there unless its bytes were read and found right first.
     """
-    key, bucket = f"{wanted.to_prefix}{entry.key}", wanted.target_bucket
+    try:
+        return _put_there(transfer, held, wanted, entry, there)
+    except (AccessDenied, BucketMissing) as error:
+        if not entry.bucket:
+            raise
+        # Another team's bucket, perhaps: the rest comes back all the same.
+        return error.message.rstrip(".")
+
+
+def _put_there(transfer: Transfer, held: Transfer, wanted: Wanted, entry: Entry, there: Listed | None) -> str:
+    bucket, key = wanted.place(entry)
     if there is not None and _equal_bytes(transfer, wanted, entry, there):
         return _SAME
-    if there is not None and not _right(held, wanted.backup_bucket, entry.kept, entry):
+    if there is not None and not _kept_right(held, wanted, entry):
         return _BAD
     request = CopyRequest(wanted.backup_bucket, entry.kept, bucket, key, "")
     try:
-        if held is not transfer:
-            return _streamed(transfer, held, request, entry, new=there is None)
-        made = copy_in_parts(transfer, request, _PART_BYTES) if entry.size > COPY_AT_MOST else transfer.copy(request)
+        if entry.key_id or held is not transfer:
+            right = _streamed(transfer, held, request, entry, wanted.keys)
+        else:
+            right = _by_store(transfer, request, entry)
     except ObjectMissing:
         return "the backup does not hold its bytes any more"
-    told = {"sha256": made.sha256, "md5": "" if made.sealed else made.etag}.get(entry.kind, "")
-    if told and "-" not in told and not made.part_bytes:
-        right = told == entry.checksum
-    else:
-        right = _right(transfer, bucket, key, entry)
-    if right:
-        return ""
-    if there is None:
+    except SetDamaged:
+        return _BAD
+    if not right and there is None:
         with suppress(ObjectsError):
             transfer.delete(bucket, [key])
-    return _BAD
+    return "" if right else _BAD
 
 
-def _streamed(transfer: Transfer, held: Transfer, request: CopyRequest, entry: Entry, *, new: bool) -> str:
-    """The same between two stores: the bytes are compared on their way, and their copy by reading it."""
+def _by_store(transfer: Transfer, request: CopyRequest, entry: Entry) -> bool:
+    """Let the store copy it; whether the copy is right."""
+    made = copy_in_parts(transfer, request, _PART_BYTES) if entry.size > COPY_AT_MOST else transfer.copy(request)
+    told = {"sha256": made.sha256, "md5": "" if made.sealed else made.etag}.get(entry.kind, "")
+    if told and "-" not in told and not made.part_bytes:
+        return told == entry.checksum
+    return _right(transfer, request.target, request.name, entry)
+
+
+def _streamed(transfer: Transfer, held: Transfer, request: CopyRequest, entry: Entry, keys: Keys) -> bool:
+    """The same where the store can't copy it by itself, between two or decrypted; compared by reading the copy.
+
+    Raises SetDamaged where what is kept is not what was: then nothing was written.
+    """
     with _STREAMS:
-        described, pieces = held.open(request.source, request.key)
+        described, pieces = kept.opened(held, request.source, entry, keys)
         moves = described.moves | held.tags(request.source, request.key, described)
+        moves = entry.moves if entry.key_id else moves
         part_bytes = max(_STREAM_PART_BYTES, -(-entry.size // PARTS_AT_MOST))
         with Writer(transfer, request.target, request.name, part_bytes=part_bytes, moves=moves) as writer:
             for piece in pieces:
                 writer.write(piece)
-            if writer.size != entry.size:
-                return _BAD
+            if writer.size != entry.size or (entry.kind == "sha256" and writer.sha256 != entry.checksum):
+                raise SetDamaged(_BAD)
             writer.close()
-    if _right(transfer, request.target, request.name, entry):
-        return ""
-    if new:
-        with suppress(ObjectsError):
-            transfer.delete(request.target, [request.name])
-    return _BAD
+    return _right(transfer, request.target, request.name, entry)
+
+
+def _kept_right(held: Transfer, wanted: Wanted, entry: Entry) -> bool:
+    try:
+        pieces = kept.opened(held, wanted.backup_bucket, entry, wanted.keys)[1]
+        return checksum(entry, pieces) == entry.checksum
+    except (ObjectMissing, SetDamaged):
+        return False
 
 
 def _right(transfer: Transfer, bucket: str, key: str, entry: Entry) -> bool:

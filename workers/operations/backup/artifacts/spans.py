@@ -2,26 +2,28 @@
 
 What a span copies is written down as parts of the set's listing, just as an interrupted run leaves them; the run that
 makes the whole listing afterwards finds them and copies only what is missing. So a span that nobody finished costs time
-and nothing else.
+and nothing else. Spans are of the artifacts' own bucket; what is in others is left to that last run.
 """
 
 from __future__ import annotations
 
 import json
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from itertools import islice, pairwise, takewhile
 from typing import TYPE_CHECKING, Final
 
 from pydantic import BaseModel, ConfigDict
 
+from workers.errors import SetDamaged
 from workers.operations.backup.artifacts import listing
 from workers.operations.backup.artifacts.copying import NoListing, Notes, Run, begin
+from workers.operations.backup.encryption import NONE, WrongKey
 from workers.systems.errors import ObjectMissing
 from workers.systems.s3.transfer import Transfer
 
 if TYPE_CHECKING:
     from workers.operation import Progress
-    from workers.operations.backup.artifacts.copying import Sources
+    from workers.operations.backup.artifacts.known import Sources
     from workers.systems.s3.objects import Objects
 
 PARTS_IN_SPAN: Final = 1000
@@ -54,18 +56,16 @@ def cut(objects: Objects, sources: Sources, above: int, wanted: int) -> list[Spa
 
 def _marks(transfer: Transfer, sources: Sources, above: int, wanted: int) -> list[str]:
     """Keys that cut the bucket into `wanted` pieces: the last listing knows, else its folders tell."""
-    for set_name in sources.previous:
-        name = f"{set_name}{listing.NAME}"
-        try:
-            _, pieces = transfer.open(sources.backup_bucket, name)
-        except ObjectMissing:
-            continue
-        total = listing.count(transfer, sources.backup_bucket, name)
-        if total <= above:
+    if sources.previous and sources.sha256:
+        if sources.objects <= above:
             return []
-        step = max(1, total // wanted)
-        keys = (str(found["key"]) for found, _ in listing.lines(name, pieces))
-        return list(islice(keys, step, None, step))[: wanted - 1]
+        with suppress(SetDamaged, WrongKey, ObjectMissing):
+            name = listing.key(transfer, sources.backup_bucket, sources.previous[-1])
+            keys = sources.keys or NONE
+            found = listing.entries(transfer, sources.backup_bucket, name, sources.sha256, keys)
+            step = max(1, sources.objects // wanted)
+            ours = (each.key for each in found if not each.bucket)
+            return list(islice(ours, step, None, step))[: wanted - 1]
     with Transfer.of(sources.source or transfer.objects, 1) as origin:
         if len(list(islice(origin.items(sources.source_bucket), above + 1))) <= above:
             return []

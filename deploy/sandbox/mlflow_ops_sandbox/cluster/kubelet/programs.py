@@ -81,9 +81,10 @@ class Programs:
     def _directory(self, image: str) -> Path:
         with_mlflow = self.images.is_mlflow(image)
         version = self.images.version(image)
+        interpreter = self.images.python(image) if with_mlflow else sys.executable
         directory = self.root / (f"mlflow-{version}" if with_mlflow else "tools") / "bin"
         python = directory / "python"
-        if python.is_file() and shlex.quote(sys.executable) in python.read_text():
+        if python.is_file() and shlex.quote(interpreter) in python.read_text():
             return directory
         shutil.rmtree(directory, ignore_errors=True)  # made by another virtual environment
         directory.mkdir(parents=True)
@@ -97,14 +98,14 @@ class Programs:
             # A container sees its own processes only; its session is what comes closest.
             _write_script(directory / "ps", f'exec {ps} -o pid,tty,time,args -s "$({ps} -o sid= -p $$ | tr -d " ")"')
         for name in ("python", "python3"):
-            _write_script(directory / name, f'exec {shlex.quote(sys.executable)} "$@"')
+            _write_script(directory / name, f'exec {shlex.quote(interpreter)} "$@"')
         for name in _DATABASE_TOOLS:
             tool = _database_tool(name)
             if tool is not None:
                 _write_script(directory / name, f'exec {shlex.quote(str(tool))} "$@"')
         if with_mlflow:
             said = f'if [ "$*" = --version ]; then echo "mlflow, version {version}"; exit 0; fi\n'
-            _write_script(directory / "mlflow", f'{said}exec {shlex.quote(sys.executable)} -m mlflow "$@"')
+            _write_script(directory / "mlflow", f'{said}exec {shlex.quote(interpreter)} -m mlflow "$@"')
         return directory
 
 

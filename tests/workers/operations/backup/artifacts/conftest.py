@@ -4,6 +4,7 @@ import http.client
 import logging
 import random
 import threading
+import urllib.request
 import uuid
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -152,6 +153,8 @@ def store():
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     _, port = server.get_host_and_port()
+    # Its first answer, for which it reads all of its S3, takes longer than a client of ours waits.
+    urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=60).close()
     yield f"http://127.0.0.1:{port}"
     server.stop()
     patch.undo()

@@ -20,6 +20,7 @@ KEYS = st.one_of(
         lambda t: ("y" * 200 + "/") * 4 + "z" * t[0] + t[1]
     ),
 ).filter(lambda key: len(key.encode()) <= 1024)
+BUCKETS = st.sampled_from(["", "", "abc", "abc-d", "abc.d", "abc0", "x" * 63])
 
 
 @given(KEYS, KEYS)
@@ -34,12 +35,33 @@ def test_folders_keep_the_order_of_keys(one, other):
     assert object_keys.folder(low) + object_keys.END <= object_keys.folder(high) + object_keys.END
 
 
-@given(KEYS)
-def test_kept_keys_fit_every_store(key):
-    kept = object_keys.kept(Listed(key, 1, "etag", "2026-01-01T00:00:00+00:00"), "sets/one/")
+@given(KEYS, BUCKETS)
+def test_kept_keys_fit_every_store(key, bucket):
+    kept = object_keys.kept(Listed(key, 1, "etag", "2026-01-01T00:00:00+00:00", bucket), "sets/one/")
     assert len(kept.encode()) <= 1024
     assert all(len(part.encode()) <= 255 for part in kept.split("/") if part)
-    assert object_keys.group(kept) == f"objects/{object_keys.folder(key)}"
+    assert object_keys.group(kept) == f"objects/{f'!{bucket}/' if bucket else ''}{object_keys.folder(key)}"
+
+
+@given(st.lists(st.tuples(BUCKETS, KEYS), max_size=20))
+@example([("a", "x"), ("a-b", "x"), ("a.b", "x"), ("", "!"), ("", "\x01"), ("a0", "x")])
+def test_artifacts_of_several_buckets_are_listed_in_the_order_of_their_kept_keys(artifacts):
+    by_order = sorted(artifacts, key=lambda each: object_keys.order(*each))
+    places = [f"{object_keys.place(Listed(key, 1, 'e', 't', bucket))}{object_keys.END}" for bucket, key in by_order]
+    assert places == sorted(places)
+
+
+def test_a_listing_of_several_buckets_is_read_as_it_was_written():
+    entries = [Entry("k", 1, "e", "t", "objects/k", "md5", "c", bucket=bucket) for bucket in ("a", "b", "")]
+    frames = Frames()
+    for each in entries:
+        frames.add(each.line(), each.size)
+    assert [Entry.read(found) for found, _ in lines("one", iter([frames.end()]))] == entries
+    backwards = Frames()
+    for each in reversed(entries):
+        backwards.add(each.line(), each.size)
+    with pytest.raises(ListingDamaged, match="not in the order"):
+        list(lines("one", iter([backwards.end()])))
 
 
 @given(KEYS, KEYS)

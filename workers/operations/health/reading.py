@@ -1,0 +1,62 @@
+"""One read of each kind through MLflow's API: a run, a metric's history, a registered model's version.
+
+Trap this avoids: a search for experiments is answered well while the tables behind runs, metrics or models are gone or
+no longer what this MLflow expects; people notice, and a check that asks for experiments only does not.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from workers.systems.errors import GatewayError
+
+if TYPE_CHECKING:
+    from workers.systems.mlflow.tracking import Tracking
+
+_EXPERIMENTS: Final = 50
+"""Among which a run is looked for, the newest first."""
+
+
+@dataclass(frozen=True)
+class Read:
+    """What was read, as facts; and what could not be read, with MLflow's words, where that is so."""
+
+    facts: tuple[tuple[str, str], ...]
+    trouble: str = ""
+
+
+def read(tracking: Tracking) -> Read:
+    """Read the newest run, the history of one of its metrics, and a model version; what there is of these."""
+    facts: list[tuple[str, str]] = []
+    what = "runs"
+    try:
+        run = _run(tracking)
+        facts.append(("a run", str(run["info"]["run_id"]) if run else "there is none"))
+        metrics = (run or {}).get("data", {}).get("metrics") or []
+        if run and metrics:
+            what = "the history of a metric"
+            key = str(metrics[0]["key"])
+            points = tracking.ask("metrics/get-history", run_id=run["info"]["run_id"], metric_key=key).get("metrics")
+            facts.append(("a metric's history", f"{key}, {len(points or ()):,} points"))
+            if not points:
+                return Read(tuple(facts), f"the run has a metric {key}, and its history is empty")
+        what = "model versions"
+        versions = tracking.ask("model-versions/search", max_results="1").get("model_versions") or []
+        first = versions[0] if versions else None
+        facts.append(("a model version", f"{first['name']} {first['version']}" if first else "there is none"))
+    except GatewayError as error:
+        return Read(tuple(facts), f"{what} can't be read: {error.message.rstrip('.')}")
+    except (KeyError, TypeError, AttributeError):
+        return Read(tuple(facts), f"what it says of {what} is not what MLflow says")
+    return Read(tuple(facts))
+
+
+def _run(tracking: Tracking) -> dict[str, Any] | None:
+    asked = {"max_results": _EXPERIMENTS, "order_by": ["last_update_time DESC"]}
+    experiments = tracking.call("experiments/search", asked).get("experiments") or []
+    ids = [str(each["experiment_id"]) for each in experiments]
+    if not ids:
+        return None
+    found = tracking.call("runs/search", {"experiment_ids": ids, "max_results": 1}).get("runs") or []
+    return dict(found[0]) if found else None
