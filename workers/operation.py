@@ -59,6 +59,7 @@ class Plan(Data):
     image names; a figure that moves by itself (a latency, a clock) does not belong there. sections: more to look at.
     attachments: files for its thread; they are not kept with the plan, so what they say must follow from the facts.
     instead: what is run in the operation's place once that is approved, such as a proposal in Git; None: itself.
+    seen: what was there then, for whoever must tell later what a run whose worker died has left; nothing rests on it.
     """
 
     title: str
@@ -72,6 +73,7 @@ class Plan(Data):
     facts: dict[str, JsonValue] = Field(default_factory=dict)
     attachments: tuple[Attachment, ...] = Field(default=(), exclude=True)
     instead: Call | None = None
+    seen: dict[str, JsonValue] = Field(default_factory=dict)
 
     @property
     def digest(self) -> str:
@@ -261,6 +263,14 @@ class Operation(BaseModel):
     def run(self, systems: Systems, progress: Progress) -> Report:
         """Do it. Raises OperatorError for what a person can act on, Cancelled at a checkpoint."""
         raise NotImplementedError
+
+    def carried_out(self, systems: Systems, planned: Plan) -> str:  # noqa: ARG002 - for those that see it otherwise
+        """That it had been done although its worker died, in a sentence; empty where not. Raises OperatorError."""
+        try:
+            self.plan(systems)
+        except AlreadySo as done:
+            return done.message
+        return ""
 
     def aftermath(self, systems: Systems, planned: Plan) -> str:
         """What a run whose worker died has left, in a sentence or two. Raises OperatorError where nobody knows."""

@@ -1,7 +1,8 @@
 """A Slack thread as the place where progress is shown: what an operation says goes into its outbox.
 
 Workers know no Slack token: the bot's senders deliver (bot/sender.py). A new step edits the root message, and figures
-do at most once in `EDIT_SECONDS`; where Redis is away it is dropped: it is no reason to fail.
+do at most once in `EDIT_SECONDS`; where Redis is away it is dropped: it is no reason to fail. Where the command is
+somebody else's by now, or has ended, nothing is said, and whoever runs it is told.
 """
 
 from __future__ import annotations
@@ -43,6 +44,7 @@ class SlackThread:
         *,
         cancellable: bool = False,
         should_stop: Callable[[], bool] = lambda: False,
+        no_longer_ours: Callable[[], None] = lambda: None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._outbox = outbox
@@ -55,6 +57,7 @@ class SlackThread:
         self._edited = monotonic()
         self._cancellable = cancellable
         self._should_stop = should_stop
+        self._no_longer_ours = no_longer_ours
 
     def step(self, name: str) -> None:
         """See Progress."""
@@ -94,12 +97,17 @@ class SlackThread:
         message = render.calling(message, self._record.calls)
         if self._cancellable:
             message = render.and_also(message, buttons.row(self._record, buttons.CANCEL))
+        words = draft("edit", message)
         try:
-            self._outbox.push(self._record.id, draft("edit", message))
-            if self._records is not None:
-                self._records.tell_step(self._record.id, self._step, figure, share)
+            if self._records is None:
+                self._outbox.push(self._record.id, words)
+                return
+            ours = self._records.tell(self._record, words, step=self._step, figure=figure, share=share)
         except RedisError as error:
             _log.warning("progress could not be shown", error=type(error).__name__)
+            return
+        if not ours:
+            self._no_longer_ours()
 
 
 def success(record: Record, report: Report, phase: Phase = Phase.DONE) -> Ending:

@@ -8,6 +8,7 @@ from workers.settings.environment import Environment, SettingsError
 from workers.settings.loading import Settings, load
 from workers.settings.ops import (
     DEFAULT_ENTRIES,
+    PER_PERSON,
     Configuration,
     ConfigurationKey,
     KubernetesNames,
@@ -23,6 +24,7 @@ from workers.settings.values import ROLES, RoleName, Weekday
 
 __all__ = [
     "DEFAULT_ENTRIES",
+    "PER_PERSON",
     "ROLES",
     "Approval",
     "Configuration",

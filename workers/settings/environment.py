@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Final, Self
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 from workers.settings.values import HttpUrl, TargetName, keys, starting_with
 
+REDIS: Final = ("redis://", "rediss://", "unix://", "redis+sentinel://", "rediss+sentinel://")
 _PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 
 
@@ -35,8 +36,11 @@ class Environment(BaseModel):
         alias="SLACK_API_URL",
         description="another address of Slack's Web API, for a local one",
     )
-    redis_url: Annotated[SecretStr, starting_with("redis://", "rediss://", "unix://")] | None = Field(
-        None, alias="REDIS_URL", description="the address of Redis, such as redis://:password@host:6379/0"
+    redis_url: Annotated[SecretStr, starting_with(*REDIS)] | None = Field(
+        None,
+        alias="REDIS_URL",
+        description="the address of Redis, such as redis://:password@host:6379/0; of sentinels "
+        "redis+sentinel://:password@host:26379,host2:26379/name/0",
     )
     kubeconfig: str | None = Field(
         None, alias="KUBECONFIG", description="the path of a kubeconfig; else the pod's own service account"

@@ -196,6 +196,10 @@ DEFAULT_ENTRIES: Final = ("backup", "figures", "digest", "drill")
 """What runs by the clock unless ops.yaml says otherwise."""
 
 
+PER_PERSON: Final = "per_person"
+PER_PERSON_BY_DEFAULT: Final = 10
+
+
 class Ops(Section):
     """`ops.yaml`."""
 
@@ -227,7 +231,9 @@ class Ops(Section):
     alerts: Alerts = Alerts()
     escalation: Escalation = Escalation()
     limits: dict[str, Amount] = Field(
-        {}, description="by a metric's name, as `trend` takes it: where it must not go (database: 50Gi)"
+        {},
+        description="by a metric's name, as `trend` takes it: where it must not go (database: 50Gi); `per_person`: how "
+        "many commands one person may have under way, 10 unless it says otherwise",
     )
     maintenance: MaintenanceWindows = MaintenanceWindows()
     time_zone: TimeZone = "UTC"
@@ -249,6 +255,11 @@ class Ops(Section):
             if self.recovery.point_in_time:
                 by_default |= {"base": DAILY_BASE, "moment": WEEKLY_MOMENT}
         return {name: entry for name, entry in (by_default | self.schedule).items() if entry is not None}
+
+    @property
+    def per_person(self) -> int:
+        """How many commands one person may have under way."""
+        return int(self.limits.get(PER_PERSON, PER_PERSON_BY_DEFAULT))
 
     @property
     def zone(self) -> ZoneInfo:

@@ -13,7 +13,7 @@ from workers import registry
 from workers.errors import OperatorError
 from workers.operation import Operation, Progress, Risk
 from workers.records import people
-from workers.records.record import TERMINAL, Phase, Record
+from workers.records.record import TERMINAL, Phase, Record, Stage
 from workers.records.requester import BY_TERMINAL
 from workers.records.store import Records
 from workers.rendering import thread
@@ -82,11 +82,15 @@ def stop(record: Record, user: str, records: Records) -> str:
     What is proposed in Git is no longer followed, and stays as it is.
     user: who asked, as a record's requester. Raises OperatorError that says why it cannot be stopped.
     """
-    ending = thread.cancellation(record, f"stopped by {whom(user)} before anything was done.")
+    if record.phase is Phase.QUEUED and (record.stage is Stage.LOOK or record.doubted is not None):
+        raise OperatorError("It can't be stopped: what it has left is being looked at.", "It ends by itself.")
+    begun = record.handovers > 0 and record.stage is Stage.RUN
+    left = "between two workers: what was done until then stays." if begun else "before anything was done."
+    ending = thread.cancellation(record, f"stopped by {whom(user)} {left}")
     ending = replace(ending, outcome=f"cancelled by {user}")
     for waits in (Phase.ACCEPTED, Phase.PENDING, Phase.QUEUED, Phase.APPROVED):
-        if records.finish(record.id, ending, before=waits):
-            return "It is stopped; nothing was done."
+        if records.finish(record.id, ending, before=waits, as_read=record):
+            return "It is stopped; what was done until then stays." if begun else "It is stopped; nothing was done."
     seen = plain(str(records.step(record.id).get("step") or ""))
     ending = thread.cancellation(record, f"left alone, as {whom(user)} asked. Last seen: {seen}")
     if records.finish(record.id, replace(ending, outcome=f"cancelled by {user}"), before=Phase.PROPOSED):
