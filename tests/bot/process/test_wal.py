@@ -23,7 +23,7 @@ from workers.operations.backup.wal.base import BackupBase
 from workers.records.store import Records
 from workers.settings import SettingsError
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 SEAT = wal.Seat(lock_seconds=2.0, every_seconds=0.1, pause_seconds=0.2)
 
 

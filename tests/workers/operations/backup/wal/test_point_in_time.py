@@ -22,7 +22,7 @@ from workers.operations.restore.undo import RestoreUndo
 from workers.systems.postgres import private_server
 from workers.systems.s3.transfer import Transfer
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 
 def runs(server, database):
