@@ -63,7 +63,7 @@ def run(record_id: str) -> str:
         if record.stage is Stage.PLAN:
             return _plan(record, records).value
         if record.stage is Stage.LOOK:
-            return looking.look(record, partial(_attempt, record), systems_here(), redis_here()).value
+            return looking.look(record, partial(_attempt, record), systems_here(), redis_here(), signs).value
         after: dict[str, Any] = {}
 
         def carry_out(operation: Operation) -> Report:

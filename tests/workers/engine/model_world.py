@@ -28,6 +28,10 @@ class World:
         if self.away:
             raise Unreachable("The world doesn't answer.")
 
+    def takes_its_time(self):
+        for _ in range(self.slow):
+            self.model.current.stops_here()
+
     def changes(self, run, by):
         """Between two changes of one run nobody else changes anything."""
         earlier = [place for place, (each, _) in enumerate(self._written) if each is run]
@@ -104,8 +108,7 @@ class ModelSwitch(ModelChange):
         world.changes(run, self.to)
         world.closed = True
         progress.step("Closed")
-        for _ in range(world.slow):
-            world.look()
+        world.takes_its_time()
         fencing.before_changing()
         world.write(run, self.to, version)
         fencing.before_changing()
@@ -116,8 +119,7 @@ class ModelSwitch(ModelChange):
 
     def aftermath(self, systems, planned):
         world = systems.world
-        for _ in range(world.slow):
-            world.look()
+        world.takes_its_time()
         said = "It had been closed, and is open again. " if world.closed else ""
         fencing.before_changing()
         if world.closed:

@@ -26,6 +26,7 @@ from workers.operations.backup import (
     explaining,
     leftovers,
     locking,
+    made_since,
     manifest,
     outlook,
     parallel,
@@ -121,35 +122,17 @@ class Backup(Operation):
 
     def carried_out(self, systems: Systems, planned: Plan) -> str:
         """A set whose manifest is there is a backup, whatever became of its worker."""
-        made = _made_since(systems, planned)
-        return f"The backup {made.id} is finished: its manifest was written." if made else ""
+        return made_since.carried_out(systems, planned)
 
     def aftermath(self, systems: Systems, planned: Plan) -> str:
         """Whether there is a set."""
-        if made := _made_since(systems, planned):
-            return f"The backup {made.id} is finished: see /mlflow backup show {made.id}."
-        return "There is no new backup. What it had copied is taken up, or swept, by the next one."
+        return made_since.aftermath(systems, planned)
 
     def run(self, systems: Systems, progress: Progress) -> Report:
         """Make the set. Raises OperatorError where any part fails: then there is no set."""
         made, swept = make(systems, progress, self.wanted)
         report = summary.report(made, systems.settings.ops.storage.backups_bucket, swept)
         return copies.told(report, copies.make(systems, made, progress))
-
-
-def _made_since(systems: Systems, planned: Plan) -> sets.Found | None:
-    """The newest finished set that was begun after this was planned."""
-    if "at" not in planned.seen:
-        return None
-    at = datetime.fromisoformat(str(planned.seen["at"]))
-    bucket = systems.settings.ops.storage.backups_bucket
-    for name in reversed(sets.names(systems.backups, bucket)):
-        if sets.begun(name) < at:
-            return None
-        found = sets.look(systems.backups, bucket, name)
-        if found.manifest is not None:
-            return found
-    return None
 
 
 def make(systems: Systems, progress: Progress, parts: tuple[str, ...]) -> tuple[Manifest, tuple[str, ...]]:
