@@ -58,7 +58,7 @@ def look(
                 if record.resumes is not None and _untouched(record, systems, planned):
                     return Report(title=operation.title, status=Status.OK, summary="")
                 carried_out.append(_carried_out(operation, systems, planned))
-                left.append(operation.aftermath(systems, planned))
+                left.append(_aftermath(operation, systems, planned, carried_out))
         except (GatewayError, locks.Held) as error:
             away.append(error.message)
             raise
@@ -95,6 +95,15 @@ def _untouched(record: Record, systems: Systems, planned: Plan) -> bool:
         raise
     except OperatorError:
         return False
+
+
+def _aftermath(operation: Operation, systems: Systems, planned: Plan, carried_out: list[str]) -> str:
+    """What it has left; that it raises AlreadySo means that nothing was left to do."""
+    try:
+        return operation.aftermath(systems, planned)
+    except AlreadySo as done:
+        carried_out[0] = done.message
+        return done.message
 
 
 def _carried_out(operation: Operation, systems: Systems, planned: Plan) -> str:

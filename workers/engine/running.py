@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import os
 import uuid
+from datetime import UTC, datetime
 from functools import cache, partial
 from math import inf
 from typing import TYPE_CHECKING, Any
@@ -95,7 +96,7 @@ def _plan(record: Record, records: Records) -> Phase:
             plan = operation.plan(systems_here())
         if plan.estimate_seconds is None:
             plan = plan.model_copy(update={"estimate_seconds": counters.usual_seconds(redis_here(), operation.name)})
-        made.append(plan)
+        made.append(plan.model_copy(update={"seen": {"at": datetime.now(UTC).replace(microsecond=0).isoformat()}}))
         return Report(title=operation.title, status=Status.OK, summary=plan.summary)
 
     ending = _attempt(record, plan)

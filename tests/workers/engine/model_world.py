@@ -20,6 +20,7 @@ class World:
         self.model, self.problems = model, []
         self.value = self.version = 0
         self.closed = self.away = False
+        self.closed_by = 0
         self.effects, self._written = {}, []
 
     def look(self):
@@ -106,7 +107,7 @@ class ModelSwitch(ModelChange):
         version = world.version
         fencing.before_changing()
         world.changes(run, self.to)
-        world.closed = True
+        world.closed, world.closed_by = True, self.to
         progress.step("Closed")
         world.takes_its_time()
         fencing.before_changing()

@@ -48,7 +48,6 @@ from workers.operations.backup.manifest import (
 from workers.operations.choices import PARTS
 from workers.operations.storage import cache
 from workers.report import Report
-from workers.systems import fencing
 from workers.systems.errors import GatewayError
 from workers.wording import count, duration, listed, size
 
@@ -117,15 +116,10 @@ class Backup(Operation):
             steps=tuple(steps),
             warnings=warnings,
             facts={"bucket": bucket, "parts": list(self.wanted)},
-            seen={"at": datetime.now(UTC).replace(microsecond=0).isoformat()},
         )
 
-    def carried_out(self, systems: Systems, planned: Plan) -> str:
-        """A set whose manifest is there is a backup, whatever became of its worker."""
-        return made_since.carried_out(systems, planned)
-
     def aftermath(self, systems: Systems, planned: Plan) -> str:
-        """Whether there is a set."""
+        """Whether there is a set. Raises AlreadySo where there is."""
         return made_since.aftermath(systems, planned)
 
     def run(self, systems: Systems, progress: Progress) -> Report:
@@ -290,7 +284,6 @@ class _Making:
             made, earlier, self.systems.settings.ops.backup.shrink_warn, partial(explaining.explanations, self.systems)
         )
         made = signing.signed(made, keys) if keys else made
-        fencing.before_changing()
         manifest.store(made, self.transfer, self.bucket)
         self.transfer.delete(self.bucket, [f"{self.name}{leftovers.BEGUN}"])
         return made

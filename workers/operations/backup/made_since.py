@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from workers.errors import AlreadySo
 from workers.operations.backup import sets, signing
 
 if TYPE_CHECKING:
@@ -12,16 +13,10 @@ if TYPE_CHECKING:
     from workers.systems import Systems
 
 
-def carried_out(systems: Systems, planned: Plan) -> str:
-    """That there is a finished set, as a sentence; empty where there is none. Raises ObjectsError."""
-    made = _newest(systems, planned)
-    return f"The backup {made.id} is finished: its manifest was written." if made else ""
-
-
 def aftermath(systems: Systems, planned: Plan) -> str:
-    """What there is, as a sentence or two. Raises ObjectsError."""
+    """That there is no set, as a sentence or two. Raises AlreadySo where there is a finished one, and ObjectsError."""
     if made := _newest(systems, planned):
-        return f"The backup {made.id} is finished: see /mlflow backup show {made.id}."
+        raise AlreadySo(f"The backup {made.id} is finished: see /mlflow backup show {made.id}.")
     return "There is no new backup. What it had copied is taken up, or swept, by the next one."
 
 
