@@ -26,6 +26,7 @@ from bot.home import publishing
 from bot.home.events import Home
 from bot.http import BODY_BYTES, Delivered, wsgi
 from bot.modals.restore import RestoreModal
+from bot.people import People
 from bot.wsgi_server import wsgi_server
 from commands import grammar
 from workers import registry
@@ -61,6 +62,7 @@ class Bot:
             listener_executor=ThreadPoolExecutor(LISTENER_THREADS, thread_name_prefix="listener"),
         )
         redis = connect(settings, answer_within_seconds=1.0)
+        People(redis).listen(self.app)
         records = Records(redis)
         restoring = RestoreModal(settings.ops, records, self._directory.members, web_client(settings, patient=False))
         restoring.listen(self.app)

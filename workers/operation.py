@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from workers.errors import AlreadySo
 from workers.report import Attachment, Data, Report, Section
+from workers.wording import duration
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -153,6 +154,19 @@ class Progress(Protocol):
 def how_far(done: int, total: int, unit: str) -> str:
     """What `Progress.advance` was told, in words: 3 of 10 sets; 3 sets so far."""
     return f"{done:,} of {total:,} {unit}" if total else f"{done:,} {unit} so far"
+
+
+PACE_SECONDS = 3.0
+"""A rate measured over less than these is none."""
+
+
+def pace(done: int, total: int, unit: str, seconds: float) -> str:
+    """How fast, and how long it will take yet, after " · "; empty where it is too early to say."""
+    if seconds < PACE_SECONDS or done <= 0:
+        return ""
+    rate = done / seconds
+    left = f", {duration((total - done) / rate)} left" if total > done else ""
+    return f" · {rate:,.0f} {unit}/s{left}" if rate >= 1 else left.replace(",", " ·", 1)
 
 
 class Unwatched:

@@ -25,8 +25,8 @@ from workers import registry, settings
 from workers.engine import approvals, following, locks, looking, queues, rights, shutdown, timeouts
 from workers.engine.lease import Signs, alive, stop_here
 from workers.engine.patience import PATIENCE_SECONDS, patiently
-from workers.engine.performing import in_place_of, perform
-from workers.errors import OperatorError
+from workers.engine.performing import already, in_place_of, perform
+from workers.errors import AlreadySo, OperatorError
 from workers.operation import Caller, Cancelled, Later, Operation, Plan, Risk, Unwatched, planned_with
 from workers.records import counters
 from workers.records.message import draft
@@ -196,6 +196,8 @@ def _attempt(  # noqa: PLR0911 - each way out has its own words
     except locks.Held as error:
         _log.info("not done: locked", reason=str(error))
         return thread.failure(record, error.message, error.hint, again=True, holder=error.requester)
+    except AlreadySo as so:
+        return thread.success(record, already(operation, so))
     except OperatorError as error:
         _log.info("failed", reason=str(error))
         return thread.failure(record, error.message, error.hint)

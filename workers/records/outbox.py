@@ -271,7 +271,7 @@ class Outbox:
     def instead(self, entry: Entry, *drafts: Draft) -> None:
         """Put these in its place, before all that follows; nothing, where it is not to be said."""
         keys = [_thread(entry.thread_id), _OUTBOX + "due"]
-        about = [entry.number, entry.thread_id, self._clock(), KEEP_SECONDS, _OUTBOX + "number"]
+        about: list[Any] = [entry.number, entry.thread_id, self._clock(), KEEP_SECONDS, _OUTBOX + "number"]
         self._instead(keys=keys, args=[*about, *(part for each in drafts for part in each)])
 
     def put_aside(self, entry: Entry, seconds: float) -> None:

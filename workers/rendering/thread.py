@@ -14,13 +14,12 @@ from typing import TYPE_CHECKING
 import structlog
 from redis.exceptions import RedisError
 
-from workers.operation import Cancelled, how_far
+from workers.operation import Cancelled, how_far, pace
 from workers.records.message import draft
 from workers.records.outbox import Outbox
 from workers.records.record import Ending, Phase
 from workers.rendering import blocks, buttons
 from workers.rendering import message as render
-from workers.wording import duration
 
 if TYPE_CHECKING:
     from workers.records.message import Kind, Message
@@ -30,8 +29,6 @@ if TYPE_CHECKING:
 
 EDIT_SECONDS = 1.0
 LOOK_SECONDS = 0.5
-PACE_SECONDS = 3.0
-"""A rate measured over less than these is none."""
 
 _log = structlog.get_logger(__name__)
 
@@ -72,7 +69,7 @@ class SlackThread:
         """See Progress."""
         took = self._monotonic() - self._began
         share = min(1.0, done / total) if total > 0 else None
-        self._edit(f"{how_far(done, total, unit)}{_pace(done, total, unit, took)}", share)
+        self._edit(f"{how_far(done, total, unit)}{pace(done, total, unit, took)}", share)
 
     def checkpoint(self) -> None:
         """See Progress; Redis is asked at most once in LOOK_SECONDS."""
@@ -111,15 +108,6 @@ class SlackThread:
             return
         if not ours:
             self._no_longer_ours()
-
-
-def _pace(done: int, total: int, unit: str, seconds: float) -> str:
-    """How fast, and how long it will take yet; nothing where it is too early to say."""
-    if seconds < PACE_SECONDS or done <= 0:
-        return ""
-    rate = done / seconds
-    left = f", {duration((total - done) / rate)} left" if total > done else ""
-    return f" · {rate:,.0f} {unit}/s{left}" if rate >= 1 else left.replace(",", " ·", 1)
 
 
 def success(record: Record, report: Report, phase: Phase = Phase.DONE) -> Ending:

@@ -17,6 +17,7 @@ from workers.settings.ops import (
     Slack,
 )
 from workers.settings.people import Approval
+from workers.settings.recovery import Recovery
 from workers.settings.schedule import ScheduleEntry
 from workers.settings.thresholds import Health, Thresholds
 from workers.settings.values import ROLES, RoleName, Weekday
@@ -32,6 +33,7 @@ __all__ = [
     "Health",
     "KubernetesNames",
     "Ops",
+    "Recovery",
     "Retention",
     "RoleName",
     "ScheduleEntry",

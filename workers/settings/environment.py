@@ -140,6 +140,23 @@ class Environment(BaseModel):
         description="the console of the PgBouncer that MLflow uses, such as "
         "postgresql://admin:password@host:6432/pgbouncer: its clients then wait while the database is switched",
     )
+    replication_url: Annotated[SecretStr, starting_with("postgresql://", "postgres://")] | None = Field(
+        None,
+        alias="MLFLOW_OPS_REPLICATION_URL",
+        description="for point-in-time recovery: the address of its server for a role with REPLICATION, such as "
+        "postgresql://replicator:password@host/postgres; else that of MLFLOW_OPS_DATABASE_ADMIN_URL",
+    )
+    postgres_server_bin: Path | None = Field(
+        None,
+        alias="MLFLOW_OPS_POSTGRES_SERVER_BIN",
+        description="the folder of postgres itself, of the server's major version, for going back to a moment; else "
+        "it is looked for beside the client programs and where Debian puts it",
+    )
+    postgres_account: str | None = Field(
+        None,
+        alias="MLFLOW_OPS_POSTGRES_ACCOUNT",
+        description="the system account that a private PostgreSQL runs as where the worker itself is root",
+    )
     postgres_bin: Path | None = Field(
         None, alias="MLFLOW_OPS_POSTGRES_BIN", description="the folder of pg_dump, pg_restore and psql; else PATH"
     )

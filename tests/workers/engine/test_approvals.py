@@ -12,7 +12,7 @@ from commands import grammar, policy
 from mlflow_ops_sandbox.slack.client import wait_for
 from workers.engine import approvals, lease, performing, queues, rescuing, rights
 from workers.engine.locks import Held, Locks
-from workers.errors import OperatorError
+from workers.errors import AlreadySo, OperatorError
 from workers.operation import Cancelled, Change, Operation, Plan, Risk, Unwatched
 from workers.records import audit_log, counters
 from workers.records.outbox import Outbox
@@ -404,6 +404,25 @@ def test_a_terminal_keeps_its_locks_and_is_in_the_audit_record(redis, systems, m
     assert moments[1]["digest"] == PLAN.digest
     assert moments[1]["worker"] == "terminal"
     assert moments[5]["outcome"] == "stopped at a safe point. It is as it was."
+
+
+@pytest.mark.parametrize("when", ["plan", "run"])
+def test_what_is_so_already_is_well_and_recorded_as_done(redis, systems, when):
+    class So(Long):
+        name = f"so-already-in-{when}"
+
+        def plan(self, systems):
+            if when == "plan":
+                raise AlreadySo("Already at 4 replicas.")
+            return PLAN
+
+        def run(self, systems, progress):
+            raise AlreadySo("Already at 4 replicas.")
+
+    report = performing.perform_here(So(), "scale 4", "olga", systems, Unwatched())
+    assert (report.status, report.summary) == (Status.OK, "Already at 4 replicas.")
+    ends = [entry.event["what"] for entry in audit_log.entries(redis)]
+    assert ends == ([] if when == "plan" else ["asked", "started", "done"])
 
 
 def test_a_terminal_stops_what_waits_at_once_and_says_what_cannot_be_stopped(redis, systems):

@@ -92,6 +92,19 @@ def test_prune_removes_from_a_copy_what_the_retention_does_not_keep(copied, plac
     assert prune.choose(there).going == ()
 
 
+def test_a_copy_that_cannot_be_looked_at_keeps_nothing_else_from_being_pruned(copied, place):  # noqa: F811
+    systems, second = copied
+    back_up(systems)
+    back_up(systems)
+    for key in keys(place, second):
+        place.s3.delete_object(Bucket=second, Key=key)
+    place.s3.delete_bucket(Bucket=second)
+    assert f"Nothing is removed from s3://{second}" in " ".join(BackupPrune().plan(systems).warnings)
+    report = BackupPrune().run(systems, Unwatched())
+    assert report.status is Status.WARN
+    assert len(sets.every(systems)) == 1
+
+
 def test_health_knows_the_age_of_each_copy(copied, place):  # noqa: F811
     systems, second = copied
     made = forging.made(place, forging.now(), keys=place.keys, progress=Unwatched())
