@@ -20,6 +20,7 @@ from workers.rendering import blocks, forms
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from workers.records.message import Kind as KindOfMessage
     from workers.records.outbox import Entry
     from workers.records.record import Record
     from workers.records.store import Records
@@ -61,7 +62,7 @@ class Refusals:
         """In the channel: where no replies are allowed, or the thread is locked or gone."""
         if entry.kind in {"root", "edit"}:
             self._records.update(record.id, beneath="", thread_ts=None)
-        kind = "reply" if entry.kind == "broadcast" else entry.kind
+        kind: KindOfMessage = "reply" if entry.kind == "broadcast" else entry.kind
         return [draft(kind, Message(entry.text, entry.blocks), form=entry.form, apart=True)]
 
     def _anew(self, answer: Answer, entry: Entry, record: Record) -> list[Draft]:
@@ -96,15 +97,19 @@ class Refusals:
         return self._direct(Message(entry.text, _without_buttons(entry.blocks)), record)
 
     def _begun_in_person(self, answer: Answer, record: Record) -> list[Draft]:
-        """A command whose first message is refused: ended, unless a worker has it already."""
-        ended = Ending(Phase.FAILED, f"Nothing was done: I can't post in its channel, {answer.in_words}.")
+        """A command whose first message is refused: ended, unless it was begun."""
         words = blocks.code(f"/mlflow {record.words}")
         closed = f"I can't post in <#{record.channel}>: {answer.in_words}."
+        outcome = f"Nothing was done: I can't post in its channel, {answer.in_words}."
+        nothing = f"Nothing was done for {words}. {closed} {answer.to_do}"
+        # The end and the words about it are one step: whoever tries this again finds both, or neither.
+        ended = Ending(Phase.FAILED, outcome, tuple(self._direct(_plainly(nothing), record)))
         if self._records.finish(record.id, ended, before=Phase.ACCEPTED):
-            said = f"Nothing was done for {words}. {closed} {answer.to_do}"
-        else:
-            said = f"{closed} {words} goes on; I'll tell you here what comes of it."
-        return self._direct(Message(said, [blocks.section(said)]), record)
+            return []
+        known = self._records.get(record.id)
+        if known and known.outcome == outcome:
+            return []
+        return self._direct(_plainly(f"{closed} I'll tell you here what comes of {words}."), record)
 
     def _direct(self, message: Message, record: Record) -> list[Draft]:
         if is_person(record.requester):
@@ -118,18 +123,21 @@ class Refusals:
         return []
 
 
+def _plainly(text: str) -> Message:
+    return Message(text, [blocks.section(text)])
+
+
 def _next_form(entry: Entry) -> list[Draft]:
     """The same in the next form that is another."""
-    here: dict[str, Any] = {"apart": entry.apart} | ({"to": entry.to} if entry.to else {})
+    here: dict[str, Any] = {"apart": entry.apart and entry.kind == "reply"} | ({"to": entry.to} if entry.to else {})
     form = entry.form
     while form < forms.ONE_LINE:
         form += 1
         first, *rest = forms.in_form(form, entry.text, entry.blocks)
         if (first.text, first.blocks) != (entry.text, entry.blocks):
             break
-    kind = entry.kind
-    after = "direct" if kind == "direct" else "reply"
-    return [draft(kind, first, form=form, **here), *(draft(after, each, form=form, **here) for each in rest)]
+    after: KindOfMessage = "direct" if entry.kind == "direct" else "reply"
+    return [draft(entry.kind, first, form=form, **here), *(draft(after, each, form=form, **here) for each in rest)]
 
 
 def _as_text(answer: Answer, entry: Entry) -> list[Draft]:

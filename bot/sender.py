@@ -177,8 +177,8 @@ class Sender:
 
     def _after(self, answer: Answer, entry: Entry, record: Record) -> None:
         counters.slack_called(self._redis, entry.kind, "again" if answer.again else "refused")
-        if answer.kind is Kind.OURS and entry.kind in BESIDE:
-            # A scope that only files or pins need: the words are not refused.
+        if answer.of_the_method and entry.kind in BESIDE:
+            # A scope that only files or pins need.
             self._refused(answer, entry, record)
         elif answer.again:
             self._again(answer, entry, record)

@@ -104,6 +104,14 @@ _MOVING: Final = frozenset(
 )
 """A workspace or a channel moves elsewhere, or has said enough: neither is over in a moment."""
 
+_OF_A_METHOD: Final = frozenset(
+    {
+        "missing_scope", "not_allowed_token_type", "team_access_not_granted", "enterprise_is_restricted", "is_bot",
+        "deprecated_endpoint", "method_deprecated", "unknown_method", "as_user_not_supported",
+    }
+)  # fmt: skip
+"""Ours, though other methods may be taken."""
+
 _IN_WORDS: Final = {
     "channel_not_found": "I'm not in that channel",
     "not_in_channel": "I'm not in that channel",
@@ -140,6 +148,11 @@ class Answer:
     def again(self) -> bool:
         """Whether the same is to be asked again, however often."""
         return self.kind in {Kind.WAIT, Kind.OURS}
+
+    @property
+    def of_the_method(self) -> bool:
+        """Whether it is ours to mend, and other methods need not be refused."""
+        return self.why in _OF_A_METHOD
 
     @property
     def in_words(self) -> str:

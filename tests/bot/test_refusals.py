@@ -122,7 +122,8 @@ def one_of_each_kind():
     found = {}
     for method, error in refusals():
         found.setdefault((method, KINDS[error], of(method, error)), (method, error))
-    return list(found.values())
+    slow = pytest.mark.slow
+    return [each if each[0].startswith("chat.") else pytest.param(*each, marks=slow) for each in found.values()]
 
 
 def check(sending, method, error):
@@ -327,6 +328,7 @@ def test_a_direct_message_without_a_clear_answer_is_there_once(sending, fault):
     assert len(sending.in_person()) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["conversations.replies", "conversations.history"])
 def test_where_slack_does_not_let_us_look_a_message_is_posted_all_the_same(sending, method):
     for error in DOCUMENTED[method]:

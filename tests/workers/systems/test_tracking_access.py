@@ -16,6 +16,7 @@ from tests.workers.systems.strict_mlflow import (
 )
 from workers.errors import OperatorError
 from workers.systems.errors import TrackingGuarded, TrackingUnauthorized, TrackingUnreachable
+from workers.systems.mlflow.access import Access
 from workers.systems.mlflow.tracking import Tracking
 
 BASIC = "Basic YWRhOmh1bnRlcjI="
@@ -190,6 +191,25 @@ def test_hosts_without_a_proxy(serve, ask, closed, left_out):
     names = left_out.format(port=server.port)
     assert ask(server.url, HTTP_PROXY=f"http://127.0.0.1:{closed}", NO_PROXY=names)
     assert ask(server.url, HTTP_PROXY=f"http://127.0.0.1:{closed}", no_proxy=names)
+
+
+@pytest.mark.parametrize(
+    ("host", "no_proxy", "bypassed"),
+    [
+        ("mlflow.data-platform.svc.cluster.local", ".cluster.local", True),
+        ("mlflow.data-platform.svc.cluster.local", "svc.cluster.local, 10.0.0.0/8", True),
+        ("MLflow.example.com", "mlflow.example.com", True),
+        ("notexample.com", "example.com", False),
+        ("10.1.2.3", "192.168.0.0/16,10.0.0.0/8", True),
+        ("11.1.2.3", "10.0.0.0/8", False),
+        ("mlflow", "", False),
+    ],
+)
+def test_names_domains_and_networks_without_a_proxy(configured, host, no_proxy, bypassed):
+    access = Access.of(
+        configured(MLFLOW_TRACKING_URI=f"http://{host}:5000", HTTP_PROXY="http://proxy:3128", NO_PROXY=no_proxy)
+    )
+    assert (access.proxy == "") is bypassed
 
 
 def test_a_proxy_of_another_kind_is_refused(ask):

@@ -21,7 +21,7 @@ import json
 import secrets
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from workers.errors import OperatorError, SetDamaged
 
@@ -95,10 +95,10 @@ class Header:
     def read(cls, line: bytes, where: str) -> Self:
         """From a stream's first line. where: the object, for people. Raises NotSealed."""
         try:
-            shown = json.loads(line.removeprefix(MAGIC)) if line.startswith(MAGIC) else None
-            salt = base64.b64decode(shown["salt"], validate=True)  # type: ignore[index]
-            return cls(str(shown["name"]), str(shown["key_id"]), salt, str(shown.get("data_key", "")), line)  # type: ignore[index]
-        except (ValueError, TypeError, KeyError, RecursionError, binascii.Error):
+            shown: dict[str, Any] = json.loads(line.removeprefix(MAGIC)) if line.startswith(MAGIC) else {}
+            salt = base64.b64decode(shown["salt"], validate=True)
+            return cls(str(shown["name"]), str(shown["key_id"]), salt, str(shown.get("data_key", "")), line)
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError, binascii.Error):
             raise NotSealed(f"{where} is not encrypted, or not by this version of mlflow-ops.", _ANOTHER) from None
 
 

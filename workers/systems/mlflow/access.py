@@ -12,7 +12,6 @@ import ssl
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
-from urllib.request import proxy_bypass_environment
 
 import urllib3
 
@@ -173,15 +172,16 @@ def _proxy(environment: Environment, parts: SplitResult) -> tuple[str, dict[str,
 
 
 def _bypassed(parts: SplitResult, no_proxy: str) -> bool:
-    """By NO_PROXY's names, as everywhere, and by its networks, as requests reads them."""
+    """By NO_PROXY's names and domains, as everywhere, and by its networks, as requests reads them."""
     host = parts.hostname or ""
-    if proxy_bypass_environment(f"{host}:{parts.port}" if parts.port else host, {"no": no_proxy}):
+    names = [name.strip().lower().lstrip(".") for name in no_proxy.split(",") if name.strip()]
+    if any(name in {"*", host, f"{host}:{parts.port}"} or host.endswith(f".{name}") for name in names):
         return True
     try:
         address = ipaddress.ip_address(host)
     except ValueError:
         return False
-    return any(address in network for network in map(_network, no_proxy.split(",")) if network)
+    return any(address in network for network in map(_network, names) if network)
 
 
 def _network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network | None:

@@ -28,6 +28,7 @@ SELECT r.run_uuid::text, r.experiment_id::text, coalesce(r.name, ''), coalesce(r
 FROM runs r JOIN experiments e USING (experiment_id)
 WHERE r.lifecycle_stage = 'active' AND e.lifecycle_stage = 'active' AND r.start_time < %(before)s
   AND (%(experiment)s::text IS NULL OR r.experiment_id::text = %(experiment)s)
+ORDER BY r.start_time DESC, r.run_uuid
 """
 _TAGGED: Final = """
 SELECT t.run_uuid::text, t.key::text, coalesce(t.value, '')::text
@@ -87,7 +88,9 @@ class RunRows:
             return dict(connection.execute(_EXPERIMENTS).fetchall())
 
     def older(self, before_ms: int, experiment: str | None, tags: Sequence[str]) -> Iterator[RunRow]:
-        """Active runs of active experiments, or of one by its id, that began before a moment, with these tags."""
+        """Active runs of active experiments, or of one by its id, that began before a moment, with these tags; in
+        MLflow's order, the newest first.
+        """
         asked = {"before": before_ms, "experiment": experiment, "keys": list(tags)}
         with self.database.session(patience_seconds=SECONDS) as connection:
             held: dict[str, dict[str, str]] = {}

@@ -123,13 +123,13 @@ def _unused(transfer: Transfer, bucket: str, sets: Sequence[str], keys: Keys) ->
         ((object_keys.group(key), key) for key in listing.used(transfer, bucket, set_name, keys)) for set_name in sets
     )
     used = groupby(heapq.merge(*streams, key=itemgetter(0)), itemgetter(0))
-    place, keys = "", set[str]()
+    place, used_here = "", set[str]()
     for group, items in object_keys.groups(transfer.items(bucket, object_keys.PREFIX)):
         while place < group:
             place, pairs = next(used, (_LAST, iter(())))
-            keys = {key for _, key in pairs}
+            used_here = {key for _, key in pairs}
         for item in items:
-            if place != group or item.key not in keys:
+            if place != group or item.key not in used_here:
                 yield item
 
 
