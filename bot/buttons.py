@@ -9,6 +9,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable
 from functools import partial
+from http import HTTPStatus
 from typing import Any
 
 import structlog
@@ -17,18 +18,19 @@ from redis.exceptions import RedisError
 from slack_bolt import Ack, App
 from slack_bolt.context.respond import Respond
 from slack_sdk import WebClient
-from slack_sdk.errors import SlackApiError, SlackClientError
 
 from bot import slash
 from bot.modals import denial, views
 from bot.modals import silence as silencing
+from bot.slack_errors import FAILURES
 from commands import policy
-from workers.engine import approvals
+from workers.engine import approvals, rights
 from workers.operation import Plan
 from workers.records.record import Phase, Record
 from workers.records.store import Records
 from workers.rendering import blocks, buttons, proposals
 from workers.settings import Ops
+from workers.systems.redis import explained
 
 Decide = Callable[[Record, str], str]
 Open = Callable[[Record, str, str], str]
@@ -45,7 +47,15 @@ _log = structlog.get_logger(__name__)
 class Buttons:
     """The listeners of the buttons, made from what they decide by."""
 
-    def __init__(self, ops: Ops, redis: Redis, members: policy.Members, client: WebClient) -> None:
+    def __init__(
+        self,
+        ops: Ops,
+        redis: Redis,
+        members: policy.Members,
+        client: WebClient,
+        members_now: Callable[[], policy.Members] | None = None,
+    ) -> None:
+        self._members_now = members_now or (lambda: members)
         self._client = client
         self._ops = ops
         self._redis = redis
@@ -84,9 +94,19 @@ class Buttons:
             if said and views.pressed_at_home(body):
                 views.tell(self._client, str(body.get("trigger_id", "")), str(body["user"]["id"]), said)
             elif said:
-                respond(text=said, response_type="ephemeral", replace_original=False)
+                self._answer(respond, body, said)
 
         return on_press
+
+    def _answer(self, respond: Respond, body: dict[str, Any], said: str) -> None:
+        """Tell whoever pressed, where they pressed; in a window, else in person, where Slack doesn't take that."""
+        about: dict[str, Any] = {"response_type": "ephemeral", "replace_original": False, "thread_ts": _thread(body)}
+        try:
+            if respond(**about, **slash.shown(said)).status_code == HTTPStatus.OK:
+                return
+        except FAILURES as error:
+            _log.warning("an answer was not taken", error=type(error).__name__)
+        views.tell(self._client, str(body.get("trigger_id", "")), str(body["user"]["id"]), said)
 
     def _pressed(self, decide: Open, body: dict[str, Any]) -> str:
         try:
@@ -98,7 +118,7 @@ class Buttons:
             return here.sentence if here else decide(record, user, str(body.get("trigger_id", "")))
         except RedisError as error:
             _log.error("not decided: Redis is away", error=str(error))
-            return "Nothing was decided: my memory (Redis) cannot be reached. Press again in a minute."
+            return f"Nothing was decided: {blocks.plain(explained(error).message)} Press again in a minute."
         except Exception:  # noqa: BLE001 - no bug leaves whoever pressed without an answer: they are told its id
             incident = uuid.uuid4().hex[:8]
             _log.exception("unexpected error", incident=incident)
@@ -109,11 +129,17 @@ class Buttons:
         refusal = policy.refusal_to_decide(user, record, self._ops, self._members)
         if refusal:
             return refusal.sentence
-        answer = approvals.approve(record, user, self._redis)
+        answer = approvals.approve(record, user, self._redis, self._still)
+        if answer is approvals.Answer.NOT_ANY_MORE:
+            return "It has ended: the person who asked for it may not ask for it any more."
         if answer is approvals.Answer.TOO_LATE:
             return self._too_late(record)
         _log.info("approval", operation_id=record.id, by=user, answer=answer)
         return ""
+
+    def _still(self, record: Record) -> rights.Standing:
+        """Who of those behind it may not any more, by the groups as Slack tells them now."""
+        return rights.standing(record, self._ops, self._members_now())
 
     def deny(self, record: Record, user: str, trigger: str) -> str:
         """Ask why, where this person may refuse what waits; without a reason where Slack opens no modal."""
@@ -134,14 +160,15 @@ class Buttons:
         try:
             user = str(body["user"]["id"])
             record = self._records.get(value) if value.isalnum() else None
-            if record is None or policy.refusal_here(user, record.channel, self._ops, self._members):
+            if record is None:
                 return
             reason = denial.reason(view.get("state", {}).get("values", {}))
-            answer = policy.refusal_to_decide(user, record, self._ops, self._members)
+            here = policy.refusal_here(user, record.channel, self._ops, self._members)
+            answer = here or policy.refusal_to_decide(user, record, self._ops, self._members)
             text = answer.sentence if answer else self._refused(record, Phase.DENIED, user, reason)
             if text:
-                self._tell(record.channel, user, text)
-        except (RedisError, SlackClientError, OSError) as error:
+                self._tell(record, user, text)
+        except (RedisError, *FAILURES) as error:
             _log.error("a denial came to nothing", error=str(error))
 
     def details(self, record: Record, _user: str, trigger: str) -> str:
@@ -194,8 +221,8 @@ class Buttons:
             asked["trigger_id"] = f"view:{submitted.get('id')}"
             text = slash.answered(asked, self._ops, self._records, self._members)
             if text:
-                self._client.chat_postEphemeral(channel=record.channel, user=user, text=text)
-        except (RedisError, SlackClientError, OSError) as error:
+                self._tell(record, user, text)
+        except (RedisError, *FAILURES) as error:
             _log.error("a silence came to nothing", error=str(error))
 
     def unsilence(self, record: Record, user: str, trigger: str) -> str:
@@ -215,12 +242,13 @@ class Buttons:
         asked = {"user_id": user, "channel_id": record.channel, "text": record.words, "trigger_id": delivery}
         return slash.answer(asked, self._ops, self._records, self._members)
 
-    def _tell(self, channel: str, user: str, text: str) -> None:
+    def _tell(self, record: Record, user: str, text: str) -> None:
+        about: Any = {"channel": record.channel, "user": user, "thread_ts": record.thread_ts}
         try:
-            self._client.chat_postEphemeral(channel=channel, user=user, text=text)
-        except SlackApiError:
-            # Pressed at home by somebody who is not in that channel.
-            self._client.chat_postMessage(channel=user, text=text)
+            self._client.chat_postEphemeral(**about, **slash.shown(text))
+        except FAILURES:
+            # Pressed at home by somebody who is not in that channel, or the channel is closed to us.
+            self._client.chat_postMessage(channel=user, **slash.shown(text))
 
     def _refused(self, record: Record, phase: Phase, user: str, reason: str = "") -> str:
         if record.phase is Phase.PENDING and approvals.refuse(record, phase, user, self._redis, reason):
@@ -236,6 +264,15 @@ class Buttons:
 
 def _without_trigger(decide: Decide) -> Open:
     return lambda record, user, _trigger: decide(record, user)
+
+
+def _thread(body: dict[str, Any]) -> str | None:
+    """The thread in which a button was pressed, where an answer that only one person sees is to stand too; None for a
+    message in the channel.
+    """
+    container = body.get("container") or {}
+    thread_ts = container.get("thread_ts")
+    return str(thread_ts) if thread_ts and thread_ts != container.get("message_ts") else None
 
 
 def _stands_there(record: Record, body: dict[str, Any]) -> bool:

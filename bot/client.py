@@ -10,7 +10,7 @@ from workers.settings import Settings
 TIMEOUT_SECONDS = 10
 
 
-def web_client(settings: Settings, *, patient: bool = True) -> WebClient:
+def web_client(settings: Settings, *, patient: bool = True, timeout_seconds: int = TIMEOUT_SECONDS) -> WebClient:
     """A client at SLACK_API_URL with the bot's token. Raises SettingsError without one.
 
     patient: after a 429 it sleeps and asks again; the senders plan that themselves. slack_sdk's own default, asking
@@ -22,6 +22,6 @@ def web_client(settings: Settings, *, patient: bool = True) -> WebClient:
     return WebClient(
         token=environment.slack_bot_token.get_secret_value(),
         base_url=str(environment.slack_api_url),
-        timeout=TIMEOUT_SECONDS,
+        timeout=timeout_seconds,
         retry_handlers=[RateLimitErrorRetryHandler(max_retry_count=5)] if patient else [],
     )

@@ -13,22 +13,27 @@ from typing import Any
 import structlog
 from redis.exceptions import RedisError
 from slack_bolt import Ack
+from slack_bolt.context.respond import Respond
 
 from bot.unescaping import unescaped
 from commands import grammar, policy
+from workers.engine import queues
 from workers.errors import OperatorError
 from workers.operations.commands import jobs, schedule
 from workers.operations.commands.jobs import Cancel
 from workers.operations.commands.schedule import ScheduleRun
 from workers.records.record import Record
-from workers.records.store import Records
+from workers.records.store import Records, TooMany
 from workers.redaction import without_secrets
 from workers.rendering import blocks, message
 from workers.settings import Ops
+from workers.systems.redis import explained
 
 COMMAND = "/mlflow"
+WHOLE_CHARACTERS = 3000
+"""Of a text that Slack certainly doesn't split; it does from 4,000 on."""
 
-Listener = Callable[[Ack, dict[str, Any]], None]
+Listener = Callable[[Ack, dict[str, Any], Respond], None]
 
 _log = structlog.get_logger(__name__)
 
@@ -36,8 +41,8 @@ _log = structlog.get_logger(__name__)
 def as_typed(listener: Listener) -> Listener:
     """The same, with the text as it was typed: what Slack has escaped is turned back before anything reads it."""
 
-    def on_command(ack: Ack, command: dict[str, Any]) -> None:
-        listener(ack, {**command, "text": unescaped(str(command.get("text") or ""))})
+    def on_command(ack: Ack, command: dict[str, Any], respond: Respond) -> None:
+        listener(ack, {**command, "text": unescaped(str(command.get("text") or ""))}, respond)
 
     return on_command
 
@@ -45,10 +50,17 @@ def as_typed(listener: Listener) -> Listener:
 def listener(ops: Ops, records: Records, members: policy.Members) -> Listener:
     """The Bolt listener for the slash command."""
 
-    def on_command(ack: Ack, command: dict[str, Any]) -> None:
-        ack(text=answered(command, ops, records, members))
+    def on_command(ack: Ack, command: dict[str, Any], respond: Respond) -> None:  # noqa: ARG001 - for others
+        ack(**shown(answered(command, ops, records, members)))
 
     return on_command
+
+
+def shown(text: str) -> dict[str, Any]:
+    """What is told as Slack shows it: a long text in blocks, because Slack splits it elsewhere, through code too."""
+    if len(text) <= WHOLE_CHARACTERS and "```" not in text:
+        return {"text": text}
+    return {"text": blocks.cut(text, blocks.SHORT_TEXT).replace("```", ""), "blocks": blocks.formatted(text)}
 
 
 def answered(command: dict[str, Any], ops: Ops, records: Records, members: policy.Members) -> str:
@@ -99,20 +111,23 @@ def answer(  # noqa: PLR0911 - each way out has its own words
         return refusal.sentence
     if isinstance(request, Cancel):
         return cancel(request.id, user, ops, records, members)
-    return _accept(policy.record_of(request, words, user, channel, ops), reason, command["trigger_id"], records)
+    record = policy.record_of(request, words, user, channel, ops)
+    return _accept(record, reason, command["trigger_id"], ops, records)
 
 
-def _accept(record: Record, reason: str, delivery: str, records: Records) -> str:
+def _accept(record: Record, reason: str, delivery: str, ops: Ops, records: Records) -> str:
     if reason:
         record = policy.without_approval(record, reason)
+    root = message.calling(message.asked(record.words, record.requester), record.calls)
     try:
-        accepted = records.accept(
-            record, delivery, message.calling(message.asked(record.words, record.requester), record.calls)
-        )
+        accepted = queues.accept(record, delivery, root, records.redis, at_most=ops.per_person)
+    except TooMany as error:
+        return blocks.plain(str(error))
     except RedisError as error:
-        _log.error("not accepted: Redis is away", error=str(error))
+        why = explained(error)
+        _log.error("not accepted: Redis takes nothing", error=str(why))
         whom = f"Call {blocks.called(record.calls)} yourself, now;" if record.calls else "Try again in a minute;"
-        return f"Nothing was done: my queue (Redis) cannot be reached. {whom} then tell whoever runs me."
+        return f"Nothing was done: {blocks.plain(why.message)} {whom} then tell whoever runs me."
     if accepted:
         about = {"operation": record.operation, "requester": record.requester, "channel": record.channel}
         _log.info("accepted", operation_id=record.id, **about)

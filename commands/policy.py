@@ -1,29 +1,26 @@
-"""Who may do what, where: roles from ops.yaml, deny by default, and every refusal says who may."""
+"""Who may do what, where: roles from ops.yaml, deny by default, and every refusal says who may.
+
+`role_of` is the one place that says who somebody is, whichever way they came: a command, a button, a modal, the App
+Home; and who stands behind what no person asks for: the schedule, an alert, somebody in a terminal.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from workers import registry
+from workers.engine.rights import EVERYBODY, NEEDED, Members, Unsure, needed_to_approve, needed_to_ask, role_of, told
 from workers.operation import Caller, Operation, Risk
 from workers.operations.commands import maintenance
 from workers.operations.history import metrics
 from workers.records.record import Record, new_id
-from workers.settings import DEFAULT_ENTRIES, ROLES, Approval, Ops, RoleName, SettingsError
+from workers.settings import DEFAULT_ENTRIES, PER_PERSON, ROLES, Approval, Ops, RoleName, SettingsError
 from workers.wording import nearest
 
-Members = Callable[[str], frozenset[str]]
-"""User-group id → the ids of its members."""
-
-NEEDED: dict[Risk, RoleName] = {
-    Risk.READ: "viewer",
-    Risk.CHANGE: "operator",
-    Risk.DESTRUCTIVE: "operator",
-}
-"""Who may ask. What is destructive needs approval besides."""
+__all__ = ["EVERYBODY", "NEEDED", "Members", "Unsure", "role_of"]
 
 
 @dataclass(frozen=True)
@@ -33,15 +30,6 @@ class Refusal:
     sentence: str
 
 
-def role_of(user: str, ops: Ops, members: Members) -> RoleName | None:
-    """The highest role of a user; None for somebody who has none."""
-    for name in reversed(ROLES):
-        role = getattr(ops.roles, name)
-        if user in role.users or "*" in role.users or any(user in members(group) for group in role.groups):
-            return name
-    return None
-
-
 def refusal_here(user: str, channel: str, ops: Ops, members: Members) -> Refusal | None:
     """Whether this person may use /mlflow in this channel at all; None where they may."""
     if channel not in ops.channels:
@@ -49,7 +37,11 @@ def refusal_here(user: str, channel: str, ops: Ops, members: Members) -> Refusal
             return Refusal("/mlflow is not allowed in any channel yet: list channel ids under `channels` in ops.yaml.")
         allowed = ", ".join(f"<#{each}>" for each in ops.channels)
         return Refusal(f"/mlflow is not allowed in this channel; use it in {allowed}.")
-    if role_of(user, ops, members) is None:
+    try:
+        known = role_of(user, ops, members) is not None
+    except Unsure as error:
+        return Refusal(str(error))
+    if not known:
         admins = _names("admin", ops) or "whoever keeps ops.yaml"
         return Refusal(
             f"You have no role in ops.yaml, so /mlflow does nothing for you. Those who may read: "
@@ -65,11 +57,9 @@ def refusal(  # noqa: PLR0913 - who, where, what, and by which rules
     here = refusal_here(user, channel, ops, members)
     if here is not None:
         return here
-    role = role_of(user, ops, members)
-    needed: RoleName = "admin" if break_glass else operation.needs(ops) or NEEDED[operation.risk]
-    what = "--break-glass" if break_glass else operation.title
-    if role is None or ROLES.index(role) < ROLES.index(needed):
-        return Refusal(f"{what} needs the role {needed}; you are {role}. Those who may: {who_may(needed, ops)}.")
+    lacking = lacks(user, operation, ops, members, break_glass=break_glass)
+    if lacking is not None:
+        return lacking
     if getattr(operation, "unsigned", False) and not break_glass:
         return Refusal(f"--unsigned needs an admin and --break-glass REASON. Those who may: {who_may('admin', ops)}.")
     if not break_glass and _outside(operation, ops):
@@ -80,6 +70,16 @@ def refusal(  # noqa: PLR0913 - who, where, what, and by which rules
     return None
 
 
+def lacks(who: str, operation: Operation, ops: Ops, members: Members, *, break_glass: bool = False) -> Refusal | None:
+    """Whether somebody, or what asks in nobody's name, lacks the role that this needs; None where they have it."""
+    role = role_of(who, ops, members)
+    needed = needed_to_ask(operation, ops, break_glass=break_glass)
+    if role is not None and ROLES.index(role) >= ROLES.index(needed):
+        return None
+    what = "--break-glass" if break_glass else operation.title
+    return Refusal(f"{what} needs the role {needed}; you are {role}. Those who may: {who_may(needed, ops)}.")
+
+
 def approval(operation: Operation, ops: Ops, now: datetime | None = None) -> Approval:
     """Whose approval it needs: as ops.yaml says, else one approver where the operation is gated; within a maintenance
     window, no more than it says for these. What is urgent needs nobody's.
@@ -87,20 +87,12 @@ def approval(operation: Operation, ops: Ops, now: datetime | None = None) -> App
     if operation.urgent:
         return Approval(approvers=0)
     gated = operation.risk is not Risk.READ and operation.gated(ops)
-    told = _told(operation.name, ops) if operation.risk is not Risk.READ else ops.approvals.get(operation.name)
-    needed = told or Approval(approvers=operation.approvers if gated else 0)
+    said = told(operation.name, ops) if operation.risk is not Risk.READ else ops.approvals.get(operation.name)
+    needed = said or Approval(approvers=operation.approvers if gated else 0)
     inside = ops.maintenance.approvers_inside
     if inside is None or inside >= needed.approvers or not maintenance.window(ops, now or datetime.now(UTC)):
         return needed
     return needed.model_copy(update={"approvers": inside})
-
-
-def _told(operation: str, ops: Ops) -> Approval | None:
-    """What `approvals:` says of an operation by its name, else by its chapter's (restore, of restore-database)."""
-    if operation in ops.approvals:
-        return ops.approvals[operation]
-    chapter = operation.partition("-")[0]
-    return ops.approvals[chapter] if chapter in ops.approvals and chapter not in registry.operations() else None
 
 
 def check(ops: Ops) -> None:
@@ -123,8 +115,8 @@ def check(ops: Ops) -> None:
                 f"schedule.{name} is null, which takes away what is there by default; {_meant(name, DEFAULT_ENTRIES)}"
             )
     for name in ops.limits:
-        if name not in metrics.BY_NAME and "." not in name:
-            raise SettingsError(f"limits.{name} is no figure; {_meant(name, metrics.NAMES)}")
+        if name not in metrics.BY_NAME and name != PER_PERSON and "." not in name:
+            raise SettingsError(f"limits.{name} is no figure; {_meant(name, [*metrics.NAMES, PER_PERSON])}")
 
 
 def _meant(name: str, known: Iterable[str]) -> str:
@@ -157,6 +149,7 @@ def record_of(operation: Operation, words: str, requester: str, channel: str, op
         accepted_at=now,
         approvals=needed.approvers,
         approvers=who_may(needed.role, ops) if needed.approvers else "",
+        asks_in_person=_asked_in_person(needed, requester, ops),
         expires_at=now + needed.expires_minutes * 60 if needed.approvers else None,
         calls=operation.calls(ops, datetime.fromtimestamp(now, UTC)),
     )
@@ -164,12 +157,14 @@ def record_of(operation: Operation, words: str, requester: str, channel: str, op
 
 def without_approval(record: Record, reason: str) -> Record:
     """The same, done without anybody's approval, and why."""
-    return record.model_copy(update={"approvals": 0, "approvers": "", "expires_at": None, "break_glass": reason})
+    return record.model_copy(
+        update={"approvals": 0, "approvers": "", "asks_in_person": (), "expires_at": None, "break_glass": reason}
+    )
 
 
 def refusal_to_decide(user: str, record: Record, ops: Ops, members: Members) -> Refusal | None:
     """Whether this person may approve or deny; None where they may. Nobody approves what they asked for."""
-    needed = (_told(record.operation, ops) or Approval()).role
+    needed = needed_to_approve(record.operation, ops)
     if user == record.requester:
         return Refusal("You asked for it yourself: somebody else must approve it. You may withdraw it.")
     role = role_of(user, ops, members)
@@ -186,6 +181,15 @@ def refusal_to_cancel(user: str, record: Record, ops: Ops, members: Members) -> 
     return Refusal(f"Only <@{record.requester}> and approvers may stop it: {who_may('approver', ops)}.")
 
 
+def _asked_in_person(needed: Approval, requester: str, ops: Ops) -> tuple[str, ...]:
+    """The ids of the approvers who are asked in a direct message; groups stand for their members."""
+    if needed.notify != "dm" or not needed.approvers:
+        return ()
+    roles = [getattr(ops.roles, role) for role in ROLES[ROLES.index(needed.role) :]]
+    ids = dict.fromkeys(each for role in roles for each in (*role.users, *role.groups))
+    return tuple(each for each in ids if each not in {requester, EVERYBODY})
+
+
 def who_may(needed: RoleName, ops: Ops) -> str:
     """Those who have this role or a higher one, as Slack shows them."""
     names = [_names(role, ops) for role in ROLES[ROLES.index(needed) :]]
@@ -194,5 +198,5 @@ def who_may(needed: RoleName, ops: Ops) -> str:
 
 def _names(role: RoleName, ops: Ops) -> str:
     entry = getattr(ops.roles, role)
-    users = ["everybody" if user == "*" else f"<@{user}>" for user in entry.users]
+    users = ["every full member of this workspace" if user == EVERYBODY else f"<@{user}>" for user in entry.users]
     return ", ".join([*users, *(f"<!subteam^{group}>" for group in entry.groups)])

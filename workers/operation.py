@@ -9,6 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from enum import StrEnum
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
@@ -16,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from workers.errors import AlreadySo
 from workers.report import Attachment, Data, Report, Section
+from workers.wording import duration
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -55,6 +59,7 @@ class Plan(Data):
     image names; a figure that moves by itself (a latency, a clock) does not belong there. sections: more to look at.
     attachments: files for its thread; they are not kept with the plan, so what they say must follow from the facts.
     instead: what is run in the operation's place once that is approved, such as a proposal in Git; None: itself.
+    seen: what was there then, for whoever must tell later what a run whose worker died has left; nothing rests on it.
     """
 
     title: str
@@ -68,6 +73,7 @@ class Plan(Data):
     facts: dict[str, JsonValue] = Field(default_factory=dict)
     attachments: tuple[Attachment, ...] = Field(default=(), exclude=True)
     instead: Call | None = None
+    seen: dict[str, JsonValue] = Field(default_factory=dict)
 
     @property
     def digest(self) -> str:
@@ -150,6 +156,19 @@ def how_far(done: int, total: int, unit: str) -> str:
     return f"{done:,} of {total:,} {unit}" if total else f"{done:,} {unit} so far"
 
 
+PACE_SECONDS = 3.0
+"""A rate measured over less than these is none."""
+
+
+def pace(done: int, total: int, unit: str, seconds: float) -> str:
+    """How fast, and how long it will take yet, after " · "; empty where it is too early to say."""
+    if seconds < PACE_SECONDS or done <= 0:
+        return ""
+    rate = done / seconds
+    left = f", {duration((total - done) / rate)} left" if total > done else ""
+    return f" · {rate:,.0f} {unit}/s{left}" if rate >= 1 else left.replace(",", " ·", 1)
+
+
 class Unwatched:
     """The progress of an operation that nobody watches and nobody stops: in a script, in a test."""
 
@@ -161,6 +180,24 @@ class Unwatched:
 
     def checkpoint(self) -> None:
         """Go on."""
+
+
+_PLANNING: ContextVar[Progress] = ContextVar("planning")
+
+
+@contextmanager
+def planned_with(progress: Progress) -> Iterator[None]:
+    """Whoever makes a plan within this is told, and may stop, through this progress."""
+    token = _PLANNING.set(progress)
+    try:
+        yield
+    finally:
+        _PLANNING.reset(token)
+
+
+def planning() -> Progress:
+    """The progress of the plan that is being made; nobody's where nobody watches."""
+    return _PLANNING.get(Unwatched())
 
 
 class Caller(Data):
@@ -226,6 +263,14 @@ class Operation(BaseModel):
     def run(self, systems: Systems, progress: Progress) -> Report:
         """Do it. Raises OperatorError for what a person can act on, Cancelled at a checkpoint."""
         raise NotImplementedError
+
+    def carried_out(self, systems: Systems, planned: Plan) -> str:  # noqa: ARG002 - for those that see it otherwise
+        """That it had been done although its worker died, in a sentence; empty where not. Raises OperatorError."""
+        try:
+            self.plan(systems)
+        except AlreadySo as done:
+            return done.message
+        return ""
 
     def aftermath(self, systems: Systems, planned: Plan) -> str:
         """What a run whose worker died has left, in a sentence or two. Raises OperatorError where nobody knows."""

@@ -24,11 +24,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 from redis.exceptions import RedisError
-from slack_sdk.errors import SlackApiError, SlackClientError
+from slack_sdk.errors import SlackApiError
 
 from bot.home import page
 from bot.home.page import Person
-from bot.slack_errors import UNREADABLE, Again, meaning
+from bot.slack_errors import FAILURES, meaning
+from commands.policy import Unsure
 from workers.operations.commands.overview import overview
 from workers.records import audit_log, counters
 from workers.records.keys import PREFIX
@@ -158,7 +159,13 @@ class Publisher:
         if (self._redis.zscore(_OPEN, user) or 0.0) <= now - OPEN_SECONDS:
             return
         person = Person(user, self._ops, self._members)
-        may_look, moment = not person.stranger(), datetime.fromtimestamp(now, UTC)
+        try:
+            may_look = person.role is not None and not person.stranger()
+        except Unsure as error:
+            _log.warning("a Home is not drawn yet", user=user, why=error.message)
+            self._later(user, AWAY_SECONDS)
+            return
+        moment = datetime.fromtimestamp(now, UTC)
         seen = overview(self._redis, self._ops, user, moment) if may_look else None
         view = page.view(person, seen, moment)
         digest = hashlib.sha256(json.dumps(view, sort_keys=True).encode()).hexdigest()
@@ -183,7 +190,7 @@ class Publisher:
             return wait
         try:
             answer: Any = self._client.views_publish(user_id=user, view=view, hash=shown.hash or None)
-        except (SlackClientError, OSError, *UNREADABLE) as error:
+        except FAILURES as error:
             return self._after(error, user)
         known = _Shown(answer["view"]["hash"], shown.digest, self._clock())
         self._redis.set(_view(user), json.dumps(asdict(known)), ex=_VIEW_SECONDS)
@@ -196,14 +203,14 @@ class Publisher:
             self._redis.delete(_view(user))
             return BETWEEN_SECONDS
         answer = meaning(error)
-        again = isinstance(answer, Again) and (answer.limited or not isinstance(error, SlackApiError))
+        again = answer.again and (answer.untaken or not isinstance(error, SlackApiError))
         counters.slack_called(self._redis, "home", "again" if again else "refused")
         _log.warning("a Home was not published", why=answer.why, user=user)
-        if not again or not isinstance(answer, Again):
+        if not again:
             # Slack would refuse the same again; the next moment makes another.
             return 0.0
         wait = max(answer.after_seconds, AWAY_SECONDS)
-        if answer.limited:
+        if answer.untaken:
             self._outbox.used_up(_LIMIT, wait)
         return wait
 

@@ -11,6 +11,7 @@ import shlex
 from typing import Any, Final
 
 from slack_bolt import Ack, App
+from slack_bolt.context.respond import Respond
 from slack_sdk import WebClient
 
 from bot import slash
@@ -51,20 +52,22 @@ class RestoreModal:
     def around(self, listener: slash.Listener) -> slash.Listener:
         """The slash command's listener, with `restore` alone answered by a modal."""
 
-        def on_command(ack: Ack, command: dict[str, Any]) -> None:
-            if grammar.recorded(str(command.get("text") or "")) != WORDS or not self._opened(command):
-                listener(ack, command)
+        def on_command(ack: Ack, command: dict[str, Any], respond: Respond) -> None:
+            if grammar.recorded(str(command.get("text") or "")) != WORDS or not self._may(command):
+                listener(ack, command, respond)
                 return
+            # Before Slack is asked for the window: an acknowledgement must not wait for Slack.
             ack()
+            if not views.opened(self._client, command["trigger_id"], view(command["channel_id"])):
+                said = slash.answered(command, self._ops, self._records, self._members)
+                respond(response_type="ephemeral", **slash.shown(said))
 
         return on_command
 
-    def _opened(self, command: dict[str, Any]) -> bool:
+    def _may(self, command: dict[str, Any]) -> bool:
         user, channel = str(command.get("user_id", "")), str(command.get("channel_id", ""))
-        trigger = str(command.get("trigger_id", ""))
-        if not (user and trigger) or policy.refusal_here(user, channel, self._ops, self._members):
-            return False
-        return views.opened(self._client, trigger, view(channel))
+        whole = bool(user and command.get("trigger_id"))
+        return whole and policy.refusal_here(user, channel, self._ops, self._members) is None
 
     def submitted(self, ack: Ack, body: dict[str, Any]) -> None:
         """Ask for what was chosen; what is wrong with it is marked in the modal."""

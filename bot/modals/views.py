@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import structlog
-from slack_sdk.errors import SlackClientError
 
+from bot.slack_errors import FAILURES
 from workers.rendering import blocks
 
 if TYPE_CHECKING:
@@ -26,14 +26,14 @@ def pressed_at_home(body: dict[str, Any]) -> bool:
 
 def notice(text: str, title: str = "mlflow-ops") -> dict[str, Any]:
     """A modal that says something. text: mrkdwn."""
-    return blocks.notice(title, blocks.paragraphs(text)[: blocks.BLOCKS])
+    return blocks.notice(title, blocks.formatted(text)[: blocks.BLOCKS])
 
 
 def opened(client: WebClient, trigger: str, view: dict[str, Any]) -> bool:
     """Open a modal for whoever caused the trigger; False where Slack does not."""
     try:
         client.views_open(trigger_id=trigger, view=view)
-    except (SlackClientError, OSError) as error:
+    except FAILURES as error:
         _log.warning("a modal could not be opened", error=str(error))
         return False
     return True
@@ -44,6 +44,6 @@ def tell(client: WebClient, trigger: str, user: str, text: str) -> None:
     if opened(client, trigger, notice(text)):
         return
     try:
-        client.chat_postMessage(channel=user, text=text)
-    except (SlackClientError, OSError) as error:
+        client.chat_postMessage(channel=user, text=blocks.cut(text, blocks.SECTION_TEXT))
+    except FAILURES as error:
         _log.warning("somebody could not be told", user=user, error=str(error))

@@ -37,6 +37,7 @@ import json, sys, time
 from tests.peak_memory import peak_memory
 from workers import settings
 from workers.operations.backup import database
+from workers.operations.backup.encryption import Keys
 from workers.operations.backup.stream import Reading
 from workers.operations.restore.pg_restore import compare, fill
 from workers.systems import Systems, preload
@@ -55,7 +56,7 @@ with Transfer.of(ready.objects, 8) as transfer:
         connection.execute("CHECKPOINT")
     began = time.perf_counter()
     admin = server.database("restored", server.admin)
-    dump = Reading(part.dump, transfer, "mlflow-backups", Unwatched())
+    dump = Reading(part.dump, transfer, "mlflow-backups", Unwatched(), Keys.all_of(ready.settings))
     fill(target, part, dump, ready.settings, Unwatched(), admin=admin)
     filled = time.perf_counter() - began
     compare(target, part)

@@ -13,7 +13,7 @@ from workers.records.outbox import Outbox
 from workers.records.record import Ending, Phase, Record
 from workers.records.store import Records
 from workers.rendering import message as render
-from workers.settings import Slack
+from workers.settings import Ops
 
 OPS = "C0OPS"
 
@@ -47,7 +47,7 @@ def outbox(redis, clock):
 @pytest.fixture
 def sender(slack, redis, outbox):
     client = WebClient(token=slack.workspace.tokens.bot, base_url=slack.api, retry_handlers=[], timeout=2)
-    return Sender(client, redis, outbox, Slack(), Patience(first=0.5, longest=20))
+    return Sender(client, redis, outbox, Ops(), patience=Patience(first=0.5, longest=20))
 
 
 @pytest.fixture
@@ -205,16 +205,6 @@ def test_what_slack_refuses_is_told_without_its_form(sender, slack, redis, recor
     assert told(slack, redis, record)[1:] == ["the plain words"]
 
 
-def test_long_details_are_a_file_that_is_there_once(sender, slack, redis, record, outbox, clock):
-    drain(sender, clock)
-    outbox.push(record.id, draft("file", Message("the details", [], "details.txt", "line\n" * 10_000)))
-    slack.sandbox.fault("reset_after", method="files.completeUploadExternal", count=1)
-    drain(sender, clock)
-    root = Records(redis).get(record.id).root_ts
-    files = [file for message in slack.person("vera").thread(OPS, root) for file in message.get("files") or ()]
-    assert [file["name"] for file in files] == ["details.txt"]
-
-
 def test_many_senders_share_one_outbox(slack, redis, outbox):
     records = []
     for number in range(10):
@@ -224,7 +214,7 @@ def test_many_senders_share_one_outbox(slack, redis, outbox):
         records.append(record)
     stop, ten_times_as_fast = threading.Event(), Outbox(redis, clock=lambda: time.time() * 10)
     clients = [WebClient(token=slack.workspace.tokens.bot, base_url=slack.api, retry_handlers=[]) for _ in range(4)]
-    senders = [Sender(client, redis, ten_times_as_fast, Slack()) for client in clients]
+    senders = [Sender(client, redis, ten_times_as_fast, Ops()) for client in clients]
     threads = [threading.Thread(target=each.serve, args=(stop,)) for each in senders]
     for thread in threads:
         thread.start()

@@ -54,6 +54,48 @@ def test_the_highest_role_counts(user, role):
     assert policy.role_of(user, OPS, members) == role
 
 
+def everybody_but(*others):
+    class FullMembers:
+        def __contains__(self, user):
+            if user == "U0UNSURE":
+                raise policy.Unsure("missing_scope")
+            return user not in others
+
+    return lambda group: FullMembers() if group == policy.EVERYBODY else members(group)
+
+
+def test_everybody_means_the_workspaces_own_people_unless_somebody_is_named():
+    ops = Ops.model_validate({"channels": ["C0OPS"], "roles": {"viewer": {"users": ["*", "U0GUEST"]}}})
+    known = everybody_but("U0GUEST", "U0OTHER")
+    roles = {user: policy.role_of(user, ops, known) for user in ("U0SOME", "U0GUEST", "U0OTHER")}
+    assert roles == {"U0SOME": "viewer", "U0GUEST": "viewer", "U0OTHER": None}
+    assert "no role" in policy.refusal_here("U0OTHER", "C0OPS", ops, known).sentence
+    assert "users:read" in policy.refusal_here("U0UNSURE", "C0OPS", ops, known).sentence
+
+
+@pytest.mark.parametrize(
+    ("requester", "role"),
+    [
+        ("schedule:backup", "operator"),
+        ("schedule:backup, due 01 Jan 03:00, late", "operator"),
+        ("schedule:backup, try 2 of 3", "operator"),
+        ("schedule:report", "viewer"),
+        ("schedule:unheard-of", None),
+        ("alert:MLflowDown", "viewer"),
+        ("terminal:Ada", "admin"),
+    ],
+)
+def test_who_stands_behind_what_no_person_asks_for(requester, role):
+    told = {"channels": ["C0OPS"], "schedule": {"report": {"cron": "0 9 * * *", "command": "status", "role": "viewer"}}}
+    assert policy.role_of(requester, Ops.model_validate(told), members) == role
+
+
+def test_an_alert_may_ask_for_no_more_than_a_viewer():
+    assert policy.lacks("alert:MLflowDown", Look(), OPS, members) is None
+    for more in (Turn(), Destroy()):
+        assert policy.lacks("alert:MLflowDown", more, OPS, members) is not None
+
+
 @pytest.mark.parametrize("user", ["U0VERA", "U0OLA", "U0ANN", "U0ADA"])
 def test_every_role_may_read(user):
     assert refused(user, Look()) is None
@@ -90,8 +132,11 @@ def test_without_settings_nobody_may_do_anything_anywhere():
 
 def test_everybody_may_view_where_ops_yaml_says_so():
     ops = Ops.model_validate({"channels": ["C0OPS"], "roles": {"viewer": {"users": ["*"]}}})
-    assert refused("U0EVE", Look(), ops=ops) is None
-    assert "nobody yet" in refused("U0EVE", Turn(), ops=ops)
+    known = everybody_but("U0GUEST")
+    assert policy.refusal("U0EVE", "C0OPS", Look(), ops, known) is None
+    assert "nobody yet" in policy.refusal("U0EVE", "C0OPS", Turn(), ops, known).sentence
+    guest = policy.refusal("U0GUEST", "C0OPS", Look(), ops, known).sentence
+    assert "Those who may read: every full member of this workspace." in guest
 
 
 @pytest.mark.parametrize(

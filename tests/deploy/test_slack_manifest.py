@@ -15,6 +15,7 @@ from mlflow_ops_sandbox.slack.state.workspace import Workspace
 from mlflow_ops_sandbox.slack.testing import example
 
 ROOT = Path(__file__).parents[2]
+HTTP_MANIFEST = yaml.safe_load((ROOT / "deploy" / "slack" / "manifest-http.yaml").read_text())
 MANIFEST = yaml.safe_load((ROOT / "deploy" / "slack" / "manifest.yaml").read_text())
 SCOPE_OF = {
     "apps_connections_open": [],
@@ -27,7 +28,7 @@ SCOPE_OF = {
     "conversations_history": ["channels:history", "groups:history"],
     "conversations_info": ["channels:read", "groups:read"],
     "conversations_members": ["channels:read", "groups:read"],
-    "conversations_open": ["im:write"],
+    "conversations_open": ["im:write", "im:history"],
     "conversations_replies": ["channels:history", "groups:history"],
     "files_completeUploadExternal": ["files:write"],
     "files_getUploadURLExternal": ["files:write"],
@@ -44,7 +45,8 @@ SCOPE_OF = {
 }
 """By method, what https://docs.slack.dev/reference/methods demands of a bot in public and private channels.
 
-A direct message is chat.postMessage to a person's id, for which chat:write is enough; apps.connections.open takes the
+A direct message is chat.postMessage to a person's id, for which chat:write is enough; conversations.open is called to
+read the history of one. apps.connections.open takes the
 app-level token with connections:write, which no manifest can hold.
 """
 
@@ -95,17 +97,35 @@ def test_mlflow_ops_check_asks_for_the_same_scopes():
 
 
 @pytest.mark.parametrize(
-    ("source", "scope"),
-    [("client.reactions_add(name='eyes')", "reactions:write"), ("self._client.users_info(user=u)", "users:read")],
+    ("source", "scopes"),
+    [
+        ("client.reactions_add(name='eyes')", {"reactions:write"}),
+        ("self._client.conversations_info(channel=c)", {"channels:read", "groups:read"}),
+    ],
 )
-def test_a_further_call_would_be_seen(source, scope):
+def test_a_further_call_would_be_seen(source, scopes):
     more = needed(called([*sources(), source])) - set(MANIFEST["oauth_config"]["scopes"]["bot"])
-    assert more == {scope}
+    assert more == scopes
 
 
 def test_a_scope_that_nothing_uses_would_be_seen():
     fewer = called(sources()) - {"pins_add", "pins_remove"}
     assert set(MANIFEST["oauth_config"]["scopes"]["bot"]) - needed(fewer) == {"pins:write"}
+
+
+def test_the_manifest_for_http_has_the_bots_address_in_three_places_and_is_else_the_same():
+    features, settings = HTTP_MANIFEST["features"], HTTP_MANIFEST["settings"]
+    command, events, interactivity = (
+        features["slash_commands"][0],
+        settings["event_subscriptions"],
+        settings["interactivity"],
+    )
+    addresses = {command.pop("url"), events.pop("request_url"), interactivity.pop("request_url")}
+    assert len(addresses) == 1
+    assert addresses.pop().endswith("/slack/events"), "where `mlflow-ops bot --http` listens"
+    assert settings["socket_mode_enabled"] is False
+    settings["socket_mode_enabled"] = True
+    assert HTTP_MANIFEST == MANIFEST
 
 
 def test_the_ways_in_are_on():

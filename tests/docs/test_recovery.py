@@ -15,7 +15,7 @@ import yaml
 
 from mlflow_ops_sandbox.parts import postgres
 
-TOOLS = ("aws", "jq", "zstd", "sha256sum", "openssl", "kubectl")
+TOOLS = ("aws", "jq", "zstd", "sha256sum", "kubectl")
 DOCUMENT = "recovery-without-this-product.md"
 pytestmark = [
     pytest.mark.skipif(
@@ -38,7 +38,7 @@ def s3(sandbox):
 
 
 @pytest.fixture(scope="module")
-def environment(sandbox, s3):
+def environment(sandbox, s3, tmp_path_factory):
     """What the document says that one must know, and a PATH without any program of ours."""
     made = subprocess.run(
         [sys.executable, "-m", "bot", "run", "backup", "--yes-by", "tester"],
@@ -52,8 +52,12 @@ def environment(sandbox, s3):
     admin = urlsplit(sandbox.env["MLFLOW_OPS_DATABASE_ADMIN_URL"])
     ours = str(Path(sys.executable).parent)
     path = [each for each in os.environ["PATH"].split(":") if each != ours]
+    # Any Python with python3-cryptography, and nothing of ours to import.
+    python = tmp_path_factory.mktemp("bin") / "python3"
+    python.write_text(f'#!/bin/sh\nexec {sys.executable} -I "$@"\n')
+    python.chmod(0o755)
     return {
-        "PATH": ":".join([str(postgres.installed_programs()), *path]),
+        "PATH": ":".join([str(postgres.installed_programs()), str(python.parent), *path]),
         "HOME": os.environ["HOME"],
         "AWS_ACCESS_KEY_ID": sandbox.env["AWS_ACCESS_KEY_ID"],
         "AWS_SECRET_ACCESS_KEY": sandbox.env["AWS_SECRET_ACCESS_KEY"],
@@ -80,6 +84,7 @@ def followed(script, environment, folder):
 def recovered(environment, documents, tmp_path_factory):
     """Where the document was followed from its first line to its last."""
     folder = tmp_path_factory.mktemp("recovered")
+    shutil.copy(documents.DOCS / "decrypt.py", folder)
     done = followed("".join(documents.blocks(DOCUMENT, "sh")), environment, folder)
     assert done.returncode == 0, done.stdout + done.stderr
     return folder
@@ -106,7 +111,8 @@ def test_the_artifacts_are_there_byte_by_byte(recovered, s3):
 
 def test_the_configuration_is_there_and_in_the_cluster(recovered, environment):
     wanted = {
-        (each["kind"], each["metadata"]["name"]) for each in yaml.safe_load_all((recovered / "config.yaml").read_text())
+        (each["kind"], each["metadata"]["name"])
+        for each in yaml.safe_load_all((recovered / "set" / "config.yaml").read_text())
     }
     assert ("Secret", "mlflow-backend-secret") in wanted
     done = followed(
@@ -116,7 +122,7 @@ def test_the_configuration_is_there_and_in_the_cluster(recovered, environment):
     assert {each for each in wanted if each[0] in {"Deployment", "Service", "ConfigMap", "Secret", "Ingress"}} <= there
 
 
-@pytest.mark.parametrize("part", ["database.dump", "artifacts.jsonl.zst", "config.yaml.enc"])
+@pytest.mark.parametrize("part", ["database.dump.enc", "artifacts.jsonl.zst.enc", "config.yaml.enc"])
 def test_the_third_step_sees_a_changed_byte(recovered, environment, documents, tmp_path, part):
     shutil.copytree(recovered / "set", tmp_path / "set")
     content = bytearray((tmp_path / "set" / part).read_bytes())

@@ -11,7 +11,7 @@ from workers.redaction import cleaned
 Kind = Literal["root", "edit", "reply", "broadcast", "file", "picture", "direct", "pin", "unpin"]
 """root: the first message; edit: its new content; reply and file: in its thread; broadcast: there and in the
 channel, where everybody is to see it; picture: a file below it, in the
-channel; direct: to the requester alone; pin and unpin: the first message.
+channel; direct: to one person alone; pin and unpin: the first message.
 """
 
 
@@ -38,12 +38,12 @@ class Draft(NamedTuple):
     body: str
 
 
-def draft(kind: Kind, message: Message) -> Draft:
-    """A message as it is kept."""
+def draft(kind: Kind, message: Message, **more: Any) -> Draft:
+    """A message as it is kept. more: how it is delivered (see workers.records.outbox.Entry): to, form, apart."""
     body = {"text": message.text, "blocks": message.blocks}
     if message.filename:
         body |= {"filename": message.filename, "content": message.content}
-    body = cleaned(body)
+    body = cleaned(body) | more
     if message.alt:
         # A picture's bytes are no text: what looks like a secret in them is none.
         body |= {"content": message.content, "alt": cleaned(message.alt)}

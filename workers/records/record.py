@@ -62,13 +62,16 @@ def new_id() -> str:
 class Record(BaseModel):
     """One accepted command. Times are seconds since the epoch.
 
-    approvals: how many people must approve it. approvers: those who may, as Slack shows them. expires_at: until when
-    they may. plan and digest: what they approve. break_glass: why nobody was asked. reason: why it was denied.
+    approvals: how many people must approve it. approvers: those who may, as Slack shows them; asks_in_person: ids of
+    those of them (people, groups) who are asked in a direct message too. expires_at: until when they may. plan and
+    digest: what they approve. break_glass: why nobody was asked. reason: why it was denied.
     undo: the command that goes back, once it is done. offers: the commands of its buttons.
     quiet: nothing is said unless it fails. beneath: the record in whose thread it is told, and thread_ts, that thread.
-    calls: the ids of those whom its first message calls.
+    closed: why Slack let nothing be posted in its channel. calls: the ids of those whom its first message calls.
     handovers: how often its stage went to another worker. continuation: the operation that goes on with it, with its
     arguments, where it waited for somebody outside; look_at: when to look again; looks: how often that was.
+    token: of the claim that holds (see workers.records.scripts). doubted: since when Redis may have lost what became of
+    it; resumes: the fields with which it goes on where it is found that nothing did.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -84,12 +87,14 @@ class Record(BaseModel):
     beneath: str = ""
     thread_ts: str | None = None
     permalink: str = ""
+    closed: str = ""
     accepted_at: float = Field(default_factory=time.time)
     approvals: int = 0
     expires_at: float | None = None
     plan: dict[str, Any] | None = None
     digest: str | None = None
     approvers: str = ""
+    asks_in_person: tuple[str, ...] = ()
     decided_by: tuple[str, ...] = ()
     decided_at: float | None = None
     reason: str = ""
@@ -106,6 +111,9 @@ class Record(BaseModel):
     continuation: dict[str, Any] | None = None
     look_at: float | None = None
     looks: int = 0
+    token: str = ""
+    doubted: float | None = None
+    resumes: dict[str, Any] | None = None
     started_at: float | None = None
     ended_at: float | None = None
     worker: str | None = None

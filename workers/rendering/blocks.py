@@ -30,9 +30,18 @@ BUTTON_TEXT: Final = 75
 """Of its label, and of what is read aloud instead
 (https://docs.slack.dev/reference/block-kit/block-elements/button-element).
 """
-MESSAGE_TEXT: Final = 12_000
-"""Kept below what Slack answers msg_blocks_too_long to; its documentation names no figure."""
+MESSAGE_BYTES: Final = 10_000
+"""What all blocks of a message may weigh, kept below what Slack answers msg_blocks_too_long to: its documentation names
+no figure, people measured 10,600 to 13,400.
+"""
+BLOCK_BYTES: Final = 125
+"""What a block weighs beside its texts (https://github.com/slackapi/bolt-js/issues/2509)."""
 SHORT_TEXT: Final = 250
+
+_TOP: Final = frozenset({"section", "header", "divider", "context", "actions", "image", "input", "markdown"})
+_FENCED: Final = re.compile(r"^```\n?(.*?)\n?```$", re.DOTALL | re.MULTILINE)
+_WHOLE: Final = re.compile(r"<[^<>]*>|&\w+;")
+"""What a cut must not go through."""
 
 
 # Texts.
@@ -101,12 +110,23 @@ def whom(requester: str) -> str:
 
 def section(text: str, **more: Any) -> Block:
     """A section of mrkdwn, cut to Slack's limit. more: an accessory."""
-    return {"type": "section", "text": _mrkdwn(text[:SECTION_TEXT]), **more}
+    return {"type": "section", "text": _mrkdwn(cut(text, SECTION_TEXT)), **more}
 
 
 def paragraphs(text: str) -> list[Block]:
     """As many sections as the text needs."""
     return [section(part) for part in _split(text.split("\n"), SECTION_TEXT) if part.strip()]
+
+
+def formatted(text: str) -> list[Block]:
+    """As many sections as mrkdwn with fenced code in it needs: no fence is broken between two of them."""
+    shown: list[Block] = []
+    for number, part in enumerate(_FENCED.split(text)):
+        if number % 2 == 0:
+            shown += paragraphs(part)
+        else:
+            shown += [section(f"```\n{piece}\n```") for piece in _split(part.split("\n"), SECTION_TEXT - 8)]
+    return shown
 
 
 def literal(lines: Iterable[str]) -> Iterator[Block]:
@@ -118,12 +138,12 @@ def literal(lines: Iterable[str]) -> Iterator[Block]:
 
 def fields(texts: Iterable[str]) -> Block:
     """Short texts of mrkdwn in two columns; Slack takes ten."""
-    return {"type": "section", "fields": [_mrkdwn(text[:FIELD_TEXT]) for text in texts]}
+    return {"type": "section", "fields": [_mrkdwn(cut(text, FIELD_TEXT)) for text in texts]}
 
 
 def context(text: str) -> Block:
     """Small print, of mrkdwn."""
-    return {"type": "context", "elements": [_mrkdwn(text[:CONTEXT_TEXT])]}
+    return {"type": "context", "elements": [_mrkdwn(cut(text, CONTEXT_TEXT))]}
 
 
 def header(text: str) -> Block:
@@ -218,13 +238,34 @@ def form(callback_id: str, metadata: str, title: str, submit: str, blocks: Seque
 # Cutting.
 
 
+def cut(text: str, limit: int, *, mark: str = "…", in_bytes: bool = False) -> str:
+    """Mrkdwn of at most `limit` characters (in_bytes: bytes of UTF-8), with the mark at its end where it was cut.
+
+    What Slack reads as one thing, a mention, a link, an entity, stays whole or goes; a code span that is cut is closed.
+    """
+    size = len(text.encode()) if in_bytes else len(text)
+    if size <= limit:
+        return text
+    # A code span's closing mark may be needed as well.
+    room = max(0, limit - (len(mark.encode()) if in_bytes else len(mark)) - bool(mark))
+    end = len(text.encode()[:room].decode("utf-8", "ignore")) if in_bytes else room
+    for whole in _WHOLE.finditer(text):
+        if whole.start() < end < whole.end():
+            end = whole.start()
+        if whole.end() >= end:
+            break
+    head = text[:end]
+    open_span = mark and "```" not in head and head.count("`") % 2
+    return f"{head}{mark}{'`' if open_span else ''}"
+
+
 def per_message(blocks: Iterable[Block]) -> Iterator[list[Block]]:
     """Sections, as many together as one message may hold."""
     held: list[Block] = []
     size = 0
     for block in blocks:
-        length = len(block["text"]["text"])
-        if held and (len(held) == BLOCKS or size + length > MESSAGE_TEXT):
+        length = weight(block)
+        if held and (len(held) == BLOCKS or size + length > MESSAGE_BYTES):
             yield held
             held, size = [], 0
         held.append(block)
@@ -233,13 +274,22 @@ def per_message(blocks: Iterable[Block]) -> Iterator[list[Block]]:
         yield held
 
 
+def weight(part: Any) -> int:
+    """What a block, or all blocks of a message, count against MESSAGE_BYTES."""
+    if isinstance(part, str):
+        return len(part.encode())
+    if isinstance(part, dict):
+        texts = (value for name, value in part.items() if name == "text" or not isinstance(value, str))
+        return sum(map(weight, texts)) + (BLOCK_BYTES if "elements" in part or part.get("type") in _TOP else 0)
+    return sum(map(weight, part)) if isinstance(part, (list, tuple)) else 0
+
+
 def _split(lines: Iterable[str], limit: int) -> Iterator[str]:
-    """Lines joined to texts of at most `limit` characters; a longer line is cut through."""
+    """Lines joined to texts of at most `limit` characters; a longer line is cut through, between two mentions."""
     held: list[str] = []
     size = 0
     for line in lines:
-        for start in range(0, max(len(line), 1), limit):
-            part = line[start : start + limit]
+        for part in _parts(line, limit):
             if held and size + len(part) + 1 > limit:
                 yield "\n".join(held)
                 held, size = [], 0
@@ -247,3 +297,11 @@ def _split(lines: Iterable[str], limit: int) -> Iterator[str]:
             size += len(part) + 1
     if held:
         yield "\n".join(held)
+
+
+def _parts(line: str, limit: int) -> Iterator[str]:
+    while len(line) > limit:
+        part = cut(line, limit, mark="") or line[:limit]
+        yield part
+        line = line[len(part) :]
+    yield line

@@ -16,6 +16,7 @@ from workers.rendering.blocks import (
     called,
     code,
     context,
+    cut,
     escape,
     link,
     literal,
@@ -119,7 +120,7 @@ def _read_at_once(report: Report, headline: str, words: str, requester: str, to_
         blocks.append(context(asked_by))
     spoken = [f"{report.title}: {report.summary}", *map(_spoken, report.lead)]
     spoken += [f"To do: {offer.sentence}" for offer in report.offers]
-    return Message(text=escape("\n".join(spoken))[:SECTION_TEXT], blocks=blocks)
+    return Message(text=cut(escape("\n".join(spoken)), SECTION_TEXT), blocks=blocks)
 
 
 def _lead(line: Lead) -> str:
@@ -207,7 +208,7 @@ def blocks_of(shown: Section) -> Iterator[Block]:
 
 def _columns(table: Table) -> list[str]:
     """A table in fixed width: a row per line, numbers to the right, long cells cut with an ellipsis."""
-    rows = [[_clip(cell) for cell in row] for row in (table.columns, *table.rows)]
+    rows = [[_clip(cell) for cell in row] for row in (table.columns, *table.rows[: table.screenful or None])]
     widths = [max(len(row[i]) for row in rows) for i in range(len(table.columns))]
     right = {i for i, column in enumerate(table.columns) if column in table.numeric}
     lines = []

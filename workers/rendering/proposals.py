@@ -7,11 +7,27 @@ from typing import TYPE_CHECKING
 from workers.records.message import Message
 from workers.records.record import Phase
 from workers.rendering import buttons
-from workers.rendering.blocks import BLOCKS, Block, at, code, context, paragraphs, plain, section, short, whom
+from workers.rendering.blocks import (
+    BLOCKS,
+    SECTION_TEXT,
+    Block,
+    at,
+    code,
+    context,
+    cut,
+    link,
+    paragraphs,
+    plain,
+    section,
+    short,
+    whom,
+)
 from workers.rendering.message import blocks_of
 from workers.wording import duration
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from workers.operation import Plan
     from workers.records.record import Record
 
@@ -60,13 +76,45 @@ def brief(plan: Plan, record: Record) -> list[Block]:
         head += f"\n{len(record.decided_by)} of {record.approvals} so far: {_people(record)}"
     warnings = "\n".join(f":warning: {plain(warning)}" for warning in plan.warnings)
     texts = paragraphs(head)[:1] + _changes(plan, _SHOWN_IN_BRIEF)[:1] + paragraphs(warnings)[:1]
-    foot = f"{_foot(plan, record)[:1900]} · in <#{record.channel}>"
+    foot = f"{cut(_foot(plan, record), 1900)} · in <#{record.channel}>"
     return [*texts, context(foot)]
 
 
+def request(plan: Plan, record: Record) -> Message:
+    """To the approvers, beneath the plan: a mention notifies where it is posted, and the plan's message is an edit."""
+    asked = f"{whom(record.requester)} asks for {code('/mlflow ' + record.words)}: {plain(plan.summary)}"
+    text = f"{record.approvers}: {asked}\nApprove or deny it above, {_until(record)}."
+    return Message(text=cut(text, SECTION_TEXT), blocks=paragraphs(text))
+
+
 def reminder(record: Record) -> Message:
-    """To the approvers, at half time."""
-    text = f"{record.approvers}: this still waits for approval, {_until(record)}."
+    """To the approvers, after a third and after two thirds of the time."""
+    text = f"{record.approvers}: {code('/mlflow ' + record.words)} is still waiting for approval, {_until(record)}."
+    return Message(text=text, blocks=[section(text)])
+
+
+def in_person(record: Record, message: Message) -> Message:
+    """The same for one approver, in a direct message: where to decide."""
+    place = link("Open it", record.permalink) if record.permalink else f"It's in <#{record.channel}>"
+    text = f"{message.text}\n{place}, or decide in my Home tab."
+    return Message(text=cut(text, SECTION_TEXT), blocks=paragraphs(text))
+
+
+def outcome(record: Record) -> Message:
+    """To who asked: it was denied, or nobody decided in time. record: as it was decided."""
+    words = code("/mlflow " + record.words)
+    if record.phase is Phase.DENIED:
+        why = f": {plain(record.reason)}" if record.reason else "."
+        said = f"{words} was denied{f' by {_people(record)}' if record.decided_by else ''}{why}"
+    else:
+        said = f"{words} expired: nobody decided in time."
+    text = f"{whom(record.requester)}: {said}\nNothing was changed."
+    return Message(text=cut(text, SECTION_TEXT), blocks=paragraphs(text))
+
+
+def counts_no_more(people: Iterable[str]) -> Message:
+    """An approval of somebody who may not approve any more was taken back."""
+    text = f"The approval by {', '.join(map(whom, people))} counts no longer: they may not approve any more."
     return Message(text=text, blocks=[section(text)])
 
 

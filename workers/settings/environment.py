@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Final, Self
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 from workers.settings.values import HttpUrl, TargetName, keys, starting_with
+
+REDIS: Final = ("redis://", "rediss://", "unix://", "redis+sentinel://", "rediss+sentinel://")
+_PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 
 
 class SettingsError(Exception):
@@ -33,8 +36,11 @@ class Environment(BaseModel):
         alias="SLACK_API_URL",
         description="another address of Slack's Web API, for a local one",
     )
-    redis_url: Annotated[SecretStr, starting_with("redis://", "rediss://", "unix://")] | None = Field(
-        None, alias="REDIS_URL", description="the address of Redis, such as redis://:password@host:6379/0"
+    redis_url: Annotated[SecretStr, starting_with(*REDIS)] | None = Field(
+        None,
+        alias="REDIS_URL",
+        description="the address of Redis, such as redis://:password@host:6379/0; of sentinels "
+        "redis+sentinel://:password@host:26379,host2:26379/name/0",
     )
     kubeconfig: str | None = Field(
         None, alias="KUBECONFIG", description="the path of a kubeconfig; else the pod's own service account"
@@ -49,6 +55,43 @@ class Environment(BaseModel):
     )
     mlflow_tracking_password: SecretStr | None = Field(
         None, alias="MLFLOW_TRACKING_PASSWORD", description="for an MLflow with basic authentication"
+    )
+    mlflow_tracking_token: SecretStr | None = Field(
+        None, alias="MLFLOW_TRACKING_TOKEN", description="for a proxy before MLflow that asks for a bearer token"
+    )
+    mlflow_tracking_server_cert_path: Path | None = Field(
+        None,
+        alias="MLFLOW_TRACKING_SERVER_CERT_PATH",
+        description="the CA that signed MLflow's certificate: a PEM file, or a folder of them",
+    )
+    mlflow_tracking_client_cert_path: Path | None = Field(
+        None,
+        alias="MLFLOW_TRACKING_CLIENT_CERT_PATH",
+        description="a PEM file with our own certificate and its key, if MLflow is behind a proxy that asks for one",
+    )
+    mlflow_tracking_insecure_tls: bool = Field(
+        default=False,
+        alias="MLFLOW_TRACKING_INSECURE_TLS",
+        description="true: MLflow's certificate is not checked",
+    )
+    requests_ca_bundle: Path | None = Field(
+        None,
+        alias="REQUESTS_CA_BUNDLE",
+        description="CAs for MLflow's certificate, if MLFLOW_TRACKING_SERVER_CERT_PATH is not set; also for the store",
+    )
+    http_proxy: SecretStr | None = Field(
+        None, alias="HTTP_PROXY", description="the proxy to an MLflow at http://; http_proxy means the same"
+    )
+    https_proxy: SecretStr | None = Field(
+        None, alias="HTTPS_PROXY", description="the proxy to an MLflow at https://; https_proxy means the same"
+    )
+    all_proxy: SecretStr | None = Field(
+        None, alias="ALL_PROXY", description="the proxy where neither of those is set; all_proxy means the same"
+    )
+    no_proxy: str | None = Field(
+        None,
+        alias="NO_PROXY",
+        description="hosts, domains and networks that are asked without a proxy; no_proxy means the same",
     )
     s3_endpoint_url: HttpUrl | None = Field(
         None, alias="AWS_ENDPOINT_URL_S3", description="the address of an S3 store that is not Amazon's"
@@ -66,6 +109,14 @@ class Environment(BaseModel):
     )
     backup_s3_secret_access_key: SecretStr | None = Field(
         None, alias="MLFLOW_OPS_BACKUP_S3_SECRET_ACCESS_KEY", description="the secret of that key"
+    )
+    copies_s3_access_key_id: str | None = Field(
+        None,
+        alias="MLFLOW_OPS_COPIES_S3_ACCESS_KEY_ID",
+        description="for the stores of backup.copies; else those of the backups' store",
+    )
+    copies_s3_secret_access_key: SecretStr | None = Field(
+        None, alias="MLFLOW_OPS_COPIES_S3_SECRET_ACCESS_KEY", description="the secret of that key"
     )
     database_url: Annotated[SecretStr, starting_with("postgresql://", "postgres://")] | None = Field(
         None,
@@ -88,6 +139,23 @@ class Environment(BaseModel):
         alias="MLFLOW_OPS_PGBOUNCER_URL",
         description="the console of the PgBouncer that MLflow uses, such as "
         "postgresql://admin:password@host:6432/pgbouncer: its clients then wait while the database is switched",
+    )
+    replication_url: Annotated[SecretStr, starting_with("postgresql://", "postgres://")] | None = Field(
+        None,
+        alias="MLFLOW_OPS_REPLICATION_URL",
+        description="for point-in-time recovery: the address of its server for a role with REPLICATION, such as "
+        "postgresql://replicator:password@host/postgres; else that of MLFLOW_OPS_DATABASE_ADMIN_URL",
+    )
+    postgres_server_bin: Path | None = Field(
+        None,
+        alias="MLFLOW_OPS_POSTGRES_SERVER_BIN",
+        description="the folder of postgres itself, of the server's major version, for going back to a moment; else "
+        "it is looked for beside the client programs and where Debian puts it",
+    )
+    postgres_account: str | None = Field(
+        None,
+        alias="MLFLOW_OPS_POSTGRES_ACCOUNT",
+        description="the system account that a private PostgreSQL runs as where the worker itself is root",
     )
     postgres_bin: Path | None = Field(
         None, alias="MLFLOW_OPS_POSTGRES_BIN", description="the folder of pg_dump, pg_restore and psql; else PATH"
@@ -163,6 +231,12 @@ class Environment(BaseModel):
             msg = f"{named[0]} is set and {lacks} is not: credentials need both."
             raise SettingsError(msg)
         return self
+
+    @model_validator(mode="before")
+    @classmethod
+    def _lower_case_proxies(cls, given: dict[str, str]) -> dict[str, str]:
+        """Both spellings are in use; the lower-case one wins, as in requests, which MLflow's own client uses."""
+        return given | {name.upper(): given[name] for name in _PROXIES if name in given}
 
     def require(self, *fields: str) -> None:
         """Raises SettingsError, naming the variable, for the first of `fields` that is not set."""

@@ -9,10 +9,13 @@ from pydantic import Field, model_validator
 
 from workers.settings.gitops import Gitops, GitopsMode
 from workers.settings.people import Approval, Escalation, Roles, Scaling
+from workers.settings.recovery import Recovery
 from workers.settings.schedule import (
     BACKUP,
+    DAILY_BASE,
     HOURLY_FIGURES,
     WEEKLY_DRILL,
+    WEEKLY_MOMENT,
     Digest,
     MaintenanceWindows,
     ScheduleEntry,
@@ -24,6 +27,7 @@ from workers.settings.values import (
     ChannelId,
     CheckName,
     Days,
+    HttpUrl,
     KubernetesName,
     RegularExpression,
     Section,
@@ -71,6 +75,25 @@ class Retention(Section):
     monthly: Annotated[int, Field(ge=0, le=10_000)] = 6
 
 
+class BackupLock(Section):
+    """Object Lock on what a backup writes."""
+
+    mode: Literal["governance", "compliance"] = Field(
+        "governance", description="governance: some may lift it (s3:BypassGovernanceRetention); compliance: nobody can"
+    )
+    days: Annotated[int, Field(ge=1, le=3650)] = Field(
+        30, description="from the beginning of a set; bytes that many sets use are locked for a quarter longer"
+    )
+
+
+class CopyTo(Section):
+    """A second place for each set."""
+
+    bucket: BucketName
+    endpoint_url: HttpUrl | None = Field(None, description="the address of its store; by default Amazon's")
+    region: str = Field("", description="of the bucket; by default AWS_DEFAULT_REGION")
+
+
 class Backup(Section):
     """How backups are made and kept. Where they go is storage.backups_bucket."""
 
@@ -84,6 +107,23 @@ class Backup(Section):
     helpers: Annotated[int, Field(ge=0, le=64)] = Field(3, description="how many workers may help the one that began")
     lock_wait_seconds: Annotated[int, Field(ge=1, le=3600)] = Field(
         60, description="how long the dump waits for a table that somebody else has locked"
+    )
+    encrypt: Literal["all", "config", "none"] = Field(
+        "all",
+        description="what of a set is encrypted where there is a key: all of it, the configuration only (the store "
+        "copies artifacts itself then, as they are), or nothing (the configuration has no Secrets then)",
+    )
+    kms_key_id: str = Field(
+        "",
+        description="a key of AWS KMS (id, ARN or alias/…) whose data keys encrypt and sign in place of "
+        "MLFLOW_OPS_BACKUP_KEY, which reads older sets then",
+    )
+    kms_keys_old: tuple[str, ...] = Field((), description="keys of KMS that only read")
+    copies: Annotated[tuple[CopyTo, ...], Field(max_length=3)] = Field(
+        (), description="where each set is copied to once it is made, such as another region"
+    )
+    lock: BackupLock | None = Field(
+        None, description="Object Lock on each object of a set; the bucket must have been made with it"
     )
     shrink_warn: Annotated[float, Field(gt=0, le=1)] = Field(
         0.1, description="the share of a table's rows, or of all artifacts, whose loss since the last set is told"
@@ -156,6 +196,10 @@ DEFAULT_ENTRIES: Final = ("backup", "figures", "digest", "drill")
 """What runs by the clock unless ops.yaml says otherwise."""
 
 
+PER_PERSON: Final = "per_person"
+PER_PERSON_BY_DEFAULT: Final = 10
+
+
 class Ops(Section):
     """`ops.yaml`."""
 
@@ -171,6 +215,7 @@ class Ops(Section):
     configuration: Configuration = Configuration()
     backup: Backup = Backup()
     restore: Restore = Restore()
+    recovery: Recovery = Recovery()
     approvals: dict[str, Approval] = Field(
         {},
         description="by the operation's name (scale, restore-database), or by a chapter's (restore) for all of its "
@@ -179,13 +224,16 @@ class Ops(Section):
     schedule: dict[str, ScheduleEntry | None] = Field(
         {},
         description="by name; beside these there are `backup`, every half an hour, `figures` (a silent health check), "
-        "every hour, `drill`, every week, and `digest`, unless they are given here, or are null",
+        "every hour, `drill`, every week, `digest` and, with recovery.point_in_time, `base`, every day, and `moment` "
+        "(a drill), every week, unless they are given here, or are null",
     )
     digest: Digest = Digest()
     alerts: Alerts = Alerts()
     escalation: Escalation = Escalation()
     limits: dict[str, Amount] = Field(
-        {}, description="by a metric's name, as `trend` takes it: where it must not go (database: 50Gi)"
+        {},
+        description="by a metric's name, as `trend` takes it: where it must not go (database: 50Gi); `per_person`: how "
+        "many commands one person may have under way, 10 unless it says otherwise",
     )
     maintenance: MaintenanceWindows = MaintenanceWindows()
     time_zone: TimeZone = "UTC"
@@ -204,7 +252,14 @@ class Ops(Section):
         if self.channels:
             entries = (BACKUP, HOURLY_FIGURES, self.digest.entry, WEEKLY_DRILL)
             by_default = dict(zip(DEFAULT_ENTRIES, entries, strict=True))
+            if self.recovery.point_in_time:
+                by_default |= {"base": DAILY_BASE, "moment": WEEKLY_MOMENT}
         return {name: entry for name, entry in (by_default | self.schedule).items() if entry is not None}
+
+    @property
+    def per_person(self) -> int:
+        """How many commands one person may have under way."""
+        return int(self.limits.get(PER_PERSON, PER_PERSON_BY_DEFAULT))
 
     @property
     def zone(self) -> ZoneInfo:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
@@ -11,7 +11,9 @@ from workers.settings.values import ROLES, ChannelId, ClockTime, GroupId, Person
 
 
 class Role(Section):
-    """Who has a role: Slack user ids and user-group ids. `*` among the users of `viewer` means everybody."""
+    """Who has a role: Slack user ids and user-group ids. `*` among the users of `viewer` means every full member of
+    the workspace: guests, people from outside, bots and deactivated people are nobody unless they are named.
+    """
 
     users: tuple[UserId, ...] = Field((), description="Slack user ids, such as U012AB3CD")
     groups: tuple[GroupId, ...] = Field((), description="Slack user-group ids, such as S012AB3CD")
@@ -41,6 +43,9 @@ class Approval(Section):
     role: RoleName = Field("approver", description="the role that they must have")
     expires_minutes: Annotated[float, Field(gt=0, le=10_080)] = Field(30, description="after which nobody may")
     channel: ChannelId | None = Field(None, description="the only channel where it may be asked for and approved")
+    notify: Literal["thread", "dm"] = Field(
+        "thread", description="dm: the approvers are asked in a direct message as well as by a mention in the thread"
+    )
 
 
 class Scaling(Section):

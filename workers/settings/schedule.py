@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from workers.settings.values import ChannelId, ClockTime, Cron, Section, Weekday
+from workers.settings.values import ChannelId, ClockTime, Cron, RoleName, Section, Weekday
 
 
 class Window(Section):
@@ -45,6 +45,7 @@ class ScheduleEntry(Section):
     retry_minutes: Annotated[float, Field(gt=0, le=1440)] = Field(5, description="how long after it failed")
     channels: tuple[ChannelId, ...] = Field((), description="where it is told instead, each time anew; for reads only")
     holidays: tuple[date, ...] = Field((), description="days of `time_zone` on which it is left out")
+    role: RoleName = Field("operator", description="the role that stands behind it: it may ask for no more than this")
 
 
 BACKUP = ScheduleEntry(cron="*/30 * * * *", command="backup", quiet=True, retries=2)
@@ -53,6 +54,10 @@ is finished, the time between two and the time that one takes may be lost. Every
 takes; every half an hour keeps to it while a set takes less than 30 minutes."""
 WEEKLY_DRILL = ScheduleEntry(cron="0 4 * * 0", command="drill", quiet=True)
 """A backup that was never restored is a hope."""
+DAILY_BASE = ScheduleEntry(cron="30 2 * * *", command="backup base", quiet=True, retries=2)
+"""WAL is replayed from a base on: the older that is, the longer it takes."""
+WEEKLY_MOMENT = ScheduleEntry(cron="0 5 * * 0", command="drill --at random", quiet=True)
+"""As of a backup, of the WAL: of a moment that nobody has chosen."""
 HOURLY_FIGURES = ScheduleEntry(cron="20 * * * *", command="health", quiet=True)
 """What trends and the morning's picture are drawn from."""
 

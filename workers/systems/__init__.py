@@ -7,7 +7,7 @@ heavy client libraries are imported when a gateway is first used; `preload` does
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import TYPE_CHECKING
 
 from workers.settings import Settings
@@ -15,6 +15,7 @@ from workers.settings import Settings
 if TYPE_CHECKING:
     from redis import Redis
 
+    from workers.settings.ops import CopyTo
     from workers.systems.alertmanager import Alertmanager
     from workers.systems.cluster.client import Cluster
     from workers.systems.git.repository import Repository
@@ -27,9 +28,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Systems:
-    """Kubernetes, PostgreSQL, the object store, MLflow, Git and Redis, as one operation sees them."""
+    """Kubernetes, PostgreSQL, the object store, MLflow, Git and Redis, as one operation sees them.
+
+    copy: of the backups, that is seen in their place.
+    """
 
     settings: Settings
+    copy: CopyTo | None = None
 
     @cached_property
     def cluster(self) -> Cluster:
@@ -85,6 +90,8 @@ class Systems:
         """The S3 object store that the backups are in: another one where MLFLOW_OPS_BACKUP_S3_ENDPOINT_URL names it."""
         from workers.systems.s3.objects import Objects
 
+        if self.copy:
+            return Objects.of_copy(self.settings, self.copy)
         if self.settings.environment.backup_s3_endpoint_url is None:
             return self.objects
         return Objects.connect(self.settings, backups=True)
@@ -118,8 +125,11 @@ class Systems:
         return connect(self.settings)
 
 
+@cache
 def preload() -> None:
-    """Import what operations will need, so that work-horses fork with it in memory."""
+    """Import what operations will need, once: so that work-horses fork with it in memory, and so that in a terminal a
+    deadline is a system's and not the imports'.
+    """
     import workers.systems.cluster.client
     import workers.systems.mlflow.tracking
     import workers.systems.postgres.database  # noqa: F401

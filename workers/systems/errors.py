@@ -128,7 +128,27 @@ class TrackingHostRefused(TrackingError):
 
 
 class TrackingUnauthorized(TrackingError):
-    """MLflow asks for a user and password, or does not accept ours."""
+    """MLflow asks for a user and password, or does not accept ours (its own 401)."""
+
+
+class TrackingForbidden(TrackingError):
+    """MLflow knows our user, who may not do that (its own 403, PERMISSION_DENIED)."""
+
+
+class TrackingGuarded(TrackingError):
+    """Not MLflow answered but what stands before it: a sign-in page, a redirect, a gate that turned us away."""
+
+
+class TrackingBusy(TrackingError):
+    """Too many requests (429), and waiting for as long as the call may take did not help."""
+
+
+class TrackingTooLarge(TrackingError):
+    """What stands before MLflow takes no request of that size (413)."""
+
+
+class TrackingBehindProxy(TrackingError):
+    """A proxy answered that it does not reach MLflow, or not in time (502, 503, 504)."""
 
 
 class TrackingUnavailable(TrackingError):
@@ -185,3 +205,15 @@ class GitConflict(GitError):
 
 class GitTaken(GitError):
     """There is a branch of that name already."""
+
+
+class KeyServiceError(GatewayError):
+    """The key service did not do what it was asked."""
+
+
+class KeyServiceUnreachable(KeyServiceError, Unreachable):
+    """Nobody answers at the key service's address, or not in time."""
+
+
+class KeyDenied(KeyServiceError):
+    """We may not use the key, or what is to be unwrapped was not wrapped with it."""

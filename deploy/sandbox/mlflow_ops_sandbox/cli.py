@@ -33,6 +33,13 @@ def _path(data: Path | None) -> Path:
     return (data or default_path()).expanduser().resolve()
 
 
+def _meant(data: Path | None) -> Path:
+    """The folder that was named; else that of the only sandbox that runs. Raises SandboxError."""
+    from mlflow_ops_sandbox.control import found
+
+    return _path(data) if data else found(_path(None))
+
+
 @click.group("sandbox", invoke_without_command=True)
 @_DATA
 @click.option("--fresh", is_flag=True, help="Delete the folder's data first and start over.")
@@ -44,7 +51,18 @@ def _path(data: Path | None) -> Path:
     metavar="N",
     help="Version of PostgreSQL: 16 and 18 are installed with the sandbox, others by apt.  [default: 18]",
 )
+@click.option(
+    "--mlflow",
+    "mlflow_versions",
+    multiple=True,
+    metavar="X.Y.Z",
+    help="Version of MLflow, 2.11.3 or later, each in an environment of its own in your cache. Given again: versions "
+    "that it can be updated to.  [default: the one installed here]",
+)
 @click.option("--without", multiple=True, metavar="PART", help="Leave a part out, to run it yourself. Repeatable.")
+@click.option(
+    "--point-in-time", is_flag=True, help="Keep the database's WAL, for good in this folder: go back to any second."
+)
 @click.option(
     "--gitops",
     type=click.Choice(MODES),
@@ -59,7 +77,9 @@ def sandbox(  # noqa: PLR0913 - one for each option
     postgres_major: int | None,
     without: tuple[str, ...],
     *,
+    mlflow_versions: tuple[str, ...],
     fresh: bool,
+    point_in_time: bool,
     gitops: str | None,
 ) -> None:
     """Run Slack, Kubernetes, MLflow, PostgreSQL, S3, Redis and the bot on this machine.
@@ -78,7 +98,9 @@ def sandbox(  # noqa: PLR0913 - one for each option
             slack_port=port_slack,
             without=without,
             postgres_major=postgres_major,
+            mlflow_versions=mlflow_versions,
             mode=gitops,
+            point_in_time=point_in_time,
         )
     except SandboxError as error:
         raise _Sentence(str(error)) from None
@@ -89,11 +111,14 @@ def sandbox(  # noqa: PLR0913 - one for each option
 @click.option("--json", "as_json", is_flag=True, help="One JSON object instead of export lines.")
 @click.pass_obj
 def env(group_data: Path | None, data: Path | None, *, as_json: bool) -> None:
-    """Print the running sandbox's environment: eval "$(mlflow-ops sandbox env)"."""
+    """Print the running sandbox's environment: eval "$(mlflow-ops sandbox env)".
+
+    Without --data, of the only one that runs.
+    """
     from mlflow_ops_sandbox.control import environment
 
     try:
-        values = environment(_path(data or group_data))
+        values = environment(_meant(data or group_data))
     except SandboxError as error:
         raise _Sentence(str(error)) from None
     if as_json:
@@ -121,11 +146,11 @@ def stop(group_data: Path | None, data: Path | None) -> None:
 @click.option("--json", "as_json", is_flag=True, help="One JSON object instead of a table.")
 @click.pass_obj
 def status(group_data: Path | None, data: Path | None, *, as_json: bool) -> None:
-    """Show the running sandbox's parts: state, process, port."""
+    """Show the running sandbox's parts: state, process, port. Without --data, of the only one that runs."""
     from mlflow_ops_sandbox.control import status as look
 
     try:
-        state = look(_path(data or group_data))
+        state = look(_meant(data or group_data))
     except SandboxError as error:
         raise _Sentence(str(error)) from None
     if as_json:

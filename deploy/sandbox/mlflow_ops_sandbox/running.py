@@ -15,10 +15,10 @@ from importlib.metadata import entry_points
 from typing import TYPE_CHECKING
 
 from mlflow_ops_sandbox.errors import SandboxError
-from mlflow_ops_sandbox.parts import composition, gitops, leftovers, ports, postgres, web, wiring
+from mlflow_ops_sandbox.parts import composition, gitops, leftovers, ports, postgres, recovery, web, wiring
 from mlflow_ops_sandbox.parts import credentials as credentials_
 from mlflow_ops_sandbox.parts.folder import Folder, Lock, read_json, write_json
-from mlflow_ops_sandbox.parts.mlflow import samples, seed
+from mlflow_ops_sandbox.parts.mlflow import environments, samples, seed
 from mlflow_ops_sandbox.supervisor import Supervisor
 from mlflow_ops_sandbox.terminal import Terminal
 
@@ -41,12 +41,16 @@ def run(  # noqa: PLR0913 - one for each option
     slack_port: int | None,
     without: Iterable[str] = (),
     postgres_major: int | None = None,
+    mlflow_versions: tuple[str, ...] = (),
     mode: str | None = None,
+    point_in_time: bool = False,
 ) -> None:
     """Start a sandbox and watch it until SIGINT or SIGTERM. Raises SandboxError where that cannot be.
 
-    postgres_major: the version of PostgreSQL; else that of the data, else the newest. mode: what the bot does with what
-    Git manages; None: as it was begun, at first without Git.
+    postgres_major: the version of PostgreSQL; else that of the data, else the newest. mlflow_versions: that of MLflow,
+    and those that it can be updated to besides; else as when the data was made, else this environment's. mode: what the
+    bot does with what Git manages; None: as it was begun, at first without Git.
+    point_in_time: keep the database's WAL from now on.
     """
     began = time.monotonic()
     folder = Folder(path)
@@ -65,7 +69,10 @@ def run(  # noqa: PLR0913 - one for each option
             postgres.forget(folder)
             folder.delete()
             folder.create()
-        _Sandbox(folder, terminal, slack_port=slack_port, began=began).run(frozenset(without), postgres_major, mode)
+        versions = environments.chosen(folder, mlflow_versions)
+        pythons = {version: environments.python(version, terminal.say) for version in versions}
+        sandbox = _Sandbox(folder, terminal, pythons, slack_port=slack_port, began=began)
+        sandbox.run(frozenset(without), postgres_major, mode, point_in_time=point_in_time)
     finally:
         lock.release()
 
@@ -73,23 +80,38 @@ def run(  # noqa: PLR0913 - one for each option
 class _Sandbox:
     """What is known while one runs."""
 
-    def __init__(self, folder: Folder, terminal: Terminal, *, slack_port: int | None, began: float) -> None:
+    def __init__(
+        self, folder: Folder, terminal: Terminal, pythons: Mapping[str, Path], *, slack_port: int | None, began: float
+    ) -> None:
         remembered = {name: int(port) for name, port in read_json(folder.state).get("ports", {}).items()}
         fixed = {} if slack_port is None else {"slack": slack_port}
-        self.ports: Mapping[str, int] = ports.choose(composition.PORTS, remembered, fixed)
+        self.ports: Mapping[str, int] = ports.choose(
+            (*composition.PORTS, *map(wiring.port_of, list(pythons)[1:])), remembered, fixed
+        )
+        self.pythons = pythons
         self.credentials: Credentials = credentials_.load(folder / "secrets.json")
         self.folder = folder
         self.terminal = terminal
         self.began = began
         self.told_to_end = asyncio.Event()
 
-    def run(self, without: frozenset[str], postgres_major: int | None, mode: str | None) -> None:
+    def run(
+        self, without: frozenset[str], postgres_major: int | None, mode: str | None, *, point_in_time: bool
+    ) -> None:
         wiring.write_ops(self.folder)
+        if point_in_time:
+            recovery.turn_on(self.folder)
         if mode is not None:
             gitops.turn_on(self.folder, self.ports, mode)
         wiring.write_workspace(self.folder, self.credentials, _suggestions())
-        wiring.write_cluster(self.folder, self.ports, self.credentials)
-        parts = composition.build(self.folder, self.ports, self.credentials, postgres_major=postgres_major)
+        wiring.write_cluster(self.folder, self.ports, self.credentials, self.pythons)
+        parts = composition.build(
+            self.folder,
+            self.ports,
+            self.credentials,
+            postgres_major=postgres_major,
+            mlflow=next(iter(self.pythons.items())),
+        )
         built = composition.leave_out(without, parts)
         self.terminal.say(f"Sandbox in {self.folder.path}")
         supervisor = Supervisor(self.folder, built, self.terminal, self.ports)

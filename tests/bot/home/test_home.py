@@ -3,12 +3,14 @@
 import json
 import time
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 
 import pytest
 from slack_sdk import WebClient
 
 from bot.app import Bot
 from bot.buttons import Buttons
+from bot.directory import Directory
 from bot.home import page, publishing
 from bot.home.events import Home
 from bot.home.page import Person
@@ -209,10 +211,14 @@ def test_every_button_asks_for_a_command_that_exists():
 # Keeping it fresh, against a Slack that answers as the real one does.
 
 
+TAKEN = SimpleNamespace(status_code=200)
+"""What a response_url answers."""
+
+
 class Drawing:
     """A publisher whose clock the test moves."""
 
-    def __init__(self, slack, redis, ops=STILL):
+    def __init__(self, slack, redis, ops=STILL, members=members):
         self.now = time.time()
         self.slack, self.redis = slack, redis
         self.client = WebClient(token=slack.workspace.tokens.bot, base_url=slack.api)
@@ -338,7 +344,8 @@ def test_a_hundred_and_fifty_people_at_once_are_drawn_within_the_tier_that_slack
     everybody = Ops.model_validate({"channels": ["C0OPS"], "roles": {"viewer": {"users": ["*"]}}})
     with local_slack(people=people, usergroups=[], channels=[{"id": "C0OPS", "name": "ops"}]) as slack:
         slack.sandbox.fault("tiers", on=True)
-        stage = Drawing(slack, redis, everybody)
+        client = WebClient(token=slack.workspace.tokens.bot, base_url=slack.api, retry_handlers=[])
+        stage = Drawing(slack, redis, everybody, Directory(client, []).members)
         for each in people:
             publishing.opened(redis, each["id"], "", stage.now)
         began = stage.now
@@ -467,7 +474,7 @@ def test_a_crafted_press_decides_nothing(redis, case, changed):
     body = {**PRESS, "actions": [{"action_id": "approve", "value": record.id}], **changed}
     if "actions" in changed:
         body["actions"][0] |= {"action_id": "again", "value": record.id}
-    taken._listener(lambda known, user, _trigger: taken.approve(known, user))(lambda: None, body, lambda **_said: None)
+    taken._listener(lambda known, user, _trigger: taken.approve(known, user))(lambda: None, body, lambda **_said: TAKEN)
     assert Records(redis).get(record.id).phase is Phase.PENDING, case
 
 
@@ -475,5 +482,5 @@ def test_the_same_press_by_an_approver_decides(redis):
     record = waiting(redis)
     taken = Buttons(OPS, redis, members, Silent())
     body = {**PRESS, "actions": [{"action_id": "approve", "value": record.id}]}
-    taken._listener(lambda known, user, _trigger: taken.approve(known, user))(lambda: None, body, lambda **_said: None)
+    taken._listener(lambda known, user, _trigger: taken.approve(known, user))(lambda: None, body, lambda **_said: TAKEN)
     assert Records(redis).get(record.id).phase is Phase.APPROVED

@@ -189,11 +189,27 @@ def test_a_dead_scheduler_is_replaced_within_thirty_seconds(redis, local_slack, 
     [
         ({"cron": "0 8 * * *", "command": "helth"}, "schedule.x.command is wrong: There is no command"),
         ({"cron": "0 8 * * *", "command": "help"}, "only shows help"),
+        (
+            {"cron": "0 8 * * *", "command": "scale 4", "role": "viewer"},
+            "schedule.x.role is wrong: viewer may not ask for 'scale 4'; give a higher role.",
+        ),
     ],
 )
 def test_a_command_that_cannot_run_stops_the_scheduler_with_a_sentence(entry, sentence):
     with pytest.raises(SettingsError, match=sentence):
         scheduler.check(Ops.model_validate({"channels": ["C0OPS"], "schedule": {"x": entry}}))
+
+
+@pytest.mark.parametrize(
+    ("role", "words"), [("viewer", "health"), ("operator", "scale 4"), ("operator", "backup"), ("admin", "restart")]
+)
+def test_an_entry_may_ask_for_what_its_role_may(role, words):
+    entry = {"cron": "0 8 * * *", "command": words, "role": role}
+    scheduler.check(Ops.model_validate({"channels": ["C0OPS"], "schedule": {"x": entry}}))
+
+
+def test_what_runs_by_default_needs_no_more_than_an_operator():
+    scheduler.check(Ops.model_validate({"channels": ["C0OPS"]}))
 
 
 @pytest.mark.parametrize("cron", ["often", "* * * *", "61 * * * *", "@daily"])

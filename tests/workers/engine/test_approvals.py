@@ -1,5 +1,6 @@
 """Exactly one decision, exactly one run or none: whoever presses, however many at once, whatever dies between."""
 
+import json
 import random
 import threading
 import time
@@ -9,9 +10,9 @@ import pytest
 
 from commands import grammar, policy
 from mlflow_ops_sandbox.slack.client import wait_for
-from workers.engine import approvals, lease, performing, queues, rescuing
+from workers.engine import approvals, lease, performing, queues, rescuing, rights
 from workers.engine.locks import Held, Locks
-from workers.errors import OperatorError
+from workers.errors import AlreadySo, OperatorError
 from workers.operation import Cancelled, Change, Operation, Plan, Risk, Unwatched
 from workers.records import audit_log, counters
 from workers.records.outbox import Outbox
@@ -116,9 +117,10 @@ def test_a_count_that_comes_too_late_brings_no_buttons_back(redis, monkeypatch):
     monkeypatch.setattr(proposals, "proposal", slowly)
     assert approvals.approve(record, "U0ANNA", redis) is approvals.Answer.TOO_LATE
     assert denied == [True]
-    last = redis.lindex(f"mlflow-ops:mlflow:outbox:thread:{record.id}", -1).decode()
+    last, told = (each.decode() for each in redis.lrange(f"mlflow-ops:mlflow:outbox:thread:{record.id}", -2, -1))
     assert "*Denied*" in last
     assert '"approve"' not in last
+    assert "<@U0OLEG>" in told
 
 
 def test_each_of_two_approvals_is_in_the_audit_record(redis):
@@ -129,21 +131,63 @@ def test_each_of_two_approvals_is_in_the_audit_record(redis):
     assert [each["decided_by"] for each in moments if each.get("decided_by")] == [["U0ANNA"], ["U0ANNA", "U0ARUN"]]
 
 
-def test_what_nobody_decides_expires_and_is_reminded_of_once(redis):
+def said_of(redis, record):
+    """What waits to be said of it: kinds, and bodies."""
+    raw = [each.decode() for each in redis.lrange(f"mlflow-ops:mlflow:outbox:thread:{record.id}", 0, -1)]
+    return [(each.split(":", 1)[0], json.loads(each.split(":", 3)[3])) for each in raw]
+
+
+def test_what_nobody_decides_is_reminded_of_twice_and_who_asked_is_told_that_it_expired(redis):
     record = pending(redis)
-    half = (record.accepted_at + record.expires_at) / 2
-    before = redis.llen(f"mlflow-ops:mlflow:outbox:thread:{record.id}")
-    for _ in range(3):
-        approvals.expire(redis, record, half + 1)
-    assert redis.llen(f"mlflow-ops:mlflow:outbox:thread:{record.id}") == before + 1
-    reminder = redis.lindex(f"mlflow-ops:mlflow:outbox:thread:{record.id}", -1).decode()
-    assert "<@U0ANNA>, <@U0ARUN>" in reminder
-    assert "still waits for approval" in reminder
+    before = len(said_of(redis, record))
+    whole = record.expires_at - record.accepted_at
+    for share in (0.1, 0.3, 0.34, 0.4, 0.6, 0.67, 0.9, 0.99):
+        approvals.expire(redis, record, record.accepted_at + share * whole)
+    reminders = said_of(redis, record)[before:]
+    assert [kind for kind, _ in reminders] == ["reply", "reply"]
+    for _, body in reminders:
+        assert body["text"].startswith("<@U0ANNA>, <@U0ARUN>, <@U0ADA>: ")
+        assert "still waiting for approval" in body["text"]
     approvals.expire(redis, record, record.expires_at + 1)
     assert Records(redis).get(record.id).phase is Phase.EXPIRED
+    kind, told = said_of(redis, record)[-1]
+    assert kind == "reply"
+    assert told["text"] == "<@U0OLEG>: `/mlflow scale 9` expired: nobody decided in time.\nNothing was changed."
     assert approvals.approve(record, "U0ANNA", redis) is approvals.Answer.TOO_LATE
     late = pending(redis, expires_at=time.time() - 1)
     assert approvals.approve(late, "U0ANNA", redis) is approvals.Answer.TOO_LATE
+
+
+def test_who_asked_is_told_of_a_denial_and_why_but_not_of_what_they_took_back(redis):
+    record = pending(redis)
+    approvals.refuse(record, Phase.DENIED, "U0ANNA", redis, "not on a Friday")
+    kind, told = said_of(redis, record)[-1]
+    assert (kind, told["text"]) == (
+        "reply",
+        "<@U0OLEG>: `/mlflow scale 9` was denied by <@U0ANNA>: not on a Friday\nNothing was changed.",
+    )
+    withdrawn = pending(redis)
+    before = len(said_of(redis, withdrawn))
+    approvals.refuse(withdrawn, Phase.CANCELLED, "U0OLEG", redis)
+    assert len(said_of(redis, withdrawn)) <= before, "an edit takes the place of the words before"
+
+
+def test_the_approvers_are_asked_by_a_mention_and_in_person_where_ops_yaml_says_so(redis):
+    (only,) = approvals.requested(PLAN, pending(redis))
+    assert only.kind == "reply"
+    assert json.loads(only.body)["text"].startswith("<@U0ANNA>, <@U0ARUN>, <@U0ADA>: <@U0OLEG> asks for")
+    told = {"approvals": {"scale": {"notify": "dm"}}, "channels": ["C0OPS"], "roles": {}}
+    told["roles"] = {"approver": {"users": ["U0ANNA", "U0OLEG"], "groups": ["S0APPROVE"]}}
+    ops = Ops.model_validate(told)
+    record = policy.record_of(grammar.parse("scale 9"), "scale 9", "U0OLEG", "C0OPS", ops)
+    assert record.asks_in_person == ("U0ANNA", "S0APPROVE")
+    reply, *direct = approvals.requested(PLAN, record)
+    assert reply.kind == "reply"
+    assert [(each.kind, json.loads(each.body)["to"]) for each in direct] == [
+        ("direct", "U0ANNA"),
+        ("direct", "S0APPROVE"),
+    ]
+    assert policy.without_approval(record, "fire").asks_in_person == ()
 
 
 @pytest.mark.slow
@@ -179,12 +223,72 @@ def test_of_twenty_presses_one_decides(redis, seed):
     assert known.phase.ended is (won != ["approve"])
 
 
-def test_a_bot_that_dies_between_the_approval_and_the_queue_loses_nothing(redis, monkeypatch):
-    record = pending(redis)
-    monkeypatch.setattr(queues, "enqueue_run", lambda *_: None)
+def test_who_approved_and_may_not_any_more_counts_no_longer_at_the_last_press(redis):
+    record = pending(redis, approvals=2)
     approvals.approve(record, "U0ANNA", redis)
-    monkeypatch.undo()
+
+    def without_anna(known):
+        return rights.Standing(gone=tuple(each for each in known.decided_by if each == "U0ANNA"))
+
+    assert approvals.approve(record, "U0ARUN", redis, without_anna) is approvals.Answer.COUNTED
     assert waiting_jobs(redis) == []
+    said = [raw.decode() for raw in redis.lrange(f"mlflow-ops:mlflow:outbox:thread:{record.id}", 0, -1)]
+    assert any("The approval by <@U0ANNA> counts no longer" in each for each in said)
+    assert approvals.approve(record, "U0ADA", redis, without_anna) is approvals.Answer.APPROVED
+    assert Records(redis).get(record.id).decided_by == ("U0ADA", "U0ARUN")
+
+
+def test_who_asked_and_may_not_any_more_gets_nothing(redis):
+    record = pending(redis)
+    why = "the person who asked no longer has the operator role, which this needs."
+    answer = approvals.approve(record, "U0ANNA", redis, lambda _: rights.Standing(requester=why))
+    assert answer is approvals.Answer.NOT_ANY_MORE
+    known = Records(redis).get(record.id)
+    assert (known.phase, known.reason) == (Phase.DENIED, why)
+
+
+def in_group():
+    """ops.yaml where a group gives each right."""
+    roles = {"operator": {"groups": ["S0OPS"]}, "approver": {"groups": ["S0APPROVE"]}}
+    return Ops.model_validate({"channels": ["C0OPS"], "roles": roles})
+
+
+@pytest.mark.parametrize(
+    ("operators", "approvers", "refused"),
+    [
+        (["U0OLEG"], ["U0ANNA"], ""),
+        (["U0VERA"], ["U0ANNA"], "no longer has the operator role"),
+        (["U0OLEG"], [], "who approved it may not approve it any more"),
+    ],
+)
+def test_when_it_starts_the_groups_say_who_may_now(redis, monkeypatch, operators, approvers, refused):
+    record = pending(redis).model_copy(update={"decided_by": ("U0ANNA",), "decided_at": time.time() - 30})
+
+    def told(*_):
+        rights.tell(redis, {"S0OPS": operators, "S0APPROVE": approvers})
+
+    monkeypatch.setattr(rights.time, "sleep", told)
+    rights.tell(redis, {"S0OPS": ["U0OLEG"], "S0APPROVE": ["U0ANNA"]})
+    redis.hset("mlflow-ops:mlflow:groups", "S0OPS", '[1, ["U0OLEG"]]')
+    if not refused:
+        rights.require_at_start(record, in_group(), redis)
+        return
+    with pytest.raises(OperatorError, match=refused):
+        rights.require_at_start(record, in_group(), redis)
+
+
+def test_where_nobody_says_who_may_nothing_that_was_approved_starts(redis, monkeypatch):
+    monkeypatch.setattr(rights, "ANSWER_SECONDS", 0.1)
+    record = pending(redis).model_copy(update={"decided_by": ("U0ANNA",), "decided_at": time.time()})
+    with pytest.raises(OperatorError, match="Slack didn't say who may"):
+        rights.require_at_start(record, in_group(), redis)
+    rights.require_at_start(record, OPS, redis)
+
+
+def test_an_approved_record_that_is_nowhere_is_queued_again(redis):
+    record = pending(redis)
+    approvals.approve(record, "U0ANNA", redis)
+    queues.queue(queues.OPS, redis).empty()
     Records(redis).update(record.id, queued_at=time.time() - queues.STUCK_SECONDS - 1)
     rescuing.rescue(redis)
     assert waiting_jobs(redis) == [record.id]
@@ -300,6 +404,25 @@ def test_a_terminal_keeps_its_locks_and_is_in_the_audit_record(redis, systems, m
     assert moments[1]["digest"] == PLAN.digest
     assert moments[1]["worker"] == "terminal"
     assert moments[5]["outcome"] == "stopped at a safe point. It is as it was."
+
+
+@pytest.mark.parametrize("when", ["plan", "run"])
+def test_what_is_so_already_is_well_and_recorded_as_done(redis, systems, when):
+    class So(Long):
+        name = f"so-already-in-{when}"
+
+        def plan(self, systems):
+            if when == "plan":
+                raise AlreadySo("Already at 4 replicas.")
+            return PLAN
+
+        def run(self, systems, progress):
+            raise AlreadySo("Already at 4 replicas.")
+
+    report = performing.perform_here(So(), "scale 4", "olga", systems, Unwatched())
+    assert (report.status, report.summary) == (Status.OK, "Already at 4 replicas.")
+    ends = [entry.event["what"] for entry in audit_log.entries(redis)]
+    assert ends == ([] if when == "plan" else ["asked", "started", "done"])
 
 
 def test_a_terminal_stops_what_waits_at_once_and_says_what_cannot_be_stopped(redis, systems):

@@ -8,6 +8,7 @@ from workers.settings import SettingsError
 from workers.systems.errors import (
     Nonsense,
     TrackingError,
+    TrackingForbidden,
     TrackingHostRefused,
     TrackingTimeout,
     TrackingUnauthorized,
@@ -74,8 +75,8 @@ def test_bytes_that_are_not_http_break_off(connect, saying):
     ("answer", "kind", "words"),
     [
         ((403, b"Invalid Host header - possible DNS rebinding attack detected"), TrackingHostRefused, "127.0.0.1"),
-        ((401, b"You are not authenticated."), TrackingUnauthorized, "user and password"),
-        ((403, b'{"error_code": "PERMISSION_DENIED"}'), TrackingUnauthorized, "user and password"),
+        ((401, b"You are not authenticated."), TrackingUnauthorized, "a user and password"),
+        ((403, b'{"error_code": "PERMISSION_DENIED"}'), TrackingForbidden, "let us do that"),
         ((503, b'{"error_code": "TEMPORARILY_UNAVAILABLE", "message": "secret"}'), TrackingUnavailable, "TEMPORARILY"),
         ((500, b"<html>"), TrackingUnavailable, "an error page"),
         ((404, b"nothing here"), TrackingError, "404"),

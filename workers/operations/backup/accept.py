@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, ClassVar
 
 from workers.errors import AlreadySo
 from workers.operation import Change, Operation, Plan, Progress, Risk
 from workers.operations.backup import backup, manifest, sets, signing
 from workers.operations.backup.encryption import Keys
+from workers.operations.backup.locking import rule
 from workers.operations.backup.show import SetId
 from workers.report import Report, Status
 
@@ -58,7 +60,7 @@ class BackupAccept(Operation):
         accepted = made.model_copy(update={"accepted": True})
         keys = Keys.of(systems.settings)
         accepted = signing.signed(accepted, keys) if keys else accepted
-        with Transfer.of(systems.backups, 1) as transfer:
+        with Transfer.of(systems.backups, 1, rule(systems.settings, datetime.now(UTC))) as transfer:
             manifest.store(accepted, transfer, systems.settings.ops.storage.backups_bucket)
         return Report(
             title=f"Accept backup {made.id}",

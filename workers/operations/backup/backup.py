@@ -7,7 +7,7 @@ moment before, there is no set, and what is there is taken up or swept by the ne
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Final
@@ -19,10 +19,13 @@ from workers.operation import Operation, Plan, Progress, Risk
 from workers.operations.backup import (
     catalog_record,
     configuration,
+    copies,
     damaged,
     database,
+    encryption,
     explaining,
     leftovers,
+    locking,
     manifest,
     outlook,
     parallel,
@@ -33,21 +36,23 @@ from workers.operations.backup import (
     summary,
 )
 from workers.operations.backup.encryption import Keys
+from workers.operations.backup.locking import Locking
 from workers.operations.backup.manifest import (
     ArtifactsPart,
     ConfigurationPart,
     DatabasePart,
     Manifest,
     OtherBucket,
-    Stored,
 )
 from workers.operations.choices import PARTS
 from workers.operations.storage import cache
 from workers.report import Report
+from workers.systems import fencing
 from workers.systems.errors import GatewayError
 from workers.wording import count, duration, listed, size
 
 if TYPE_CHECKING:
+    from workers.operations.backup.artifacts.known import Sources
     from workers.systems import Systems
     from workers.systems.s3.transfer import Transfer
 
@@ -56,9 +61,7 @@ CALLS_AT_ONCE: Final = 8
 BUILT_ON_AT_MOST: Final = 20
 """Unfinished sets that a new one takes up."""
 AHEAD_SECONDS: Final = 600
-_WITHOUT_KEY: Final = (
-    "WITHOUT SECRETS: MLFLOW_OPS_BACKUP_KEY is not set, so Secrets are not in this set and cannot be restored from it."
-)
+_WITHOUT_SECRETS: Final = "WITHOUT SECRETS: {}, so Secrets are not in this set and cannot be restored from it."
 
 
 class Backup(Operation):
@@ -99,24 +102,54 @@ class Backup(Operation):
                 f"Dump the database {each.name} with pg_dump {program.version}" for _, each in _databases(systems)
             ]
         if "artifacts" in self.wanted:
-            steps.append(f"Copy what is new of s3://{ops.storage.artifacts_bucket}")
+            how = "Encrypt" if encryption.for_data(systems.settings) else "Copy, as it is,"
+            steps.append(f"{how} what is new of s3://{ops.storage.artifacts_bucket}")
         if "config" in self.wanted:
             steps.append(f"Export MLflow's objects from the namespace {ops.kubernetes.namespace}")
         steps += ["Read every part back and compare its checksum", "Write the manifest"]
-        without_key = systems.settings.environment.backup_key is None
-        warnings = (*((_WITHOUT_KEY,) if "config" in self.wanted else ()), signing.NOT_SIGNED) if without_key else ()
+        steps += [f"Copy the set to s3://{each.bucket} and compare it" for each in ops.backup.copies]
+        without = _without_secrets(systems) if "config" in self.wanted else ()
+        warnings = (*without, *(() if encryption.given(systems.settings) else (signing.NOT_SIGNED,)))
         return Plan(
             title="Backup",
             summary=f"{listed(self.wanted)} to s3://{bucket}/{sets.PREFIX}",
             steps=tuple(steps),
             warnings=warnings,
             facts={"bucket": bucket, "parts": list(self.wanted)},
+            seen={"at": datetime.now(UTC).replace(microsecond=0).isoformat()},
         )
+
+    def carried_out(self, systems: Systems, planned: Plan) -> str:
+        """A set whose manifest is there is a backup, whatever became of its worker."""
+        made = _made_since(systems, planned)
+        return f"The backup {made.id} is finished: its manifest was written." if made else ""
+
+    def aftermath(self, systems: Systems, planned: Plan) -> str:
+        """Whether there is a set."""
+        if made := _made_since(systems, planned):
+            return f"The backup {made.id} is finished: see /mlflow backup show {made.id}."
+        return "There is no new backup. What it had copied is taken up, or swept, by the next one."
 
     def run(self, systems: Systems, progress: Progress) -> Report:
         """Make the set. Raises OperatorError where any part fails: then there is no set."""
         made, swept = make(systems, progress, self.wanted)
-        return summary.report(made, systems.settings.ops.storage.backups_bucket, swept)
+        report = summary.report(made, systems.settings.ops.storage.backups_bucket, swept)
+        return copies.told(report, copies.make(systems, made, progress))
+
+
+def _made_since(systems: Systems, planned: Plan) -> sets.Found | None:
+    """The newest finished set that was begun after this was planned."""
+    if "at" not in planned.seen:
+        return None
+    at = datetime.fromisoformat(str(planned.seen["at"]))
+    bucket = systems.settings.ops.storage.backups_bucket
+    for name in reversed(sets.names(systems.backups, bucket)):
+        if sets.begun(name) < at:
+            return None
+        found = sets.look(systems.backups, bucket, name)
+        if found.manifest is not None:
+            return found
+    return None
 
 
 def make(systems: Systems, progress: Progress, parts: tuple[str, ...]) -> tuple[Manifest, tuple[str, ...]]:
@@ -127,8 +160,9 @@ def make(systems: Systems, progress: Progress, parts: tuple[str, ...]) -> tuple[
     from workers.systems.s3.transfer import Transfer
 
     progress.step("Looking at the sets in the bucket")
-    with Transfer.of(systems.backups, CALLS_AT_ONCE) as transfer:
-        making = _Making.begin(systems, transfer, progress, datetime.now(UTC))
+    now = datetime.now(UTC)
+    with Transfer.of(systems.backups, CALLS_AT_ONCE, locking.rule(systems.settings, now)) as transfer:
+        making = _Making.begin(systems, transfer, progress, now)
         if "database" in parts:
             making.databases()
         if "artifacts" in parts:
@@ -194,14 +228,15 @@ class _Making:
         self.progress.step("Artifacts: asking where experiments keep theirs")
         self.places = places.survey(self.systems)
         self.progress.step("Artifacts: copying what is new")
-        previous, bad = self._previous(), damaged.noted(objects, self.bucket)
-        self._copy(*previous, bad)
+        sources = self._sources(damaged.noted(objects, self.bucket))
+        bad = sources.distrust
+        self._copy(sources)
         self.progress.step("Artifacts: looking whether all bytes are there")
         missing = self._missing_artifacts()
         if missing:
             # A set that builds on lost bytes would be lost as well, and so would all that come after it.
             self.progress.step("Artifacts: bytes of earlier sets are missing, copying them again")
-            self._copy(*previous, bad.union(missing))
+            self._copy(replace(sources, distrust=bad.union(missing)))
             missing_still = self._missing_artifacts()
             if missing_still:
                 what = f"What was copied is not in the bucket: {listed(missing_still)}."
@@ -226,13 +261,12 @@ class _Making:
 
     def configuration(self) -> None:
         self.progress.step("Configuration: exporting")
-        keys = Keys.of(self.systems.settings)
+        keys = encryption.for_configuration(self.systems.settings)
         part = configuration.store(
             self.systems.cluster, self.systems.settings.ops.kubernetes, keys, self.transfer, self.bucket, self.name
         )
         self.made["configuration"] = part
-        if keys is None:
-            self.warnings.append(_WITHOUT_KEY)
+        self.warnings += _without_secrets(self.systems)
         self.warnings += [each for each in part.left_out if "no key is set" not in each]
 
     def read_back(self) -> None:
@@ -256,6 +290,7 @@ class _Making:
         keys = Keys.of(self.systems.settings)
         if keys is None:
             self.warnings.append(signing.NOT_SIGNED)
+        locked = Locking.of(self.systems.settings, self.began)
         made = Manifest(
             name=self.name,
             id=sets.id_of(self.name),
@@ -264,6 +299,7 @@ class _Making:
             finished_at=max(datetime.now(UTC), self.began),
             mlflow_version=_mlflow_version(self.systems),
             warnings=tuple(self.warnings),
+            locked_until=locked.needed if locked else None,
             **self.made,
         )
         earlier = (seen for name in reversed(self.known) if (seen := self._look(name).manifest))
@@ -271,28 +307,27 @@ class _Making:
             made, earlier, self.systems.settings.ops.backup.shrink_warn, partial(explaining.explanations, self.systems)
         )
         made = signing.signed(made, keys) if keys else made
+        fencing.before_changing()
         manifest.store(made, self.transfer, self.bucket)
         self.transfer.delete(self.bucket, [f"{self.name}{leftovers.BEGUN}"])
         return made
 
-    def _copy(self, previous: tuple[str, ...], sha256: str, bad: frozenset[str]) -> None:
+    def _sources(self, bad: frozenset[str]) -> Sources:
+        previous, last = self._previous()
+        asked = parallel.BackupHelper(
+            set_name=self.name,
+            previous=previous,
+            distrust=tuple(bad),
+            sha256=last.listing.sha256 if last else "",
+            objects=last.objects if last else 0,
+        )
+        others = self.places.items if self.places else None
+        return replace(parallel.sources_of(self.systems, asked), others=others)
+
+    def _copy(self, sources: Sources) -> None:
         from workers.operations.backup.artifacts import copying, spans
-        from workers.operations.backup.artifacts.known import Sources
-        from workers.operations.backup.artifacts.listing import NAME
 
         ops, objects = self.systems.settings.ops, self.transfer.objects
-        bucket = ops.storage.artifacts_bucket
-        sources = Sources(
-            bucket,
-            self.bucket,
-            self.name,
-            previous,
-            distrust=bad,
-            source=parallel.other_store(self.systems),
-            keys=Keys.of(self.systems.settings),
-            sha256=sha256,
-            others=self.places.items if self.places else None,
-        )
         wanted = (ops.backup.helpers + 1) * parallel.SPANS_PER_WORKER
         cut = spans.cut(objects, sources, ops.backup.split_above, wanted) if ops.backup.helpers else []
         if cut:
@@ -300,8 +335,8 @@ class _Making:
             self.progress.step("Artifacts: making the listing")
         done = copying.whole(objects, sources, self.progress, after_spans=bool(cut))
         self.made["artifacts"] = ArtifactsPart(
-            listing=Stored(key=f"{self.name}{NAME}", bytes=done.listing_bytes, sha256=done.listing_sha256),
-            bucket=bucket,
+            listing=done.listing,
+            bucket=sources.source_bucket,
             objects=done.objects,
             bytes=done.bytes,
             copied_objects=done.copied_objects,
@@ -311,6 +346,7 @@ class _Making:
             left_out=done.left_out,
             left_out_objects=done.left_out_objects,
             left_out_bytes=done.left_out_bytes,
+            key_id=sources.key_id,
             others=tuple(OtherBucket(bucket=each, objects=n, bytes=b) for each, (n, b) in sorted(done.others.items())),
             elsewhere=self.places.left_out if self.places else (),
             storage_classes=done.classes,
@@ -321,8 +357,16 @@ class _Making:
         from workers.operations.backup.artifacts import verify
 
         part: ArtifactsPart = self.made["artifacts"]
-        objects, sha256 = self.transfer.objects, part.listing.sha256
-        return verify(objects, self.bucket, self.name, deep=False, progress=self.progress, sha256=sha256).bad
+        return verify(
+            self.transfer.objects,
+            self.bucket,
+            self.name,
+            deep=False,
+            progress=self.progress,
+            sha256=part.listing.sha256,
+            keys=Keys.all_of(self.systems.settings),
+            expected=part.objects,
+        ).bad
 
     def _look(self, name: str) -> sets.Found:
         return sets.look(self.transfer.objects, self.bucket, name, signing.Trust.of(self.systems.settings))
@@ -335,9 +379,9 @@ class _Making:
                 return seen
         return None
 
-    def _previous(self) -> tuple[tuple[str, ...], str]:
-        """The newest finished set with artifacts, and the unfinished ones that are newer, newest first; and the SHA-256
-        of the finished one's listing.
+    def _previous(self) -> tuple[tuple[str, ...], ArtifactsPart | None]:
+        """The newest finished set with artifacts, and the unfinished ones that are newer, newest first; and what the
+        finished one says of its artifacts.
         """
         found: list[str] = []
         for name in reversed(self.known):
@@ -347,10 +391,18 @@ class _Making:
                 continue
             if seen.manifest and seen.manifest.artifacts:
                 self.before = seen.manifest.artifacts.objects
-                return (*found, name), seen.manifest.artifacts.listing.sha256
+                return (*found, name), seen.manifest.artifacts
             if seen.manifest is None and len(found) < BUILT_ON_AT_MOST:
                 found.append(name)
-        return tuple(found), ""
+        return tuple(found), None
+
+
+def _without_secrets(systems: Systems) -> tuple[str, ...]:
+    """That the configuration holds no secrets, and why; nothing where it does."""
+    if encryption.for_configuration(systems.settings):
+        return ()
+    why = "backup.encrypt is none" if encryption.given(systems.settings) else "MLFLOW_OPS_BACKUP_KEY is not set"
+    return (_WITHOUT_SECRETS.format(why),)
 
 
 def _databases(systems: Systems) -> list[tuple[str, Any]]:

@@ -11,7 +11,7 @@ import json
 from typing import TYPE_CHECKING, Final
 
 from workers.errors import OperatorError
-from workers.operations.backup.encryption import WrongKey
+from workers.operations.backup.encryption import NAME_END, WrongKey
 from workers.operations.backup.manifest import Stored
 from workers.operations.backup.stream import Reading
 from workers.systems.postgres.catalog import Line
@@ -24,17 +24,17 @@ if TYPE_CHECKING:
     from workers.systems.s3.transfer import Transfer
 
 NAME: Final = ".catalog.jsonl"
-ENCRYPTED: Final = ".enc"
 AT_MOST: Final = 64 << 20
 
 
 def store(lines: Iterable[Line], keys: Keys | None, transfer: Transfer, bucket: str, dump_key: str) -> Stored:
     """Write the lines beside the dump. Raises ObjectsError."""
     text = "".join(f"{json.dumps(line, ensure_ascii=False)}\n" for line in sorted(lines)).encode()
-    content = keys.encrypted(text) if keys else text
-    key = f"{dump_key.removesuffix('.dump')}{NAME}{ENCRYPTED if keys else ''}"
+    key = f"{dump_key.removesuffix('.dump')}{NAME}{NAME_END if keys else ''}"
+    content = keys.encrypted(text, key) if keys else text
     transfer.put(bucket, key, content)
-    return Stored(key=key, bytes=len(content), sha256=hashlib.sha256(content).hexdigest())
+    digest, of = hashlib.sha256(content).hexdigest(), keys.current_id if keys else ""
+    return Stored(key=key, bytes=len(content), sha256=digest, key_id=of)
 
 
 def read(part: DatabasePart, keys: Keys | None, transfer: Transfer, bucket: str) -> frozenset[Line] | None:
@@ -46,10 +46,10 @@ def read(part: DatabasePart, keys: Keys | None, transfer: Transfer, bucket: str)
         raise OperatorError(f"{stored.where} is too large to be what it should be.", "Use another set.")
     content = b"".join(stored)
     stored.compare()
-    if part.catalog.key.endswith(ENCRYPTED):
+    if part.catalog.key.endswith(NAME_END):
         if keys is None:
             raise WrongKey(f"{stored.where} is encrypted, and no key is set.", "Set MLFLOW_OPS_BACKUP_KEY.")
-        content = keys.decrypted(content, stored.where)
+        content = keys.decrypted(content, part.catalog.key)
     try:
         return frozenset(Line(*map(str, json.loads(line))) for line in content.decode().splitlines())
     except (ValueError, TypeError):

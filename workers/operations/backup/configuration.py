@@ -113,12 +113,13 @@ def store(  # noqa: PLR0913, PLR0917 - from where, to where
     found = export(cluster, names)
     if keys is None:
         found = without_secrets(found)
-    content = keys.encrypted(found.text()) if keys else found.text()
     key = f"{set_name}{ENCRYPTED_NAME if keys else NAME}"
+    content = keys.encrypted(found.text(), key) if keys else found.text()
     transfer.put(bucket, key, content)
+    key_id = keys.current_id if keys else ""
     return ConfigurationPart(
-        document=Stored(key=key, bytes=len(content), sha256=hashlib.sha256(content).hexdigest()),
-        key_id=keys.current_id if keys else "",
+        document=Stored(key=key, bytes=len(content), sha256=hashlib.sha256(content).hexdigest(), key_id=key_id),
+        key_id=key_id,
         secrets=keys is not None,
         objects=found.names,
         left_out=tuple(found.left_out),
@@ -141,7 +142,7 @@ def read(part: ConfigurationPart, keys: Keys | None, transfer: Transfer, bucket:
             raise OperatorError(
                 f"{where} is encrypted with the key {part.key_id}, and no key is set.", "Set MLFLOW_OPS_BACKUP_KEY."
             )
-        content = keys.decrypted(content, where)
+        content = keys.decrypted(content, part.document.key)
     found = _documents(content, where)
     if tuple(Export(found).names) != part.objects:
         raise OperatorError(f"{where} does not hold the objects that its manifest names.", _ANOTHER)

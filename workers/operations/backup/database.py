@@ -16,13 +16,14 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Final
 
 from workers.errors import OperatorError
-from workers.operations.backup import catalog_record, foreseen
+from workers.operations.backup import catalog_record, encryption, foreseen
 from workers.operations.backup.encryption import Keys
-from workers.operations.backup.manifest import DatabasePart, Stored
+from workers.operations.backup.manifest import DatabasePart
 from workers.operations.backup.stream import MIB, Reading, Writing
 
 if TYPE_CHECKING:
     from workers.operation import Progress
+    from workers.operations.backup.manifest import Stored
     from workers.settings import Settings
     from workers.systems.postgres.catalog import Line
     from workers.systems.postgres.database import Database
@@ -47,7 +48,7 @@ def dump(  # noqa: PLR0913, PLR0917 - from where, to where
     *,
     expected_bytes: int = 0,
 ) -> DatabasePart:
-    """Dump a database into the object `key`, which is there only if the dump is whole.
+    """Dump a database into the object `key` (with .enc where it is encrypted), which is there only if it is whole.
 
     expected_bytes: how large the last one was, to show how far this one is; without, the database's own size is shown.
     Raises OperatorError where pg_dump is missing, too old, fails or is killed; DatabaseError, ObjectsError; Cancelled.
@@ -64,14 +65,15 @@ def dump(  # noqa: PLR0913, PLR0917 - from where, to where
             try:
                 expected = expected_bytes or moment.size_bytes
                 command = _command(program, moment, settings)
-                stored = _stream(command, database, transfer, (bucket, key), progress, expected)
+                upload = Writing(transfer, bucket, key, encryption.for_data(settings))
+                stored = _stream(command, database, upload, progress, expected)
                 rows, lines = counting.result()
             except BaseException:
                 moment.stop()
                 raise
     return DatabasePart(
         dump=stored,
-        catalog=catalog_record.store(lines, Keys.of(settings), transfer, bucket, key),
+        catalog=catalog_record.store(lines, encryption.for_configuration(settings), transfer, bucket, key),
         roles=tuple(sorted(foreseen.roles(lines))),
         database=database.name,
         server_version=moment.server_version,
@@ -96,7 +98,7 @@ def read_back(part: DatabasePart, transfer: Transfer, bucket: str, settings: Set
     from workers.systems.postgres import programs
 
     program = programs.find("pg_restore", settings)
-    stored = Reading(part.dump, transfer, bucket, progress)
+    stored = Reading(part.dump, transfer, bucket, progress, Keys.all_of(settings))
     with (
         tempfile.TemporaryFile() as listed,
         programs.running([program.path, "--list"], fed=True, output=listed) as reader,
@@ -136,26 +138,19 @@ def compression(program: Program, wanted: str) -> str:
     return next(each for each in (wanted, "lz4:1", "gzip:1", "none") if program.compresses(each))
 
 
-def _stream(  # noqa: PLR0913, PLR0917 - from where, to where
-    command: list[str],
-    database: Database,
-    transfer: Transfer,
-    place: tuple[str, str],
-    progress: Progress,
-    expected: int,
-) -> Stored:
+def _stream(command: list[str], database: Database, upload: Writing, progress: Progress, expected: int) -> Stored:
     from workers.systems.postgres import programs
 
     def moved(size: int) -> None:
         progress.checkpoint()
         progress.advance(size // MIB, expected // MIB if expected >= size else 0, "MiB")
 
-    with Writing(transfer, *place) as upload:
+    with upload:
         with programs.running(command, database, output=subprocess.PIPE) as dumping:
             upload.take(dumping.output, moved)
             _judge(dumping.wait(END_SECONDS), dumping.said() or "nothing", database)
         upload.complete()
-    return Stored(key=place[1], bytes=upload.size, sha256=upload.sha256)
+    return upload.stored
 
 
 def _judge(code: int, words: str, database: Database) -> None:

@@ -19,7 +19,10 @@ _AT_MOST: Final = 64 << 10
 
 
 class DrillResult(BaseModel):
-    """What the last drill gave. seconds: of restoring the database, its measured RTO. problem: empty where well."""
+    """What the last drill gave. seconds: of restoring the database, its measured RTO. problem: empty where well.
+
+    place: the bucket of the copy that was restored from; empty where it was the first place.
+    """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -30,6 +33,7 @@ class DrillResult(BaseModel):
     database_bytes: int = 0
     artifacts: int = 0
     problem: str = ""
+    place: str = ""
 
 
 def last(objects: Objects, bucket: str) -> DrillResult | None:
@@ -42,9 +46,14 @@ def last(objects: Objects, bucket: str) -> DrillResult | None:
 
 def note(objects: Objects, bucket: str, set_name: str, result: DrillResult) -> None:
     """Keep it as the last one, and beside the set as what is known of that. Raises ObjectsError."""
-    objects.write(bucket, RECORD, result.model_dump_json().encode())
+    keep(objects, bucket, result)
     marks = (sets.DRILL_FAILED, sets.DRILL_PASSED)
     mark, other = marks if not result.well else reversed(marks)
     told = {"at": result.at.isoformat(), "problem": result.problem}
     objects.write(bucket, f"{set_name}{mark}", json.dumps(told).encode())
     objects.delete(bucket, f"{set_name}{other}")
+
+
+def keep(objects: Objects, bucket: str, result: DrillResult) -> None:
+    """Keep it as the last one. Raises ObjectsError."""
+    objects.write(bucket, RECORD, result.model_dump_json().encode())

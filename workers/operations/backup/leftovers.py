@@ -11,6 +11,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Final
 
 from workers.operations.backup import database, manifest, sets
+from workers.operations.backup.encryption import NAME_END
 
 if TYPE_CHECKING:
     from workers.systems.s3.transfer import Transfer
@@ -24,7 +25,12 @@ def abort_uploads(transfer: Transfer, bucket: str) -> int:
     """Abort every multipart upload of ours; how many there were. Raises ObjectsError."""
     unfinished = [name for name in sets.names(transfer.objects, bucket) if transfer.exists(bucket, f"{name}{BEGUN}")]
     # MinIO lists uploads by their whole key only.
-    dumps = [f"{name}{dump}" for name in unfinished for dump in (database.NAME, database.AUTH_NAME)]
+    dumps = [
+        f"{name}{dump}{end}"
+        for name in unfinished
+        for dump in (database.NAME, database.AUTH_NAME)
+        for end in ("", NAME_END)
+    ]
     pending = {
         (each.key, each.upload)
         for prefix in (sets.PREFIX, "objects/", *dumps)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from workers.systems.s3.transfer import Transfer
 
 NAME: Final = "manifest.json"
-FORMAT: Final = 1
+FORMAT: Final = 2
 AT_MOST: Final = 4 << 20
 """Bytes; a thousand tables need a tenth of that."""
 
@@ -36,11 +36,15 @@ class _Part(BaseModel):
 
 
 class Stored(_Part):
-    """An object of the set. key: in the bucket. sha256: of its bytes, in hexadecimal."""
+    """An object of the set. key: in the bucket. sha256: of its bytes as they are there, in hexadecimal.
+
+    key_id: of the key that it is encrypted with; empty where it is not, or where the set is from before that was noted.
+    """
 
     key: str
     bytes: int
     sha256: str
+    key_id: str = ""
 
 
 class DatabasePart(_Part):
@@ -86,7 +90,8 @@ class ArtifactsPart(_Part):
     changed and vanished: the first hundred keys of those that did so while they were copied. left_out: the first
     hundred that could not be read, each with the reason; left_out_objects, left_out_bytes: of all of them. others: what
     of it is in other buckets. elsewhere: places of artifacts that are not in it. storage_classes: how many artifacts
-    had another than the store's default.
+    had another than the store's default. key_id: of the key that all their bytes are encrypted with, or with older
+    ones; empty where they are kept as they are.
     """
 
     listing: Stored
@@ -100,6 +105,7 @@ class ArtifactsPart(_Part):
     left_out: tuple[str, ...] = ()
     left_out_objects: int = 0
     left_out_bytes: int = 0
+    key_id: str = ""
     others: tuple[OtherBucket, ...] = ()
     elsewhere: tuple[Elsewhere, ...] = ()
     storage_classes: dict[str, int] = {}
@@ -126,11 +132,15 @@ class ConfigurationPart(_Part):
 
 
 class Signature(_Part):
-    """Who made the set (signing.py). key_id: of the backup key behind the signing key. mac: in hexadecimal."""
+    """Who made the set (signing.py). key_id: of the backup key behind the signing key. mac: in hexadecimal.
+
+    data_key: the wrapped one, where the key is a key service's.
+    """
 
     algorithm: str
     key_id: str
     mac: str
+    data_key: str = ""
 
 
 class Manifest(_Part):
@@ -157,6 +167,7 @@ class Manifest(_Part):
     shrank_since: str = ""
     explained: tuple[str, ...] = ()
     accepted: bool = False
+    locked_until: datetime | None = None
     signature: Signature | None = None
 
     @property
@@ -183,6 +194,19 @@ class Manifest(_Part):
         databases = [each for part in parts for each in (part.dump, part.catalog) if each]
         artifacts = [self.artifacts.listing] if self.artifacts else []
         return (*databases, *artifacts, *([self.configuration.document] if self.configuration else []))
+
+    @property
+    def encrypted(self) -> str:
+        """What of it is, in words."""
+        databases = (("database", self.database), ("auth database", self.auth_database))
+        ids = {name: part.dump.key_id for name, part in databases if part}
+        ids |= {"artifacts": self.artifacts.key_id} if self.artifacts else {}
+        ids |= {"configuration": self.configuration.key_id} if self.configuration else {}
+        sealed = [name for name, key_id in ids.items() if key_id]
+        plain = [name for name, key_id in ids.items() if not key_id]
+        if not sealed:
+            return "nothing: all of it is as it is"
+        return f"{', '.join(sealed)}, with key {ids[sealed[0]]}" + (f"; as they are: {', '.join(plain)}" * bool(plain))
 
     @property
     def checksums(self) -> dict[str, str]:

@@ -10,12 +10,14 @@ afterwards by the one that asked: what a lost helper did not copy, that one does
 from __future__ import annotations
 
 import time
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
-from workers.engine import locks
+from workers.engine import locks, queues
 from workers.errors import OperatorError
 from workers.operation import Operation, Progress, Risk
-from workers.operations.backup.encryption import Keys
+from workers.operations.backup.encryption import Keys, for_data
+from workers.operations.backup.locking import Locking
 from workers.records.keys import PREFIX
 from workers.records.record import Ending, Phase, Record
 from workers.records.store import Records
@@ -48,6 +50,7 @@ class BackupHelper(Operation):
     previous: tuple[str, ...] = ()
     distrust: tuple[str, ...] = ()
     sha256: str = ""
+    objects: int = 0
 
     def run(self, systems: Systems, progress: Progress) -> Report:
         """Take them. That a span fails is no failure: whoever asked copies what is missing, and says what is wrong."""
@@ -73,7 +76,10 @@ def sources_of(systems: Systems, about: BackupHelper) -> Sources:
         distrust=frozenset(about.distrust),
         source=other_store(systems),
         keys=Keys.of(systems.settings),
+        encrypt=for_data(systems.settings) is not None,
         sha256=about.sha256,
+        objects=about.objects,
+        locking=Locking.of(systems.settings, datetime.now(UTC)),
     )
 
 
@@ -141,7 +147,7 @@ def _ask(systems: Systems, sources: Sources, number: int) -> list[str]:
             channel=parent.channel,
             quiet=True,
         )
-        records.accept(record, record.id, asked(record.words, record.requester))
+        queues.accept(record, record.id, asked(record.words, record.requester), systems.redis)
         asked_for.append(record.id)
     return asked_for
 

@@ -11,11 +11,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, ClassVar
 
+from workers.errors import OperatorError
 from workers.operation import Change, Operation, Plan, Progress, Risk
-from workers.operations.backup import leftovers, sets
+from workers.operations.backup import copies, leftovers, sets
 from workers.operations.backup.backup import LOCK
+from workers.operations.backup.encryption import Keys
+from workers.operations.backup.hold import held
 from workers.operations.backup.show import reasons as kept_for
-from workers.report import Report, Status, Table
+from workers.operations.backup.wal import keeping
+from workers.report import Report, Status, Table, Text
 from workers.systems.errors import ObjectMissing
 from workers.wording import count, listed, moment, size
 
@@ -43,75 +47,142 @@ class BackupPrune(Operation):
 
     name: ClassVar[str] = "backup-prune"
     risk: ClassVar[Risk] = Risk.DESTRUCTIVE
-    touches: ClassVar[tuple[str, ...]] = (LOCK,)
+    touches: ClassVar[tuple[str, ...]] = (LOCK, "base")
     timeout_seconds: ClassVar[int] = 6 * 3600
 
     def plan(self, systems: Systems) -> Plan:
-        """Which sets would go. Raises ObjectsError."""
+        """Which sets would go, here and in the copies. Raises ObjectsError."""
         chosen = choose(systems)
         wanted = systems.settings.ops.backup.retention
+        wal = keeping.look(systems) if systems.settings.ops.recovery.point_in_time else None
+        bases = f", remove {count(len(wal.going), 'base')}" if wal and wal.going else ""
+        elsewhere, unseen = _elsewhere(systems)
         return Plan(
             title="Prune backups",
-            summary=f"remove {count(len(chosen.going), 'set')}, keep {len(chosen.reasons)}",
+            summary=f"remove {count(len(chosen.going), 'set')}, keep {len(chosen.reasons)}{bases}",
             steps=(
                 *(f"Remove {each.name}" for each in chosen.going),
+                *(f"Remove {count(len(of.going), 'set')} of {place}" for place, of in elsewhere.items()),
                 "Remove unfinished sets and uploads in which nothing was written for a day",
                 "Remove the bytes of artifacts that no remaining set uses",
+                *(f"Remove the base backup {each.name}" for each in (wal.going if wal else ())),
+                *((f"Remove WAL that no base needs: one can then go {wal.words}",) if wal else ()),
             ),
             changes=tuple(
                 Change(what=f"{each.id} of {moment(each.begun)}", before="good", after="removed")
                 for each in chosen.going
             ),
-            warnings=(f"What is removed cannot be brought back. Kept: {count(len(chosen.reasons), 'good set')}.",),
+            warnings=(
+                f"What is removed cannot be brought back. Kept: {count(len(chosen.reasons), 'good set')}.",
+                *(f"Nothing is removed from {place}: {why}" for place, why in unseen.items()),
+            ),
             undo="it cannot be undone",
-            facts={"going": [each.name for each in chosen.going], "retention": wanted.model_dump()},
+            facts={
+                "going": [each.name for each in chosen.going],
+                "retention": wanted.model_dump(),
+                **{f"going from {place}": [each.name for each in of.going] for place, of in elsewhere.items()},
+                **({"bases": [each.name for each in wal.going]} if wal else {}),
+            },
             sections=(_table(chosen),) if chosen.staying or chosen.going else (),
         )
 
     def run(self, systems: Systems, progress: Progress) -> Report:
         """Remove them. Raises ObjectsError; and OperatorError, before any bytes go, where a listing cannot be read."""
-        from workers.operations.backup.artifacts import sweep
-        from workers.systems.s3.transfer import Transfer
-
-        bucket = systems.settings.ops.storage.backups_bucket
-        now = datetime.now(UTC)
-        progress.step("Looking at the sets in the bucket")
-        chosen = choose(systems)
-        with Transfer.of(systems.backups, CALLS_AT_ONCE) as transfer:
-            for done, each in enumerate(chosen.going):
-                progress.checkpoint()
-                progress.step(f"Removing {each.name}")
-                progress.advance(done, len(chosen.going), "sets")
-                leftovers.remove(transfer, bucket, each.name)
-            swept = leftovers.sweep(transfer, bucket, now)
-        progress.checkpoint()
-        progress.step("Removing bytes that no set uses")
-        relied_on = [
-            each.name
-            for each in chosen.staying
-            if each.name not in swept and _has_listing(systems.backups, bucket, each)
-        ]
-        freed = sweep(systems.backups, bucket, relied_on, dry_run=False, older_than=now - leftovers.STALE)
-        unfinished = f" and {count(len(swept), 'unfinished set')}" if swept else ""
+        summary, chosen = _pruned(systems, progress)
+        also, status = [], Status.OK
+        for there in copies.every(systems):
+            try:
+                also.append(f"In {copies.place(there)}: {_pruned(there, progress)[0]}.")
+            except OperatorError as error:
+                also.append(f"{copies.place(there)} was left alone: {error.message}")
+                status = Status.WARN
+        recovery = self._wal(systems, progress)
         return Report(
             title="Prune backups",
-            status=Status.OK,
-            summary=f"{count(len(chosen.going), 'set')}{unfinished} removed, {len(chosen.reasons)} kept; "
-            f"{count(freed.objects, 'object')} ({size(freed.bytes)}) that no set uses removed: "
-            f"{listed(each.id for each in chosen.going) or 'no set had to go'}.",
-            sections=(_table(chosen),) if chosen.staying else (),
+            status=status,
+            summary=f"{summary}: {listed(each.id for each in chosen.going) or 'no set had to go'}.{recovery}",
+            sections=(
+                *((_table(chosen),) if chosen.staying else ()),
+                *((Text(title="Copies", text="\n".join(also)),) if also else ()),
+            ),
             hints=("backup list", "backup usage"),
         )
 
+    @staticmethod
+    def _wal(systems: Systems, progress: Progress) -> str:
+        """Remove what going back to a moment does not need any more; what was removed, in a sentence."""
+        from workers.systems.s3.transfer import Transfer
 
-def choose(systems: Systems) -> Choice:
-    """Judge every set. Those that are not good stay, and what one that is being made builds on. Raises ObjectsError."""
+        if not systems.settings.ops.recovery.point_in_time:
+            return ""
+        progress.step("Removing WAL that no base needs")
+        chosen = keeping.look(systems)
+        with Transfer.of(systems.backups, CALLS_AT_ONCE) as transfer:
+            gone = keeping.remove(chosen, transfer, systems.settings.ops.storage.backups_bucket)
+        bases = f"{count(len(chosen.going), 'base backup')} and " if chosen.going else ""
+        return f" {bases}{count(gone, 'object')} of WAL removed; one can go {chosen.words}."
+
+
+def _elsewhere(systems: Systems) -> tuple[dict[str, Choice], dict[str, str]]:
+    """What would go from each copy; and of those that cannot be looked at, why."""
+    chosen: dict[str, Choice] = {}
+    unseen: dict[str, str] = {}
+    for there in copies.every(systems):
+        try:
+            chosen[copies.place(there)] = choose(there)
+        except OperatorError as error:
+            unseen[copies.place(there)] = error.message
+    return chosen, unseen
+
+
+def _pruned(systems: Systems, progress: Progress) -> tuple[str, Choice]:
+    """What was removed, in words, and what was chosen."""
+    from workers.operations.backup.artifacts import sweep
+    from workers.systems.s3.transfer import Transfer
+
+    bucket = systems.settings.ops.storage.backups_bucket
+    now = datetime.now(UTC)
+    progress.step(f"Looking at the sets in {bucket}")
+    chosen = choose(systems)
+    with Transfer.of(systems.backups, CALLS_AT_ONCE) as transfer:
+        for done, each in enumerate(chosen.going):
+            progress.checkpoint()
+            progress.step(f"Removing {each.name}")
+            progress.advance(done, len(chosen.going), "sets")
+            leftovers.remove(transfer, bucket, each.name)
+        swept = leftovers.sweep(transfer, bucket, now)
+    progress.checkpoint()
+    progress.step("Removing bytes that no set uses")
+    relied_on = [
+        each.name for each in chosen.staying if each.name not in swept and _has_listing(systems.backups, bucket, each)
+    ]
+    keys = Keys.all_of(systems.settings)
+    freed = sweep(systems.backups, bucket, relied_on, dry_run=False, older_than=now - leftovers.STALE, keys=keys)
+    unfinished = f" and {count(len(swept), 'unfinished set')}" if swept else ""
+    words = (
+        f"{count(len(chosen.going), 'set')}{unfinished} removed, {len(chosen.reasons)} kept; "
+        f"{count(freed.objects, 'object')} ({size(freed.bytes)}) that no set uses removed"
+    )
+    return words, chosen
+
+
+def choose(systems: Systems, now: datetime | None = None) -> Choice:
+    """Judge every set as of `now`. Those that are not good stay, and those that are locked or held, or that one that is
+    being made builds on. Raises ObjectsError.
+    """
+    now = now or datetime.now(UTC)
     objects, bucket = systems.backups, systems.settings.ops.storage.backups_bucket
     found = sets.every(systems)
     reasons = kept_for(systems, found)
     for name in _built_on(objects, bucket, [each for each in found if each.manifest is None]):
         if name not in reasons and any(each.name == name and each.manifest for each in found):
             reasons[name] = "an unfinished set builds on it"
+    for each in found:
+        until = each.manifest.locked_until if each.manifest else None
+        if until and until > now:
+            reasons.setdefault(each.name, f"locked until {moment(until)}")
+    unlocked = [each.name for each in found if each.manifest and each.name not in reasons]
+    reasons |= dict.fromkeys(held(systems, unlocked), "held")
     going = tuple(each for each in found if each.manifest and each.name not in reasons)
     return Choice(reasons, going, tuple(each for each in found if each not in going))
 
@@ -131,11 +202,11 @@ def _built_on(objects: Objects, bucket: str, unfinished: list[Found]) -> set[str
 
 def _has_listing(objects: Objects, bucket: str, found: Found) -> bool:
     """Whether a set names any bytes. One that says it does, and has no listing, must stop the sweep, not be skipped."""
-    from workers.operations.backup.artifacts.listing import BASES, NAME
+    from workers.operations.backup.artifacts.listing import BASES, NAMES
 
     if found.manifest:
         return found.manifest.artifacts is not None
-    for name in (NAME, BASES):
+    for name in (*NAMES, BASES):
         try:
             objects.read(bucket, f"{found.name}{name}", at_most=1)
         except ObjectMissing:

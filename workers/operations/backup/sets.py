@@ -20,6 +20,7 @@ from workers.operations.backup import manifest
 from workers.operations.backup.manifest import Manifest, ManifestDamaged
 from workers.operations.backup.signing import NotOurs, Trust
 from workers.systems.errors import ObjectMissing
+from workers.wording import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -147,7 +148,10 @@ def good(
     asked = wanted.strip("/").removeprefix(PREFIX)
     matching = [name for name in names(objects, bucket) if asked in {id_of(name), name.strip("/").removeprefix(PREFIX)}]
     if not matching:
-        raise OperatorError(f"There is no backup {wanted[:60]} in {bucket}.", "See /mlflow backup list.")
+        known = names(objects, bucket)
+        near = nearest(asked, [*map(id_of, known), *(name.strip("/").removeprefix(PREFIX) for name in known)])
+        hint = f"Did you mean {near}? /mlflow backup list shows all." if near else "See /mlflow backup list."
+        raise OperatorError(f"There is no backup {wanted[:60]} in {bucket}.", hint)
     if len(matching) > 1:
         raise OperatorError(f"{wanted} is the id of {len(matching)} sets.", "Give the whole name: /mlflow backup list.")
     found = look(objects, bucket, matching[0], trust)

@@ -6,12 +6,15 @@ in the bucket: that it verifies says that it is whole, not where it comes from; 
 
 from __future__ import annotations
 
+import hashlib
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, ClassVar
 
 from workers.errors import AlreadySo, OperatorError
 from workers.operation import Change, Operation, Plan, Progress, Risk
 from workers.operations.backup import backup, manifest, sets, signing, verify
 from workers.operations.backup.encryption import Keys
+from workers.operations.backup.locking import rule
 from workers.operations.backup.show import SetId
 from workers.report import Report, Status, Text
 from workers.wording import count, moment, size
@@ -49,7 +52,7 @@ class BackupSign(Operation):
             changes=(Change(what=made.name, before=before, after=f"signed with key {keys.current_id}"),),
             warnings=warnings,
             undo=f"remove {made.name}manifest.json by hand",
-            facts={"set": made.name, "manifest": keys.proof(made.text()), **made.checksums},
+            facts={"set": made.name, "manifest": hashlib.sha256(made.text()).hexdigest(), **made.checksums},
         )
 
     def run(self, systems: Systems, progress: Progress) -> Report:
@@ -58,7 +61,7 @@ class BackupSign(Operation):
 
         made, keys = self._wanted(systems)
         title, bucket = f"Sign backup {made.id}", systems.settings.ops.storage.backups_bucket
-        with Transfer.of(systems.backups, verify.READERS) as transfer:
+        with Transfer.of(systems.backups, verify.READERS, rule(systems.settings, datetime.now(UTC))) as transfer:
             problems = verify.problems(systems, made, transfer, progress, deep=True)
             if problems:
                 return Report(

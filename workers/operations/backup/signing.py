@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from workers.errors import OperatorError
@@ -22,7 +23,10 @@ if TYPE_CHECKING:
     from workers.settings import Settings
 
 ALGORITHM: Final = "HMAC-SHA256"
-NOT_SIGNED: Final = "NOT SIGNED: MLFLOW_OPS_BACKUP_KEY is not set, so whoever can write to the bucket can forge a set."
+NOT_SIGNED: Final = (
+    "NOT SIGNED, NOT ENCRYPTED: MLFLOW_OPS_BACKUP_KEY is not set, so whoever can write to the bucket can forge a set, "
+    "and whoever can read it has the database and the artifacts."
+)
 _ANOTHER: Final = "Use another set: /mlflow backup list."
 
 
@@ -83,11 +87,12 @@ class Trust:
                 return
             raise NotOurs(
                 f"signed with the unknown key {signature.key_id[:12]}",
-                f"The backup {found.id} is signed with the key {signature.key_id[:12]}; the keys here are: "
+                f"The backup {found.id} is signed with the key {signature.key_id[:200]}; the keys here are: "
                 f"{', '.join(self.known.ids)}.",
                 "If it's one of yours, put it into MLFLOW_OPS_BACKUP_KEYS_OLD. Otherwise the set is forged.",
             )
-        if signature.algorithm != ALGORITHM or not self.known.proves(signature.key_id, signature.mac, _bound(document)):
+        proven = partial(self.known.proves, signature.key_id, signature.mac, _bound(document), signature.data_key)
+        if signature.algorithm != ALGORITHM or not proven():
             raise NotOurs(
                 "changed since it was signed",
                 f"The backup {found.id} was changed since it was signed: its manifest doesn't match its signature.",
@@ -98,8 +103,9 @@ class Trust:
 def signed(made: Manifest, keys: Keys) -> Manifest:
     """The same manifest with a signature by the current key."""
     plain = made.model_copy(update={"signature": None})
-    mac = keys.proof(_bound(json.loads(plain.text())))
-    return made.model_copy(update={"signature": Signature(algorithm=ALGORITHM, key_id=keys.current_id, mac=mac)})
+    mac, data_key = keys.proof(_bound(json.loads(plain.text()))), keys.current.wrapped
+    by = Signature(algorithm=ALGORITHM, key_id=keys.current_id, mac=mac, data_key=data_key)
+    return made.model_copy(update={"signature": by})
 
 
 def _bound(document: dict[str, Any]) -> bytes:

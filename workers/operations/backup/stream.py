@@ -1,4 +1,4 @@
-"""A stream of unknown length into one object, and an object of a set as a stream: each hashed on its way.
+"""A stream of unknown length into one object, and an object of a set as a stream: hashed, and encrypted, on its way.
 
 Written, its parts are sent side by side, all or nothing. The object is there once `complete` was reached and never
 before; left in any other way, the upload is aborted, so a dump that died never looks like one that is whole. Memory is
@@ -14,13 +14,16 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import IO, TYPE_CHECKING, Any, Final, Self
 
 from workers.errors import SetDamaged
+from workers.operations.backup.encryption import NAME_END
+from workers.operations.backup.manifest import Stored
+from workers.operations.backup.sealing import CHUNK, Sealer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import TracebackType
 
     from workers.operation import Progress
-    from workers.operations.backup.manifest import Stored
+    from workers.operations.backup.encryption import Keys
     from workers.systems.s3.transfer import Transfer
 
 MIB: Final = 1024 * 1024
@@ -37,13 +40,17 @@ def part_bytes(number: int) -> int:
 
 
 class Writing:
-    """An object that is being written. sha256 and size: of what was written so far."""
+    """An object that is being written. key: in the bucket. size: of what is stored, as far as it was written."""
 
-    def __init__(self, transfer: Transfer, bucket: str, key: str) -> None:
-        """Nothing is asked of the store yet."""
+    def __init__(self, transfer: Transfer, bucket: str, key: str, keys: Keys | None = None) -> None:
+        """keys: to encrypt with; the object's key gets an ending then. Nothing is asked of the store yet."""
         from workers.systems.s3.multipart import Upload
 
-        self._upload = Upload(transfer, bucket, key, FIRST_PART, {})
+        self.key = f"{key}{NAME_END}" if keys else key
+        self._key_id = keys.current_id if keys else ""
+        self._sealer = Sealer(keys.current, self.key) if keys else None
+        self._upload = Upload(transfer, bucket, self.key, FIRST_PART, {})
+        self._part = bytearray()
         self._pool = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="upload")
         self._sending: dict[Future[None], int] = {}
         self._hash = hashlib.sha256()
@@ -60,43 +67,35 @@ class Writing:
         self._upload.__exit__(kind, error, at)
 
     @property
-    def sha256(self) -> str:
-        """In hexadecimal."""
-        return self._hash.hexdigest()
+    def stored(self) -> Stored:
+        """What was written."""
+        return Stored(key=self.key, bytes=self.size, sha256=self._hash.hexdigest(), key_id=self._key_id)
 
     def take(self, source: IO[bytes], moved: Callable[[int], None]) -> None:
         """Send all that `source`, an unbuffered stream, gives until it ends.
 
-        moved: is told the bytes read so far, once a part and once a second while nothing comes; what it raises ends
+        moved: is told the bytes stored so far, once a part and once a second while nothing comes; what it raises ends
         the upload.
         """
-        with selectors.DefaultSelector() as waiting:
+        piece = bytearray(CHUNK)
+        with selectors.DefaultSelector() as waiting, memoryview(piece) as view:
             waiting.register(source, selectors.EVENT_READ)
-            self._take(source, waiting, moved)
-
-    def _take(self, source: IO[bytes], waiting: selectors.BaseSelector, moved: Callable[[int], None]) -> None:
-        while True:
-            self._number += 1
-            part = bytearray(part_bytes(self._number))
-            filled = 0
-            while filled < len(part):
+            while True:
                 if not waiting.select(IDLE_SECONDS):
-                    moved(self.size + filled)
+                    moved(self.size + len(self._part))
                     continue
-                with memoryview(part) as view:
-                    count = source.readinto(view[filled:])  # type: ignore[attr-defined]
+                count = source.readinto(view)  # type: ignore[attr-defined]
                 if not count:
                     break
-                filled += count
-            if filled < len(part):
-                del part[filled:]
-            if part:
-                self._hash.update(part)
-                self.size += len(part)
-                moved(self.size)
-                self._send(self._number, part)
-            if filled < part_bytes(self._number):
-                return
+                self._write(self._sealer.add(view[:count]) if self._sealer else view[:count], moved)
+        self._write(self._sealer.end() if self._sealer else b"", moved)
+        if self._part:
+            self._send(moved)
+
+    def _write(self, piece: bytes | memoryview, moved: Callable[[int], None]) -> None:
+        self._part += piece
+        while len(self._part) >= part_bytes(self._number + 1):
+            self._send(moved)
 
     def complete(self) -> None:
         """The stream was whole: let the object be there. Raises ObjectsError."""
@@ -107,14 +106,20 @@ class Writing:
             self._upload.part(1, b"")
         self._upload.complete()
 
-    def _send(self, number: int, part: bytearray) -> None:
+    def _send(self, moved: Callable[[int], None]) -> None:
+        self._number += 1
+        longest = part_bytes(self._number)
+        part, self._part = self._part[:longest], self._part[longest:]
+        self._hash.update(part)
+        self.size += len(part)
+        moved(self.size)
         while self._sending and sum(self._sending.values()) + len(part) > IN_FLIGHT:
             done, _ = wait(self._sending, return_when=FIRST_COMPLETED)
             for each in done:
                 del self._sending[each]
                 each.result()
         sent: Any = part
-        self._sending[self._pool.submit(self._upload.part, number, sent)] = len(part)
+        self._sending[self._pool.submit(self._upload.part, self._number, sent)] = len(part)
 
 
 class Reading:
@@ -123,17 +128,31 @@ class Reading:
     Begun anew each time that it is read.
     """
 
-    def __init__(self, stored: Stored, transfer: Transfer, bucket: str, progress: Progress | None = None) -> None:
-        """Nothing is asked of the store yet."""
+    def __init__(
+        self,
+        stored: Stored,
+        transfer: Transfer,
+        bucket: str,
+        progress: Progress | None = None,
+        keys: Keys | None = None,
+    ) -> None:
+        """keys: to decrypt with what is encrypted; without, the bytes are those in the bucket.
+
+        Nothing is asked of the store yet.
+        """
         self.where = f"{bucket}/{stored.key}"
         self.stored = stored
         self._transfer, self._bucket = transfer, bucket
         self._progress = progress
+        self._keys = keys if stored.key.endswith(NAME_END) else None
         self._hash, self._size = hashlib.sha256(), 0
         self._seen = self._proven = ""
 
     def __iter__(self) -> Iterator[bytes]:
-        """Raises ObjectsError, OperatorError where it is longer than it should be, and Cancelled."""
+        """Raises ObjectsError, SetDamaged where it is not what was written, WrongKey, and Cancelled."""
+        return self._keys.opened(self._raw(), self.stored.key) if self._keys else self._raw()
+
+    def _raw(self) -> Iterator[bytes]:
         self._hash, self._size = hashlib.sha256(), 0
         described, pieces = self._transfer.open(self._bucket, self.stored.key, self._proven)
         self._seen = described.etag

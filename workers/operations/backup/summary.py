@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from workers.operations.backup import places
 from workers.report import Report, Status, Table, Text
+from workers.systems.mlflow import contents
 from workers.wording import NOTHING, count, duration, listed, size
 
 if TYPE_CHECKING:
@@ -52,11 +53,13 @@ def table(made: Manifest) -> Table:
     rows: list[tuple[str, str, str, str]] = []
     for title, part in (("database", made.database), ("auth database", made.auth_database)):
         if part:
-            held = f"{len(part.rows)} tables, {count(sum(part.rows.values()), 'row')}"
+            held = f"{len(part.rows)} tables, {count(sum(part.rows.values()), 'row')}, {_how(part.dump.key_id)}"
+            if of_mlflow := contents.told(part.rows):
+                held += f": {', '.join(of_mlflow)}"
             rows.append((title, held, size(part.dump.bytes), _pace(part.dump.bytes, part.seconds)))
     if made.artifacts:
         of = made.artifacts
-        held = f"{count(of.objects, 'object')} ({size(of.bytes)}), {of.copied_objects:,} new"
+        held = f"{count(of.objects, 'object')} ({size(of.bytes)}), {of.copied_objects:,} new, {_how(of.key_id)}"
         rows.append(("artifacts", held, size(of.copied_bytes), _pace(of.copied_bytes, of.seconds)))
         rows += [
             (f"of these, in {each.bucket}", f"{count(each.objects, 'object')} ({size(each.bytes)})", NOTHING, NOTHING)
@@ -68,6 +71,10 @@ def table(made: Manifest) -> Table:
         )
         rows.append(("config", held, size(made.configuration.document.bytes), f"{made.configuration.seconds:.1f} s"))
     return Table(columns=("part", "holds", "written", "took"), rows=tuple(rows), numeric=("written",))
+
+
+def _how(key_id: str) -> str:
+    return "encrypted" if key_id else "not encrypted"
 
 
 def _pace(number: int, seconds: float) -> str:

@@ -152,7 +152,16 @@ def _artifacts(  # noqa: PLR0913, PLR0917 - what is compared with what
     for _ in stored:
         pass
     stored.compare()
-    seen = artifacts.verify(systems.backups, bucket, name, deep=deep, progress=progress, sha256=part.listing.sha256)
+    seen = artifacts.verify(
+        systems.backups,
+        bucket,
+        name,
+        deep=deep,
+        progress=progress,
+        sha256=part.listing.sha256,
+        keys=Keys.all_of(systems.settings),
+        expected=part.objects,
+    )
     found = list(seen.problems)
     if deep and seen.bad:
         damaged.note(systems.backups, bucket, seen.bad)

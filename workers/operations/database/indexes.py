@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, ClassVar
 
 from workers.errors import AlreadySo, OperatorError
 from workers.operation import Cancelled, Change, Operation, Plan, Progress, Risk
-from workers.operations.database.mlflow_indexes import INDEXES, REVISION, IndexWanted
+from workers.operations.database import mlflow_indexes
+from workers.operations.database.mlflow_indexes import IndexWanted
 from workers.operations.database.vacuum import TableName
 from workers.report import Report, Section, Status, Table, Text
-from workers.wording import count, listed, nearest, size
+from workers.wording import count, listed, nearest, size, thousands
 
 if TYPE_CHECKING:
     from workers.systems import Systems
@@ -26,8 +27,11 @@ if TYPE_CHECKING:
 class Found:
     """The indexes that are there, and what is to be said of them. same: groups of two or more that do one work.
 
-    invalid: left by a build that was broken off; building: by a session that is at it now.
+    revision: of MLflow's schema. invalid: left by a build that was broken off; building: by a session that is at it
+    now. early: those that only a later revision's migration makes.
     """
+
+    revision: str
 
     there: tuple[IndexFigures, ...]
     missing: tuple[IndexWanted, ...]
@@ -35,32 +39,34 @@ class Found:
     building: tuple[IndexFigures, ...]
     unused: tuple[IndexFigures, ...]
     same: tuple[tuple[IndexFigures, ...], ...]
+    early: tuple[IndexFigures, ...]
 
 
 def look(systems: Systems) -> Found:
     """Ask PostgreSQL and compare."""
     there = tuple(systems.maintenance.indexes())
-    columns = systems.maintenance.columns()
+    revision = systems.database.schema_revision()
     valid = [each for each in there if each.valid]
     names = {each.name for each in valid}
     works = {(each.table, over(each), each.unique) for each in valid}
     missing = tuple(
         wanted
-        for wanted in INDEXES
-        if wanted.columns <= columns.get(wanted.table, frozenset())
-        and wanted.name not in names
-        and (wanted.table, wanted.over, wanted.unique) not in works
+        for wanted in mlflow_indexes.of(revision)
+        if wanted.name not in names and (wanted.table, wanted.over, wanted.unique) not in works
     )
     groups: dict[str, list[IndexFigures]] = {}
     for each in valid:
         groups.setdefault(each.same, []).append(each)
+    early = mlflow_indexes.too_early(revision, [each.name for each in there])
     return Found(
+        revision,
         there,
         missing,
         invalid=tuple(each for each in there if not each.valid and not each.building),
         building=tuple(each for each in there if each.building),
         unused=tuple(each for each in valid if not each.scans and not each.constraint and not each.unique),
         same=tuple(tuple(group) for group in groups.values() if len(group) > 1),
+        early=tuple(each for each in there if each.name in early),
     )
 
 
@@ -79,7 +85,6 @@ class DatabaseIndexes(Operation):
         """Ask and report."""
         progress.step("Asking PostgreSQL")
         found = look(systems)
-        revision = systems.database.schema_revision()
         whole = sum(each.bytes for each in found.there)
         troubles = [
             f"{count(len(items), 'index').replace('indexs', 'indexes')} {what}"
@@ -87,6 +92,7 @@ class DatabaseIndexes(Operation):
                 (found.missing, "missing"),
                 (found.invalid, "invalid"),
                 (found.same, "there twice"),
+                (found.early, "made too early"),
             )
             if items
         ]
@@ -96,7 +102,7 @@ class DatabaseIndexes(Operation):
             title="Indexes",
             status=Status.WARN if troubles else Status.OK,
             summary=summary,
-            sections=(*_sections(found, systems.maintenance.figures().since), *_of_another(revision)),
+            sections=(*_sections(found, systems.maintenance.figures().since), *_of_another(found.revision)),
             hints=("db indexes create --dry-run",) if found.missing else ("db tables",),
         )
 
@@ -112,6 +118,9 @@ def _sections(found: Found, since: str) -> tuple[Section, ...]:
         sections.append(_table("Invalid (a build was broken off; they cost and do not help)", found.invalid))
     if found.building:
         sections.append(_table("Being built now", found.building))
+    if found.early:
+        title = "Made too early: the migration that makes them stops there, unless /mlflow update drops them first"
+        sections.append(_table(title, found.early))
     if found.same:
         rows = tuple(
             (group[0].table, ", ".join(each.name for each in group), size(min(each.bytes for each in group)))
@@ -136,18 +145,18 @@ def _sections(found: Found, since: str) -> tuple[Section, ...]:
 
 
 def _table(title: str, indexes: tuple[IndexFigures, ...]) -> Table:
-    rows = tuple((each.table, each.name, size(each.bytes), f"{each.scans:,}") for each in indexes)
+    rows = tuple((each.table, each.name, size(each.bytes), thousands(each.scans)) for each in indexes)
     return Table(title=title, columns=("table", "index", "size", "scans"), rows=rows, numeric=("size", "scans"))
 
 
 def _of_another(revision: str) -> tuple[Section, ...]:
-    if revision == REVISION:
+    if mlflow_indexes.known(revision):
         return ()
     text = (
-        f"The database's schema is revision {revision}, and the list of MLflow's indexes is of {REVISION}: one that "
-        "is told missing may belong to the other version."
+        f"The database's schema is revision {revision}, which is not known here (the newest is "
+        f"{mlflow_indexes.REVISIONS[-1]}): whether one of MLflow's own indexes is missing cannot be told."
     )
-    return (Text(title="Another version", text=text),)
+    return (Text(title="A schema that is not known", text=text),)
 
 
 class DatabaseIndexesCreate(Operation):
@@ -172,7 +181,8 @@ class DatabaseIndexesCreate(Operation):
         steps += [f"CREATE {'UNIQUE ' if each.unique else ''}INDEX CONCURRENTLY {each}" for each in wanted]
         return Plan(
             title=self.title,
-            summary=f"{len(wanted)} missing of MLflow's {len(INDEXES)}",
+            summary=f"{len(wanted)} missing of the {len(mlflow_indexes.of(systems.database.schema_revision()))} that "
+            "MLflow's schema has",
             steps=(*steps, "Read back that each is valid"),
             changes=tuple(
                 Change(
@@ -232,7 +242,7 @@ class DatabaseIndexesCreate(Operation):
         found = look(systems)
         if found.building:
             return f"PostgreSQL still builds {listed(each.name for each in found.building)}; look again: db indexes."
-        ours = {each.name for each in INDEXES}
+        ours = {each.name for each in mlflow_indexes.of(found.revision)}
         half = [each.name for each in found.invalid if each.name in ours]
         left = f" Left unfinished: {listed(half)}; the next try removes it." if half else ""
         return f"{len(found.missing)} of MLflow's indexes are missing.{left}"
@@ -249,6 +259,11 @@ class DatabaseIndexesCreate(Operation):
 
     def _wanted(self, systems: Systems) -> tuple[list[IndexWanted], tuple[str, ...]]:
         found = look(systems)
+        if not mlflow_indexes.known(found.revision):
+            raise OperatorError(
+                f"The database's schema is revision {found.revision}, which is not known here: nothing is built.",
+                "An index that a later migration makes too would stop that migration.",
+            )
         wanted = list(found.missing)
         if self.index:
             wanted = [each for each in wanted if each.name == self.index]

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from workers.errors import OperatorError
+from workers.operations.database import mlflow_indexes
 from workers.operations.deployment.job import NOT_PULLED, NOT_STARTED, JobResult, JobSpec, run_once, sweep
 from workers.operations.deployment.rollout import LOOK_SECONDS
 from workers.settings import SettingsError
@@ -19,6 +20,7 @@ from workers.settings import SettingsError
 if TYPE_CHECKING:
     from workers.operation import Progress
     from workers.systems import Systems
+    from workers.systems.postgres.maintenance import DatabaseMaintenance
 
 ASK_SECONDS: Final = 180.0
 UPGRADE_SECONDS: Final = 3600.0
@@ -53,11 +55,15 @@ cli()
 
 @dataclass(frozen=True)
 class Schema:
-    """now: the database's revision. needed: the image's; empty where it could not be asked, and then why."""
+    """now: the database's revision. needed: the image's; empty where it could not be asked, and then why.
+
+    early: indexes that are there and that only the upgrade makes: it would stop at the first of them.
+    """
 
     now: str
     needed: str = ""
     why: str = ""
+    early: tuple[str, ...] = ()
 
     @property
     def upgrade(self) -> bool:
@@ -92,7 +98,17 @@ def ask(systems: Systems, progress: Progress, image: str, *, seconds: float = AS
             "not start.",
             "Take a newer version, or restore a database backup from before.",
         )
-    return Schema(now=now, needed=needed)
+    return Schema(now=now, needed=needed, early=early(systems.maintenance, now, needed) if needed != now else ())
+
+
+def early(maintenance: DatabaseMaintenance, now: str, needed: str = "") -> tuple[str, ...]:
+    """The names of indexes that a database has and that only migrations from its revision to `needed` make.
+
+    Somebody made them by hand, or with a list of a later version's. Raises DatabaseError.
+    """
+    if not mlflow_indexes.known(now):
+        return ()
+    return mlflow_indexes.too_early(now, [each.name for each in maintenance.indexes()], up_to=needed)
 
 
 def _require_mlflow(image: str, ended: JobResult) -> None:

@@ -6,6 +6,7 @@ The image is changed by the container's name in a strategic merge patch, never b
 from __future__ import annotations
 
 import re
+import time
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final
 
 from pydantic import Field
@@ -15,12 +16,13 @@ from workers.operation import Change, Operation, Plan, Progress, Risk, Unwatched
 from workers.operations.backup.backup import LOCK, Backup
 from workers.operations.deployment import gitops, permission, preconditions, proposal, schema
 from workers.operations.deployment.estimate import rollout_seconds
-from workers.operations.deployment.rollout import state_now
+from workers.operations.deployment.rollout import LOOK_SECONDS, state_now
 from workers.operations.deployment.template_change import patched, roll
 from workers.report import Report, Status
 from workers.settings import SettingsError
 from workers.systems.cluster.fields import Fields
 from workers.systems.errors import GatewayError
+from workers.wording import listed
 
 if TYPE_CHECKING:
     from workers.operations.deployment.schema import Schema
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
 
 UPGRADE_PATIENCE_SECONDS: Final = 120.0
 """How long what a dead worker has begun may take before it is said that nobody knows how it ended."""
+LEAVING_SECONDS: Final = 15.0
+"""How long MLflow may give the version of before."""
 _BACKUP: Final = "Back the database up"
 _TOO_NEW: Final = (
     " The database's schema stays {}: pods that run go on, and one of the version before that is started anew would "
@@ -78,7 +82,7 @@ class Update(Operation):
             title=f"Update {names.deployment}",
             summary=f"to {after}",
             steps=(
-                *((_BACKUP, f"Upgrade the database's schema: mlflow db upgrade, in {after}") if needs.upgrade else ()),
+                *(_upgrading(needs, after) if needs.upgrade else ()),
                 f"Set the image of the container {names.container} of deployment/{names.deployment}",
                 "Wait until every pod runs it and is ready",
                 "Ask MLflow for its version",
@@ -90,6 +94,10 @@ class Update(Operation):
                     (Change(what="schema of the database", before=needs.now, after=needs.needed),)
                     if needs.upgrade
                     else ()
+                ),
+                *(
+                    Change(what=f"index {name}", before="made too early", after="made by MLflow")
+                    for name in needs.early
                 ),
             ),
             warnings=(*_warnings(needs, before), *cautions),
@@ -132,7 +140,7 @@ class Update(Operation):
                 sections=rolled.sections,
                 hints=rolled.hints,
             )
-        said, doubt = _answer(_version(systems), after)
+        said, doubt = _told_version(systems, after)
         since = f". Since then: {rolled.doubt}" if rolled.doubt else ""
         return Report(
             title=title,
@@ -153,6 +161,9 @@ class Update(Operation):
         made = Backup(parts=("database",)).run(systems, progress)
         if made.status is Status.FAIL:
             raise OperatorError(f"Nothing was changed: the backup failed: {made.summary}", "See /mlflow backup list.")
+        for name in needs.early:
+            progress.step(f"Dropping the index {name}, which the upgrade makes")
+            systems.maintenance.drop_index(name)
         progress.step(f"Upgrading the database's schema from {needs.now} to {needs.needed}")
         ended = schema.upgrade(systems, progress, image)
         now = systems.database.schema_revision()
@@ -201,10 +212,20 @@ def _with(deployment: dict[str, Any], container: str, image: str) -> dict[str, A
     return {**template, "spec": {**template["spec"], "containers": containers}}
 
 
+def _upgrading(needs: Schema, image: str) -> tuple[str, ...]:
+    drops = (f"Drop the index {name}: it was made too early, and the upgrade would stop at it" for name in needs.early)
+    return (_BACKUP, *drops, f"Upgrade the database's schema: mlflow db upgrade, in {image}")
+
+
 def _warnings(needs: Schema, before: str) -> tuple[str, ...]:
     if needs.upgrade:
         told = f"The schema changes with it: {before} does not start on {needs.needed}."
-        return (f"{told} Going back then means restoring the database too.",)
+        slow = (
+            f"Until the upgrade has made it again, what {listed(needs.early)} makes fast is slow."
+            if needs.early
+            else ""
+        )
+        return (f"{told} Going back then means restoring the database too.", *((slow,) if slow else ()))
     if needs.why:
         return (f"Which schema it needs could not be found out: {needs.why}. A newer one would keep it from starting.",)
     return ()
@@ -220,8 +241,19 @@ def _answer(version: str, image: str) -> tuple[str, bool]:
     return f"MLflow says {version}", False
 
 
+def _told_version(systems: Systems, image: str) -> tuple[str, bool]:
+    """As `_answer`, once the pods that are leaving have had a moment to leave: they may still answer meanwhile."""
+    ends = time.monotonic() + LEAVING_SECONDS
+    while True:
+        said, doubt = _answer(_version(systems), image)
+        if not doubt or time.monotonic() >= ends:
+            return said, doubt
+        time.sleep(LOOK_SECONDS)
+
+
 def _version(systems: Systems) -> str:
     try:
-        return systems.tracking.version()
+        # Over a connection of its own: one that is kept may lead to a pod that is leaving.
+        return systems.tracking.afresh().version()
     except (GatewayError, SettingsError):
         return ""

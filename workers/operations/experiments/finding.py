@@ -9,11 +9,12 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from workers.errors import ExperimentMissing, OperatorError
 from workers.systems.errors import TrackingMissing
-from workers.wording import NOTHING, moment, nearest, plain_form
+from workers.wording import NOTHING, moment, nearest, plain_form, same_name
 
 if TYPE_CHECKING:
     from workers.systems.mlflow.tracking import Tracking
@@ -76,7 +77,7 @@ def every(tracking: Tracking, view: View = "ACTIVE_ONLY") -> Iterator[Experiment
 
 
 def find(tracking: Tracking, called: str) -> Experiment:
-    """The experiment of that name, else of that id, else of the name as a keyboard writes it.
+    """The experiment of that name, else of that id, else the one whose name a keyboard writes in the same way.
 
     Raises ExperimentMissing, which says the nearest name.
     """
@@ -86,7 +87,9 @@ def find(tracking: Tracking, called: str) -> Experiment:
         found = named(tracking, plain)
     if found is not None:
         return found
-    names = [each.name for each, _ in zip(every(tracking), range(_COMPARED), strict=False)]
+    names = [each.name for each in islice(every(tracking), _COMPARED)]
+    if (same := same_name(called, names)) and (found := named(tracking, same)):
+        return found
     near = _near(called, names)
     hint = f"Did you mean {shlex.quote(near)}?" if near else "See experiments list --all."
     raise ExperimentMissing(f"There is no experiment “{called[:80]}”.", hint)

@@ -20,8 +20,9 @@ from workers.operations.storage.cache import changed_since
 from workers.rendering.pagination import Page
 from workers.report import Facts, Report, Section, Status, Table
 from workers.settings import SettingsError
+from workers.systems.mlflow import contents
 from workers.systems.mlflow.run_counts import RunCount, run_counts
-from workers.wording import NOTHING, count, size
+from workers.wording import NOTHING, count, size, thousands
 
 if TYPE_CHECKING:
     from workers.operations.storage.cache import Point
@@ -110,7 +111,8 @@ class ExperimentShow(Operation):
                 ("id", found.id),
                 ("state", state),
                 ("runs", count(runs.active, "active run") if runs else NOTHING),
-                ("deleted runs", f"{runs.deleted:,}" if runs else NOTHING),
+                ("deleted runs", thousands(runs.deleted) if runs else NOTHING),
+                ("besides", _besides(systems, found) or NOTHING),
                 ("last activity", moment_ms(runs.last_ms) if runs else NOTHING),
                 ("created", moment_ms(found.created_ms)),
                 ("changed", moment_ms(found.updated_ms)),
@@ -143,6 +145,14 @@ def _counts(systems: Systems, shown: list[Experiment]) -> dict[str, RunCount]:
         return {}
 
 
+def _besides(systems: Systems, found: Experiment) -> str:
+    """Its logged models, traces and datasets, as far as this MLflow has such."""
+    try:
+        return ", ".join(contents.of_experiment(systems.database.within(10), found.id))
+    except (OperatorError, SettingsError):
+        return ""
+
+
 def _table(shown: list[Experiment], counts: dict[str, RunCount], measured: Point | None) -> Table:
     rows = []
     for each in shown:
@@ -152,11 +162,12 @@ def _table(shown: list[Experiment], counts: dict[str, RunCount], measured: Point
                 each.name,
                 each.id,
                 "deleted" if each.deleted else "active",
-                f"{runs.active:,}" if runs else NOTHING,
-                f"{runs.deleted:,}" if runs else NOTHING,
+                thousands(runs.active) if runs else NOTHING,
+                thousands(runs.deleted) if runs else NOTHING,
                 moment_ms(runs.last_ms) if runs else NOTHING,
                 size(measured.experiments[each.id]) if measured and each.id in measured.experiments else NOTHING,
             )
         )
+    spare = ("state", "deleted runs", "artifacts")
     columns = ("experiment", "id", "state", "runs", "deleted runs", "last activity", "artifacts")
-    return Table(columns=columns, rows=tuple(rows), numeric=("id", "runs", "deleted runs", "artifacts"))
+    return Table(columns=columns, rows=tuple(rows), numeric=("id", "runs", "deleted runs", "artifacts"), spare=spare)

@@ -8,11 +8,14 @@ so a bucket with years of sets costs two or three requests.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
-from workers.operations.backup import drill_result, manifest, sets, shrinking, summary
+from workers.errors import OperatorError
+from workers.operations.backup import copies, drill_result, manifest, sets, shrinking, summary
+from workers.operations.backup.encryption import given
 from workers.operations.backup.manifest import ManifestDamaged
 from workers.operations.backup.signing import NOT_SIGNED, NotOurs, Trust
 from workers.operations.health.questions import Answer, Question
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
     from workers.operations.backup.shrinking import Loss
     from workers.operations.health.questions import Asking
     from workers.settings import Settings
+    from workers.systems import Systems
     from workers.systems.s3.objects import Objects
 
 SETS: Final = "sets/"
@@ -49,6 +53,34 @@ class Found:
 
 
 def ask(asking: Asking) -> Answer:
+    """The newest set with a manifest; and, asked at the same time, that in each copy."""
+    if not asking.settings.ops.backup.copies:
+        return _first_place(asking)
+    with ThreadPoolExecutor() as pool:
+        asked = [pool.submit(_copy, there, asking) for there in copies.every(asking.systems)]
+        answer = _first_place(asking)
+        found = [each.result() for each in asked]
+    late = [f"The copy {place} is behind: {words.rstrip('.')}." for place, words, behind in found if behind]
+    worse = Status.WARN if late and answer.status is Status.OK else answer.status
+    told = Facts(title="Copies", items=tuple((place, words) for place, words, _ in found))
+    return replace(answer, status=worse, sentence=" ".join((answer.sentence, *late)), details=(*answer.details, told))
+
+
+def _copy(there: Systems, asking: Asking) -> tuple[str, str, bool]:
+    """A copy's place, its newest set, and whether that is older than is allowed, or there is none."""
+    allowed = asking.settings.ops.health.thresholds.backup_age_fail_seconds
+    bucket = there.settings.ops.storage.backups_bucket
+    try:
+        made = newest(there.backups, bucket, asking.now, Trust.of(asking.settings)).made
+    except OperatorError as error:
+        return copies.place(there), error.message, True
+    if made is None:
+        return copies.place(there), "no set", True
+    age = (asking.now - made.started_at).total_seconds()
+    return copies.place(there), f"{made.id}, begun {ago(age)}", age > allowed
+
+
+def _first_place(asking: Asking) -> Answer:
     """The newest set with a manifest."""
     bucket = asking.settings.ops.storage.backups_bucket
     try:
@@ -98,7 +130,7 @@ def judge(
     lacking = _lacking(made)
     if lacking:
         sentence = f"{sentence} In no backup: {lacking}."
-    if settings.environment.backup_key is None:
+    if not given(settings):
         sentence = f"{sentence} {NOT_SIGNED}"
     figures = {"age_seconds": age, "backup_seconds": (made.finished_at - made.started_at).total_seconds()}
     figures |= _amounts(made)

@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from itertools import islice
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final
+from typing import TYPE_CHECKING, Annotated, ClassVar, Final
 
 from pydantic import Field
 
 from workers.errors import OperatorError
 from workers.operation import Operation, Progress, Risk
-from workers.operations.experiments.finding import moment_ms, pairs
-from workers.operations.runs.finding import SHORT, quoted
+from workers.operations.experiments.finding import moment_ms
+from workers.operations.models.finding import Version, every, find, versions
+from workers.operations.runs.finding import SHORT
 from workers.rendering.pagination import Page
-from workers.report import Facts, Report, Section, Status, Table
-from workers.systems.errors import TrackingMissing
-from workers.wording import NOTHING, count, listed, nearest
+from workers.report import Facts, Report, Section, Status, Table, Text
+from workers.settings import SettingsError
+from workers.systems.mlflow import contents
+from workers.wording import NOTHING, count, listed
 
 if TYPE_CHECKING:
     from workers.systems import Systems
-    from workers.systems.mlflow.tracking import Tracking
 
 PAGE: Final = 20
 VERSIONS: Final = 50
-_TOGETHER: Final = 200
 
 
 class ModelsList(Operation):
@@ -42,15 +40,15 @@ class ModelsList(Operation):
     def run(self, systems: Systems, progress: Progress) -> Report:
         """Read them."""
         progress.step("Reading the registry")
-        page = Page.of(_models(systems.tracking), self.page, PAGE)
+        page = Page.of(every(systems.tracking), self.page, PAGE)
         if not page.shown:
             return Report(title=self.title, status=Status.OK, summary="No model is registered.")
         rows = tuple(
             (
-                str(each.get("name")),
-                _newest(each),
-                listed(f"{alias} → {version}" for alias, version in _aliases(each).items()) or NOTHING,
-                moment_ms(int(each.get("last_updated_timestamp") or 0)),
+                each.name,
+                str(each.newest or NOTHING),
+                listed(f"{alias} → {version}" for alias, version in each.aliases.items()) or NOTHING,
+                moment_ms(each.updated_ms),
             )
             for each in page.shown
         )
@@ -59,8 +57,8 @@ class ModelsList(Operation):
             title=self.title,
             status=Status.OK,
             summary=page.summary(),
-            sections=(table,),
-            hints=(*page.hints("models list"), f"models show {_word(page.shown[0])}"),
+            sections=(table, *_besides(systems)),
+            hints=(*page.hints("models list"), f"models show {page.shown[0].word}"),
             offers=page.offers("models list"),
         )
 
@@ -81,79 +79,57 @@ class ModelShow(Operation):
     def run(self, systems: Systems, progress: Progress) -> Report:
         """Read it. Raises OperatorError with the nearest name where there is none."""
         progress.step("Reading the model")
-        tracking = systems.tracking
-        try:
-            model = tracking.ask("registered-models/get", name=self.model).get("registered_model", {})
-        except TrackingMissing:
-            names = [str(each.get("name")) for each in islice(_models(tracking), 2000)]
-            near = nearest(self.model, names, alike=0.5)
-            hint = f"Did you mean {near}?" if near else "See models list."
-            raise OperatorError(f"There is no registered model “{self.model[:80]}”.", hint) from None
-        versions = list(_versions(tracking, self.model))
+        model = find(systems.tracking, self.model)
+        found = versions(systems.tracking, model.name)
         aliases: dict[str, list[str]] = {}
-        for alias, version in _aliases(model).items():
-            aliases.setdefault(version, []).append(alias)
+        for alias, number in model.aliases.items():
+            aliases.setdefault(number, []).append(alias)
         sections: list[Section] = [
             Facts(
                 items=(
-                    ("description", str(model.get("description") or NOTHING)),
-                    ("created", moment_ms(int(model.get("creation_timestamp") or 0))),
-                    ("changed", moment_ms(int(model.get("last_updated_timestamp") or 0))),
-                    ("aliases", ", ".join(f"{a} → {v}" for a, v in _aliases(model).items()) or NOTHING),
-                    *((f"tag {key}", value) for key, value in sorted(pairs(model.get("tags")).items())),
+                    ("description", model.description or NOTHING),
+                    ("created", moment_ms(model.created_ms)),
+                    ("changed", moment_ms(model.updated_ms)),
+                    ("aliases", ", ".join(f"{a} → {v}" for a, v in model.aliases.items()) or NOTHING),
+                    *((f"tag {key}", value) for key, value in sorted(model.tags.items())),
                 )
             )
         ]
-        if versions:
-            columns = ("version", "aliases", "stage", "state", "source run", "made", "source")
-            rows = tuple(_row(each, aliases) for each in versions[:VERSIONS])
+        if found:
+            columns = ("version", "aliases", "stage", "state", "source run", "made", "tags", "source")
+            rows = tuple(_row(each, aliases) for each in found[:VERSIONS])
             sections.append(Table(title="Versions", columns=columns, rows=rows, numeric=("version",)))
-        cut = f", of which {VERSIONS} are shown" if len(versions) > VERSIONS else ""
-        run = next((str(each["run_id"]) for each in versions if each.get("run_id")), "")
+        cut = f", of which {VERSIONS} are shown" if len(found) > VERSIONS else ""
+        run = next((each.run for each in found if each.run), "")
         return Report(
-            title=f"Model {self.model}",
+            title=f"Model {model.name}",
             status=Status.OK,
-            summary=f"{count(len(versions), 'version')}{cut}, {len(_aliases(model))} with an alias.",
+            summary=f"{count(len(found), 'version')}{cut}, {len(model.aliases)} with an alias.",
             sections=tuple(sections),
-            hints=(f"runs show {run[:SHORT]}",) if run else (),
+            hints=(
+                *((f"runs show {run[:SHORT]}",) if run else ()),
+                *(f"models rollback {model.word} {alias}" for alias in list(model.aliases)[:1]),
+            ),
         )
 
 
-def _models(tracking: Tracking) -> Iterator[dict[str, Any]]:
-    for page in tracking.pages_asked("registered-models/search", "registered_models", size=_TOGETHER):
-        yield from page
+def _besides(systems: Systems) -> tuple[Text, ...]:
+    """Prompts, webhooks and workspaces, as far as this MLflow has such and its database can be asked."""
+    try:
+        found = contents.beside(systems.database.within(10))
+    except (OperatorError, SettingsError):
+        return ()
+    return (Text(text=f"Besides: {', '.join(found)}."),) if found else ()
 
 
-def _versions(tracking: Tracking, model: str) -> list[dict[str, Any]]:
-    condition = f"name = {quoted(model)}"
-    pages = tracking.pages_asked("model-versions/search", "model_versions", size=_TOGETHER, filter=condition)
-    return sorted((each for page in pages for each in page), key=lambda each: -int(each.get("version") or 0))
-
-
-def _aliases(model: dict[str, Any]) -> dict[str, str]:
-    return {str(each.get("alias")): str(each.get("version")) for each in model.get("aliases") or ()}
-
-
-def _newest(model: dict[str, Any]) -> str:
-    numbers = [int(each.get("version") or 0) for each in model.get("latest_versions") or ()]
-    return str(max(numbers)) if numbers else NOTHING
-
-
-def _row(version: dict[str, Any], aliases: dict[str, list[str]]) -> tuple[str, ...]:
-    number = str(version.get("version"))
-    stage = str(version.get("current_stage") or "None")
+def _row(version: Version, aliases: dict[str, list[str]]) -> tuple[str, ...]:
     return (
-        number,
-        ", ".join(aliases.get(number, ())) or NOTHING,
-        NOTHING if stage == "None" else stage,
-        str(version.get("status") or NOTHING).lower(),
-        str(version.get("run_id") or NOTHING)[:SHORT],
-        moment_ms(int(version.get("creation_timestamp") or 0)),
-        str(version.get("source") or NOTHING),
+        version.number,
+        ", ".join(aliases.get(version.number, ())) or NOTHING,
+        NOTHING if version.stage == "None" else version.stage,
+        version.status.lower() or NOTHING,
+        version.run[:SHORT] or NOTHING,
+        moment_ms(version.created_ms),
+        listed(f"{key}={value}" for key, value in sorted(version.tags.items())) or NOTHING,
+        version.source or NOTHING,
     )
-
-
-def _word(model: dict[str, Any]) -> str:
-    import shlex
-
-    return shlex.quote(str(model.get("name")))

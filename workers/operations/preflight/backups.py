@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import secrets
-from typing import TYPE_CHECKING
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Final
 
 from workers.errors import OperatorError
 from workers.operations.health.questions import Answer, Question
 from workers.report import Facts, Status
+from workers.systems.s3.lock import Lock, try_out
 
 if TYPE_CHECKING:
     from workers.operations.health.questions import Asking
     from workers.settings import Settings
+
+
+LOCK_KEY: Final = "check/lock"
+TRIED: Final = timedelta(minutes=1)
 
 
 def ask(asking: Asking) -> Answer:
@@ -28,7 +34,7 @@ def ask(asking: Asking) -> Answer:
         versioning = objects.versioning(bucket)
     except OperatorError as error:
         versioning = f"unknown: {error.message}"
-    lock = objects.object_lock(bucket)
+    lock, unlocked = objects.object_lock(bucket), _unlocked(asking)
     artifacts = asking.systems.objects.address
     shared = objects.address == artifacts
     shares = (
@@ -37,8 +43,12 @@ def ask(asking: Asking) -> Answer:
         if shared
         else f"takes one of the two: artifacts are at {artifacts}, backups at {objects.address}",
     )
-    kept = (("versioning", versioning), ("object lock", lock))
+    tried = "tried: a locked object can't be removed" if asking.settings.ops.backup.lock and not unlocked else ""
+    kept = (("versioning", versioning), ("object lock", "; ".join(filter(None, (lock, tried)))))
     facts = Facts(items=(("bucket", bucket), ("write, read, delete", "yes"), *kept, shares))
+    if unlocked:
+        sentence = f"Object Lock does not hold in {bucket}: {unlocked}."
+        return Answer(Status.FAIL, sentence, "no lock", (facts,), own_fault=True)
     if not same:
         sentence = f"What was written to {bucket} came back changed."
         return Answer(Status.FAIL, sentence, details=(facts,), own_fault=True)
@@ -54,6 +64,18 @@ def ask(asking: Asking) -> Answer:
     if versioning == "Enabled":
         sentence += f" {_EXPIRE}"
     return Answer(Status.OK, sentence, f"versioning {versioning.lower()}", (facts,), own_fault=True)
+
+
+def _unlocked(asking: Asking) -> str:
+    """Why what backup.lock promises does not hold, found by trying; empty where it does, or where there is no lock."""
+    wanted = asking.settings.ops.backup.lock
+    if wanted is None:
+        return ""
+    soon = Lock(wanted.mode.upper(), datetime.now(UTC) + TRIED)
+    try:
+        return try_out(asking.systems.backups, asking.settings.ops.storage.backups_bucket, LOCK_KEY, soon)
+    except OperatorError as error:
+        return error.message.rstrip(".")
 
 
 _EXPIRE = "What is pruned stays as old versions until a lifecycle rule (NoncurrentVersionExpiration) removes them."

@@ -36,17 +36,26 @@ def ask(asking: Asking) -> Answer:
             *((each.name, f"{each.version}, {each.path}") for each in programs),
             ("psql", fed),
             ("server", server),
-            ("key", keys.current_id if keys else "none"),
+            ("key", keys.current.id if keys else "none"),
+            ("encrypted", _WORDS[asking.settings.ops.backup.encrypt] if keys else "nothing"),
         )
     )
     if keys is None:
         sentence = (
-            "Backups are WITHOUT SECRETS and not signed, so whoever can write to the bucket can forge one: set "
-            "MLFLOW_OPS_BACKUP_KEY to what openssl rand -base64 32 prints."
+            "Backups are WITHOUT SECRETS, NOT SIGNED and NOT ENCRYPTED: whoever can write to the bucket can forge one, "
+            "and whoever can read it has all that it holds. Set MLFLOW_OPS_BACKUP_KEY to what openssl rand -base64 32 "
+            "prints."
         )
         return Answer(Status.WARN, sentence, "no key", (facts,), own_fault=True)
     sentence = "PostgreSQL's programs can dump the server, and there is a key to encrypt and sign with."
     return Answer(Status.OK, sentence, f"pg_dump {programs[0].version}", (facts,), own_fault=True)
+
+
+_WORDS = {
+    "all": "database, artifacts and configuration",
+    "config": "the configuration; database and artifacts are kept as they are (backup.encrypt)",
+    "none": "nothing, and the configuration holds no secrets (backup.encrypt)",
+}
 
 
 def _look(_settings: Settings) -> str:

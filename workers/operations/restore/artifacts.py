@@ -13,6 +13,7 @@ from pydantic import Field, model_validator
 from workers.errors import AlreadySo, OperatorError
 from workers.operation import Change, Operation, Plan, Progress, Risk
 from workers.operations.backup import artifacts, sets, summary
+from workers.operations.backup.encryption import Keys
 from workers.operations.experiments.finding import find as find_experiment
 from workers.operations.runs.finding import find as find_run
 from workers.operations.storage import cache
@@ -160,6 +161,7 @@ class RestoreArtifacts(Operation):
                 sha256=found.artifacts.listing.sha256,
                 bucket="" if bucket == storage.artifacts_bucket else bucket,
                 others=not self.from_elsewhere,
+                keys=Keys.all_of(systems.settings),
             ),
             found,
         )

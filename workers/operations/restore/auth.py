@@ -6,13 +6,14 @@ database is that one, and a manifest whose database part is that of basic-auth; 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from workers.errors import OperatorError
-from workers.systems import Systems
 
 if TYPE_CHECKING:
     from workers.operations.backup.manifest import Manifest
+    from workers.systems import Systems
 
 NOT_SET = "MLFLOW_OPS_AUTH_DATABASE_URL is not set here"
 
@@ -46,7 +47,7 @@ def systems_of(systems: Systems) -> Systems:
     environment = systems.settings.environment
     environment.require("auth_database_url")
     changed = environment.model_copy(update={"database_url": environment.auth_database_url})
-    return Systems(systems.settings.model_copy(update={"environment": changed}))
+    return replace(systems, settings=systems.settings.model_copy(update={"environment": changed}))
 
 
 def manifest_of(systems: Systems, found: Manifest) -> Manifest:

@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated, ClassVar, Final
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field
 
 from workers.errors import OperatorError, SetDamaged
 from workers.operation import Operation, Plan, Progress, Risk
-from workers.operations.backup import artifacts, drill_result, sets, summary
+from workers.operations.backup import artifacts, copies, drill_result, sets, summary
 from workers.operations.backup.drill_result import DrillResult
+from workers.operations.backup.encryption import Keys
 from workers.operations.restore import auth, checks, room, side_database
 from workers.report import Facts, Report, Status, Text
 from workers.systems.errors import ObjectMissing
@@ -25,8 +26,6 @@ from workers.wording import count, duration, size
 if TYPE_CHECKING:
     from workers.operations.backup.manifest import Manifest
     from workers.systems import Systems
-
-SCRATCH: Final = "drills/scratch/"
 
 
 class Drill(Operation):
@@ -42,44 +41,46 @@ class Drill(Operation):
 
     def plan(self, systems: Systems) -> Plan:
         """What would be restored, and where."""
-        bucket = systems.settings.ops.storage.backups_bucket
-        found = sets.good(systems, self.set, part="database", unsigned=self.unsigned)
+        there = _place(systems)
+        found = sets.good(there, self.set, part="database", unsigned=self.unsigned)
         assert found.database is not None
         checks.refuse_without_rights(systems.server, systems.database)
         name = side_database.restored_name(systems.database.name, found.id, side_database.DRILL)
         sample = _sampled(systems, found)
-        passed = sets.passed_over(systems, self.set, found, part="database")
+        passed = sets.passed_over(there, self.set, found, part="database")
+        copy = "" if there is systems else f" from its copy in s3://{there.settings.ops.storage.backups_bucket}"
         return Plan(
             title=f"Drill with the backup {found.id}",
             summary=f"restore {size(found.database.size_bytes)} and {count(sample, 'artifact')} to one side, check "
             "them, and remove them",
             steps=(
-                f"Restore the database into {name} and compare it with the manifest",
-                f"Copy {count(sample, 'artifact')} to s3://{bucket}/{SCRATCH} and compare their checksums",
-                "Remove both, and note the result",
+                f"Restore the database{copy} into {name} and compare it with the manifest",
+                f"Read {count(sample, 'artifact')} as a restore does, and compare their checksums",
+                "Remove the database, and note the result",
             ),
             warnings=(*passed, *room.warnings(systems, found.database)),
             undo="nothing stays",
             estimate_seconds=found.database.seconds * 2,
-            facts={"set": found.name, **found.checksums},
+            facts={"set": found.name, "from": copy, **found.checksums},
         )
 
     def run(self, systems: Systems, progress: Progress) -> Report:
         """Do it. Raises OperatorError where nothing is said about the set: a right, room, a program, a server lacks."""
-        bucket = systems.settings.ops.storage.backups_bucket
-        found = sets.good(systems, self.set, part="database", unsigned=self.unsigned)
+        there = _place(systems)
+        bucket = there.settings.ops.storage.backups_bucket
+        found = sets.good(there, self.set, part="database", unsigned=self.unsigned)
         assert found.database is not None
         began, problem, copied, seconds = time.monotonic(), "", 0, 0.0
-        users = auth.left_out(systems, found) or "none in the set"
+        users = auth.left_out(there, found) or "none in the set"
         try:
-            with side_database.restored_beside(systems, found, progress, side_database.DRILL):
+            with side_database.restored_beside(there, found, progress, side_database.DRILL):
                 seconds = time.monotonic() - began
-            if auth.restorable(systems, found):
+            if auth.restorable(there, found):
                 with side_database.restored_beside(
-                    auth.systems_of(systems), auth.manifest_of(systems, found), progress, side_database.DRILL
+                    auth.systems_of(there), auth.manifest_of(there, found), progress, side_database.DRILL
                 ):
                     users = "restored too"
-            copied = _sample(systems, found, progress)
+            copied = _sample(there, found, progress)
         except (SetDamaged, ObjectMissing) as error:
             problem = error.message
         except OperatorError as error:
@@ -95,37 +96,50 @@ class Drill(Operation):
             database_bytes=found.database.size_bytes,
             artifacts=copied,
             problem=problem,
+            place="" if there is systems else bucket,
         )
-        drill_result.note(systems.backups, bucket, found.name, done)
+        drill_result.note(there.backups, bucket, found.name, done)
+        if there is not systems:
+            drill_result.keep(systems.backups, systems.settings.ops.storage.backups_bucket, done)
         return _report(found, done, systems.settings.ops.restore.rto_seconds, users)
 
 
+def _place(systems: Systems) -> Systems:
+    """Where the drilled set is: in the first place and in each copy by turns."""
+    places = (systems, *copies.every(systems))
+    last = drill_result.last(systems.backups, systems.settings.ops.storage.backups_bucket)
+    if last is None or len(places) == 1:
+        return systems
+    buckets = ["", *(each.settings.ops.storage.backups_bucket for each in places[1:])]
+    at = buckets.index(last.place) if last.place in buckets else -1
+    return places[(at + 1) % len(places)]
+
+
 def _sample(systems: Systems, found: Manifest, progress: Progress) -> int:
-    """Copy some artifacts, spread over the set, to where nobody looks. Raises SetDamaged where one is not right."""
+    """Read some artifacts, spread over the set, decrypt and compare them. Raises SetDamaged where one is not right."""
     wanted = _sampled(systems, found)
     if found.artifacts is None or not wanted:
         return 0
-    progress.step(f"Restoring {count(wanted, 'artifact')} to one side")
+    progress.step(f"Reading {count(wanted, 'artifact')}")
     bucket = systems.settings.ops.storage.backups_bucket
-    place = artifacts.Wanted(
+    seen = artifacts.verify(
+        systems.backups,
         bucket,
         found.name,
-        bucket,
-        to_prefix=SCRATCH,
-        some=wanted,
-        of=found.artifacts.objects,
+        deep=True,
+        progress=progress,
         sha256=found.artifacts.listing.sha256,
+        keys=Keys.all_of(systems.settings),
+        expected=found.artifacts.objects,
+        some=wanted,
     )
-    try:
-        done = artifacts.restore(systems.backups, place, progress)
-    finally:
-        artifacts.clear(systems.backups, bucket, SCRATCH)
-    if done.lost:
-        raise SetDamaged(f"{count(done.lost_count, 'artifact')} cannot be restored: {done.lost[0]}")
-    compared = done.added + done.replaced + done.same
-    if compared != wanted:
-        raise SetDamaged(f"Its listing holds only {count(compared, 'artifact')} of the {wanted:,} that were chosen.")
-    return compared
+    if seen.problems:
+        raise SetDamaged(f"{count(len(seen.problems), 'artifact')} cannot be restored: {seen.problems[0]}")
+    if seen.objects != wanted:
+        raise SetDamaged(
+            f"Its listing holds only {count(seen.objects, 'artifact')} of the {wanted:,} that were chosen."
+        )
+    return seen.objects
 
 
 def _sampled(systems: Systems, found: Manifest) -> int:
@@ -151,7 +165,7 @@ def _report(found: Manifest, done: DrillResult, allowed: int, users: str) -> Rep
         sections=(
             Facts(
                 items=(
-                    ("backup", found.name),
+                    ("backup", f"{found.name}, its copy in s3://{done.place}" if done.place else found.name),
                     ("database", f"{size(done.database_bytes)} in {duration(done.seconds)}"),
                     ("basic-auth's database", users),
                     ("artifacts compared", f"{done.artifacts:,}"),

@@ -17,6 +17,7 @@ from pydantic import Field
 from workers.errors import AlreadySo, OperatorError
 from workers.operation import Change, Operation, Plan, Progress, Risk
 from workers.operations.backup import artifacts, sets
+from workers.operations.backup.encryption import Keys
 from workers.operations.deployment.rollout import Watched, deployment_now, watch
 from workers.operations.restore import (
     auth,
@@ -323,6 +324,7 @@ class _Recovery:
             sha256=self.found.artifacts.listing.sha256,
             only_missing=True,
             others=not self.elsewhere,
+            keys=Keys.all_of(self.systems.settings),
         )
 
 

@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from workers.operations.backup import foreseen
+from workers.operations.backup.encryption import Keys
 from workers.operations.backup.stream import Reading
 from workers.operations.restore import handing_over, likeness, replaying, room
 from workers.operations.restore.extensions import Known
@@ -146,7 +147,7 @@ def restore_into(  # noqa: PLR0913 - from where, to where
 
     part = found.database
     assert part is not None
-    databases, live = server.databases(), systems.database.name
+    databases, live, bucket = server.databases(), systems.database.name, systems.settings.ops.storage.backups_bucket
     like = databases.get(live) or like or next(iter(databases.values()))
     for each in databases.values():
         if any(_is_ours(each.name, live, mark) and _is_ours(name, live, mark) for mark in _MADE):
@@ -164,7 +165,7 @@ def restore_into(  # noqa: PLR0913 - from where, to where
             fill(
                 going.target,
                 part,
-                Reading(part.dump, transfer, systems.settings.ops.storage.backups_bucket, progress),
+                Reading(part.dump, transfer, bucket, progress, Keys.all_of(systems.settings)),
                 systems.settings,
                 progress,
                 admin=server.database(name, server.admin),

@@ -18,16 +18,17 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Final, Literal
 from pydantic import Field, PrivateAttr
 
 from workers.errors import AlreadySo, OperatorError
-from workers.operation import Cancelled, Change, Operation, Plan, Progress, Risk
-from workers.operations.runs import batches
+from workers.operation import Cancelled, Change, Operation, Plan, Progress, Risk, planning
+from workers.operations.runs import batches, sources
 from workers.operations.runs.csv_file import Sheet
 from workers.operations.runs.finding import Run, experiments_by_id, search
 from workers.operations.runs.pace import Retrying, Tally, over
-from workers.operations.runs.selection import ArchiveFilter, Selection, choose, fingerprint
+from workers.operations.runs.selection import Selection, choose, fingerprint, of_runs
+from workers.operations.runs.sources import ArchiveFilter
 from workers.records.store import Records
 from workers.report import Report, Status, Table
 from workers.systems.errors import TrackingInvalid, TrackingMissing
-from workers.wording import count, listed
+from workers.wording import count, listed, thousands
 
 if TYPE_CHECKING:
     from workers.settings import Ops
@@ -74,7 +75,9 @@ class RunsArchive(Operation):
 
     def plan(self, systems: Systems) -> Plan:
         """Which runs, by experiment, and which not. Raises AlreadySo where there is none to archive."""
-        chosen = choose(systems.tracking, self._wanted())
+        progress = planning()
+        progress.step("Choosing the runs")
+        chosen = choose(systems, self._wanted(), progress)
         self._chosen = chosen
         day = f"{self.before:%Y-%m-%d} 00:00 UTC"
         stay = tuple(left.told(why) for why, left in sorted(chosen.left.items()))
@@ -84,7 +87,7 @@ class RunsArchive(Operation):
                 " ".join(stay) or "Nothing is to be done.",
             )
         counted = chosen.by_experiment()
-        rows = tuple((name, f"{number:,}") for name, number in counted.items())
+        rows = tuple((name, thousands(number)) for name, number in counted.items())
         total = len(chosen.rows)
         sheet = Sheet(("experiment_id", "experiment", "run_id", "started"))
         for row in chosen.rows:
@@ -103,7 +106,7 @@ class RunsArchive(Operation):
                 Change(what=f"runs of {name}", before="active", after=f"{number:,} archived")
                 for name, number in list(counted.items())[:_SHOWN]
             ),
-            warnings=(*stay, *cut),
+            warnings=(*stay, *of_runs(systems, chosen.ids, "stay"), *cut),
             undo=f"/mlflow runs unarchive {self.mark}",
             estimate_seconds=float(max(1, total // RUNS_A_SECOND)),
             sections=(Table(title="By experiment", columns=("experiment", "runs"), rows=rows, numeric=("runs",)),),
@@ -114,7 +117,7 @@ class RunsArchive(Operation):
     def run(self, systems: Systems, progress: Progress) -> Report:
         """Archive exactly what was planned, and read it back."""
         progress.step("Choosing the runs")
-        chosen = self._chosen or choose(systems.tracking, self._wanted(), progress)
+        chosen = self._chosen or choose(systems, self._wanted(), progress)
         total = len(chosen.rows)
         tracking = systems.tracking
         progress.step(f"Archiving {count(total, 'run')} (mark {self.mark})")
@@ -128,7 +131,7 @@ class RunsArchive(Operation):
         except OperatorError as error:
             return self._report(Status.FAIL, f"It broke off after {tally.done:,} of {count(total, 'run')}: {error}")
         progress.step("Reading back what is archived")
-        there = {run.id for run in Retrying()(lambda: marked(tracking, self.mark)) if run.deleted}
+        there = {run.id for run in Retrying()(lambda: asked_back(tracking, self.mark)) if run.deleted}
         missing = set(chosen.ids) - there - set(tally.gone)
         if missing:
             return self._report(Status.FAIL, f"{count(len(missing), 'run')} of {total:,} are still active.")
@@ -138,7 +141,7 @@ class RunsArchive(Operation):
 
     def aftermath(self, systems: Systems, planned: Plan) -> str:  # noqa: ARG002 - the mark tells more
         """How far a killed run came."""
-        done = sum(run.deleted for run in marked(systems.tracking, self.mark))
+        done = sum(run.deleted for run in sources.marked(systems, TAG, self.mark))
         if not done:
             return "No run was archived."
         return (
@@ -189,21 +192,21 @@ class RunsUnarchive(Operation):
 
     def plan(self, systems: Systems) -> Plan:
         """Which runs come back. Raises AlreadySo where all are active, OperatorError for an unknown mark."""
-        tracking, mark = systems.tracking, self._mark(systems)
-        experiments = experiments_by_id(tracking, "ALL")
+        mark = self._mark(systems)
+        planning().step("Looking for the runs")
         counted: dict[str, int] = {}
         back: list[str] = []
         strays: list[str] = []
         asleep: dict[str, int] = {}
-        for run in marked(tracking, mark):
-            experiment = experiments[run.experiment]
+        for run in sources.marked(systems, TAG, mark):
+            of = run.experiment_name
             if not run.deleted:
                 strays.append(run.id)
-            elif experiment.deleted:
-                asleep[experiment.name] = asleep.get(experiment.name, 0) + 1
+            elif run.asleep:
+                asleep[of] = asleep.get(of, 0) + 1
             else:
                 back.append(run.id)
-                counted[experiment.name] = counted.get(experiment.name, 0) + 1
+                counted[of] = counted.get(of, 0) + 1
         if not back:
             self._refuse(mark, strays, asleep)
         self._marked = (sorted(back), strays)
@@ -251,7 +254,7 @@ class RunsUnarchive(Operation):
     def aftermath(self, systems: Systems, planned: Plan) -> str:  # noqa: ARG002 - the mark tells more
         """How many are still archived."""
         mark = self._mark(systems)
-        left = sum(run.deleted for run in marked(systems.tracking, mark))
+        left = sum(run.deleted for run in sources.marked(systems, TAG, mark))
         return f"{count(left, 'run')} are still archived under the mark {mark}; asked for again, it goes on."
 
     def _mark(self, systems: Systems) -> str:
@@ -279,8 +282,8 @@ class RunsUnarchive(Operation):
         )
 
 
-def marked(tracking: Tracking, mark: str) -> list[Run]:
-    """The runs that bear a mark, of all experiments."""
+def asked_back(tracking: Tracking, mark: str) -> list[Run]:
+    """The runs that bear a mark, of all experiments, as MLflow itself says after they were archived."""
     experiments = experiments_by_id(tracking, "ALL")
     return list(search(tracking, experiments, f"tags.`{TAG}` = '{mark}'", view="ALL", gently=True))
 

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 from workers.errors import OperatorError
 from workers.operations.experiments.finding import find as find_experiment
 from workers.operations.runs.finding import find as find_run
-from workers.operations.runs.registered import registered_runs
+from workers.operations.runs.registered import registered_in
 from workers.operations.runs.selection import Skipped, fingerprint
 from workers.systems.mlflow.deleted_runs import DeletedRun, DeletedRuns
+from workers.systems.mlflow.run_rows import RunRows
 
 if TYPE_CHECKING:
     from datetime import date, datetime
@@ -68,7 +69,7 @@ def choose(systems: Systems, asked: PurgeFilter, backed_up: datetime) -> Candida
     found = DeletedRuns(systems.database).every(experiment=experiment.id if experiment else None, ids=ids)
     _refuse_other_database(systems, found)
     chosen = Candidates()
-    registered = registered_runs(systems.tracking)
+    registered = registered_in(RunRows(systems.database))
     limit = int(backed_up.timestamp() * 1000)
     named = experiment is not None or ids is not None
     for run in found:

@@ -7,6 +7,7 @@ MLflow knows whole ids only; the beginning of one is searched for over all exper
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -14,9 +15,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from workers.errors import OperatorError, RunMissing
 from workers.operations.experiments.finding import SECONDS, Experiment, View, every, pairs
-from workers.operations.runs.pace import SHORT_PAGE, rested
+from workers.operations.runs.pace import QUIET_PAGE, QUIET_RESTS, RESTS, SHORT_PAGE, rested
 from workers.systems.errors import TrackingMissing
-from workers.wording import NOTHING, duration
+from workers.wording import NOTHING, duration, nearest, plain_form, same_name
 
 if TYPE_CHECKING:
     from workers.systems.mlflow.tracking import Tracking
@@ -27,6 +28,7 @@ TOGETHER: Final = 200
 """So many experiments are searched in one call."""
 _LEAST: Final = 4
 _SHOWN: Final = 5
+_COMPARED: Final = 500
 _WHOLE: Final = re.compile(r"[0-9a-f]{32}")
 _PART: Final = re.compile(r"[0-9a-f]{4,31}")
 
@@ -94,16 +96,21 @@ def search(  # noqa: PLR0913 - as MLflow's own
     view: View = "ACTIVE_ONLY",
     size: int = 1000,
     gently: bool = False,
+    quietly: bool = False,
 ) -> Iterator[Run]:
     """Every run that a filter finds, page by page; over many experiments, in the order of the experiments.
 
-    gently: in short pages with rests between them, for very many runs that nobody waits for.
+    gently: in short pages with rests between them, for very many runs that nobody waits for. quietly: in pages with a
+    short rest, for very many that somebody waits for.
     """
     patient = tracking.within(SECONDS)
     for ids in batches(experiments, TOGETHER):
         body = {"experiment_ids": ids, "filter": filter_string, "order_by": list(order_by), "run_view_type": view}
-        pages = patient.pages("runs/search", "runs", body, size=SHORT_PAGE if gently else size)
-        for page in rested(pages) if gently else pages:
+        long = QUIET_PAGE if quietly else SHORT_PAGE if gently else size
+        pages = patient.pages("runs/search", "runs", body, size=long)
+        if gently or quietly:
+            pages = rested(pages, RESTS if gently else QUIET_RESTS)
+        for page in pages:
             yield from map(Run.of, page)
 
 
@@ -114,8 +121,11 @@ def batches(items: Iterable[str], size: int) -> Iterator[list[str]]:
         yield batch
 
 
-def find(tracking: Tracking, called: str) -> Run:
-    """The run, active or deleted. Raises RunMissing where there is none, OperatorError where it is more than one."""
+def find(tracking: Tracking, called: str, experiment: str = "") -> Run:
+    """The run, active or deleted, by its id, the beginning of it, or its name. experiment: its id, where it is known.
+
+    Raises RunMissing, with the nearest name, where there is none, OperatorError where it is more than one.
+    """
     word = called.strip()
     if _WHOLE.fullmatch(word.lower()):
         try:
@@ -124,18 +134,29 @@ def find(tracking: Tracking, called: str) -> Run:
             raise RunMissing(
                 f"There is no run {word}.", "See runs search EXPERIMENT; it may have been purged."
             ) from None
+    within = [experiment] if experiment else [each.id for each in every(tracking, "ALL")]
     found = []
     if _PART.fullmatch(word.lower()):
-        found = _search_all(tracking, f"attributes.run_id LIKE '{word.lower()}%'")
-    found = found or _search_all(tracking, f"attributes.run_name = {quoted(word)}")
+        found = _first(tracking, within, f"attributes.run_id LIKE '{word.lower()}%'")
+    for name in dict.fromkeys((word, plain_form(word))):
+        found = found or (_first(tracking, within, f"attributes.run_name = {quoted(name)}") if name else [])
+    near = ""
+    if not found:
+        recent = {run.name for run in _recent(tracking, within) if run.name}
+        same = same_name(word, recent)
+        found = _first(tracking, within, f"attributes.run_name = {quoted(same)}") if same else []
+        near = nearest(word, recent)
     if len(found) == 1:
         return found[0]
     if found:
         these = ", ".join(f"{run.name or NOTHING} {run.id}" for run in found[:_SHOWN])
-        raise OperatorError(f"“{word[:80]}” is not one run but several: {these}.", "Give more of the id.")
+        more = "Give more of the id." if experiment else "Give more of the id, or name its --experiment to runs show."
+        raise OperatorError(f"“{word[:80]}” is not one run but several: {these}.", more)
     raise RunMissing(
-        f"There is no run “{word[:80]}”.",
-        f"Give its name, its id, or {_LEAST} letters of its id: runs search shows it.",
+        f"There is no run “{word[:80]}”{' in that experiment' if experiment else ''}.",
+        f"Did you mean {shlex.quote(near)}?"
+        if near
+        else f"Give its name, its id, or {_LEAST} letters of its id: runs search shows it.",
     )
 
 
@@ -163,9 +184,14 @@ def quoted(text: str) -> str:
     raise OperatorError("MLflow cannot search for a text with both kinds of quotes.", "Give the id instead.")
 
 
-def _search_all(tracking: Tracking, filter_string: str) -> list[Run]:
-    ids = [each.id for each in every(tracking, "ALL")]
-    return list(islice(search(tracking, ids, filter_string, view="ALL", size=_SHOWN + 1), _SHOWN + 1))
+def _first(tracking: Tracking, experiments: list[str], filter_string: str) -> list[Run]:
+    return list(islice(search(tracking, experiments, filter_string, view="ALL", size=_SHOWN + 1), _SHOWN + 1))
+
+
+def _recent(tracking: Tracking, experiments: list[str]) -> Iterator[Run]:
+    """Some hundreds of runs, the newest first: what somebody may have meant is among them most often."""
+    order = ("attributes.start_time DESC",)
+    return islice(search(tracking, experiments[:TOGETHER], "", order, view="ALL", size=_COMPARED), _COMPARED)
 
 
 def _number(value: object) -> int | None:

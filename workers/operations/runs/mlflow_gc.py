@@ -4,7 +4,8 @@ Traps this avoids. `mlflow gc --run-ids …` removes more than these runs: every
 and every deleted logged model, because "no ids given" means all of them (mlflow/cli: _gc_tracking_resources). It leaves
 both out where the store cannot do it, which it asks with hasattr; so within the Job the store is made one that cannot.
 The database's address has no variable that gc reads and would stand, with its password, in the process's arguments; it
-is put into `sys.argv` within the process instead. A single argument of a program holds 128 KiB at most (Linux,
+is put into `sys.argv` within the process instead. Where artifacts are is told by a variable: before 2.12 gc has no
+option for it, and removes them through the server. A single argument of a program holds 128 KiB at most (Linux,
 MAX_ARG_STRLEN), so ids go by chunks; between two of them is where it can be stopped, because a gc that is killed leaves
 a run without artifacts that still has its rows.
 """
@@ -38,6 +39,7 @@ _GC: Final = """
 import os, sys
 _, variable, destination, ids = sys.argv
 address = os.environ[variable]
+os.environ["MLFLOW_ARTIFACTS_DESTINATION"] = destination
 from mlflow.cli import cli
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 def cannot(store):
@@ -45,7 +47,6 @@ def cannot(store):
 for name in ("_hard_delete_experiment", "_hard_delete_logged_model"):
     setattr(SqlAlchemyStore, name, property(cannot))
 sys.argv = ["mlflow", "gc", "--backend-store-uri", address, "--run-ids", ids]
-sys.argv += ["--artifacts-destination", destination]
 cli()
 """
 

@@ -18,7 +18,7 @@ from typing import Final, TypeVar
 
 from workers.errors import OperatorError
 from workers.operation import Progress
-from workers.systems.errors import TrackingUnavailable, Unreachable
+from workers.systems.errors import TrackingBehindProxy, TrackingBusy, TrackingUnavailable, Unreachable
 
 MOST: Final = 8
 """As many calls at once at most; the gateway keeps 16 connections."""
@@ -28,14 +28,17 @@ PATIENCE_SECONDS: Final = 120.0
 
 SHORT_PAGE: Final = 50
 """Runs asked for at once where others are to be answered meanwhile: MLflow's server does one thing at a time."""
+QUIET_PAGE: Final = 500
 RESTS: Final = 2.0
+QUIET_RESTS: Final = 0.25
+"""Of the time that a page took: what only reads, and somebody waits for, rests less."""
 LONGEST_REST: Final = 1.0
 
 T = TypeVar("T")
 
 
-def rested(pages: Iterator[T]) -> Iterator[T]:
-    """The same pages, with a rest after each of twice the time that it took."""
+def rested(pages: Iterator[T], times: float = RESTS) -> Iterator[T]:
+    """The same pages, with a rest after each of so many times the time that it took."""
     while True:
         began = time.perf_counter()
         try:
@@ -44,7 +47,7 @@ def rested(pages: Iterator[T]) -> Iterator[T]:
             return
         took = time.perf_counter() - began
         yield page
-        time.sleep(min(LONGEST_REST, RESTS * took))
+        time.sleep(min(LONGEST_REST, times * took))
 
 
 class Pace:
@@ -99,7 +102,7 @@ class Retrying:
         while True:
             try:
                 return call()
-            except (Unreachable, TrackingUnavailable):
+            except (Unreachable, TrackingUnavailable, TrackingBehindProxy, TrackingBusy):
                 if time.monotonic() + pause > end or self._stopping.wait(pause):
                     raise
             pause = min(pause * 2, 5.0)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Final
 from pydantic import Field, PrivateAttr
 
 from workers.errors import AlreadySo, OperatorError
-from workers.operation import Cancelled, Change, Operation, Plan, Progress, Risk
+from workers.operation import Cancelled, Change, Operation, Plan, Progress, Risk, planning
 from workers.operations.backup import sets
 from workers.operations.backup.explaining import GONE
 from workers.operations.backup.signing import Trust
@@ -21,12 +21,13 @@ from workers.operations.deployment.update import image_of
 from workers.operations.runs.candidates import Candidates, PurgeFilter, choose
 from workers.operations.runs.csv_file import Sheet
 from workers.operations.runs.mlflow_gc import CHUNK, PurgeProgress, purge, require_room_for_gc
+from workers.operations.runs.selection import of_runs
 from workers.operations.storage import cache
 from workers.operations.storage.locations import place_of, proxied_to
 from workers.report import Facts, Report, Section, Status, Table
 from workers.systems.errors import TrackingMissing
 from workers.systems.mlflow.deleted_runs import DeletedRun, DeletedRuns
-from workers.wording import count, duration, moment
+from workers.wording import count, duration, listed, moment, thousands
 
 if TYPE_CHECKING:
     from workers.operations.backup.manifest import Manifest
@@ -70,7 +71,10 @@ class RunsPurge(Operation):
 
         Raises AlreadySo where there is none to purge, and OperatorError without a young backup, or room for a Job.
         """
+        progress = planning()
+        progress.step("Looking for the backup that holds the runs")
         backup = young_backup(systems)
+        progress.step("Choosing the runs")
         chosen = choose(systems, self._asked(), backup.started_at)
         self._chosen = chosen
         stay = tuple(left.told(why) for why, left in sorted(chosen.left.items()))
@@ -100,6 +104,7 @@ class RunsPurge(Operation):
             warnings=(
                 "MLflow cannot undo this: metrics, parameters, tags and artifacts of these runs are removed.",
                 f"Only the backup {backup.id} can bring one back, and only for as long as it is kept.",
+                *of_runs(systems, chosen.ids, "stay"),
                 *_credentials(systems, deployment),
                 *stay,
                 *cut,
@@ -222,7 +227,7 @@ def _about(backup: Manifest) -> Section:
 
 
 def _by_experiment(counted: dict[str, int]) -> Section:
-    rows = tuple((name, f"{number:,}") for name, number in counted.items())
+    rows = tuple((name, thousands(number)) for name, number in counted.items())
     return Table(title="By experiment", columns=("experiment", "runs"), rows=rows, numeric=("runs",))
 
 
@@ -235,13 +240,17 @@ def _sheet(chosen: Candidates) -> Sheet:
 
 
 def _credentials(systems: Systems, deployment: dict[str, object]) -> tuple[str, ...]:
-    """Where MLflow asks for a password, gc's calls for proxied artifacts need one in MLflow's own container."""
-    needs = systems.settings.environment.mlflow_tracking_username is not None
-    if not needs or "MLFLOW_TRACKING_USERNAME" in str(deployment) or "envFrom" in str(deployment):
+    """What we need to be let in by MLflow, gc's calls for proxied artifacts need too, in MLflow's own container."""
+    environment = systems.settings.environment
+    needs = {
+        "MLFLOW_TRACKING_USERNAME": environment.mlflow_tracking_username,
+        "MLFLOW_TRACKING_TOKEN": environment.mlflow_tracking_token,
+        "MLFLOW_TRACKING_CLIENT_CERT_PATH": environment.mlflow_tracking_client_cert_path,
+    }
+    missing = [name for name, value in needs.items() if value is not None and name not in str(deployment)]
+    if not missing or "envFrom" in str(deployment):
         return ()
-    told = (
-        "MLflow asks for a user, and its container has no MLFLOW_TRACKING_USERNAME and _PASSWORD: gc removes artifacts"
-    )
+    told = f"We need {listed(missing)} to be let in by MLflow, and its container has none: gc removes artifacts"
     return (f"{told} through MLflow, which would turn it away before it has removed anything.",)
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from workers.systems.errors import TrackingMissing
 
 if TYPE_CHECKING:
+    from workers.systems.mlflow.run_rows import RunRows
     from workers.systems.mlflow.tracking import Tracking
 
 _SECONDS: Final = 60.0
@@ -28,6 +29,19 @@ def registered_runs(tracking: Tracking) -> dict[str, str]:
         for version in page:
             for run in _runs_of(patient, version):
                 found[run] = f"{version.get('name')} {version.get('version')}"
+    return found
+
+
+def registered_in(rows: RunRows) -> dict[str, str]:
+    """The same, from MLflow's own tables. Raises DatabaseError or Nonsense."""
+    versions = rows.model_versions()
+    named = {model for _, _, _, source in versions for model in _LOGGED.findall(source)}
+    makers = rows.makers(sorted(named)) if named else {}
+    found: dict[str, str] = {}
+    for name, number, run_id, source in versions:
+        runs = ({run_id} if run_id else set()) | set(_RUN.findall(source))
+        runs = runs or {makers[model] for model in _LOGGED.findall(source) if model in makers}
+        found |= dict.fromkeys(runs, f"{name} {number}")
     return found
 
 

@@ -10,14 +10,17 @@ import hashlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from workers.operations.experiments.finding import active as active_experiment
-from workers.operations.runs.finding import Run, experiments_by_id, search
-from workers.operations.runs.registered import registered_runs
+from workers.errors import OperatorError
+from workers.operations.runs import sources
+from workers.settings import SettingsError
+from workers.systems.mlflow import contents
 from workers.wording import count
 
 if TYPE_CHECKING:
     from workers.operation import Progress
-    from workers.systems.mlflow.tracking import Tracking
+    from workers.operations.runs.finding import Run
+    from workers.systems import Systems
+    from workers.systems.mlflow.run_rows import RunRow
 
 UNDER_WAY: Final = frozenset({"RUNNING", "SCHEDULED"})
 _EXAMPLES: Final = 3
@@ -47,7 +50,7 @@ class Skipped:
             self.examples.append(called)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Row:
     """What is kept of a run that is taken."""
 
@@ -83,49 +86,40 @@ class Selection:
         return dict(sorted(named.items(), key=lambda item: (-item[1], item[0])))
 
 
-@dataclass(frozen=True)
-class ArchiveFilter:
-    """Those that began before a moment (milliseconds since 1970), with these exceptions.
-
-    experiment: a name or id; empty for all. statuses: empty for all that have ended. except_tags: a value of None
-    stands for any.
-    """
-
-    before_ms: int
-    experiment: str = ""
-    statuses: tuple[str, ...] = ()
-    except_tags: tuple[tuple[str, str | None], ...] = ()
-
-
 def fingerprint(ids: list[str]) -> str:
     """SHA-256 over sorted ids."""
     return hashlib.sha256("\n".join(sorted(ids)).encode()).hexdigest()
 
 
-def choose(tracking: Tracking, wanted: ArchiveFilter, progress: Progress | None = None) -> Selection:
+def choose(systems: Systems, wanted: sources.ArchiveFilter, progress: Progress) -> Selection:
     """Read all runs that began before that moment. Raises OperatorError where the experiment is not there."""
-    if wanted.experiment:
-        one = active_experiment(tracking, wanted.experiment)
-        experiments = {one.id: one.name}
-    else:
-        experiments = {key: each.name for key, each in experiments_by_id(tracking).items()}
-    chosen = Selection(experiments=experiments)
-    registered = registered_runs(tracking)
-    condition = f"attributes.start_time < {wanted.before_ms}"
-    for number, run in enumerate(search(tracking, experiments, condition, gently=True)):
-        if progress and number % 1000 == 0:
+    source = sources.older(systems, wanted)
+    chosen = Selection(experiments=source.experiments)
+    for number, run in enumerate(source.runs, 1):
+        if number % 1000 == 0:
             progress.checkpoint()
-        why = _stays(run, wanted, registered)
+            progress.advance(number, 0, "runs")
+        why = _stays(run, wanted, source.registered)
         if why:
-            chosen.left.setdefault(why, Skipped()).add(
-                f"{run.called} → {registered[run.id]}" if run.id in registered else run.called
-            )
+            of = source.registered.get(run.id)
+            chosen.left.setdefault(why, Skipped()).add(f"{run.called} → {of}" if of else run.called)
         else:
             chosen.rows.append(Row(run.id, run.experiment, run.start_ms or 0))
     return chosen
 
 
-def _stays(run: Run, wanted: ArchiveFilter, registered: dict[str, str]) -> str:
+def of_runs(systems: Systems, ids: list[str], what: str) -> tuple[str, ...]:
+    """What has come of these runs and is not done anything to, as a sentence; none where there is nothing, or it cannot
+    be counted. what: is said of it.
+    """
+    try:
+        found = contents.of_runs(systems.database, ids)
+    except (OperatorError, SettingsError):
+        return ()
+    return (f"{' and '.join(found)} of these runs {what}.",) if found else ()
+
+
+def _stays(run: Run | RunRow, wanted: sources.ArchiveFilter, registered: dict[str, str]) -> str:
     """Why a run is not taken; empty where it is."""
     if run.id in registered:
         return "a registered model version refers to it"

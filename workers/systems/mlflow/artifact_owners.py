@@ -5,21 +5,27 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, LiteralString
 
+from workers.systems.mlflow.contents import tables
+
 if TYPE_CHECKING:
     from workers.systems.postgres.database import Database
 
-_KNOWN: Final[dict[str, LiteralString]] = {
-    "run": "SELECT run_uuid::text FROM runs WHERE run_uuid = ANY(%s)",
-    "model": "SELECT model_id::text FROM logged_models WHERE model_id = ANY(%s)",
-    "trace": "SELECT request_id::text FROM trace_info WHERE request_id = ANY(%s)",
+_KNOWN: Final[dict[str, tuple[str, LiteralString]]] = {
+    "run": ("runs", "SELECT run_uuid::text FROM runs WHERE run_uuid = ANY(%s)"),
+    "model": ("logged_models", "SELECT model_id::text FROM logged_models WHERE model_id = ANY(%s)"),
+    "trace": ("trace_info", "SELECT request_id::text FROM trace_info WHERE request_id = ANY(%s)"),
 }
+"""The table of each kind, and which of some ids are in it. Before MLflow 2.14 there are no traces, before 3.0 no logged
+models: then nobody is known there."""
 
 # A logged model that is ready (status 2: mlflow/entities/logged_model_status.py) has its files; a run had a model where
 # the older way of logging one has left its tag.
-_EXPECTED: Final = """
+_EXPECTED_MODELS: Final = """
 SELECT model_id::text, 'model', experiment_id::text, coalesce(name::text, ''), '' FROM logged_models
 WHERE status = 2 AND lifecycle_stage = 'active'
 UNION ALL
+"""
+_EXPECTED_RUNS: Final = """
 SELECT r.run_uuid::text, 'run', r.experiment_id::text, coalesce(r.name::text, ''), coalesce(v.named, '')
 FROM runs r
 LEFT JOIN LATERAL (
@@ -56,14 +62,18 @@ class ArtifactOwners:
         """Of these ids, by kind, those that MLflow has a row for, deleted or not."""
         found: set[str] = set()
         with self.database.session() as connection:
+            there = tables(connection)
             for kind, wanted in ids.items():
-                found.update(str(row[0]) for row in connection.execute(_KNOWN[kind], (wanted,)))
+                table, query = _KNOWN[kind]
+                if table in there:
+                    found.update(str(row[0]) for row in connection.execute(query, (wanted,)))
         return found
 
     def expected(self, most: int) -> list[Expected]:
         """What is there of runs and logged models that must have artifacts; `most` at most."""
         with self.database.session(patience_seconds=60) as connection:
-            return [Expected(*row) for row in connection.execute(_EXPECTED, (most,)).fetchall()]
+            models = _EXPECTED_MODELS if "logged_models" in tables(connection) else ""
+            return [Expected(*row) for row in connection.execute(models + _EXPECTED_RUNS, (most,)).fetchall()]
 
     def experiment_names(self, ids: list[str]) -> dict[str, str]:
         """The names of experiments by their ids."""

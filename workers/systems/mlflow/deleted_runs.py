@@ -60,7 +60,7 @@ class DeletedRuns:
     def every(self, *, experiment: str | None = None, ids: Sequence[str] | None = None) -> list[DeletedRun]:
         """All, or those of an experiment's id, or those of these ids; in the order of their ids."""
         asked = {"experiment": experiment, "ids": None if ids is None else list(ids)}
-        with self.database.session() as connection:
+        with self.database.session(patience_seconds=60) as connection:
             return [DeletedRun(*row) for row in connection.execute(_DELETED, asked)]
 
     def states(self, ids: Sequence[str]) -> dict[str, bool]:

@@ -84,14 +84,6 @@ WHERE c.relkind IN ('r', 'm', 'S') AND NOT c.relisshared
 """  # noqa: S608 - all of it is ours
 # A table's total has its indexes, its TOAST table and the maps of both; what the whole server shares lies elsewhere.
 
-_COLUMNS: Final[LiteralString] = f"""
-SELECT c.relname::text, array_agg(a.attname::text)
-FROM pg_class c
-JOIN pg_namespace n ON n.oid = c.relnamespace AND n.nspname = {NAME}
-JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
-WHERE c.relkind = 'r' GROUP BY 1
-"""  # noqa: S608 - all of it is ours
-
 _SESSIONS: Final = f"""
 SELECT a.pid, coalesce(a.datname::text, ''), coalesce(a.usename::text, ''), coalesce(a.application_name, ''),
        coalesce(host(a.client_addr), 'local'), coalesce(a.state, ''),
@@ -273,10 +265,6 @@ class DatabaseMaintenance:
     def indexes(self) -> list[IndexFigures]:
         """Each index of MLflow's schema, by table and name."""
         return [IndexFigures(*row) for row in self._rows(_INDEXES)]
-
-    def columns(self) -> dict[str, frozenset[str]]:
-        """The columns of each table."""
-        return {name: frozenset(columns) for name, columns in self._rows(_COLUMNS)}
 
     def sessions(self) -> list[Session]:
         """The other sessions of the server, the oldest transaction first."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
@@ -21,6 +22,17 @@ _MOVED_WITH: Final = (
     "Metadata",
     "WebsiteRedirectLocation",
 )
+_META: Final = "x-amz-meta-"
+_HEADERS: Final = {
+    "CacheControl": "cache-control",
+    "ContentDisposition": "content-disposition",
+    "ContentEncoding": "content-encoding",
+    "ContentLanguage": "content-language",
+    "ContentType": "content-type",
+    "WebsiteRedirectLocation": "x-amz-website-redirect-location",
+    "ContentLength": "content-length",
+    "ETag": "etag",
+}
 _DEFAULT_CLASS: Final = "STANDARD"
 
 
@@ -78,6 +90,17 @@ class Described:
         size, modified = int(answer["ContentLength"]), _iso(answer["LastModified"])
         return cls(size, bare(answer.get("ETag")), modified, moves, tags)
 
+    @classmethod
+    def by_headers(cls, headers: Mapping[str, str]) -> Described:
+        """From the headers of what GetObject answers: names in lower case."""
+        answer: dict[str, Any] = {name: headers[header] for name, header in _HEADERS.items() if header in headers}
+        metadata = {name.removeprefix(_META): value for name, value in headers.items() if name.startswith(_META)}
+        answer |= {"Metadata": metadata, "ExpiresString": headers.get("expires", "")}
+        answer |= {"LastModified": parsedate_to_datetime(headers["last-modified"])}
+        whole = headers.get("content-range", "").rpartition("/")[2]
+        answer |= {"ContentLength": whole} if whole.isdecimal() else {}
+        return cls.of(answer | {"TagCount": int(headers.get("x-amz-tagging-count", 0))})
+
 
 @dataclass(frozen=True, slots=True)
 class CopyRequest:
@@ -112,6 +135,16 @@ class Made:
         kms = str(answer.get("ServerSideEncryption", "")).startswith("aws:kms")
         sealed = kms or bool(answer.get("SSECustomerAlgorithm"))
         return cls(bare(answer.get("ETag")), "", sealed, part_bytes)
+
+    @classmethod
+    def by_put(cls, answer: Answer) -> Made:
+        """From the headers of what PutObject answers."""
+        told = {
+            "ETag": answer.headers.get("etag", ""),
+            "ServerSideEncryption": answer.headers.get("x-amz-server-side-encryption", ""),
+            "SSECustomerAlgorithm": answer.headers.get("x-amz-server-side-encryption-customer-algorithm", ""),
+        }
+        return cls.of(told)
 
     @classmethod
     def by_copy(cls, answer: Answer) -> Made:

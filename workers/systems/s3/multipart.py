@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from base64 import b64encode
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from botocore import exceptions as boto
 
 from workers.systems.errors import ObjectsError
+from workers.systems.s3.lock import locked, retain
 from workers.systems.s3.metadata import CopyRequest, Made, bare
 
 if TYPE_CHECKING:
@@ -67,7 +69,9 @@ class Upload:
         self._parts: dict[int, str] = {}
 
     def __enter__(self) -> Self:
-        call = partial(self._client.create_multipart_upload, Bucket=self._bucket, Key=self._key, **self._moves)
+        lock = self._transfer.lock(self._key)
+        more = self._moves | (lock.parameters if lock else {})
+        call = partial(self._client.create_multipart_upload, Bucket=self._bucket, Key=self._key, **more)
         self._id = self._transfer.objects.ask(call, self._bucket)["UploadId"]
         return self
 
@@ -82,7 +86,8 @@ class Upload:
 
     def part(self, number: int, body: bytes | bytearray) -> None:
         """Write one part; numbers begin at 1."""
-        call = partial(self._client.upload_part, **self._place(number), Body=body)
+        md5 = b64encode(hashlib.md5(body, usedforsecurity=False).digest()).decode()
+        call = partial(self._client.upload_part, **self._place(number), Body=body, ContentMD5=md5)
         self._parts[number] = self._transfer.objects.ask(call, self._bucket)["ETag"]
 
     def copy_part(self, number: int, request: CopyRequest, first: int, last: int) -> None:
@@ -122,6 +127,10 @@ class Upload:
 
         answer = self._transfer.objects.ask(finish, self._bucket)
         self._id = ""
+        lock = self._transfer.lock(self._key)
+        if lock and not locked(self._transfer.objects, self._bucket, self._key):
+            # Not every store heeds what an upload's beginning says of it.
+            retain(self._transfer.objects, self._bucket, self._key, lock)
         return Made.of(answer, part_bytes=self._part_bytes)
 
     def _place(self, number: int) -> dict[str, Any]:

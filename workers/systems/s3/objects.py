@@ -36,7 +36,11 @@ from workers.systems.errors import (
 )
 
 if TYPE_CHECKING:
-    from workers.settings import Environment, Settings
+    from pydantic import SecretStr
+
+    from workers.settings import Settings
+    from workers.settings.ops import CopyTo
+    from workers.settings.values import HttpUrl
 
 CONNECT_SECONDS: Final = 3.0
 DEFAULT_REGION: Final = "us-east-1"
@@ -74,12 +78,27 @@ class Objects:
 
         backups: the store of the backups, where that is another one, from MLFLOW_OPS_BACKUP_S3_*.
         """
-        # Ahead of a health check's deadline, so that the sentence says what is wrong.
-        patience = 0.8 * settings.ops.health.deadline_seconds
         environment = settings.environment
         endpoint = environment.backup_s3_endpoint_url if backups else environment.s3_endpoint_url
+        if not backups:
+            return cls._at(settings, _session(), endpoint)
+        pair = environment.backup_s3_access_key_id, environment.backup_s3_secret_access_key
+        return cls._at(settings, _session(*pair, environment.backup_s3_region), endpoint)
+
+    @classmethod
+    def of_copy(cls, settings: Settings, to: CopyTo) -> Objects:
+        """A store of backup.copies, with the credentials of MLFLOW_OPS_COPIES_S3_*, or those of the backups' store."""
+        environment = settings.environment
+        pair = environment.copies_s3_access_key_id, environment.copies_s3_secret_access_key
+        if not all(pair):
+            pair = environment.backup_s3_access_key_id, environment.backup_s3_secret_access_key
+        return cls._at(settings, _session(*pair, to.region or None), to.endpoint_url)
+
+    @classmethod
+    def _at(cls, settings: Settings, session: boto3.session.Session, endpoint: HttpUrl | None) -> Objects:
+        # Ahead of a health check's deadline, so that the sentence says what is wrong.
+        patience = 0.8 * settings.ops.health.deadline_seconds
         named = str(endpoint) if endpoint else None
-        session = _session(environment if backups else None)
         client = session.client(
             "s3",
             endpoint_url=named,
@@ -303,15 +322,15 @@ def _moment(text: Any) -> datetime:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-def _session(environment: Environment | None = None) -> boto3.session.Session:
-    """environment: where it is that of the backups' store."""
+def _session(
+    key_id: str | None = None, secret: SecretStr | None = None, region: str | None = None
+) -> boto3.session.Session:
+    """With these credentials, or with those of AWS_*."""
     session = botocore.session.Session()
     session.register_component("data_loader", _descriptions())
     session.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=_moment)
-    if environment and environment.backup_s3_access_key_id and environment.backup_s3_secret_access_key:
-        secret = environment.backup_s3_secret_access_key.get_secret_value()
-        session.set_credentials(environment.backup_s3_access_key_id, secret)
-    region = environment.backup_s3_region if environment else None
+    if key_id and secret:
+        session.set_credentials(key_id, secret.get_secret_value())
     return boto3.session.Session(botocore_session=session, region_name=region)
 
 

@@ -1,4 +1,4 @@
-"""S3 requests without a body, signed and sent without the weight of a client library's model.
+"""S3 requests that are wholly in memory, signed and sent without the weight of a client library's model.
 
 boto3 spends about 2 ms of CPU on a call (validation, endpoint rules, serialising, parsing), and Python does so for one
 call at a time: some 500 calls a second, whatever the number of threads. Bulk work is one call for each object, so
@@ -17,6 +17,7 @@ import random
 import re
 import threading
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote, urlsplit
 
@@ -50,7 +51,12 @@ class Answer:
     """What the store said: header names in lower case, and the body."""
 
     headers: Mapping[str, str]
-    body: str
+    content: bytes
+
+    @cached_property
+    def body(self) -> str:
+        """As text."""
+        return self.content.decode("utf-8", "replace")
 
     def named(self, element: str) -> str:
         """The text of the first XML element of that name; empty where there is none."""
@@ -83,16 +89,24 @@ class SignedCalls:
         )
 
     def send(  # noqa: PLR0913 - a request
-        self, operation: str, method: str, bucket: str, key: str, headers: Mapping[str, str], *, query: str = ""
+        self,
+        operation: str,
+        method: str,
+        bucket: str,
+        key: str,
+        headers: Mapping[str, str],
+        *,
+        query: str = "",
+        content: bytes = b"",
     ) -> Answer:
-        """The answer to one request. query: what follows the question mark, quoted already.
+        """The answer to one request. query: what follows the question mark, quoted already. content: what is sent.
 
         Raises what botocore's client would raise: ClientError for a refusal, BotoCoreError for the rest.
         """
         url = self._url(bucket, key) + (f"?{query}" if query else "")
         for attempt in range(1, self._attempts + 1):
             try:
-                return self._once(operation, method, url, headers)
+                return self._once(operation, method, url, headers, content)
             except (boto.ClientError, boto.HTTPClientError) as error:
                 if attempt == self._attempts or not _may_pass(error):
                     raise
@@ -105,20 +119,20 @@ class SignedCalls:
         """Close the connections."""
         self._http.close()
 
-    def _once(self, operation: str, method: str, url: str, headers: Mapping[str, str]) -> Answer:
+    def _once(self, operation: str, method: str, url: str, headers: Mapping[str, str], sent: bytes) -> Answer:
         if self._credentials is None:
             raise boto.NoCredentialsError
-        request = AWSRequest(method, url, headers=dict(headers), data=b"")
+        request = AWSRequest(method, url, headers=dict(headers), data=sent)
         S3SigV4Auth(self._credentials.get_frozen_credentials(), "s3", self._region).add_auth(request)
         answer: Any = self._http.send(request.prepare())
         content: bytes = answer.content
         promised = answer.headers.get("Content-Length")
         if promised is not None and len(content) != int(promised):
             raise boto.ConnectionClosedError(endpoint_url=url)
-        found = Answer(
-            {name.lower(): value for name, value in answer.headers.items()}, content.decode("utf-8", "replace")
-        )
-        if answer.status_code >= 300 or "<Error>" in found.body:  # noqa: PLR2004 - redirects are not followed
+        found = Answer({name.lower(): value for name, value in answer.headers.items()}, content)
+        # What an object holds is no answer to us, whatever it says.
+        refused = operation != "GetObject" and b"<Error>" in content
+        if refused or answer.status_code >= 300:  # noqa: PLR2004 - redirects are not followed
             code = found.named("Code") or str(answer.status_code)
             raise boto.ClientError(
                 {

@@ -11,7 +11,9 @@ half way is no error of the call that began it.
 
 from __future__ import annotations
 
+import hashlib
 import threading
+from base64 import b64encode
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC
@@ -22,6 +24,7 @@ from urllib.parse import quote, urlencode
 from botocore import exceptions as boto
 
 from workers.systems.errors import ObjectMissing, ObjectsError, ObjectsUnreachable
+from workers.systems.s3.lock import Lock
 from workers.systems.s3.metadata import CopyRequest, Described, Listed, Made, Pending
 from workers.systems.s3.objects import BULK_ATTEMPTS, Objects
 from workers.systems.s3.requests import SignedCalls
@@ -36,8 +39,13 @@ DELETE_AT_MOST: Final = 1000
 """Keys in one DeleteObjects (API_DeleteObjects)."""
 _CHUNK: Final = 1024 * 1024
 _READERS: Final = 4
+_MD5_OF_NOTHING: Final = b64encode(hashlib.md5(usedforsecurity=False).digest()).decode()
 _NO_RANGE: Final = {"416", "InvalidRange"}
 _UNKNOWN_FEATURE: Final = {"NotImplemented", "InvalidRequest", "InvalidArgument", "MissingContentMD5"}
+
+
+def _unlocked(_key: str) -> Lock | None:
+    return None
 
 
 @dataclass(frozen=True)
@@ -47,14 +55,16 @@ class Transfer:
     objects: Objects
     calls: SignedCalls
     stopping: threading.Event = field(default_factory=threading.Event)
+    lock: Callable[[str], Lock | None] = _unlocked
     _plain: threading.Event = field(default_factory=threading.Event)
 
     @classmethod
-    def of(cls, objects: Objects, at_once: int) -> Transfer:
-        """Bulk work on that store by so many threads."""
+    def of(cls, objects: Objects, at_once: int, lock: Callable[[str], Lock | None] = _unlocked) -> Transfer:
+        """Bulk work on that store by so many threads. lock: how what is written is locked, by its key."""
         patient = objects.for_bulk(at_once + _READERS)
         stopping = threading.Event()
-        return cls(patient, SignedCalls(patient, at_once=at_once, attempts=BULK_ATTEMPTS, stopping=stopping), stopping)
+        calls = SignedCalls(patient, at_once=at_once, attempts=BULK_ATTEMPTS, stopping=stopping)
+        return cls(patient, calls, stopping, lock)
 
     def __enter__(self) -> Self:
         return self
@@ -111,6 +121,9 @@ class Transfer:
         headers = {"x-amz-copy-source": quote(f"{request.source}/{request.key}", safe="/~")}
         if request.etag:
             headers["x-amz-copy-source-if-match"] = f'"{request.etag}"'
+        lock = self.lock(request.name)
+        # Object Lock demands the checksum of what is sent, which is nothing.
+        headers |= {"Content-MD5": _MD5_OF_NOTHING} | lock.headers if lock else {}
         send = partial(self.calls.send, "CopyObject", "PUT", request.target, request.name)
         either = request.source if request.source == request.target else f"{request.source} or {request.target}"
         if not self._plain.is_set():
@@ -164,27 +177,38 @@ class Transfer:
             again = query | {"Range": f"bytes={at}-", "IfMatch": etag}
             answer = self._ask(partial(self.objects.client.get_object, **again), query["Bucket"])
 
-    def tail(self, bucket: str, key: str, at_most: int) -> bytes:
-        """The last bytes of an object; all of a shorter one, of which some stores say that the range is none."""
+    def fetch(self, bucket: str, key: str, etag: str = "", *, at_most: int = 0) -> tuple[Described, bytes]:
+        """The same of a small object, in one piece and at less cost. Raises as `open`.
 
-        def fetch(**asked: str) -> bytes:
-            with self.objects.client.get_object(Bucket=bucket, Key=key, **asked)["Body"] as body:
-                content: bytes = body.read()
-            return content
+        at_most: how many bytes are read, however many there are; for an object that is not known to be the one that
+        was meant, and not to be empty (a range of nothing is an error).
+        """
+        headers = {"If-Match": f'"{etag}"'} if etag else {}
+        headers |= {"Range": f"bytes=0-{at_most - 1}"} if at_most else {}
 
-        def either() -> bytes:
+        def ask() -> tuple[Described, bytes]:
             try:
-                return fetch(Range=f"bytes=-{at_most}")
+                answer = self.calls.send("GetObject", "GET", bucket, key, headers)
             except boto.ClientError as error:
-                if error.response["Error"]["Code"] not in _NO_RANGE or self.describe(bucket, key).size > at_most:
+                if not at_most or error.response["Error"]["Code"] not in _NO_RANGE:
                     raise
-                return fetch()
+                # It is empty, or the store has no such range of what is shorter.
+                return self.describe(bucket, key, etag), b""
+            return Described.by_headers(answer.headers), answer.content
 
-        return self._ask(either, bucket)
+        return self._ask(ask, bucket)
 
     def put(self, bucket: str, key: str, body: bytes | bytearray, moves: dict[str, Any] | None = None) -> Made:
         """Write an object in one piece."""
-        call = partial(self.objects.client.put_object, Bucket=bucket, Key=key, Body=body, **(moves or {}))
+        # Object Lock demands it, and the store finds what was changed on its way.
+        md5 = b64encode(hashlib.md5(body, usedforsecurity=False).digest()).decode()
+        lock = self.lock(key)
+        if not moves:
+            headers = {"Content-MD5": md5} | (lock.headers if lock else {})
+            send = partial(self.calls.send, "PutObject", "PUT", bucket, key, headers, content=bytes(body))
+            return Made.by_put(self._ask(send, bucket))
+        more = {"ContentMD5": md5} | moves | (lock.parameters if lock else {})
+        call = partial(self.objects.client.put_object, Bucket=bucket, Key=key, Body=body, **more)
         return Made.of(self._ask(call, bucket))
 
     def delete(self, bucket: str, keys: Sequence[str]) -> None:

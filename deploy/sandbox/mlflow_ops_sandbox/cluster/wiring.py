@@ -42,6 +42,16 @@ class Process:
 
 
 @dataclass(frozen=True, slots=True)
+class OtherVersion:
+    """MLflow in another version: its interpreter, and how its server is started, on which port."""
+
+    python: str
+    command: tuple[str, ...]
+    environ: dict[str, str]
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
 class Wiring:
     """All of it."""
 
@@ -54,6 +64,8 @@ class Wiring:
     service_ports: dict[str, int] = field(default_factory=dict)
     secrets: dict[str, dict[str, str]] = field(default_factory=dict)
     config: dict[str, str] = field(default_factory=dict)
+    python: str = ""
+    other_versions: dict[str, OtherVersion] = field(default_factory=dict)
 
     @property
     def mlflow_image(self) -> str:
@@ -84,4 +96,9 @@ def wiring_from(body: dict[str, Any]) -> Wiring:
         service_ports={key: int(value) for key, value in (body.get("service_ports") or {}).items()},
         secrets=body.get("secrets") or {},
         config={key: str(value) for key, value in (body.get("config") or {}).items()},
+        python=str(mlflow.get("python") or ""),
+        other_versions={
+            version: OtherVersion(str(each["python"]), tuple(each["command"]), dict(each["environ"]), int(each["port"]))
+            for version, each in (mlflow.get("other_versions") or {}).items()
+        },
     )

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from importlib.metadata import version
+import os
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import yaml
 
 from mlflow_ops_sandbox.parts.folder import write_json, write_private
-from mlflow_ops_sandbox.parts.mlflow import tracking
+from mlflow_ops_sandbox.parts.mlflow import environments, tracking
 from mlflow_ops_sandbox.parts.ports import HOST
 from mlflow_ops_sandbox.parts.s3 import objects
 
@@ -130,8 +132,20 @@ def write_workspace(folder: Folder, credentials: Credentials, suggestions: Seque
     write_json(folder / "slack" / "workspace.json", document)
 
 
-def write_cluster(folder: Folder, ports: Mapping[str, int], credentials: Credentials) -> None:
-    """Write what the cluster stands in front of: the real processes behind its pods and Services."""
+def port_of(version: str) -> str:
+    """What the port of another version's server is called among the ports."""
+    return f"mlflow-{version}"
+
+
+def write_cluster(
+    folder: Folder, ports: Mapping[str, int], credentials: Credentials, versions: Mapping[str, Path] | None = None
+) -> None:
+    """Write what the cluster stands in front of: the real processes behind its pods and Services.
+
+    versions: the interpreters of MLflow by version, the one that runs first; else this environment's alone.
+    """
+    pythons = versions or {environments.own_version(): Path(sys.executable)}
+    first, *others = pythons
 
     def place(part: str) -> dict[str, Any]:
         return {"log": str(folder.log(part)), "pid_file": str(folder.pid_file(part)), "port": ports[part]}
@@ -139,7 +153,19 @@ def write_cluster(folder: Folder, ports: Mapping[str, int], credentials: Credent
     document: dict[str, Any] = {
         "namespace": NAMESPACE,
         "mlflow": {
-            "version": version("mlflow"),
+            "version": first,
+            "python": str(pythons[first]),
+            "other_versions": {
+                version: {
+                    "python": str(pythons[version]),
+                    "command": tracking.command(pythons[version], version, ports[port_of(version)]),
+                    "environ": tracking.server_environment(
+                        pythons[version], ports, credentials, os.environ.get("PATH", os.defpath)
+                    ),
+                    "port": ports[port_of(version)],
+                }
+                for version in others
+            },
             "upstream": f"http://{HOST}:{ports['mlflow']}",
             **place("mlflow"),
         },

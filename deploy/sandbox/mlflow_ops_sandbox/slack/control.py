@@ -5,6 +5,9 @@ POST /sandbox/faults takes one of
    effect, "reset_after"|"error_after"|"latency_after",
    "count": 1 | "probability": 0.2, "seed": 7, "skip": 0, "retry_after": 1, "status": 500, "error": "internal_error",
    "html": false, "seconds": 1.0, "name": ""}
+  {"kind": "refuse", "method": "chat.postMessage", "error": "is_archived",
+   "of": "channel"|"direct"|"top"|"reply"|"broadcast"|"blocks"|"metadata"|"C0OPS", "count": 1, "skip": 0, "name": ""}
+                                      as Slack refuses by its settings, until it is removed or counted down
   {"kind": "remove", "name": "…"}     the rules with this name are over
   {"kind": "away", "on": true, "seconds": 600, "how": "reset"|"hang"|"503"}   Slack cannot be reached at all
   {"kind": "tiers", "on": true}       the documented calls per minute

@@ -60,6 +60,10 @@ class Sandbox:
         """Arrange a fault; see `control` for the kinds."""
         return self.do("/sandbox/faults", kind=kind, method=method, **more)
 
+    def refuse(self, error: str, method: str = "*", of: str = "", **more: object) -> Json:
+        """Have calls of a kind refused; see `control`."""
+        return self.do("/sandbox/faults", kind="refuse", method=method, error=error, of=of, **more)
+
     def clear_faults(self) -> None:
         """Let everything work again."""
         _request(self.base_url, "DELETE", "/sandbox/faults", None)

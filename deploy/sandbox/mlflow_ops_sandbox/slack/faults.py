@@ -11,14 +11,15 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Literal, cast, get_args
+from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
 from mlflow_ops_sandbox.fault import Fault
-from mlflow_ops_sandbox.slack.errors import InvalidArgumentsError, Json
+from mlflow_ops_sandbox.slack import refusing
+from mlflow_ops_sandbox.slack.errors import InvalidArgumentsError, Json, SlackError
 from mlflow_ops_sandbox.slack.limits import Limits
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
 Kind = Literal["ratelimited", "error", "error_after", "reset_before", "reset_after", "latency", "latency_after", "hang"]
 Absence = Literal["reset", "hang", "503"]
@@ -55,6 +56,7 @@ class Faults:
         self._back = 0.0
         self.limits = Limits(clock)
         self.active: list[MethodFault] = []
+        self.refusals: list[refusing.Refusal] = []
         self.absence: Absence = "reset"
         self.socket_mode_off = False
         self.redeliveries = 0
@@ -77,8 +79,11 @@ class Faults:
         """Be there again."""
         self._back = 0.0
 
-    def add(self, body: Json) -> MethodFault:
+    def add(self, body: Json) -> None:
         """Add one from the control endpoint's JSON; raise SlackError where it makes no sense."""
+        if body.get("kind") == refusing.KIND:
+            self.refusals.append(refusing.made(body))
+            return
         kind = _SHORT.get(str(body.get("kind")), body.get("kind"))
         if kind not in get_args(Kind):
             raise InvalidArgumentsError(f"kind: one of {', '.join(get_args(Kind))}")
@@ -98,15 +103,16 @@ class Faults:
             name=str(body.get("name", "")),
         )
         self.active.append(fault)
-        return fault
 
     def remove(self, name: str) -> None:
         """Take away those with this name."""
         self.active = [fault for fault in self.active if fault.name != name]
+        self.refusals = [refusal for refusal in self.refusals if refusal.name != name]
 
     def clear(self) -> None:
         """Let everything work again."""
         self.active.clear()
+        self.refusals.clear()
         self.limits.clear()
         self.come_back()
         self.socket_mode_off = False
@@ -116,11 +122,17 @@ class Faults:
         """Return the fault that hits this call, if one does."""
         return next((fault for fault in self.active if fault.strikes(method)), None)
 
+    def refuse(self, method: str, args: Mapping[str, Any]) -> None:
+        """Raise SlackError where this call is refused."""
+        for refusal in self.refusals:
+            if refusal.strikes_call(method, args):
+                raise SlackError(refusal.error)
+
     def as_json(self) -> Json:
         """Return what is in force, as the control endpoint shows it."""
         left = self._back - self._clock()
         return {
-            "rules": [fault.as_json() for fault in self.active],
+            "rules": [*(fault.as_json() for fault in self.active), *(each.as_json() for each in self.refusals)],
             "away": self.away,
             "away_seconds": None if left <= 0 or math.isinf(left) else round(left, 1),
             "tiers": self.limits.on,

@@ -250,7 +250,8 @@ def test_slacks_troubles_are_switched_on_and_off(slack):
     assert 5 <= refusals() <= 25
     order(slack, "slack", "errors", "heal")
     assert refusals() == 0
-    for thing in ("busy", "lost", "unsure", "slow", "limits", "deaf"):
+    refused = ("read-only", "archived", "threads", "edits", "blocks", "files", "pins", "moving", "token", "strange")
+    for thing in ("busy", "lost", "unsure", "slow", "limits", "deaf", *refused):
         assert order(slack, "slack", thing, "break")["broken"] == 1
         assert state(slack, "slack", thing)["state"] == "broken"
         assert order(slack, "slack", thing, "heal")["broken"] == 0

@@ -78,7 +78,8 @@ def test_everything_that_was_said_survives_a_restart(tmp_path):
         slack.person("oleg").react(OPS, ts, "eyes")
         client.files_upload_v2(channel=OPS, thread_ts=ts, filename="a.txt", content="bytes")
         client.views_publish(user_id="U0OLEG", view={"type": "home", "blocks": [{"type": "divider"}]})
-        before = slack.person("oleg").thread(OPS, ts)
+        oleg = slack.person("oleg")
+        before = oleg.wait_for(lambda: oleg.thread(OPS, ts)[2:] and oleg.thread(OPS, ts))
     with serving(space, tmp_path) as slack:
         oleg = slack.person("oleg")
         after = oleg.thread(OPS, ts)

@@ -9,7 +9,8 @@ from itertools import pairwise
 import zstandard
 
 from workers.operations.backup import configuration, sets
-from workers.operations.backup.artifacts import copy
+from workers.operations.backup.artifacts.copying import whole
+from workers.operations.backup.artifacts.known import Sources
 from workers.operations.backup.encryption import Keys
 from workers.operations.backup.manifest import ArtifactsPart, ConfigurationPart, DatabasePart, Manifest, Stored
 from workers.operations.backup.signing import signed
@@ -26,15 +27,20 @@ def stored(place, name, file, body):
     return Stored(key=f"{name}{file}", bytes=len(body), sha256=hashlib.sha256(body).hexdigest())
 
 
+def part(place, name, file, body, keys):
+    """The same, encrypted where there are keys."""
+    if keys is None:
+        return stored(place, name, file, body)
+    key = f"{name}{file}.enc"
+    return stored(place, name, f"{file}.enc", keys.encrypted(body, key)).model_copy(update={"key_id": keys.current_id})
+
+
 def made(place, when, *, keys, dump=DUMP, target="mlflow", progress=None, sign=True):
     """A set of everything, under the name of that time."""
     known = sets.names(place.systems.backups, place.backups)
     name = f"sets/{when:%Y%m%dT%H%M%SZ}-{hashlib.sha256(str(when).encode()).hexdigest()[:6]}/"
-    done = copy(place.systems.backups, place.artifacts, place.backups, name, tuple(known[-1:]), progress)
-    listing = Stored(key=f"{name}artifacts.jsonl.zst", bytes=done.listing_bytes, sha256=done.listing_sha256)
-    text = configuration.Export([CONFIG]).text()
-    document = keys.encrypted(text) if keys else text
-    catalog = f"database.catalog.jsonl{'.enc' if keys else ''}", keys.encrypted(CATALOG) if keys else CATALOG
+    sources = Sources(place.artifacts, place.backups, name, tuple(known[-1:]), keys=keys, encrypt=keys is not None)
+    done = whole(place.systems.backups, sources, progress)
     version = {"server_version": "16.4", "pg_dump_version": "16.4"}
     found = Manifest(
         name=name,
@@ -43,15 +49,23 @@ def made(place, when, *, keys, dump=DUMP, target="mlflow", progress=None, sign=T
         started_at=when,
         finished_at=when + timedelta(seconds=9),
         database=DatabasePart(
-            dump=stored(place, name, "database.dump", dump),
-            catalog=stored(place, name, *catalog),
+            dump=part(place, name, "database.dump", dump, keys),
+            catalog=part(place, name, "database.catalog.jsonl", CATALOG, keys),
             database="m",
             **version,
         ),
-        auth_database=DatabasePart(dump=stored(place, name, "auth-database.dump", dump), database="auth", **version),
-        artifacts=ArtifactsPart(listing=listing, bucket=place.artifacts, objects=done.objects, bytes=done.bytes),
+        auth_database=DatabasePart(
+            dump=part(place, name, "auth-database.dump", dump, keys), database="auth", **version
+        ),
+        artifacts=ArtifactsPart(
+            listing=done.listing,
+            bucket=place.artifacts,
+            objects=done.objects,
+            bytes=done.bytes,
+            key_id=keys.current_id if keys else "",
+        ),
         configuration=ConfigurationPart(
-            document=stored(place, name, "config.yaml.enc" if keys else "config.yaml", document),
+            document=part(place, name, "config.yaml", configuration.Export([CONFIG]).text(), keys),
             key_id=keys.current_id if keys else "",
             secrets=keys is not None,
             objects=("configmap/mlflow",),
@@ -148,10 +162,10 @@ def an_older_set_under_a_newer_name(place, older, newer):
     told = document(place, older)
     text = json.dumps(told).replace(older.name, newer.name).replace(older.id, newer.id)
     for file in (
-        "database.dump",
-        "auth-database.dump",
+        "database.dump.enc",
+        "auth-database.dump.enc",
         "database.catalog.jsonl.enc",
-        "artifacts.jsonl.zst",
+        "artifacts.jsonl.zst.enc",
         "config.yaml.enc",
     ):
         body = place.s3.get_object(Bucket=place.backups, Key=f"{older.name}{file}")["Body"].read()
@@ -220,12 +234,12 @@ def yaml_bomb(_body):
 
 
 DAMAGED = [
-    ("database.dump", cut),
-    ("database.dump", statement),
+    ("database.dump.enc", cut),
+    ("database.dump.enc", statement),
     ("database.catalog.jsonl.enc", cut),
-    ("auth-database.dump", statement),
-    ("artifacts.jsonl.zst", cut),
-    ("artifacts.jsonl.zst", bomb),
+    ("auth-database.dump.enc", statement),
+    ("artifacts.jsonl.zst.enc", cut),
+    ("artifacts.jsonl.zst.enc", bomb),
     ("config.yaml.enc", cut),
     ("config.yaml.enc", yaml_bomb),
 ]

@@ -32,7 +32,7 @@ def test_a_set_holds_all_three_parts_and_its_manifest_was_written_last(made, s3,
     assert report.status is Status.OK, report
     assert manifest.parts == ("database", "artifacts", "config")
     held = {key.removeprefix(manifest.name) for key in keys_in(buckets[1], manifest.name)}
-    parts = {"database.dump", "database.catalog.jsonl.enc", "artifacts.jsonl.zst", "config.yaml.enc"}
+    parts = {"database.dump.enc", "database.catalog.jsonl.enc", "artifacts.jsonl.zst.enc", "config.yaml.enc"}
     assert held == {*parts, "manifest.json"}
     written = {each: s3.head_object(Bucket=buckets[1], Key=manifest.name + each)["LastModified"] for each in held}
     assert max(written.values()) == written["manifest.json"]
@@ -52,9 +52,12 @@ def test_the_manifest_says_what_a_restore_will_be_compared_with(made):
     assert made[1].artifacts.objects == made[1].artifacts.copied_objects == 10
 
 
-def test_restored_into_an_empty_database_it_gives_the_same_bytes(made, s3, buckets, parts, database_url, tmp_path):
-    dump = tmp_path / "database.dump"
-    s3.download_file(buckets[1], made[1].database.dump.key, str(dump))
+def test_restored_into_an_empty_database_it_gives_the_same_bytes(
+    made, systems, s3, buckets, parts, database_url, tmp_path
+):
+    dump, stored = tmp_path / "database.dump", made[1].database.dump
+    body = s3.get_object(Bucket=buckets[1], Key=stored.key)["Body"].read()
+    dump.write_bytes(Keys.of(systems().settings).decrypted(body, stored.key))
     admin = parts.env["MLFLOW_OPS_DATABASE_ADMIN_URL"]
     with psycopg.connect(admin, autocommit=True) as connection:
         connection.execute("CREATE DATABASE restored OWNER mlflow")
@@ -116,7 +119,7 @@ def flip(s3, bucket, key):
 
 
 @pytest.mark.parametrize(
-    "part", ["database.dump", "database.catalog.jsonl.enc", "artifacts.jsonl.zst", "config.yaml.enc"]
+    "part", ["database.dump.enc", "database.catalog.jsonl.enc", "artifacts.jsonl.zst.enc", "config.yaml.enc"]
 )
 def test_a_flipped_bit_in_a_stored_part_is_found_and_the_part_is_named(made, systems, progress, s3, buckets, part):
     flip(s3, buckets[1], made[1].name + part)
@@ -168,7 +171,7 @@ def test_basic_auths_own_database_is_dumped_beside_it(systems, progress, databas
     Backup(parts=("database",)).run(ready, progress)
     made = sets.good(ready, "latest")
     assert made.auth_database.rows == made.database.rows
-    assert made.auth_database.dump.key == f"{made.name}auth-database.dump"
+    assert made.auth_database.dump.key == f"{made.name}auth-database.dump.enc"
     assert BackupVerify().run(ready, progress).status is Status.OK
 
 
@@ -193,7 +196,7 @@ def test_the_configuration_applies_to_an_empty_namespace(made, systems, parts, s
         pytest.skip("kubectl is not installed")
     ready = systems()
     document = s3.get_object(Bucket=buckets[1], Key=made[1].configuration.document.key)["Body"].read()
-    text = Keys.of(ready.settings).decrypted(document, "config")
+    text = Keys.of(ready.settings).decrypted(document, made[1].configuration.document.key)
     kubectl = ["kubectl", "--kubeconfig", parts.env["KUBECONFIG"]]
     subprocess.run([*kubectl, "create", "namespace", "elsewhere"], check=True)
     applied = subprocess.run(
@@ -205,7 +208,7 @@ def test_the_configuration_applies_to_an_empty_namespace(made, systems, parts, s
 
 def test_the_configuration_holds_nothing_of_this_cluster(made, systems, s3, buckets):
     document = s3.get_object(Bucket=buckets[1], Key=made[1].configuration.document.key)["Body"].read()
-    text = Keys.of(systems().settings).decrypted(document, "config").decode()
+    text = Keys.of(systems().settings).decrypted(document, made[1].configuration.document.key).decode()
     names = {f"{each['kind']}/{each['metadata']['name']}" for each in yaml.safe_load_all(text)}
     assert {"Deployment/mlflow", "Service/mlflow", "ConfigMap/mlflow-config", "Secret/mlflow-backend-secret"} <= names
     assert {"Secret/mlflow-tls", "Ingress/mlflow-ingress", "PodDisruptionBudget/mlflow"} <= names

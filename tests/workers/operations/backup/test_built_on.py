@@ -31,8 +31,15 @@ def back_up(place):  # noqa: F811 - the fixture
 
 
 def right(place, made):  # noqa: F811 - the fixture
-    sha256 = made.artifacts.listing.sha256
-    seen = verify(place.systems.backups, place.backups, made.name, deep=True, progress=Unwatched(), sha256=sha256)
+    seen = verify(
+        place.systems.backups,
+        place.backups,
+        made.name,
+        deep=True,
+        progress=Unwatched(),
+        sha256=made.artifacts.listing.sha256,
+        keys=place.keys,
+    )
     return (seen.objects, seen.problems)
 
 
@@ -83,18 +90,21 @@ def test_a_set_that_is_not_signed_is_not_built_on(place):  # noqa: F811 - the fi
     assert back_up(place).artifacts.copied_objects == 3
 
 
+@pytest.mark.parametrize("encrypt", [True, False])
 @pytest.mark.parametrize("change", [lambda name: name, lambda name: name.replace("part-00001", "part-00007")])
-def test_our_own_parts_are_built_on_under_their_own_name_only(change, place):  # noqa: F811 - the fixture
+def test_our_own_parts_are_built_on_under_their_own_name_only(change, encrypt, place):  # noqa: F811 - the fixture
     name = sets.new_name(forging.now(), ())
-    sources = copying.Sources(place.artifacts, place.backups, name, (name,), keys=place.keys)
+    sources = copying.Sources(place.artifacts, place.backups, name, (name,), keys=place.keys, encrypt=encrypt)
+    key_id = place.keys.current_id if encrypt else ""
     with Transfer.of(place.systems.backups, 1) as transfer:
         notes = copying.Notes(transfer, sources)
         items = list(transfer.items(place.artifacts))
         for item in items:
             entry = listing.Entry(item.key, item.size, item.etag, item.last_modified, "objects/x", "md5", "0" * 32)
+            entry = replace(entry, key_id=key_id, stored=9)
             notes.add(entry.line(), item.size)
         notes.flush()
-        key = listing.part_name(name, 1)
+        (key,) = listing.parts(transfer, place.backups, name)
         found = place.s3.get_object(Bucket=place.backups, Key=key)
         place.s3.delete_object(Bucket=place.backups, Key=key)
         place.s3.put_object(

@@ -14,9 +14,11 @@ from tests.workers.operations.backup.artifacts.conftest import store  # noqa: F4
 from workers import settings
 from workers.errors import AlreadySo, OperatorError
 from workers.operation import Unwatched
-from workers.operations.backup import configuration, sets
+from workers.operations.backup import configuration, sets, verify
 from workers.operations.backup.artifacts import listing
+from workers.operations.backup.artifacts import verify as verify_artifacts
 from workers.operations.backup.encryption import Keys
+from workers.operations.backup.sealing import NotSealed
 from workers.operations.backup.show import BackupList, BackupShow
 from workers.operations.backup.sign import BackupSign
 from workers.operations.backup.signing import Trust
@@ -156,10 +158,107 @@ def test_other_bytes_than_those_that_were_signed_are_found_before_any_is_used(fi
     report = BackupVerify(id=newer.id).run(place.systems, Unwatched())
     assert report.status is Status.FAIL
     assert f"{file} is damaged" in report.sections[0].text
-    if file == "artifacts.jsonl.zst":
+    if file == "artifacts.jsonl.zst.enc":
         assert "is not the one that its manifest names" in ask(place.systems, RestoreArtifacts(set=newer.id))[0]
     if file == "config.yaml.enc":
         assert "its bytes are not those that were written" in ask(place.systems, RestoreConfiguration(set=newer.id))[0]
+
+
+def as_they_are(body, _older):
+    return body
+
+
+def of_the_older_set(_body, older):
+    return older
+
+
+def without_their_end(body, _older):
+    return body[:-17]
+
+
+def in_the_clear(_body, _older):
+    return forging.DUMP
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("change", [as_they_are, of_the_older_set, without_their_end, in_the_clear])
+@pytest.mark.parametrize(
+    "file", ["database.dump.enc", "database.catalog.jsonl.enc", "artifacts.jsonl.zst.enc", "config.yaml.enc"]
+)
+def test_encrypted_parts_are_refused_also_where_a_manifest_knows_the_other_bytes(file, change, place, two, monkeypatch):
+    """What --unsigned lets in: nobody without the key can put a byte of his own into a part."""
+    monkeypatch.setattr("workers.systems.postgres.programs.Running.wait", lambda *_: 0)
+    older, newer = two
+    bodies = [
+        place.s3.get_object(Bucket=place.backups, Key=f"{each.name}{file}")["Body"].read() for each in (newer, older)
+    ]
+    told = forging.document(place, newer)
+    new = forging.stored(place, newer.name, file, change(*bodies)).model_dump()
+    part = next(each for each in told.values() if isinstance(each, dict) and file in str(each))
+    name = next(name for name, each in part.items() if file in str(each))
+    part[name] = new
+    told["signature"] = None
+    forging.written(place, newer, told)
+    found = sets.good(place.systems, newer.id, unsigned=True)
+    with Transfer.of(place.systems.backups, 2) as transfer:
+        problems = verify.problems(place.systems, found, transfer, Unwatched(), deep=False)
+    named = [each for each in problems if f"{newer.name}{file}" in each]
+    assert bool(named) is (change is not as_they_are), problems
+
+
+@pytest.mark.parametrize("change", ["exchanged", "older", "cut", "plain", "emptied"])
+def test_an_artifacts_bytes_are_refused_unless_they_are_its_own(change, place, two):
+    newer = two[1]
+    listed = place.s3.list_objects_v2(Bucket=place.backups, Prefix="objects/")["Contents"]
+    body = {each["Key"]: place.s3.get_object(Bucket=place.backups, Key=each["Key"])["Body"].read() for each in listed}
+    ours, another = ([key for key in body if run in key] for run in ("run1", "run2"))
+    for key, other in zip(ours, reversed(ours), strict=True):
+        content = {
+            "exchanged": body[another[0]],
+            "older": body[other],
+            "cut": body[key][:-1],
+            "plain": b"model 1",
+            "emptied": b"",
+        }
+        place.s3.put_object(Bucket=place.backups, Key=key, Body=content[change])
+    place.s3.delete_object(Bucket=place.artifacts, Key="1/run1/artifacts/model.pkl")
+    found = verify_artifacts(
+        place.systems.backups,
+        place.backups,
+        newer.name,
+        deep=True,
+        progress=Unwatched(),
+        sha256=newer.artifacts.listing.sha256,
+        keys=place.keys,
+    )
+    assert len(found.problems) == 1
+    assert "run1" in found.problems[0]
+    report = RestoreArtifacts(set=newer.id).run(place.systems, Unwatched())
+    assert report.status is Status.FAIL
+    assert "its bytes in the backup are not those that were kept" in report.sections[0].text
+    assert "Contents" not in place.s3.list_objects_v2(Bucket=place.artifacts, Prefix="1/run1/")
+
+
+def test_nothing_of_a_set_is_in_the_clear(place, two):
+    for item in place.s3.list_objects_v2(Bucket=place.backups)["Contents"]:
+        found = place.s3.get_object(Bucket=place.backups, Key=item["Key"])
+        body = found["Body"].read()
+        assert found["Metadata"] == {}
+        if not item["Key"].endswith("manifest.json"):
+            assert body.startswith(b"mlflow-ops-encrypted 1 ")
+            assert b"PGDMP" not in body
+            assert b"model" not in body.partition(b"\n")[2]
+
+
+def test_artifacts_come_back_from_an_encrypted_set_as_they_were(place, two):
+    key = "1/run1/artifacts/model.pkl"
+    before = place.s3.get_object(Bucket=place.artifacts, Key="1/new/artifacts/model.pkl")["Body"].read()
+    for each in (key, "1/new/artifacts/model.pkl"):
+        place.s3.delete_object(Bucket=place.artifacts, Key=each)
+    report = RestoreArtifacts(set=two[1].id).run(place.systems, Unwatched())
+    assert report.status is Status.OK
+    assert place.s3.get_object(Bucket=place.artifacts, Key=key)["Body"].read() == b"model 1"
+    assert place.s3.get_object(Bucket=place.artifacts, Key="1/new/artifacts/model.pkl")["Body"].read() == before
 
 
 def test_genuine_sets_are_read_also_with_a_key_that_was_replaced(place, two):
@@ -284,10 +383,12 @@ def test_a_dump_that_is_streamed_is_proven_first_and_another_is_not_read_after_t
     newer = two[1]
     dump = newer.database.dump
     with Transfer.of(place.systems.backups, 1) as transfer:
-        reading = Reading(dump, transfer, place.backups)
+        reading = Reading(dump, transfer, place.backups, None, place.keys)
         reading.prove()
         place.s3.put_object(Bucket=place.backups, Key=dump.key, Body=forging.DUMP + b"DROP DATABASE mlflow;")
         with pytest.raises(ObjectChanged):
             list(reading)
         with pytest.raises(OperatorError, match="its bytes are not those that were written"):
             Reading(dump, transfer, place.backups).prove()
+        with pytest.raises(NotSealed):
+            Reading(dump, transfer, place.backups, None, place.keys).prove()

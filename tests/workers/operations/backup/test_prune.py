@@ -20,7 +20,7 @@ from workers.operations.backup import manifest, sets
 from workers.operations.backup.artifacts import copy, references, verify
 from workers.operations.backup.backup import Backup
 from workers.operations.backup.encryption import Keys
-from workers.operations.backup.manifest import ArtifactsPart, Manifest, Stored
+from workers.operations.backup.manifest import ArtifactsPart, Manifest
 from workers.operations.backup.prune import BackupPrune, choose
 from workers.operations.backup.show import BackupList
 from workers.operations.backup.signing import signed
@@ -49,7 +49,7 @@ def add_set(ready, buckets, progress, made, previous=(), *, finished=True):
     done = copy(ready.objects, buckets[0], buckets[1], name, previous, progress)
     if finished:
         part = ArtifactsPart(
-            listing=Stored(key=f"{name}artifacts.jsonl.zst", bytes=done.listing_bytes, sha256=done.listing_sha256),
+            listing=done.listing,
             bucket=buckets[0],
             objects=done.objects,
             bytes=done.bytes,

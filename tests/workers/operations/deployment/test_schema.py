@@ -1,5 +1,7 @@
 """What an image's own look at itself says: the schema that it needs, or why no pod of it would come up."""
 
+from types import SimpleNamespace
+
 import pytest
 
 from commands.grammar import parse
@@ -143,3 +145,26 @@ def test_a_quota_has_its_say_before_a_job_is_made(tmp_path, hard, used, said):
     with pytest.raises(OperatorError, match=said):
         job.run_once(ours(tmp_path, cluster), Unwatched(), spec)
     assert cluster.made == []
+
+
+class Indexes:
+    """A database's indexes by their names."""
+
+    def __init__(self, *names):
+        self.names = names
+
+    def indexes(self):
+        return [SimpleNamespace(name=name) for name in self.names]
+
+
+@pytest.mark.parametrize(
+    ("now", "needed", "there", "early"),
+    [
+        ("acf3f17fdcc7", "0584bdc529eb", ("index_trace_tags_request_id", "index_params_run_uuid"), 1),
+        ("acf3f17fdcc7", "0584bdc529eb", ("idx_webhooks_status",), 0),
+        ("acf3f17fdcc7", "a later one", ("idx_webhooks_status",), 1),
+        ("not known", "0584bdc529eb", ("index_trace_tags_request_id",), 0),
+    ],
+)
+def test_an_index_that_the_upgrade_would_stop_at_is_found(now, needed, there, early):
+    assert len(schema.early(Indexes(*there), now, needed)) == early

@@ -116,6 +116,18 @@ def test_a_name_that_is_not_there_gets_the_nearest(run):
         run("experiments show 987654321")
 
 
+@pytest.mark.parametrize(
+    ("made", "typed"),
+    [("l\u2019usine {}", "l\u2019usine {}"), ("l\u2019usine {}", "l'usine {}"), ("l'usine {}", "l\u2019usine {}")],
+)
+def test_a_name_with_an_apostrophe_is_found_as_it_is_else_as_a_keyboard_writes_it(run, name, made, typed):
+    run(f'experiments create "{made.format(name)}"')
+    try:
+        assert run(f'experiments show "{typed.format(name)}"').title == f"Experiment {made.format(name)}"
+    finally:
+        run(f'experiments delete "{made.format(name)}"')
+
+
 def test_made_renamed_deleted_and_restored(run, name):
     made = run(f'experiments create "{name}" --tag team=tests --tag "why=two words"')
     assert made.undo.startswith("experiments delete ")

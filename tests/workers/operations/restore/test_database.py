@@ -162,7 +162,7 @@ def test_a_damaged_dump_leaves_the_live_one_and_nothing_else(backed_up, database
     (key,) = [
         item["Key"]
         for item in s3.list_objects_v2(Bucket=buckets[1], Prefix="sets/")["Contents"]
-        if item["Key"].endswith("database.dump")
+        if item["Key"].endswith("database.dump.enc")
     ]
     body = bytearray(s3.get_object(Bucket=buckets[1], Key=key)["Body"].read())
     body[len(body) // 2] ^= 1

@@ -12,7 +12,7 @@ from commands import grammar
 from workers import settings
 from workers.engine import performing
 from workers.errors import AlreadySo, OperatorError
-from workers.operation import Cancelled, Unwatched
+from workers.operation import Cancelled, Unwatched, planned_with
 from workers.operations.runs import archive, batches
 from workers.operations.runs.finding import search
 from workers.operations.runs.pace import Pace
@@ -129,6 +129,64 @@ def test_without_the_database_it_is_done_call_by_call(do_by_calls, mlflow, exper
     assert do_by_calls(report.undo).summary == "60 runs are active again."
     assert states() == (old, set())
     assert not any(archive.TAG in run.tags for run in search(mlflow.tracking, [experiment[0]], view="ALL"))
+
+
+@pytest.mark.parametrize("more", ["", " --except-tag keep=yes --except-tag other", " --status KILLED"])
+def test_the_tables_and_mlflow_give_the_same_plan(mlflow, sandbox, experiment, many_runs, log_run, asked, more):
+    many_runs(experiment[0], 7)
+    log_run(experiment[0], "kept", days_old=100, tags={"keep": "yes"})
+    log_run(experiment[0], "not kept", days_old=100, tags={"keep": "no", "other": "x"})
+    log_run(experiment[0], "killed", days_old=100, status="KILLED")
+    log_run(experiment[0], "busy", days_old=100, status="RUNNING")
+    log_run(experiment[0], "young")
+    without = {name: value for name, value in sandbox.process_env.items() if not name.startswith("MLFLOW_OPS_DATABASE")}
+    words = asked + more
+    of_tables, of_calls = (grammar.parse(words).plan(each) for each in (mlflow, Systems(settings.load(without))))
+    assert of_tables.digest == of_calls.digest
+    assert of_tables.warnings == of_calls.warnings
+
+
+def test_tables_that_mlflow_does_not_use_plan_nothing(mlflow, sandbox, experiment, many_runs, asked):
+    """A database that has a run which MLflow has not, or has in another state, is another MLflow's."""
+    old = many_runs(experiment[0], 3)
+    url = sandbox.env["MLFLOW_OPS_DATABASE_ADMIN_URL"]
+    other = f"other_{experiment[0]}"
+    with psycopg.connect(url, autocommit=True) as admin:
+        admin.execute(f"CREATE DATABASE {other} OWNER mlflow")
+        try:
+            elsewhere = sandbox.env["MLFLOW_OPS_DATABASE_URL"].rpartition("/")[0] + f"/{other}"
+            with psycopg.connect(elsewhere, autocommit=True) as made:
+                made.execute("CREATE TABLE experiments (experiment_id int, name text, lifecycle_stage text)")
+                made.execute("INSERT INTO experiments VALUES (%s, 'x', 'active')", (int(experiment[0]),))
+                made.execute(
+                    "CREATE TABLE runs (run_uuid text, experiment_id int, name text, status text, start_time bigint, "
+                    "lifecycle_stage text)"
+                )
+                made.execute(
+                    "INSERT INTO runs VALUES (%s, %s, 'x', 'FINISHED', 1, 'active')", ("f" * 32, int(experiment[0]))
+                )
+            systems = Systems(settings.load({**sandbox.process_env, "MLFLOW_OPS_DATABASE_URL": elsewhere}))
+            plan = grammar.parse(asked).plan(systems)
+            assert plan.facts["runs"] == len(old)
+            assert plan.digest == grammar.parse(asked).plan(mlflow).digest
+        finally:
+            admin.execute(f"DROP DATABASE {other} WITH (FORCE)")
+
+
+def test_a_plan_says_what_it_is_doing_and_can_be_stopped(mlflow, experiment, many_runs, asked):
+    many_runs(experiment[0], 1000)
+    said = []
+
+    class Stops(Unwatched):
+        def step(self, name):
+            said.append(name)
+
+        def checkpoint(self):
+            raise Cancelled
+
+    with planned_with(Stops()), pytest.raises(Cancelled):
+        grammar.parse(asked).plan(mlflow)
+    assert said == ["Choosing the runs"]
 
 
 def test_a_database_that_is_not_mlflows_is_left_alone(mlflow, experiment, many_runs):

@@ -18,9 +18,10 @@ from workers.operations.deployment import job as once
 from workers.operations.deployment.job import JobSpec
 from workers.operations.runs import mlflow_gc
 from workers.operations.runs.purge import RunsPurge
-from workers.operations.runs.registered import registered_runs
+from workers.operations.runs.registered import registered_in, registered_runs
 from workers.report import Status
 from workers.systems import Systems
+from workers.systems.mlflow.run_rows import RunRows
 
 DAY_MS = 24 * 3600 * 1000
 
@@ -230,6 +231,7 @@ def test_a_version_refers_to_a_run_however_it_says_so(mlflow, client, experiment
                 )
         found = registered_runs(mlflow.tracking)
         assert [found.get(run) for run in runs] == [f"{model} {number}" for number in (1, 2, 3)]
+        assert registered_in(RunRows(mlflow.database)) == found
     finally:
         client.delete_registered_model(model)
 

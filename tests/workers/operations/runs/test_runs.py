@@ -80,6 +80,43 @@ def test_what_is_not_one_run_is_told(do, experiment, log_run):
         do("""runs show "a'b\\"c" """)
 
 
+def test_a_run_is_found_by_its_name_within_an_experiment(do, mlflow, experiment, log_run):
+    other = mlflow.tracking.call("experiments/create", {"name": f"{experiment[1]} too"})["experiment_id"]
+    try:
+        mine, theirs = log_run(experiment[0], "same name"), log_run(other, "same name")
+        with pytest.raises(OperatorError, match=r"not one run but several.*--experiment") as told:
+            do("runs show 'same name'")
+        assert mine in str(told.value)
+        assert theirs in str(told.value)
+        assert mine[:8] in do(f"runs show 'same name' --experiment {experiment[1]}").title
+        assert theirs[:8] in do(f"runs show 'same name' --experiment {other}").title
+        with pytest.raises(OperatorError, match=r"no run “mine alone” in that experiment"):
+            do(f"runs show 'mine alone' --experiment {other}")
+    finally:
+        mlflow.tracking.call("experiments/delete", {"experiment_id": other})
+
+
+def test_a_name_with_an_apostrophe_is_found_as_it_is_else_as_a_keyboard_writes_it(do, experiment, log_run):
+    curly, straight = log_run(experiment[0], "l\u2019usine"), log_run(experiment[0], "l'atelier")
+    within = f"--experiment {experiment[1]}"
+    for typed, wanted in (
+        ("l\u2019usine", curly),
+        ("l'usine", curly),
+        ("l'atelier", straight),
+        ("l\u2019atelier", straight),
+    ):
+        assert wanted[:8] in do(f'runs show "{typed}" {within}').title
+    both = log_run(experiment[0], "l'usine")
+    assert both[:8] in do(f'runs show "l\'usine" {within}').title
+    assert curly[:8] in do(f'runs show "l\u2019usine" {within}').title
+
+
+def test_a_mistyped_name_gets_the_nearest(do, experiment, log_run):
+    log_run(experiment[0], "baseline-2026")
+    with pytest.raises(OperatorError, match=r"Did you mean baseline-2026\?"):
+        do(f"runs show basline-2026 --experiment {experiment[1]}")
+
+
 def test_tags_are_set_changed_and_put_back(do, experiment, log_run, mlflow):
     run = log_run(experiment[0], tags={"stage": "old"})
     plan = grammar.parse(f'runs tag {run} "stage=new one" --dry-run').run(mlflow, _silent())

@@ -8,7 +8,7 @@ from workers.operations.backup.artifacts.copying import Copied, copy
 from workers.operations.backup.artifacts.listing import Entry, ListingDamaged
 from workers.operations.backup.artifacts.object_copying import Tuning
 from workers.operations.backup.artifacts.pairing import Wanted
-from workers.operations.backup.artifacts.restoring import Difference, Restored, clear, compare, restore
+from workers.operations.backup.artifacts.restoring import Difference, Restored, compare, restore
 from workers.operations.backup.artifacts.sweeping import Swept, references, sweep
 from workers.operations.backup.artifacts.verifying import Verified, verify
 
@@ -22,7 +22,6 @@ __all__ = [
     "Tuning",
     "Verified",
     "Wanted",
-    "clear",
     "compare",
     "copy",
     "references",

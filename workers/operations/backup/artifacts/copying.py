@@ -16,18 +16,24 @@ from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from itertools import chain
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Self
 
 from workers.operations.backup.artifacts import listing
 from workers.operations.backup.artifacts.known import Known, Sources
 from workers.operations.backup.artifacts.listing import Frames
 from workers.operations.backup.artifacts.object_copying import ObjectCopied, ObjectCopier, Tuning
+from workers.operations.backup.encryption import NAME_END
+from workers.operations.backup.locking import nothing
+from workers.operations.backup.manifest import Stored
+from workers.operations.backup.sealing import Sealer
 from workers.systems.errors import GatewayError, ObjectsError
 from workers.systems.s3.metadata import Listed
 from workers.systems.s3.multipart import Writer
 from workers.systems.s3.transfer import Transfer
 
 if TYPE_CHECKING:
+    from types import TracebackType
+
     from workers.operation import Progress
     from workers.systems.s3.objects import Objects
 
@@ -51,8 +57,7 @@ class Copied:
     copied_bytes: int
     changed: tuple[str, ...]
     vanished: tuple[str, ...]
-    listing_sha256: str
-    listing_bytes: int
+    listing: Stored
     seconds: float
     left_out: tuple[str, ...] = ()
     left_out_objects: int = 0
@@ -75,10 +80,12 @@ class Place:
 def begin(objects: Objects, sources: Sources, stack: ExitStack) -> Place:
     """Open it; `stack` closes it. objects: the store of the backups."""
     tuning = sources.tuning
-    target = stack.enter_context(Transfer.of(objects, tuning.at_once))
+    rule = sources.locking.rule if sources.locking else nothing
+    target = stack.enter_context(Transfer.of(objects, tuning.at_once, rule))
     origin = stack.enter_context(Transfer.of(sources.source, tuning.at_once)) if sources.source else target
     known = Known(target, sources)
-    copier = ObjectCopier(origin, sources.source_bucket, target, sources.backup_bucket, sources.set_name, tuning)
+    keys = sources.keys if sources.encrypt else None
+    copier = ObjectCopier(origin, sources.source_bucket, target, sources.backup_bucket, sources.set_name, tuning, keys)
     pool = ThreadPoolExecutor(tuning.at_once, thread_name_prefix="artifacts")
     stack.callback(pool.shutdown, cancel_futures=True)
     # Waits between attempts end at once where the run does not go on.
@@ -116,13 +123,13 @@ def whole(objects: Objects, sources: Sources, progress: Progress, *, after_spans
         place = begin(objects, known_to, stack)
         target = place.target
         target.put(bucket, f"{set_name}{listing.BASES}", json.dumps({"previous": sources.previous}).encode())
-        writer = stack.enter_context(Writer(target, bucket, f"{set_name}{listing.NAME}"))
+        writer = stack.enter_context(ListingWriter.of(target, sources))
         notes = Notes(target, sources, silent=after_spans)
         run = Run(place.copier, place.pool, writer, notes, progress, place.known.objects)
         others = sources.others(place.origin) if sources.others else ()
         run.walk(chain(others, place.origin.items(sources.source_bucket)), place.known)
         writer.close()
-        _read_back(target, bucket, f"{set_name}{listing.NAME}", writer)
+        _read_back(target, bucket, writer)
         target.delete(bucket, [*listing.parts(target, bucket, set_name), f"{set_name}{listing.BASES}"])
     return Copied(
         run.frames.objects,
@@ -131,8 +138,7 @@ def whole(objects: Objects, sources: Sources, progress: Progress, *, after_spans
         run.copied_bytes,
         tuple(run.changed),
         tuple(run.vanished),
-        writer.sha256,
-        writer.size,
+        writer.stored,
         time.monotonic() - began,
         tuple(run.left_out),
         run.left_out_objects,
@@ -140,6 +146,46 @@ def whole(objects: Objects, sources: Sources, progress: Progress, *, after_spans
         run.others,
         dict(run.classes),
     )
+
+
+@dataclass
+class ListingWriter:
+    """Where a listing goes: into an object, encrypted where it is to be. A context, as the object's writer is."""
+
+    writer: Writer
+    key: str
+    key_id: str
+    sealer: Sealer | None
+
+    @classmethod
+    def of(cls, target: Transfer, sources: Sources) -> ListingWriter:
+        """For the set that is made."""
+        keys = sources.keys if sources.encrypt else None
+        key = f"{sources.set_name}{listing.NAME}{NAME_END if keys else ''}"
+        sealer = Sealer(keys.current, key) if keys else None
+        return cls(Writer(target, sources.backup_bucket, key), key, sources.key_id, sealer)
+
+    def __enter__(self) -> Self:
+        self.writer.__enter__()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.writer.__exit__(kind, error, at)
+
+    def write(self, piece: bytes) -> None:
+        """Add to it."""
+        self.writer.write(self.sealer.add(piece) if self.sealer else piece)
+
+    def close(self) -> None:
+        """It is whole: let it be there."""
+        if self.sealer:
+            self.writer.write(self.sealer.end())
+        self.writer.close()
+
+    @property
+    def stored(self) -> Stored:
+        """What was written."""
+        return Stored(key=self.key, bytes=self.writer.size, sha256=self.writer.sha256, key_id=self.key_id)
 
 
 class NoListing:
@@ -185,7 +231,8 @@ class Notes:
         self.written += 1
         body = bytes(self.waiting + self.frames.end())
         name = listing.part_name(self.sources.set_name, self.written)
-        listing.put_part(self.target, self.sources.backup_bucket, name, body, self.sources.keys)
+        sources = self.sources
+        listing.put_part(self.target, sources.backup_bucket, name, body, sources.keys, encrypt=sources.encrypt)
         self.frames = Frames()
         self.waiting.clear()
 
@@ -210,7 +257,7 @@ class Run:
 
     copier: ObjectCopier
     pool: ThreadPoolExecutor
-    writer: Writer | NoListing
+    writer: ListingWriter | NoListing
     notes: Notes
     progress: Progress
     expected: int
@@ -250,6 +297,8 @@ class Run:
         found = known.find(listed)
         if found is None:
             self.window.append(_Item(listed, self.pool.submit(copier.copy, listed)))
+        elif found.short and not found.bad:
+            self.window.append(_Item(listed, self.pool.submit(copier.lock_longer, found.line)))
         elif found.bad:
             self.window.append(_Item(listed, self.pool.submit(copier.copy, listed, found.bad)))
         else:
@@ -284,8 +333,8 @@ class Run:
             return
         if moved.changed:
             self.changed += [where] if len(self.changed) < NAMES_AT_MOST else []
-        self.copied_objects += 1
-        self.copied_bytes += moved.entry.size
+        self.copied_objects += moved.copied
+        self.copied_bytes += moved.entry.size * moved.copied
         line = replace(moved.entry, bucket=listed.bucket).line()
         self._write(line, moved.entry.size, listed.bucket)
         self.notes.add(line, moved.entry.size)
@@ -317,10 +366,10 @@ class Run:
             self.notes.flush()
 
 
-def _read_back(target: Transfer, bucket: str, name: str, writer: Writer) -> None:
-    digest = hashlib.sha256()
-    for piece in target.open(bucket, name)[1]:
+def _read_back(target: Transfer, bucket: str, writer: ListingWriter) -> None:
+    digest, stored = hashlib.sha256(), writer.stored
+    for piece in target.open(bucket, stored.key)[1]:
         digest.update(piece)
-    if digest.hexdigest() != writer.sha256:
-        msg = f"The listing {name} does not read back as it was written."
+    if digest.hexdigest() != stored.sha256:
+        msg = f"The listing {stored.key} does not read back as it was written."
         raise ObjectsError(msg, "Look at the store's health.")

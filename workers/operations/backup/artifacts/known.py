@@ -12,13 +12,15 @@ from dataclasses import dataclass, field
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
+from workers.errors import SetDamaged
 from workers.operations.backup.artifacts import listing, object_keys
-from workers.operations.backup.artifacts.listing import ListingDamaged
 from workers.operations.backup.artifacts.object_copying import Tuning
+from workers.operations.backup.encryption import NONE, WrongKey
 from workers.systems.errors import ObjectMissing
 
 if TYPE_CHECKING:
     from workers.operations.backup.encryption import Keys
+    from workers.operations.backup.locking import Locking
     from workers.systems.s3.metadata import Listed
     from workers.systems.s3.objects import Objects
     from workers.systems.s3.transfer import Transfer
@@ -32,9 +34,10 @@ class Sources:
 
     source: the artifacts' store, where it is another than the backups'. distrust: keys of kept bytes that a check found
     bad: they are copied again to where they were, which mends every set that uses them. keys: to sign parts with; with
-    them, what earlier sets say is used only if it is signed. sha256: of the listing of the last in `previous`, which is
-    finished. others: lists the artifacts of other buckets, in the order of object_keys; asked by the run that makes the
-    whole listing, not by helpers.
+    them, what earlier sets say is used only if it is signed. encrypt: with these keys; what is kept otherwise, or with
+    a key that is no longer here, is copied again. sha256 and objects: of the listing of the last in `previous`, which
+    is finished. others: lists the artifacts of other buckets, in the order of object_keys; asked by the run that makes
+    the whole listing, not by helpers. locking: of what is copied, and of what is kept already.
     """
 
     source_bucket: str
@@ -45,17 +48,33 @@ class Sources:
     distrust: frozenset[str] = frozenset()
     tuning: Tuning = field(default_factory=Tuning)
     keys: Keys | None = None
+    encrypt: bool = False
     sha256: str = ""
+    objects: int = 0
     others: Callable[[Transfer], Iterator[Listed]] | None = None
+    locking: Locking | None = None
+
+    @property
+    def key_id(self) -> str:
+        """Of the key that bytes are encrypted with; empty where they are not."""
+        return self.keys.current_id if self.keys and self.encrypt else ""
+
+    def readable(self, key_id: str) -> bool:
+        """Whether bytes that are encrypted so (empty: not) may stay as they are."""
+        return key_id in (self.keys or NONE).ids if key_id else not self.key_id
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A line of an earlier listing. unfinished: of an unfinished set. bad: where its bytes are, if they are bad."""
+    """A line of an earlier listing. unfinished: of an unfinished set. bad: where its bytes are, if they are bad.
+
+    short: the lock on its bytes ends too early.
+    """
 
     line: bytes
     unfinished: bool
     bad: str = ""
+    short: bool = False
 
 
 class Known:
@@ -68,26 +87,25 @@ class Known:
         """Open the parts of unfinished sets up to the newest finished one, and that one's listing."""
         self._streams: list[_Stream] = []
         self.objects = 0
-        bucket, distrusted, keys = sources.backup_bucket, sources.distrust, sources.keys
+        bucket, keys = sources.backup_bucket, sources.keys
         for set_name in sources.previous:
-            name = f"{set_name}{listing.NAME}"
             finished = set_name == sources.previous[-1] and bool(sources.sha256)
-            if keys and not finished and transfer.exists(bucket, name):
-                # Its listing is whole, and no manifest vouches for it: what it copied is copied again.
-                continue
             try:
-                pieces = listing.opened(transfer, bucket, name, sources.sha256 if finished else "")
-            except ListingDamaged as error:
+                name = listing.key(transfer, bucket, set_name)
+                if keys and not finished:
+                    # Its listing is whole, and no manifest vouches for it: what it copied is copied again.
+                    continue
+                pieces = listing.opened(transfer, bucket, name, sources.sha256 if finished else "", keys or NONE)
+            except SetDamaged as error:
                 _log.warning("%s What it would have told is copied again.", error.message)
                 return
             except ObjectMissing:
                 found = listing.parts(transfer, bucket, set_name)
                 if found:
-                    chained = _chained(transfer, bucket, found, keys)
-                    self._streams.append(_Stream(chained, distrusted, unfinished=True))
+                    self._streams.append(_Stream(_chained(transfer, bucket, found, keys), sources, unfinished=True))
                 continue
-            self._streams.append(_Stream(listing.lines(name, pieces), distrusted, unfinished=False))
-            self.objects = listing.count(transfer, bucket, name)
+            self._streams.append(_Stream(listing.lines(name, pieces), sources, unfinished=False))
+            self.objects = sources.objects
             return
 
     def find(self, wanted: Listed) -> Found | None:
@@ -100,11 +118,9 @@ class Known:
 
 
 class _Stream:
-    def __init__(
-        self, found: Iterator[tuple[dict[str, Any], bytes]], distrusted: frozenset[str], *, unfinished: bool
-    ) -> None:
+    def __init__(self, found: Iterator[tuple[dict[str, Any], bytes]], sources: Sources, *, unfinished: bool) -> None:
         self._found = found
-        self._distrusted = distrusted
+        self._sources = sources
         self._next: tuple[dict[str, Any], bytes] | None = None
         self._over = False
         self.unfinished = unfinished
@@ -126,14 +142,20 @@ class _Stream:
             and entry["size"] == wanted.size
             and entry["last_modified"] == wanted.last_modified
         )
-        if not same:
+        key_id = str((entry.get("encrypted") or {}).get("key_id", ""))
+        if not same or not self._sources.readable(key_id):
             return None
-        return Found(line, self.unfinished, entry["kept"] if entry["kept"] in self._distrusted else "")
+        if entry["kept"] not in self._sources.distrust:
+            locking = self._sources.locking
+            short = locking is not None and str(entry.get("locked_until", "")) < locking.needed_until
+            return Found(line, self.unfinished, short=short)
+        # In their place only what is like them mends the other sets that use them.
+        return Found(line, self.unfinished, entry["kept"]) if key_id == self._sources.key_id else None
 
     def _step(self) -> tuple[dict[str, Any], bytes] | None:
         try:
             return next(self._found, None)
-        except (ListingDamaged, ObjectMissing) as error:
+        except (SetDamaged, WrongKey, ObjectMissing) as error:
             _log.warning("%s What it would have told is copied again.", error.message)
             return None
 

@@ -21,6 +21,7 @@ import zstandard
 
 from workers.errors import SetDamaged
 from workers.operations.backup.artifacts import object_keys
+from workers.operations.backup.encryption import NAME_END, NONE
 from workers.systems.errors import ObjectMissing
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from workers.systems.s3.transfer import Transfer
 
 NAME: Final = "artifacts.jsonl.zst"
+NAMES: Final = (f"{NAME}{NAME_END}", NAME)
+"""Encrypted and not."""
 BASES: Final = "artifacts.previous.json"
 _PART: Final = "artifacts.part-"
 _LINES_IN_FRAME: Final = 1000
@@ -39,7 +42,6 @@ _STEP: Final = 512
 """Bytes that are decompressed at a time: zstd makes at most 128 KiB of 4 bytes (RFC 8878, RLE_Block), so 16 MiB."""
 _BASES_AT_MOST: Final = 1 << 20
 _LEVEL: Final = 3
-_TAIL_BYTES: Final = 512
 
 
 class ListingDamaged(SetDamaged):
@@ -53,7 +55,8 @@ class Entry:
     key, size, etag, last_modified: as the source listed it. kept: the key of its bytes. kind and checksum: what its
     bytes must give (sha256, md5; sha256-parts and md5-parts over parts of part_bytes). moves: content type, metadata
     and the like where the bytes do not carry them themselves and they are not the default. bucket: where that is
-    another than the artifacts' own.
+    another than the artifacts' own. key_id: of the key that its bytes are encrypted with, empty where they are not.
+    stored: the length of what is kept then. locked_until: when what is kept may be removed, where that is locked.
     """
 
     key: str
@@ -66,11 +69,19 @@ class Entry:
     part_bytes: int = 0
     moves: dict[str, Any] = field(default_factory=dict)
     bucket: str = ""
+    key_id: str = ""
+    stored: int = 0
+    locked_until: str = ""
 
     @property
     def where(self) -> str:
         """Its key; with its bucket, if that is another."""
         return f"s3://{self.bucket}/{self.key}" if self.bucket else self.key
+
+    @property
+    def kept_bytes(self) -> int:
+        """The length of what is kept."""
+        return self.stored if self.key_id else self.size
 
     def line(self) -> bytes:
         """As it stands in the listing."""
@@ -88,6 +99,10 @@ class Entry:
             shown["metadata"] = self.moves
         if self.bucket:
             shown["bucket"] = self.bucket
+        if self.key_id:
+            shown["encrypted"] = {"key_id": self.key_id, "bytes": self.stored}
+        if self.locked_until:
+            shown["locked_until"] = self.locked_until
         return json.dumps(shown, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
 
     @classmethod
@@ -96,6 +111,7 @@ class Entry:
         ((kind, checksum),) = found["checksum"].items()
         if not str(found["kept"]).startswith(object_keys.PREFIX) or kind not in _KINDS:
             raise ValueError(found["kept"])
+        encrypted = found.get("encrypted") or {"key_id": "", "bytes": 0}
         return cls(
             found["key"],
             found["size"],
@@ -107,6 +123,9 @@ class Entry:
             found.get("part_bytes", 0),
             found.get("metadata", {}),
             found.get("bucket", ""),
+            encrypted["key_id"],
+            encrypted["bytes"],
+            found.get("locked_until", ""),
         )
 
 
@@ -161,37 +180,35 @@ def lines(name: str, pieces: Iterator[bytes]) -> Iterator[tuple[dict[str, Any], 
     raise _damaged(name, "ends too early")
 
 
-def count(transfer: Transfer, bucket: str, name: str) -> int:
-    """How many artifacts a listing says it has, from its last bytes alone; 0 where they do not say."""
-    tail = transfer.tail(bucket, name, _TAIL_BYTES)
-    start = tail.rfind(zstandard.FRAME_HEADER)
-    try:
-        said = json.loads(_inflating().decompressobj().decompress(tail[start:]))
-        return int(said["objects"])
-    except (ValueError, KeyError, TypeError, zstandard.ZstdError):
-        return 0
+def key(transfer: Transfer, bucket: str, set_name: str) -> str:
+    """The key of a set's listing in the bucket, encrypted or not. Raises ObjectMissing where the set has none."""
+    for name in NAMES:
+        if transfer.exists(bucket, f"{set_name}{name}"):
+            return f"{set_name}{name}"
+    raise ObjectMissing(f"The bucket {bucket} has no listing {set_name}{NAME}.", "See what is there: backup list.")
 
 
-def entries(transfer: Transfer, bucket: str, name: str, sha256: str = "") -> Iterator[Entry]:
+def entries(transfer: Transfer, bucket: str, name: str, sha256: str = "", keys: Keys = NONE) -> Iterator[Entry]:
     """The artifacts of one listing. sha256: that it must have, if a manifest says so: it is read once for that first.
 
-    Raises ObjectMissing at once where there is none, ListingDamaged at once where it is another, or on the way.
+    Raises ObjectMissing at once where there is none, ListingDamaged at once where it is another, or on the way;
+    WrongKey.
     """
-    return (_entry(name, found) for found, _ in lines(name, opened(transfer, bucket, name, sha256)))
+    return (_entry(name, found) for found, _ in lines(name, opened(transfer, bucket, name, sha256, keys)))
 
 
-def opened(transfer: Transfer, bucket: str, name: str, sha256: str = "") -> Iterator[bytes]:
+def opened(transfer: Transfer, bucket: str, name: str, sha256: str = "", keys: Keys = NONE) -> Iterator[bytes]:
     """The bytes of a listing, known to be those with that SHA-256 where one is given. Raises as `entries`."""
     try:
         described, pieces = transfer.open(bucket, name)
-        if not sha256:
-            return pieces
-        for _ in _compared(name, pieces, sha256):
-            pass
-        # The very object that was read: another one is refused by its etag, or at its end where the store ignores that.
-        return _compared(name, transfer.open(bucket, name, described.etag)[1], sha256)
+        if sha256:
+            for _ in _compared(name, pieces, sha256):
+                pass
+            # The very object that was read: another is refused by its etag, or at its end where the store ignores that.
+            pieces = _compared(name, transfer.open(bucket, name, described.etag)[1], sha256)
     except ObjectMissing:
         raise ObjectMissing(f"The bucket {bucket} has no listing {name}.", "See what is there: backup list.") from None
+    return keys.opened(pieces, name) if name.endswith(NAME_END) else pieces
 
 
 def _compared(name: str, pieces: Iterator[bytes], sha256: str) -> Iterator[bytes]:
@@ -218,7 +235,7 @@ def _entry(name: str, found: dict[str, Any]) -> Entry:
 
 
 def part_name(set_name: str, number: int) -> str:
-    """The key of a part of a set's listing."""
+    """The key of a part of a set's listing, where it is not encrypted."""
     return f"{set_name}{_PART}{number:05d}.jsonl.zst"
 
 
@@ -227,22 +244,34 @@ def parts(transfer: Transfer, bucket: str, set_name: str) -> list[str]:
     return [found.key for found in transfer.items(bucket, f"{set_name}{_PART}")]
 
 
-def put_part(transfer: Transfer, bucket: str, name: str, body: bytes, keys: Keys | None) -> None:
-    """Write a part, with a proof that it is ours: no manifest vouches for it yet. Raises ObjectsError."""
-    proof = {_PROOF: f"{keys.current_id}:{keys.proof(_named(name, body))}"} if keys else {}
-    transfer.put(bucket, name, body, {"Metadata": proof} if proof else None)
+def put_part(  # noqa: PLR0913 - what is written where, and how
+    transfer: Transfer, bucket: str, name: str, body: bytes, keys: Keys | None, *, encrypt: bool
+) -> None:
+    """Write a part so that it is known to be ours: no manifest vouches for it yet. Raises ObjectsError.
+
+    encrypt: with the keys, as `name` with an ending; else it has a proof beside it, where there are keys.
+    """
+    if keys and encrypt:
+        name += NAME_END
+        transfer.put(bucket, name, keys.encrypted(body, name))
+        return
+    said = (keys.proof(_named(name, body)), keys.current_id, keys.current.wrapped) if keys else ()
+    transfer.put(bucket, name, body, {"Metadata": {_PROOF: " ".join(filter(None, said))}} if said else None)
 
 
 def part(transfer: Transfer, bucket: str, name: str, keys: Keys | None) -> Iterator[bytes]:
-    """The bytes of a part. keys: where there are some, only of one that is ours. Raises ListingDamaged."""
+    """The bytes of a part. keys: where there are some, only of one that is ours. Raises ListingDamaged, WrongKey."""
     described, pieces = transfer.open(bucket, name)
-    if keys is None:
-        return pieces
     if described.size > _PART_AT_MOST:
         raise _damaged(name, "is larger than what we write")
-    of, _, mac = str((described.moves.get("Metadata") or {}).get(_PROOF, "")).partition(":")
+    if name.endswith(NAME_END):
+        return (keys or NONE).opened(pieces, name)
+    if keys is None:
+        return pieces
+    proof = str((described.moves.get("Metadata") or {}).get(_PROOF, ""))
+    mac, of, wrapped, *_ = (*proof.split(" "), "", "", "")
     content = b"".join(pieces)
-    if not keys.proves(of, mac, _named(name, content)):
+    if not keys.proves(of, mac, _named(name, content), wrapped):
         raise _damaged(name, "is not signed by us")
     return iter((content,))
 
@@ -257,7 +286,7 @@ def bases(transfer: Transfer, bucket: str, set_name: str) -> tuple[str, ...]:
         content = transfer.objects.read(bucket, f"{set_name}{BASES}", at_most=_BASES_AT_MOST)
     except ObjectMissing:
         return ()
-    if transfer.exists(bucket, f"{set_name}{NAME}"):
+    if any(transfer.exists(bucket, f"{set_name}{name}") for name in NAMES):
         return ()
     try:
         return tuple(map(str, json.loads(content)["previous"]))
@@ -265,21 +294,21 @@ def bases(transfer: Transfer, bucket: str, set_name: str) -> tuple[str, ...]:
         raise _damaged(f"{set_name}{BASES}", "cannot be read") from None
 
 
-def used(transfer: Transfer, bucket: str, set_name: str) -> Iterator[str]:
+def used(transfer: Transfer, bucket: str, set_name: str, keys: Keys = NONE) -> Iterator[str]:
     """The keys of kept bytes that a set's listing, or the parts of an unfinished one, name; in order.
 
-    Raises ObjectMissing where the set has neither listing nor parts nor a beginning.
+    Raises ObjectMissing where the set has neither listing nor parts nor a beginning; WrongKey.
     """
     try:
-        whole = entries(transfer, bucket, f"{set_name}{NAME}")
+        name = key(transfer, bucket, set_name)
     except ObjectMissing:
         found = parts(transfer, bucket, set_name)
         if not found and not transfer.exists(bucket, f"{set_name}{BASES}"):
             raise
-        for part in found:
-            yield from (entry.kept for entry in entries(transfer, bucket, part))
+        for each in found:
+            yield from (entry.kept for entry in entries(transfer, bucket, each, keys=keys))
     else:
-        yield from (entry.kept for entry in whole)
+        yield from (entry.kept for entry in entries(transfer, bucket, name, keys=keys))
 
 
 def _frames(name: str, pieces: Iterator[bytes]) -> Iterator[bytes]:

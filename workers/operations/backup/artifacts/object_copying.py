@@ -1,4 +1,4 @@
-"""One artifact's way into the backup bucket: copied by the store itself, or streamed where there are two stores.
+"""One artifact's way into the backup bucket: copied by the store itself; streamed to another store, or encrypted.
 
 What is kept is the version that was listed. Where the object is another by the time it is copied, the new version is
 taken and the change recorded; where it is gone, that is recorded.
@@ -10,13 +10,16 @@ that is the MD5 of the bytes. Where the store says neither, both are read and co
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 import threading
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from workers.operations.backup.artifacts import object_keys
 from workers.operations.backup.artifacts.listing import Entry
+from workers.operations.backup.sealing import Sealer
 from workers.systems.errors import (
     AccessDenied,
     BucketMissing,
@@ -27,13 +30,19 @@ from workers.systems.errors import (
     StoreFull,
     Unreachable,
 )
-from workers.systems.s3.metadata import CopyRequest, Listed, Made
+from workers.systems.s3.lock import retain
+from workers.systems.s3.metadata import CopyRequest, Described, Listed, Made
 from workers.systems.s3.multipart import COPY_AT_MOST, GIB, MIB, PARTS_AT_MOST, Writer, copy_in_parts
 from workers.systems.s3.transfer import Transfer
+
+if TYPE_CHECKING:
+    from workers.operations.backup.encryption import Keys
 
 _MD5: Final = re.compile(r"[0-9a-f]{32}")
 _ATTEMPTS: Final = 5
 _STREAMS_AT_ONCE: Final = 4
+_PROOFS: Final = MIB
+"""More in a part than 10,000 of them need, for what encryption adds."""
 
 
 @dataclass(frozen=True)
@@ -59,17 +68,21 @@ class Tuning:
 class ObjectCopied:
     """What became of one artifact. entry: None where it vanished, or where it cannot be read, which `why` says then.
 
-    changed: it was another by then.
+    changed: it was another by then. copied: its bytes were; else what is kept was locked for longer.
     """
 
     entry: Entry | None
     changed: bool = False
     why: str = ""
+    copied: bool = True
 
 
 @dataclass(frozen=True)
 class ObjectCopier:
-    """Copies artifacts from a bucket of one store to a bucket of the same or another. Safe for threads."""
+    """Copies artifacts from a bucket of one store to a bucket of the same or another. Safe for threads.
+
+    keys: to encrypt with; the store cannot do that, so it does not copy by itself then.
+    """
 
     source: Transfer
     source_bucket: str
@@ -77,6 +90,7 @@ class ObjectCopier:
     backup_bucket: str
     set_name: str
     tuning: Tuning
+    keys: Keys | None = None
     _streams: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(_STREAMS_AT_ONCE))
 
     def copy(self, listed: Listed, kept: str = "") -> ObjectCopied:
@@ -84,12 +98,15 @@ class ObjectCopier:
 
         Raises ObjectsError where that cannot be done.
         """
-        copied = self._by_store if self.source.same_store(self.target) else self._through_us
+        copied = self._by_store if not self.keys and self.source.same_store(self.target) else self._through_us
         wanted = listed
         for _ in range(_ATTEMPTS):
             try:
-                place = kept if kept and wanted == listed else object_keys.kept(wanted, self.set_name)
-                return ObjectCopied(copied(wanted, place), changed=wanted != listed)
+                place = kept if kept and wanted == listed else object_keys.kept(wanted, self.set_name, self.keys)
+                entry = copied(wanted, place)
+                lock = self.target.lock(place)
+                entry = replace(entry, locked_until=lock.moment) if lock else entry
+                return ObjectCopied(entry, changed=wanted != listed)
             except ObjectMissing:
                 return ObjectCopied(None)
             except (Unreachable, StoreFull, BucketMissing):
@@ -108,6 +125,18 @@ class ObjectCopier:
                     raise
                 return ObjectCopied(None, why=why)
         return ObjectCopied(None, why="it changes faster than it can be copied")
+
+    def lock_longer(self, line: bytes) -> ObjectCopied:
+        """Lock what is kept already until what is copied now is. line: of an earlier listing. Raises ObjectsError."""
+        entry = Entry.read(json.loads(line))
+        lock = self.target.lock(entry.kept)
+        assert lock is not None
+        try:
+            retain(self.target.objects, self.backup_bucket, entry.kept, lock)
+        except ObjectMissing:
+            # It is found missing with all others that are, and copied again.
+            return ObjectCopied(entry, copied=False)
+        return ObjectCopied(replace(entry, locked_until=lock.moment), copied=False)
 
     def _unreadable(self, listed: Listed) -> str:
         """Why this one artifact cannot be read, whatever is written; empty where it can, or nobody knows."""
@@ -160,26 +189,61 @@ class ObjectCopier:
             return self._streamed(listed, kept)
 
     def _streamed(self, listed: Listed, kept: str) -> Entry:
-        described, pieces = self.source.open(self.source_bucket, listed.key, listed.etag)
+        described, pieces = self._opened(listed)
         if described.etag != listed.etag:
             raise ObjectChanged(f"The artifact {listed.key} has changed.")
         moves = described.moves | self.source.tags(self.source_bucket, listed.key, described)
-        part_bytes = max(self.tuning.stream_part_bytes, -(-listed.size // PARTS_AT_MOST))
-        md5 = hashlib.md5(usedforsecurity=False)
-        with Writer(self.target, self.backup_bucket, kept, part_bytes=part_bytes, moves=moves) as writer:
-            for piece in pieces:
+        part_bytes = max(self.tuning.stream_part_bytes, -(-listed.size // PARTS_AT_MOST) + _PROOFS)
+        sealer = Sealer(self.keys.current, kept) if self.keys else None
+        read, md5 = _Read(pieces), hashlib.md5(usedforsecurity=False)
+        # What describes an artifact is as secret as its bytes: with these encrypted, it stands in the listing only.
+        written_with = {} if sealer else moves
+        with Writer(self.target, self.backup_bucket, kept, part_bytes=part_bytes, moves=written_with) as writer:
+            for piece in _sealed(read, sealer):
                 md5.update(piece)
                 writer.write(piece)
-            if writer.size != listed.size:
+            if read.size != listed.size:
                 raise _differs(listed)
             made = writer.close()
         if _MD5.fullmatch(made.etag) and not made.sealed and made.etag != md5.hexdigest():
             written = self._sha256(self.target, self.backup_bucket, kept, "")
             if written != writer.sha256:
                 raise _differs(listed)
-        return Entry(
-            listed.key, listed.size, listed.etag, listed.last_modified, kept, "sha256", writer.sha256, 0, moves
-        )
+        entry = Entry(listed.key, read.size, listed.etag, listed.last_modified, kept, "sha256", read.sha256, 0, moves)
+        return replace(entry, key_id=self.keys.current_id, stored=writer.size) if self.keys else entry
+
+    def _opened(self, listed: Listed) -> tuple[Described, Iterable[bytes]]:
+        if listed.size > MIB:
+            return self.source.open(self.source_bucket, listed.key, listed.etag)
+        described, content = self.source.fetch(self.source_bucket, listed.key, listed.etag)
+        return described, (content,)
+
+
+class _Read:
+    """Pieces that are counted and hashed as they pass."""
+
+    def __init__(self, pieces: Iterable[bytes]) -> None:
+        self._pieces, self._hash = pieces, hashlib.sha256()
+        self.size = 0
+
+    def __iter__(self) -> Iterator[bytes]:
+        for piece in self._pieces:
+            self.size += len(piece)
+            self._hash.update(piece)
+            yield piece
+
+    @property
+    def sha256(self) -> str:
+        return self._hash.hexdigest()
+
+
+def _sealed(pieces: Iterable[bytes], sealer: Sealer | None) -> Iterator[bytes]:
+    """What is to be stored of them."""
+    if sealer is None:
+        yield from pieces
+        return
+    yield from map(sealer.add, pieces)
+    yield sealer.end()
 
 
 def _differs(listed: Listed) -> ObjectsError:

@@ -1,10 +1,10 @@
 """Where an artifact's bytes are kept: a key under objects/ that sorts as the artifact's own key does.
 
-`objects/<key>!/<32 hexadecimal digits>`, the digits from key, etag, size, time and the set that it was copied for. So
-every version of an artifact has a place of its own, and nothing is ever written where a sweep that runs at the same
-time has seen bytes that nobody uses. Because the order is the same, a
-listing of the bucket, the listing of the kept bytes and the listing of any set are walked side by side, each once and
-none in memory. Three things make that true:
+`objects/<key>!/<32 hexadecimal digits>`, the digits from key, etag, size, time and the set that it was copied for; as
+an HMAC where the bytes are encrypted, so that nobody without the key can test a guess of what they are. So every
+version of an artifact has a place of its own, and nothing is ever written where a sweep that runs at the same time has
+seen bytes that nobody uses. Because the order is the same, a listing of the bucket, the listing of the kept bytes and
+the listing of any set are walked side by side, each once and none in memory. Three things make that true:
 
 - "!" sorts before everything that is left in a key: what sorts before "-" is written as "(" and two digits.
 - An artifact of another bucket than the artifacts' own has that bucket's name before it, behind a "!", which no folder
@@ -23,6 +23,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from workers.operations.backup.encryption import Keys
     from workers.systems.s3.metadata import Listed
 
 PREFIX: Final = "objects/"
@@ -39,10 +40,11 @@ _OURS: Final = re.compile(r"objects/.*!/[0-9a-f]{32}", re.DOTALL)
 _LOW: Final = re.compile(r"[\x00-,]")
 
 
-def kept(listed: Listed, set_name: str) -> str:
-    """The key under which bytes that were copied for that set are kept."""
+def kept(listed: Listed, set_name: str, keys: Keys | None = None) -> str:
+    """The key under which bytes that were copied for that set are kept. keys: where they are encrypted."""
     identity = "\0".join((listed.key, listed.etag, str(listed.size), listed.last_modified, set_name))
-    return f"{PREFIX}{place(listed)}{END}{hashlib.sha256(identity.encode()).hexdigest()[:32]}"
+    digits = keys.naming(identity) if keys else hashlib.sha256(identity.encode()).hexdigest()[:32]
+    return f"{PREFIX}{place(listed)}{END}{digits}"
 
 
 def place(listed: Listed) -> str:

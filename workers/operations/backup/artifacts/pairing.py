@@ -14,11 +14,12 @@ from itertools import chain
 from typing import TYPE_CHECKING, Final
 
 from workers.operations.backup.artifacts import listing
-from workers.operations.backup.artifacts.object_keys import OTHER
+from workers.operations.backup.encryption import NONE
 from workers.systems.errors import AccessDenied, BucketMissing
 
 if TYPE_CHECKING:
     from workers.operations.backup.artifacts.listing import Entry
+    from workers.operations.backup.encryption import Keys
     from workers.systems.s3.metadata import Listed
     from workers.systems.s3.transfer import Transfer
 
@@ -29,10 +30,9 @@ _WINDOW: Final = 1000
 class Wanted:
     """Which artifacts, from where to where. prefix: the beginning of their keys. exact: what else is there goes.
 
-    to_prefix: stands before each key in the target. some: only so many, spread evenly over the `of` that there are; 0
-    for all. sha256: of the set's listing, by its manifest. only_missing: what is there stays, even where it differs.
-    bucket: only what was in that other bucket, where the prefix is in one. others: what was in other buckets goes back
-    there; else it is left out.
+    sha256: of the set's listing, by its manifest. only_missing: what is there stays, even where it differs. bucket:
+    only what was in that other bucket, where the prefix is in one. others: what was in other buckets goes back there;
+    else it is left out. keys: to decrypt with.
     """
 
     backup_bucket: str
@@ -40,13 +40,11 @@ class Wanted:
     target_bucket: str
     prefix: str = ""
     exact: bool = False
-    to_prefix: str = ""
-    some: int = 0
-    of: int = 0
     sha256: str = ""
     only_missing: bool = False
     bucket: str = ""
     others: bool = True
+    keys: Keys = NONE
 
     def holds(self, entry: Entry) -> bool:
         """Whether an artifact of the set is among them."""
@@ -56,8 +54,6 @@ class Wanted:
 
     def place(self, entry: Entry) -> tuple[str, str]:
         """The bucket and key that an artifact goes to."""
-        if self.to_prefix:
-            return self.target_bucket, f"{self.to_prefix}{f'{OTHER}{entry.bucket}/' if entry.bucket else ''}{entry.key}"
         return entry.bucket or self.target_bucket, entry.key
 
 
@@ -66,13 +62,9 @@ def pairs(transfer: Transfer, held_in: Transfer, wanted: Wanted) -> Iterator[tup
 
     In the order of a listing: what was in other buckets comes first. Raises ListingDamaged, ObjectsError.
     """
-    name = f"{wanted.set_name}{listing.NAME}"
-    all_held = listing.entries(held_in, wanted.backup_bucket, name, wanted.sha256)
-    held = _spread((each for each in all_held if wanted.holds(each)), wanted.some, wanted.of)
-    if wanted.to_prefix:
-        # A place of our own, which was cleared.
-        yield from ((entry, None) for entry in held)
-        return
+    name = listing.key(held_in, wanted.backup_bucket, wanted.set_name)
+    all_held = listing.entries(held_in, wanted.backup_bucket, name, wanted.sha256, wanted.keys)
+    held = (each for each in all_held if wanted.holds(each))
     first = yield from _elsewhere(transfer, held)
     there = iter(()) if wanted.bucket else transfer.items(wanted.target_bucket, wanted.prefix)
     yield from _beside(chain((first,) if first else (), held), there)
@@ -121,10 +113,3 @@ def _beside(held: Iterator[Entry], there: Iterator[Listed]) -> Iterator[tuple[En
     while present is not None:
         yield None, present
         present = next(there, None)
-
-
-def _spread(entries: Iterator[Entry], some: int, of: int) -> Iterator[Entry]:
-    """Exactly `some` of `of` entries, as far as there are as many."""
-    if not 0 < some < of:
-        return entries
-    return (each for number, each in enumerate(entries) if (number + 1) * some // of > number * some // of)

@@ -16,16 +16,19 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
+from workers.errors import SetDamaged
+from workers.operations.backup.artifacts import kept
 from workers.operations.backup.artifacts.pairing import Wanted, pairs
 from workers.operations.backup.artifacts.verifying import checksum
 from workers.systems.errors import AccessDenied, BucketMissing, ObjectMissing, ObjectsError
 from workers.systems.s3.metadata import CopyRequest, Listed
 from workers.systems.s3.multipart import COPY_AT_MOST, GIB, MIB, PARTS_AT_MOST, Writer, copy_in_parts
-from workers.systems.s3.transfer import DELETE_AT_MOST, Transfer
+from workers.systems.s3.transfer import Transfer
 
 if TYPE_CHECKING:
     from workers.operation import Progress
     from workers.operations.backup.artifacts.listing import Entry
+    from workers.operations.backup.encryption import Keys
     from workers.systems.s3.objects import Objects
 
 AT_ONCE: Final = 16
@@ -198,17 +201,6 @@ class _Putting:
             self.progress.advance(settled, max(settled, self.expected), "artifacts")
 
 
-def clear(objects: Objects, bucket: str, prefix: str) -> None:
-    """Remove every object under a prefix. Raises ObjectsError."""
-    with Transfer.of(objects, AT_ONCE) as transfer:
-        going: list[str] = []
-        for item in transfer.items(bucket, prefix):
-            going.append(item.key)
-            if len(going) == DELETE_AT_MOST:
-                _removed(transfer, bucket, going)
-        _removed(transfer, bucket, going)
-
-
 _SAME: Final = "it is the same"
 _BAD: Final = "its bytes in the backup are not those that were kept"
 
@@ -255,46 +247,58 @@ def _put_there(transfer: Transfer, held: Transfer, wanted: Wanted, entry: Entry,
     bucket, key = wanted.place(entry)
     if there is not None and _equal_bytes(transfer, wanted, entry, there):
         return _SAME
-    if there is not None and not _right(held, wanted.backup_bucket, entry.kept, entry):
+    if there is not None and not _kept_right(held, wanted, entry):
         return _BAD
     request = CopyRequest(wanted.backup_bucket, entry.kept, bucket, key, "")
     try:
-        if held is not transfer:
-            return _streamed(transfer, held, request, entry, new=there is None)
-        made = copy_in_parts(transfer, request, _PART_BYTES) if entry.size > COPY_AT_MOST else transfer.copy(request)
+        if entry.key_id or held is not transfer:
+            right = _streamed(transfer, held, request, entry, wanted.keys)
+        else:
+            right = _by_store(transfer, request, entry)
     except ObjectMissing:
         return "the backup does not hold its bytes any more"
-    told = {"sha256": made.sha256, "md5": "" if made.sealed else made.etag}.get(entry.kind, "")
-    if told and "-" not in told and not made.part_bytes:
-        right = told == entry.checksum
-    else:
-        right = _right(transfer, bucket, key, entry)
-    if right:
-        return ""
-    if there is None:
+    except SetDamaged:
+        return _BAD
+    if not right and there is None:
         with suppress(ObjectsError):
             transfer.delete(bucket, [key])
-    return _BAD
+    return "" if right else _BAD
 
 
-def _streamed(transfer: Transfer, held: Transfer, request: CopyRequest, entry: Entry, *, new: bool) -> str:
-    """The same between two stores: the bytes are compared on their way, and their copy by reading it."""
+def _by_store(transfer: Transfer, request: CopyRequest, entry: Entry) -> bool:
+    """Let the store copy it; whether the copy is right."""
+    made = copy_in_parts(transfer, request, _PART_BYTES) if entry.size > COPY_AT_MOST else transfer.copy(request)
+    told = {"sha256": made.sha256, "md5": "" if made.sealed else made.etag}.get(entry.kind, "")
+    if told and "-" not in told and not made.part_bytes:
+        return told == entry.checksum
+    return _right(transfer, request.target, request.name, entry)
+
+
+def _streamed(transfer: Transfer, held: Transfer, request: CopyRequest, entry: Entry, keys: Keys) -> bool:
+    """The same where the store can't copy it by itself, between two or decrypted; compared by reading the copy.
+
+    Raises SetDamaged where what is kept is not what was: then nothing was written.
+    """
     with _STREAMS:
-        described, pieces = held.open(request.source, request.key)
+        described, pieces = kept.opened(held, request.source, entry, keys)
         moves = described.moves | held.tags(request.source, request.key, described)
+        moves = entry.moves if entry.key_id else moves
         part_bytes = max(_STREAM_PART_BYTES, -(-entry.size // PARTS_AT_MOST))
         with Writer(transfer, request.target, request.name, part_bytes=part_bytes, moves=moves) as writer:
             for piece in pieces:
                 writer.write(piece)
-            if writer.size != entry.size:
-                return _BAD
+            if writer.size != entry.size or (entry.kind == "sha256" and writer.sha256 != entry.checksum):
+                raise SetDamaged(_BAD)
             writer.close()
-    if _right(transfer, request.target, request.name, entry):
-        return ""
-    if new:
-        with suppress(ObjectsError):
-            transfer.delete(request.target, [request.name])
-    return _BAD
+    return _right(transfer, request.target, request.name, entry)
+
+
+def _kept_right(held: Transfer, wanted: Wanted, entry: Entry) -> bool:
+    try:
+        pieces = kept.opened(held, wanted.backup_bucket, entry, wanted.keys)[1]
+        return checksum(entry, pieces) == entry.checksum
+    except (ObjectMissing, SetDamaged):
+        return False
 
 
 def _right(transfer: Transfer, bucket: str, key: str, entry: Entry) -> bool:

@@ -8,15 +8,16 @@ and nothing else. Spans are of the artifacts' own bucket; what is in others is l
 from __future__ import annotations
 
 import json
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from itertools import islice, pairwise, takewhile
 from typing import TYPE_CHECKING, Final
 
 from pydantic import BaseModel, ConfigDict
 
+from workers.errors import SetDamaged
 from workers.operations.backup.artifacts import listing
 from workers.operations.backup.artifacts.copying import NoListing, Notes, Run, begin
-from workers.operations.backup.artifacts.listing import ListingDamaged
+from workers.operations.backup.encryption import NONE, WrongKey
 from workers.systems.errors import ObjectMissing
 from workers.systems.s3.transfer import Transfer
 
@@ -55,21 +56,16 @@ def cut(objects: Objects, sources: Sources, above: int, wanted: int) -> list[Spa
 
 def _marks(transfer: Transfer, sources: Sources, above: int, wanted: int) -> list[str]:
     """Keys that cut the bucket into `wanted` pieces: the last listing knows, else its folders tell."""
-    for set_name in sources.previous:
-        name = f"{set_name}{listing.NAME}"
-        try:
-            _, pieces = transfer.open(sources.backup_bucket, name)
-        except ObjectMissing:
-            continue
-        total = listing.count(transfer, sources.backup_bucket, name)
-        if total <= above:
+    if sources.previous and sources.sha256:
+        if sources.objects <= above:
             return []
-        step = max(1, total // wanted)
-        keys = (str(found["key"]) for found, _ in listing.lines(name, pieces) if not found.get("bucket"))
-        try:
-            return list(islice(keys, step, None, step))[: wanted - 1]
-        except ListingDamaged:
-            continue
+        with suppress(SetDamaged, WrongKey, ObjectMissing):
+            name = listing.key(transfer, sources.backup_bucket, sources.previous[-1])
+            keys = sources.keys or NONE
+            found = listing.entries(transfer, sources.backup_bucket, name, sources.sha256, keys)
+            step = max(1, sources.objects // wanted)
+            ours = (each.key for each in found if not each.bucket)
+            return list(islice(ours, step, None, step))[: wanted - 1]
     with Transfer.of(sources.source or transfer.objects, 1) as origin:
         if len(list(islice(origin.items(sources.source_bucket), above + 1))) <= above:
             return []

@@ -22,10 +22,12 @@ from typing import TYPE_CHECKING, Final
 
 from workers.errors import OperatorError
 from workers.operations.backup.artifacts import listing, object_keys
+from workers.operations.backup.encryption import NONE
 from workers.systems.s3.metadata import Listed
 from workers.systems.s3.transfer import DELETE_AT_MOST, Transfer
 
 if TYPE_CHECKING:
+    from workers.operations.backup.encryption import Keys
     from workers.systems.s3.objects import Objects
 
 _SETS: Final = "sets/"
@@ -41,20 +43,28 @@ class Swept:
     bytes: int
 
 
-def references(objects: Objects, backup_bucket: str, set_name: str) -> Iterator[str]:
+def references(objects: Objects, backup_bucket: str, set_name: str, keys: Keys = NONE) -> Iterator[str]:
     """The keys under objects/ that a set uses, in order; those of an unfinished one as far as it has come.
 
     Raises ObjectMissing where there is no such set, ListingDamaged where its listing cannot be read.
     """
     with Transfer.of(objects, 1) as transfer:
-        yield from listing.used(transfer, backup_bucket, set_name)
+        yield from listing.used(transfer, backup_bucket, set_name, keys)
 
 
-def sweep(objects: Objects, backup_bucket: str, kept: Sequence[str], *, dry_run: bool, older_than: datetime) -> Swept:
+def sweep(  # noqa: PLR0913 - what stays
+    objects: Objects,
+    backup_bucket: str,
+    kept: Sequence[str],
+    *,
+    dry_run: bool,
+    older_than: datetime,
+    keys: Keys = NONE,
+) -> Swept:
     """Remove bytes written before `older_than` that none of the `kept` sets uses, and abort uploads begun before it.
 
     Uploads are those of bytes, and of the listings of sets that do not stay. kept: not those that were made without
-    artifacts. A set that was begun since `older_than` is kept, named or not.
+    artifacts. A set that was begun since `older_than` is kept, named or not. keys: to decrypt listings with.
     Raises ObjectMissing where a kept set has no listing, ListingDamaged where one cannot be read, and OperatorError
     where an unfinished set builds on one that is gone: better to keep too much.
     """
@@ -71,7 +81,7 @@ def sweep(objects: Objects, backup_bucket: str, kept: Sequence[str], *, dry_run:
             doomed.clear()
 
         staying = _relied_on(transfer, backup_bucket, kept, older_than)
-        for item in _unused(transfer, backup_bucket, staying):
+        for item in _unused(transfer, backup_bucket, staying, keys):
             if datetime.fromisoformat(item.last_modified) < older_than:
                 doomed.append(item)
             if len(doomed) == DELETE_AT_MOST:
@@ -105,28 +115,30 @@ def _begun_since(transfer: Transfer, bucket: str, moment: datetime) -> Iterable[
 
 
 def _readable(transfer: Transfer, bucket: str, set_name: str) -> bool:
-    return transfer.exists(bucket, f"{set_name}{listing.NAME}") or transfer.exists(bucket, f"{set_name}{listing.BASES}")
+    return any(transfer.exists(bucket, f"{set_name}{name}") for name in (*listing.NAMES, listing.BASES))
 
 
-def _unused(transfer: Transfer, bucket: str, sets: Sequence[str]) -> Iterator[Listed]:
-    streams = (((object_keys.group(key), key) for key in listing.used(transfer, bucket, set_name)) for set_name in sets)
+def _unused(transfer: Transfer, bucket: str, sets: Sequence[str], keys: Keys) -> Iterator[Listed]:
+    streams = (
+        ((object_keys.group(key), key) for key in listing.used(transfer, bucket, set_name, keys)) for set_name in sets
+    )
     used = groupby(heapq.merge(*streams, key=itemgetter(0)), itemgetter(0))
-    place, keys = "", set[str]()
+    place, used_here = "", set[str]()
     for group, items in object_keys.groups(transfer.items(bucket, object_keys.PREFIX)):
         while place < group:
             place, pairs = next(used, (_LAST, iter(())))
-            keys = {key for _, key in pairs}
+            used_here = {key for _, key in pairs}
         for item in items:
-            if place != group or item.key not in keys:
+            if place != group or item.key not in used_here:
                 yield item
 
 
 def _abort_stale(transfer: Transfer, bucket: str, sets: Sequence[str], older_than: datetime) -> None:
-    listings = {f"{set_name}{listing.NAME}" for set_name in sets}
+    listings = {f"{set_name}{name}" for set_name in sets for name in listing.NAMES}
     for prefix in (object_keys.PREFIX, _SETS):
         for pending in list(transfer.uploads(bucket, prefix)):
             ours = prefix == object_keys.PREFIX or (
-                pending.key.endswith(f"/{listing.NAME}") and pending.key not in listings
+                pending.key.rpartition("/")[2] in listing.NAMES and pending.key not in listings
             )
             if ours and pending.since < older_than:
                 transfer.abort(bucket, pending.key, pending.upload)

@@ -10,13 +10,16 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from workers.operations.backup.artifacts import listing, object_keys
+from workers.errors import SetDamaged
+from workers.operations.backup.artifacts import kept, listing, object_keys
+from workers.operations.backup.encryption import NONE
 from workers.systems.errors import ObjectMissing
 from workers.systems.s3.transfer import Transfer
 
 if TYPE_CHECKING:
     from workers.operation import Progress
     from workers.operations.backup.artifacts.listing import Entry
+    from workers.operations.backup.encryption import Keys
     from workers.systems.s3.objects import Objects
 
 PROBLEMS_AT_MOST: Final = 1000
@@ -67,19 +70,40 @@ class _Findings:
 
 
 def verify(  # noqa: PLR0913 - which set, and how
-    objects: Objects, backup_bucket: str, set_name: str, *, deep: bool, progress: Progress, sha256: str = ""
+    objects: Objects,
+    backup_bucket: str,
+    set_name: str,
+    *,
+    deep: bool,
+    progress: Progress,
+    sha256: str = "",
+    keys: Keys = NONE,
+    expected: int = 0,
+    some: int = 0,
 ) -> Verified:
     """Look at the bytes of every artifact of a set: that they are there with their size; `deep` also reads them.
 
-    sha256: of its listing, by its manifest.
-    Raises ObjectMissing where the set has no listing, ListingDamaged where that cannot be read.
+    sha256: of its listing, by its manifest. keys: to decrypt with. expected: how many artifacts it has. some: only so
+    many of these, spread evenly; 0 for all.
+    Raises WrongKey, ObjectMissing where the set has no listing, ListingDamaged where that cannot be read.
     """
-    name = f"{set_name}{listing.NAME}"
     with Transfer.of(objects, _AT_ONCE) as transfer:
-        found = listing.entries(transfer, backup_bucket, name, sha256)
-        findings = _Findings(progress, listing.count(transfer, backup_bucket, name))
-        (_read if deep else _walk)(transfer, backup_bucket, found, findings)
+        name = listing.key(transfer, backup_bucket, set_name)
+        found = listing.entries(transfer, backup_bucket, name, sha256, keys)
+        found = _spread(found, some, expected)
+        findings = _Findings(progress, some or expected)
+        if deep:
+            _read(transfer, backup_bucket, found, findings, keys)
+        else:
+            _walk(transfer, backup_bucket, found, findings)
     return findings.told()
+
+
+def _spread(entries: Iterator[Entry], some: int, of: int) -> Iterator[Entry]:
+    """Exactly `some` of `of` entries, as far as there are as many."""
+    if not 0 < some < of:
+        return entries
+    return (each for number, each in enumerate(entries) if (number + 1) * some // of > number * some // of)
 
 
 def _walk(transfer: Transfer, bucket: str, found: Iterator[Entry], findings: _Findings) -> None:
@@ -97,13 +121,13 @@ def _walk(transfer: Transfer, bucket: str, found: Iterator[Entry], findings: _Fi
         size = there.get(entry.kept) if place == wanted else None
         if size is None:
             findings.add(entry, "its bytes are missing")
-        elif size != entry.size:
-            findings.add(entry, f"{size:,} bytes are kept of {entry.size:,}")
+        elif size != entry.kept_bytes:
+            findings.add(entry, f"{size:,} bytes are kept of {entry.kept_bytes:,}")
         else:
             findings.add(entry, "")
 
 
-def _read(transfer: Transfer, bucket: str, found: Iterator[Entry], findings: _Findings) -> None:
+def _read(transfer: Transfer, bucket: str, found: Iterator[Entry], findings: _Findings, keys: Keys) -> None:
     window: deque[tuple[Entry, Future[str]]] = deque()
 
     def settle() -> None:
@@ -113,7 +137,7 @@ def _read(transfer: Transfer, bucket: str, found: Iterator[Entry], findings: _Fi
     with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="verify") as pool:
         try:
             for entry in found:
-                window.append((entry, pool.submit(_problem, transfer, bucket, entry)))
+                window.append((entry, pool.submit(_problem, transfer, bucket, entry, keys)))
                 if len(window) == _AHEAD:
                     settle()
             while window:
@@ -124,14 +148,14 @@ def _read(transfer: Transfer, bucket: str, found: Iterator[Entry], findings: _Fi
             raise
 
 
-def _problem(transfer: Transfer, bucket: str, entry: Entry) -> str:
+def _problem(transfer: Transfer, bucket: str, entry: Entry, keys: Keys) -> str:
     try:
-        described, pieces = transfer.open(bucket, entry.kept)
+        right = checksum(entry, kept.opened(transfer, bucket, entry, keys)[1]) == entry.checksum
     except ObjectMissing:
         return "its bytes are missing"
-    if described.size != entry.size:
-        return f"{described.size:,} bytes are kept of {entry.size:,}"
-    return "" if checksum(entry, pieces) == entry.checksum else f"its bytes have changed: their {entry.kind} is another"
+    except SetDamaged as error:
+        return error.message.rstrip(".")
+    return "" if right else f"its bytes have changed: their {entry.kind} is another"
 
 
 def checksum(entry: Entry, pieces: Iterator[bytes]) -> str:

@@ -10,6 +10,7 @@ import psutil
 
 from mlflow_ops_sandbox.cluster.api.objects import Object
 from mlflow_ops_sandbox.cluster.kubelet.gateway import PROBE_AGENT, Gateway
+from mlflow_ops_sandbox.cluster.kubelet.mlflow_servers import MlflowServers
 from mlflow_ops_sandbox.cluster.wiring import Process
 
 
@@ -36,13 +37,19 @@ class Backing(Protocol):
 
 
 class MlflowBacking:
-    """A gateway to MLflow."""
+    """A gateway to MLflow, in the version of its image."""
 
-    def __init__(self, gateway: Gateway) -> None:
+    def __init__(self, gateway: Gateway, servers: MlflowServers, version: str) -> None:
         self._gateway = gateway
+        self._servers = servers
+        self._version = version
+        self._uses = False
 
     async def start(self) -> None:
         """Begin to listen."""
+        if not self._uses:
+            self._uses = True
+            await self._servers.use(self._version)
         await self._gateway.start()
 
     def announce(self) -> None:
@@ -52,6 +59,9 @@ class MlflowBacking:
     async def stop(self) -> None:
         """Stop listening."""
         await self._gateway.stop()
+        if self._uses:
+            self._uses = False
+            await self._servers.leave(self._version)
 
     async def drain(self, linger: float, grace: float) -> None:
         """Let the gateway finish."""

@@ -6,6 +6,7 @@ Any other image fails to be pulled, with the words of a real container runtime.
 from __future__ import annotations
 
 import re
+import sys
 from dataclasses import dataclass
 
 from mlflow_ops_sandbox.cluster.wiring import Wiring
@@ -28,7 +29,8 @@ class Images:
         repository, tag = split(image)
         if self.is_seeded(image) or _TOOLS.fullmatch(image):
             return ""
-        if repository == MLFLOW_REPOSITORY and tag in {*MLFLOW_TAGS, CRASHING_TAG, SLOW_TAG}:
+        tags = [f"v{version}" for version in self.wiring.other_versions] or MLFLOW_TAGS
+        if repository == MLFLOW_REPOSITORY and tag in {*tags, CRASHING_TAG, SLOW_TAG}:
             return ""
         return pull_failure(image)
 
@@ -40,6 +42,11 @@ class Images:
         """Return the version of MLflow within an image: that of its tag, or else the seeded one."""
         tag = split(image)[1].removeprefix("v")
         return tag if re.match(r"\d", tag) and self.is_mlflow(image) else self.wiring.version
+
+    def python(self, image: str) -> str:
+        """Return the interpreter within an image with MLflow: that of its version, or else the seeded one's."""
+        other = self.wiring.other_versions.get(self.version(image))
+        return other.python if other else self.wiring.python or sys.executable
 
     def is_mlflow(self, image: str) -> bool:
         """Say whether MLflow is in the image."""

@@ -26,6 +26,7 @@ from mlflow_ops_sandbox.cluster.api.resources import PODS
 from mlflow_ops_sandbox.cluster.kubelet.backing import Backing, MlflowBacking, NothingBacking, ProcessBacking
 from mlflow_ops_sandbox.cluster.kubelet.container_process import runs_to_completion
 from mlflow_ops_sandbox.cluster.kubelet.gateway import Gateway
+from mlflow_ops_sandbox.cluster.kubelet.mlflow_servers import MlflowServers
 from mlflow_ops_sandbox.cluster.kubelet.output import follow_output
 from mlflow_ops_sandbox.cluster.kubelet.pod_record import Node
 from mlflow_ops_sandbox.cluster.kubelet.pod_runner import PodRunner
@@ -49,6 +50,7 @@ class Kubelet:
         self._node = node
         self._wiring = wiring
         self._programs = programs
+        self._servers = MlflowServers(wiring, programs.root.parent / "servers")
         self._endings: set[asyncio.Task[None]] = set()
         self._runners: dict[str, PodRunner] = {}
         self._last_forwarder = ""
@@ -73,6 +75,7 @@ class Kubelet:
                 await task
         for runner in self._runners.values():
             await runner.end()
+        await self._servers.stop()
 
     def runner(self, uid: str) -> PodRunner | None:
         """Return what runs a pod."""
@@ -142,9 +145,12 @@ class Kubelet:
         if application == "mlflow":
             version = self._programs.images.version(str(containers_of(pod)[0]["image"]))
             gateway = Gateway(
-                self._wiring.upstream, lambda line: self._write_line(uid, line), lambda: self._forwarded(uid), version
+                self._servers.upstream(version),
+                lambda line: self._write_line(uid, line),
+                lambda: self._forwarded(uid),
+                version,
             )
-            return MlflowBacking(gateway)
+            return MlflowBacking(gateway, self._servers, version)
         process = self._wiring.process_of(application)
         if process is None:
             return NothingBacking()

@@ -6,16 +6,18 @@ holds the password. Started as soon as the database is there; making the schema 
 
 from __future__ import annotations
 
-import sys
+import os
 from typing import TYPE_CHECKING, Final
 
 from mlflow_ops_sandbox.parts import postgres, web
+from mlflow_ops_sandbox.parts.mlflow import environments
 from mlflow_ops_sandbox.parts.ports import HOST
 from mlflow_ops_sandbox.parts.process import Part
 from mlflow_ops_sandbox.parts.s3 import objects
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from mlflow_ops_sandbox.parts.credentials import Credentials
     from mlflow_ops_sandbox.parts.folder import Folder
@@ -26,13 +28,47 @@ _ALLOWED_HOSTS: Final = ",".join(
 )
 
 
+_ARTIFACTS: Final = f"s3://{objects.ARTIFACTS}"
+
+
 def backend_url(ports: Mapping[str, int], credentials: Credentials) -> str:
     """The backend store's address, as MLflow takes it."""
     return postgres.url(ports["postgres"], postgres.OWNER, credentials.postgres_mlflow, postgres.DATABASE)
 
 
-def part(folder: Folder, *, ports: Mapping[str, int], credentials: Credentials, environ: Mapping[str, str]) -> Part:
-    """MLflow as a part of the sandbox."""
+def command(python: Path, version: str, port: int) -> tuple[str, ...]:
+    """How a server of a version is started; one of this environment without importing MLflow twice."""
+    arguments = ("--host", HOST, "--port", str(port), "--workers", "1", "--artifacts-destination", _ARTIFACTS)
+    if version == environments.own_version():
+        program = ("-m", "mlflow_ops_sandbox.parts.mlflow.server")
+        return (str(python), *program, *arguments, "--allowed-hosts", _ALLOWED_HOSTS)
+    return (str(python), "-m", "mlflow", "server", *arguments)
+
+
+def server_environment(python: Path, ports: Mapping[str, int], credentials: Credentials, path: str) -> dict[str, str]:
+    """What a server needs in its environment. path: PATH; gunicorn, which older versions start by name, comes first."""
+    return {
+        **objects.client_environment(ports["objects"], credentials),
+        "PATH": f"{python.parent}{os.pathsep}{path}",
+        "MLFLOW_BACKEND_STORE_URI": backend_url(ports, credentials),
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "DO_NOT_TRACK": "true",
+        # Those that know it refuse other names; those that do not ignore it.
+        "MLFLOW_SERVER_ALLOWED_HOSTS": _ALLOWED_HOSTS,
+    }
+
+
+def part(  # noqa: PLR0913 - a part has many sides
+    folder: Folder,
+    *,
+    ports: Mapping[str, int],
+    credentials: Credentials,
+    environ: Mapping[str, str],
+    version: str,
+    python: Path,
+) -> Part:
+    """MLflow as a part of the sandbox. python: the interpreter of an environment with that version."""
     port = ports["mlflow"]
     home = folder / "mlflow"
 
@@ -42,21 +78,10 @@ def part(folder: Folder, *, ports: Mapping[str, int], credentials: Credentials, 
 
     return Part(
         name="mlflow",
-        what="MLflow's tracking server",
+        what=f"MLflow {version}'s tracking server",
         port=port,
-        command=(
-            *(sys.executable, "-m", "mlflow_ops_sandbox.parts.mlflow.server"),
-            *("--host", HOST, "--port", str(port), "--workers", "1"),
-            *("--artifacts-destination", f"s3://{objects.ARTIFACTS}", "--allowed-hosts", _ALLOWED_HOSTS),
-        ),
-        environ={
-            **environ,
-            **objects.client_environment(ports["objects"], credentials),
-            "MLFLOW_BACKEND_STORE_URI": backend_url(ports, credentials),
-            "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
-            "MLFLOW_DISABLE_TELEMETRY": "true",
-            "DO_NOT_TRACK": "true",
-        },
+        command=command(python, version, port),
+        environ={**environ, **server_environment(python, ports, credentials, environ["PATH"])},
         prepare=lambda: home.mkdir(mode=0o700, exist_ok=True),
         ready=ready,
         after=("postgres",),

@@ -42,6 +42,7 @@ async def command(slack: Installation, person: Person, channel: str, text: str) 
         "token": "sandbox",
         "team_id": slack.workspace.team.id,
         "team_domain": _domain(slack),
+        **({"enterprise_id": slack.workspace.team.enterprise_id} if slack.workspace.team.enterprise_id else {}),
         "channel_id": channel,
         "channel_name": channel_name(slack, channel),
         "user_id": person.id,
@@ -215,17 +216,19 @@ def _shown(result: Acknowledgement) -> Json:
 
 
 def _who(slack: Installation, person: Person) -> Json:
+    team = slack.workspace.team
     return {
         "user": {
             "id": person.id,
             "username": person.name,
             "name": person.name,
-            "team_id": slack.workspace.team.id,
+            # Of an organization's people Slack names the organization here.
+            "team_id": team.enterprise_id or person.user.get("team_id") or team.id,
         },
         "api_app_id": slack.workspace.bot.app_id,
         "token": "sandbox",
         "team": {"id": slack.workspace.team.id, "domain": _domain(slack)},
-        "enterprise": None,
+        "enterprise": {"id": slack.workspace.team.enterprise_id} if slack.workspace.team.enterprise_id else None,
         "is_enterprise_install": False,
     }
 

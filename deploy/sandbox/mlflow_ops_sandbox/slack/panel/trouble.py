@@ -37,6 +37,63 @@ _RULES: Final[dict[str, tuple[Json, str, str]]] = {
         "Every call takes two seconds longer",
     ),
 }
+_REFUSALS: Final[dict[str, tuple[tuple[Json, ...], str, str]]] = {
+    "read-only": (
+        ({"method": "chat.postMessage", "error": "restricted_action_read_only_channel", "of": "channel"},),
+        "Channels are read-only",
+        "The app may post in no channel, though it may write to people",
+    ),
+    "archived": (
+        (
+            {"method": "chat.postMessage", "error": "is_archived", "of": "channel"},
+            {"method": "chat.update", "error": "is_inactive", "of": "channel"},
+            {"method": "files.completeUploadExternal", "error": "posting_to_channel_denied"},
+        ),
+        "Channels are archived",
+        "Nothing can be posted or changed there any more",
+    ),
+    "threads": (
+        ({"method": "chat.postMessage", "error": "restricted_action_thread_locked", "of": "reply"},),
+        "Threads are locked",
+        "Messages are taken, replies are not",
+    ),
+    "edits": (
+        ({"method": "chat.update", "error": "edit_window_closed"},),
+        "No edits",
+        "The workspace's settings allow nobody to change a message",
+    ),
+    "blocks": (
+        ({"method": "chat.*", "error": "invalid_blocks", "of": "blocks"},),
+        "No blocks",
+        "Any message with blocks is refused; text is taken",
+    ),
+    "files": (
+        ({"method": "files.getUploadURLExternal", "error": "file_uploads_disabled"},),
+        "No files",
+        "The workspace allows no uploads",
+    ),
+    "pins": (
+        ({"method": "pins.*", "error": "restricted_action"},),
+        "No pins",
+        "The workspace's settings don't let the app pin",
+    ),
+    "moving": (
+        ({"method": "chat.*", "error": "team_added_to_org"},),
+        "The workspace is moving",
+        "It joins an Enterprise organization; messages are taken once it is over",
+    ),
+    "token": (
+        ({"method": "[!a]*", "error": "token_revoked"}, {"method": "auth.test", "error": "token_revoked"}),
+        "The token is revoked",
+        "Every method refuses the bot's token",
+    ),
+    "strange": (
+        ({"method": "chat.postMessage", "error": "not_in_the_mood", "of": "channel"},),
+        "An error that nobody knows",
+        "Posts in channels are refused in a way that Slack doesn't document",
+    ),
+}
+"""Each class of refusals that the product tells apart, once."""
 _ABSENCES: Final = {
     "away": (30, "Away for 30 seconds", "Every connection is reset"),
     "long-away": (600, "Away for 10 minutes", "Every connection is reset, for long"),
@@ -87,13 +144,16 @@ class Trouble:
     async def things(self) -> list[Thing]:
         """Return the things as they are now."""
         faults = self._slack.faults
-        names = {fault.name for fault in faults.active}
+        names = {fault.name for fault in faults.active} | {refusal.name for refusal in faults.refusals}
         left = faults.as_json()["away_seconds"]
 
         def state(*, broken: bool) -> State:
             return "broken" if broken else "well"
 
         found = [Thing(key, label, said, state(broken=_name(key) in names)) for key, (_, label, said) in _RULES.items()]
+        found += [
+            Thing(key, label, said, state(broken=_name(key) in names)) for key, (_, label, said) in _REFUSALS.items()
+        ]
         for key, (seconds, label, said) in _ABSENCES.items():
             here = faults.away and (left is not None and left <= _ABSENCES["away"][0]) == (
                 seconds == _ABSENCES["away"][0]
@@ -112,7 +172,8 @@ class Trouble:
         """Break or heal a thing, or do what is over at once."""
         if action not in ((DO,) if thing in _ACTS else (BREAK, HEAL)):
             raise InvalidArgumentsError(f"action: {thing} knows no {action}")
-        await control.arrange(self._slack, _order(thing, broken=action == BREAK))
+        for order in _orders(thing, broken=action == BREAK):
+            await control.arrange(self._slack, order)
         if thing == _DEAF.id and action == HEAL:
             self._slack.faults.swallowed_acknowledgements = 0
 
@@ -120,6 +181,14 @@ class Trouble:
         """Let everything at Slack work again."""
         self._slack.faults.clear()
         await control.arrange(self._slack, {"kind": "away", "on": False})
+
+
+def _orders(thing: str, *, broken: bool) -> list[Json]:
+    if thing not in _REFUSALS:
+        return [_order(thing, broken=broken)]
+    if not broken:
+        return [{"kind": "remove", "name": _name(thing)}]
+    return [{"kind": "refuse", "name": _name(thing), **each} for each in _REFUSALS[thing][0]]
 
 
 def _order(thing: str, *, broken: bool) -> Json:

@@ -42,6 +42,8 @@ class Timings:
     # From a socket's warning to its end.
     warning: float = 10.0
     socket_ticket: float = 30.0
+    # From an upload's completion to its message; Slack says no more than that it isn't at once.
+    share: float = 0.5
 
 
 @dataclass(frozen=True, slots=True)

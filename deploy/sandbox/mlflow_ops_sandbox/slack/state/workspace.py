@@ -24,10 +24,11 @@ class WorkspaceError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Team:
-    """The workspace itself."""
+    """The workspace itself, and the Enterprise organization that it belongs to, if it does."""
 
     id: str
     name: str
+    enterprise_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,11 @@ class Tokens:
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Somebody who can be chosen in the page as the one who types."""
+    """Somebody who can be chosen in the page as the one who types.
+
+    `user`: what `users.info` says of them beside the usual, such as is_restricted of a guest, or the team_id of
+    somebody from another workspace.
+    """
 
     id: str
     name: str
@@ -60,6 +65,7 @@ class Person:
     role_label: str
     email: str
     color: str
+    user: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,12 +169,13 @@ class Workspace:
                 role_label=item.get("role_label", ""),
                 email=item.get("email", ""),
                 color=item.get("color") or PALETTE[index % len(PALETTE)],
+                user=item.get("user") or {},
             )
             for index, item in enumerate(data["people"])
         )
         everybody = (*(person.id for person in people), bot["user_id"])
         return cls(
-            team=Team(data["team"]["id"], data["team"]["name"]),
+            team=Team(data["team"]["id"], data["team"]["name"], data["team"].get("enterprise_id", "")),
             bot=Bot(
                 user_id=bot["user_id"],
                 bot_id=bot["bot_id"],

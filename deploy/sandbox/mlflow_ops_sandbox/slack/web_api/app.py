@@ -21,6 +21,7 @@ def auth_test(call: Call) -> Json:
         "user_id": workspace.bot.user_id,
         "bot_id": workspace.bot.bot_id,
         "is_enterprise_install": False,
+        **({"enterprise_id": workspace.team.enterprise_id} if workspace.team.enterprise_id else {}),
     }
 
 

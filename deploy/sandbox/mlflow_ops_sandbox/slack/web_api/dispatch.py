@@ -34,6 +34,7 @@ SCOPES = (
     "im:write",
     "pins:write",
     "usergroups:read",
+    "users:read",
 )
 
 
@@ -57,6 +58,7 @@ async def _answer(slack: Installation, request: web.Request) -> web.Response:
         wait = slack.faults.limits.wait(name, known.tier, str(args.get("channel", "")))
         if wait is not None:
             return limited(wait)
+        slack.faults.refuse(name, args)
         body: Json = {"ok": True, **known.run(Call(slack, args))}
     except SlackError as error:
         body = error.body()

@@ -1,7 +1,8 @@
 """files.*: the upload in three steps that replaced files.upload, and what becomes of the bytes.
 
 The address to upload to takes raw bytes or a form, without a token, once. A file is shared only when
-the upload is completed; until then nobody sees it.
+the upload is completed, which can be done once, and the message with it comes a while after the answer: other messages
+may stand before it, and who looks for it at once need not find it.
 """
 
 from __future__ import annotations
@@ -9,11 +10,15 @@ from __future__ import annotations
 import mimetypes
 import secrets
 from pathlib import PurePath
+from typing import TYPE_CHECKING
 
 from mlflow_ops_sandbox.slack.blocks import content
 from mlflow_ops_sandbox.slack.errors import InvalidArgumentsError, Json, SlackError
 from mlflow_ops_sandbox.slack.state import messages
 from mlflow_ops_sandbox.slack.web_api.call import Call, method
+
+if TYPE_CHECKING:
+    from mlflow_ops_sandbox.slack.state.installation import Installation
 
 MOST = 1_000_000_000
 MOST_OF_SNIPPET = 1_000_000
@@ -87,14 +92,22 @@ def complete(call: Call) -> Json:
         for channel in channels:
             messages.thread_root(call.slack, channel, thread_ts)
     files = [_completed(call, item) for item in _uploaded(call, given)]
+    if channels:
+        call.slack.spawn(_share(call.slack, files, channels, said, thread_ts))
+    return {"files": [described(call, file["id"]) for file in files]}
+
+
+async def _share(
+    slack: Installation, files: list[Json], channels: list[str], said: content.Content, thread_ts: str | None
+) -> None:
+    await slack.clock.sleep(slack.timings.share)
     shares: dict[str, list[Json]] = {}
     for channel in channels:
-        author = messages.authored_by_bot(call.slack)
-        message = messages.post(call.slack, channel, author, said, thread_ts=thread_ts, files=files)
+        author = messages.authored_by_bot(slack)
+        message = messages.post(slack, channel, author, said, thread_ts=thread_ts, files=files)
         shares[channel] = [{"ts": message["ts"], "thread_ts": thread_ts}]
     for file in files:
-        call.slack.store.put_file({**file, "channels": channels, "shares": {"public": shares}})
-    return {"files": [described(call, file["id"]) for file in files]}
+        slack.store.put_file({**file, "channels": channels, "shares": {"public": shares}})
 
 
 def described(call: Call, file_id: str) -> Json:

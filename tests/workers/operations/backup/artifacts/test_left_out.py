@@ -3,7 +3,7 @@
 import pytest
 
 from workers.operations.backup.artifacts import Tuning, copy, verify
-from workers.systems.errors import AccessDenied, ObjectsError
+from workers.systems.errors import AccessDenied
 from workers.systems.s3.transfer import Transfer
 
 QUICK = Tuning(at_once=4, ahead=40)
@@ -45,22 +45,3 @@ def test_a_store_that_says_no_such_upload_where_there_are_none(place, way):
     way.meet = lambda request: (404, "NoSuchUpload") if request.operation == "List" else None
     with Transfer.of(place.objects, 1) as transfer:
         assert list(transfer.uploads(place.backups, "objects/")) == []
-
-
-def test_a_store_that_has_no_such_range_of_a_short_object_gives_all_of_it(place, way):
-    """As rclone's does: an empty set's listing is shorter than what is asked of its end."""
-    place.direct.put_object(Bucket=place.backups, Key="short", Body=b"0123456789")
-    ranged = []
-
-    def meet(request):
-        if request.operation == "GET" and "range" in request.headers:
-            ranged.append(request.headers["range"])
-            return 416, "InvalidRange"
-        return None
-
-    way.meet = meet
-    with Transfer.of(place.objects, 1) as transfer:
-        assert transfer.tail(place.backups, "short", 512) == b"0123456789"
-        assert ranged == ["bytes=-512"]
-        with pytest.raises(ObjectsError, match="InvalidRange"):
-            transfer.tail(place.backups, "short", 4)
