@@ -3,6 +3,8 @@
 # It runs with a read-only root file system as a user without a name; only /tmp need be writable. pg_dump refuses a
 # server that is newer than itself, so POSTGRES is the major version of the newest server, or a later one:
 #   docker build --build-arg POSTGRES=17 .
+# Going back to a moment (recovery.point_in_time) takes the server's own programs, of its very version, in the worker's image:
+#   docker build --build-arg POSTGRES_SERVER=16 .
 # What Python needs is locked with hashes in deploy/image/, the base by its digest (of all platforms; CONTRIBUTING.md says how
 # to take a newer one). What Debian and PostgreSQL's own repository hold is signed, and moves on.
 ARG PYTHON_IMAGE=python:3.11.16-slim-bookworm@sha256:a36c24f9cbdf4fd0f52d67f0823eeac19c2028c637cecc392d97f980d4fec56b
@@ -11,7 +13,7 @@ FROM ${PYTHON_IMAGE} AS build
 SHELL ["/bin/bash", "-euo", "pipefail", "-c"]
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PYTHONDONTWRITEBYTECODE=1
 WORKDIR /source
-COPY deploy/image/requirements.txt deploy/image/build-requirements.txt deploy/image/
+COPY deploy/image/requirements.txt deploy/image/build-requirements.txt deploy/image/prune.py deploy/image/
 RUN python -m venv /opt/mlflow-ops && \
     /opt/mlflow-ops/bin/pip install --require-hashes --no-deps --only-binary :all: -r deploy/image/requirements.txt
 RUN python -m venv /opt/build && \
@@ -20,11 +22,14 @@ COPY pyproject.toml README.md LICENSE ./
 COPY bot bot
 COPY commands commands
 COPY workers workers
-RUN /opt/build/bin/pip wheel --no-deps --no-build-isolation --wheel-dir /opt/build/wheels . && \
+ARG REVISION=unknown
+RUN echo "${REVISION:-unknown}" > bot/process/revision.txt && \
+    /opt/build/bin/pip wheel --no-deps --no-build-isolation --wheel-dir /opt/build/wheels . && \
     /opt/mlflow-ops/bin/pip install --no-deps --no-index /opt/build/wheels/*.whl && \
-    /opt/mlflow-ops/bin/python -m compileall -q /opt/mlflow-ops/lib && \
     /opt/mlflow-ops/bin/pip check && \
-    /opt/mlflow-ops/bin/pip uninstall -q -y pip setuptools
+    /opt/mlflow-ops/bin/pip uninstall -q -y pip setuptools && \
+    /opt/mlflow-ops/bin/python deploy/image/prune.py /opt/mlflow-ops && \
+    /opt/mlflow-ops/bin/python -m compileall -q /opt/mlflow-ops/lib
 
 # A repository that cannot be reached is an error (apt.conf(5)): else what it had before, or nothing, would be taken.
 # Debian's own package holds the key of PostgreSQL's repository, so nothing is trusted that Debian does not vouch for.
@@ -36,6 +41,7 @@ RUN apt-get update -o APT::Update::Error-Mode=any && \
 
 FROM ${PYTHON_IMAGE}
 ARG POSTGRES=18
+ARG POSTGRES_SERVER=
 ARG VERSION=0.1.0
 ARG REVISION=unknown
 ARG CREATED=1970-01-01T00:00:00Z
@@ -53,6 +59,11 @@ RUN . /etc/os-release && \
       > /etc/apt/sources.list.d/postgresql.list && \
     apt-get update -o APT::Update::Error-Mode=any && \
     apt-get install -y --no-install-recommends "postgresql-client-${POSTGRES}" && \
+    if [[ -n "${POSTGRES_SERVER}" ]]; then \
+      mkdir -p /etc/postgresql-common && \
+      echo "create_main_cluster = false" > /etc/postgresql-common/createcluster.conf && \
+      apt-get install -y --no-install-recommends "postgresql-${POSTGRES_SERVER}"; \
+    fi && \
     rm -rf /var/lib/apt/lists/* && \
     ln -s "/usr/lib/postgresql/${POSTGRES}/bin" /opt/postgresql && \
     pip uninstall -q -y --root-user-action ignore pip && \

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from commands import alert_commands, grammar, policy
+from workers.engine import queues
 from workers.operation import Operation
 from workers.operations.alerts import group as groups
 from workers.operations.alerts import message
@@ -175,7 +176,7 @@ class Alerts:
         made = policy.record_of(request, group.check, above.requester, above.channel, self._ops)
         record = made.model_copy(update={"beneath": record_id})
         asked = render.asked(record.words, record.requester)
-        if self._records.accept(record, f"alert:{record_id}", asked, remember_seconds=RECORD_SECONDS):
+        if queues.accept(record, f"alert:{record_id}", asked, self._redis, remember_seconds=RECORD_SECONDS):
             _log.info("an alert", group=group.id, name=group.name, operation_id=record.id)
 
     def _count(self, group: Group, now: float) -> None:

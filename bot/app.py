@@ -11,12 +11,13 @@ import logging
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import structlog
 from slack_bolt import App
 
-from bot import sender, slash
+from bot import membership, sender, slash
 from bot.buttons import Buttons
 from bot.client import TIMEOUT_SECONDS, web_client
 from bot.directory import ANSWER_SECONDS, Directory, groups_of
@@ -25,8 +26,10 @@ from bot.home import publishing
 from bot.home.events import Home
 from bot.http import BODY_BYTES, Delivered, wsgi
 from bot.modals.restore import RestoreModal
+from bot.people import People
 from bot.wsgi_server import wsgi_server
 from commands import grammar
+from workers import registry
 from workers.records.store import Records
 from workers.settings import Settings
 from workers.systems.redis import connect
@@ -40,8 +43,10 @@ class Bot:
     """The Slack app and what runs beside it. `start` returns once it can serve; `close` ends it cleanly."""
 
     def __init__(self, settings: Settings) -> None:
-        # Reads every command's module, which takes longer than Slack waits for an acknowledgement on a busy machine.
+        # Reads every module of commands and operations, which takes longer than Slack waits for an acknowledgement on
+        # a busy machine.
         grammar.load()
+        registry.operations()
         self._client = web_client(settings)
         self._stop = threading.Event()
         self._settings = settings
@@ -57,18 +62,22 @@ class Bot:
             listener_executor=ThreadPoolExecutor(LISTENER_THREADS, thread_name_prefix="listener"),
         )
         redis = connect(settings, answer_within_seconds=1.0)
+        People(redis).listen(self.app)
         records = Records(redis)
         restoring = RestoreModal(settings.ops, records, self._directory.members, web_client(settings, patient=False))
         restoring.listen(self.app)
         listener = slash.listener(settings.ops, records, self._directory.members)
         self.app.command(slash.COMMAND)(slash.as_typed(restoring.around(listener)))
-        Buttons(settings.ops, redis, self._directory.members, web_client(settings, patient=False)).listen(self.app)
+        pressed = web_client(settings, patient=False)
+        now = partial(membership.members_now, self._directory, redis)
+        Buttons(settings.ops, redis, self._directory.members, pressed, now).listen(self.app)
         Home(settings.ops, redis, self._directory.members, web_client(settings, patient=False)).listen(self.app)
 
     def start(self) -> None:
         """Read the user groups and begin to send. Raises nothing where Slack or Redis is away: it tries again."""
         self._directory.refresh()
         self._directory.keep_fresh(self._stop)
+        membership.start(self._directory, connect(self._settings), self._stop)
         clients = (web_client(self._settings, patient=False) for _ in range(sender.THREADS))
         members = self._directory.members
         self._senders = sender.start(clients, connect(self._settings), self._settings.ops, members, self._stop)

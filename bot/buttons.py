@@ -24,12 +24,13 @@ from bot.modals import denial, views
 from bot.modals import silence as silencing
 from bot.slack_errors import FAILURES
 from commands import policy
-from workers.engine import approvals
+from workers.engine import approvals, rights
 from workers.operation import Plan
 from workers.records.record import Phase, Record
 from workers.records.store import Records
 from workers.rendering import blocks, buttons, proposals
 from workers.settings import Ops
+from workers.systems.redis import explained
 
 Decide = Callable[[Record, str], str]
 Open = Callable[[Record, str, str], str]
@@ -46,7 +47,15 @@ _log = structlog.get_logger(__name__)
 class Buttons:
     """The listeners of the buttons, made from what they decide by."""
 
-    def __init__(self, ops: Ops, redis: Redis, members: policy.Members, client: WebClient) -> None:
+    def __init__(
+        self,
+        ops: Ops,
+        redis: Redis,
+        members: policy.Members,
+        client: WebClient,
+        members_now: Callable[[], policy.Members] | None = None,
+    ) -> None:
+        self._members_now = members_now or (lambda: members)
         self._client = client
         self._ops = ops
         self._redis = redis
@@ -109,7 +118,7 @@ class Buttons:
             return here.sentence if here else decide(record, user, str(body.get("trigger_id", "")))
         except RedisError as error:
             _log.error("not decided: Redis is away", error=str(error))
-            return "Nothing was decided: my memory (Redis) cannot be reached. Press again in a minute."
+            return f"Nothing was decided: {blocks.plain(explained(error).message)} Press again in a minute."
         except Exception:  # noqa: BLE001 - no bug leaves whoever pressed without an answer: they are told its id
             incident = uuid.uuid4().hex[:8]
             _log.exception("unexpected error", incident=incident)
@@ -120,11 +129,17 @@ class Buttons:
         refusal = policy.refusal_to_decide(user, record, self._ops, self._members)
         if refusal:
             return refusal.sentence
-        answer = approvals.approve(record, user, self._redis)
+        answer = approvals.approve(record, user, self._redis, self._still)
+        if answer is approvals.Answer.NOT_ANY_MORE:
+            return "It has ended: the person who asked for it may not ask for it any more."
         if answer is approvals.Answer.TOO_LATE:
             return self._too_late(record)
         _log.info("approval", operation_id=record.id, by=user, answer=answer)
         return ""
+
+    def _still(self, record: Record) -> rights.Standing:
+        """Who of those behind it may not any more, by the groups as Slack tells them now."""
+        return rights.standing(record, self._ops, self._members_now())
 
     def deny(self, record: Record, user: str, trigger: str) -> str:
         """Ask why, where this person may refuse what waits; without a reason where Slack opens no modal."""

@@ -67,9 +67,9 @@ class Delivery:
                 self._post(entry, record, thread_ts, broadcast=entry.kind == "broadcast")
 
     def begin(self, record: Record) -> None:
-        """Have a worker begin what nobody has begun."""
+        """Have a worker begin what was recorded without its job, by an earlier version."""
         try:
-            if record.phase in {Phase.ACCEPTED, Phase.QUEUED}:
+            if record.phase is Phase.ACCEPTED:
                 queues.enqueue(record, self._redis)
         except OperatorError as error:
             self._records.finish(record.id, thread.failure(record, error.message, error.hint))

@@ -67,6 +67,7 @@ class Directory:
         self._quick = quick or client
         self._clock = clock
         self._groups: dict[str, _Known] = {group: _Known(frozenset(), clock()) for group in groups}
+        self._told: set[str] = set()
         self._people: dict[str, _Known] = {}
         self._workspace = ""
 
@@ -77,15 +78,21 @@ class Directory:
         known = self._groups.get(group)
         return known.value if known else frozenset()
 
+    def known(self) -> dict[str, frozenset[str]]:
+        """The members of every group that Slack has told, when it was last asked."""
+        return {group: self._groups[group].value for group in self._told}
+
     def refresh(self) -> None:
         """Read every group from Slack."""
         for group, known in self._groups.items():
+            self._told.discard(group)
             try:
                 answer: Any = self._client.usergroups_users_list(usergroup=group)
             except FAILURES as error:
                 self._groups[group] = self._still(known, error, group)
             else:
                 self._groups[group] = _Known(frozenset(answer["users"]), self._clock())
+                self._told.add(group)
 
     def keep_fresh(self, stop: threading.Event) -> threading.Thread:
         """Refresh in the background until `stop` is set."""

@@ -20,6 +20,7 @@ from workers.rendering import blocks, forms
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from workers.records.message import Kind as KindOfMessage
     from workers.records.outbox import Entry
     from workers.records.record import Record
     from workers.records.store import Records
@@ -61,7 +62,7 @@ class Refusals:
         """In the channel: where no replies are allowed, or the thread is locked or gone."""
         if entry.kind in {"root", "edit"}:
             self._records.update(record.id, beneath="", thread_ts=None)
-        kind = "reply" if entry.kind == "broadcast" else entry.kind
+        kind: KindOfMessage = "reply" if entry.kind == "broadcast" else entry.kind
         return [draft(kind, Message(entry.text, entry.blocks), form=entry.form, apart=True)]
 
     def _anew(self, answer: Answer, entry: Entry, record: Record) -> list[Draft]:
@@ -81,7 +82,7 @@ class Refusals:
         asked = is_person(record.requester)
         if entry.kind == "root":
             self._records.update(record.id, closed=answer.why)
-        if entry.kind == "root" and asked:
+        if entry.kind == "root" and asked and not record.phase.ended:
             return self._begun_in_person(answer, record)
         if entry.kind in {"root", "edit"} and not record.phase.ended and record.phase is not Phase.PENDING:
             # What runs by the clock is done all the same; how far something is, is not told in person.
@@ -128,16 +129,15 @@ def _plainly(text: str) -> Message:
 
 def _next_form(entry: Entry) -> list[Draft]:
     """The same in the next form that is another."""
-    here: dict[str, Any] = {"apart": entry.apart} | ({"to": entry.to} if entry.to else {})
+    here: dict[str, Any] = {"apart": entry.apart and entry.kind == "reply"} | ({"to": entry.to} if entry.to else {})
     form = entry.form
     while form < forms.ONE_LINE:
         form += 1
         first, *rest = forms.in_form(form, entry.text, entry.blocks)
         if (first.text, first.blocks) != (entry.text, entry.blocks):
             break
-    kind = entry.kind
-    after = "direct" if kind == "direct" else "reply"
-    return [draft(kind, first, form=form, **here), *(draft(after, each, form=form, **here) for each in rest)]
+    after: KindOfMessage = "direct" if entry.kind == "direct" else "reply"
+    return [draft(entry.kind, first, form=form, **here), *(draft(after, each, form=form, **here) for each in rest)]
 
 
 def _as_text(answer: Answer, entry: Entry) -> list[Draft]:

@@ -17,15 +17,17 @@ from slack_bolt.context.respond import Respond
 
 from bot.unescaping import unescaped
 from commands import grammar, policy
+from workers.engine import queues
 from workers.errors import OperatorError
 from workers.operations.commands import jobs, schedule
 from workers.operations.commands.jobs import Cancel
 from workers.operations.commands.schedule import ScheduleRun
 from workers.records.record import Record
-from workers.records.store import Records
+from workers.records.store import Records, TooMany
 from workers.redaction import without_secrets
 from workers.rendering import blocks, message
 from workers.settings import Ops
+from workers.systems.redis import explained
 
 COMMAND = "/mlflow"
 WHOLE_CHARACTERS = 3000
@@ -109,20 +111,23 @@ def answer(  # noqa: PLR0911 - each way out has its own words
         return refusal.sentence
     if isinstance(request, Cancel):
         return cancel(request.id, user, ops, records, members)
-    return _accept(policy.record_of(request, words, user, channel, ops), reason, command["trigger_id"], records)
+    record = policy.record_of(request, words, user, channel, ops)
+    return _accept(record, reason, command["trigger_id"], ops, records)
 
 
-def _accept(record: Record, reason: str, delivery: str, records: Records) -> str:
+def _accept(record: Record, reason: str, delivery: str, ops: Ops, records: Records) -> str:
     if reason:
         record = policy.without_approval(record, reason)
+    root = message.calling(message.asked(record.words, record.requester), record.calls)
     try:
-        accepted = records.accept(
-            record, delivery, message.calling(message.asked(record.words, record.requester), record.calls)
-        )
+        accepted = queues.accept(record, delivery, root, records.redis, at_most=ops.per_person)
+    except TooMany as error:
+        return blocks.plain(str(error))
     except RedisError as error:
-        _log.error("not accepted: Redis is away", error=str(error))
+        why = explained(error)
+        _log.error("not accepted: Redis takes nothing", error=str(why))
         whom = f"Call {blocks.called(record.calls)} yourself, now;" if record.calls else "Try again in a minute;"
-        return f"Nothing was done: my queue (Redis) cannot be reached. {whom} then tell whoever runs me."
+        return f"Nothing was done: {blocks.plain(why.message)} {whom} then tell whoever runs me."
     if accepted:
         about = {"operation": record.operation, "requester": record.requester, "channel": record.channel}
         _log.info("accepted", operation_id=record.id, **about)

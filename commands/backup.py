@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from commands.grammar import OneOf, Whole, change, command, group_that_acts
+from commands.grammar import NameOf, OneOf, Whole, change, command, group_that_acts
 from workers.operations.choices import PARTS, SETS
 
 if TYPE_CHECKING:
     from workers.operation import Operation
 
-_ID = click.argument("id_", metavar="[ID]", default="latest")
+_ID = click.argument("id_", type=NameOf("set"), metavar="[ID]", default="latest")
 
 
 @change("all", examples=("backup", "backup database", "backup artifacts config", "backup --dry-run"))
@@ -24,6 +24,15 @@ def _all(parts: tuple[str, ...]) -> Operation:
     from workers.operations.backup.backup import Backup
 
     return Backup(parts=parts)
+
+
+@change("base", examples=("backup base", "backup base --now"))
+@click.option("--now", is_flag=True, help="Have the server write its checkpoint at once: quicker, and more load.")
+def _base(*, now: bool) -> Operation:
+    """Make a base backup of the database server, for going back to any moment since (recovery.point_in_time)."""
+    from workers.operations.backup.wal.base import BackupBase
+
+    return BackupBase(now=now)
 
 
 @command("list", examples=("backup list", "backup list --limit 5"))
@@ -103,7 +112,7 @@ def _usage() -> Operation:
 backup = group_that_acts(
     "backup",
     _all,
-    *(_list, _show, _verify, _prune, _sign, _accept, _hold, _usage),
+    *(_base, _list, _show, _verify, _prune, _sign, _accept, _hold, _usage),
     takes=PARTS,
     meaning="Back up database, artifacts and configuration as one set; list, show, verify, sign and prune sets.",
 )

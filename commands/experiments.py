@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from commands.grammar import change, command, group
+from commands.grammar import NameOf, change, command, group
 
 if TYPE_CHECKING:
     from workers.operation import Operation
@@ -62,7 +62,7 @@ def _search(text: str, *, everything: bool, deleted: bool, page: int) -> Operati
 
 
 @command("show", examples=("experiments show load-forecast-eu", 'experiments show "my experiment"'))
-@click.argument("experiment", metavar="NAME|ID")
+@click.argument("experiment", type=NameOf("experiment"), metavar="NAME|ID")
 def _show(experiment: str) -> Operation:
     """Show one experiment: its runs, where its artifacts are, its tags."""
     from workers.operations.experiments.show import ExperimentShow
@@ -82,7 +82,7 @@ def _create(name: str, location: str, tags: dict[str, str]) -> Operation:
 
 
 @change("rename", examples=('experiments rename draft "final name"',))
-@click.argument("experiment", metavar="NAME|ID")
+@click.argument("experiment", type=NameOf("experiment"), metavar="NAME|ID")
 @click.argument("to", metavar="NEW")
 def _rename(experiment: str, to: str) -> Operation:
     """Give an experiment another name."""
@@ -92,7 +92,7 @@ def _rename(experiment: str, to: str) -> Operation:
 
 
 @change("delete", examples=("experiments delete draft", "experiments delete 12 --dry-run"))
-@click.argument("experiment", metavar="NAME|ID")
+@click.argument("experiment", type=NameOf("experiment"), metavar="NAME|ID")
 def _delete(experiment: str) -> Operation:
     """Delete an experiment and its runs, so that they can be restored. Needs approval."""
     from workers.operations.experiments.edit import ExperimentDelete
@@ -101,7 +101,7 @@ def _delete(experiment: str) -> Operation:
 
 
 @change("restore", examples=("experiments restore draft",))
-@click.argument("experiment", metavar="NAME|ID")
+@click.argument("experiment", type=NameOf("experiment"), metavar="NAME|ID")
 def _restore(experiment: str) -> Operation:
     """Bring a deleted experiment back, with its runs."""
     from workers.operations.experiments.edit import ExperimentRestore

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from commands.grammar import Duration, OneOf, command
-from workers.operations.choices import CHECKS
+from commands.grammar import Duration, NameOf, OneOf, command
+from workers.operations.choices import CHECKS, RECOVERY
 from workers.operations.history import metrics
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ def _since(context: click.Context, parameter: click.Parameter, value: str | None
 
 
 @command("health", examples=("health", "health postgres mlflow", "health --deadline 10", "health --since yesterday"))
-@click.argument("checks", nargs=-1, type=OneOf(CHECKS), metavar="[CHECK]…")
+@click.argument("checks", nargs=-1, type=OneOf((*CHECKS, RECOVERY)), metavar="[CHECK]…")
 @click.option("--deadline", type=click.FloatRange(0.1, 30), metavar="SECONDS", help="For each check.")
 @click.option("--since", callback=_since, metavar="WHEN", help="Compare with then: yesterday, last-week, 6h, 3d.")
 def health(checks: tuple[str, ...], deadline: float | None, since: float | None) -> Operation:
@@ -33,14 +33,19 @@ def health(checks: tuple[str, ...], deadline: float | None, since: float | None)
     return Health(checks=checks, deadline_seconds=deadline, since_seconds=since)
 
 
-@command("trend", examples=("trend database", "trend latency --days 7", "trend postgres.connections"))
-@click.argument("metric", metavar="METRIC")
-@click.option("--days", type=click.IntRange(1, 366), default=30, show_default=True, help="How far back.")
-def trend(metric: str, days: int) -> Operation:
-    """Draw one figure of the health check over days, with a straight line ahead where its limit is known."""
-    from workers.operations.history.trend import Trend
+@command("trend", examples=("trend", "trend database", "trend latency --days 7", "trend postgres.connections"))
+@click.argument("metric", type=NameOf("metric"), default="", metavar="[METRIC]")
+@click.option("--days", type=click.IntRange(1, 366), metavar="N", help="How far back; 30 by default, 14 in the list.")
+def trend(metric: str, days: int | None) -> Operation:
+    """Draw one figure of the health check over days, with a straight line ahead where its limit is known. Without a
+    METRIC, list all of them with how they went.
+    """
+    from workers.operations.history import trend as one
+    from workers.operations.history import trends as all_of_them
 
-    return Trend(metric=metric, days=days)
+    if metric:
+        return one.Trend(metric=metric, days=days or one.DEFAULT_DAYS)
+    return all_of_them.Trends(days=days) if days else all_of_them.Trends()
 
 
 trend.help = f"{trend.help} METRIC is one of {', '.join(metrics.NAMES)}, or a figure of health --json."

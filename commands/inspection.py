@@ -6,14 +6,16 @@ from typing import TYPE_CHECKING, get_args
 
 import click
 
-from commands.grammar import OneOf, command
+from commands.grammar import NameOf, OneOf, command
 from commands.since import Since
 from workers.operations.choices import ManifestKind
 
 if TYPE_CHECKING:
     from workers.operation import Operation
 
-_POD = click.option("--pod", default="", metavar="NAME", help="The name, or a part of it that only one pod has.")
+_POD = click.option(
+    "--pod", type=NameOf("pod"), default="", metavar="NAME", help="The name, or a part of it that only one pod has."
+)
 
 
 @command("status", examples=("status",))
@@ -26,7 +28,7 @@ def status() -> Operation:
 
 @command("describe", examples=("describe pod", "describe pod x7k2p", "describe deployment"))
 @click.argument("kind", type=OneOf(["pod", "deployment"]), metavar="pod|deployment")
-@click.argument("name", default="", metavar="[NAME]")
+@click.argument("name", type=NameOf("pod"), default="", metavar="[NAME]")
 def describe(kind: str, name: str) -> Operation:
     """Describe a pod, or the Deployment: state, containers, conditions, events, and why it died. A part of a name is
     enough; without one it's MLflow's only pod, or the worst of them.
@@ -38,7 +40,7 @@ def describe(kind: str, name: str) -> Operation:
 
 @command("manifest", examples=("manifest deployment", "manifest service mlflow --as file", "manifest secret"))
 @click.argument("what", type=OneOf(list(get_args(ManifestKind))), metavar="|".join(get_args(ManifestKind)))
-@click.argument("name", default="", metavar="[NAME]")
+@click.argument("name", type=NameOf("pod"), default="", metavar="[NAME]")
 @click.option("--as", "shown_as", type=OneOf(["text", "file"]), default="text", help="A long one is a file anyway.")
 def manifest(what: ManifestKind, name: str, shown_as: str) -> Operation:
     """Show an object as YAML, its secrets masked. By default the one that ops.yaml names."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, get_args
 
 import click
 
-from commands.grammar import Duration, OneOf, change, command, group_that_acts
+from commands.grammar import Duration, NameOf, OneOf, change, command, group_that_acts
 from commands.since import Since
 from workers.operations.choices import MOST_LINES, USUAL_LINES, Level
 
@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from workers.operation import Operation
 
 _LEVELS = [level for level in get_args(Level) if level]
-_POD = click.option("--pod", default="", metavar="NAME", help="The name, or a part of it that only one pod has.")
+_POD = click.option(
+    "--pod", type=NameOf("pod"), default="", metavar="NAME", help="The name, or a part of it that only one pod has."
+)
 
 
 @command(

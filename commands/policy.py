@@ -7,32 +7,20 @@ Home; and who stands behind what no person asks for: the schedule, an alert, som
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Container, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Final
 
 from workers import registry
-from workers.errors import OperatorError
+from workers.engine.rights import EVERYBODY, NEEDED, Members, Unsure, needed_to_approve, needed_to_ask, role_of, told
 from workers.operation import Caller, Operation, Risk
 from workers.operations.commands import maintenance
 from workers.operations.history import metrics
 from workers.records.record import Record, new_id
-from workers.records.requester import BY_ALERT, BY_CLOCK, BY_TERMINAL
-from workers.settings import DEFAULT_ENTRIES, ROLES, Approval, Ops, RoleName, SettingsError
+from workers.settings import DEFAULT_ENTRIES, PER_PERSON, ROLES, Approval, Ops, RoleName, SettingsError
 from workers.wording import nearest
 
-Members = Callable[[str], Container[str]]
-"""User-group id → the ids of its members; of EVERYBODY, the full members of our workspace."""
-EVERYBODY: Final = "*"
-"""Among the users of a role: every full member of the workspace, no guests, nobody from outside, no bots."""
-
-NEEDED: dict[Risk, RoleName] = {
-    Risk.READ: "viewer",
-    Risk.CHANGE: "operator",
-    Risk.DESTRUCTIVE: "operator",
-}
-"""Who may ask. What is destructive needs approval besides."""
+__all__ = ["EVERYBODY", "NEEDED", "Members", "Unsure", "role_of"]
 
 
 @dataclass(frozen=True)
@@ -40,36 +28,6 @@ class Refusal:
     """Why not, as one or two sentences for the person who asked."""
 
     sentence: str
-
-
-class Unsure(OperatorError):  # noqa: N818 - its message is a sentence for people
-    """Slack was asked who somebody is, and didn't say. why: its name for it."""
-
-    def __init__(self, why: str) -> None:
-        scope = " My app lacks the scope users:read." if why == "missing_scope" else ""
-        super().__init__(f"I can't tell whether you belong to this workspace: Slack says {why}.{scope}", "Try again.")
-
-
-def role_of(who: str, ops: Ops, members: Members) -> RoleName | None:
-    """The highest role of a person, or of what asks in nobody's name; None for somebody who has none.
-
-    who: a user id, or a requester as records have it. Raises Unsure.
-    """
-    if who.startswith(BY_CLOCK):
-        # What follows the name says that it is late, or tried again.
-        entry = ops.clock.get(who.removeprefix(BY_CLOCK).partition(",")[0])
-        return entry.role if entry else None
-    if who.startswith(BY_ALERT):
-        return "viewer"
-    if who.startswith(BY_TERMINAL):
-        return "admin"  # Whoever holds the workers' credentials may do all that they can.
-    for name in reversed(ROLES):
-        role = getattr(ops.roles, name)
-        if who in role.users or any(who in members(group) for group in role.groups):
-            return name
-        if EVERYBODY in role.users and who in members(EVERYBODY):
-            return name
-    return None
 
 
 def refusal_here(user: str, channel: str, ops: Ops, members: Members) -> Refusal | None:
@@ -115,7 +73,7 @@ def refusal(  # noqa: PLR0913 - who, where, what, and by which rules
 def lacks(who: str, operation: Operation, ops: Ops, members: Members, *, break_glass: bool = False) -> Refusal | None:
     """Whether somebody, or what asks in nobody's name, lacks the role that this needs; None where they have it."""
     role = role_of(who, ops, members)
-    needed: RoleName = "admin" if break_glass else operation.needs(ops) or NEEDED[operation.risk]
+    needed = needed_to_ask(operation, ops, break_glass=break_glass)
     if role is not None and ROLES.index(role) >= ROLES.index(needed):
         return None
     what = "--break-glass" if break_glass else operation.title
@@ -129,20 +87,12 @@ def approval(operation: Operation, ops: Ops, now: datetime | None = None) -> App
     if operation.urgent:
         return Approval(approvers=0)
     gated = operation.risk is not Risk.READ and operation.gated(ops)
-    told = _told(operation.name, ops) if operation.risk is not Risk.READ else ops.approvals.get(operation.name)
-    needed = told or Approval(approvers=operation.approvers if gated else 0)
+    said = told(operation.name, ops) if operation.risk is not Risk.READ else ops.approvals.get(operation.name)
+    needed = said or Approval(approvers=operation.approvers if gated else 0)
     inside = ops.maintenance.approvers_inside
     if inside is None or inside >= needed.approvers or not maintenance.window(ops, now or datetime.now(UTC)):
         return needed
     return needed.model_copy(update={"approvers": inside})
-
-
-def _told(operation: str, ops: Ops) -> Approval | None:
-    """What `approvals:` says of an operation by its name, else by its chapter's (restore, of restore-database)."""
-    if operation in ops.approvals:
-        return ops.approvals[operation]
-    chapter = operation.partition("-")[0]
-    return ops.approvals[chapter] if chapter in ops.approvals and chapter not in registry.operations() else None
 
 
 def check(ops: Ops) -> None:
@@ -165,8 +115,8 @@ def check(ops: Ops) -> None:
                 f"schedule.{name} is null, which takes away what is there by default; {_meant(name, DEFAULT_ENTRIES)}"
             )
     for name in ops.limits:
-        if name not in metrics.BY_NAME and "." not in name:
-            raise SettingsError(f"limits.{name} is no figure; {_meant(name, metrics.NAMES)}")
+        if name not in metrics.BY_NAME and name != PER_PERSON and "." not in name:
+            raise SettingsError(f"limits.{name} is no figure; {_meant(name, [*metrics.NAMES, PER_PERSON])}")
 
 
 def _meant(name: str, known: Iterable[str]) -> str:
@@ -214,7 +164,7 @@ def without_approval(record: Record, reason: str) -> Record:
 
 def refusal_to_decide(user: str, record: Record, ops: Ops, members: Members) -> Refusal | None:
     """Whether this person may approve or deny; None where they may. Nobody approves what they asked for."""
-    needed = (_told(record.operation, ops) or Approval()).role
+    needed = needed_to_approve(record.operation, ops)
     if user == record.requester:
         return Refusal("You asked for it yourself: somebody else must approve it. You may withdraw it.")
     role = role_of(user, ops, members)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 import click
 
-from commands.grammar import change, group
+from commands.grammar import NameOf, change, command, group
+from commands.since import At, Since
 from workers.operations.choices import OBJECTS
 
 if TYPE_CHECKING:
@@ -18,22 +20,44 @@ _UNSIGNED = click.option(
 )
 
 
-@change("database", examples=("restore database latest --dry-run", "restore database 1a2b3c --as mlflow_then"))
-@click.argument("set_", metavar="[latest|ID]", default="latest")
+_AT = click.option(
+    "--at", type=At(), metavar="TIME", help="As it was then: 14:05 (UTC), 14:05:30, 2026-11-29T14:05Z or 10m (ago)."
+)
+
+
+@change(
+    "database",
+    examples=(
+        "restore database latest --dry-run",
+        "restore database 1a2b3c --as mlflow_then",
+        "restore database --at 14:05:30",
+    ),
+)
+@click.argument("set_", type=NameOf("set"), metavar="[latest|ID]", default="latest")
+@_AT
+@click.option("--before", is_flag=True, help="With --at: without what was committed at that very moment.")
 @click.option("--as", "beside", metavar="NAME", default="", help="Only beside the live one, to look into it.")
 @_ELSEWHERE
 @_UNSIGNED
-def _database(set_: str, beside: str, *, from_elsewhere: bool, unsigned: bool) -> Operation:
-    """Restore a backup beside the live database, compare it, and switch in milliseconds; the old one stays, and restore
-    undo switches back. Needs approval.
+def _database(  # noqa: PLR0913 - one for each option
+    set_: str, at: datetime | None, beside: str, *, before: bool, from_elsewhere: bool, unsigned: bool
+) -> Operation:
+    """Restore a backup, or with --at any moment (recovery.point_in_time), beside the live database, compare it, and
+    switch in milliseconds; the old one stays, and restore undo switches back. Needs approval.
     """
     from workers.operations.restore.database import RestoreDatabase
 
-    return RestoreDatabase(set=set_, beside=beside, from_elsewhere=from_elsewhere, unsigned=unsigned)
+    if at and set_ != "latest":
+        raise click.UsageError("give a backup or --at, not both")
+    if before and not at:
+        raise click.UsageError("--before goes with --at")
+    return RestoreDatabase(
+        set=set_, beside=beside, from_elsewhere=from_elsewhere, unsigned=unsigned, at=at, before=before
+    )
 
 
 @change("auth", examples=("restore auth latest --dry-run", "restore auth 1a2b3c"))
-@click.argument("set_", metavar="[latest|ID]", default="latest")
+@click.argument("set_", type=NameOf("set"), metavar="[latest|ID]", default="latest")
 @click.option("--as", "beside", metavar="NAME", default="", help="Only beside the live one, to look into it.")
 @_ELSEWHERE
 @_UNSIGNED
@@ -61,9 +85,11 @@ def _undo(*, users: bool) -> Operation:
         "restore artifacts latest --prefix 12/ --exact",
     ),
 )
-@click.argument("set_", metavar="[latest|ID]", default="latest")
+@click.argument("set_", type=NameOf("set"), metavar="[latest|ID]", default="latest")
 @click.option("--prefix", metavar="PREFIX", default="", help="Only keys that begin so.")
-@click.option("--experiment", metavar="NAME", default="", help="Only what belongs to that experiment.")
+@click.option(
+    "--experiment", type=NameOf("experiment"), metavar="NAME", default="", help="Only what belongs to that experiment."
+)
 @click.option("--run", "run_id", metavar="RUN", default="", help="Only what belongs to that run.")
 @click.option("--exact", is_flag=True, help="Also remove what the backup does not hold; the bucket must keep versions.")
 @_ELSEWHERE
@@ -88,7 +114,7 @@ def _artifacts(  # noqa: PLR0913 - one for each option
 
 
 @change("config", examples=("restore config --dry-run", "restore config 1a2b3c --only deployment,configmap"))
-@click.argument("set_", metavar="[latest|ID]", default="latest")
+@click.argument("set_", type=NameOf("set"), metavar="[latest|ID]", default="latest")
 @click.option("--only", metavar="KIND,…", default="", help=f"Only these: {', '.join(OBJECTS)}.")
 @_ELSEWHERE
 @_UNSIGNED
@@ -107,7 +133,7 @@ def _config(set_: str, only: str, *, from_elsewhere: bool, unsigned: bool) -> Op
 
 
 @change("all", examples=("restore all --dry-run", "restore all 1a2b3c"))
-@click.argument("set_", metavar="[latest|ID]", default="latest")
+@click.argument("set_", type=NameOf("set"), metavar="[latest|ID]", default="latest")
 @_ELSEWHERE
 @_UNSIGNED
 def _all(set_: str, *, from_elsewhere: bool, unsigned: bool) -> Operation:
@@ -121,24 +147,44 @@ def _all(set_: str, *, from_elsewhere: bool, unsigned: bool) -> Operation:
 
 @change("run", examples=("restore run 0a1b2c3d4e5f60718293a4b5c6d7e8f9", "restore run 0a1b2c3d --dry-run"))
 @click.argument("run_id", metavar="RUN")
-@click.option("--from", "set_", metavar="ID", default="latest", help="The backup to take it from; else the latest.")
+@click.option(
+    "--from",
+    "set_",
+    type=NameOf("set"),
+    metavar="ID",
+    default="latest",
+    help="The backup to take it from; else the latest.",
+)
 @_UNSIGNED
-def _run(run_id: str, set_: str, *, unsigned: bool) -> Operation:
-    """Bring one deleted run back; where it was purged, its rows and artifacts from a backup. Needs approval."""
+@_AT
+def _run(run_id: str, set_: str, at: datetime | None, *, unsigned: bool) -> Operation:
+    """Bring one deleted run back; where it was purged, its rows and artifacts from a backup, or with --at its rows
+    as they were then. Needs approval.
+    """
     from workers.operations.restore.run_or_experiment import RestoreRun
 
-    return RestoreRun(run_id=run_id, set=set_, unsigned=unsigned)
+    return RestoreRun(run_id=run_id, set=set_, at=at, unsigned=unsigned)
 
 
 @change("experiment", examples=("restore experiment churn --dry-run", "restore experiment 12 --from 1a2b3c"))
-@click.argument("experiment", metavar="NAME|ID")
-@click.option("--from", "set_", metavar="ID", default="latest", help="The backup to take it from; else the latest.")
+@click.argument("experiment", type=NameOf("experiment"), metavar="NAME|ID")
+@click.option(
+    "--from",
+    "set_",
+    type=NameOf("set"),
+    metavar="ID",
+    default="latest",
+    help="The backup to take it from; else the latest.",
+)
 @_UNSIGNED
-def _experiment(experiment: str, set_: str, *, unsigned: bool) -> Operation:
-    """Bring one deleted experiment back with its runs; where it was purged, from a backup. Needs approval."""
+@_AT
+def _experiment(experiment: str, set_: str, at: datetime | None, *, unsigned: bool) -> Operation:
+    """Bring one deleted experiment back with its runs; where it was purged, from a backup, or with --at as it was then
+    (its artifacts stay as they are). Needs approval.
+    """
     from workers.operations.restore.run_or_experiment import RestoreExperiment
 
-    return RestoreExperiment(experiment=experiment, set=set_, unsigned=unsigned)
+    return RestoreExperiment(experiment=experiment, set=set_, at=at, unsigned=unsigned)
 
 
 @change("repair", examples=("restore repair", "restore repair --dry-run"))
@@ -162,18 +208,27 @@ def _prune(*, everything: bool) -> Operation:
     return RestorePrune(everything=everything)
 
 
-@change("drill", examples=("drill", "drill 1a2b3c", "drill --dry-run"))
-@click.argument("set_", metavar="[latest|ID]", default="latest")
+@change("drill", examples=("drill", "drill 1a2b3c", "drill --at random"))
+@click.argument("set_", type=NameOf("set"), metavar="[latest|ID]", default="latest")
 @_UNSIGNED
-def drill(set_: str, *, unsigned: bool) -> Operation:
-    """Restore a backup where nobody sees it, check it, throw it away, and note how long that took."""
+@click.option("--at", type=At(others=("random",)), metavar="random|TIME", help="A moment instead of a backup.")
+def drill(set_: str, at: datetime | str | None, *, unsigned: bool) -> Operation:
+    """Restore a backup, or with --at a moment, where nobody sees it, check it, throw it away, and note how long that
+    took.
+    """
+    if at:
+        from workers.operations.restore.drill_moment import DrillMoment
+
+        return DrillMoment(at=at if isinstance(at, datetime) else None)
     from workers.operations.restore.drill import Drill
 
     return Drill(set=set_, unsigned=unsigned)
 
 
 @change("recover", examples=("recover --dry-run", "recover", "recover --from 1a2b3c"))
-@click.option("--from", "set_", metavar="ID", default="latest", help="Of that backup; else the latest.")
+@click.option(
+    "--from", "set_", type=NameOf("set"), metavar="ID", default="latest", help="Of that backup; else the latest."
+)
 @_ELSEWHERE
 @_UNSIGNED
 def recover(set_: str, *, from_elsewhere: bool, unsigned: bool) -> Operation:
@@ -183,6 +238,17 @@ def recover(set_: str, *, from_elsewhere: bool, unsigned: bool) -> Operation:
     from workers.operations.restore.recover import Recover
 
     return Recover(set=set_, from_elsewhere=from_elsewhere, unsigned=unsigned)
+
+
+@command("timeline", examples=("timeline", "timeline --since 1d"))
+@click.option("--since", "since_seconds", type=Since(), default="2h", metavar="TIME", help="2h by default.")
+def timeline(since_seconds: float) -> Operation:
+    """What happened to MLflow's data: experiments and runs made and deleted, what was changed from here, and the moment
+    just before each, for restore … --at.
+    """
+    from workers.operations.restore.timeline import Timeline
+
+    return Timeline(since_seconds=since_seconds)
 
 
 restore = group(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from commands.experiments import pairs
-from commands.grammar import FreePairs, FreeText, OneOf, change, command, group
+from commands.grammar import FreePairs, FreeText, NameOf, OneOf, change, command, group
 from commands.since import Since
 from workers.operations.choices import MOST_RUNS
 
@@ -38,7 +38,7 @@ def _names(_context: click.Context, _parameter: click.Parameter, given: str) -> 
         'runs search load-forecast-eu metrics.rmse < 5 --order-by "metrics.rmse ASC"',
     ),
 )
-@click.argument("experiment", metavar="EXPERIMENT")
+@click.argument("experiment", type=NameOf("experiment"), metavar="EXPERIMENT")
 @click.argument("filter_string", type=FreeText(), default="", metavar="[FILTER]")
 @click.option("--order-by", "order_by", multiple=True, metavar="COLUMN [ASC|DESC]", help="By default the newest first.")
 @click.option(
@@ -65,7 +65,7 @@ def _show(run: str, experiment: str) -> Operation:
     "compare",
     examples=("runs compare load-forecast-eu --metrics accuracy,rmse", "runs compare 0b41f7d2 9c02aa15 --params"),
 )
-@click.argument("what", nargs=-1, required=True, metavar="EXPERIMENT|RUN RUN…")
+@click.argument("what", nargs=-1, type=NameOf("experiment"), required=True, metavar="EXPERIMENT|RUN RUN…")
 @click.option("--metrics", callback=_names, default="", metavar="A,B", help="These only, the first decides the order.")
 @click.option("--params", is_flag=True, help="Show more of the parameters.")
 @click.option("--higher", is_flag=True, help="Higher is better, in every metric.")
@@ -125,7 +125,9 @@ def _param(run: str, pair: dict[str, str]) -> Operation:
     ),
 )
 @click.option("--older-than", "seconds", type=Since(), required=True, metavar="AGE", help="90d, 12w; whole days.")
-@click.option("--experiment", default="", metavar="NAME|ID", help="By default all active ones.")
+@click.option(
+    "--experiment", type=NameOf("experiment"), default="", metavar="NAME|ID", help="By default all active ones."
+)
 @click.option("--except-tag", "except_tags", multiple=True, callback=_exceptions, metavar="K[=V]", help="These stay.")
 @click.option("--status", "statuses", multiple=True, type=OneOf(["FINISHED", "FAILED", "KILLED"]))
 def _archive(
@@ -167,7 +169,9 @@ def _unarchive(mark: str, operation: str) -> Operation:
 @click.option(
     "--older-than", "seconds", type=Since(), metavar="AGE", help="Deleted so long ago, in whole days; 30d by default."
 )
-@click.option("--experiment", default="", metavar="NAME|ID", help="By default all active ones.")
+@click.option(
+    "--experiment", type=NameOf("experiment"), default="", metavar="NAME|ID", help="By default all active ones."
+)
 @click.option("--run", "runs_", multiple=True, metavar="RUN", help="These only, however long ago they were deleted.")
 def _purge(seconds: float | None, experiment: str, runs_: tuple[str, ...]) -> Operation:
     """Remove runs for good that were archived or deleted, with MLflow's own gc. Nothing but a backup brings one back,

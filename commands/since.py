@@ -50,3 +50,45 @@ class Since(click.ParamType[float]):
         if past > _MOST:
             self.fail(f"“{str(value)[:40]}” is more than ten years ago.", param, ctx)
         return past.total_seconds()
+
+
+_CLOCK: Final = re.compile(r"([01]?\d|2[0-3]):([0-5]\d)(?::([0-5]\d))?")
+
+
+class At(click.ParamType["datetime | str"]):
+    """A moment that is past: a time of day in UTC (the last one), a date with a time, or how long ago it is.
+
+    others: words that are taken as they are.
+    """
+
+    name = "at"
+
+    def __init__(
+        self, now: Callable[[], datetime] = lambda: datetime.now(UTC), *, others: tuple[str, ...] = ()
+    ) -> None:
+        self._now, self._others = now, others
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime | str:
+        """The moment, or a usage error that says how it is written."""
+        if isinstance(value, datetime) or value in self._others:
+            return value  # type: ignore[no-any-return]
+        text, now = str(value).strip(), self._now()
+        if clock := _CLOCK.fullmatch(text.upper().removesuffix("Z")):
+            hour, minute, second = (int(each or 0) for each in clock.groups())
+            today = now.replace(hour=hour, minute=minute, second=second, microsecond=0)
+            return today if today <= now else today - timedelta(days=1)
+        if re.match(r"\d{4}-", text):
+            try:
+                moment = datetime.fromisoformat(text.upper().replace(" ", "T"))
+            except ValueError:
+                self.fail(f"“{text[:40]}” is not a time; write 14:05, 14:05:30 or 2026-11-23T14:05Z.", param, ctx)
+            moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+            if moment > now:
+                self.fail(f"“{text[:40]}” is not in the past.", param, ctx)
+            return moment.astimezone(UTC)
+        try:
+            ago = Duration().convert(re.sub(r"\s*ago$", "", text.lower()), param, ctx)
+        except click.BadParameter:
+            message = f"“{text[:40]}” is not a time; write 14:05, 14:05:30, 2026-11-23T14:05Z or 10m."
+            self.fail(message, param, ctx)
+        return now - timedelta(seconds=ago)

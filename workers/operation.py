@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from workers.errors import AlreadySo
 from workers.report import Attachment, Data, Report, Section
+from workers.wording import duration
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -58,6 +59,7 @@ class Plan(Data):
     image names; a figure that moves by itself (a latency, a clock) does not belong there. sections: more to look at.
     attachments: files for its thread; they are not kept with the plan, so what they say must follow from the facts.
     instead: what is run in the operation's place once that is approved, such as a proposal in Git; None: itself.
+    seen: `at`, when it was made, for whoever tells later what a run whose worker died has left; nothing rests on it.
     """
 
     title: str
@@ -71,6 +73,7 @@ class Plan(Data):
     facts: dict[str, JsonValue] = Field(default_factory=dict)
     attachments: tuple[Attachment, ...] = Field(default=(), exclude=True)
     instead: Call | None = None
+    seen: dict[str, JsonValue] = Field(default_factory=dict)
 
     @property
     def digest(self) -> str:
@@ -151,6 +154,19 @@ class Progress(Protocol):
 def how_far(done: int, total: int, unit: str) -> str:
     """What `Progress.advance` was told, in words: 3 of 10 sets; 3 sets so far."""
     return f"{done:,} of {total:,} {unit}" if total else f"{done:,} {unit} so far"
+
+
+PACE_SECONDS = 3.0
+"""A rate measured over less than these is none."""
+
+
+def pace(done: int, total: int, unit: str, seconds: float) -> str:
+    """How fast, and how long it will take yet, after " · "; empty where it is too early to say."""
+    if seconds < PACE_SECONDS or done <= 0:
+        return ""
+    rate = done / seconds
+    left = f", {duration((total - done) / rate)} left" if total > done else ""
+    return f" · {rate:,.0f} {unit}/s{left}" if rate >= 1 else left.replace(",", " ·", 1)
 
 
 class Unwatched:
@@ -248,8 +264,18 @@ class Operation(BaseModel):
         """Do it. Raises OperatorError for what a person can act on, Cancelled at a checkpoint."""
         raise NotImplementedError
 
+    def carried_out(self, systems: Systems, planned: Plan) -> str:  # noqa: ARG002 - for those that see it otherwise
+        """That it had been done although its worker died, in a sentence; empty where not. Raises OperatorError."""
+        try:
+            self.plan(systems)
+        except AlreadySo as done:
+            return done.message
+        return ""
+
     def aftermath(self, systems: Systems, planned: Plan) -> str:
-        """What a run whose worker died has left, in a sentence or two. Raises OperatorError where nobody knows."""
+        """What a run whose worker died has left, in a sentence or two. Raises AlreadySo where all was done, and
+        OperatorError where nobody knows.
+        """
         try:
             difference = planned.difference(self.plan(systems))
         except AlreadySo as done:

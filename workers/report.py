@@ -6,9 +6,11 @@ A report knows neither Slack nor a terminal; how it looks is `workers.rendering`
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, WrapValidator, model_validator
+
+from workers.wording import Figure
 
 
 class Status(StrEnum):
@@ -34,22 +36,47 @@ class Data(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+def _as_it_is(said: Any, read: Any) -> Any:
+    """A Figure stays one: pydantic would make a plain text of it."""
+    return said if isinstance(said, Figure) else read(said)
+
+
+Said = Annotated[str, WrapValidator(_as_it_is)]
+"""What a person reads. A Figure (`workers.wording`) keeps what it stands for, for those who read data; a plan that was
+kept in Redis has its words alone.
+"""
+
+
 class Facts(Data):
     """Names and values, in the order in which they are to be read."""
 
     kind: Literal["facts"] = "facts"
     title: str = ""
-    items: tuple[tuple[str, str], ...]
+    items: tuple[tuple[str, Said], ...]
 
 
 class Table(Data):
-    """Rows of equal length under their columns. `numeric` names the columns to align right."""
+    """Rows of equal length under their columns. `numeric` names the columns to align right.
+
+    by: the column whose cells are what a row is called by elsewhere; by default `id`, else the first one. spare: the
+    columns that a narrow window does without, the first one first; then go those on the right. screenful: as many rows
+    are enough for a message, because a file has all; 0: all of them.
+    """
 
     kind: Literal["table"] = "table"
     title: str = ""
     columns: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
+    rows: tuple[tuple[Said, ...], ...]
     numeric: tuple[str, ...] = ()
+    by: str = ""
+    spare: tuple[str, ...] = ()
+    screenful: int = 0
+
+    @property
+    def identity(self) -> int:
+        """The place of the column that says which row it is."""
+        named = self.by or "id"
+        return self.columns.index(named) if named in self.columns else 0
 
 
 class Text(Data):
@@ -128,11 +155,15 @@ class Offer(Data):
 
 
 class Lead(Data):
-    """A line of a report that is read as one message: its name, what it says, and who did it (as in a record)."""
+    """A line of a report that is read as one message: its name, what it says, and who did it (as in a record).
+
+    called: what those people are called, for where nobody can be mentioned.
+    """
 
     name: str = ""
     text: str = ""
     by: tuple[str, ...] = ()
+    called: tuple[str, ...] = ()
 
 
 class Report(Data):

@@ -1,4 +1,8 @@
-"""Counts, sizes, durations, moments and names as people read them."""
+"""Counts, sizes, durations, moments and names as people read them.
+
+What is said of a number is a `Figure`: a text like any other, which also knows the number. Standing alone in a table's
+cell it reaches `-o json` as data; as part of a sentence it is only words.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,7 @@ import shlex
 import unicodedata
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from typing import Literal, Self
 
 MINUTE, HOUR, DAY = 60, 3600, 86400
 
@@ -23,13 +28,44 @@ NOTHING = "\u2013"
 """A dash in a table's cell for what there is not."""
 
 
-def count(number: int, word: str) -> str:
+Unit = Literal["number", "bytes", "seconds", "share", "time", "name"]
+"""What a figure's value is: a number, bytes, seconds, a part of 1, a moment in ISO 8601, or the whole of a name."""
+
+
+class Figure(str):
+    """A text that stands for a number or a moment. value: it, in its unit; the text is what a person reads."""
+
+    __slots__ = ("unit", "value")
+    value: float | str
+    unit: Unit
+
+    def __new__(cls, text: str, value: float | str, unit: Unit = "number") -> Self:
+        """The text, with what it stands for."""
+        made = super().__new__(cls, text)
+        made.value, made.unit = value, unit
+        return made
+
+    def __getnewargs__(self) -> tuple[str, float | str, Unit]:  # type: ignore[override] # a str has its text alone
+        """As a copy is made."""
+        return str(self), self.value, self.unit
+
+
+def thousands(value: int) -> Figure:
+    """1,234."""
+    return Figure(f"{value:,}", value)
+
+
+def count(number: int, word: str) -> Figure:
     """1 pod, 2 pods."""
-    return f"{number:,} {word}" if number == 1 else f"{number:,} {word}s"
+    return Figure(f"{number:,} {word}" if number == 1 else f"{number:,} {word}s", number)
 
 
-def duration(seconds: float) -> str:
+def duration(seconds: float) -> Figure:
     """The two largest units at most: 41 s, 12 min, 3 h 5 min, 2 d 4 h."""
+    return Figure(_duration(seconds), round(seconds, 3), "seconds")
+
+
+def _duration(seconds: float) -> str:
     whole = max(0, round(seconds))
     if whole < 2 * MINUTE:
         return f"{whole} s"
@@ -40,25 +76,30 @@ def duration(seconds: float) -> str:
     return _two(whole, (DAY, "d"), (HOUR, "h"))
 
 
-def ago(seconds: float) -> str:
+def ago(seconds: float) -> Figure:
     """3 h 5 min ago."""
-    return f"{duration(seconds)} ago"
+    return Figure(f"{duration(seconds)} ago", round(seconds, 3), "seconds")
 
 
-def moment(at: datetime | float) -> str:
-    """2026-11-23 12:00 UTC. A number is in seconds since 1970; a datetime bears its zone."""
+def moment(at: datetime | float, shown: str = "%Y-%m-%d %H:%M UTC") -> Figure:
+    """2026-11-23 12:00 UTC. A number is in seconds since 1970; a datetime bears its zone. shown: as strftime has it."""
     when = at.astimezone(UTC) if isinstance(at, datetime) else datetime.fromtimestamp(at, UTC)
-    return f"{when:%Y-%m-%d %H:%M} UTC"
+    return Figure(f"{when:{shown}}", f"{when:%Y-%m-%dT%H:%M:%SZ}", "time")
 
 
-def milliseconds(seconds: float) -> str:
+def milliseconds(seconds: float) -> Figure:
     """0.8 ms, 12 ms, 1,240 ms."""
     value = seconds * 1000
-    return f"{value:.1f} ms" if value < 10 else f"{value:,.0f} ms"  # noqa: PLR2004 - one decimal where it matters
+    text = f"{value:.1f} ms" if value < 10 else f"{value:,.0f} ms"  # noqa: PLR2004 - one decimal where it matters
+    return Figure(text, round(seconds, 6), "seconds")
 
 
-def size(number: float) -> str:
+def size(number: float) -> Figure:
     """Bytes in binary units, as Kubernetes counts memory: 512 B, 1.4 GiB."""
+    return Figure(_size(number), round(number), "bytes")
+
+
+def _size(number: float) -> str:
     for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
         if abs(number) < 1024:  # noqa: PLR2004
             return f"{number:.0f} {unit}" if unit == "B" or abs(number) >= 100 else f"{number:.1f} {unit}"  # noqa: PLR2004
@@ -66,9 +107,9 @@ def size(number: float) -> str:
     return f"{number:,.1f} PiB"
 
 
-def share(part: float) -> str:
+def share(part: float) -> Figure:
     """0.123 → 12 %."""
-    return f"{part * 100:.0f} %"
+    return Figure(f"{part * 100:.0f} %", round(part, 4), "share")
 
 
 def listed(names: Iterable[str], *, most: int = 3) -> str:

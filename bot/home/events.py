@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import structlog
 from redis.exceptions import RedisError
@@ -21,6 +21,7 @@ from workers.operation import Operation
 from workers.operations.commands import overview
 from workers.records.store import Records
 from workers.rendering import blocks
+from workers.systems.redis import explained
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
     from slack_sdk import WebClient
 
     from workers.settings import Ops
-
-_AWAY: Final = "Nothing was done: my memory (Redis) cannot be reached. Press again in a minute."
 
 _log = structlog.get_logger(__name__)
 
@@ -111,7 +110,7 @@ class Home:
                 channel = page.channel_for(wanted, self._last(user), self._ops)
         except RedisError as error:
             _log.error("not asked: Redis is away", error=str(error))
-            return _AWAY
+            return _away(error)
         asked = {"user_id": user, "channel_id": channel, "text": words, "trigger_id": delivery}
         return slash.answered(asked, self._ops, self._records, self._members)
 
@@ -127,6 +126,10 @@ class Home:
                 if views.opened(self._client, trigger, made(channel)):
                     return
                 said = "Slack does not open a window now; press again."
-            except RedisError:
-                said = _AWAY
+            except RedisError as error:
+                said = _away(error)
         views.tell(self._client, trigger, user, said)
+
+
+def _away(error: RedisError) -> str:
+    return f"Nothing was done: {blocks.plain(explained(error).message)} Press again in a minute."

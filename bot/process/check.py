@@ -1,4 +1,4 @@
-"""Slack: are the tokens good, and has the app the scopes that it uses."""
+"""Slack: are the tokens good, and has the app the scopes that it uses. Packages that add commands: are they whole."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError
 
 from bot.client import web_client
+from commands import grammar
 from workers.operations.health import root_cause
 from workers.report import Check, Facts, Report, Status, verdict
 from workers.settings import Settings, SettingsError
+from workers.wording import count
 
 SCOPES: Final = {
     "commands": "/mlflow",
@@ -29,10 +31,30 @@ _LOOK: Final = "https://api.slack.com/apps"
 
 
 def added(report: Report, settings: Settings) -> Report:
-    """The report with Slack's check in its place, worst first."""
-    checks = tuple(sorted((*report.checks, ask(settings)), key=lambda check: -check.status.severity))
+    """The report with Slack's check in its place, and that of added commands if there are any, worst first."""
+    ours = (ask(settings), *extensions())
+    checks = tuple(sorted((*report.checks, *ours), key=lambda check: -check.status.severity))
     return report.model_copy(
         update={"checks": checks, "status": verdict(checks), "summary": root_cause.summary(checks)}
+    )
+
+
+def extensions() -> tuple[Check, ...]:
+    """Whether each installed package that adds commands could be loaded; nothing if there is none."""
+    found = grammar.load().extensions
+    if not found:
+        return ()
+    broken = [f"{each.word} of {each.source} is left out. {each.problem}" for each in found if each.problem]
+    sound = [f"{each.word} ({each.source})" for each in found if not each.problem]
+    whole = f"Added: {', '.join(sound)}." if sound else "None of them is added."
+    return (
+        Check(
+            name="extensions",
+            title="Added commands",
+            status=Status.FAIL if broken else Status.OK,
+            figure=f"{len(broken)} broken" if broken else count(len(sound), "package"),
+            sentence=" ".join([*broken, whole]),
+        ),
     )
 
 

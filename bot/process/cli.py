@@ -1,6 +1,8 @@
-"""`mlflow-ops`: the bot, its workers and the scheduler as processes; any command without Slack; the sandbox.
+"""`mlflow-ops`: the bot, its workers, the scheduler and what keeps the WAL as processes; any command without Slack; the
+sandbox.
 
-Exit codes: 0 well; 1 the answer is bad (a failed check, a failed operation); 2 wrong words or wrong settings.
+Exit codes: 0 well; 1 the answer is bad (a failed check, a failed operation); 2 wrong words or wrong settings; 3
+nothing failed, but not everything could be asked.
 
 Help, completion and a typing mistake need click alone: each command imports what it does when it does it.
 """
@@ -12,9 +14,11 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, NoReturn, Protocol
+from typing import TYPE_CHECKING, NoReturn
 
 import click
+
+from bot.process import completing, here, progress, readiness
 
 if TYPE_CHECKING:
     from workers.report import Report
@@ -34,8 +38,23 @@ class _Main(click.Group):
         return args[0], _installed_sandbox(), args[1:]
 
 
+def _say_version(context: click.Context, _: click.Parameter, asked: bool) -> None:  # noqa: FBT001 - click's
+    if asked:
+        from bot.process import version
+
+        click.echo(version.text())
+        context.exit()
+
+
 @click.group(cls=_Main, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="mlflow-ops")
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_say_version,
+    help="Print the version and the commit it was made from.",
+)
 @click.option("--log-format", type=click.Choice(["console", "json"]), default="console", show_default=True)
 def main(log_format: str) -> None:
     """Operate MLflow on Kubernetes from Slack, and from here when Slack is down."""
@@ -66,8 +85,8 @@ def bot(*, http: bool, host: str, port: int, alerts_port: int | None, metrics_po
 
     with (
         _settings(checked=True) as loaded,
-        _until_stopped(loaded) as (stop, said_ready),
-        _metrics(loaded, metrics_port, said_ready, "bot") as ready,
+        readiness.until_stopped(loaded) as (stop, said_ready),
+        readiness.with_metrics(loaded, metrics_port, said_ready, "bot") as ready,
         alert_webhook.served(loaded, host, alerts_port),
     ):
         if http:
@@ -85,7 +104,7 @@ def worker(*, queue: str, metrics_port: int | None) -> None:
 
     with (
         _settings(checked=True) as loaded,
-        _metrics(loaded, metrics_port, _readiness(loaded), f"worker-{queue}", shared=False) as ready,
+        readiness.with_metrics(loaded, metrics_port, readiness.of(loaded), f"worker-{queue}", shared=False) as ready,
     ):
         work(queue, ready)
 
@@ -98,19 +117,48 @@ def scheduler(*, metrics_port: int | None) -> None:
 
     with (
         _settings(checked=True) as loaded,
-        _until_stopped(loaded) as (stop, said_ready),
-        _metrics(loaded, metrics_port, said_ready, "scheduler") as ready,
+        readiness.until_stopped(loaded) as (stop, said_ready),
+        readiness.with_metrics(loaded, metrics_port, said_ready, "scheduler") as ready,
     ):
         seat.serve(loaded, stop, ready)
 
 
 @main.command()
-@click.option("--json", "as_json", is_flag=True, help="Print the report as data.")
-@click.option("--details", is_flag=True, help="Print what is behind every check, not only the bad ones.")
-def check(*, as_json: bool, details: bool) -> None:
+@_METRICS
+def wal(*, metrics_port: int | None) -> None:
+    """Keep the database server's WAL for point-in-time recovery; one of those started works, the others stand by."""
+    from bot.process import wal as seat
+
+    with (
+        _settings(checked=True) as loaded,
+        readiness.until_stopped(loaded) as (stop, said_ready),
+        readiness.with_metrics(loaded, metrics_port, said_ready, "wal") as ready,
+    ):
+        seat.serve(loaded, stop, ready)
+
+
+_OUTPUT = click.option(
+    "-o",
+    "--output",
+    type=click.Choice(["wide", "json", "yaml", "name", "csv"]),
+    help="wide: every column; json, yaml: as data; name: what its rows are called; csv: its table.",
+)
+_JSON = click.option("--json", "as_json", is_flag=True, help="The same as -o json.")
+_DETAILS = click.option("--details", is_flag=True, help="Print what is behind every check, not only the bad ones.")
+
+
+def _printed(command: Callable[..., None]) -> Callable[..., None]:
+    """The options of a command that prints a report."""
+    return _OUTPUT(_JSON(_DETAILS(command)))
+
+
+@main.command()
+@_printed
+def check(*, output: str | None, as_json: bool, details: bool) -> None:
     """Check the set-up: Slack, Redis, Kubernetes, PostgreSQL, S3 and MLflow, and what to do about each.
 
-    Exits with 0 where all that is configured here is well, 1 where something is to be done.
+    Exits with 0 if all is well, 1 if something is to be done, 3 if something could not be asked, as where it is not
+    configured here.
     """
     from bot.process import check as slack
     from workers.engine import performing
@@ -118,8 +166,9 @@ def check(*, as_json: bool, details: bool) -> None:
     from workers.systems import Systems
 
     with _settings(checked=True) as loaded:
-        report = performing.perform(Preflight(), Systems(loaded), _TerminalProgress())
-        _show(slack.added(report, loaded), as_json=as_json, details=details)
+        with progress.TerminalProgress() as shown:
+            report = slack.added(performing.perform(Preflight(), Systems(loaded), shown), loaded)
+        _show(report, output or ("json" if as_json else None), details=details)
 
 
 @main.group()
@@ -141,6 +190,16 @@ def commands() -> None:
     from bot.process import commands_reference
 
     click.echo(commands_reference.markdown(), nl=False)
+
+
+@config.command()
+def schema() -> None:
+    """Print the JSON Schema of what `run -o json` prints."""
+    import json
+
+    from workers.rendering import document
+
+    click.echo(json.dumps(document.schema(), indent=2))
 
 
 @main.command()
@@ -202,93 +261,92 @@ def _installed_sandbox() -> click.Command:
     return command
 
 
-@main.command()
-@click.argument("words")
-@click.option("--json", "as_json", is_flag=True, help="Print the report as data.")
-@click.option("--details", is_flag=True, help="Print what is behind every check, not only the bad ones.")
+@main.command(cls=completing.Typed, context_settings={"ignore_unknown_options": True, "help_option_names": []})
+@click.argument("words", nargs=-1, type=click.UNPROCESSED, shell_complete=completing.complete)
+@_printed
 @click.option("--yes-by", metavar="NAME", help="Carry a change out in this person's name, without anybody's approval.")
-def run(words: str, *, as_json: bool, details: bool, yes_by: str | None) -> None:
-    """Run a command here, as it would be typed after /mlflow: mlflow-ops run "health".
+@click.option("-h", "--help", "help_", is_flag=True, help="Show this text; with WORDS, how to use that command.")
+@click.pass_context
+def run(  # noqa: PLR0913 - one for each option
+    ctx: click.Context,
+    *,
+    words: tuple[str, ...],
+    output: str | None,
+    as_json: bool,
+    details: bool,
+    yes_by: str | None,
+    help_: bool,
+) -> None:
+    """Run a command here, as it would be typed after /mlflow: mlflow-ops run health.
 
     A change is shown and not done, unless --yes-by says in whose name: the way in when Slack is down. Ctrl-C stops it
-    at its next safe point, where it puts back what is half done; a second one breaks off.
-    Exits with 0 where the report is ok or a warning, 1 where it failed, 2 where WORDS are not a command.
+    at its next safe point, where it puts back what is half done; a second one breaks off. WORDS with quotes,
+    apostrophes or options of the same names as these stand in one pair of quotes.
+    Exits with 0 if the report is ok or a warning, 1 if it failed, 2 if WORDS are not a command, 3 if nothing failed
+    but not everything could be asked.
     """
-    from commands import grammar
-
-    try:
-        request = grammar.parse(words, program="mlflow-ops run")
-    except grammar.UsageError as error:
-        _stop(f"{error}\n{error.usage}")
-    if isinstance(request, grammar.Help):
-        click.echo(request.text)
+    if help_ and not words:
+        click.echo(ctx.get_help())
         return
-    if isinstance(request, grammar.BreakGlass):
-        _stop("--break-glass is for Slack: here nobody is asked for approval. Say --yes-by NAME.")
-    from workers.engine import performing
-    from workers.errors import OperatorError
-    from workers.operation import Cancelled
+    try:
+        asked = here.read(here.joined(words) + (" --help" if help_ else ""), "mlflow-ops run")
+    except here.RefusedError as error:
+        _stop(str(error))
+    if asked.operation is None:
+        click.echo(asked.help)
+        return
     from workers.systems import Systems
 
     stop = threading.Event()
+    quiet = 0.0 if yes_by else progress.QUIET_SECONDS
     if yes_by:
         signal.signal(signal.SIGINT, lambda *_: _asked_to_stop(stop))
-    with _settings() as loaded:
+    with _settings() as loaded, progress.TerminalProgress(stop, quiet_seconds=quiet) as shown:
         try:
-            report = performing.perform_here(request, words, yes_by, Systems(loaded), _TerminalProgress(stop))
-        except OperatorError as error:
+            report = here.carried_out(asked, yes_by, Systems(loaded), shown)
+        except here.StoppedError as error:
+            shown.close()
             click.echo(str(error), err=True)
             sys.exit(FAILED)
-        except Cancelled as cancelled:
-            click.echo(f"It was stopped at a safe point. {cancelled.left}".rstrip(), err=True)
-            sys.exit(FAILED)
-    _show(report, as_json=as_json, details=details)
+    _show(report, output or ("json" if as_json else None), details=details)
 
 
-def _show(report: Report, *, as_json: bool, details: bool) -> NoReturn:
-    from workers.report import Status
+@main.command()
+@click.option("--yes-by", metavar="NAME", help="Offer to carry changes out, in this person's name.")
+def shell(*, yes_by: str | None) -> None:
+    """Type one command after another, with completion and a history: for an hour on call without Slack.
 
-    if as_json:
-        click.echo(report.model_dump_json(indent=2))
-    else:
-        from rich.console import Console
+    A change is shown first; with --yes-by it is then done if you type yes.
+    """
+    from bot.process import shell as prompt
+    from workers.systems import Systems
 
-        from workers.rendering.terminal import to_terminal
+    with _settings() as loaded:
+        prompt.serve(Systems(loaded), yes_by)
 
-        to_terminal(report, Console(highlight=False), details=details)
+
+@main.command()
+def man() -> None:
+    """Print the manual page: mlflow-ops man | man -l -."""
+    from importlib.metadata import version
+
+    from bot.process import manual
+
+    click.echo(manual.page(main, version("mlflow-ops")), nl=False)
+
+
+def _show(report: Report, form: str | None, *, details: bool) -> NoReturn:
+    from workers.rendering import output
+
+    output.write(report, output.Form(form) if form else None, sys.stdout, details=details)
     sys.stdout.flush()
-    sys.exit(FAILED if report.status is Status.FAIL else 0)
+    sys.exit(output.exit_code(report))
 
 
 def _asked_to_stop(stop: threading.Event) -> None:
     stop.set()
     signal.signal(signal.SIGINT, signal.default_int_handler)
     click.echo("\nStopping at the next safe point; Ctrl-C again breaks off.", err=True)
-
-
-class _TerminalProgress:
-    """Progress on standard error, where a person watches; nothing where nobody does. stop: set to have it stopped."""
-
-    def __init__(self, stop: threading.Event | None = None) -> None:
-        self._stop = stop
-
-    def step(self, name: str) -> None:
-        self._show(f"{name} …")
-
-    def advance(self, done: int, total: int, unit: str) -> None:
-        from workers.operation import how_far
-
-        self._show(how_far(done, total, unit))
-
-    def checkpoint(self) -> None:
-        from workers.operation import Cancelled
-
-        if self._stop and self._stop.is_set():
-            raise Cancelled
-
-    def _show(self, text: str) -> None:
-        if sys.stderr.isatty():
-            click.echo(f"\r\x1b[2K{text}\r", nl=False, err=True)
 
 
 @contextmanager
@@ -314,61 +372,6 @@ def _settings(*, checked: bool = False) -> Iterator[Settings]:
     except RedisError as error:
         click.echo(f"Redis does not answer ({type(error).__name__}): start it, or correct REDIS_URL.", err=True)
         sys.exit(FAILED)
-
-
-@contextmanager
-def _until_stopped(loaded: Settings) -> Iterator[tuple[threading.Event, Callable[[], None]]]:
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
-    try:
-        yield stop, _readiness(loaded)
-    finally:
-        if loaded.environment.ready_file:
-            loaded.environment.ready_file.unlink(missing_ok=True)
-
-
-class _Ready(Protocol):
-    """How a process says that it can serve. still: whether it can, asked from then on."""
-
-    def __call__(self, still: Callable[[], bool] = ...) -> None: ...
-
-
-@contextmanager
-def _metrics(
-    loaded: Settings, port: int | None, said_ready: Callable[[], None], process: str, *, shared: bool = True
-) -> Iterator[_Ready]:
-    """Serve the figures beside the process; what it says once it can serve makes /readyz say so too."""
-    asked: list[Callable[[], bool]] = []
-
-    def ready(still: Callable[[], bool] = lambda: True) -> None:
-        said_ready()
-        asked.append(still)
-
-    if port is None:
-        yield ready
-        return
-    from bot.process import metrics
-    from workers.systems.redis import connect
-
-    def can_serve() -> bool:
-        return bool(asked) and asked[0]()
-
-    redis = connect(loaded, answer_within_seconds=2.0)
-    with metrics.served(port, metrics.app(redis, can_serve, process, shared=shared)):
-        yield ready
-
-
-def _readiness(loaded: Settings) -> Callable[[], None]:
-    """How a process says that it can serve. What one that was killed has said, in the same folder, is taken back."""
-    if loaded.environment.ready_file:
-        loaded.environment.ready_file.unlink(missing_ok=True)
-
-    def ready() -> None:
-        if loaded.environment.ready_file:
-            loaded.environment.ready_file.touch()
-
-    return ready
 
 
 def _stop(sentence: str) -> NoReturn:

@@ -36,11 +36,18 @@ _OPS: Final = """
 `MLFLOW_OPS_CONFIG` is its path. It holds no secret. Where a key is left out, the default holds.
 """
 
+_OTHERS: Final = (
+    ("MLFLOW_OPS_CONFIG", "the path of ops.yaml; all defaults where it is not set"),
+    ("NO_COLOR", "set: no colors in a terminal"),
+    ("XDG_CACHE_HOME", "where completion keeps names for a minute; default `~/.cache`"),
+    ("XDG_STATE_HOME", "where `mlflow-ops shell` keeps its history; default `~/.local/state`"),
+)
+
 
 def markdown() -> str:
     """The whole document."""
     variables = sorted(f"| `{field.alias}` | {_variable(field)} |" for _, field in _fields(Environment))
-    rows = ["| `MLFLOW_OPS_CONFIG` | the path of ops.yaml; all defaults where it is not set |", *variables]
+    rows = [*(f"| `{name}` | {meaning} |" for name, meaning in _OTHERS), *variables]
     return _HEAD + "\n".join(sorted(rows)) + "\n" + _OPS + "\n".join(_section("", Ops))
 
 

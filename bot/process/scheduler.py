@@ -34,7 +34,7 @@ from workers.records.requester import BY_CLOCK
 from workers.records.store import RECORD_SECONDS, Records
 from workers.rendering import message
 from workers.settings import Ops, ScheduleEntry, Settings, SettingsError, cron
-from workers.systems.redis import connect
+from workers.systems.redis import connect, explained
 
 LOCK_SECONDS = 15.0
 EVERY_SECONDS = 5.0
@@ -59,8 +59,13 @@ def serve(settings: Settings, stop: threading.Event, ready: Callable[[], None], 
     redis = connect(settings)
     lock = redis.lock(PREFIX + "scheduler", timeout=seat.lock_seconds, blocking=False)
     ready()
+    away = False
     while not stop.is_set():
         try:
+            if away:
+                # Workers could not give a sign of life either, and need a moment to give one.
+                Records(redis).grace()
+            away = False
             if lock.owned():
                 lock.reacquire()
             elif not lock.acquire():
@@ -72,7 +77,9 @@ def serve(settings: Settings, stop: threading.Event, ready: Callable[[], None], 
             alerts.release()
             alerts.fade()
         except (RedisError, LockError, OSError) as error:
-            _log.warning("the scheduler pauses", error=type(error).__name__, detail=str(error))
+            away = True
+            detail = str(explained(error) if isinstance(error, RedisError) else error)
+            _log.warning("the scheduler pauses", error=type(error).__name__, detail=detail)
         stop.wait(seat.every_seconds)
     try:
         if lock.owned():
@@ -184,7 +191,7 @@ class _Tick:
         where = f":{entry.channel}" if entry.channels else ""
         delivery = f"schedule:{self.of}{where}{f':{self.tried}' if self.tried else ''}"
         root = message.calling(message.asked(record.words, record.requester), record.calls)
-        if not Records(redis).accept(record, delivery, root, remember_seconds=RECORD_SECONDS):
+        if not queues.accept(record, delivery, root, redis, remember_seconds=RECORD_SECONDS):
             return False
         redis.hset(schedule.RUNS, self.of.partition(":")[0], json.dumps([record.id, self.of, self.tried]))
         _log.info("fired", tick=self.of, tried=self.tried, operation_id=record.id)

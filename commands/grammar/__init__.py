@@ -5,7 +5,7 @@
 a click command made with `command(...)`, in any module of `commands`, whose function returns an Operation.
 """
 
-from commands.grammar.kinds import Duration, FreePairs, FreeText, OneOf, Whole
+from commands.grammar.kinds import Duration, FreePairs, FreeText, NameOf, OneOf, Whole
 from commands.grammar.making import REASON_CHARACTERS, BreakGlass, change, command, group, group_that_acts
 from commands.grammar.mistakes import UsageError
 from commands.grammar.reading import MAX_CHARACTERS, Help, parse, recorded
@@ -20,6 +20,7 @@ __all__ = [
     "FreePairs",
     "FreeText",
     "Help",
+    "NameOf",
     "OneOf",
     "UsageError",
     "Whole",

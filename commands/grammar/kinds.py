@@ -78,6 +78,15 @@ class Duration(click.ParamType[float]):
         return float(int(found[1]) * _SECONDS[found[2][0].lower()])
 
 
+class NameOf(click.types.StringParamType):
+    """A name of something that there is, as it was typed: an experiment, a backup set, a pod. of: which of these; for
+    who completes it.
+    """
+
+    def __init__(self, of: str) -> None:
+        self.of = of
+
+
 class FreeText(click.ParamType[str]):
     """Text that is taken as it was typed, up to the end of the line or to the options that stand there: no quote, dash,
     backslash or apostrophe in it means anything. Quotes around the whole of it are no part of it.

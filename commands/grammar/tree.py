@@ -1,7 +1,7 @@
 """All commands there are, found in the modules of `commands`, and the help that lists them.
 
 Help, suggestions and the nearest word for a typing mistake come from what is found, so they cannot drift from what
-exists.
+exists. Packages that are installed beside ours add theirs (docs/extending.md); one that is broken adds nothing.
 """
 
 from __future__ import annotations
@@ -10,12 +10,16 @@ import importlib
 import pkgutil
 from collections.abc import Iterator
 from functools import cache
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import click
 
 import commands
+from commands.grammar.installed import chapter_of, installed, outermost
 from commands.grammar.making import WIDTH, Command, Group
+
+if TYPE_CHECKING:
+    from workers.registry import Extension
 
 CHAPTERS: Final = (
     "Daily operations",
@@ -30,14 +34,19 @@ CHAPTERS: Final = (
 )
 """The order in which help lists them: the runbook's. A module's first line, up to its colon, is its chapter."""
 
-_OTHERS: Final = {"alert_commands", "grammar", "policy", "since"}
+_OTHERS: Final = {"alert_commands", "grammar", "policy", "since", "testing"}
 """Modules of this package without a command: they need not be looked into."""
 
 _WHOLE_SENTENCE: Final = 200
 
 
-class _Root(Group):
-    """The group of all: its help lists them by the runbook's chapters, each in a whole sentence."""
+class Root(Group):
+    """The group of all: its help lists them by the runbook's chapters, each in a whole sentence.
+
+    extensions: the packages that add commands, the broken ones too.
+    """
+
+    extensions: tuple[Extension, ...] = ()
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write a section a chapter, and where to begin."""
@@ -57,9 +66,9 @@ class _Root(Group):
 
 
 @cache
-def load() -> Group:
-    """The root of the grammar, with every command that the modules of `commands` define."""
-    root = _Root(
+def load() -> Root:
+    """The root of the grammar, with every command that the modules of `commands`, and what is installed, define."""
+    root = Root(
         "mlflow",
         help="Operate MLflow: type a command and, where it needs one, a name.",
         subcommand_metavar="COMMAND …",
@@ -71,14 +80,15 @@ def load() -> Group:
         imported = importlib.import_module(f"{commands.__name__}.{module}")
         members = [each for each in vars(imported).values() if isinstance(each, Command) and each.name]
         for member in members:
-            member.chapter = (imported.__doc__ or "").split("\n", 1)[0].split(":", 1)[0].rstrip(".")
+            member.chapter = chapter_of(imported.__doc__)
         found += members
-    under_a_word = {
-        id(each) for member in found if isinstance(member, click.Group) for each in member.commands.values()
-    }
-    for member in found:
-        if id(member) not in under_a_word:
-            root.add_command(member)
+    for member in outermost(found):
+        root.add_command(member)
+    added = installed(root.commands)
+    for _, command in added:
+        if command is not None:
+            root.add_command(command)
+    root.extensions = tuple(extension for extension, _ in added)
     return root
 
 

@@ -72,7 +72,7 @@ def test_without_redis_there_is_a_sentence_within_three_seconds_and_then_it_goes
     outcome = vera.command("C0OPS", "/mlflow health queues")
     assert outcome.ok, outcome.message
     assert time.monotonic() - began < 3
-    vera.wait_for(lambda: vera.find_ephemeral("C0OPS", "my queue (Redis) cannot be reached"))
+    vera.wait_for(lambda: vera.find_ephemeral("C0OPS", "Nothing was done: Redis refuses connections."))
     redis_server.start()
     assert vera.command("C0OPS", "/mlflow health queues").ok
     vera.wait_for(lambda: answered(vera, 2), deadline=60)

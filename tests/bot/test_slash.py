@@ -74,7 +74,9 @@ def test_somebody_without_a_role_learns_nothing_of_the_commands(ask):
 def test_with_redis_away_the_sender_is_told_at_once(free_port):
     away = connect(load({"REDIS_URL": f"redis://127.0.0.1:{free_port}/0"}), answer_within_seconds=1.0)
     command = {"user_id": "U0VERA", "channel_id": "C0OPS", "text": "health", "trigger_id": "1"}
-    assert "my queue (Redis) cannot be reached" in slash.answer(command, OPS, Records(away), lambda _group: frozenset())
+    assert "Nothing was done: Redis refuses connections." in slash.answer(
+        command, OPS, Records(away), lambda _group: frozenset()
+    )
 
 
 FIRST_COMMAND = """

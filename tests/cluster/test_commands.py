@@ -10,11 +10,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 def figure(report, name):
     """The value that a report tells under that name."""
     return next(
-        value
-        for section in report["sections"]
-        for item in section.get("items", ())
-        for key, value in [item]
-        if key == name
+        value for section in report["sections"] for key, value in section.get("items", {}).items() if key == name
     )
 
 

@@ -1,5 +1,6 @@
 """docs/cli.md: each command is one, each is named, and the exit codes and streams are those that it says."""
 
+import json
 import os
 import re
 import shlex
@@ -12,7 +13,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from bot.process import commands_reference, reference
+from bot.process import commands_reference, manual, reference
 from bot.process.cli import main
 from commands import grammar
 
@@ -51,6 +52,11 @@ def test_the_table_names_every_command_and_each_can_be_typed(documents):
         (["bot"], {}, 2),
         (["worker", "--queue", "ops"], {"MLFLOW_OPS_CONFIG": "/nowhere"}, 2),
         (["run", "health"], {"SLACK_BOT_TOKEN": "wrong"}, 2),
+        (["run", "experiments", "list", "--nonsense"], {}, 2),
+        (["run", "experiments", "list", "-h"], {}, 0),
+        (["man"], {}, 0),
+        (["config", "schema"], {}, 0),
+        (["run", "-o", "nonsense", "health"], {}, 2),
         (["run", 'scale 4 --break-glass "because of this"'], {}, 2),
     ],
 )
@@ -60,6 +66,19 @@ def test_exit_codes_and_streams(words, environment, code):
     assert bool(done.stdout) is (code == 0)
     assert bool(done.stderr) is (code != 0)
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("words", [["run", "health", "-o", "json"], ["check", "--json"]])
+def test_where_nothing_could_be_asked_the_code_says_so(words):
+    done = ran(words)
+    assert done.returncode == 3, done.stderr
+    verdicts = {each["status"] for each in json.loads(done.stdout)["checks"]}
+    assert "unknown" in verdicts
+    assert "fail" not in verdicts
+
+
+def test_the_exit_codes_of_the_manual_are_those_of_the_document(documents):
+    assert [tuple(cells[:2]) for cells in documents.rows("cli.md", 3)] == list(manual.EXIT_CODES)
 
 
 @pytest.mark.parametrize(("words", "code"), [("--help", 0), ("run --help", 0), ("run helth", 2), ("nonsense", 2)])

@@ -202,7 +202,7 @@ def test_an_update_says_which_version_answers(people, asked, cluster):
     [
         ("update v3.17.2", "runs ghcr.io/mlflow/mlflow:v3.17.2 already"),
         ('update "a b"', "is neither a tag nor an image's name"),
-        ("scale 2", "has 2 replicas already"),
+        ("scale 2", "Already at 2 replicas."),
     ],
 )
 def test_what_cannot_be_planned_is_told_and_nobody_is_asked(people, cluster, text, said):

@@ -61,7 +61,7 @@ def a_new_command(tmp_path, monkeypatch):
 def forget():
     importlib.invalidate_caches()
     grammar.load.cache_clear()
-    registry._import_all.cache_clear()
+    registry.forget()
 
 
 def test_a_command_is_added_by_one_module_and_one_operation(a_new_command, settings_of_nothing):

@@ -8,10 +8,11 @@ whatever a button's payload holds.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
 
-from workers.engine import queues
+from workers.engine import queues, rights
 from workers.operation import Plan
 from workers.records.keys import PREFIX
 from workers.records.message import draft
@@ -36,10 +37,20 @@ class Answer(StrEnum):
     APPROVED = "approved"
     COUNTED = "counted"
     TOO_LATE = "too late"
+    NOT_ANY_MORE = "not any more"
+    """Who asked for it may not ask for it any more: it has ended."""
 
 
-def approve(record: Record, user: str, redis: Redis) -> Answer:
-    """Count an approval; with the last one that is needed the record is queued for its run."""
+Still = Callable[[Record], rights.Standing]
+"""Of a record with all who approved it: who may not any more. Asked at the last press, by the rights of that moment."""
+
+
+def approve(record: Record, user: str, redis: Redis, still: Still = lambda _: rights.Standing()) -> Answer:
+    """Count an approval; with the last one that is needed the record is queued for its run.
+
+    Before that, who asked and all who approved are looked at once more: an approval of somebody who may not approve any
+    more counts no longer, and a command whose requester may not ask for it any more ends.
+    """
     records = Records(redis)
     if record.phase is not Phase.PENDING or (record.expires_at or 0) <= time.time():
         return Answer.TOO_LATE
@@ -49,6 +60,15 @@ def approve(record: Record, user: str, redis: Redis) -> Answer:
     members: Any = redis.smembers(key)
     approvers = tuple(sorted(member.decode() for member in members))
     plan = Plan.model_validate(record.plan)
+    if len(approvers) >= record.approvals:
+        standing = still(record.model_copy(update={"decided_by": approvers}))
+        if standing.requester:
+            ended = refuse(record, Phase.DENIED, "", redis, standing.requester)
+            return Answer.NOT_ANY_MORE if ended else Answer.TOO_LATE
+        if standing.gone:
+            redis.srem(key, *standing.gone)
+            Outbox(redis).push(record.id, draft("reply", proposals.counts_no_more(standing.gone)))
+            approvers = tuple(each for each in approvers if each not in standing.gone)
     if len(approvers) < record.approvals:
         counted = record.model_copy(update={"decided_by": approvers})
         words = draft("edit", proposals.proposal(plan, counted))
@@ -56,19 +76,12 @@ def approve(record: Record, user: str, redis: Redis) -> Answer:
         moved = records.move(record.id, words, before=Phase.PENDING, phase=Phase.PENDING, decided_by=approvers)
         return Answer.COUNTED if moved else Answer.TOO_LATE
     decided = {"decided_by": approvers, "decided_at": time.time()}
-    approved = record.model_copy(update={"phase": Phase.APPROVED, **decided})
-    moved = records.move(
-        record.id,
-        draft("edit", proposals.proposal(plan, approved)),
-        before=Phase.PENDING,
-        phase=Phase.APPROVED,
-        **decided,
-        **queues.run_fields(record.operation),
-    )
-    if not moved:
-        return Answer.TOO_LATE
-    queues.enqueue_run(record.id, redis)
-    return Answer.APPROVED
+    fields = {"phase": Phase.APPROVED, **decided, **queues.run_fields(record.operation)}
+    approved = record.model_copy(update=fields)
+    words = draft("edit", proposals.proposal(plan, approved))
+    job = queues.run_job(approved, redis)
+    moved = records.move(record.id, words, before=Phase.PENDING, job=job, **fields)
+    return Answer.APPROVED if moved else Answer.TOO_LATE
 
 
 def requested(plan: Plan, record: Record) -> list[Draft]:
@@ -83,7 +96,7 @@ def _to_approvers(record: Record, message: Message) -> list[Draft]:
 
 def refuse(record: Record, phase: Phase, user: str, redis: Redis, reason: str = "") -> bool:
     """Deny, withdraw (cancelled) or expire what waits; False where it had been decided. user: "" for the clock."""
-    by = {"decided_by": (user,) if user else (), "decided_at": time.time(), "reason": reason}
+    by: dict[str, Any] = {"decided_by": (user,) if user else (), "decided_at": time.time(), "reason": reason}
     decided = record.model_copy(update={"phase": phase, **by})
     plan = Plan.model_validate(record.plan)
     words = draft("edit", proposals.proposal(plan, decided))

@@ -35,7 +35,7 @@ _log = structlog.get_logger(__name__)
 def begin(record: Record, later: Later, redis: Redis) -> Phase:
     """From its run to waiting. The phase that it is in afterwards."""
     _log.info("waits for somebody outside", step=later.step)
-    return _move(record, later, redis, Phase.RUNNING)
+    return _move(record, later, redis, Phase.RUNNING, claim=record)
 
 
 def go_on(record: Record, later: Later, redis: Redis) -> Phase:
@@ -57,10 +57,10 @@ def look_if_due(record: Record, redis: Redis, now: float) -> None:
     queues.enqueue_look(record.model_copy(update={"looks": looks}), redis)
 
 
-def _move(record: Record, later: Later, redis: Redis, before: Phase) -> Phase:
+def _move(record: Record, later: Later, redis: Redis, before: Phase, claim: Record | None = None) -> Phase:
     records = Records(redis)
     fields = {"phase": Phase.PROPOSED, **_fields(record, later)}
-    if not records.move(record.id, *_said(record, later), before=before, **fields):
+    if not records.move(record.id, *_said(record, later), before=before, claim=claim, **fields):
         _log.warning("ended by somebody else")
         return Phase.PROPOSED
     records.tell_step(record.id, later.step)
@@ -70,8 +70,8 @@ def _move(record: Record, later: Later, redis: Redis, before: Phase) -> Phase:
 def _to_a_worker(record: Record, later: Later, redis: Redis) -> Phase:
     fields: dict[str, Any] = {**queues.handed_over_fields(record), "queue": queues.OPS}
     fields["continuation"] = later.then.model_dump(mode="json")
-    if Records(redis).move(record.id, *_said(record, later), before=Phase.PROPOSED, **fields):
-        queues.enqueue_run(record.id, redis)
+    job = queues.run_job(record.model_copy(update=fields), redis)
+    Records(redis).move(record.id, *_said(record, later), before=Phase.PROPOSED, job=job, **fields)
     return Phase.QUEUED
 
 

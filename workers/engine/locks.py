@@ -1,10 +1,11 @@
 """One change per part of MLflow at a time, over all workers: each lock has an owner and a lease; a dead one's lapses.
 
-    lock:<part>         the record that holds it; it lapses unless its worker renews it, and counts for nothing
-                        once that record has ended or was given up for lost
-    lock:<part>:fence   how often it was taken: each holder's token
+    lock:<part>         the record that holds it, and the token of the claim; it lapses unless its worker renews it, and
+                        counts for nothing once that record has ended or its run was given up for lost
+    lock:<part>:fence   how often it was taken
 
-A holder that slept until its lock lapsed may have it again only where nobody had it meanwhile: its token tells.
+A holder that slept until its lock lapsed may have it again only where nobody had it meanwhile. A record does not take
+its own lock twice: where another claim of the same record has it, Redis had lost that claim, and its worker goes on.
 """
 
 from __future__ import annotations
@@ -29,8 +30,10 @@ LEASE_SECONDS = 2 * ALIVE_SECONDS
 
 _TAKE = """
 local function over(holder)
-  return redis.call('HEXISTS', ARGV[3] .. holder .. ':claim', 'ended') == 1
-    or redis.call('HGET', ARGV[3] .. holder, 'stage') == '"look"'
+  local id, token = string.match(holder, '^(%S+) ?(%S*)$')
+  return redis.call('HEXISTS', ARGV[3] .. id .. ':claim', 'ended') == 1
+    or redis.call('HGET', ARGV[3] .. id, 'stage') == '"look"'
+      and redis.call('HGET', ARGV[3] .. id, 'token') ~= '"' .. token .. '"'
 end
 for i = 1, #KEYS do
   local holder = redis.call('GET', KEYS[i])
@@ -69,12 +72,21 @@ class Held(OperatorError):  # noqa: N818 - its message is a sentence for people
         self.requester = requester
 
 
-class Locks:
-    """The locks of one record. Every method raises redis.exceptions.RedisError where Redis is away."""
+class TakenByItself(OperatorError):  # noqa: N818 - the same
+    """Another claim of the same record has a lock: its worker still works, and Redis had lost its claim."""
 
-    def __init__(self, redis: Redis, record_id: str, parts: Sequence[str]) -> None:
+    def __init__(self, token: str) -> None:
+        super().__init__("Another worker is doing it.")
+        self.token = token
+
+
+class Locks:
+    """The locks of one claim of a record. Every method raises redis.exceptions.RedisError where Redis is away."""
+
+    def __init__(self, redis: Redis, record_id: str, parts: Sequence[str], token: str = "") -> None:
         self._redis = redis
         self._record_id = record_id
+        self._mine = f"{record_id} {token}".rstrip()
         self._keys = [f"{PREFIX}lock:{part}" for part in parts]
         self._mutex = threading.Lock()
         self._given_back = False
@@ -84,11 +96,11 @@ class Locks:
         self._give_back = redis.register_script(_GIVE_BACK)
 
     def take(self) -> None:
-        """Take all of them or none. Raises Held."""
+        """Take all of them or none. Raises Held, and TakenByItself."""
         if not self._keys:
             return
         answer: list[Any] = self._take(
-            keys=self._keys, args=[self._record_id, int(LEASE_SECONDS * 1000), f"{PREFIX}record:"]
+            keys=self._keys, args=[self._mine, int(LEASE_SECONDS * 1000), f"{PREFIX}record:"]
         )
         self._refused(answer)
         self._tokens = [int(token) for token in answer]
@@ -98,31 +110,34 @@ class Locks:
         with self._mutex:
             if self._tokens and not self._given_back:
                 lease = int(LEASE_SECONDS * 1000)
-                self._refused(self._renew(keys=self._keys, args=[self._record_id, lease, *self._tokens]))
+                self._refused(self._renew(keys=self._keys, args=[self._mine, lease, *self._tokens]))
 
     def give_back(self) -> None:
         """Let others have them."""
         with self._mutex:
             self._given_back = True
             if self._keys:
-                self._give_back(keys=self._keys, args=[self._record_id])
+                self._give_back(keys=self._keys, args=[self._mine])
 
     def _refused(self, answer: list[Any]) -> None:
         if answer and isinstance(answer[0], bytes):
             key, holder = (each.decode() for each in answer)
-            raise _held(key.rsplit(":", 1)[-1], Records(self._redis).get(holder))
+            by, _, token = holder.partition(" ")
+            if by == self._record_id:
+                raise TakenByItself(token)
+            raise _held(key.rsplit(":", 1)[-1], Records(self._redis).get(by))
 
 
 def holder(redis: Redis, part: str) -> str | None:
     """The id of the record that holds the lock of a part now."""
     raw: Any = redis.get(f"{PREFIX}lock:{part}")
-    return raw.decode() if raw else None
+    return raw.decode().partition(" ")[0] if raw else None
 
 
 @contextmanager
 def held(redis: Redis, record: Record, parts: Sequence[str]) -> Iterator[Locks]:
     """Hold locks within; they lapse unless somebody renews them. Raises OperatorError where somebody else does."""
-    locks = Locks(redis, record.id, parts)
+    locks = Locks(redis, record.id, parts, record.token)
     locks.take()
     try:
         yield locks

@@ -9,17 +9,16 @@ from typing import TYPE_CHECKING
 from workers import registry
 from workers.engine import locks
 from workers.engine.lease import alive
-from workers.errors import OperatorError
+from workers.errors import AlreadySo, OperatorError
 from workers.operation import Caller, Cancelled, Later, Risk, planned_with
 from workers.records.record import TERMINAL, Ending, Phase, Record, new_id
 from workers.records.requester import BY_TERMINAL
 from workers.records.store import Records
 from workers.rendering import dry_run
-from workers.report import Status
+from workers.report import Report, Status
 
 if TYPE_CHECKING:
     from workers.operation import Operation, Plan, Progress
-    from workers.report import Report
     from workers.systems import Systems
 
 
@@ -34,6 +33,11 @@ def perform(operation: Operation, systems: Systems, progress: Progress) -> Repor
     return report.model_copy(update={"took_seconds": time.monotonic() - began})
 
 
+def already(operation: Operation, so: AlreadySo) -> Report:
+    """The report on what is so already: that is well, and nothing was done."""
+    return Report(title=operation.title, status=Status.OK, summary=str(so))
+
+
 def in_place_of(operation: Operation, plan: Plan, caller: Caller) -> Operation:
     """What is run of a plan: the operation itself, or what its plan names instead. Raises OperatorError."""
     if plan.instead is None:
@@ -45,6 +49,13 @@ def perform_here(operation: Operation, words: str, name: str | None, systems: Sy
     """Run an operation in this process, without Slack. What changes something is done in somebody's `name` only, else
     its plan is reported; it takes its locks in Redis as any other, and keeps them. Raises OperatorError and Cancelled.
     """
+    try:
+        return _performed(operation, words, name, systems, progress)
+    except AlreadySo as so:
+        return already(operation, so)
+
+
+def _performed(operation: Operation, words: str, name: str | None, systems: Systems, progress: Progress) -> Report:
     requester = f"{BY_TERMINAL}{name or ''}"
     caller = Caller(record_id=new_id(), requester=requester, channel=TERMINAL)
     operation = operation.asked_by(caller)
@@ -77,6 +88,9 @@ def perform_here(operation: Operation, words: str, name: str | None, systems: Sy
                 found = _once(carried_out, systems, progress)
             report = _to_its_end(found, systems, progress)
         ending = Ending(Phase.FAILED if report.status is Status.FAIL else Phase.DONE, report.summary)
+    except AlreadySo as so:
+        ending = Ending(Phase.DONE, so.message)
+        raise
     except OperatorError as error:
         ending = Ending(Phase.FAILED, error.message)
         raise

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 from contextlib import suppress
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import rq.defaults
@@ -24,10 +25,13 @@ from workers import registry
 from workers.operation import Operation, Risk
 from workers.records.keys import PREFIX
 from workers.records.record import Phase, Record, Stage
-from workers.records.store import Records
+from workers.records.store import SEEN_SECONDS, Records
+from workers.records.store import Job as Placed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from workers.records.message import Message
 
 QUICK, OPS = "quick", "ops"
 QUEUES = (QUICK, OPS)
@@ -97,9 +101,10 @@ def run_fields(operation: str) -> dict[str, Any]:
     return {"stage": Stage.RUN, "queue": where, "queued_at": time.time(), "queued_times": 1}
 
 
-def look_fields() -> dict[str, Any]:
-    """The fields of a record whose run was lost: what it has left is to be looked at."""
-    return {"stage": Stage.LOOK, "queue": QUICK, "queued_at": time.time(), "queued_times": 1}
+def look_fields(*, after_seconds: float = STUCK_SECONDS) -> dict[str, Any]:
+    """The fields of a record whose run was lost: what it has left is to be looked at; by the sweep, after so long."""
+    about = {"queued_at": time.time() + after_seconds - STUCK_SECONDS, "queued_times": 1}
+    return {"phase": Phase.QUEUED, "stage": Stage.LOOK, "queue": QUICK, **about}
 
 
 def handed_over_fields(record: Record) -> dict[str, Any]:
@@ -108,19 +113,45 @@ def handed_over_fields(record: Record) -> dict[str, Any]:
     return {"phase": Phase.QUEUED, "handovers": turns, "queued_at": time.time(), "queued_times": 1}
 
 
-def enqueue(record: Record, redis: Redis) -> None:
-    """Put an accepted and announced record on its queue; a second time is without effect.
+def accept(  # noqa: PLR0913 - all but the first three by name
+    record: Record,
+    delivery: str,
+    root: Message,
+    redis: Redis,
+    *,
+    remember_seconds: int = SEEN_SECONDS,
+    at_most: int = 0,
+) -> bool:
+    """Record a command with its first message, and put it on its queue, in one step: its work waits for nobody.
 
-    What reads is run; what changes something is planned first, on the quick queue.
+    False where this delivery was accepted before. at_most: see Records.accept. Raises TooMany, and OperatorError where
+    its arguments are wrong.
+    """
+    operation = registry.build(record.operation, record.arguments)
+    placed = record.model_copy(update=_first_fields(operation))
+    limits = {"remember_seconds": remember_seconds, "at_most": 0 if operation.urgent else at_most}
+    records = Records(redis)
+    # Before it is there: what this Redis was told itself is not in doubt.
+    records.doubt()
+    return records.accept(placed, delivery, root, job=_job(placed, operation, redis), **limits)
+
+
+def enqueue(record: Record, redis: Redis) -> None:
+    """Put a record that was accepted without its job on its queue; a second time is without effect.
+
+    What reads is run; what changes something is planned first, on the quick queue. Raises OperatorError.
     """
     operation = registry.build(record.operation, record.arguments)
     if record.phase is Phase.ACCEPTED:
-        stage = Stage.RUN if operation.risk is Risk.READ else Stage.PLAN
-        where = OPS if operation.long and stage is Stage.RUN else QUICK
-        fields = {"phase": Phase.QUEUED, "stage": stage, "queue": where, "queued_at": time.time(), "queued_times": 1}
+        fields = _first_fields(operation)
         Records(redis).update(record.id, **fields)
         record = record.model_copy(update=fields)
     _put(record, operation, redis)
+
+
+def run_job(record: Record, redis: Redis) -> Placed:
+    """What puts a record that goes on on its queue; record: as it will be."""
+    return _job(record, registry.build(record.operation, record.arguments), redis)
 
 
 def enqueue_run(record_id: str, redis: Redis) -> None:
@@ -130,18 +161,43 @@ def enqueue_run(record_id: str, redis: Redis) -> None:
         _put(record, registry.build(record.operation, record.arguments), redis)
 
 
+def _first_fields(operation: Operation) -> dict[str, Any]:
+    stage = Stage.RUN if operation.risk is Risk.READ else Stage.PLAN
+    where = OPS if operation.long and stage is Stage.RUN else QUICK
+    return {"phase": Phase.QUEUED, "stage": stage, "queue": where, "queued_at": time.time(), "queued_times": 1}
+
+
+def _about(record: Record) -> dict[str, Any]:
+    return {
+        "result_ttl": RESULT_SECONDS,
+        "failure_ttl": FAILURE_SECONDS,
+        "description": f"{record.operation} {record.id}",
+        "job_id": job_id(record),
+    }
+
+
+def _job(record: Record, operation: Operation, redis: Redis) -> Placed:
+    """RQ's job as its own `enqueue` would write it (rq/scripts.py: UNIQUE_ENQUEUE_SCRIPT); what is urgent, in front."""
+    assert record.queue is not None
+    on = queue(record.queue, redis)
+    limit = operation.timeout_seconds + GRACE_SECONDS
+    job = on.create_job(RUN, args=(record.id,), timeout=limit, **_about(record))
+    job.origin, job.enqueued_at = on.name, datetime.now(UTC)
+    fields = [part for pair in job.to_dict().items() for part in pair]
+    side = "L" if operation.urgent else "R"
+    return Placed((Queue.redis_queues_keys, on.key, job.key, job.id, side, *fields))
+
+
 def _put(record: Record, operation: Operation, redis: Redis) -> None:
     assert record.queue is not None
     try:
         queue(record.queue, redis).enqueue(
             RUN,
             record.id,
-            job_id=job_id(record),
             unique=True,
+            at_front=operation.urgent,
             job_timeout=operation.timeout_seconds + GRACE_SECONDS,
-            result_ttl=RESULT_SECONDS,
-            failure_ttl=FAILURE_SECONDS,
-            description=f"{record.operation} {record.id}",
+            **_about(record),
         )
     except DuplicateJobError:
         _log.info("already enqueued", operation_id=record.id)

@@ -1,55 +1,67 @@
 """What became of commands whose process died: they end with a word about it, or go on to be looked at or begun again.
 
 A work-horse that is killed is noticed by its worker, a worker that is gone by the scheduler's sweep, which asks every
-few seconds for those that give no sign of life. What a lost run has left is looked at until somebody could look: a
-server that is away comes back, and what was left may keep people out.
+few seconds for those that give no sign of life. What a lost run has left is looked at until somebody could look, with
+growing pauses and by whichever worker is there: a server that is away comes back, and what was left may keep people
+out.
 """
 
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
 from workers.engine import approvals, following, queues
+from workers.errors import OperatorError
 from workers.records.message import draft
 from workers.records.record import Phase, Record, Stage
-from workers.records.store import Records
+from workers.records.store import ALIVE_SECONDS, Records
 from workers.rendering import message as render
 from workers.rendering import thread
 
 if TYPE_CHECKING:
     from redis import Redis
 
-LOOKS = 240
-"""As often is looked at what was left, half a minute apart, before somebody else must."""
-DEATHS = 5
-"""Where whoever looks dies of it."""
+FIRST_PAUSE_SECONDS = 10.0
+LONGEST_PAUSE_SECONDS = 600.0
+"""Between two looks at what was left: each pause is twice the one before."""
+CALL_AFTER = 8
+"""Looks in vain, about an hour, after which the thread calls for somebody; it is looked at all the same."""
 
 _log = structlog.get_logger(__name__)
 
 
 def rescue(redis: Redis) -> None:
     """End every record whose worker is gone or whose time is over, queue again what nobody began, and look at what is
-    proposed.
+    proposed. What Redis may have lost is looked at before anything is said of it.
     """
     records = Records(redis)
+    if records.doubt():
+        _log.warning("another Redis than before: what is open is looked at before it goes on")
     for record_id in records.open():
         record = records.get(record_id)
-        if record is None:
-            continue
-        if record.phase is Phase.RUNNING and not records.alive(record_id):
-            tell_lost(record, redis, "its worker is gone")
-        elif record.phase is Phase.PENDING:
-            approvals.expire(redis, record, time.time())
-        elif record.phase is Phase.PROPOSED:
-            following.look_if_due(record, redis, time.time())
-        elif record.phase in {Phase.QUEUED, Phase.APPROVED} and queues.is_lost(record, redis):
-            if record.queued_times >= queues.ATTEMPTS:
-                tell_lost(record, redis, f"its process died {record.queued_times} times before it could begin")
-            else:
-                queues.enqueue_again(record, redis)
+        if record is not None and record.doubted is not None:
+            _look_into(record, redis)
+        elif record is not None:
+            _see_to(record, records, redis)
+
+
+def _see_to(record: Record, records: Records, redis: Redis) -> None:
+    if record.phase is Phase.RUNNING and not records.alive(record.id):
+        tell_lost(record, redis, "its worker is gone")
+    elif record.phase is Phase.PENDING:
+        approvals.expire(redis, record, time.time())
+    elif record.phase is Phase.PROPOSED:
+        following.look_if_due(record, redis, time.time())
+    elif record.phase is Phase.ACCEPTED:
+        _begin(record, redis)
+    elif record.phase in {Phase.QUEUED, Phase.APPROVED} and queues.is_lost(record, redis):
+        if record.queued_times >= queues.ATTEMPTS and record.stage is not Stage.LOOK:
+            tell_lost(record, redis, f"its process died {record.queued_times} times before it could begin")
+        else:
+            queues.enqueue_again(record, redis)
 
 
 def tell_lost(record: Record, redis: Redis, why: str) -> None:
@@ -59,25 +71,25 @@ def tell_lost(record: Record, redis: Redis, why: str) -> None:
     if record.stage is Stage.RUN and record.plan is not None:
         if _to_be_looked_at(record, message, redis):
             return
-    elif record.stage is Stage.LOOK:
-        if record.handovers < DEATHS and look_again(record, redis, why):
-            return
-        message = f"{record.outcome} What it has left could not be looked at: {why}."
+    elif record.stage is Stage.LOOK and record.phase is Phase.RUNNING:
+        look_again(record, redis, f"{why}.")
+        return
     hint = "Ask again; if it repeats, see the workers' log."
-    Records(redis).finish(record.id, thread.failure(record, message, hint))
+    Records(redis).finish(record.id, thread.failure(record, message, hint), before=record.phase, claim=record)
 
 
 def look_again(record: Record, redis: Redis, why: str) -> bool:
     """Have what a lost run has left looked at once more: the sweep finds it in a while. why: not this time.
 
-    False where it was tried often enough, or the record was ended meanwhile.
+    False where somebody else has ended it meanwhile, or looks.
     """
-    if record.handovers >= LOOKS or record.phase is not Phase.RUNNING:
-        return False
     step = f"{record.outcome} What it has left could not be looked at yet: {why} Trying again."
-    words = draft("edit", render.under_way(record.words, record.requester, step, ""))
-    fields = {**queues.look_fields(), "phase": Phase.QUEUED, "handovers": record.handovers + 1}
-    return Records(redis).move(record.id, words, before=Phase.RUNNING, **fields)
+    words = [draft("edit", render.under_way(record.words, record.requester, step, ""))]
+    if record.handovers + 1 == CALL_AFTER:
+        words.append(draft("broadcast", render.failed(record.words, record.requester, step, "See /mlflow health.", "")))
+    pause = min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2.0 ** min(record.handovers, 10))
+    fields = {**queues.look_fields(after_seconds=pause), "handovers": record.handovers + 1}
+    return Records(redis).move(record.id, *words, before=Phase.RUNNING, claim=record, **fields)
 
 
 def _to_be_looked_at(record: Record, message: str, redis: Redis) -> bool:
@@ -86,7 +98,43 @@ def _to_be_looked_at(record: Record, message: str, redis: Redis) -> bool:
         return False
     step = f"{message} Looking at what it has left."
     words = draft("edit", render.under_way(record.words, record.requester, step, ""))
-    fields = {**queues.look_fields(), "phase": Phase.QUEUED, "outcome": message}
-    if Records(redis).move(record.id, words, before=Phase.RUNNING, **fields):
-        queues.enqueue_run(record.id, redis)
+    fields = {**queues.look_fields(), "outcome": message}
+    job = queues.run_job(record.model_copy(update=fields), redis)
+    Records(redis).move(record.id, words, before=Phase.RUNNING, claim=record, job=job, **fields)
     return True
+
+
+def _look_into(record: Record, redis: Redis) -> None:
+    """What Redis may have lost of a record is looked for in the world, once its worker has had time to say that it
+    lives. What reads may be read again, and what is proposed is looked at anyway.
+    """
+    records = Records(redis)
+    if time.time() - (record.doubted or 0) < ALIVE_SECONDS:
+        return
+    waits = record.phase in {Phase.PENDING, Phase.APPROVED, Phase.QUEUED}
+    reads = record.stage is Stage.RUN and record.plan is None
+    if not waits or reads or record.stage is Stage.LOOK:
+        records.update(record.id, doubted=None)
+        return
+    resumes: dict[str, Any] | None = None
+    message = "Redis may have lost what became of this command."
+    if record.plan is None:
+        # Planned, and run, and forgotten, or none of it: the world alone doesn't tell.
+        message = (
+            "Redis lost its latest writes, and what became of this command with them. It may have been carried out."
+        )
+    else:
+        resumes = {name: getattr(record, name) for name in ("phase", "stage", "queue", "queued_at", "queued_times")}
+    fields = {**queues.look_fields(), "outcome": message, "doubted": None, "resumes": resumes}
+    job = queues.run_job(record.model_copy(update=fields), redis)
+    records.move(record.id, before=record.phase, claim=record, job=job, **fields)
+
+
+def _begin(record: Record, redis: Redis) -> None:
+    """Queue what was accepted without its job, by an earlier version."""
+    if time.time() - record.accepted_at < queues.STUCK_SECONDS:
+        return
+    try:
+        queues.enqueue(record, redis)
+    except OperatorError as error:
+        Records(redis).finish(record.id, thread.failure(record, error.message, error.hint), before=Phase.ACCEPTED)

@@ -4,12 +4,16 @@ A record is claimed before it runs, so a job that Redis hands out twice runs onc
 about it, so whatever kills a process, its thread is told: by itself, by its worker where the work-horse dies, by the
 scheduler's sweep where both do (see workers.engine.rescuing). Nothing is retried: only what nobody has begun is queued
 again, and what may be taken up where it stopped when its worker is replaced (see workers.engine.shutdown).
+
+What ends or goes on is written by the claim that holds, and waits for a Redis that is away, full or a replica: what was
+done in the world is not told as lost because Redis took no writes for a while.
 """
 
 from __future__ import annotations
 
 import os
 import uuid
+from datetime import UTC, datetime
 from functools import cache, partial
 from math import inf
 from typing import TYPE_CHECKING, Any
@@ -18,30 +22,26 @@ import structlog
 from redis import Redis
 
 from workers import registry, settings
-from workers.engine import approvals, following, locks, queues, shutdown, timeouts
-from workers.engine.lease import Signs, alive
-from workers.engine.performing import in_place_of, perform
-from workers.engine.rescuing import look_again
-from workers.errors import OperatorError
+from workers.engine import approvals, following, locks, looking, queues, rights, shutdown, timeouts
+from workers.engine.lease import Signs, alive, stop_here
+from workers.engine.patience import PATIENCE_SECONDS, patiently
+from workers.engine.performing import already, in_place_of, perform
+from workers.errors import AlreadySo, OperatorError
 from workers.operation import Caller, Cancelled, Later, Operation, Plan, Risk, Unwatched, planned_with
 from workers.records import counters
 from workers.records.message import draft
 from workers.records.outbox import Outbox
 from workers.records.record import Ending, Phase, Record, Stage
-from workers.records.store import Records
+from workers.records.store import NO_JOB, Records
 from workers.rendering import message as render
 from workers.rendering import proposals, thread
 from workers.rendering.blocks import plain, whom
 from workers.report import Report, Status
 from workers.systems import Systems
-from workers.systems.errors import GatewayError
 from workers.systems.redis import connect
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-PATIENCE_SECONDS = 600.0
-"""How long the end of a command waits for Redis."""
 
 _log = structlog.get_logger(__name__)
 
@@ -49,6 +49,7 @@ _log = structlog.get_logger(__name__)
 def run(record_id: str) -> str:
     """RQ calls this in the work-horse: claim a stage of the record, and do it. Returns the phase that it led to."""
     records = Records(redis_here())
+    records.doubt()
     known = records.get(record_id)
     if known and known.phase is Phase.PROPOSED:
         return _look_outside(known, records).value
@@ -63,7 +64,7 @@ def run(record_id: str) -> str:
         if record.stage is Stage.PLAN:
             return _plan(record, records).value
         if record.stage is Stage.LOOK:
-            return _look(record, records).value
+            return looking.look(record, partial(_attempt, record), systems_here(), redis_here(), signs).value
         after: dict[str, Any] = {}
 
         def carry_out(operation: Operation) -> Report:
@@ -76,7 +77,11 @@ def run(record_id: str) -> str:
         except _HandedOver:
             phase = _hand_over(record, records)
         except Later as later:
-            phase = following.begin(record, later, redis_here())
+            phase = patiently(partial(following.begin, record, later, redis_here()))
+        except locks.TakenByItself as earlier:
+            _log.warning("not run again: the worker that Redis had lost still runs it", operation_id=record_id)
+            records.give_way(record, earlier.token)
+            return "claimed before"
         else:
             phase = _end(record, records, ending, **after)
         return phase.value
@@ -91,7 +96,7 @@ def _plan(record: Record, records: Records) -> Phase:
             plan = operation.plan(systems_here())
         if plan.estimate_seconds is None:
             plan = plan.model_copy(update={"estimate_seconds": counters.usual_seconds(redis_here(), operation.name)})
-        made.append(plan)
+        made.append(plan.model_copy(update={"seen": {"at": datetime.now(UTC).replace(microsecond=0).isoformat()}}))
         return Report(title=operation.title, status=Status.OK, summary=plan.summary)
 
     ending = _attempt(record, plan)
@@ -100,8 +105,10 @@ def _plan(record: Record, records: Records) -> Phase:
     phase = Phase.PENDING if record.approvals else Phase.QUEUED
     waits = record.model_copy(update={"phase": phase})
     fields: dict[str, Any] = {"phase": phase, "plan": made[0].model_dump(mode="json"), "digest": made[0].digest}
+    job = NO_JOB
     if phase is Phase.QUEUED:
         fields |= queues.run_fields(record.operation)
+        job = queues.run_job(record.model_copy(update=fields), redis_here())
     words = [draft("edit", render.calling(proposals.proposal(made[0], waits), record.calls))]
     if phase is Phase.PENDING:
         words += approvals.requested(made[0], waits)
@@ -110,8 +117,7 @@ def _plan(record: Record, records: Records) -> Phase:
     if phase is Phase.QUEUED and made[0].warnings:
         words.append(draft("reply", proposals.warned(made[0])))
     words += [draft("file", each) for each in render.files(made[0].title, made[0].attachments)]
-    if records.move(record.id, *words, before=Phase.RUNNING, **fields) and phase is Phase.QUEUED:
-        queues.enqueue_run(record.id, redis_here())
+    _written(record, records, partial(records.move, record.id, *words, before=Phase.RUNNING, job=job, **fields))
     return phase
 
 
@@ -134,31 +140,6 @@ def _look_outside(record: Record, records: Records) -> Phase:
         return ending.phase
 
 
-def _look(record: Record, records: Records) -> Phase:
-    """Tell what the run whose worker died has left, and put back what it kept people out of."""
-    left: list[str] = []
-    away: list[str] = []
-
-    def look(operation: Operation) -> Report:
-        try:
-            left.append(operation.aftermath(systems_here(), Plan.model_validate(record.plan)))
-        except GatewayError as error:
-            away.append(error.message)
-            raise
-        return Report(title=operation.title, status=Status.FAIL, summary=left[0])
-
-    ending = _attempt(record, look)
-    if left:
-        told = f"{record.outcome} {left[0]}"
-        return _end(record, records, thread.failure(record, told, "It can be asked for again at once."))
-    if away and look_again(record, redis_here(), away[0]):
-        return Phase.QUEUED
-    if ending.phase is Phase.FAILED:
-        unknown = f"{record.outcome} What it has left could not be looked at: {ending.outcome}"
-        return _end(record, records, thread.failure(record, unknown, "See /mlflow health."))
-    return _end(record, records, ending)
-
-
 def _carried_out(operation: Operation, record: Record, signs: Signs) -> Report:
     systems = systems_here()
     cancellable = not operation.goes_on
@@ -169,7 +150,10 @@ def _carried_out(operation: Operation, record: Record, signs: Signs) -> Report:
         Records(systems.redis),
         cancellable=cancellable,
         should_stop=partial(shutdown.should_stop, resumes=operation.resumes, grace_seconds=grace),
+        no_longer_ours=stop_here,
     )
+    if operation.risk is not Risk.READ and not operation.urgent and record.continuation is None:
+        rights.require_at_start(record, systems.settings.ops, redis_here())
     if operation.risk is Risk.READ or record.continuation is not None:
         return perform(operation, systems, progress)
     with locks.held(redis_here(), record, operation.touches) as taken:
@@ -204,12 +188,16 @@ def _attempt(  # noqa: PLR0911 - each way out has its own words
         operation = _operation_of(record)
         with timeouts.limit(operation.timeout_seconds):
             report = do(operation)
+    except locks.TakenByItself:
+        raise
     except Moved as error:
         _log.info("not done: the world has moved", reason=str(error))
         return thread.failure(record, error.message, error.hint, again=True)
     except locks.Held as error:
         _log.info("not done: locked", reason=str(error))
         return thread.failure(record, error.message, error.hint, again=True, holder=error.requester)
+    except AlreadySo as so:
+        return thread.success(record, already(operation, so))
     except OperatorError as error:
         _log.info("failed", reason=str(error))
         return thread.failure(record, error.message, error.hint)
@@ -230,7 +218,7 @@ def _attempt(  # noqa: PLR0911 - each way out has its own words
 
 def _end(record: Record, records: Records, ending: Ending, **after: Any) -> Phase:
     """after: what buttons ask for from then on."""
-    if not records.finish(record.id, ending, **after):
+    if not _written(record, records, partial(records.finish, record.id, ending, **after)):
         _log.warning("ended by somebody else", phase=ending.phase, outcome=ending.outcome)
     return ending.phase
 
@@ -240,10 +228,19 @@ def _hand_over(record: Record, records: Records) -> Phase:
     step = "Its worker is being replaced: another one goes on with it."
     words = draft("edit", render.under_way(record.words, record.requester, step, ""))
     fields = queues.handed_over_fields(record)
-    if records.move(record.id, words, before=Phase.RUNNING, **fields):
+    job = queues.run_job(record.model_copy(update=fields), redis_here())
+    if _written(record, records, partial(records.move, record.id, words, before=Phase.RUNNING, job=job, **fields)):
         _log.info("handed over", times=fields["handovers"])
-        queues.enqueue_run(record.id, redis_here())
     return Phase.QUEUED
+
+
+def _written(record: Record, records: Records, write: Callable[..., bool]) -> bool:
+    """Whether it could be written by this claim; once more where Redis had lost that, and takes it again."""
+
+    def once() -> bool:
+        return write(claim=record) or (records.renew(record) and write(claim=record))
+
+    return patiently(once)
 
 
 def _stopped(record: Record, left: str) -> Ending:

@@ -21,6 +21,9 @@ CHECKS: Final = (
 )
 """The health checks, in the order in which equals are shown."""
 
+RECOVERY: Final = "recovery"
+"""One more, asked where recovery.point_in_time is on."""
+
 PARTS: Final = ("database", "artifacts", "config")
 """Of a backup."""
 

@@ -5,7 +5,8 @@
     outbox:due                  sorted set: record id → when its first message may be tried, epoch seconds;
                                 infinity while it stands in a line
     outbox:pace:<limit>         how far the allowance of one of Slack's limits is used up
-    outbox:line:<limit>         sorted set: the threads that wait for this allowance, oldest words first
+    outbox:line:<limit>         sorted set: the threads that wait for this allowance, in the order of their turns
+    outbox:shares:<limit>       hash: who has words in this line → their latest turn; `.`: the turn that was last
     outbox:lines                sorted set: limit → when the first of its line may be tried, epoch seconds
     outbox:wake                 a token while there is something new
 
@@ -13,7 +14,9 @@ Only the first message of a thread is ever tried, so a thread is told in order, 
 nobody has tried yet is replaced by a newer one: progress never piles up. Whoever takes a thread holds it for
 `LEASE_SECONDS`; where he dies, another goes on and finds by the mark `tried` that Slack may have the message already.
 Where a limit is used up, threads stand in its line and only the first is tried: however many wait, each second has the
-same work. What Slack refuses is replaced by other messages in its place, in one step (`instead`).
+same work. Turns are shared: first what calls somebody, then what approvers are asked, then the rest, in which people
+take turns, however many words one of them has in the line; an ending costs its person less of a turn than a beginning.
+What Slack refuses is replaced by other messages in its place, in one step (`instead`).
 Pushing is a function in Lua (`PUSH`), so that a record's change and the words about it are written together.
 """
 
@@ -75,8 +78,12 @@ local due, lines = box .. 'due', box .. 'lines'
 local open, first = redis.call('ZRANGE', lines, 0, 0, 'WITHSCORES'), redis.call('ZRANGE', due, 0, 0, 'WITHSCORES')
 local turn, id = open[1] or '', first[1]
 if turn ~= '' and tonumber(open[2]) <= now then
-  id = redis.call('ZPOPMIN', box .. 'line:' .. turn)[1]
-  if redis.call('EXISTS', box .. 'line:' .. turn) == 0 then redis.call('ZREM', lines, turn)
+  local next = redis.call('ZPOPMIN', box .. 'line:' .. turn)
+  id = next[1]
+  if id then redis.call('HSET', box .. 'shares:' .. turn, '.', tonumber(next[2]) % 1e9) end
+  if redis.call('EXISTS', box .. 'line:' .. turn) == 0 then
+    redis.call('ZREM', lines, turn)
+    redis.call('DEL', box .. 'shares:' .. turn)
   else redis.call('ZADD', lines, now + tonumber(ARGV[4]), turn) end
 elseif id and tonumber(first[2]) <= now then turn = ''
 elseif id then return {tostring(math.min(tonumber(first[2]), tonumber(open[2] or first[2])))}
@@ -126,9 +133,29 @@ else redis.call('ZADD', KEYS[3], ARGV[4], ARGV[2]) end
 return 1
 """
 
-_PACE = """
+_PACE = (
+    f"""
+local records = '{PREFIX}record:'
+"""
+    """
 local box, now, id, number, turn = ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[4], ARGV[5]
 local wait, before = 0, nil
+-- A turn in a line: one after the latest of the same person, and not before the one that was last.
+local function turn_of(limit)
+  local about = redis.call('HMGET', records .. string.match(id, '^[^.]*'), 'requester', 'calls', 'phase')
+  local who, phase, shares = about[1] or '', about[3] or '', box .. 'shares:' .. limit
+  local weight, costs = 2, 1
+  if about[2] and about[2] ~= '[]' then weight = 0
+  elseif phase == '"pending"' then weight = 1
+  elseif phase ~= '"accepted"' and phase ~= '"queued"' and phase ~= '"running"' then costs = 0.25 end
+  local last = redis.call('HMGET', shares, '.', weight .. who)
+  -- Who had a turn and came too early has it still.
+  if limit == turn then return weight * 1e9 + tonumber(last[1] or '0') end
+  local latest = math.max(tonumber(last[1] or '0'), tonumber(last[2] or '0')) + costs
+  redis.call('HSET', shares, weight .. who, latest)
+  redis.call('EXPIRE', shares, 3600)
+  return weight * 1e9 + latest
+end
 for i = 6, #ARGV, 3 do
   local limit, every, burst = ARGV[i], tonumber(ARGV[i + 1]), tonumber(ARGV[i + 2])
   local used = math.max(tonumber(redis.call('GET', box .. 'pace:' .. limit) or '0'), now)
@@ -137,7 +164,9 @@ for i = 6, #ARGV, 3 do
   if opens > wait or (stands and not before) then wait, before = opens, limit end
 end
 if before and id ~= '' then
-  redis.call('ZADD', box .. 'line:' .. before, 'NX', number, id)
+  if not redis.call('ZSCORE', box .. 'line:' .. before, id) then
+    redis.call('ZADD', box .. 'line:' .. before, turn_of(before), id)
+  end
   redis.call('ZADD', box .. 'lines', now + wait, before)
   redis.call('ZADD', box .. 'due', 'inf', id)
 end
@@ -152,6 +181,7 @@ for i = 6, #ARGV, 3 do
 end
 return '0'
 """
+)
 
 
 @dataclass(frozen=True)
@@ -241,7 +271,7 @@ class Outbox:
     def instead(self, entry: Entry, *drafts: Draft) -> None:
         """Put these in its place, before all that follows; nothing, where it is not to be said."""
         keys = [_thread(entry.thread_id), _OUTBOX + "due"]
-        about = [entry.number, entry.thread_id, self._clock(), KEEP_SECONDS, _OUTBOX + "number"]
+        about: list[Any] = [entry.number, entry.thread_id, self._clock(), KEEP_SECONDS, _OUTBOX + "number"]
         self._instead(keys=keys, args=[*about, *(part for each in drafts for part in each)])
 
     def put_aside(self, entry: Entry, seconds: float) -> None:

@@ -70,6 +70,8 @@ class Record(BaseModel):
     closed: why Slack let nothing be posted in its channel. calls: the ids of those whom its first message calls.
     handovers: how often its stage went to another worker. continuation: the operation that goes on with it, with its
     arguments, where it waited for somebody outside; look_at: when to look again; looks: how often that was.
+    token: of the claim that holds (see workers.records.scripts). doubted: since when Redis may have lost what became of
+    it; resumes: the fields with which it goes on where it is found that nothing did.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -109,6 +111,9 @@ class Record(BaseModel):
     continuation: dict[str, Any] | None = None
     look_at: float | None = None
     looks: int = 0
+    token: str = ""
+    doubted: float | None = None
+    resumes: dict[str, Any] | None = None
     started_at: float | None = None
     ended_at: float | None = None
     worker: str | None = None

@@ -208,7 +208,7 @@ def blocks_of(shown: Section) -> Iterator[Block]:
 
 def _columns(table: Table) -> list[str]:
     """A table in fixed width: a row per line, numbers to the right, long cells cut with an ellipsis."""
-    rows = [[_clip(cell) for cell in row] for row in (table.columns, *table.rows)]
+    rows = [[_clip(cell) for cell in row] for row in (table.columns, *table.rows[: table.screenful or None])]
     widths = [max(len(row[i]) for row in rows) for i in range(len(table.columns))]
     right = {i for i, column in enumerate(table.columns) if column in table.numeric}
     lines = []

@@ -26,6 +26,8 @@ from workers.rendering.message import blocks_of
 from workers.wording import duration
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from workers.operation import Plan
     from workers.records.record import Record
 
@@ -108,6 +110,12 @@ def outcome(record: Record) -> Message:
         said = f"{words} expired: nobody decided in time."
     text = f"{whom(record.requester)}: {said}\nNothing was changed."
     return Message(text=cut(text, SECTION_TEXT), blocks=paragraphs(text))
+
+
+def counts_no_more(people: Iterable[str]) -> Message:
+    """An approval of somebody who may not approve any more was taken back."""
+    text = f"The approval by {', '.join(map(whom, people))} counts no longer: they may not approve any more."
+    return Message(text=text, blocks=[section(text)])
 
 
 def warned(plan: Plan) -> Message:

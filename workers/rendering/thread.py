@@ -1,7 +1,8 @@
 """A Slack thread as the place where progress is shown: what an operation says goes into its outbox.
 
 Workers know no Slack token: the bot's senders deliver (bot/sender.py). A new step edits the root message, and figures
-do at most once in `EDIT_SECONDS`; where Redis is away it is dropped: it is no reason to fail.
+do at most once in `EDIT_SECONDS`; where Redis is away it is dropped: it is no reason to fail. Where the command is
+somebody else's by now, or has ended, nothing is said, and whoever runs it is told.
 """
 
 from __future__ import annotations
@@ -13,13 +14,12 @@ from typing import TYPE_CHECKING
 import structlog
 from redis.exceptions import RedisError
 
-from workers.operation import Cancelled, how_far
+from workers.operation import Cancelled, how_far, pace
 from workers.records.message import draft
 from workers.records.outbox import Outbox
 from workers.records.record import Ending, Phase
 from workers.rendering import blocks, buttons
 from workers.rendering import message as render
-from workers.wording import duration
 
 if TYPE_CHECKING:
     from workers.records.message import Kind, Message
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 
 EDIT_SECONDS = 1.0
 LOOK_SECONDS = 0.5
-PACE_SECONDS = 3.0
-"""A rate measured over less than these is none."""
 
 _log = structlog.get_logger(__name__)
 
@@ -46,6 +44,7 @@ class SlackThread:
         *,
         cancellable: bool = False,
         should_stop: Callable[[], bool] = lambda: False,
+        no_longer_ours: Callable[[], None] = lambda: None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._outbox = outbox
@@ -58,6 +57,7 @@ class SlackThread:
         self._edited = monotonic()
         self._cancellable = cancellable
         self._should_stop = should_stop
+        self._no_longer_ours = no_longer_ours
 
     def step(self, name: str) -> None:
         """See Progress."""
@@ -69,7 +69,7 @@ class SlackThread:
         """See Progress."""
         took = self._monotonic() - self._began
         share = min(1.0, done / total) if total > 0 else None
-        self._edit(f"{how_far(done, total, unit)}{_pace(done, total, unit, took)}", share)
+        self._edit(f"{how_far(done, total, unit)}{pace(done, total, unit, took)}", share)
 
     def checkpoint(self) -> None:
         """See Progress; Redis is asked at most once in LOOK_SECONDS."""
@@ -97,21 +97,17 @@ class SlackThread:
         message = render.calling(message, self._record.calls)
         if self._cancellable:
             message = render.and_also(message, buttons.row(self._record, buttons.CANCEL))
+        words = draft("edit", message)
         try:
-            self._outbox.push(self._record.id, draft("edit", message))
-            if self._records is not None:
-                self._records.tell_step(self._record.id, self._step, figure, share)
+            if self._records is None:
+                self._outbox.push(self._record.id, words)
+                return
+            ours = self._records.tell(self._record, words, step=self._step, figure=figure, share=share)
         except RedisError as error:
             _log.warning("progress could not be shown", error=type(error).__name__)
-
-
-def _pace(done: int, total: int, unit: str, seconds: float) -> str:
-    """How fast, and how long it will take yet; nothing where it is too early to say."""
-    if seconds < PACE_SECONDS or done <= 0:
-        return ""
-    rate = done / seconds
-    left = f", {duration((total - done) / rate)} left" if total > done else ""
-    return f" · {rate:,.0f} {unit}/s{left}" if rate >= 1 else left.replace(",", " ·", 1)
+            return
+        if not ours:
+            self._no_longer_ours()
 
 
 def success(record: Record, report: Report, phase: Phase = Phase.DONE) -> Ending:

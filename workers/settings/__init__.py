@@ -8,6 +8,7 @@ from workers.settings.environment import Environment, SettingsError
 from workers.settings.loading import Settings, load
 from workers.settings.ops import (
     DEFAULT_ENTRIES,
+    PER_PERSON,
     Configuration,
     ConfigurationKey,
     KubernetesNames,
@@ -16,12 +17,14 @@ from workers.settings.ops import (
     Slack,
 )
 from workers.settings.people import Approval
+from workers.settings.recovery import Recovery
 from workers.settings.schedule import ScheduleEntry
 from workers.settings.thresholds import Health, Thresholds
 from workers.settings.values import ROLES, RoleName, Weekday
 
 __all__ = [
     "DEFAULT_ENTRIES",
+    "PER_PERSON",
     "ROLES",
     "Approval",
     "Configuration",
@@ -30,6 +33,7 @@ __all__ = [
     "Health",
     "KubernetesNames",
     "Ops",
+    "Recovery",
     "Retention",
     "RoleName",
     "ScheduleEntry",

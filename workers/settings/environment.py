@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Final, Self
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 from workers.settings.values import HttpUrl, TargetName, keys, starting_with
 
+REDIS: Final = ("redis://", "rediss://", "unix://", "redis+sentinel://", "rediss+sentinel://")
 _PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 
 
@@ -35,8 +36,11 @@ class Environment(BaseModel):
         alias="SLACK_API_URL",
         description="another address of Slack's Web API, for a local one",
     )
-    redis_url: Annotated[SecretStr, starting_with("redis://", "rediss://", "unix://")] | None = Field(
-        None, alias="REDIS_URL", description="the address of Redis, such as redis://:password@host:6379/0"
+    redis_url: Annotated[SecretStr, starting_with(*REDIS)] | None = Field(
+        None,
+        alias="REDIS_URL",
+        description="the address of Redis, such as redis://:password@host:6379/0; of sentinels "
+        "redis+sentinel://:password@host:26379,host2:26379/name/0",
     )
     kubeconfig: str | None = Field(
         None, alias="KUBECONFIG", description="the path of a kubeconfig; else the pod's own service account"
@@ -135,6 +139,23 @@ class Environment(BaseModel):
         alias="MLFLOW_OPS_PGBOUNCER_URL",
         description="the console of the PgBouncer that MLflow uses, such as "
         "postgresql://admin:password@host:6432/pgbouncer: its clients then wait while the database is switched",
+    )
+    replication_url: Annotated[SecretStr, starting_with("postgresql://", "postgres://")] | None = Field(
+        None,
+        alias="MLFLOW_OPS_REPLICATION_URL",
+        description="for point-in-time recovery: the address of its server for a role with REPLICATION, such as "
+        "postgresql://replicator:password@host/postgres; else that of MLFLOW_OPS_DATABASE_ADMIN_URL",
+    )
+    postgres_server_bin: Path | None = Field(
+        None,
+        alias="MLFLOW_OPS_POSTGRES_SERVER_BIN",
+        description="the folder of postgres itself, of the server's major version, for going back to a moment; else "
+        "it is looked for beside the client programs and where Debian puts it",
+    )
+    postgres_account: str | None = Field(
+        None,
+        alias="MLFLOW_OPS_POSTGRES_ACCOUNT",
+        description="the system account that a private PostgreSQL runs as where the worker itself is root",
     )
     postgres_bin: Path | None = Field(
         None, alias="MLFLOW_OPS_POSTGRES_BIN", description="the folder of pg_dump, pg_restore and psql; else PATH"

@@ -9,10 +9,13 @@ from pydantic import Field, model_validator
 
 from workers.settings.gitops import Gitops, GitopsMode
 from workers.settings.people import Approval, Escalation, Roles, Scaling
+from workers.settings.recovery import Recovery
 from workers.settings.schedule import (
     BACKUP,
+    DAILY_BASE,
     HOURLY_FIGURES,
     WEEKLY_DRILL,
+    WEEKLY_MOMENT,
     Digest,
     MaintenanceWindows,
     ScheduleEntry,
@@ -193,6 +196,10 @@ DEFAULT_ENTRIES: Final = ("backup", "figures", "digest", "drill")
 """What runs by the clock unless ops.yaml says otherwise."""
 
 
+PER_PERSON: Final = "per_person"
+PER_PERSON_BY_DEFAULT: Final = 10
+
+
 class Ops(Section):
     """`ops.yaml`."""
 
@@ -208,6 +215,7 @@ class Ops(Section):
     configuration: Configuration = Configuration()
     backup: Backup = Backup()
     restore: Restore = Restore()
+    recovery: Recovery = Recovery()
     approvals: dict[str, Approval] = Field(
         {},
         description="by the operation's name (scale, restore-database), or by a chapter's (restore) for all of its "
@@ -216,13 +224,16 @@ class Ops(Section):
     schedule: dict[str, ScheduleEntry | None] = Field(
         {},
         description="by name; beside these there are `backup`, every half an hour, `figures` (a silent health check), "
-        "every hour, `drill`, every week, and `digest`, unless they are given here, or are null",
+        "every hour, `drill`, every week, `digest` and, with recovery.point_in_time, `base`, every day, and `moment` "
+        "(a drill), every week, unless they are given here, or are null",
     )
     digest: Digest = Digest()
     alerts: Alerts = Alerts()
     escalation: Escalation = Escalation()
     limits: dict[str, Amount] = Field(
-        {}, description="by a metric's name, as `trend` takes it: where it must not go (database: 50Gi)"
+        {},
+        description="by a metric's name, as `trend` takes it: where it must not go (database: 50Gi); `per_person`: how "
+        "many commands one person may have under way, 10 unless it says otherwise",
     )
     maintenance: MaintenanceWindows = MaintenanceWindows()
     time_zone: TimeZone = "UTC"
@@ -241,7 +252,14 @@ class Ops(Section):
         if self.channels:
             entries = (BACKUP, HOURLY_FIGURES, self.digest.entry, WEEKLY_DRILL)
             by_default = dict(zip(DEFAULT_ENTRIES, entries, strict=True))
+            if self.recovery.point_in_time:
+                by_default |= {"base": DAILY_BASE, "moment": WEEKLY_MOMENT}
         return {name: entry for name, entry in (by_default | self.schedule).items() if entry is not None}
+
+    @property
+    def per_person(self) -> int:
+        """How many commands one person may have under way."""
+        return int(self.limits.get(PER_PERSON, PER_PERSON_BY_DEFAULT))
 
     @property
     def zone(self) -> ZoneInfo:

@@ -54,6 +54,10 @@ is finished, the time between two and the time that one takes may be lost. Every
 takes; every half an hour keeps to it while a set takes less than 30 minutes."""
 WEEKLY_DRILL = ScheduleEntry(cron="0 4 * * 0", command="drill", quiet=True)
 """A backup that was never restored is a hope."""
+DAILY_BASE = ScheduleEntry(cron="30 2 * * *", command="backup base", quiet=True, retries=2)
+"""WAL is replayed from a base on: the older that is, the longer it takes."""
+WEEKLY_MOMENT = ScheduleEntry(cron="0 5 * * 0", command="drill --at random", quiet=True)
+"""As of a backup, of the WAL: of a moment that nobody has chosen."""
 HOURLY_FIGURES = ScheduleEntry(cron="20 * * * *", command="health", quiet=True)
 """What trends and the morning's picture are drawn from."""
 

@@ -83,9 +83,12 @@ def _cron(value: str) -> str:
     raise ValueError(msg)
 
 
+_SIZE = r"^(\d+(?:\.\d+)?)(Ki|Mi|Gi|Ti|Pi)$"
+
+
 def _amount(value: object) -> object:
     """1.5, 50Gi and 2Ti alike."""
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)(Ki|Mi|Gi|Ti|Pi)", value) if isinstance(value, str) else None
+    found = re.fullmatch(_SIZE, value) if isinstance(value, str) else None
     return float(found[1]) * 1024 ** (1 + "KMGTP".index(found[2][0])) if found else value
 
 
@@ -132,4 +135,5 @@ def keys(*, several: bool) -> AfterValidator:
 TimeZone = Annotated[str, AfterValidator(_time_zone)]
 RegularExpression = Annotated[str, AfterValidator(_regular_expression)]
 Cron = Annotated[str, AfterValidator(_cron)]
-Amount = Annotated[float, Field(gt=0), BeforeValidator(_amount)]
+_Written = Annotated[float, Field(gt=0)] | Annotated[str, Field(pattern=_SIZE)]
+Amount = Annotated[float, Field(gt=0), BeforeValidator(_amount, json_schema_input_type=_Written)]

@@ -7,7 +7,7 @@ heavy client libraries are imported when a gateway is first used; `preload` does
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import TYPE_CHECKING
 
 from workers.settings import Settings
@@ -125,8 +125,11 @@ class Systems:
         return connect(self.settings)
 
 
+@cache
 def preload() -> None:
-    """Import what operations will need, so that work-horses fork with it in memory."""
+    """Import what operations will need, once: so that work-horses fork with it in memory, and so that in a terminal a
+    deadline is a system's and not the imports'.
+    """
     import workers.systems.cluster.client
     import workers.systems.mlflow.tracking
     import workers.systems.postgres.database  # noqa: F401

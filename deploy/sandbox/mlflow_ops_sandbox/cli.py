@@ -33,6 +33,13 @@ def _path(data: Path | None) -> Path:
     return (data or default_path()).expanduser().resolve()
 
 
+def _meant(data: Path | None) -> Path:
+    """The folder that was named; else that of the only sandbox that runs. Raises SandboxError."""
+    from mlflow_ops_sandbox.control import found
+
+    return _path(data) if data else found(_path(None))
+
+
 @click.group("sandbox", invoke_without_command=True)
 @_DATA
 @click.option("--fresh", is_flag=True, help="Delete the folder's data first and start over.")
@@ -54,6 +61,9 @@ def _path(data: Path | None) -> Path:
 )
 @click.option("--without", multiple=True, metavar="PART", help="Leave a part out, to run it yourself. Repeatable.")
 @click.option(
+    "--point-in-time", is_flag=True, help="Keep the database's WAL, for good in this folder: go back to any second."
+)
+@click.option(
     "--gitops",
     type=click.Choice(MODES),
     help="Keep MLflow's manifests in a local Git host and undo what is not in it, for good in this folder; and have "
@@ -69,6 +79,7 @@ def sandbox(  # noqa: PLR0913 - one for each option
     *,
     mlflow_versions: tuple[str, ...],
     fresh: bool,
+    point_in_time: bool,
     gitops: str | None,
 ) -> None:
     """Run Slack, Kubernetes, MLflow, PostgreSQL, S3, Redis and the bot on this machine.
@@ -89,6 +100,7 @@ def sandbox(  # noqa: PLR0913 - one for each option
             postgres_major=postgres_major,
             mlflow_versions=mlflow_versions,
             mode=gitops,
+            point_in_time=point_in_time,
         )
     except SandboxError as error:
         raise _Sentence(str(error)) from None
@@ -99,11 +111,14 @@ def sandbox(  # noqa: PLR0913 - one for each option
 @click.option("--json", "as_json", is_flag=True, help="One JSON object instead of export lines.")
 @click.pass_obj
 def env(group_data: Path | None, data: Path | None, *, as_json: bool) -> None:
-    """Print the running sandbox's environment: eval "$(mlflow-ops sandbox env)"."""
+    """Print the running sandbox's environment: eval "$(mlflow-ops sandbox env)".
+
+    Without --data, of the only one that runs.
+    """
     from mlflow_ops_sandbox.control import environment
 
     try:
-        values = environment(_path(data or group_data))
+        values = environment(_meant(data or group_data))
     except SandboxError as error:
         raise _Sentence(str(error)) from None
     if as_json:
@@ -131,11 +146,11 @@ def stop(group_data: Path | None, data: Path | None) -> None:
 @click.option("--json", "as_json", is_flag=True, help="One JSON object instead of a table.")
 @click.pass_obj
 def status(group_data: Path | None, data: Path | None, *, as_json: bool) -> None:
-    """Show the running sandbox's parts: state, process, port."""
+    """Show the running sandbox's parts: state, process, port. Without --data, of the only one that runs."""
     from mlflow_ops_sandbox.control import status as look
 
     try:
-        state = look(_path(data or group_data))
+        state = look(_meant(data or group_data))
     except SandboxError as error:
         raise _Sentence(str(error)) from None
     if as_json:

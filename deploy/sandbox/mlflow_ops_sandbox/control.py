@@ -2,20 +2,48 @@
 
 from __future__ import annotations
 
+import shlex
 import signal
 import time
+from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlflow_ops_sandbox.errors import SandboxError
 from mlflow_ops_sandbox.parts import composition, credentials, leftovers, process
-from mlflow_ops_sandbox.parts.folder import Folder, Lock, is_running, read_json
+from mlflow_ops_sandbox.parts.folder import MARKER, Folder, Lock, is_running, read_json
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     import psutil
 
 _STOP_SECONDS = 90.0
+
+
+def running() -> list[Path]:
+    """The folders of all sandboxes that run in this account: whoever holds a folder's lock runs on it."""
+    import psutil
+
+    found = set()
+    for each in psutil.process_iter():
+        with suppress(psutil.Error):
+            if any("sandbox" in word for word in each.cmdline()):
+                locks = (Path(file.path) for file in each.open_files() if Path(file.path).name == "lock")
+                found |= {lock.parent for lock in locks if (lock.parent / MARKER).exists()}
+    return sorted(found)
+
+
+def found(path: Path) -> Path:
+    """The folder that was meant where none was named: `path` if something runs there or nothing runs at all, else the
+    only one on which a sandbox runs. Raises SandboxError where there are several.
+    """
+    if Folder(path).marker.exists() and is_running(Folder(path)):
+        return path
+    known = running()
+    if len(known) > 1:
+        named = " or ".join(f"--data {shlex.quote(str(each))}" for each in known)
+        msg = f"{len(known)} sandboxes run: say which one with {named}."
+        raise SandboxError(msg)
+    return known[0] if known else path
 
 
 def environment(path: Path) -> dict[str, str]:
@@ -35,7 +63,7 @@ def stop(path: Path) -> str:
     """End the sandbox that runs on `path`, wait for that, and say so. Raises SandboxError where none runs."""
     folder = Folder(path)
     if not folder.marker.exists():
-        msg = f"No sandbox runs on {path}."
+        msg = f"No sandbox runs on {path}.{_others()}"
         raise SandboxError(msg)
     lock = Lock(folder)
     if lock.acquire():
@@ -44,7 +72,7 @@ def stop(path: Path) -> str:
         finally:
             lock.release()
         left = f" What a killed one had left ({count} of its processes) was ended." if count else ""
-        msg = f"No sandbox runs on {path}.{left}"
+        msg = f"No sandbox runs on {path}.{left}{_others()}"
         raise SandboxError(msg)
     leader = _supervisor(read_json(folder.state))
     if leader is None:
@@ -78,6 +106,10 @@ def status(path: Path) -> dict[str, Any]:
             for name, item in state.get("parts", {}).items()
         },
     }
+
+
+def _others() -> str:
+    return "".join(f" One runs on {each}: name it with --data." for each in running())
 
 
 def _supervisor(state: dict[str, Any]) -> psutil.Process | None:

@@ -15,7 +15,7 @@ from importlib.metadata import entry_points
 from typing import TYPE_CHECKING
 
 from mlflow_ops_sandbox.errors import SandboxError
-from mlflow_ops_sandbox.parts import composition, gitops, leftovers, ports, postgres, web, wiring
+from mlflow_ops_sandbox.parts import composition, gitops, leftovers, ports, postgres, recovery, web, wiring
 from mlflow_ops_sandbox.parts import credentials as credentials_
 from mlflow_ops_sandbox.parts.folder import Folder, Lock, read_json, write_json
 from mlflow_ops_sandbox.parts.mlflow import environments, samples, seed
@@ -43,12 +43,14 @@ def run(  # noqa: PLR0913 - one for each option
     postgres_major: int | None = None,
     mlflow_versions: tuple[str, ...] = (),
     mode: str | None = None,
+    point_in_time: bool = False,
 ) -> None:
     """Start a sandbox and watch it until SIGINT or SIGTERM. Raises SandboxError where that cannot be.
 
     postgres_major: the version of PostgreSQL; else that of the data, else the newest. mlflow_versions: that of MLflow,
     and those that it can be updated to besides; else as when the data was made, else this environment's. mode: what the
     bot does with what Git manages; None: as it was begun, at first without Git.
+    point_in_time: keep the database's WAL from now on.
     """
     began = time.monotonic()
     folder = Folder(path)
@@ -70,7 +72,7 @@ def run(  # noqa: PLR0913 - one for each option
         versions = environments.chosen(folder, mlflow_versions)
         pythons = {version: environments.python(version, terminal.say) for version in versions}
         sandbox = _Sandbox(folder, terminal, pythons, slack_port=slack_port, began=began)
-        sandbox.run(frozenset(without), postgres_major, mode)
+        sandbox.run(frozenset(without), postgres_major, mode, point_in_time=point_in_time)
     finally:
         lock.release()
 
@@ -93,8 +95,12 @@ class _Sandbox:
         self.began = began
         self.told_to_end = asyncio.Event()
 
-    def run(self, without: frozenset[str], postgres_major: int | None, mode: str | None) -> None:
+    def run(
+        self, without: frozenset[str], postgres_major: int | None, mode: str | None, *, point_in_time: bool
+    ) -> None:
         wiring.write_ops(self.folder)
+        if point_in_time:
+            recovery.turn_on(self.folder)
         if mode is not None:
             gitops.turn_on(self.folder, self.ports, mode)
         wiring.write_workspace(self.folder, self.credentials, _suggestions())

@@ -130,6 +130,23 @@ def test_a_second_supervisor_on_the_same_folder_is_refused(small: Sandbox) -> No
     assert small.supervisor.poll() is None
 
 
+def test_the_only_one_that_runs_need_not_be_named(
+    small: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert small.path in control.running()
+    nowhere = tmp_path / "nowhere"
+    assert control.found(small.path) == small.path
+    monkeypatch.setattr(control, "running", lambda: [small.path])
+    assert control.found(nowhere) == small.path
+    with pytest.raises(SandboxError, match=f"One runs on {small.path}: name it with --data"):
+        control.stop(nowhere)
+    monkeypatch.setattr(control, "running", lambda: [small.path, nowhere])
+    with pytest.raises(SandboxError, match="2 sandboxes run: say which one with --data"):
+        control.found(tmp_path)
+    monkeypatch.setattr(control, "running", list)
+    assert control.found(nowhere) == nowhere
+
+
 def test_status_names_every_part(small: Sandbox) -> None:
     state = json.loads(command("status", "--data", str(small.path), "--json").stdout)
     assert state["ready"] is True

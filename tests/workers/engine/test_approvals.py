@@ -10,9 +10,9 @@ import pytest
 
 from commands import grammar, policy
 from mlflow_ops_sandbox.slack.client import wait_for
-from workers.engine import approvals, lease, performing, queues, rescuing
+from workers.engine import approvals, lease, performing, queues, rescuing, rights
 from workers.engine.locks import Held, Locks
-from workers.errors import OperatorError
+from workers.errors import AlreadySo, OperatorError
 from workers.operation import Cancelled, Change, Operation, Plan, Risk, Unwatched
 from workers.records import audit_log, counters
 from workers.records.outbox import Outbox
@@ -223,12 +223,72 @@ def test_of_twenty_presses_one_decides(redis, seed):
     assert known.phase.ended is (won != ["approve"])
 
 
-def test_a_bot_that_dies_between_the_approval_and_the_queue_loses_nothing(redis, monkeypatch):
-    record = pending(redis)
-    monkeypatch.setattr(queues, "enqueue_run", lambda *_: None)
+def test_who_approved_and_may_not_any_more_counts_no_longer_at_the_last_press(redis):
+    record = pending(redis, approvals=2)
     approvals.approve(record, "U0ANNA", redis)
-    monkeypatch.undo()
+
+    def without_anna(known):
+        return rights.Standing(gone=tuple(each for each in known.decided_by if each == "U0ANNA"))
+
+    assert approvals.approve(record, "U0ARUN", redis, without_anna) is approvals.Answer.COUNTED
     assert waiting_jobs(redis) == []
+    said = [raw.decode() for raw in redis.lrange(f"mlflow-ops:mlflow:outbox:thread:{record.id}", 0, -1)]
+    assert any("The approval by <@U0ANNA> counts no longer" in each for each in said)
+    assert approvals.approve(record, "U0ADA", redis, without_anna) is approvals.Answer.APPROVED
+    assert Records(redis).get(record.id).decided_by == ("U0ADA", "U0ARUN")
+
+
+def test_who_asked_and_may_not_any_more_gets_nothing(redis):
+    record = pending(redis)
+    why = "the person who asked no longer has the operator role, which this needs."
+    answer = approvals.approve(record, "U0ANNA", redis, lambda _: rights.Standing(requester=why))
+    assert answer is approvals.Answer.NOT_ANY_MORE
+    known = Records(redis).get(record.id)
+    assert (known.phase, known.reason) == (Phase.DENIED, why)
+
+
+def in_group():
+    """ops.yaml where a group gives each right."""
+    roles = {"operator": {"groups": ["S0OPS"]}, "approver": {"groups": ["S0APPROVE"]}}
+    return Ops.model_validate({"channels": ["C0OPS"], "roles": roles})
+
+
+@pytest.mark.parametrize(
+    ("operators", "approvers", "refused"),
+    [
+        (["U0OLEG"], ["U0ANNA"], ""),
+        (["U0VERA"], ["U0ANNA"], "no longer has the operator role"),
+        (["U0OLEG"], [], "who approved it may not approve it any more"),
+    ],
+)
+def test_when_it_starts_the_groups_say_who_may_now(redis, monkeypatch, operators, approvers, refused):
+    record = pending(redis).model_copy(update={"decided_by": ("U0ANNA",), "decided_at": time.time() - 30})
+
+    def told(*_):
+        rights.tell(redis, {"S0OPS": operators, "S0APPROVE": approvers})
+
+    monkeypatch.setattr(rights.time, "sleep", told)
+    rights.tell(redis, {"S0OPS": ["U0OLEG"], "S0APPROVE": ["U0ANNA"]})
+    redis.hset("mlflow-ops:mlflow:groups", "S0OPS", '[1, ["U0OLEG"]]')
+    if not refused:
+        rights.require_at_start(record, in_group(), redis)
+        return
+    with pytest.raises(OperatorError, match=refused):
+        rights.require_at_start(record, in_group(), redis)
+
+
+def test_where_nobody_says_who_may_nothing_that_was_approved_starts(redis, monkeypatch):
+    monkeypatch.setattr(rights, "ANSWER_SECONDS", 0.1)
+    record = pending(redis).model_copy(update={"decided_by": ("U0ANNA",), "decided_at": time.time()})
+    with pytest.raises(OperatorError, match="Slack didn't say who may"):
+        rights.require_at_start(record, in_group(), redis)
+    rights.require_at_start(record, OPS, redis)
+
+
+def test_an_approved_record_that_is_nowhere_is_queued_again(redis):
+    record = pending(redis)
+    approvals.approve(record, "U0ANNA", redis)
+    queues.queue(queues.OPS, redis).empty()
     Records(redis).update(record.id, queued_at=time.time() - queues.STUCK_SECONDS - 1)
     rescuing.rescue(redis)
     assert waiting_jobs(redis) == [record.id]
@@ -344,6 +404,25 @@ def test_a_terminal_keeps_its_locks_and_is_in_the_audit_record(redis, systems, m
     assert moments[1]["digest"] == PLAN.digest
     assert moments[1]["worker"] == "terminal"
     assert moments[5]["outcome"] == "stopped at a safe point. It is as it was."
+
+
+@pytest.mark.parametrize("when", ["plan", "run"])
+def test_what_is_so_already_is_well_and_recorded_as_done(redis, systems, when):
+    class So(Long):
+        name = f"so-already-in-{when}"
+
+        def plan(self, systems):
+            if when == "plan":
+                raise AlreadySo("Already at 4 replicas.")
+            return PLAN
+
+        def run(self, systems, progress):
+            raise AlreadySo("Already at 4 replicas.")
+
+    report = performing.perform_here(So(), "scale 4", "olga", systems, Unwatched())
+    assert (report.status, report.summary) == (Status.OK, "Already at 4 replicas.")
+    ends = [entry.event["what"] for entry in audit_log.entries(redis)]
+    assert ends == ([] if when == "plan" else ["asked", "started", "done"])
 
 
 def test_a_terminal_stops_what_waits_at_once_and_says_what_cannot_be_stopped(redis, systems):

@@ -50,7 +50,7 @@ def report(status=Status.OK, summary="It is merged."):
 @pytest.fixture
 def world(redis, redis_url, monkeypatch, tmp_path):
     """The engine of this process, with this Redis."""
-    (tmp_path / "ops.yaml").write_text("{}")
+    (tmp_path / "ops.yaml").write_text("roles: {operator: {users: [U0OLEG]}, approver: {users: [U0ANNA]}}")
     loaded = settings.load({"REDIS_URL": redis_url, "MLFLOW_OPS_CONFIG": str(tmp_path / "ops.yaml")})
     monkeypatch.setattr(running, "systems_here", lambda: Systems(loaded))
     monkeypatch.setattr(running, "redis_here", lambda: redis)

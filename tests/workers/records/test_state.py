@@ -109,7 +109,7 @@ def test_what_has_ended_is_not_begun(records):
     records.accept(record, "1", ROOT)
     records.finish(record.id, Ending(Phase.FAILED, "nobody came"))
     assert records.start(record.id, worker="late") is None
-    assert not records.renew(record.id)
+    assert not records.renew(record)
 
 
 def test_a_worker_that_says_nothing_is_not_alive(records, redis):

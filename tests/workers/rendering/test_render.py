@@ -144,7 +144,7 @@ def test_a_terminal_prints_a_manifest_as_it_is_and_names_other_files():
     to_terminal(report(attachments=files), console)
     told = console.file.getvalue()
     assert lines in told
-    assert "mlflow-logs.txt: 2 lines; --json has them" in told
+    assert "mlflow-logs.txt: 2 lines; -o json has them" in told
 
 
 def test_what_is_too_long_for_its_place_is_cut_there():

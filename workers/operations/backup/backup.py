@@ -26,6 +26,7 @@ from workers.operations.backup import (
     explaining,
     leftovers,
     locking,
+    made_since,
     manifest,
     outlook,
     parallel,
@@ -116,6 +117,10 @@ class Backup(Operation):
             warnings=warnings,
             facts={"bucket": bucket, "parts": list(self.wanted)},
         )
+
+    def aftermath(self, systems: Systems, planned: Plan) -> str:
+        """Whether there is a set. Raises AlreadySo where there is."""
+        return made_since.aftermath(systems, planned)
 
     def run(self, systems: Systems, progress: Progress) -> Report:
         """Make the set. Raises OperatorError where any part fails: then there is no set."""

@@ -13,7 +13,7 @@ import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
-from workers.engine import locks
+from workers.engine import locks, queues
 from workers.errors import OperatorError
 from workers.operation import Operation, Progress, Risk
 from workers.operations.backup.encryption import Keys, for_data
@@ -147,7 +147,7 @@ def _ask(systems: Systems, sources: Sources, number: int) -> list[str]:
             channel=parent.channel,
             quiet=True,
         )
-        records.accept(record, record.id, asked(record.words, record.requester))
+        queues.accept(record, record.id, asked(record.words, record.requester), systems.redis)
         asked_for.append(record.id)
     return asked_for
 

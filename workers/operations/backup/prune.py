@@ -18,6 +18,7 @@ from workers.operations.backup.backup import LOCK
 from workers.operations.backup.encryption import Keys
 from workers.operations.backup.hold import held
 from workers.operations.backup.show import reasons as kept_for
+from workers.operations.backup.wal import keeping
 from workers.report import Report, Status, Table, Text
 from workers.systems.errors import ObjectMissing
 from workers.wording import count, listed, moment, size
@@ -46,22 +47,26 @@ class BackupPrune(Operation):
 
     name: ClassVar[str] = "backup-prune"
     risk: ClassVar[Risk] = Risk.DESTRUCTIVE
-    touches: ClassVar[tuple[str, ...]] = (LOCK,)
+    touches: ClassVar[tuple[str, ...]] = (LOCK, "base")
     timeout_seconds: ClassVar[int] = 6 * 3600
 
     def plan(self, systems: Systems) -> Plan:
         """Which sets would go, here and in the copies. Raises ObjectsError."""
         chosen = choose(systems)
         wanted = systems.settings.ops.backup.retention
+        wal = keeping.look(systems) if systems.settings.ops.recovery.point_in_time else None
+        bases = f", remove {count(len(wal.going), 'base')}" if wal and wal.going else ""
         elsewhere, unseen = _elsewhere(systems)
         return Plan(
             title="Prune backups",
-            summary=f"remove {count(len(chosen.going), 'set')}, keep {len(chosen.reasons)}",
+            summary=f"remove {count(len(chosen.going), 'set')}, keep {len(chosen.reasons)}{bases}",
             steps=(
                 *(f"Remove {each.name}" for each in chosen.going),
                 *(f"Remove {count(len(of.going), 'set')} of {place}" for place, of in elsewhere.items()),
                 "Remove unfinished sets and uploads in which nothing was written for a day",
                 "Remove the bytes of artifacts that no remaining set uses",
+                *(f"Remove the base backup {each.name}" for each in (wal.going if wal else ())),
+                *((f"Remove WAL that no base needs: one can then go {wal.words}",) if wal else ()),
             ),
             changes=tuple(
                 Change(what=f"{each.id} of {moment(each.begun)}", before="good", after="removed")
@@ -76,6 +81,7 @@ class BackupPrune(Operation):
                 "going": [each.name for each in chosen.going],
                 "retention": wanted.model_dump(),
                 **{f"going from {place}": [each.name for each in of.going] for place, of in elsewhere.items()},
+                **({"bases": [each.name for each in wal.going]} if wal else {}),
             },
             sections=(_table(chosen),) if chosen.staying or chosen.going else (),
         )
@@ -90,16 +96,31 @@ class BackupPrune(Operation):
             except OperatorError as error:
                 also.append(f"{copies.place(there)} was left alone: {error.message}")
                 status = Status.WARN
+        recovery = self._wal(systems, progress)
         return Report(
             title="Prune backups",
             status=status,
-            summary=f"{summary}: {listed(each.id for each in chosen.going) or 'no set had to go'}.",
+            summary=f"{summary}: {listed(each.id for each in chosen.going) or 'no set had to go'}.{recovery}",
             sections=(
                 *((_table(chosen),) if chosen.staying else ()),
                 *((Text(title="Copies", text="\n".join(also)),) if also else ()),
             ),
             hints=("backup list", "backup usage"),
         )
+
+    @staticmethod
+    def _wal(systems: Systems, progress: Progress) -> str:
+        """Remove what going back to a moment does not need any more; what was removed, in a sentence."""
+        from workers.systems.s3.transfer import Transfer
+
+        if not systems.settings.ops.recovery.point_in_time:
+            return ""
+        progress.step("Removing WAL that no base needs")
+        chosen = keeping.look(systems)
+        with Transfer.of(systems.backups, CALLS_AT_ONCE) as transfer:
+            gone = keeping.remove(chosen, transfer, systems.settings.ops.storage.backups_bucket)
+        bases = f"{count(len(chosen.going), 'base backup')} and " if chosen.going else ""
+        return f" {bases}{count(gone, 'object')} of WAL removed; one can go {chosen.words}."
 
 
 def _elsewhere(systems: Systems) -> tuple[dict[str, Choice], dict[str, str]]:

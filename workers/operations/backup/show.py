@@ -11,7 +11,7 @@ from workers.operation import Operation, Progress, Risk
 from workers.operations.backup import retention, sets, summary
 from workers.operations.choices import SETS
 from workers.report import Facts, Report, Section, Status, Table, Text
-from workers.wording import NOTHING, count, duration, listed, size
+from workers.wording import NOTHING, Figure, count, duration, listed, moment, size, thousands
 
 if TYPE_CHECKING:
     from workers.operations.backup.manifest import Manifest
@@ -47,7 +47,8 @@ class BackupList(Operation):
             for each, verdict in zip(shown, verdicts, strict=True)
         )
         columns = ("id", "begun (UTC)", "parts", "database", "artifacts", "kept as", "state")
-        table = Table(columns=columns, rows=rows, numeric=("database", "artifacts"))
+        spare = ("kept as", "artifacts", "parts")
+        table = Table(columns=columns, rows=rows, numeric=("database", "artifacts"), spare=spare)
         sections: list[Section] = [table] if rows else []
         if len(found) > self.limit:
             sections.append(Text(text=f"And {len(found) - self.limit} older ones."))
@@ -118,7 +119,7 @@ class BackupUsage(Operation):
                     progress.checkpoint()
                     progress.advance(seen, 0, "objects")
         total = sum(each for _, each in taken.values())
-        rows = tuple((name, f"{taken[name][0]:,}", size(taken[name][1])) for name in sorted(taken))
+        rows = tuple((name, thousands(taken[name][0]), size(taken[name][1])) for name in sorted(taken))
         table = Table(columns=("what", "objects", "size"), rows=rows, numeric=("objects", "size"))
         of = [each.manifest.artifacts for each in found.values() if each.manifest and each.manifest.artifacts]
         apart = sum(each.bytes for each in of)
@@ -166,7 +167,7 @@ def reasons(systems: Systems, found: list[Found]) -> dict[str, str]:
 def _row(found: Found, kept_as: str, now: datetime, verdict: tuple[bool | None, str]) -> tuple[str, ...]:
     made = found.manifest
     age = duration(max(0.0, (now - found.begun).total_seconds()))
-    begun = f"{found.begun:%Y-%m-%d %H:%M} ({age})"
+    begun = Figure(f"{found.begun:%Y-%m-%d %H:%M} ({age})", moment(found.begun).value, "time")
     if made is None:
         return (found.id, begun, NOTHING, NOTHING, NOTHING, NOTHING, found.problem)
     return (
@@ -174,7 +175,7 @@ def _row(found: Found, kept_as: str, now: datetime, verdict: tuple[bool | None, 
         begun,
         " ".join(made.parts),
         size(made.database.dump.bytes) if made.database else NOTHING,
-        f"{made.artifacts.objects:,}" if made.artifacts else NOTHING,
+        thousands(made.artifacts.objects) if made.artifacts else NOTHING,
         kept_as,
         _state(made, verdict),
     )
@@ -204,10 +205,10 @@ def _details(made: Manifest) -> list[Section]:
             ("database", f"{made.database.database}, {size(made.database.size_bytes)} on the server's disk"),
             ("server", f"PostgreSQL {made.database.server_version}, dumped by pg_dump {made.database.pg_dump_version}"),
             ("schema revision", made.database.alembic_revision or NOTHING),
-            ("entries in the dump", f"{made.database.entries:,}"),
+            ("entries in the dump", thousands(made.database.entries)),
         ]
         most = sorted(made.database.rows.items(), key=lambda each: (-each[1], each[0]))
-        rows = [(name, f"{number:,}") for name, number in most[:ROWS_AT_MOST]]
+        rows = [(name, thousands(number)) for name, number in most[:ROWS_AT_MOST]]
     if made.configuration:
         items.append(("configuration", listed(made.configuration.objects, most=12)))
         items.append(("key", made.configuration.key_id or "none: WITHOUT SECRETS"))

@@ -9,17 +9,16 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 from pydantic import Field
 
 from workers.operation import Operation, Progress, Risk
-from workers.records import audit_log
+from workers.records import audit_log, people
 from workers.report import Facts, Report, Status, Table
-from workers.wording import NOTHING, count, duration
+from workers.wording import NOTHING, count, duration, moment
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from workers.records.audit_log import Entry
     from workers.systems import Systems
 
-_WORDS = 60
 SHOWN = 200
 ENDS = frozenset({"done", "failed", "denied", "expired", "cancelled"})
 
@@ -41,7 +40,7 @@ class AuditedCommand:
 
 
 class Audit(Operation):
-    """Show the record. since_seconds: how far back; by: a user id; command: what the words begin with."""
+    """Show the record. since_seconds: how far back; by: a user's id or name; command: what the words begin with."""
 
     name: ClassVar[str] = "audit"
     risk: ClassVar[Risk] = Risk.READ
@@ -55,13 +54,15 @@ class Audit(Operation):
         progress.step("Reading the record")
         oldest = datetime.now(UTC).timestamp() - self.since_seconds
         known = commands_of(audit_log.entries(systems.redis))
-        found = [(record_id, told) for record_id, told in known.items() if self._wanted(told, oldest)]
+        called = people.names(systems.redis, (each for told in known.values() for each in _people(told)))
+        found = [(record_id, told) for record_id, told in known.items() if self._wanted(told, oldest, called)]
         progress.step("Verifying it")
         verdict = audit_log.verify(systems.redis)
         table = Table(
             columns=("asked (UTC)", "id", "who", "command", "decided by", "end", "took", "worker", "outcome"),
-            rows=tuple(_row(record_id, told) for record_id, told in reversed(found[-SHOWN:])),
+            rows=tuple(_row(record_id, told, called) for record_id, told in reversed(found[-SHOWN:])),
             numeric=("took",),
+            spare=("worker", "took"),
         )
         if verdict.broken:
             summary = f"The record was tampered with: {verdict.broken}."
@@ -69,10 +70,10 @@ class Audit(Operation):
         summary = f"{count(len(found), 'command')}; the record is as it was written ({verdict.sealed} seals)."
         return Report(title="Audit", status=Status.OK, summary=summary, sections=(table,) if found else ())
 
-    def _wanted(self, told: AuditedCommand, oldest: float) -> bool:
+    def _wanted(self, told: AuditedCommand, oldest: float, called: Callable[[str], str]) -> bool:
         return (
             told.asked_at >= oldest
-            and (not self.by or self.by == told.requester or self.by in told.decided_by)
+            and (not self.by or self.by in {said for each in _people(told) for said in (each, called(each))})
             and told.words.startswith(self.command)
         )
 
@@ -131,14 +132,19 @@ def _learn(told: AuditedCommand, event: dict[str, Any], at: float) -> None:
         told.outcome = str(event.get("reason") or event.get("outcome") or "")
 
 
-def _row(record_id: str, told: AuditedCommand) -> tuple[str, ...]:
+def _people(told: AuditedCommand) -> tuple[str, ...]:
+    return (told.requester, *told.decided_by)
+
+
+def _row(record_id: str, told: AuditedCommand, called: Callable[[str], str]) -> tuple[str, ...]:
     took = duration(told.ended_at - told.began_at) if told.ended_at and told.began_at else NOTHING
-    decided = f"break-glass: {told.break_glass}" if told.break_glass else ", ".join(told.decided_by) or NOTHING
+    by = ", ".join(map(called, told.decided_by))
+    decided = f"break-glass: {told.break_glass}" if told.break_glass else by or NOTHING
     return (
-        f"{datetime.fromtimestamp(told.asked_at, UTC):%Y-%m-%d %H:%M:%S}",
+        moment(told.asked_at, "%Y-%m-%d %H:%M:%S"),
         record_id,
-        told.requester,
-        told.words if len(told.words) <= _WORDS else f"{told.words[: _WORDS - 1]}…",
+        called(told.requester),
+        told.words,
         decided,
         told.end or "open",
         took,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
@@ -11,7 +12,8 @@ from pydantic import Field
 from workers import registry
 from workers.errors import OperatorError
 from workers.operation import Operation, Progress, Risk
-from workers.records.record import TERMINAL, Phase, Record
+from workers.records import people
+from workers.records.record import TERMINAL, Phase, Record, Stage
 from workers.records.requester import BY_TERMINAL
 from workers.records.store import Records
 from workers.rendering import thread
@@ -42,10 +44,10 @@ class Jobs(Operation):
         known = [record for record in met if record and record.operation != self.name]
         still = [record for record in known if not record.phase.ended]
         ended = [record for record in known if record.phase.ended][: self.last]
-        now = time.time()
+        now, called = time.time(), people.names(systems.redis, (record.requester for record in known))
         sections: tuple[Section, ...] = tuple(
-            Table(title=title, columns=("id", "command", "who", "state", "since"), rows=rows)
-            for title, rows in (("Now", _rows(still, now)), ("Lately", _rows(ended, now)))
+            Table(title=title, columns=("id", "command", "who", "state", "since"), rows=rows, spare=("since", "who"))
+            for title, rows in (("Now", _rows(still, now, called)), ("Lately", _rows(ended, now, called)))
             if rows
         )
         linked = [record for record in (*still, *ended) if record.permalink]
@@ -80,11 +82,15 @@ def stop(record: Record, user: str, records: Records) -> str:
     What is proposed in Git is no longer followed, and stays as it is.
     user: who asked, as a record's requester. Raises OperatorError that says why it cannot be stopped.
     """
-    ending = thread.cancellation(record, f"stopped by {whom(user)} before anything was done.")
+    if record.phase is Phase.QUEUED and (record.stage is Stage.LOOK or record.doubted is not None):
+        raise OperatorError("It can't be stopped: what it has left is being looked at.", "It ends by itself.")
+    begun = record.handovers > 0 and record.stage is Stage.RUN
+    left = "between two workers: what was done until then stays." if begun else "before anything was done."
+    ending = thread.cancellation(record, f"stopped by {whom(user)} {left}")
     ending = replace(ending, outcome=f"cancelled by {user}")
     for waits in (Phase.ACCEPTED, Phase.PENDING, Phase.QUEUED, Phase.APPROVED):
-        if records.finish(record.id, ending, before=waits):
-            return "It is stopped; nothing was done."
+        if records.finish(record.id, ending, before=waits, as_read=record):
+            return "It is stopped; what was done until then stays." if begun else "It is stopped; nothing was done."
     seen = plain(str(records.step(record.id).get("step") or ""))
     ending = thread.cancellation(record, f"left alone, as {whom(user)} asked. Last seen: {seen}")
     if records.finish(record.id, replace(ending, outcome=f"cancelled by {user}"), before=Phase.PROPOSED):
@@ -103,12 +109,12 @@ def _short(words: str) -> str:
     return words if len(words) <= _WORDS else f"{words[: _WORDS - 1]}…"
 
 
-def _rows(records: list[Record], now: float) -> tuple[tuple[str, ...], ...]:
+def _rows(records: list[Record], now: float, called: Callable[[str], str]) -> tuple[tuple[str, ...], ...]:
     return tuple(
         (
             record.id,
-            _short(record.words),
-            record.requester,
+            record.words,
+            called(record.requester),
             record.phase.value,
             duration(max(0.0, now - (record.ended_at or record.started_at or record.accepted_at))),
         )

@@ -14,7 +14,7 @@ from workers.operations.deployment import drift_report
 from workers.report import Report, Section, Status, Table, Text
 from workers.systems.cluster.fields import Fields
 from workers.systems.errors import ClusterForbidden, ClusterNotFound
-from workers.wording import NOTHING, count, listed
+from workers.wording import NOTHING, count, listed, thousands
 
 if TYPE_CHECKING:
     from workers.systems import Systems
@@ -75,7 +75,7 @@ def _secret(systems: Systems, name: str) -> Section:
         return Text(title=title, text=str(error))
     uid = fields.text("metadata", "uid")
     rows = tuple(
-        (key, values.fingerprint(uid, key, encoded), f"{_length(encoded):,}")
+        (key, values.fingerprint(uid, key, encoded), thousands(_length(encoded)))
         for key, encoded in sorted(fields.labels("data").items())
     )
     return Table(title=title, columns=("key", "fingerprint", "bytes"), rows=rows, numeric=("bytes",))

@@ -16,7 +16,7 @@ from workers.operations.database import mlflow_indexes
 from workers.operations.database.mlflow_indexes import IndexWanted
 from workers.operations.database.vacuum import TableName
 from workers.report import Report, Section, Status, Table, Text
-from workers.wording import count, listed, nearest, size
+from workers.wording import count, listed, nearest, size, thousands
 
 if TYPE_CHECKING:
     from workers.systems import Systems
@@ -145,7 +145,7 @@ def _sections(found: Found, since: str) -> tuple[Section, ...]:
 
 
 def _table(title: str, indexes: tuple[IndexFigures, ...]) -> Table:
-    rows = tuple((each.table, each.name, size(each.bytes), f"{each.scans:,}") for each in indexes)
+    rows = tuple((each.table, each.name, size(each.bytes), thousands(each.scans)) for each in indexes)
     return Table(title=title, columns=("table", "index", "size", "scans"), rows=rows, numeric=("size", "scans"))
 
 

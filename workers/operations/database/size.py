@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Final
 from workers.operation import Operation, Progress, Risk
 from workers.operations.database import chart
 from workers.report import Facts, Report, Status, Table, Text
-from workers.wording import NOTHING, ago, count, duration, share, size
+from workers.wording import NOTHING, ago, count, duration, share, size, thousands
 
 if TYPE_CHECKING:
     from workers.systems import Systems
@@ -89,8 +89,8 @@ class DatabaseTables(Operation):
             (
                 each.name,
                 size(each.total_bytes),
-                f"{each.rows:,}",
-                f"{each.dead_rows:,}",
+                thousands(each.rows),
+                thousands(each.dead_rows),
                 _last(each.vacuumed, now),
                 _last(each.analyzed, now),
                 wants(each) or NOTHING,
@@ -138,7 +138,7 @@ class DatabaseStats(Operation):
             ("waiting for a lock", str(sum(bool(each.blocked_by) for each in sessions))),
             ("found in the cache", share(figures.hits / read) if read else NOTHING),
             ("transactions", f"{figures.commits:,} committed, {figures.rollbacks:,} rolled back"),
-            ("deadlocks", f"{figures.deadlocks:,}"),
+            ("deadlocks", thousands(figures.deadlocks)),
             ("spilled to files", size(figures.temp_bytes)),
             ("rows", f"{rows:,} and {dead:,} dead"),
             ("invalid indexes", ", ".join(invalid) or "none"),

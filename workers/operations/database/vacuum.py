@@ -9,7 +9,7 @@ from pydantic import Field, PrivateAttr
 from workers.errors import OperatorError
 from workers.operation import Cancelled, Change, Operation, Plan, Progress, Risk
 from workers.report import Report, Status, Table
-from workers.wording import count, nearest, size
+from workers.wording import count, nearest, size, thousands
 
 if TYPE_CHECKING:
     from workers.settings import Ops
@@ -100,8 +100,8 @@ class DatabaseVacuum(Operation):
                 old.name,
                 size(old.total_bytes),
                 size(new.total_bytes),
-                f"{old.dead_rows:,}",
-                f"{new.dead_rows:,}",
+                thousands(old.dead_rows),
+                thousands(new.dead_rows),
                 "failed" if old.name in failed else "done",
             )
             for old in before

@@ -60,7 +60,7 @@ class Scale(Operation):
         deployment = systems.cluster.deployment(names.deployment)
         whose = gitops.proposes(systems, *gitops.of_replicas(deployment))
         if before == self.replicas and whose is None:
-            raise AlreadySo(f"{names.deployment} has {count(before, 'replica')} already.", "Nothing is to be done.")
+            raise AlreadySo(f"Already at {count(before, 'replica')}.")
         if whose is None:
             permission.require(systems, "update", "apps", "deployments/scale", names.deployment)
         template = deployment["spec"]["template"]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from workers.wording import ago, duration
+from workers.operations.choices import RECOVERY
+from workers.wording import ago, count, duration
 
 if TYPE_CHECKING:
     from workers.report import Check
@@ -32,3 +33,19 @@ def drill(checks: tuple[Check, ...]) -> str:
     if not figures["drill_well"]:
         return f"the last restore drill, {when}, failed"
     return f"last restore drill {when}, restored in {duration(figures['restore_seconds'])}"
+
+
+def recovery(checks: tuple[Check, ...]) -> str:
+    """The recovery point and time as measured, from the check of point-in-time recovery; empty where that is off."""
+    check = next((each for each in checks if each.name == RECOVERY), None)
+    if check is None:
+        return ""
+    if "point_seconds" not in check.figures:
+        return f"; {check.sentence.rstrip('.')}"
+    point = f"; any second up to {ago(check.figures['point_seconds'])}"
+    gaps = int(check.figures.get("gaps", 0))
+    missing = f", {count(gaps, 'gap')} in the WAL" if gaps else ""
+    if "restore_seconds" not in check.figures:
+        return f"{point}{missing}, not drilled yet"
+    passed = "restored" if check.figures.get("drill_well") else "FAILED"
+    return f"{point}{missing}, a random one {passed} in {duration(check.figures['restore_seconds'])}"

@@ -15,6 +15,7 @@ from workers.operations.digest import backups, changes, chart, todo, yesterday
 from workers.operations.health import Health
 from workers.operations.history import comparison, forecast, metrics, trend
 from workers.operations.history.store import History, sample
+from workers.records import people
 from workers.report import Lead, Offer, Report, Status
 from workers.settings import cron
 
@@ -57,17 +58,20 @@ class Digest(Operation):
         progress.step("Drawing the last two weeks")
         drawn = chart.drawn(history, settings, now)
         backed_up = f"{backups.last(checked.checks, settings)}; {backups.drill(checked.checks)}"
+        backed_up += backups.recovery(checked.checks)
         when = "Yesterday" if now - since <= _DAY * 1.5 else f"Since {since.astimezone(settings.ops.zone):%a}"
         green = checked.status is Status.OK and not offers and not done.failed
         leads = _calm(before, made, done, when) if green else _all(before, made, done, backed_up, when)
         leads += [Lead(name="Needs a person today")] if offers else []
+        called = people.names(systems.redis, (each for lead in leads for each in lead.by))
+        leads = [lead.model_copy(update={"called": tuple(map(called, lead.by))}) for lead in leads]
         summary = f"all is well; {backed_up}." if green else _worse(checked.summary, offers)
         compared = comparison.table(before, made, settings) if before else ()
         return Report(
             title=self._headline(now, settings.ops),
             status=checked.status,
             summary=summary,
-            sections=(*compared, *done.table()),
+            sections=(*compared, *done.table(systems.redis)),
             lead=tuple(leads),
             offers=tuple(_bounded(offers)),
             attachments=drawn,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from workers.operations.choices import RECOVERY
 from workers.report import Check, Offer, Status
 
 if TYPE_CHECKING:
@@ -30,11 +31,11 @@ def offers(checks: tuple[Check, ...], settings: Settings) -> list[Offer]:
     """One for each check that is red or yellow, the worst first."""
     bad = [check for check in checks if check.status in {Status.FAIL, Status.WARN}]
     bad.sort(key=lambda check: -check.status.severity)
-    return [_offer(check, settings) for check in bad if check.name in COMMANDS]
+    return [_offer(check, settings) for check in bad if check.name in {*COMMANDS, RECOVERY}]
 
 
 def _offer(check: Check, settings: Settings) -> Offer:
-    label, command = COMMANDS[check.name]
+    label, command = COMMANDS.get(check.name, ("Ask again", "health recovery"))
     days = check.figures.get("certificate_days")
     if days is not None and days <= settings.ops.health.thresholds.certificate_warn_days:
         label, command = CERTIFICATE

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
 from workers import registry
 from workers.operation import Risk
 from workers.operations.commands.audit_trail import commands_of
-from workers.records import audit_log
+from workers.records import audit_log, people
 from workers.records.record import Phase, Record
 from workers.records.requester import BY_ALERT, BY_CLOCK
 from workers.records.store import Records
 from workers.report import Lead, Offer, Section, Table
-from workers.wording import NOTHING, count
+from workers.wording import NOTHING, count, moment
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -63,12 +63,13 @@ class Commands:
         left = len(ranked) - LINES
         return [*lines, Lead(text=f"• and {left} more; the thread has them")] if left > 0 else lines
 
-    def table(self) -> tuple[Section, ...]:
-        """All of them."""
+    def table(self, redis: Redis) -> tuple[Section, ...]:
+        """All of them, with people's names. Raises redis.exceptions.RedisError."""
+        called = people.names(redis, (told.requester for told in (*self.changes, *self.clock_failed)))
         rows = tuple(
             (
-                f"{datetime.fromtimestamp(told.asked_at, UTC):%d %b %H:%M}",
-                told.requester,
+                moment(told.asked_at, "%d %b %H:%M"),
+                called(told.requester),
                 _short(told.words),
                 told.end or "open",
                 told.outcome or NOTHING,

@@ -22,7 +22,7 @@ from workers.report import Facts, Report, Section, Status, Table
 from workers.settings import SettingsError
 from workers.systems.mlflow import contents
 from workers.systems.mlflow.run_counts import RunCount, run_counts
-from workers.wording import NOTHING, count, size
+from workers.wording import NOTHING, count, size, thousands
 
 if TYPE_CHECKING:
     from workers.operations.storage.cache import Point
@@ -111,7 +111,7 @@ class ExperimentShow(Operation):
                 ("id", found.id),
                 ("state", state),
                 ("runs", count(runs.active, "active run") if runs else NOTHING),
-                ("deleted runs", f"{runs.deleted:,}" if runs else NOTHING),
+                ("deleted runs", thousands(runs.deleted) if runs else NOTHING),
                 ("besides", _besides(systems, found) or NOTHING),
                 ("last activity", moment_ms(runs.last_ms) if runs else NOTHING),
                 ("created", moment_ms(found.created_ms)),
@@ -162,11 +162,12 @@ def _table(shown: list[Experiment], counts: dict[str, RunCount], measured: Point
                 each.name,
                 each.id,
                 "deleted" if each.deleted else "active",
-                f"{runs.active:,}" if runs else NOTHING,
-                f"{runs.deleted:,}" if runs else NOTHING,
+                thousands(runs.active) if runs else NOTHING,
+                thousands(runs.deleted) if runs else NOTHING,
                 moment_ms(runs.last_ms) if runs else NOTHING,
                 size(measured.experiments[each.id]) if measured and each.id in measured.experiments else NOTHING,
             )
         )
+    spare = ("state", "deleted runs", "artifacts")
     columns = ("experiment", "id", "state", "runs", "deleted runs", "last activity", "artifacts")
-    return Table(columns=columns, rows=tuple(rows), numeric=("id", "runs", "deleted runs", "artifacts"))
+    return Table(columns=columns, rows=tuple(rows), numeric=("id", "runs", "deleted runs", "artifacts"), spare=spare)

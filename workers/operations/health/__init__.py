@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field, field_validator
 
+from workers import systems as gateways
 from workers.operation import Operation, Progress, Risk
-from workers.operations.choices import CHECKS
+from workers.operations.choices import CHECKS, RECOVERY
 from workers.operations.health import (
     backup,
     deployment,
@@ -21,6 +22,7 @@ from workers.operations.health import (
     pods,
     postgres,
     queues,
+    recovery,
     resources,
     root_cause,
     service,
@@ -64,8 +66,8 @@ class Health(Operation):
     @classmethod
     def _known(cls, checks: tuple[str, ...]) -> tuple[str, ...]:
         for name in checks:
-            if name not in CHECKS:
-                near = nearest(name, CHECKS)
+            if name not in {*CHECKS, RECOVERY}:
+                near = nearest(name, (*CHECKS, RECOVERY))
                 right = f"did you mean {near}?" if near else f"known are {', '.join(CHECKS)}"
                 raise ValueError(f"there is no check {name!r}; {right}")
         return tuple(dict.fromkeys(checks))
@@ -77,8 +79,12 @@ class Health(Operation):
 
     def run(self, systems: Systems, progress: Progress) -> Report:
         """Ask, and report within the deadline. Raises Cancelled."""
-        questions = [question for question in QUESTIONS if not self.checks or question.name in self.checks]
+        kept = systems.settings.ops.recovery.point_in_time
+        every = (*QUESTIONS, recovery.QUESTION) if kept or RECOVERY in self.checks else QUESTIONS
+        questions = [question for question in every if not self.checks or question.name in self.checks]
         deadline = self.deadline_seconds or systems.settings.ops.health.deadline_seconds
+        if not self.checks:
+            gateways.preload()
         asking = Asking(systems, deadline)
         progress.step(f"Asking {count(len(questions), 'question')} at once")
         answers: dict[str, tuple[Question, Answer]] = {}

@@ -26,7 +26,7 @@ from workers.systems.cluster import events
 from workers.systems.cluster.events import LONG_AGO
 from workers.systems.cluster.fields import Fields
 from workers.systems.errors import ClusterNotFound, ClusterNotReady
-from workers.wording import NOTHING, ago, duration
+from workers.wording import NOTHING, ago, duration, thousands
 
 if TYPE_CHECKING:
     from workers.operations.health.changes_before import Changes
@@ -147,7 +147,7 @@ class Inquest:
             ("exit code", f"{death.exit_code}{f' (signal {death.signal}, {name})' if name else ''}"),
             ("when", when),
             ("memory limit then", death.memory_limit or "none"),
-            ("restarts", f"{death.restarts:,}"),
+            ("restarts", thousands(death.restarts)),
         ]
         if death.said:
             found.append(("its message", death.said))

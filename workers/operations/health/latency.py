@@ -22,7 +22,7 @@ from workers.errors import OperatorError
 from workers.operation import Operation, Progress, Risk
 from workers.operations.choices import HEALTH_PATH
 from workers.report import Facts, Report, Section, Status, Table
-from workers.wording import NOTHING, count, milliseconds, share
+from workers.wording import NOTHING, count, milliseconds, share, thousands
 
 if TYPE_CHECKING:
     from workers.settings import Ops
@@ -200,7 +200,7 @@ def _histogram(seconds: list[float]) -> Table:
         numbers[next(at for at, bound in enumerate(bounds) if each <= bound)] += 1
     most = max(numbers)
     rows = tuple(
-        (milliseconds(bound), f"{number:,}", "█" * (round(_BAR * number / most) or int(number > 0)))
+        (milliseconds(bound), thousands(number), "█" * (round(_BAR * number / most) or int(number > 0)))
         for bound, number in zip(bounds, numbers, strict=True)
     )
     return Table(title="How many within", columns=("up to", "requests", ""), rows=rows, numeric=("up to", "requests"))

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from workers.wording import DAY, duration, milliseconds, share, size
+from workers.wording import DAY, Figure, duration, milliseconds, share, size
 
 if TYPE_CHECKING:
     from workers.settings import Settings
@@ -14,11 +14,12 @@ if TYPE_CHECKING:
 
 def number(value: float) -> str:
     """A bare number."""
-    return f"{value:,.0f}" if float(value).is_integer() or abs(value) >= 100 else f"{value:,.1f}"  # noqa: PLR2004
+    text = f"{value:,.0f}" if float(value).is_integer() or abs(value) >= 100 else f"{value:,.1f}"  # noqa: PLR2004
+    return Figure(text, value)
 
 
 def _days(value: float) -> str:
-    return f"{value:,.0f} days"
+    return Figure(f"{value:,.0f} day{'' if round(value) == 1 else 's'}", round(value * DAY), "seconds")
 
 
 @dataclass(frozen=True)

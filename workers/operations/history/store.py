@@ -149,11 +149,19 @@ class History:
         ]
         return sorted((each for each in found if each.day >= since), key=lambda each: each.day)
 
-    def points(self, figure: str, since: datetime, now: datetime) -> list[Point]:
-        """One figure over time: each run of the last 14 days, and before them one point a day."""
+    def points(
+        self, figure: str, since: datetime, now: datetime, samples: Sequence[Sample] | None = None
+    ) -> list[Point]:
+        """One figure over time: each run of the last 14 days, and before them one point a day.
+
+        samples: those runs, if they were read already.
+        """
         raw_from = max(since, now - RAW_DAYS * _DAY)
-        runs = [Point(each.at, each.figures[figure]) for each in self.samples(raw_from, now) if figure in each.figures]
+        known = self.samples(raw_from, now) if samples is None else samples
+        runs = [Point(each.at, each.figures[figure]) for each in known if figure in each.figures]
         first = runs[0].at.astimezone(UTC).date() if runs else now.astimezone(UTC).date()
+        if first <= since.astimezone(UTC).date():
+            return runs
         before = [each for each in self.days(figure, since.astimezone(UTC).date()) if each.day < first]
         return [*(Point(_noon(each.day), each.mean) for each in before), *runs]
 

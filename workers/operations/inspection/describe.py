@@ -20,7 +20,7 @@ from workers.operations.inspection.masking import value_of
 from workers.report import Facts, Report, Section, Status, Table
 from workers.systems.cluster.annotations import REVISION
 from workers.systems.cluster.fields import Fields
-from workers.wording import NOTHING, count, duration, listed
+from workers.wording import NOTHING, count, duration, listed, thousands
 
 if TYPE_CHECKING:
     from workers.systems import Systems
@@ -181,7 +181,7 @@ def _container_row(spec: Fields, status: Fields | None, now: datetime) -> tuple[
             since = f" for {duration((now - began).total_seconds())}" if word == "running" and began else ""
             state = status.text("state", word, "reason") or f"{word}{since}"
     ready = "yes" if status.flag("ready") else "no"
-    restarts = f"{status.number('restartCount'):,}"
+    restarts = thousands(status.number("restartCount"))
     return spec.text("name"), spec.text("image"), state, ready, restarts, requests, limits
 
 

@@ -17,7 +17,7 @@ from workers.operations.inspection.kubectl import by_hand, kubectl
 from workers.report import Report, Status, Table
 from workers.systems.cluster import events
 from workers.systems.cluster.events import LONG_AGO, Event
-from workers.wording import NOTHING, count, duration
+from workers.wording import NOTHING, count, duration, thousands
 
 if TYPE_CHECKING:
     from workers.systems import Systems
@@ -87,7 +87,7 @@ def table(found: Iterable[Event], now: datetime, title: str = "") -> tuple[Table
             "warning" if event.warning else "normal",
             event.reason,
             event.about,
-            f"{event.times:,}",
+            thousands(event.times),
             event.message,
         )
         for event in found

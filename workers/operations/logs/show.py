@@ -28,7 +28,7 @@ from workers.operations.logs.lines import CHARACTERS, Line, NewestLines, format_
 from workers.operations.logs.pattern import Pattern
 from workers.report import Attachment, Report, Section, Status, Table, Text
 from workers.systems.errors import ClusterError, ClusterForbidden, ClusterNotFound, ClusterNotReady
-from workers.wording import NOTHING, count, duration, listed
+from workers.wording import NOTHING, count, duration, listed, thousands
 
 if TYPE_CHECKING:
     from workers.settings import Settings
@@ -285,7 +285,7 @@ def sections(lines: list[Line], groups: Groups) -> tuple[Section, ...]:
     if ranked:
         rows = tuple(
             (
-                f"{group.count:,}",
+                thousands(group.count),
                 f"{group.last:%H:%M:%S}" if group.last else NOTHING,
                 listed(sorted(group.pods), most=2),
                 group.message,

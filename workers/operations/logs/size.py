@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from workers.errors import OperatorError
 from workers.operation import Operation, Progress, Risk
-from workers.operations.inspection.finding import containers_of, name_of, one_of, our_pods
+from workers.operations.inspection.finding import containers_of, mlflow_pods, name_of, one_of, our_pods
 from workers.operations.inspection.kubectl import by_hand, kubectl
 from workers.report import Report, Section, Status, Table, Text
 from workers.systems.cluster.fields import Fields
@@ -27,22 +27,26 @@ if TYPE_CHECKING:
 FOLDERS: Final = ("/var/log", "/tmp", "/var/tmp", "/var/cache", "/root")  # noqa: S108 - folders of containers
 LARGE_BYTES: Final = 1024**3
 """A gibibyte: as much as a small node has to spare for one container."""
-DU_SECONDS: Final = 45.0
-AT_ONCE: Final = 4
+DU_SECONDS: Final = 10.0
+AT_ONCE: Final = 8
 LOOK_SECONDS: Final = 0.5
 KIB: Final = 1024
-_GIVEN: Final = ("configMap", "secret", "projected", "downwardAPI")
-"""Volumes that nobody writes into."""
+_GIVEN: Final = ("configMap", "secret", "projected", "downwardAPI", "hostPath")
+"""Volumes that nobody writes into, and those that are the node's."""
 STREAM: Final = "standard output (on the node)"
 
 
 @dataclass(frozen=True)
 class Place:
-    """A container, and its folders that are measured: what kind of volume each is, empty for the container's own."""
+    """A container, and its folders that are measured: what kind of volume each is, empty for the container's own.
+
+    empties: what empties those that do not outlive the pod.
+    """
 
     pod: str
     container: str
     folders: tuple[tuple[str, str], ...]
+    empties: str
 
     def __str__(self) -> str:
         """As it is named in lists."""
@@ -81,7 +85,8 @@ class LogsSize(Operation):
         if self.pod:
             name = one_of(self.pod, [name_of(pod) for pod in pods], "pod")
             pods = [pod for pod in pods if name_of(pod) == name]
-        places = [place for pod in pods for place in _places(pod)]
+        ours = {name_of(pod) for pod in mlflow_pods(systems)}
+        places = [place for pod in pods for place in _places(pod, _empties(name_of(pod), ours, systems))]
         if not places:
             raise OperatorError("No container is running, so none can be measured.", "See /mlflow status.")
         found: list[Measured] = []
@@ -102,7 +107,7 @@ class LogsSize(Operation):
         return _report(self.title, found, missed, places, systems)
 
 
-def _places(pod: dict[str, Any]) -> list[Place]:
+def _places(pod: dict[str, Any], empties: str) -> list[Place]:
     fields = Fields(pod, "pod")
     running = {each.name for each in containers_of([pod]) if each.running}
     volumes = {each.text("name"): each for each in fields.each("spec", "volumes")}
@@ -117,7 +122,7 @@ def _places(pod: dict[str, Any]) -> list[Place]:
             if kind not in _GIVEN and not mount.flag("readOnly"):
                 mounts[mount.text("mountPath").rstrip("/") or "/"] = kind or "volume"
         folders = {**dict.fromkeys(FOLDERS, ""), **mounts}
-        found.append(Place(fields.text("metadata", "name"), container.text("name"), tuple(folders.items())))
+        found.append(Place(fields.text("metadata", "name"), container.text("name"), tuple(folders.items()), empties))
     return found
 
 
@@ -132,7 +137,7 @@ def _measure(cluster: Cluster, place: Place) -> tuple[list[Measured], list[str]]
         for line in ended.output.splitlines():
             number, _, folder = line.partition("\t")
             if number.isdigit() and folder in kinds:
-                found.append(Measured(place, folder, int(number) * KIB, _advice(folder, kinds[folder])))
+                found.append(Measured(place, folder, int(number) * KIB, _advice(folder, kinds[folder], place.empties)))
         if ended.problem:
             missed.append(f"{place}: du cannot be run there ({ended.problem[-120:]}).")
         elif not found:
@@ -162,14 +167,21 @@ def command(place: Place) -> list[str]:
     return ["du", "-sxk", *wanted]
 
 
-def _advice(folder: str, kind: str) -> str:
+def _empties(pod: str, ours: set[str], systems: Systems) -> str:
+    """What empties a pod's own folders: MLflow is restarted; another one must be deleted, and is down meanwhile."""
+    if pod in ours:
+        return "`restart` empties it"
+    return f"`{kubectl(systems.settings, 'delete', 'pod', pod)}` empties it, with downtime"
+
+
+def _advice(folder: str, kind: str, empties: str) -> str:
     if kind == "emptyDir":
-        return "it lasts as long as the pod: `restart` empties it"
+        return f"It lasts as long as the pod: {empties}."
     if kind:
-        return "a volume that stays: see what it holds before anything is removed"
+        return "A volume that stays: see what it holds before you remove anything."
     if folder == "/var/log":
-        return "`restart` empties it; log to standard output instead"
-    return "`restart` empties it"
+        return f"{empties}. Log to standard output instead."
+    return f"{empties}."
 
 
 def _report(title: str, found: list[Measured], missed: list[str], places: list[Place], systems: Systems) -> Report:
@@ -194,7 +206,8 @@ def _report(title: str, found: list[Measured], missed: list[str], places: list[P
         )
         for each in ranked
     )
-    table = Table(columns=("container", "folder", "size", "what may be done"), rows=rows, numeric=("size",))
+    columns = ("container", "folder", "size", "what to do")
+    table = Table(columns=columns, rows=rows, numeric=("size",))
     sections: list[Section] = [table]
     if missed:
         sections.append(Text(title="Not measured", text="\n".join(missed)))

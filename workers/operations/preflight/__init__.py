@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
+from workers import systems as gateways
 from workers.operation import Operation, Progress, Risk
 from workers.operations.health import mlflow, root_cause, storage
 from workers.operations.health.questions import Answer, Asking, Question, ask_all
@@ -19,6 +20,7 @@ from workers.operations.preflight import (
     oncall,
     places,
     programs,
+    recovery,
     redis,
     restorable,
     roles,
@@ -57,14 +59,15 @@ class Preflight(Operation):
     def run(self, systems: Systems, progress: Progress) -> Report:
         """Ask, and report what to do."""
         # Two threads that import psycopg's modules for the first time find each other's half made.
-        import workers.systems.postgres.database  # noqa: F401
-
+        gateways.preload()
         asking = Asking(systems, DEADLINE_SECONDS)
         progress.step("Asking every system")
         told_of_alerts = systems.settings.environment.alertmanager_url is not None
         questions = (*QUESTIONS, alertmanager.QUESTION) if told_of_alerts else QUESTIONS
         if systems.settings.ops.kubernetes.gitops == "propose":
             questions = (*questions, git.QUESTION)
+        if systems.settings.ops.recovery.point_in_time:
+            questions = (*questions, recovery.QUESTION)
         answers: dict[str, tuple[Question, Answer]] = {}
         try:
             for question, answer in ask_all(questions, asking):

@@ -16,7 +16,7 @@ OLDEST = (6, 2)
 
 
 def ask(asking: Asking) -> Answer:
-    """Version, append-only file, eviction."""
+    """Version, role, append-only file, eviction."""
     from workers.systems.redis import translated
 
     client = asking.systems.redis
@@ -27,11 +27,19 @@ def ask(asking: Asking) -> Answer:
 def judge(told: dict[str, Any]) -> Answer:
     """From Redis' INFO."""
     version = str(told.get("redis_version", "0"))
+    name = f"Valkey {told['valkey_version']}" if told.get("valkey_version") else f"Redis {version}"
     policy = str(told.get("maxmemory_policy", "unknown"))
     kept = bool(told.get("aof_enabled"))
-    facts = Facts(items=(("version", version), ("append-only file", "on" if kept else "off"), ("eviction", policy)))
+    facts = Facts(items=(("version", name), ("append-only file", "on" if kept else "off"), ("eviction", policy)))
     status, sentence = Status.OK, "Redis keeps what it is told, and evicts nothing."
-    if tuple(int(part) for part in version.split(".")[:2] if part.isdigit()) < OLDEST:
+    if int(told.get("cluster_enabled", 0)):
+        status, sentence = (
+            Status.FAIL,
+            "Redis is a Cluster: one step of ours writes keys of several slots. Use a single one, or Sentinel.",
+        )
+    elif told.get("role") == "slave":
+        status, sentence = Status.FAIL, "Redis is a replica and takes no writes. Point REDIS_URL at the primary."
+    elif tuple(int(part) for part in version.split(".")[:2] if part.isdigit()) < OLDEST:
         status, sentence = Status.FAIL, f"Redis {version} is too old: it must be 6.2 or newer."
     elif not kept:
         status, sentence = (

@@ -14,8 +14,9 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, ClassVar, Final
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, AwareDatetime, Field
 
+from workers import wording
 from workers.errors import OperatorError
 from workers.operation import Change, Operation, Plan, Progress, Risk
 from workers.operations.backup import drill_result, sets, waiting
@@ -26,17 +27,19 @@ from workers.operations.restore import (
     downtime,
     kept,
     likeness,
+    moment,
     prerequisites,
     replaying,
     room,
     side_database,
     switching,
+    to_moment,
 )
 from workers.report import Facts, Report, Status, Text
 from workers.systems.errors import DatabaseOccupied, GatewayError
 from workers.systems.postgres.maintenance import DatabaseMaintenance
 from workers.systems.postgres.switch import Names
-from workers.wording import count, duration, moment, size
+from workers.wording import count, duration, size
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -61,7 +64,8 @@ def _identifier(name: str) -> str:
 class RestoreDatabase(Operation):
     """Put a set's database in the live one's place, or beside it. set: an id or latest. beside: a name for that.
 
-    auth: basic-auth's database instead of MLflow's.
+    auth: basic-auth's database instead of MLflow's. at: as it was then, from a base backup and WAL instead of a set.
+    before: without what was committed at that very moment.
     """
 
     name: ClassVar[str] = "restore-database"
@@ -73,20 +77,23 @@ class RestoreDatabase(Operation):
     beside: Annotated[str, AfterValidator(_identifier)] = ""
     from_elsewhere: bool = False
     auth: bool = False
+    at: AwareDatetime | None = None
+    before: bool = False
     unsigned: bool = False
 
     def plan(self, systems: Systems) -> Plan:
         """What would take whose place, and what would be lost. Raises OperatorError where it cannot be done."""
+        if self.at:
+            self._refuse_beside(systems)
+            chosen = moment.choose(systems, self.at, inclusive=not self.before)
+            return to_moment.plan(systems, chosen, self.beside, _undo(auth=False))
         systems, found, part = self._wanted(systems)
         server, live = systems.server, systems.database.name
         checks.refuse_without_rights(server, systems.database)
         passed = sets.passed_over(systems, self.set, found, part="database")
         databases = server.databases()
         now = databases.get(live)
-        if self.beside in databases:
-            raise OperatorError(f"There is a database {self.beside} already.", "Choose another name.")
-        if side_database.is_ours(self.beside, live):
-            raise OperatorError(f"{self.beside} is a name that restores give to their own.", "Choose another name.")
+        self._refuse_beside(systems)
         owner = now.owner if now else prerequisites.role_of(systems)
         likely = (*likeness.warnings(systems, part, owner), *replaying.exposed(server))
         if self.beside:
@@ -129,15 +136,27 @@ class RestoreDatabase(Operation):
 
     def run(self, systems: Systems, progress: Progress) -> Report:
         """Restore beside, compare, and switch, unless it is to stay beside. Where that fails, nothing is switched."""
-        all_systems = systems
-        systems, found, part = self._wanted(systems)
+        if self.at:
+            chosen = moment.choose(systems, self.at, inclusive=not self.before)
+            with moment.taken(systems, chosen, progress) as found:
+                return self._run((systems, systems), found, chosen.words, progress)
+        ours, found, _ = self._wanted(systems)
+        return self._run((systems, ours), found, f"the backup {found.id}", progress)
+
+    def _run(self, given: tuple[Systems, Systems], found: Manifest, what: str, progress: Progress) -> Report:
+        """what: the database will be, as in "the backup 1a2b3c"."""
+        all_systems, systems = given
+        part = found.database
+        assert part is not None
         server, live = systems.server, systems.database.name
         restored = self.beside or side_database.restored_name(live, found.id)
         switching.mended(systems)
         if self.beside:
             made = side_database.restore_into(systems, server, restored, found, progress)
             server.comment(restored, side_database.comment("restored beside", found.name))
-            summary = f"The backup {found.id} is in the database {restored}; the live one was not touched."
+            summary = f"{what[0].upper()}{what[1:]} is in the database {restored}; the live one was not touched."
+            if self.at:
+                summary = f"{restored} is {live} {what}; the live one was not touched."
             return Report(
                 title="Restore beside", status=_well(made), summary=summary, sections=side_database.notes(made)
             )
@@ -148,7 +167,7 @@ class RestoreDatabase(Operation):
         comments = side_database.comments(live, previous, found.name, was=databases[live].comment)
         with (
             downtime.scaled_to_0(systems, progress),
-            _kept_for_the_next_try(restored, _again(found.id, auth=self.auth)),
+            _kept_for_the_next_try(restored, "" if self.at else _again(found.id, auth=self.auth)),
         ):
             progress.step(f"Switching: {live} becomes {previous}")
             progress.checkpoint()
@@ -167,12 +186,13 @@ class RestoreDatabase(Operation):
             )
         with server.opened(previous):
             lost = checks.lost_since(server.database(previous, systems.database), found)
-        missed = f" {lost.words} that were begun since the backup are in {previous} only." if lost else ""
+        since = "then" if self.at else "the backup"
+        missed = f" {lost.words} that were begun since {since} are in {previous} only." if lost else ""
         rows = sum(part.rows.values())
         return Report(
             title=title,
             status=_well(made),
-            summary=f"{live} is the backup {found.id} ({count(len(part.rows), 'table')}, {count(rows, 'row')}); nobody "
+            summary=f"{live} is {what} ({count(len(part.rows), 'table')}, {count(rows, 'row')}); nobody "
             f"could get in for {gap * 1000:.0f} ms. The one of before is {previous}.{missed}",
             sections=(_checks(systems, part, gap), *side_database.notes(made), *_users(all_systems, found)),
             hints=("health", *((f"restore auth {found.id}",) if found.auth_database else ()), "experiments list"),
@@ -181,14 +201,16 @@ class RestoreDatabase(Operation):
 
     def aftermath(self, systems: Systems, planned: Plan) -> str:
         """Let sessions in where the switch was cut off, and say which database is live."""
+        if self.at:
+            moment.clear(systems)
         ours = auth.systems_of(systems) if self.auth else systems
         said = switching.mended_and(ours, lambda: super(RestoreDatabase, self).aftermath(systems, planned))
         live, half = ours.database.name, ""
         for name, each in ours.server.databases().items():
             if side_database.is_restored(name, live) and name != side_database.undone_name(live):
-                take = _again(waiting.set_id(each.comment), auth=self.auth)
-                waits = waiting.age(each.comment)
-                then = f"was restored and checked: `{take}` takes it up" if waits else "is half restored"
+                set_id = waiting.set_id(each.comment)
+                take = f": `{_again(set_id, auth=self.auth)}` takes it up" if set_id else ""
+                then = f"was restored and checked{take}" if waiting.age(each.comment) else "is half restored"
                 half = f" {name} {then}; a restore of another backup removes it."
         return f"{said}{half}"
 
@@ -199,6 +221,13 @@ class RestoreDatabase(Operation):
         upgraded = _upgrade(systems, progress, restored, found.database)
         kept.keep(systems.server, made, found, systems.database.name, upgraded=upgraded)
         return made
+
+    def _refuse_beside(self, systems: Systems) -> None:
+        live = systems.database.name
+        if self.beside in systems.server.databases():
+            raise OperatorError(f"There is a database {self.beside} already.", "Choose another name.")
+        if side_database.is_ours(self.beside, live):
+            raise OperatorError(f"{self.beside} is a name that restores give to their own.", "Choose another name.")
 
     def _wanted(self, systems: Systems) -> tuple[Systems, Manifest, DatabasePart]:
         found = sets.good(
@@ -294,9 +323,10 @@ def _kept_for_the_next_try(restored: str, again: str) -> Iterator[None]:
     try:
         yield
     except DatabaseOccupied as error:
+        then = f"Then `/mlflow {again}` takes it up in seconds." if again else "Then ask again."
         raise OperatorError(
             f"{error.message} The live database was not touched, and what was restored is kept as {restored}.",
-            f"{error.hint} Then `/mlflow {again}` takes it up in seconds.".strip(),
+            f"{error.hint} {then}".strip(),
         ) from None
 
 
@@ -347,7 +377,7 @@ def _estimate(systems: Systems, part: DatabasePart) -> float:
 def _sizes(found: Manifest, part: DatabasePart, now: DatabaseInfo | None) -> Facts:
     return Facts(
         items=(
-            ("backup", f"{found.name}, {moment(found.finished_at)}"),
+            ("backup", f"{found.name}, {wording.moment(found.finished_at)}"),
             ("holds", f"{count(len(part.rows), 'table')}, {count(sum(part.rows.values()), 'row')}"),
             ("size there", size(part.size_bytes)),
             ("live now", size(now.size_bytes) if now else "there is none"),

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from workers.errors import OperatorError
 from workers.settings import SettingsError
+from workers.systems import fencing
 from workers.systems.errors import ClusterNotFound, GatewayError
 from workers.wording import count
 
@@ -58,7 +59,8 @@ def bring_back(systems: Systems) -> int:
     name, replicas = systems.settings.ops.kubernetes.deployment, taken_away(systems)
     if replicas:
         change = {"metadata": {"annotations": {REPLICAS: None}}, "spec": {"replicas": replicas}}
-        systems.cluster.patch_deployment(name, change)
+        with fencing.putting_back():
+            systems.cluster.patch_deployment(name, change)
     return replicas
 
 

@@ -6,22 +6,26 @@ beside the live one, its artifacts from the kept bytes.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final
 
-from pydantic import Field
+from pydantic import AwareDatetime, Field
 
 from workers.errors import AlreadySo, ExperimentMissing, OperatorError, RunMissing
 from workers.operation import Change, Operation, Plan, Progress, Risk
 from workers.operations.backup import artifacts, sets
 from workers.operations.backup.encryption import Keys
+from workers.operations.backup.wal.archive import moment_of
 from workers.operations.experiments.finding import find as find_experiment
-from workers.operations.restore import prerequisites, rows
+from workers.operations.restore import moment, prerequisites, rows
 from workers.operations.restore.side_database import ROWS, restored_beside
 from workers.operations.runs.finding import find as find_run
 from workers.operations.storage import cache
 from workers.operations.storage.locations import in_a_bucket
-from workers.report import Report, Status
+from workers.report import Facts, Report, Status
 from workers.wording import count
 
 if TYPE_CHECKING:
@@ -60,6 +64,7 @@ class _Restore(Operation):
     there_hint: ClassVar[str]
 
     set: Annotated[str, Field(min_length=1, max_length=80)] = sets.LATEST
+    at: AwareDatetime | None = None
     unsigned: bool = False
 
     def plan(self, systems: Systems) -> Plan:
@@ -87,15 +92,28 @@ class _Restore(Operation):
             progress.step("Asking MLflow to restore it")
             systems.tracking.call(f"{self.kind}s/restore", {f"{self.kind}_id": known.id})
             return self._report(known, f"MLflow had only marked it as deleted{self.also_back}")
-        found = _same_schema(systems, self.set, unsigned=self.unsigned)
-        with restored_beside(systems, found, progress, ROWS) as side:
-            held = self._held(side, systems.database)
-            if held is None:
-                raise OperatorError(f"The backup {found.id} does not hold the {self._asked}.", "Try an older one.")
-            progress.step("Copying its rows")
-            copied = rows.copy(side, systems.database, self.table, held.id, progress)
+        with self._source(systems, progress) as found:
+            _same_schema(systems, found)
+            with restored_beside(systems, found, progress, ROWS) as side:
+                held = self._held(side, systems.database)
+                if held is None:
+                    raise OperatorError(f"{self._from(found)} does not hold the {self._asked}.", "Try an older one.")
+                progress.step("Copying its rows")
+                copied = rows.copy(side, systems.database, self.table, held.id, progress)
         told = f"{count(sum(copied.values()), 'row')} in {count(len(copied), 'table')} were copied"
         return self._report(held, told + _artifacts_back(systems, found, held.location, progress))
+
+    @contextmanager
+    def _source(self, systems: Systems, progress: Progress) -> Iterator[Manifest]:
+        """What it is taken from: a set, or the database as it was at a moment."""
+        if self.at is None:
+            yield _set(systems, self.set, unsigned=self.unsigned)
+            return
+        with moment.taken(systems, moment.choose(systems, self.at), progress) as found:
+            yield found
+
+    def _from(self, found: Manifest) -> str:
+        return f"The backup {found.id}" if self.at is None else f"The database of {moment_of(self.at)}"
 
     @property
     def _asked(self) -> str:
@@ -112,7 +130,10 @@ class _Restore(Operation):
         """Raise OperatorError where what is asked for could not be found in a set."""
 
     def _from_a_set(self, systems: Systems) -> Plan:
-        found = _same_schema(systems, self.set, unsigned=self.unsigned)
+        if self.at is not None:
+            return self._from_a_moment(moment.choose(systems, self.at))
+        found = _set(systems, self.set, unsigned=self.unsigned)
+        _same_schema(systems, found)
         without = "" if found.artifacts else " (the backup holds no artifacts)"
         return Plan(
             title=f"Restore the {self._asked}",
@@ -127,6 +148,24 @@ class _Restore(Operation):
             warnings=sets.passed_over(systems, self.set, found, part="database"),
             undo="delete it again in MLflow",
             facts={"set": found.name, **found.checksums},
+        )
+
+    def _from_a_moment(self, chosen: moment.Chosen) -> Plan:
+        then = moment_of(chosen.at)
+        return Plan(
+            title=f"Restore the {self._asked}",
+            summary=f"{chosen.words}; nothing else is changed",
+            steps=(
+                f"Bring the database back {chosen.words}, in a private PostgreSQL and then beside the live one",
+                f"Copy its {self.within} into the live one, in one transaction",
+                "Remove the database beside it",
+            ),
+            changes=(Change(what=self._asked, before="gone", after=f"as at {then}"),),
+            warnings=("Its artifacts are not brought back: /mlflow restore artifacts takes them from a backup.",),
+            undo="delete it again in MLflow",
+            estimate_seconds=chosen.estimate_seconds,
+            sections=(Facts(items=chosen.facts(datetime.now(UTC))),),
+            facts={"moment": chosen.at.isoformat(), "base": chosen.base.name},
         )
 
     def _report(self, of: _Found, told: str) -> Report:
@@ -210,8 +249,11 @@ class RestoreExperiment(_Restore):
         return _Found(number, f"“{name}”", str(number), location=location)
 
 
-def _same_schema(systems: Systems, wanted: str, *, unsigned: bool) -> Manifest:
-    found = sets.good(systems, wanted, part="database", unsigned=unsigned)
+def _set(systems: Systems, wanted: str, *, unsigned: bool) -> Manifest:
+    return sets.good(systems, wanted, part="database", unsigned=unsigned)
+
+
+def _same_schema(systems: Systems, found: Manifest) -> None:
     assert found.database is not None
     now = systems.database.schema_revision()
     if found.database.alembic_revision != now:
@@ -220,10 +262,11 @@ def _same_schema(systems: Systems, wanted: str, *, unsigned: bool) -> Manifest:
             "not go from one into the other.",
             "Use a backup that was made since MLflow was updated: /mlflow backup list.",
         )
-    return found
 
 
 def _artifacts_back(systems: Systems, found: Manifest, location: str, progress: Progress) -> str:
+    if found.name.startswith(moment.PREFIX):
+        return "; its artifacts stay as they are"
     if found.artifacts is None:
         return "; the backup holds no artifacts"
     progress.step("Copying its artifacts")

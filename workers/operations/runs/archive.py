@@ -28,7 +28,7 @@ from workers.operations.runs.sources import ArchiveFilter
 from workers.records.store import Records
 from workers.report import Report, Status, Table
 from workers.systems.errors import TrackingInvalid, TrackingMissing
-from workers.wording import count, listed
+from workers.wording import count, listed, thousands
 
 if TYPE_CHECKING:
     from workers.settings import Ops
@@ -87,7 +87,7 @@ class RunsArchive(Operation):
                 " ".join(stay) or "Nothing is to be done.",
             )
         counted = chosen.by_experiment()
-        rows = tuple((name, f"{number:,}") for name, number in counted.items())
+        rows = tuple((name, thousands(number)) for name, number in counted.items())
         total = len(chosen.rows)
         sheet = Sheet(("experiment_id", "experiment", "run_id", "started"))
         for row in chosen.rows:

@@ -27,7 +27,7 @@ from workers.operations.storage.locations import place_of, proxied_to
 from workers.report import Facts, Report, Section, Status, Table
 from workers.systems.errors import TrackingMissing
 from workers.systems.mlflow.deleted_runs import DeletedRun, DeletedRuns
-from workers.wording import count, duration, listed, moment
+from workers.wording import count, duration, listed, moment, thousands
 
 if TYPE_CHECKING:
     from workers.operations.backup.manifest import Manifest
@@ -227,7 +227,7 @@ def _about(backup: Manifest) -> Section:
 
 
 def _by_experiment(counted: dict[str, int]) -> Section:
-    rows = tuple((name, f"{number:,}") for name, number in counted.items())
+    rows = tuple((name, thousands(number)) for name, number in counted.items())
     return Table(title="By experiment", columns=("experiment", "runs"), rows=rows, numeric=("runs",))
 
 

@@ -17,7 +17,7 @@ from workers.operations.runs.csv_file import Sheet
 from workers.operations.runs.finding import Run, find, search
 from workers.report import Facts, Offer, Report, Section, Status, Table, Text
 from workers.systems.errors import TrackingInvalid
-from workers.wording import NOTHING, as_typed, count
+from workers.wording import NOTHING, Figure, as_typed, count
 
 if TYPE_CHECKING:
     from workers.systems import Systems
@@ -68,7 +68,7 @@ class RunsSearch(Operation):
             hints = (f"runs search {experiment.word}",) if self.filter else (f"experiments show {experiment.word}",)
             return Report(title=title, status=Status.OK, summary=f"There are no active runs{about}.", hints=hints)
         summary = f"{count(len(runs), 'run')}{about}{'; there are more' if more else ''}."
-        table = _table(runs[:_IN_TABLE])
+        table = _table(runs)
         attachments = (_sheet(runs).file("runs.csv"),) if len(runs) > _IN_TABLE else ()
         further = (f"{self._words(experiment.word)} --max {min(self.most * 10, MOST_RUNS)}",) if more else ()
         offers = tuple(Offer(sentence="There are more.", label="Show more", command=words) for words in further)
@@ -147,9 +147,9 @@ class RunShow(Operation):
         )
 
 
-def figure(value: float) -> str:
+def figure(value: float) -> Figure:
     """A metric's value as people read it."""
-    return f"{value:.6g}"
+    return Figure(f"{value:.6g}", value)
 
 
 def _table(runs: list[Run]) -> Table:
@@ -157,7 +157,7 @@ def _table(runs: list[Run]) -> Table:
     rows = tuple(
         (
             run.name or NOTHING,
-            run.short,
+            Figure(run.short, run.id, "name"),
             run.status,
             moment_ms(run.start_ms),
             run.took,
@@ -166,7 +166,7 @@ def _table(runs: list[Run]) -> Table:
         for run in runs
     )
     columns = ("run", "id", "status", "started", "took", *(f"{name} " if name in _TAKEN else name for name in names))
-    return Table(columns=columns, rows=rows, numeric=("took", *names))
+    return Table(columns=columns, rows=rows, numeric=("took", *names), screenful=_IN_TABLE)
 
 
 _TAKEN: Final = frozenset({"run", "id", "status", "started", "took"})

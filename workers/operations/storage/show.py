@@ -24,7 +24,7 @@ from workers.operations.storage.cache import (
 )
 from workers.operations.storage.measuring import Amount, Known, Measured, Measuring
 from workers.report import Facts, Report, Section, Status, Table, Text
-from workers.wording import NOTHING, count, duration, moment, share, size
+from workers.wording import NOTHING, Figure, count, duration, moment, share, size, thousands
 
 if TYPE_CHECKING:
     from workers.operations.storage.locations import Owner
@@ -35,6 +35,7 @@ EXPECTED_MOST: Final = 200_000
 """Owners that are looked for at most: some 30 MB."""
 SHOWN_ORPHANS: Final = 20
 _BAR: Final = 12
+_SHARES: Final = ("size", "objects", "share", "growth")
 _KEPT_GROUPS: Final = 1000
 
 
@@ -216,16 +217,18 @@ def _shares(found: Measurement, before: Point | None, by: str, top: int, since: 
     groups = found.experiments if by == "experiment" else found.prefixes
     earlier = (before.experiments if by == "experiment" else before.prefixes) if before else {}
     most = groups[0].bytes if groups else 0
+    named = bool(found.names) and by == "experiment"
     rows = []
     for each in groups[:top]:
-        label = _called(found, each, by)
+        label = (found.names.get(each.name, NOTHING), each.name) if named else (each.name,)
         grown = _more(each.bytes - earlier[each.name]) if each.name in earlier else "new" if before else NOTHING
         part = each.bytes / found.bytes if found.bytes else 0
-        rows.append((label, size(each.bytes), f"{each.objects:,}", share(part), grown, _bar(each.bytes, most)))
+        rows.append((*label, size(each.bytes), thousands(each.objects), share(part), grown, _bar(each.bytes, most)))
     left = len(groups) - len(rows)
     title = f"By {by}, the largest first" + (f" ({left} more)" if left > 0 else "")
-    columns = (by, "size", "objects", "share", f"since {since}" if since else "growth", "")
-    return Table(title=title, columns=columns, rows=tuple(rows), numeric=columns[1:5])
+    title += f"; growth since {since}" if since else ""
+    columns = (by, *(("id",) if named else ()), *_SHARES, "")
+    return Table(title=title, columns=columns, rows=tuple(rows), numeric=_SHARES, spare=("", "objects", "share"))
 
 
 def _called(found: Measurement, each: Group, by: str) -> str:
@@ -240,7 +243,7 @@ def _orphan_tables(found: Measurement) -> Iterable[Section]:
                 each.id,
                 each.kind,
                 found.names.get(each.experiment, each.experiment),
-                f"{each.objects:,}",
+                thousands(each.objects),
                 size(each.bytes),
             )
             for each in found.orphans
@@ -285,5 +288,5 @@ def _bar(part: int, whole: int) -> str:
     return "█" * max(1, round(_BAR * part / whole)) if whole and part else ""
 
 
-def _more(number: int) -> str:
-    return f"+{size(number)}" if number >= 0 else f"-{size(-number)}"
+def _more(number: int) -> Figure:
+    return Figure(f"+{size(number)}" if number >= 0 else f"-{size(-number)}", number, "bytes")

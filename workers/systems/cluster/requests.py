@@ -22,7 +22,7 @@ from kubernetes.client.exceptions import ApiException
 from kubernetes.config import ConfigException, load_incluster_config, load_kube_config
 
 from workers.settings import SettingsError
-from workers.systems import connections
+from workers.systems import connections, fencing
 from workers.systems.errors import (
     ClusterConflict,
     ClusterError,
@@ -115,7 +115,8 @@ class Requests:
         content_type: str = "application/json",
         **query: Any,
     ) -> Json:
-        """Another method than GET; the answer must be a JSON object."""
+        """Another method than GET, while the command is ours; the answer must be a JSON object."""
+        fencing.before_changing()
         return self._object(self._open(path, method, body, content_type, **query))
 
     def pages(self, path: str, **query: Any) -> list[Json]:

@@ -15,6 +15,7 @@ import psycopg
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
+from workers.systems import fencing
 from workers.systems.errors import DatabaseMissing, DatabaseRefused, DatabaseTaken
 from workers.systems.postgres import occupants
 from workers.systems.postgres.database import APPLICATION, Database
@@ -133,6 +134,7 @@ class Server:
 
     def create(self, name: str, like: DatabaseInfo, comment: str) -> None:
         """An empty database with another one's owner, encoding, locale and tablespace, from template0."""
+        fencing.before_changing()
         parts = [
             sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(sql.Identifier(name)),
             sql.SQL("OWNER {}").format(sql.Identifier(like.owner)),
@@ -238,11 +240,13 @@ class Server:
 
     def drop(self, name: str) -> None:
         """Remove a database and end its sessions; that it is not there is no error."""
+        fencing.before_changing()
         with self.connected() as connection:
             connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
 
     def allow(self, name: str, *, connections: bool) -> None:
         """Let sessions in, or refuse new ones."""
+        fencing.before_changing()
         flag = sql.SQL("true" if connections else "false")
         statement = sql.SQL("ALTER DATABASE {} WITH ALLOW_CONNECTIONS {}").format(sql.Identifier(name), flag)
         with self.connected() as connection:

@@ -23,6 +23,7 @@ import psycopg
 import structlog
 from psycopg import sql
 
+from workers.systems import fencing
 from workers.systems.errors import DatabaseOccupied
 from workers.systems.postgres import occupants
 from workers.systems.postgres.admin import write_comment
@@ -94,6 +95,7 @@ def _emptied(
         while True:
             seen = [occupants.look(connection, name) for name in names]
             if not any(each.blocking for each in seen):
+                fencing.before_changing()
                 began = time.monotonic()
                 if _done(server, connection, names, work):
                     return time.monotonic() - began

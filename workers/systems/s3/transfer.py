@@ -40,6 +40,7 @@ DELETE_AT_MOST: Final = 1000
 _CHUNK: Final = 1024 * 1024
 _READERS: Final = 4
 _MD5_OF_NOTHING: Final = b64encode(hashlib.md5(usedforsecurity=False).digest()).decode()
+_NO_RANGE: Final = {"416", "InvalidRange"}
 _UNKNOWN_FEATURE: Final = {"NotImplemented", "InvalidRequest", "InvalidArgument", "MissingContentMD5"}
 
 
@@ -184,8 +185,18 @@ class Transfer:
         """
         headers = {"If-Match": f'"{etag}"'} if etag else {}
         headers |= {"Range": f"bytes=0-{at_most - 1}"} if at_most else {}
-        answer = self._ask(lambda: self.calls.send("GetObject", "GET", bucket, key, headers), bucket)
-        return Described.by_headers(answer.headers), answer.content
+
+        def ask() -> tuple[Described, bytes]:
+            try:
+                answer = self.calls.send("GetObject", "GET", bucket, key, headers)
+            except boto.ClientError as error:
+                if not at_most or error.response["Error"]["Code"] not in _NO_RANGE:
+                    raise
+                # It is empty, or the store has no such range of what is shorter.
+                return self.describe(bucket, key, etag), b""
+            return Described.by_headers(answer.headers), answer.content
+
+        return self._ask(ask, bucket)
 
     def put(self, bucket: str, key: str, body: bytes | bytearray, moves: dict[str, Any] | None = None) -> Made:
         """Write an object in one piece."""

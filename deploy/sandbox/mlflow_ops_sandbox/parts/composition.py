@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from mlflow_ops_sandbox.errors import SandboxError
-from mlflow_ops_sandbox.parts import gitops, postgres, redis, web, wiring
+from mlflow_ops_sandbox.parts import gitops, postgres, recovery, redis, web, wiring
 from mlflow_ops_sandbox.parts.mlflow import environments, tracking
 from mlflow_ops_sandbox.parts.ports import HOST
 from mlflow_ops_sandbox.parts.process import Part, environment
@@ -50,7 +50,9 @@ def bot_environment(folder: Folder, ports: Mapping[str, int], credentials: Crede
     }
 
 
-def worker_environment(folder: Folder, ports: Mapping[str, int], credentials: Credentials) -> dict[str, str]:
+def worker_environment(
+    folder: Folder, ports: Mapping[str, int], credentials: Credentials, postgres_major: int | None = None
+) -> dict[str, str]:
     """What a worker knows: everything but Slack, in the cluster as the workers' service account."""
     return {
         **{
@@ -68,6 +70,7 @@ def worker_environment(folder: Folder, ports: Mapping[str, int], credentials: Cr
         "MLFLOW_OPS_BACKUP_KEY": credentials.backup_key,
         "MLFLOW_OPS_ALERTMANAGER_URL": f"http://{HOST}:{ports['alertmanager']}",
         "MLFLOW_OPS_POSTGRES_BIN": str(postgres.installed_programs()),
+        **(recovery.worker_environment(folder, postgres_major) if recovery.is_on(folder) else {}),
         **gitops.worker_environment(folder, credentials),
     }
 
@@ -104,7 +107,7 @@ def build(
     """
     base = base_environment(folder)
     bot = base | bot_environment(folder, ports, credentials)
-    worker = base | worker_environment(folder, ports, credentials)
+    worker = base | worker_environment(folder, ports, credentials, postgres_major)
     version, python = mlflow or (environments.own_version(), Path(sys.executable))
     return [
         postgres.part(folder, port=ports["postgres"], credentials=credentials, environ=base, major=postgres_major),
@@ -115,6 +118,7 @@ def build(
         *((gitops.part(folder, ports, credentials, base, wiring.NAMESPACE),) if gitops.is_on(folder) else ()),
         _slack(folder, ports, base),
         *(_announced(folder, part) for part in _own(ports, bot, worker)),
+        *((_announced(folder, recovery.part(worker)),) if recovery.is_on(folder) else ()),
     ]
 
 

@@ -136,6 +136,13 @@ def part(
     )
 
 
+def programs_of(folder: Folder, wanted: int | None) -> Path:
+    """The folder of the server's programs. wanted: its version; else that of its data."""
+    account = accounts.unprivileged(folder / "postgres")
+    home = account.home if account else folder / "postgres"
+    return _programs_for(account, home, _chosen(home, wanted))
+
+
 def forget(folder: Folder) -> None:
     """Delete what stands outside the data folder."""
     account = accounts.unprivileged(folder / "postgres")

@@ -132,7 +132,7 @@ class Faults:
         """Return what is in force, as the control endpoint shows it."""
         left = self._back - self._clock()
         return {
-            "rules": [fault.as_json() for fault in (*self.active, *self.refusals)],
+            "rules": [*(fault.as_json() for fault in self.active), *(each.as_json() for each in self.refusals)],
             "away": self.away,
             "away_seconds": None if left <= 0 or math.isinf(left) else round(left, 1),
             "tiers": self.limits.on,

@@ -229,3 +229,28 @@ def test_kubectl_asks_what_the_worker_may(cluster):
 
     assert can_i("list", "pods") == "yes"
     assert can_i("delete", "deployments") == "no"
+
+
+def field(number, content):
+    """A field of protobuf: bytes, or a small whole number."""
+    return (
+        bytes([number << 3, content]) if isinstance(content, int) else bytes([number << 3 | 2, len(content)]) + content
+    )
+
+
+def options_in_protobuf(*fields):
+    """DeleteOptions as client-go sends them where it speaks protobuf: Helm deletes its own records so."""
+    kind = field(1, b"v1") + field(2, b"DeleteOptions")
+    return b"k8s\0" + field(1, kind) + field(2, b"".join(fields))
+
+
+def test_what_is_deleted_with_options_in_protobuf_is_gone(api):
+    protobuf = "application/vnd.kubernetes.protobuf"
+    api.good("POST", f"{SPACE}/configmaps", config_map("in-protobuf"))
+    path = f"{SPACE}/configmaps/in-protobuf"
+    other = options_in_protobuf(field(2, field(1, b"another-uid")))
+    assert api.message("DELETE", path, other, protobuf)[:2] == (409, "Conflict")
+    api.good("DELETE", path, options_in_protobuf(field(5, b"All")), protobuf)
+    api.good("GET", path)
+    assert api.good("DELETE", path, options_in_protobuf(field(4, b"Background")), protobuf)["status"] == "Success"
+    assert api.ask("GET", path)[0] == 404

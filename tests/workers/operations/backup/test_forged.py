@@ -206,14 +206,20 @@ def test_encrypted_parts_are_refused_also_where_a_manifest_knows_the_other_bytes
     assert bool(named) is (change is not as_they_are), problems
 
 
-@pytest.mark.parametrize("change", ["exchanged", "older", "cut", "plain"])
+@pytest.mark.parametrize("change", ["exchanged", "older", "cut", "plain", "emptied"])
 def test_an_artifacts_bytes_are_refused_unless_they_are_its_own(change, place, two):
     newer = two[1]
     listed = place.s3.list_objects_v2(Bucket=place.backups, Prefix="objects/")["Contents"]
     body = {each["Key"]: place.s3.get_object(Bucket=place.backups, Key=each["Key"])["Body"].read() for each in listed}
     ours, another = ([key for key in body if run in key] for run in ("run1", "run2"))
     for key, other in zip(ours, reversed(ours), strict=True):
-        content = {"exchanged": body[another[0]], "older": body[other], "cut": body[key][:-1], "plain": b"model 1"}
+        content = {
+            "exchanged": body[another[0]],
+            "older": body[other],
+            "cut": body[key][:-1],
+            "plain": b"model 1",
+            "emptied": b"",
+        }
         place.s3.put_object(Bucket=place.backups, Key=key, Body=content[change])
     place.s3.delete_object(Bucket=place.artifacts, Key="1/run1/artifacts/model.pkl")
     found = verify_artifacts(

@@ -8,11 +8,12 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
+from commands import grammar
 from workers import settings
 from workers.errors import OperatorError
 from workers.operation import Unwatched
 from workers.operations.health import CHECKS
-from workers.operations.history import comparison, forecast, metrics, recording, store, trend
+from workers.operations.history import comparison, forecast, metrics, recording, store, trend, trends
 from workers.operations.history.store import History, Point, Sample, sample
 from workers.report import Check, Status
 from workers.systems import Systems
@@ -177,6 +178,26 @@ def test_trend_draws_a_figure_with_its_forecast(systems, redis):
     said = trend.Trend(metric="database").run(unlimited, Unwatched()).summary
     assert "full" not in said
     assert "limits" in said
+
+
+def test_without_a_metric_all_are_listed_with_how_they_went(systems, redis):
+    nothing = trends.Trends().run(systems, Unwatched())
+    assert "No figures yet" in nothing.summary
+    now, history = datetime.now(UTC), History(redis)
+    for number in range(14 * 4 - 1, -1, -1):
+        history.keep(at(now - number * 6 * HOUR, postgres__size_bytes=2.0**30 * (56 - number), pods__restarts=3.0))
+    report = trends.Trends().run(systems, Unwatched())
+    (table,) = report.sections
+    lines = {row[0]: row for row in table.rows}
+    assert set(lines) == {"database", "restarts"}
+    assert lines["database"][1] == "56.0 GiB"
+    assert lines["database"][1].value == pytest.approx(56 * 2**30)
+    assert lines["database"][2][0] == "▁"
+    assert lines["database"][2][-1] == "█"
+    assert list(lines["database"][2]) == sorted(lines["database"][2])
+    assert set(lines["restarts"][2]) == {"▅"}
+    assert grammar.parse("trend") == trends.Trends()
+    assert grammar.parse("trend --days 7") == trends.Trends(days=7)
 
 
 def test_trend_of_a_connection_pool_knows_its_limit_from_the_server(systems, redis):

@@ -211,14 +211,14 @@ def test_storage_counts_and_names_experiments(do, systems):
     report = do("storage")
     assert report.status is Status.OK
     assert facts(report)["growth"].startswith("not known yet")
-    assert any(row[0].startswith("load-forecast-eu (") for row in cells(report, "By experiment"))
-    shown = sum(int(row[2].replace(",", "")) for row in cells(report, "By experiment"))
+    assert any(row[0] == "load-forecast-eu" for row in cells(report, "By experiment"))
+    shown = sum(row[3].value for row in cells(report, "By experiment"))
     assert report.summary.startswith(f"{shown:,} artifacts, ")
     assert cells(do("storage --by prefix --top 2"), "By prefix")[0][0].endswith("/")
     (picture,) = report.attachments
     assert base64.b64decode(picture.content).startswith(b"\x89PNG")
-    largest, total, *_ = cells(report, "By experiment")[0]
-    assert picture.alt.startswith(f"What the artifacts take. By experiment: {largest} {total}, ")
+    largest, number, total, *_ = cells(report, "By experiment")[0]
+    assert picture.alt.startswith(f"What the artifacts take. By experiment: {largest} ({number}) {total}, ")
 
 
 def test_it_is_listed_once_an_hour_unless_asked_afresh(do, s3):

@@ -1,4 +1,4 @@
-r"""Bodies in protobuf: ``kubectl create`` and ``kubectl auth can-i`` send them, whatever the server prefers.
+r"""Bodies in protobuf: ``kubectl create``, ``kubectl auth can-i`` and Helm send them, whatever the server prefers.
 
 The envelope is ``k8s\0`` and a runtime.Unknown; within it are the field numbers of generated.proto. Only the
 messages in ``protobuf_messages`` can be read; for everything else the answer is 415, and clients that can send JSON

@@ -1,4 +1,4 @@
-"""The field numbers of generated.proto for the kinds that ``kubectl create`` sends in protobuf.
+"""The field numbers of generated.proto of the kinds that ``kubectl create`` and Helm send in protobuf.
 
 Written as ``name=number:type``. No type is a string; ``[]`` before it makes a list, ``{}`` a map from strings.
 """
@@ -21,6 +21,9 @@ class Field:
 
 _WRITTEN = {
     "ObjectMeta": "name=1 generateName=2 namespace=3 labels=11:{} annotations=12:{} finalizers=14:[]",
+    "DeleteOptions": "gracePeriodSeconds=1:int preconditions=2:Preconditions orphanDependents=3:bool "
+    "propagationPolicy=4 dryRun=5:[]",
+    "Preconditions": "uid=1 resourceVersion=2",
     "ResourceAttributes": "namespace=1 verb=2 group=3 version=4 resource=5 subresource=6 name=7",
     "NonResourceAttributes": "path=1 verb=2",
     "SelfSubjectReview": "metadata=1:ObjectMeta",

@@ -27,6 +27,21 @@ _TOOLS = (
 _DATABASE_TOOLS = ("pg_dump", "pg_dumpall", "pg_isready", "pg_restore", "psql")
 _STANDARD_DIRECTORIES = frozenset({"/bin", "/usr/bin", "/usr/local/bin", "/sbin", "/usr/sbin", "/opt/venv/bin"})
 _READABLE = 4 * 1024 * 1024
+# A container's folders are its own and not the computer's: they stand below its home here.
+_DU = r"""
+for each; do
+  shift
+  case $each in
+    /tmp|/var/tmp|/var/log|/var/cache|/root) mkdir -p "$HOME$each"; each=$HOME$each ;;
+  esac
+  set -- "$@" "$each"
+done
+told=$({du} "$@") code=$?
+printf '%s\n' "$told" | while IFS=$(printf '\t') read -r size path; do
+  printf '%s\t%s\n' "$size" "${{path#"$HOME"}}"
+done
+exit $code
+"""
 
 
 class ProgramNotFoundError(Exception):
@@ -97,6 +112,10 @@ class Programs:
         if ps is not None:
             # A container sees its own processes only; its session is what comes closest.
             _write_script(directory / "ps", f'exec {ps} -o pid,tty,time,args -s "$({ps} -o sid= -p $$ | tr -d " ")"')
+        du = shutil.which("du")
+        if du is not None:
+            (directory / "du").unlink(missing_ok=True)
+            _write_script(directory / "du", _DU.format(du=du))
         for name in ("python", "python3"):
             _write_script(directory / name, f'exec {shlex.quote(interpreter)} "$@"')
         for name in _DATABASE_TOOLS:

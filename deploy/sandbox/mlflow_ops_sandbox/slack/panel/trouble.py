@@ -144,7 +144,7 @@ class Trouble:
     async def things(self) -> list[Thing]:
         """Return the things as they are now."""
         faults = self._slack.faults
-        names = {fault.name for fault in (*faults.active, *faults.refusals)}
+        names = {fault.name for fault in faults.active} | {refusal.name for refusal in faults.refusals}
         left = faults.as_json()["away_seconds"]
 
         def state(*, broken: bool) -> State:

@@ -28,6 +28,7 @@ from mlflow_ops_sandbox.cluster.api.status import (
 )
 from mlflow_ops_sandbox.cluster.api.store import Store
 from mlflow_ops_sandbox.cluster.api.times import Clock, to_rfc3339
+from mlflow_ops_sandbox.cluster.apiserver import protobuf
 
 FOREGROUND, ORPHAN = "foregroundDeletion", "orphan"
 _POLICIES = ("Background", "Foreground", "Orphan")
@@ -55,10 +56,12 @@ class DeleteOptions:
     dry_run: bool = False
 
 
-def delete_options(query: Mapping[str, str], body: bytes) -> DeleteOptions:
+def delete_options(query: Mapping[str, str], body: bytes, content_type: str = "") -> DeleteOptions:
     """Read them from the body and from the parameters. Raises ApiError 400 or 422."""
     given: dict[str, Any] = {}
-    if body.strip():
+    if content_type == protobuf.MEDIA_TYPE and body:
+        given = protobuf.decode(body)
+    elif body.strip():
         try:
             given = json.loads(body)
         except ValueError as problem:

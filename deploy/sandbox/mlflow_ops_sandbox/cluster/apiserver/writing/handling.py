@@ -98,11 +98,11 @@ class Writes:
 
     def _delete(self, request: web.Request, target: Target, body: bytes) -> web.Response:
         warnings: list[str] = []
-        answer = self.deleter.delete(target, delete_options(request.query, body), warnings)
+        answer = self.deleter.delete(target, delete_options(request.query, body, request.content_type), warnings)
         return _told(answer, 200, WriteOptions(warnings=warnings))
 
     def _delete_collection(self, request: web.Request, target: Target, body: bytes) -> web.Response:
-        options = delete_options(request.query, body)
+        options = delete_options(request.query, body, request.content_type)
         chosen = self.reader.page(target, request.query, "")
         selection = selection_of(target, request.query)
         if not options.dry_run:

@@ -1,7 +1,7 @@
-"""Finds the operations: every subclass of Operation with a name, in any module of this package.
+"""Finds the operations: every subclass of Operation with a name, in any module of this package or of an extension.
 
 A job in Redis holds an operation's name and its arguments, never the path of something to import; so what a job can
-start is what stands in this package, and arguments are validated by the operation's own model.
+start is what is installed, and arguments are validated by the operation's own model.
 """
 
 from __future__ import annotations
@@ -16,21 +16,40 @@ from pydantic import ValidationError
 
 from workers.errors import OperatorError
 from workers.operation import Operation
+from workers.registry.extensions import Extension, belongs, imported, judged
 
 
 def operations() -> dict[str, type[Operation]]:
-    """Every operation by its name. Raises ValueError where two bear the same one."""
+    """Every operation by its name. Raises ValueError where two of ours bear the same one."""
+    ours = _ours()
+    sound = [each for each in judged(ours) if not each.problem]
+    return ours | {kind.name: kind for each in sound for kind in each.operations}
+
+
+def extensions() -> tuple[Extension, ...]:
+    """The packages that add operations, the broken ones too, each with what is wrong with it."""
+    return judged(_ours())
+
+
+def _ours() -> dict[str, type[Operation]]:
     _import_all()
+    packages = [each.package for each in judged(())]
     found: dict[str, type[Operation]] = {}
     for kind in _subclasses(Operation):
         name = getattr(kind, "name", None)
-        if name is None:
+        if name is None or belongs(kind, packages):
             continue
         if name in found:
             msg = f"two operations are called {name!r}: {found[name].__qualname__} and {kind.__qualname__}"
             raise ValueError(msg)
         found[name] = kind
     return found
+
+
+def forget() -> None:
+    """Look anew at what is installed, when that is next asked for."""
+    _import_all.cache_clear()
+    imported.cache_clear()
 
 
 def build(name: str, arguments: dict[str, Any]) -> Operation:

@@ -1,0 +1,1 @@
+"""/mlflow hello, as an example of commands of your own."""

@@ -1,0 +1,44 @@
+"""Whose WAL it is: the gateway to the server's WAL, and the keys of what is kept of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from workers.errors import OperatorError
+from workers.operations.backup.wal.archive import Archive
+from workers.operations.backup.wal.packing import Packing
+from workers.operations.backup.wal.places import Places
+
+if TYPE_CHECKING:
+    from workers.systems import Systems
+    from workers.systems.postgres.replication import Replication
+
+
+def replication(systems: Systems) -> Replication:
+    """The target's server as the replication role sees it. Raises SettingsError where no address is set."""
+    from workers.systems.postgres.database import Database
+    from workers.systems.postgres.replication import Replication, slot_name
+
+    environment = systems.settings.environment
+    field = "replication_url" if environment.replication_url else "database_admin_url"
+    return Replication(Database.at(systems.settings, field), slot_name(environment.target))
+
+
+def places(systems: Systems) -> Places:
+    """The keys of the target's server, asked of it. Raises DatabaseError."""
+    known = replication(systems).identity()
+    return Places(known.system, known.segment_bytes)
+
+
+def archive(systems: Systems, where: Places | None = None) -> Archive:
+    """What is kept of the target's server. where: its keys, where they are known."""
+    where = where or places(systems)
+    return Archive(systems.backups, systems.settings.ops.storage.backups_bucket, where, Packing.of(systems.settings))
+
+
+def refuse_off(systems: Systems) -> None:
+    """Raise OperatorError where point-in-time recovery is off."""
+    if not systems.settings.ops.recovery.point_in_time:
+        raise OperatorError(
+            "Point-in-time recovery is off.", "Set recovery.point_in_time: on in ops.yaml, and run mlflow-ops wal."
+        )

@@ -1,0 +1,274 @@
+"""A base backup: pg_basebackup's tar, streamed into the bucket and compared with its manifest on the way.
+
+Nothing of it touches the worker's disk. The WAL that it needs is what `mlflow-ops wal` keeps: so it is a base only once
+that has come as far as the base's end, which is waited for. base.json comes last; without it, there is no base.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, ClassVar, Final, cast
+
+from workers.errors import OperatorError
+from workers.operation import Operation, Plan, Progress, Risk
+from workers.operations.backup import encryption
+from workers.operations.backup.manifest import Stored
+from workers.operations.backup.stream import Writing
+from workers.operations.backup.wal import access, archive, packing, places, tar_check
+from workers.operations.backup.wal.archive import Base
+from workers.operations.backup.wal.tar_check import Checked, Tee
+from workers.report import Facts, Report, Status
+from workers.systems.postgres.wal_position import Segment, position
+from workers.wording import duration, size
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from workers.operations.backup.wal.places import Places
+    from workers.systems import Systems
+    from workers.systems.postgres.programs import Program
+    from workers.systems.postgres.replication import Replication
+    from workers.systems.s3.transfer import Transfer
+
+LOCK: Final = "base"
+CALLS_AT_ONCE: Final = 4
+MIB: Final = 1 << 20
+LEVEL, THREADS = 1, 2
+"""Of Zstandard: for much, quickly."""
+END_SECONDS: Final = 60
+GIVEN_UP_SECONDS: Final = 2
+"""For pg_basebackup to say why it has ended, where its tar is not whole."""
+WAL_SECONDS: Final = 300.0
+"""How long the WAL up to a base's end may take to come."""
+LOOK_SECONDS: Final = 0.5
+
+
+class BackupBase(Operation):
+    """Make a base backup of the whole server. now: have the server write a checkpoint at once, not at leisure."""
+
+    name: ClassVar[str] = "backup-base"
+    risk: ClassVar[Risk] = Risk.CHANGE
+    touches: ClassVar[tuple[str, ...]] = (LOCK,)
+    timeout_seconds: ClassVar[int] = 12 * 3600
+    resumes: ClassVar[bool] = True
+
+    now: bool = False
+
+    def plan(self, systems: Systems) -> Plan:
+        """What would be read and where it would go. Raises OperatorError where it cannot be made."""
+        replication, program = _able(systems)
+        known = replication.identity()
+        where = places.Places(known.system, known.segment_bytes)
+        bucket = systems.settings.ops.storage.backups_bucket
+        return Plan(
+            title="Base backup",
+            summary=f"all of the server, PostgreSQL {known.version}, to s3://{bucket}/{where.prefix}{places.BASE}",
+            steps=(
+                f"Stream the server's files with pg_basebackup {program.version}",
+                "Compare each file with the manifest on the way",
+                "Wait until the WAL up to its end is in the bucket",
+            ),
+            facts={"system": known.system, "bucket": bucket},
+        )
+
+    def run(self, systems: Systems, progress: Progress) -> Report:
+        """Make it. Raises OperatorError, and Cancelled: then there is no base."""
+        made = make(systems, progress, fast=self.now)
+        saved = f"{size(made.tar_bytes)} as {size(made.tar.bytes)}"
+        return Report(
+            title="Base backup",
+            status=Status.OK,
+            summary=f"{saved} in {duration(made.seconds)}: one can go back to any moment since "
+            f"{archive.moment_of(made.finished_at)}.",
+            sections=(
+                Facts(
+                    items=(
+                        ("base", made.name),
+                        ("files", f"{made.files:,}, each compared with the manifest's SHA-256"),
+                        ("WAL from", made.first.name(made.segment_bytes)),
+                        ("server", f"PostgreSQL {made.server_version}, timeline {made.timeline}"),
+                    )
+                ),
+            ),
+            hints=("health recovery", "backup prune --dry-run"),
+        )
+
+
+def make(systems: Systems, progress: Progress, *, fast: bool) -> Base:
+    """Make a base. Raises OperatorError, and Cancelled: then there is none."""
+    from workers.systems.s3.transfer import Transfer
+
+    replication, program = _able(systems)
+    known = replication.identity()
+    where = places.Places(known.system, known.segment_bytes)
+    bucket = systems.settings.ops.storage.backups_bucket
+    began, started = time.monotonic(), replication.clock()
+    name = places.new_base(started)
+    key = f"{where.base(name)}{places.BASE_TAR}"
+    with Transfer.of(systems.backups, CALLS_AT_ONCE) as transfer:
+        _sweep(transfer, bucket, where)
+        progress.step("Waiting for the server's checkpoint")
+        upload = Writing(transfer, bucket, key, encryption.for_data(systems.settings))
+        stored, checked = _streamed(replication, program, upload, progress, fast=fast)
+        made = Base(
+            name=name,
+            system=known.system,
+            segment_bytes=known.segment_bytes,
+            timeline=checked.timeline,
+            starts=checked.starts,
+            checkpoint=checked.checkpoint,
+            ends=checked.ends,
+            started_at=started,
+            finished_at=replication.clock(),
+            server_version=known.version,
+            superuser=known.superuser,
+            settings=replication.settings(),
+            tar=stored,
+            tar_bytes=checked.bytes,
+            files=checked.files,
+            seconds=time.monotonic() - began,
+        )
+        progress.step("Waiting for the WAL up to its end")
+        try:
+            _wait_for_wal(made, transfer, bucket, where, progress)
+        except BaseException:
+            transfer.delete(bucket, [stored.key])
+            raise
+        there = access.archive(systems, where)
+        there.write(f"{where.base(name)}{places.BASE_MANIFEST}", made.model_dump_json(indent=2).encode())
+    return made
+
+
+def _able(systems: Systems) -> tuple[Replication, Program]:
+    from workers.systems.postgres import programs
+
+    access.refuse_off(systems)
+    replication = access.replication(systems)
+    lacking = replication.lacking()
+    if lacking:
+        raise OperatorError(f"There can be no base backup: {lacking[0].what}.", lacking[0].remedy)
+    if replication.look() is None:
+        raise OperatorError(
+            "The server keeps no WAL for us yet, and a base backup is of no use without.",
+            "Start the process mlflow-ops wal.",
+        )
+    program = programs.find("pg_basebackup", systems.settings)
+    program.not_older_than(replication.identity().major)
+    return replication, program
+
+
+@dataclass
+class _Read:
+    """How much of the files has come, from another thread. told: whether it was said that they come."""
+
+    bytes: int = 0
+    told: bool = False
+
+    def up_to(self, number: int) -> None:
+        self.bytes = number
+
+
+def _streamed(
+    replication: Replication, program: Program, upload: Writing, progress: Progress, *, fast: bool
+) -> tuple[Stored, Checked]:
+    from workers.systems.postgres import programs
+
+    database = replication.database
+    command: list[str | Path] = [
+        program.path,
+        "--pgdata=-",
+        "--format=tar",
+        "--wal-method=none",
+        f"--checkpoint={'fast' if fast else 'spread'}",
+        "--manifest-checksums=SHA256",
+        "--label=mlflow-ops",
+        "--no-password",
+        f"--dbname={programs.address(database)}",
+    ]
+    read = _Read()
+
+    def moved(_: int) -> None:
+        progress.checkpoint()
+        if read.bytes and not read.told:
+            read.told = True
+            progress.step("Streaming the server's files")
+        progress.advance(read.bytes // MIB, 0, "MiB")
+
+    reading, writing = os.pipe()
+    with (
+        os.fdopen(reading, "rb", buffering=0) as packed,
+        ThreadPoolExecutor(1, thread_name_prefix="pack") as pool,
+        upload,
+        programs.running(command, database, output=subprocess.PIPE) as running,
+    ):
+        checking = pool.submit(_packed, running.output, writing, upload.key, read.up_to)
+        try:
+            upload.take(packed, moved)
+        except BaseException:
+            # Whoever packs is not read from any more: it ends with the pipe, and with the program.
+            packed.close()
+            running.end()
+            raise
+        try:
+            checked = checking.result()
+        except OperatorError:
+            if running.wait(GIVEN_UP_SECONDS) != 0 and running.said():
+                raise OperatorError(_failed(running.said()), "Ask again: /mlflow backup base.") from None
+            raise
+        if running.wait(END_SECONDS) != 0:
+            raise OperatorError(_failed(running.said()), "Ask again: /mlflow backup base.")
+        upload.complete()
+    return upload.stored, checked
+
+
+def _failed(said: str) -> str:
+    return f"The base backup failed and nothing of it was kept. pg_basebackup says: {said or 'nothing'}"[:500]
+
+
+def _packed(tar: IO[bytes], into: int, key: str, moved: Callable[[int], None]) -> Checked:
+    """Pack a tar into a pipe, and compare it on the way."""
+    # What encrypts it comes behind the pipe.
+    packer = packing.Packer(key, None, level=LEVEL, threads=THREADS)
+    with os.fdopen(into, "wb", buffering=0) as pipe:
+        checked = tar_check.check(cast("IO[bytes]", Tee(tar, lambda piece: _write(pipe, packer.add(piece)))), moved)
+        _write(pipe, packer.end())
+    return checked
+
+
+def _write(pipe: IO[bytes], piece: bytes) -> None:
+    left = memoryview(piece)
+    while left:
+        left = left[pipe.write(left) :]
+
+
+def _wait_for_wal(made: Base, transfer: Transfer, bucket: str, where: Places, progress: Progress) -> None:
+    last = Segment.holding(position(made.ends) - 1, made.timeline, made.segment_bytes)
+    offset = position(made.ends) - last.start(made.segment_bytes)
+    until = time.monotonic() + WAL_SECONDS
+    while True:
+        kept = archive.list_wal(transfer, bucket, where, since=made.first)
+        reached = kept.reaches(made.first)
+        if reached and (reached.number > last.number or kept.end(reached, made.segment_bytes) >= offset):
+            return
+        progress.checkpoint()
+        if time.monotonic() > until:
+            raise OperatorError(
+                f"The WAL up to the base's end did not come within {duration(WAL_SECONDS)}, so it is of no use.",
+                "Look at the process mlflow-ops wal; then ask again.",
+            )
+        time.sleep(LOOK_SECONDS)
+
+
+def _sweep(transfer: Transfer, bucket: str, where: Places) -> None:
+    """Remove what was killed before it was a base: one is made at a time, so what has no manifest is nobody's."""
+    prefix = f"{where.prefix}{places.BASE}"
+    for pending in list(transfer.uploads(bucket, prefix)):
+        transfer.abort(bucket, pending.key, pending.upload)
+    for folder in list(transfer.objects.folders(bucket, prefix)):
+        if not transfer.exists(bucket, f"{folder}{places.BASE_MANIFEST}"):
+            transfer.delete(bucket, [item.key for item in transfer.items(bucket, folder)])

@@ -1,0 +1,36 @@
+"""ops.yaml: point-in-time recovery. Everything else works without it."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from workers.settings.values import Section
+
+GIB = 1 << 30
+
+
+class Recovery(Section):
+    """Point-in-time recovery: the server's changes are kept as they are made, beside base backups.
+
+    What it keeps is in storage.backups_bucket, under wal/.
+    """
+
+    point_in_time: bool = Field(
+        default=False, description="on: `mlflow-ops wal` keeps the WAL, and the schedule has a base backup every day"
+    )
+    flush_seconds: Annotated[float, Field(ge=1, le=3600)] = Field(
+        30, description="how often the part of the WAL that is still being written is stored: the recovery point"
+    )
+    keep_days: Annotated[int, Field(ge=1, le=3650)] = Field(
+        7, description="how far back one can go; WAL and bases that no such moment needs are pruned"
+    )
+    slot_bytes: Annotated[int, Field(ge=1)] = Field(
+        16 * GIB,
+        description="how much WAL the server may have to keep for us (as while the store is down) before its slot is "
+        "given up and a new base is needed",
+    )
+    spool_bytes: Annotated[int, Field(ge=1)] = Field(
+        GIB, description="how much WAL may wait on the process's own disk; beyond it the server keeps the rest"
+    )
