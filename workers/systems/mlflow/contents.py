@@ -44,8 +44,10 @@ _OF_RUNS: Final[dict[str, tuple[Words, LiteralString]]] = {
     ),
     "trace_request_metadata": (
         _KINDS["trace_info"],
-        "SELECT count(*) FROM trace_request_metadata "
-        "WHERE key = 'mlflow.sourceRun' AND value = ANY(string_to_array(%s, ','))",
+        (
+            "SELECT count(*) FROM trace_request_metadata "
+            "WHERE key = 'mlflow.sourceRun' AND value = ANY(string_to_array(%s, ','))"
+        ),
     ),
 }
 _WEBHOOKS: Final = "SELECT count(*) FROM webhooks WHERE deleted_timestamp IS NULL"
