@@ -146,9 +146,9 @@ def _ask_for_base(systems: Systems, going: Keeping, redis: Redis) -> None:
 def _no_base(systems: Systems, going: Keeping) -> str:
     """Why one could not go on from the newest base; empty where one can. Raises OperatorError."""
     there = access.archive(systems)
-    found = there.bases()
+    last, found = there.point(), there.bases()
     if not found:
         return "there is none yet"
     kept = archive.list_wal(going.transfer, there.bucket, there.where, since=found[-1].first)
-    gaps = kept.gaps(found[-1].first)
+    gaps = kept.gaps(found[-1].first, last)
     return f"WAL is missing: {archive.gap_words(gaps[0], there.where.segment_bytes)}" if gaps else ""

@@ -87,7 +87,7 @@ def _of_bases(seen: Overview) -> list[tuple[Status, str]]:
     found = []
     if seen.gaps:
         gap = archive.gap_words(seen.gaps[-1], seen.where.segment_bytes)
-        newest = seen.kept.gaps(seen.bases[-1].first)
+        newest = seen.kept.gaps(seen.bases[-1].first, seen.point)
         status = Status.FAIL if newest else Status.WARN
         then = (
             " A new base is needed: /mlflow backup base --now." if newest else " Moments after the next base are there."

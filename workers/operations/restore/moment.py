@@ -108,9 +108,8 @@ def choose(systems: Systems, at: datetime, *, inclusive: bool = True) -> Chosen:
     private_server.refuse_root(systems.settings)
     there = access.archive(systems)
     with Transfer.of(systems.backups, CALLS_AT_ONCE) as transfer:
-        found = there.bases()
+        last, found = there.point(), there.bases()
         kept = archive.list_wal(transfer, there.bucket, there.where, since=found[0].first if found else None)
-    last = there.point()
     window = archive.window_of(archive.windows(found, kept, last), at)
     assert last is not None
     private_server.find(systems.settings, window.base.major)

@@ -142,8 +142,11 @@ class Kept:
             number += 1
         return last
 
-    def gaps(self, since: Segment) -> tuple[Gap, ...]:
-        """What is missing from `since` on, oldest first: whole segments, and ends of such as are not whole."""
+    def gaps(self, since: Segment, last: Point | None = None) -> tuple[Gap, ...]:
+        """What is missing from `since` on, oldest first: whole segments, and ends of such as are not whole.
+
+        last: read before the listing: up to there all should be here, also where nothing has followed what is missing.
+        """
         numbers, whole = self._numbers()
         there = sorted(number for number in numbers if number >= since.number)
         found = []
@@ -156,7 +159,19 @@ class Kept:
                 around = numbers[one], numbers[other]
                 lost = Segment(missing, around[0].timeline), Segment(other - 1, around[1].timeline)
                 found.append(Gap(*lost, self.stored[around[0]], self.stored[around[1]]))
+        if there and last and (short := self._short_of(last, there[-1], whole=there[-1] in whole)):
+            found.append(Gap(*short, self.stored[numbers[there[-1]]], last.at))
         return tuple(found)
+
+    def _short_of(self, last: Point, newest: int, *, whole: bool) -> tuple[Segment, Segment] | None:
+        """The segments between the newest that is here and the point."""
+        size = last.segment_bytes
+        wanted = (last.lsn - 1) // size
+        first = newest + 1 if whole else newest
+        here = max((self.end(each, size) for each in self.parts if each.number == newest), default=0)
+        if wanted < first or (wanted == newest and last.lsn <= newest * size + here):
+            return None
+        return Segment(first, last.timeline), Segment(wanted, last.timeline)
 
     def since(self, first: Segment) -> Kept:
         """The same from a segment on."""
@@ -280,7 +295,7 @@ def windows(found: list[Base], kept: Kept, last: Point | None) -> list[Window]:
         reached = kept.reaches(base.first)
         if reached is None or last is None:
             continue
-        gap = next((each for each in kept.gaps(base.first) if each.first.number > reached.number), None)
+        gap = next((each for each in kept.gaps(base.first, last) if each.first.number > reached.number), None)
         # About: what was committed when is known only once it is replayed.
         until = kept.stored[reached] if gap else last.at
         if reached.number >= Segment.holding(position(base.ends) - 1, 0, base.segment_bytes).number:

@@ -40,7 +40,7 @@ class Overview:
     @property
     def gaps(self) -> tuple[Gap, ...]:
         """What is missing since the oldest base."""
-        return self.kept.gaps(self.bases[0].first) if self.bases else ()
+        return self.kept.gaps(self.bases[0].first, self.point) if self.bases else ()
 
     @property
     def point_seconds(self) -> float | None:
@@ -61,7 +61,8 @@ def look(systems: Systems) -> Overview:
 
     replication, there = access.replication(systems), access.archive(systems)
     with Transfer.of(systems.backups, CALLS_AT_ONCE) as transfer:
-        bases = there.bases()
+        # Before the listing: what it says to be there must be in that.
+        point, bases = there.point(), there.bases()
         # What lies before the oldest base is of no use, and is not counted.
         kept = archive.list_wal(transfer, there.bucket, there.where, since=bases[0].first if bases else None)
-    return Overview(there.where, replication.clock(), bases, kept, there.point(), replication.look())
+    return Overview(there.where, replication.clock(), bases, kept, point, replication.look())

@@ -98,6 +98,20 @@ def test_parts_count_up_to_the_first_that_is_missing():
     assert kept.end(Segment(6, 1), 16 << 20) == 150
 
 
+@pytest.mark.parametrize(
+    ("written", "missing"),
+    [(0, None), (7 * (16 << 20), None), (7 * (16 << 20) + 300, None), (7 * (16 << 20) + 301, (7, 7)),
+     (10 * (16 << 20), (7, 9)), (10 * (16 << 20) + 1, (7, 10))],
+)  # fmt: skip
+def test_what_is_missing_at_the_end_is_a_gap_although_nothing_follows(written, missing):
+    kept = kept_of([5, 6], last_parts=[(0, 300)])
+    last = Point(at=BEGAN, written=shown(written), segment_bytes=16 << 20, timeline=1)
+
+    gaps = kept.gaps(Segment(5, 1), last)
+
+    assert [(gap.first.number, gap.last.number) for gap in gaps] == ([missing] if missing else [])
+
+
 def base(minutes, number):
     """A base backup that was finished so long after the beginning, and needs WAL from that segment on."""
     at = BEGAN + timedelta(minutes=minutes)
