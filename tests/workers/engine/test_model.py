@@ -71,7 +71,8 @@ def test_it_finds_the_worker_that_slept_and_wrote_over_the_end(play, monkeypatch
 
     monkeypatch.setattr(Records, "tell", tell)
     monkeypatch.setattr(Records, "holds", lambda *_: True)
-    assert found(play, monkeypatch, "was told last: ", freezes=6, waits=12, thaws=4)
+    often = {"freezes": 14, "waits": 20, "thaws": 10, "dies": 1, "everybody": 6, "ask": 8}
+    assert found(play, monkeypatch, "was told last: ", **often)
 
 
 @pytest.mark.slow
