@@ -13,7 +13,7 @@ from workers.records.record import Stage
 from workers.records.store import Records
 from workers.rendering import thread
 
-SEEDS = int(os.environ.get("MLFLOW_OPS_MODEL_SEEDS", "3000"))
+SEEDS = int(os.environ.get("MLFLOW_OPS_MODEL_SEEDS", "600"))
 FAST = 100
 FOUND_WITHIN = 400
 
