@@ -46,7 +46,7 @@ def test_beyond_a_screenful_the_whole_is_a_file(do, experiment, many_runs):
     made = many_runs(experiment[0], 120, metrics=["accuracy"], params=["seed"])
     report = do(f"runs search {experiment[1]} --max 500")
     assert report.summary == "120 runs."
-    assert len(table(report).rows) == 50
+    assert (len(table(report).rows), table(report).screenful) == (120, 50)
     (file,) = report.attachments
     lines = file.content.splitlines()
     assert lines[0] == "run_id,run,status,started,ended,metrics.accuracy,params.seed"
