@@ -82,7 +82,7 @@ class Refusals:
         asked = is_person(record.requester)
         if entry.kind == "root":
             self._records.update(record.id, closed=answer.why)
-        if entry.kind == "root" and asked:
+        if entry.kind == "root" and asked and not record.phase.ended:
             return self._begun_in_person(answer, record)
         if entry.kind in {"root", "edit"} and not record.phase.ended and record.phase is not Phase.PENDING:
             # What runs by the clock is done all the same; how far something is, is not told in person.

@@ -143,8 +143,9 @@ class Sender:
             # A pin must not come after the end of what it pins.
             self._outbox.put_aside(entry, 0)
             return
-        if entry.form == forms.AS_MADE and blocks.weight(entry.blocks) > blocks.MESSAGE_BYTES:
-            self._refused(Answer("msg_blocks_too_long", Kind.CONTENT), entry, record)
+        refused = _unasked(entry, record)
+        if refused is not None:
+            self._refused(refused, entry, record)
             return
         if not self._admitted(entry, self._limits(entry, record)):
             return
@@ -217,6 +218,16 @@ class Sender:
             return [Limit("pins", every=PIN_SECONDS, burst=5)]
         place = (entry.to or record.requester) if entry.kind == "direct" else record.channel
         return [Limit(f"chat.postMessage:{place}", every=1 / pace.posts_per_second, burst=3)]
+
+
+def _unasked(entry: Entry, record: Record) -> Answer | None:
+    """What Slack would answer, or did before, where it need not be asked; else None."""
+    if entry.form == forms.AS_MADE and blocks.weight(entry.blocks) > blocks.MESSAGE_BYTES:
+        return Answer("msg_blocks_too_long", Kind.CONTENT)
+    if entry.kind in FILES and record.closed and not record.root_ts:
+        # It would stand in the channel, without the words that it belongs to.
+        return Answer(record.closed, Kind.CLOSED)
+    return None
 
 
 def start(

@@ -45,7 +45,7 @@ def trend(metric: str, days: int | None) -> Operation:
 
     if metric:
         return one.Trend(metric=metric, days=days or one.DEFAULT_DAYS)
-    return all_of_them.Trends(days=days or all_of_them.RAW_DAYS)
+    return all_of_them.Trends(days=days) if days else all_of_them.Trends()
 
 
 trend.help = f"{trend.help} METRIC is one of {', '.join(metrics.NAMES)}, or a figure of health --json."

@@ -58,7 +58,7 @@ def whole_set(name, folder):
 
 def artifacts(listing, objects, to):
     for entry in (each for each in map(json.loads, open(listing, encoding="utf-8")) if "key" in each):
-        path = pathlib.Path(to, entry.get("bucket", "own"), entry["key"])
+        path = pathlib.Path(to, entry.get("bucket", "own").lstrip("/"), entry["key"].lstrip("/"))
         if ".." in path.parts:
             sys.exit(f"{entry['key']} would leave {to}")
         path.parent.mkdir(parents=True, exist_ok=True)

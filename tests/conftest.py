@@ -43,6 +43,8 @@ hypothesis.settings.register_profile("any machine", deadline=None)
 hypothesis.settings.load_profile("any machine")
 
 RUN = "MLFLOW_OPS_TESTS_RUN"
+collect_ignore = ["extension"]
+"""A package of its own, whose tests run where it is installed (docs/test_extending.py)."""
 """The folder that all processes of a run share. `.ci/run` makes one for several calls of pytest."""
 
 

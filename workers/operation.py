@@ -59,7 +59,7 @@ class Plan(Data):
     image names; a figure that moves by itself (a latency, a clock) does not belong there. sections: more to look at.
     attachments: files for its thread; they are not kept with the plan, so what they say must follow from the facts.
     instead: what is run in the operation's place once that is approved, such as a proposal in Git; None: itself.
-    seen: what was there then, for whoever must tell later what a run whose worker died has left; nothing rests on it.
+    seen: `at`, when it was made, for whoever tells later what a run whose worker died has left; nothing rests on it.
     """
 
     title: str
@@ -273,7 +273,9 @@ class Operation(BaseModel):
         return ""
 
     def aftermath(self, systems: Systems, planned: Plan) -> str:
-        """What a run whose worker died has left, in a sentence or two. Raises OperatorError where nobody knows."""
+        """What a run whose worker died has left, in a sentence or two. Raises AlreadySo where all was done, and
+        OperatorError where nobody knows.
+        """
         try:
             difference = planned.difference(self.plan(systems))
         except AlreadySo as done:

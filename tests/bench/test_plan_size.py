@@ -32,8 +32,8 @@ INSERT INTO runs (run_uuid, name, source_type, user_id, status, start_time, end_
                   artifact_uri, experiment_id)
 SELECT md5('bench' || n), 'run-' || n, 'LOCAL', 'tests', 'FINISHED', %(now)s - (n %% 180) * %(day)s::bigint,
        %(now)s - (n %% 180) * %(day)s::bigint + 60000, CASE WHEN n %% 10 = 0 THEN 'deleted' ELSE 'active' END,
-       CASE WHEN n %% 10 = 0 THEN %(now)s - 40 * %(day)s::bigint END, 'mlflow-artifacts:/x',
-       100001 + n %% %(experiments)s
+       CASE WHEN n %% 10 = 0 THEN %(now)s - 40 * %(day)s::bigint END,
+       'mlflow-artifacts:/x', 100001 + n %% %(experiments)s
 FROM generate_series(1, %(runs)s) n
 """,
     """

@@ -8,6 +8,7 @@ from slack_sdk import WebClient
 
 from bot.sender import Patience, Sender
 from mlflow_ops_sandbox.slack.client import words
+from workers.engine import queues
 from workers.records.message import Message
 from workers.records.outbox import Outbox
 from workers.records.record import Record
@@ -58,10 +59,10 @@ class Sending:
         return Records(self.redis)
 
     def asked(self, **changed):
-        """A command that was accepted."""
+        """A command that was accepted, with its job."""
         about = {"operation": "health", "arguments": {}, "words": "health", "requester": VERA, "channel": OPS}
         record = Record(**(about | changed))
-        self.records.accept(record, record.id, render.asked(record.words, record.requester))
+        queues.accept(record, record.id, render.asked(record.words, record.requester), self.redis)
         return record
 
     def drain(self, *, at_most=400, seconds=3600):

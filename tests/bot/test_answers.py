@@ -9,7 +9,7 @@ from bot.home.events import Home
 from bot.modals.restore import RestoreModal
 from mlflow_ops_sandbox.slack.client import words
 from mlflow_ops_sandbox.slack.testing import bolt_app, connected
-from workers.records.record import Phase, Record
+from workers.records.record import Ending, Phase, Record
 from workers.records.store import Records
 from workers.settings import Ops
 
@@ -105,7 +105,9 @@ def button(value):
 def pressed(vera, slack, redis, **place):
     """A record's button that has nothing to undo, pressed where it stands."""
     record = Record(operation="health", arguments={}, words="health", requester="U0VERA", channel="C0OPS")
-    Records(redis).update(record.id, **record.model_copy(update={"phase": Phase.DONE}).model_dump(mode="json"))
+    records = Records(redis)
+    records.begin_here(record)
+    records.finish(record.id, Ending(Phase.DONE, "well"))
     client = WebClient(token=slack.workspace.tokens.bot, base_url=slack.api)
     message = client.chat_postMessage(channel="C0OPS", text="a report", blocks=button(record.id), **place)
     return vera.press("C0OPS", message["ts"], "undo")

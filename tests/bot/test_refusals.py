@@ -17,7 +17,8 @@ from mlflow_ops_sandbox.slack.state.workspace import Workspace
 from mlflow_ops_sandbox.slack.testing import example, serving
 from tests.bot.sending import OPS, Sending, text
 from workers.records.message import Message, draft
-from workers.records.record import Ending, Phase
+from workers.records.record import Ending, Phase, Record
+from workers.rendering import message as render
 from workers.settings import Ops
 
 HERE = Path(__file__).parent
@@ -94,11 +95,10 @@ def saw(sending, record):
         found += ["in person" for each in in_person if said in each][:1]
         return " + ".join(found)
 
-    nothing = any("Nothing was done" in each for each in in_person)
     files = [file["name"] for each in replies for file in each.get("files", ())]
     as_file = "thread, a file" if files else ""
     pinned = "pinned" if root and root.get("pinned_to") else "not pinned"
-    return ("in person: nothing was done" if nothing else where(END), where(DETAILS), as_file or where(FILE), pinned)
+    return where(END), where(DETAILS), as_file or where(FILE), pinned
 
 
 def refused(sending, method, error, **more):
@@ -106,11 +106,11 @@ def refused(sending, method, error, **more):
     sending.slack.sandbox.refuse(error, method, of(method, error), **more)
     record = sending.asked()
     took = sending.drain(at_most=400, seconds=600)
-    done = ended(sending, record)
+    assert ended(sending, record)
     took += sending.drain(at_most=400, seconds=600)
     sending.slack.sandbox.clear_faults()
     known = sending.records.get(record.id)
-    assert known.phase is (Phase.DONE if done else Phase.FAILED)
+    assert (known.phase, known.outcome) == (Phase.DONE, END), "what Slack refuses is no failure of what was asked"
     return record, saw(sending, record), took
 
 
@@ -131,9 +131,8 @@ def check(sending, method, error):
     passing = {"count": 3} if kind in {Kind.WAIT, Kind.OURS} else {}
     _, (end, details, file, pinned), took = refused(sending, method, error, **passing)
     assert end, "its author never learned what came of it"
-    if end != "in person: nothing was done":
-        assert details, "the details are lost"
-        assert file, "the file is lost, as text too"
+    assert details, "the details are lost"
+    assert file, "the file is lost, as text too"
     assert took < 300
     return (method, error, str(kind), end, details, file, pinned)
 
@@ -167,13 +166,27 @@ def test_each_documented_refusal(sending, method):
 # Each of the ways that a message takes instead.
 
 
-def test_a_closed_channel_is_told_in_person_and_the_command_ends(sending):
-    record, (end, *_), _ = refused(sending, "chat.postMessage", "restricted_action_read_only_channel")
-    assert end == "in person: nothing was done"
+def test_in_a_closed_channel_who_asked_is_told_in_person_why_and_what_came_of_it(sending):
+    _, (end, details, _, _), _ = refused(sending, "chat.postMessage", "restricted_action_read_only_channel")
+    assert (end, details) == ("in person", "in person")
+    why, *rest = sending.in_person()
+    assert "read-only" in why
+    assert "restricted_action_read_only_channel" in why
+    assert "what comes of `/mlflow health`" in why
+    assert END in rest[0]
+
+
+def test_what_nobody_has_begun_ends_where_its_channel_is_closed(sending):
+    sending.slack.sandbox.refuse("not_in_channel", "chat.postMessage", "channel")
+    record = Record(operation="health", arguments={}, words="health", requester="U0VERA", channel=OPS)
+    sending.records.accept(record, record.id, render.asked(record.words, record.requester))
+    sending.drain()
+    known = sending.records.get(record.id)
+    assert known.phase is Phase.FAILED
+    assert known.outcome.startswith("Nothing was done")
     (told,) = sending.in_person()
-    assert "read-only" in told
-    assert "restricted_action_read_only_channel" in told
-    assert sending.records.get(record.id).outcome.startswith("Nothing was done")
+    assert "Nothing was done for `/mlflow health`" in told
+    assert "/invite" in told
 
 
 def test_a_channel_that_closes_under_way_has_the_end_told_in_person(sending):

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from packaging.utils import canonicalize_name
 
 from bot.process import version
 
@@ -173,7 +174,7 @@ def test_the_workflows_commands_make_packages_a_bill_of_materials_and_the_list_o
     )
     assert said.stdout.strip() == f"mlflow-ops {wanted} (revision 012345678901)"
     bill = json.loads((tree / "bill" / "mlflow-ops.cdx.json").read_text())
-    components = {each["name"]: each["version"] for each in bill["components"]}
+    components = {canonicalize_name(each["name"]): each["version"] for each in bill["components"]}
     assert components["mlflow-ops"] == wanted
     assert {"slack-sdk", "boto3", "kubernetes", "psycopg"} <= set(components)
     assert not {"pytest", "mlflow", "pip"} & set(components)

@@ -118,5 +118,9 @@ def test_artifacts_come_by_bucket_encrypted_or_not(run, tmp_path):
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "to" / "own" / "a" / "b.txt").read_bytes() == b"one"
     assert (tmp_path / "to" / "other" / "c").read_bytes() == b"two\nlines"
+    outside = tmp_path / "outside"
+    (tmp_path / "artifacts.jsonl").write_bytes(Entry(str(outside), 9, "", "", kept["c"], "sha256", "").line())
+    run("artifacts", "artifacts.jsonl", "objects", "to")
+    assert not outside.exists()
     (tmp_path / "artifacts.jsonl").write_bytes(Entry("../../x", 9, "", "", kept["c"], "sha256", "").line())
     assert "would leave" in run("artifacts", "artifacts.jsonl", "objects", "to").stderr

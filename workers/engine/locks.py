@@ -1,7 +1,7 @@
 """One change per part of MLflow at a time, over all workers: each lock has an owner and a lease; a dead one's lapses.
 
     lock:<part>         the record that holds it, and the token of the claim; it lapses unless its worker renews it, and
-                        counts for nothing once that record has ended or was given up for lost
+                        counts for nothing once that record has ended or its run was given up for lost
     lock:<part>:fence   how often it was taken
 
 A holder that slept until its lock lapsed may have it again only where nobody had it meanwhile. A record does not take
@@ -30,9 +30,10 @@ LEASE_SECONDS = 2 * ALIVE_SECONDS
 
 _TAKE = """
 local function over(holder)
-  local id = string.match(holder, '^%S+')
+  local id, token = string.match(holder, '^(%S+) ?(%S*)$')
   return redis.call('HEXISTS', ARGV[3] .. id .. ':claim', 'ended') == 1
     or redis.call('HGET', ARGV[3] .. id, 'stage') == '"look"'
+      and redis.call('HGET', ARGV[3] .. id, 'token') ~= '"' .. token .. '"'
 end
 for i = 1, #KEYS do
   local holder = redis.call('GET', KEYS[i])

@@ -1,8 +1,9 @@
 """What a run has left whose worker died, or whose record Redis may have lost: looked at in the world, and mended.
 
 A worker that is killed leaves what its operation can tell of (`aftermath`), which also puts back what it kept people
-out of. A record in doubt may have been run, and ended, in what Redis has lost: if the world is as it was when the plan
-was made, it goes on as if nothing had been; else it ends with what is there.
+out of: under the same locks, so that nothing is put back that another command has just taken away. A record in doubt
+may have been run, and ended, in what Redis has lost: if the world is as it was when the plan was made, it goes on as if
+nothing had been; else it ends with what is there. Where the plan is lost too, it is mended all the same.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from workers import registry
-from workers.engine import queues
+from workers.engine import locks, queues
 from workers.engine.patience import patiently
 from workers.engine.rescuing import look_again
 from workers.errors import AlreadySo, OperatorError
@@ -26,33 +27,49 @@ if TYPE_CHECKING:
 
     from redis import Redis
 
+    from workers.engine.lease import Signs
     from workers.operation import Operation
     from workers.records.record import Ending
     from workers.systems import Systems
 
 
+_FORGOTTEN = Plan(title="", summary="", steps=())
+"""In the place of a plan that Redis has lost: nothing can be compared with it."""
+
+
 def look(
-    record: Record, attempt: Callable[[Callable[[Operation], Report]], Ending], systems: Systems, redis: Redis
+    record: Record,
+    attempt: Callable[[Callable[[Operation], Report]], Ending],
+    systems: Systems,
+    redis: Redis,
+    signs: Signs,
 ) -> Phase:
     """Look, mend and tell, or look again later; the phase that it led to. attempt: how something is done with it."""
-    planned = Plan.model_validate(record.plan)
+    planned = Plan.model_validate(record.plan) if record.plan else _FORGOTTEN
     left: list[str] = []
     away: list[str] = []
     carried_out: list[str] = []
 
     def at(operation: Operation) -> Report:
+        touches = registry.operations()[record.operation].touches
         try:
-            if record.resumes is not None and _untouched(record, systems, planned):
-                return Report(title=operation.title, status=Status.OK, summary="")
-            carried_out.append(_carried_out(operation, systems, planned))
-            left.append(operation.aftermath(systems, planned))
-        except GatewayError as error:
+            with locks.held(redis, record, touches) as taken:
+                signs.beside(taken.renew)
+                if record.resumes is not None and _untouched(record, systems, planned):
+                    return Report(title=operation.title, status=Status.OK, summary="")
+                carried_out.append(_carried_out(operation, systems, planned))
+                left.append(_aftermath(operation, systems, planned, carried_out))
+        except (GatewayError, locks.Held) as error:
             away.append(error.message)
             raise
         return Report(title=operation.title, status=Status.FAIL, summary=left[0])
 
     ending = attempt(at)
-    if left and carried_out[0]:
+    if left and planned is _FORGOTTEN:
+        ending = thread.failure(
+            record, str(record.outcome), "See /mlflow status, and ask again if it wasn't.", again=True
+        )
+    elif left and carried_out[0]:
         said = Report(title=planned.title, status=Status.WARN, summary=f"{record.outcome} {left[0]}")
         ending = thread.success(record, said)
     elif left:
@@ -80,8 +97,17 @@ def _untouched(record: Record, systems: Systems, planned: Plan) -> bool:
         return False
 
 
+def _aftermath(operation: Operation, systems: Systems, planned: Plan, carried_out: list[str]) -> str:
+    """What it has left; that it raises AlreadySo means that nothing was left to do."""
+    try:
+        return operation.aftermath(systems, planned)
+    except AlreadySo as done:
+        carried_out[0] = done.message
+        return done.message
+
+
 def _carried_out(operation: Operation, systems: Systems, planned: Plan) -> str:
-    if planned.instead is not None:
+    if planned.instead is not None or planned is _FORGOTTEN:
         # What was proposed is told by what became of the proposal.
         return ""
     try:

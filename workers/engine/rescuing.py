@@ -9,7 +9,7 @@ out.
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
@@ -111,19 +111,20 @@ def _look_into(record: Record, redis: Redis) -> None:
     records = Records(redis)
     if time.time() - (record.doubted or 0) < ALIVE_SECONDS:
         return
-    if record.stage is Stage.PLAN and record.plan is None and record.phase is Phase.QUEUED:
-        # Planned, and run, and forgotten, or none of it: the world alone doesn't tell.
-        said = "Redis lost its latest writes, and what became of this command with them. It may have been carried out."
-        unknown = thread.failure(record, said, "See /mlflow status, and ask again if it wasn't.", again=True)
-        records.finish(record.id, unknown, before=Phase.QUEUED, claim=record)
-        return
-    begun = record.stage is not Stage.PLAN or record.phase is Phase.PENDING
     waits = record.phase in {Phase.PENDING, Phase.APPROVED, Phase.QUEUED}
-    if record.plan is None or not (begun and waits) or record.stage is Stage.LOOK:
+    reads = record.stage is Stage.RUN and record.plan is None
+    if not waits or reads or record.stage is Stage.LOOK:
         records.update(record.id, doubted=None)
         return
-    resumes = {name: getattr(record, name) for name in ("phase", "stage", "queue", "queued_at", "queued_times")}
+    resumes: dict[str, Any] | None = None
     message = "Redis may have lost what became of this command."
+    if record.plan is None:
+        # Planned, and run, and forgotten, or none of it: the world alone doesn't tell.
+        message = (
+            "Redis lost its latest writes, and what became of this command with them. It may have been carried out."
+        )
+    else:
+        resumes = {name: getattr(record, name) for name in ("phase", "stage", "queue", "queued_at", "queued_times")}
     fields = {**queues.look_fields(), "outcome": message, "doubted": None, "resumes": resumes}
     job = queues.run_job(record.model_copy(update=fields), redis)
     records.move(record.id, before=record.phase, claim=record, job=job, **fields)

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import os
 import uuid
+from datetime import UTC, datetime
 from functools import cache, partial
 from math import inf
 from typing import TYPE_CHECKING, Any
@@ -63,7 +64,7 @@ def run(record_id: str) -> str:
         if record.stage is Stage.PLAN:
             return _plan(record, records).value
         if record.stage is Stage.LOOK:
-            return looking.look(record, partial(_attempt, record), systems_here(), redis_here()).value
+            return looking.look(record, partial(_attempt, record), systems_here(), redis_here(), signs).value
         after: dict[str, Any] = {}
 
         def carry_out(operation: Operation) -> Report:
@@ -95,7 +96,7 @@ def _plan(record: Record, records: Records) -> Phase:
             plan = operation.plan(systems_here())
         if plan.estimate_seconds is None:
             plan = plan.model_copy(update={"estimate_seconds": counters.usual_seconds(redis_here(), operation.name)})
-        made.append(plan)
+        made.append(plan.model_copy(update={"seen": {"at": datetime.now(UTC).replace(microsecond=0).isoformat()}}))
         return Report(title=operation.title, status=Status.OK, summary=plan.summary)
 
     ending = _attempt(record, plan)

@@ -84,7 +84,7 @@ START: Final = (
     + """
 -- KEYS: record, claim, alive. ARGV: who, seconds of the claim, milliseconds of a sign of life, turn, moment, random
 -- digits, whether it may be begun in doubt (1 or 0), fields.
-if redis.call('HEXISTS', KEYS[2], 'ended') == 1 then return false end
+if redis.call('HEXISTS', KEYS[2], 'ended') == 1 or redis.call('EXISTS', KEYS[1]) == 0 then return false end
 if redis.call('HGET', KEYS[2], ARGV[4]) == ARGV[1] then return token_of(KEYS[1]) end
 if ARGV[7] == '0' and (redis.call('HGET', KEYS[1], 'doubted') or 'null') ~= 'null' then return false end
 if redis.call('HSETNX', KEYS[2], ARGV[4], ARGV[1]) == 0 then return false end
@@ -128,6 +128,15 @@ redis.call('SET', KEYS[3], '1', 'PX', ARGV[3])
 redis.call('ZADD', KEYS[4], ARGV[6], ARGV[1])
 redis.call('ZADD', KEYS[5], ARGV[6], ARGV[1])
 note(ARGV[7])
+return 1
+"""
+)
+
+UPDATE: Final = (
+    _CLAIMS
+    + """
+-- KEYS: record. ARGV: fields. A record that Redis has lost is not begun anew by a few fields of it.
+if redis.call('EXISTS', KEYS[1]) == 1 then fill(KEYS[1], 1, #ARGV) end
 return 1
 """
 )
@@ -184,7 +193,7 @@ FINISH: Final = (
 -- KEYS: record, claim, open, alive. ARGV: id, now, phase, the phase before (may be empty), token (the same), moment,
 -- the stage and how often it was handed over (the same: as it was read, and not in doubt), number of fields, fields,
 -- drafts.
-if redis.call('HEXISTS', KEYS[2], 'ended') == 1 then return 0 end
+if redis.call('HEXISTS', KEYS[2], 'ended') == 1 or redis.call('EXISTS', KEYS[1]) == 0 then return 0 end
 if ARGV[4] ~= '' and redis.call('HGET', KEYS[1], 'phase') ~= ARGV[4] then return 0 end
 if ARGV[5] ~= '' and token_of(KEYS[1]) ~= ARGV[5] then return 0 end
 if ARGV[7] ~= '' then

@@ -82,6 +82,7 @@ class Records:
         self._start = redis.register_script(scripts.START)
         self._renew = redis.register_script(scripts.RENEW)
         self._assert = redis.register_script(scripts.ASSERT)
+        self._update = redis.register_script(scripts.UPDATE)
         self._say = redis.register_script(scripts.SAY)
         self._give_way = redis.register_script(scripts.GIVE_WAY)
         self._move = redis.register_script(scripts.MOVE)
@@ -144,8 +145,8 @@ class Records:
         return Record.model_validate(known)
 
     def update(self, record_id: str, **fields: Any) -> None:
-        """Set fields of a record."""
-        self.redis.hset(_key(record_id), mapping=as_kept(fields))
+        """Set fields of a record, if there is one (any more)."""
+        self._update(keys=[_key(record_id)], args=[part for pair in as_kept(fields).items() for part in pair])
 
     def open(self) -> list[str]:
         """The ids of those that have not ended, oldest first."""

@@ -247,7 +247,7 @@ def cut(text: str, limit: int, *, mark: str = "…", in_bytes: bool = False) -> 
     if size <= limit:
         return text
     # A code span's closing mark may be needed as well.
-    room = max(0, limit - (len(mark.encode()) if in_bytes else len(mark)) - bool(mark))
+    room = max(0, limit - (len(mark.encode()) if in_bytes else len(mark)) - (bool(mark) and "`" in text))
     end = len(text.encode()[:room].decode("utf-8", "ignore")) if in_bytes else room
     for whole in _WHOLE.finditer(text):
         if whole.start() < end < whole.end():

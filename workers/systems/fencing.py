@@ -16,8 +16,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from redis.exceptions import RedisError
-
 from workers.systems.errors import Unreachable
 
 KNOWN_SECONDS: Final = 10.0
@@ -52,6 +50,8 @@ def putting_back() -> Iterator[None]:
 
 def before_changing() -> None:
     """Ask. Raises Unreachable where Redis has been away for longer than anybody knows."""
+    from redis.exceptions import RedisError
+
     for check in tuple(_checks):
         try:
             check()

@@ -132,10 +132,10 @@ def test_two_that_both_believe_to_hold_the_seat_give_one_a_day_in_each_channel(r
     execute = redis.execute_command
 
     def dies(*arguments, **named):
-        if chance.random() < 0.15:
+        if chance.random() < 0.07:
             raise DiedError
         answer = execute(*arguments, **named)
-        if chance.random() < 0.15:
+        if chance.random() < 0.07:
             raise DiedError
         return answer
 

@@ -103,7 +103,7 @@ def test_what_failed_is_tried_again_after_a_while_and_not_for_ever(redis):
     (last,) = records.open()
     records.finish(last, Ending(Phase.FAILED, "the store is away"))
     records.update(last, ended_at=ended.timestamp())
-    assert scheduler.fire(told, redis, ended + timedelta(minutes=20)) == []
+    assert scheduler.fire(told, redis, ended + timedelta(minutes=15)) == []
 
 
 def test_what_is_destructive_is_never_tried_again_by_itself():
@@ -118,10 +118,10 @@ def test_what_went_well_is_not_tried_again(redis):
     scheduler.fire(told, redis, now)
     records = Records(redis)
     records.finish(records.open()[0], Ending(Phase.DONE, "well"))
-    assert scheduler.fire(told, redis, now + timedelta(minutes=30)) == []
+    assert scheduler.fire(told, redis, now + timedelta(minutes=28)) == []
 
 
-def test_every_hour_there_is_a_backup_unless_ops_yaml_says_otherwise(redis):
+def test_every_half_hour_there_is_a_backup_unless_ops_yaml_says_otherwise(redis):
     told = told_of()
     scheduler.check(told)
     scheduler.fire(told, redis, datetime(2026, 5, 4, 10, 30, tzinfo=UTC))

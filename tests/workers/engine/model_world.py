@@ -20,6 +20,7 @@ class World:
         self.model, self.problems = model, []
         self.value = self.version = 0
         self.closed = self.away = False
+        self.closed_by = 0
         self.effects, self._written = {}, []
 
     def look(self):
@@ -27,6 +28,10 @@ class World:
         self.model.current.stops_here()
         if self.away:
             raise Unreachable("The world doesn't answer.")
+
+    def takes_its_time(self):
+        for _ in range(self.slow):
+            self.model.current.stops_here()
 
     def changes(self, run, by):
         """Between two changes of one run nobody else changes anything."""
@@ -102,10 +107,9 @@ class ModelSwitch(ModelChange):
         version = world.version
         fencing.before_changing()
         world.changes(run, self.to)
-        world.closed = True
+        world.closed, world.closed_by = True, self.to
         progress.step("Closed")
-        for _ in range(world.slow):
-            world.look()
+        world.takes_its_time()
         fencing.before_changing()
         world.write(run, self.to, version)
         fencing.before_changing()
@@ -116,8 +120,7 @@ class ModelSwitch(ModelChange):
 
     def aftermath(self, systems, planned):
         world = systems.world
-        for _ in range(world.slow):
-            world.look()
+        world.takes_its_time()
         said = "It had been closed, and is open again. " if world.closed else ""
         fencing.before_changing()
         if world.closed:

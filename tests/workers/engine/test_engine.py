@@ -21,7 +21,7 @@ from workers.records.outbox import Outbox
 from workers.records.record import Phase, Record
 from workers.records.store import Records
 from workers.rendering import message
-from workers.settings import Slack
+from workers.settings import Ops
 from workers.systems.redis import connect
 
 
@@ -50,7 +50,7 @@ def ask(slack, redis):
     """Accept a command, as the bot does; a sender announces it, queues it, and delivers what is said about it."""
     client = WebClient(token=slack.workspace.tokens.bot, base_url=slack.api, retry_handlers=[])
     stop = threading.Event()
-    senders = sender.start([client], redis, Slack(), stop)
+    senders = sender.start([client], redis, Ops(), lambda _group: frozenset(), stop)
 
     def ask(*checks, **arguments):
         record = Record(

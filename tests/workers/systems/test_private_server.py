@@ -84,7 +84,11 @@ def test_of_a_killed_worker_and_its_killed_guard_the_next_one_removes_what_is_le
     process.wait()
     assert folder.exists()
     # As PostgreSQL names itself: with its folder in its arguments.
-    with subprocess.Popen(["bash", "-c", 'exec -a "postgres -D $0" sleep 1000', str(folder)]) as left:
+    # It heeds SIGQUIT, as PostgreSQL does, also where what began these tests in the background had it ignored.
+    with subprocess.Popen(
+        ["bash", "-c", 'exec -a "postgres -D $0" sleep 1000', str(folder)],
+        preexec_fn=lambda: signal.signal(signal.SIGQUIT, signal.SIG_DFL),  # noqa: PLW1509 - no threads yet
+    ) as left:
         until(lambda: b"postgres -D" in Path(f"/proc/{left.pid}/cmdline").read_bytes())
         (folder / "data").mkdir(exist_ok=True)
         (folder / "data" / "postmaster.pid").write_text(f"{left.pid}\n")

@@ -26,6 +26,7 @@ from workers.operations.backup import (
     explaining,
     leftovers,
     locking,
+    made_since,
     manifest,
     outlook,
     parallel,
@@ -47,7 +48,6 @@ from workers.operations.backup.manifest import (
 from workers.operations.choices import PARTS
 from workers.operations.storage import cache
 from workers.report import Report
-from workers.systems import fencing
 from workers.systems.errors import GatewayError
 from workers.wording import count, duration, listed, size
 
@@ -116,40 +116,17 @@ class Backup(Operation):
             steps=tuple(steps),
             warnings=warnings,
             facts={"bucket": bucket, "parts": list(self.wanted)},
-            seen={"at": datetime.now(UTC).replace(microsecond=0).isoformat()},
         )
 
-    def carried_out(self, systems: Systems, planned: Plan) -> str:
-        """A set whose manifest is there is a backup, whatever became of its worker."""
-        made = _made_since(systems, planned)
-        return f"The backup {made.id} is finished: its manifest was written." if made else ""
-
     def aftermath(self, systems: Systems, planned: Plan) -> str:
-        """Whether there is a set."""
-        if made := _made_since(systems, planned):
-            return f"The backup {made.id} is finished: see /mlflow backup show {made.id}."
-        return "There is no new backup. What it had copied is taken up, or swept, by the next one."
+        """Whether there is a set. Raises AlreadySo where there is."""
+        return made_since.aftermath(systems, planned)
 
     def run(self, systems: Systems, progress: Progress) -> Report:
         """Make the set. Raises OperatorError where any part fails: then there is no set."""
         made, swept = make(systems, progress, self.wanted)
         report = summary.report(made, systems.settings.ops.storage.backups_bucket, swept)
         return copies.told(report, copies.make(systems, made, progress))
-
-
-def _made_since(systems: Systems, planned: Plan) -> sets.Found | None:
-    """The newest finished set that was begun after this was planned."""
-    if "at" not in planned.seen:
-        return None
-    at = datetime.fromisoformat(str(planned.seen["at"]))
-    bucket = systems.settings.ops.storage.backups_bucket
-    for name in reversed(sets.names(systems.backups, bucket)):
-        if sets.begun(name) < at:
-            return None
-        found = sets.look(systems.backups, bucket, name)
-        if found.manifest is not None:
-            return found
-    return None
 
 
 def make(systems: Systems, progress: Progress, parts: tuple[str, ...]) -> tuple[Manifest, tuple[str, ...]]:
@@ -307,7 +284,6 @@ class _Making:
             made, earlier, self.systems.settings.ops.backup.shrink_warn, partial(explaining.explanations, self.systems)
         )
         made = signing.signed(made, keys) if keys else made
-        fencing.before_changing()
         manifest.store(made, self.transfer, self.bucket)
         self.transfer.delete(self.bucket, [f"{self.name}{leftovers.BEGUN}"])
         return made

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from workers.errors import OperatorError, SetDamaged
+from workers.systems import fencing
 
 if TYPE_CHECKING:
     from workers.systems.s3.transfer import Transfer
@@ -246,6 +247,7 @@ def read(content: bytes, name: str) -> tuple[Manifest, dict[str, Any]]:
 
 def store(made: Manifest, transfer: Transfer, bucket: str) -> None:
     """Write a manifest, and read it back. Raises ObjectsError; OperatorError where it came back changed."""
+    fencing.before_changing()
     content, key = made.text(), f"{made.name}{NAME}"
     transfer.put(bucket, key, content)
     _, pieces = transfer.open(bucket, key)

@@ -98,7 +98,9 @@ def ask(systems: Systems, progress: Progress, image: str, *, seconds: float = AS
             "not start.",
             "Take a newer version, or restore a database backup from before.",
         )
-    return Schema(now=now, needed=needed, early=early(systems.maintenance, now, needed) if needed != now else ())
+    if needed == now or not mlflow_indexes.known(now):
+        return Schema(now=now, needed=needed)
+    return Schema(now=now, needed=needed, early=early(systems.maintenance, now, needed))
 
 
 def early(maintenance: DatabaseMaintenance, now: str, needed: str = "") -> tuple[str, ...]:
@@ -106,8 +108,6 @@ def early(maintenance: DatabaseMaintenance, now: str, needed: str = "") -> tuple
 
     Somebody made them by hand, or with a list of a later version's. Raises DatabaseError.
     """
-    if not mlflow_indexes.known(now):
-        return ()
     return mlflow_indexes.too_early(now, [each.name for each in maintenance.indexes()], up_to=needed)
 
 

@@ -20,7 +20,7 @@ def ask(asking: Asking) -> Answer:
     if found.unasked:
         return Answer(Status.UNKNOWN, f"Where experiments keep their artifacts is unknown: {found.unasked}")
     bucket = asking.settings.ops.storage.artifacts_bucket
-    facts = [(bucket, count(found.own, "experiment"))]
+    facts: list[tuple[str, str]] = [(bucket, count(found.own, "experiment"))]
     facts += [(name, f"{count(number, 'experiment')}; backed up too") for name, number in sorted(found.others.items())]
     facts += [("in no backup", places.told(each)) for each in found.elsewhere]
     details = (Facts(items=tuple(facts)),)

@@ -40,11 +40,14 @@ _OF_EXPERIMENT: Final[dict[str, tuple[Words, LiteralString]]] = {
 _OF_RUNS: Final[dict[str, tuple[Words, LiteralString]]] = {
     "logged_models": (
         _KINDS["logged_models"],
-        "SELECT count(*) FROM logged_models WHERE source_run_id = ANY(%s)",
+        "SELECT count(*) FROM logged_models WHERE source_run_id = ANY(string_to_array(%s, ','))",
     ),
     "trace_request_metadata": (
         _KINDS["trace_info"],
-        "SELECT count(*) FROM trace_request_metadata WHERE key = 'mlflow.sourceRun' AND value = ANY(%s)",
+        (
+            "SELECT count(*) FROM trace_request_metadata "
+            "WHERE key = 'mlflow.sourceRun' AND value = ANY(string_to_array(%s, ','))"
+        ),
     ),
 }
 _WEBHOOKS: Final = "SELECT count(*) FROM webhooks WHERE deleted_timestamp IS NULL"
@@ -86,12 +89,11 @@ def of_experiment(database: Database, experiment: str) -> tuple[str, ...]:
 
 def of_runs(database: Database, ids: Sequence[str]) -> tuple[str, ...]:
     """Logged models and traces that came of these runs. Raises DatabaseError."""
-    return _counted(database, _OF_RUNS, list(ids))
+    # As one text: to write out a list of a hundred thousand takes psycopg seconds.
+    return _counted(database, _OF_RUNS, ",".join(ids))
 
 
-def _counted(
-    database: Database, kinds: Mapping[str, tuple[Words, LiteralString]], asked: str | list[str]
-) -> tuple[str, ...]:
+def _counted(database: Database, kinds: Mapping[str, tuple[Words, LiteralString]], asked: str) -> tuple[str, ...]:
     with database.session(patience_seconds=30) as connection:
         there = tables(connection)
         found = [
@@ -100,7 +102,7 @@ def _counted(
     return tuple(_count(number, words) for number, words in found if number)
 
 
-def _number(connection: psycopg.Connection[tuple[Any, ...]], query: LiteralString, *asked: str | list[str]) -> int:
+def _number(connection: psycopg.Connection[tuple[Any, ...]], query: LiteralString, *asked: str) -> int:
     row = connection.execute(query, asked or None).fetchone()
     assert row is not None
     return int(row[0])

@@ -4,8 +4,9 @@ import psycopg
 import pytest
 
 from workers.operations.backup import places, sets
-from workers.operations.backup.artifacts.listing import NAME, entries
+from workers.operations.backup.artifacts.listing import entries
 from workers.operations.backup.backup import Backup
+from workers.operations.backup.encryption import Keys
 from workers.operations.backup.prune import BackupPrune
 from workers.operations.backup.show import BackupShow
 from workers.operations.backup.verify import BackupVerifyDeep
@@ -79,7 +80,8 @@ def test_what_is_in_another_bucket_is_in_the_set_and_what_is_in_none_is_named(sc
         assert place in " ".join(made.warnings)
     with Transfer.of(scattered.backups, 1) as transfer:
         bucket = scattered.settings.ops.storage.backups_bucket
-        held = list(entries(transfer, bucket, f"{made.name}{NAME}", made.artifacts.listing.sha256))
+        part, keys = made.artifacts.listing, Keys.all_of(scattered.settings)
+        held = list(entries(transfer, bucket, part.key, part.sha256, keys))
     assert [each.key for each in held if each.bucket] == [
         "ml/2/run/artifacts/!x", "ml/2/run/artifacts/model.pkl", "ml/3/b",
     ]  # fmt: skip

@@ -12,7 +12,7 @@ import pytest
 from commands import grammar
 from workers import settings
 from workers.engine import performing
-from workers.errors import AlreadySo, OperatorError
+from workers.errors import OperatorError
 from workers.operation import Cancelled, Risk, Unwatched
 from workers.operations.database import mlflow_indexes
 from workers.operations.database.activity import shown_query
@@ -228,10 +228,8 @@ def test_what_is_missing_is_found_and_built_while_others_write(do, sql):
     built = do("db indexes create")
     assert (built.status, "index_params_run_uuid" in built.summary) == (Status.OK, True)
     assert "none is missing" in do("db indexes").summary
-    with pytest.raises(AlreadySo, match="No index of MLflow's schema is missing"):
-        do("db indexes create")
-    with pytest.raises(AlreadySo, match="is there and valid"):
-        do("db indexes create index_params_run_uuid")
+    assert "No index of MLflow's schema is missing" in do("db indexes create").summary
+    assert "is there and valid" in do("db indexes create index_params_run_uuid").summary
     with pytest.raises(OperatorError, match="is not a missing index"):
         do("db indexes create nosuch")
 
@@ -347,8 +345,7 @@ def test_a_query_is_cancelled_and_only_that_one(do, url, systems):
             with pytest.raises(psycopg.errors.QueryCanceled):
                 busy.execute(f"SELECT pg_sleep({seconds})")
 
-        with pytest.raises(AlreadySo, match="is idle"):
-            do(f"db cancel {pid}")
+        assert "is idle" in do(f"db cancel {pid}").summary
         first = threading.Thread(target=sleep, args=(60,))
         first.start()
         operation = grammar.parse(f"db cancel {pid}")

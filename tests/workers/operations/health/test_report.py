@@ -27,7 +27,7 @@ from workers.operations.health.queues import QueueState, RedisState
 from workers.report import Status
 from workers.settings import SettingsError
 from workers.settings.schedule import ScheduleEntry
-from workers.systems import Systems
+from workers.systems import Systems, preload
 from workers.systems.errors import DatabaseUnreachable, Nonsense, ObjectMissing, TrackingUnavailable
 from workers.systems.postgres.database import Beside, RunningQuery, Vitals
 from workers.wording import duration, size
@@ -78,6 +78,7 @@ def run(monkeypatch):
 
 def test_one_that_hangs_is_named_and_costs_no_other(run):
     gate = threading.Event()
+    preload()
     began = time.monotonic()
     report, listener = run(
         question("a", ok), question("b", lambda _: (gate.wait(30), ok(_))[1], subject="PostgreSQL"), question("c", ok)

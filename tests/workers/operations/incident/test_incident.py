@@ -164,9 +164,13 @@ def test_it_is_never_gated_and_a_viewer_may_unless_ops_yaml_says_otherwise():
     operation = grammar.parse("escalate MLflow is down")
     strict = OPS.model_copy(update={"escalation": OPS.escalation.model_copy(update={"role": "operator"})})
     assert policy.approval(operation, OPS).approvers == 0
-    assert policy.refusal("U0VERA", "C0OPS", operation, OPS, lambda _: frozenset()) is None
-    assert "operator" in policy.refusal("U0VERA", "C0OPS", operation, strict, lambda _: frozenset()).sentence
-    assert policy.refusal("U0OLEG", "C0OPS", operation, strict, lambda _: frozenset()) is None
+
+    def members(group):
+        return {"U0VERA", "U0OLEG"} if group == policy.EVERYBODY else frozenset()
+
+    assert policy.refusal("U0VERA", "C0OPS", operation, OPS, members) is None
+    assert "operator" in policy.refusal("U0VERA", "C0OPS", operation, strict, members).sentence
+    assert policy.refusal("U0OLEG", "C0OPS", operation, strict, members) is None
 
 
 def test_one_is_open_at_a_time_in_a_channel(systems, redis):

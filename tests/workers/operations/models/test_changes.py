@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import pytest
 
 from commands import grammar
-from workers.errors import AlreadySo, OperatorError
+from workers.errors import OperatorError
 from workers.operations.models.finding import find, version
 from workers.report import Status
 
@@ -53,14 +53,12 @@ def test_an_alias_is_moved_and_its_undo_moves_it_back(do, mlflow, model):
     assert planned.undo == f"/mlflow models alias '{model.name}' champion 1"
     second = do(f"models alias {model.typed} @champion 2")
     assert model().aliases == {"champion": "2"}
-    with pytest.raises(AlreadySo, match="is version 2 already"):
-        do(f"models alias {model.typed} champion 2")
+    assert "is version 2 already" in do(f"models alias {model.typed} champion 2").summary
     do(second.undo)
     assert model().aliases == {"champion": "1"}
     do(first.undo)
     assert model().aliases == {}
-    with pytest.raises(AlreadySo, match="has no alias champion"):
-        do(f"models unalias {model.typed} champion")
+    assert "has no alias champion" in do(f"models unalias {model.typed} champion").summary
 
 
 def test_what_is_not_there_is_told_with_what_is(do, model):
@@ -117,15 +115,13 @@ def test_tags_are_set_and_removed(do, mlflow, model, of):
     changed = do(f"models tag {model.typed}{of} owner=prices")
     do(changed.undo)
     assert tags()["owner"] == "grid"
-    with pytest.raises(AlreadySo, match="has these tags already"):
-        do(f"models tag {model.typed}{of} owner=grid")
+    assert "has these tags already" in do(f"models tag {model.typed}{of} owner=grid").summary
     removed = do(f"models untag {model.typed} owner nosuch{of}")
     assert tags() == {"why": "it's bad"}
     do(removed.undo)
     do(report.undo)
     assert tags() == {}
-    with pytest.raises(AlreadySo, match="has no tag owner"):
-        do(f"models untag {model.typed} owner{of}")
+    assert "has no tag owner" in do(f"models untag {model.typed} owner{of}").summary
 
 
 def test_a_version_is_put_into_a_stage_and_back(do, mlflow, model):

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 import threading
 import time
 
@@ -11,7 +12,7 @@ import pytest
 from commands import grammar
 from workers import settings
 from workers.engine import performing
-from workers.errors import AlreadySo, OperatorError
+from workers.errors import OperatorError
 from workers.operation import Cancelled, Unwatched, planned_with
 from workers.operations.runs import archive, batches
 from workers.operations.runs.finding import search
@@ -107,8 +108,7 @@ def test_what_was_approved_is_what_runs(mlflow, experiment, many_runs, asked):
 
 def test_nothing_to_archive_is_told_with_the_reasons(do, experiment, log_run, asked):
     log_run(experiment[0], "busy", days_old=100, status="RUNNING")
-    with pytest.raises(AlreadySo, match=r"There is no active run to archive.*it is running: busy"):
-        do(asked)
+    assert re.search(r"There is no active run to archive.*it is running: busy", do(asked).summary)
     with pytest.raises(OperatorError, match="There is no experiment “nosuch”"):
         do("runs archive --older-than 90d --experiment nosuch")
 
@@ -271,8 +271,7 @@ def test_a_mark_left_by_a_killed_worker_is_taken_away(do, mlflow, experiment, ma
     stray, *_ = sorted(old)
     mlflow.tracking.call("runs/set-tag", {"run_id": stray, "key": archive.TAG, "value": operation.mark})
     undo = f"runs unarchive {operation.mark}"
-    with pytest.raises(AlreadySo, match="are active"):
-        do(undo)
+    assert "are active" in do(undo).summary
     do(asked)
     assert do(undo).summary == "3 runs are active again."
     assert states() == (old, set())

@@ -9,6 +9,8 @@ import zstandard
 
 from workers.operation import Cancelled
 from workers.operations.backup.artifacts import Tuning, copy, references, verify
+from workers.operations.backup.artifacts.copying import whole
+from workers.operations.backup.artifacts.known import Sources
 
 ODD_KEYS = [
     "plain/model.pkl",
@@ -186,7 +188,7 @@ def test_progress_knows_the_total_from_the_set_before(place, listening):
     place.fill(300)
     copy(place.objects, place.source, place.backups, "sets/one/", (), listening())
     progress = listening()
-    copy(place.objects, place.source, place.backups, "sets/two/", ("sets/one/",), progress)
+    whole(place.objects, Sources(place.source, place.backups, "sets/two/", ("sets/one/",), objects=300), progress)
     assert progress.heard[0] == (100, 300, "artifacts")
 
 
