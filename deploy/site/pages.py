@@ -103,8 +103,8 @@ def alert_rules() -> str:
         for rule in group["rules"]
     ]
     return (
-        "# Alert rules\n\nWhat deploy/prometheus/rules.yaml, the component `monitoring` and the chart tell Prometheus to "
-        "watch, and the command that each begins with.\n\n"
+        "# Alert rules\n\nWhat deploy/prometheus/rules.yaml, the component `monitoring` and the chart tell Prometheus "
+        "to watch, and the command that each begins with.\n\n"
         + _table(("Alert", "Severity", "After", "What it says", "Command"), rows)
     )
 
@@ -114,8 +114,8 @@ def slack() -> str:
     rows = [(f"`{scope}`", use) for scope, use in SCOPES.items()]
     manifest = (ROOT / "deploy" / "slack" / "manifest.yaml").read_text()
     return (
-        "# Slack scopes\n\nWhat the app may do in your workspace, and what for; `mlflow-ops check` names those that are "
-        "missing.\n\n" + _table(("Scope", "What it is for"), rows) + f"\n## The manifest\n\n```yaml\n{manifest}```\n"
+        "# Slack scopes\n\nWhat the app may do in your workspace, and what for; `mlflow-ops check` names those that "
+        "are missing.\n\n" + _table(("Scope", "What it is for"), rows) + f"\n## The manifest\n\n```yaml\n{manifest}```\n"
     )
 
 
@@ -158,7 +158,9 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 def on_post_page(output: str, page: Page, config: MkDocsConfig) -> str:  # noqa: ARG001 - MkDocs'
     """Take our own worker for pages that are read from a folder, in the place of one from somebody's server."""
-    return output.replace("https://unpkg.com/iframe-worker/shim", f"{'../' * page.file.src_uri.count('/')}assets/worker.js")
+    return output.replace(
+        "https://unpkg.com/iframe-worker/shim", f"{'../' * page.file.src_uri.count('/')}assets/worker.js"
+    )
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:  # noqa: ARG001 - MkDocs'
@@ -188,7 +190,9 @@ def _linked(text: str, above: str, known: set[str]) -> str:
 
 def _table(head: tuple[str, ...], rows: list[Any]) -> str:
     lines = [head, tuple("---" for _ in head), *rows]
-    return "\n".join(f"| {' | '.join(str(cell).replace('|', chr(92) + '|') for cell in line)} |" for line in lines) + "\n"
+    return (
+        "\n".join(f"| {' | '.join(str(cell).replace('|', chr(92) + '|') for cell in line)} |" for line in lines) + "\n"
+    )
 
 
 def _sentence(docstring: str | None) -> str:
