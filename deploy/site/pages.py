@@ -114,8 +114,10 @@ def slack() -> str:
     rows = [(f"`{scope}`", use) for scope, use in SCOPES.items()]
     manifest = (ROOT / "deploy" / "slack" / "manifest.yaml").read_text()
     return (
-        "# Slack scopes\n\nWhat the app may do in your workspace, and what for; `mlflow-ops check` names those that "
-        "are missing.\n\n" + _table(("Scope", "What it is for"), rows) + f"\n## The manifest\n\n```yaml\n{manifest}```\n"
+        "# Slack scopes\n\nWhat the app may do in your workspace, and what for; `mlflow-ops check` names those "
+        "that are missing.\n\n"
+        + _table(("Scope", "What it is for"), rows)
+        + f"\n## The manifest\n\n```yaml\n{manifest}```\n"
     )
 
 
