@@ -29,7 +29,7 @@ from mlflow_ops_sandbox.fixtures import start_sandbox, start_sandbox_once
 from mlflow_ops_sandbox.parts.redis import program
 from mlflow_ops_sandbox.slack.state.workspace import Workspace
 from mlflow_ops_sandbox.slack.testing import example, serving
-from workers import settings
+from workers import redaction, settings
 from workers.systems.redis import connect
 
 __all__ = ["start_sandbox", "start_sandbox_once"]
@@ -123,6 +123,16 @@ def _shared(item):
         if found and found[-1].scope == "session":
             return "ways" if name == "sandbox" and "ways" in item.path.parts else name
     return None
+
+
+@pytest.fixture(autouse=True)
+def forgotten():
+    """Forget the secrets that a test made up: a process that knows thousands is slow to learn another."""
+    known, pattern = set(redaction._known), redaction._pattern
+    yield
+    redaction._known.clear()
+    redaction._known.update(known)
+    redaction._pattern = pattern
 
 
 @pytest.fixture(scope="session")

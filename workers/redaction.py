@@ -42,12 +42,13 @@ _pattern: re.Pattern[str] | None = None
 def remember(secrets: Iterable[str]) -> None:
     """Blot these out from now on, in this process; also as they stand in an address."""
     global _pattern  # noqa: PLW0603 - one filter for the process
-    for secret in secrets:
-        if len(secret) >= SHORTEST:
-            _known.update({secret, quote(secret, safe="")})
+    new = {form for each in secrets if len(each) >= SHORTEST for form in (each, quote(each, safe=""))} - _known
+    if not new:
+        return
+    _known.update(new)
     # The longest first: one secret may begin with another.
     longest_first = sorted(_known, key=len, reverse=True)
-    _pattern = re.compile("|".join(re.escape(secret) for secret in longest_first)) if longest_first else None
+    _pattern = re.compile("|".join(re.escape(secret) for secret in longest_first))
 
 
 def without_secrets(text: str) -> str:
