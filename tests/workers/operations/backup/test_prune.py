@@ -200,7 +200,8 @@ def test_a_backup_that_is_made_meanwhile_is_whole_afterwards(
         Backup(parts=("artifacts",)).run(ready, progress_that(prune_now))
     for found in sets.every(ready):
         if found.manifest:
-            assert verify(ready.objects, buckets[1], found.name, deep=True, progress=progress).problems == ()
+            keys = Keys.of(ready.settings)
+            assert verify(ready.objects, buckets[1], found.name, deep=True, progress=progress, keys=keys).problems == ()
     assert before - set(keys_in(buckets[1], "objects/")), "nothing was removed"
 
 
