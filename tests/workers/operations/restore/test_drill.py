@@ -74,7 +74,7 @@ def test_as_many_artifacts_are_compared_as_are_said(backed_up, buckets, progress
     made = Systems(backed_up.settings.model_copy(update={"ops": ops}))
     assert f"{min(wanted, 10)} artifact" in Drill().plan(made).summary
     Drill().run(made, progress)
-    assert f"Restoring {count(min(wanted, 10), 'artifact')} to one side" in progress.steps
+    assert f"Reading {count(min(wanted, 10), 'artifact')}" in progress.steps
     assert drill_result.last(backed_up.objects, buckets[1]).artifacts == min(wanted, 10)
 
 
