@@ -96,9 +96,22 @@ class OperationsWorker(Worker):
         """See RQ."""
         return self._until_answered(lambda: super(OperationsWorker, self).check_for_suspension(*arguments, **named))
 
-    def bootstrap(self, *arguments: Any, **named: Any) -> Any:
-        """See RQ: once Redis takes writes."""
-        return self._until_answered(lambda: super(OperationsWorker, self).bootstrap(*arguments, **named))
+    def register_birth(self) -> None:
+        """See RQ: once Redis takes writes. The name is this process's own: what bears it is of a try that broke off."""
+
+        def register() -> None:
+            self.connection.delete(self.key)
+            super(OperationsWorker, self).register_birth()
+
+        self._until_answered(register)
+
+    def subscribe(self) -> None:
+        """See RQ: once Redis answers."""
+        self._until_answered(super().subscribe)
+
+    def set_state(self, *arguments: Any, **named: Any) -> None:
+        """See RQ; it is for those who list workers."""
+        self._as_far_as_possible(lambda: super(OperationsWorker, self).set_state(*arguments, **named))
 
     def heartbeat(self, *arguments: Any, **named: Any) -> Any:
         """See RQ; without one it only looks lost to others for a while."""
