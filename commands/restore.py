@@ -15,6 +15,15 @@ if TYPE_CHECKING:
     from workers.operation import Operation
 
 _ELSEWHERE = click.option("--from-elsewhere", is_flag=True, help="Although the backup is of another MLflow.")
+_SET = click.argument("set_", type=NameOf("set"), metavar="[latest|ID]", default="latest")
+_FROM = click.option(
+    "--from",
+    "set_",
+    type=NameOf("set"),
+    metavar="ID",
+    default="latest",
+    help="The backup to take it from; else the latest.",
+)
 _UNSIGNED = click.option(
     "--unsigned", is_flag=True, help="For admins, with --break-glass: although the backup isn't signed."
 )
@@ -33,7 +42,7 @@ _AT = click.option(
         "restore database --at 14:05:30",
     ),
 )
-@click.argument("set_", type=NameOf("set"), metavar="[latest|ID]", default="latest")
+@_SET
 @_AT
 @click.option("--before", is_flag=True, help="With --at: without what was committed at that very moment.")
 @click.option("--as", "beside", metavar="NAME", default="", help="Only beside the live one, to look into it.")
@@ -57,7 +66,7 @@ def _database(  # noqa: PLR0913 - one for each option
 
 
 @change("auth", examples=("restore auth latest --dry-run", "restore auth 1a2b3c"))
-@click.argument("set_", type=NameOf("set"), metavar="[latest|ID]", default="latest")
+@_SET
 @click.option("--as", "beside", metavar="NAME", default="", help="Only beside the live one, to look into it.")
 @_ELSEWHERE
 @_UNSIGNED
@@ -85,7 +94,7 @@ def _undo(*, users: bool) -> Operation:
         "restore artifacts latest --prefix 12/ --exact",
     ),
 )
-@click.argument("set_", type=NameOf("set"), metavar="[latest|ID]", default="latest")
+@_SET
 @click.option("--prefix", metavar="PREFIX", default="", help="Only keys that begin so.")
 @click.option(
     "--experiment", type=NameOf("experiment"), metavar="NAME", default="", help="Only what belongs to that experiment."
@@ -114,7 +123,7 @@ def _artifacts(  # noqa: PLR0913 - one for each option
 
 
 @change("config", examples=("restore config --dry-run", "restore config 1a2b3c --only deployment,configmap"))
-@click.argument("set_", type=NameOf("set"), metavar="[latest|ID]", default="latest")
+@_SET
 @click.option("--only", metavar="KIND,…", default="", help=f"Only these: {', '.join(OBJECTS)}.")
 @_ELSEWHERE
 @_UNSIGNED
@@ -133,7 +142,7 @@ def _config(set_: str, only: str, *, from_elsewhere: bool, unsigned: bool) -> Op
 
 
 @change("all", examples=("restore all --dry-run", "restore all 1a2b3c"))
-@click.argument("set_", type=NameOf("set"), metavar="[latest|ID]", default="latest")
+@_SET
 @_ELSEWHERE
 @_UNSIGNED
 def _all(set_: str, *, from_elsewhere: bool, unsigned: bool) -> Operation:
@@ -147,14 +156,7 @@ def _all(set_: str, *, from_elsewhere: bool, unsigned: bool) -> Operation:
 
 @change("run", examples=("restore run 0a1b2c3d4e5f60718293a4b5c6d7e8f9", "restore run 0a1b2c3d --dry-run"))
 @click.argument("run_id", metavar="RUN")
-@click.option(
-    "--from",
-    "set_",
-    type=NameOf("set"),
-    metavar="ID",
-    default="latest",
-    help="The backup to take it from; else the latest.",
-)
+@_FROM
 @_UNSIGNED
 @_AT
 def _run(run_id: str, set_: str, at: datetime | None, *, unsigned: bool) -> Operation:
@@ -168,14 +170,7 @@ def _run(run_id: str, set_: str, at: datetime | None, *, unsigned: bool) -> Oper
 
 @change("experiment", examples=("restore experiment churn --dry-run", "restore experiment 12 --from 1a2b3c"))
 @click.argument("experiment", type=NameOf("experiment"), metavar="NAME|ID")
-@click.option(
-    "--from",
-    "set_",
-    type=NameOf("set"),
-    metavar="ID",
-    default="latest",
-    help="The backup to take it from; else the latest.",
-)
+@_FROM
 @_UNSIGNED
 @_AT
 def _experiment(experiment: str, set_: str, at: datetime | None, *, unsigned: bool) -> Operation:
@@ -209,7 +204,7 @@ def _prune(*, everything: bool) -> Operation:
 
 
 @change("drill", examples=("drill", "drill 1a2b3c", "drill --at random"))
-@click.argument("set_", type=NameOf("set"), metavar="[latest|ID]", default="latest")
+@_SET
 @_UNSIGNED
 @click.option("--at", type=At(others=("random",)), metavar="random|TIME", help="A moment instead of a backup.")
 def drill(set_: str, at: datetime | str | None, *, unsigned: bool) -> Operation:

@@ -109,18 +109,23 @@ def worker(*, queue: str, metrics_port: int | None) -> None:
         work(queue, ready)
 
 
+def _serve(seat: Callable[[Settings, threading.Event, Callable[[], None]], None], name: str, port: int | None) -> None:
+    """Take a seat of which one works and the others stand by, until the process is stopped. port: for its metrics."""
+    with (
+        _settings(checked=True) as loaded,
+        readiness.until_stopped(loaded) as (stop, said_ready),
+        readiness.with_metrics(loaded, port, said_ready, name) as ready,
+    ):
+        seat(loaded, stop, ready)
+
+
 @main.command()
 @_METRICS
 def scheduler(*, metrics_port: int | None) -> None:
     """Do what falls due; one of those started works, the others stand by."""
     from bot.process import scheduler as seat
 
-    with (
-        _settings(checked=True) as loaded,
-        readiness.until_stopped(loaded) as (stop, said_ready),
-        readiness.with_metrics(loaded, metrics_port, said_ready, "scheduler") as ready,
-    ):
-        seat.serve(loaded, stop, ready)
+    _serve(seat.serve, "scheduler", metrics_port)
 
 
 @main.command()
@@ -129,12 +134,7 @@ def wal(*, metrics_port: int | None) -> None:
     """Keep the database server's WAL for point-in-time recovery; one of those started works, the others stand by."""
     from bot.process import wal as seat
 
-    with (
-        _settings(checked=True) as loaded,
-        readiness.until_stopped(loaded) as (stop, said_ready),
-        readiness.with_metrics(loaded, metrics_port, said_ready, "wal") as ready,
-    ):
-        seat.serve(loaded, stop, ready)
+    _serve(seat.serve, "wal", metrics_port)
 
 
 _OUTPUT = click.option(
