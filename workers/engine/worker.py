@@ -101,7 +101,7 @@ class OperationsWorker(Worker):
 
         def register() -> None:
             self.connection.delete(self.key)
-            super(OperationsWorker, self).register_birth()
+            super(OperationsWorker, self).register_birth()  # type: ignore[no-untyped-call]
 
         self._until_answered(register)
 
