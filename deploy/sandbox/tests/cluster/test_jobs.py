@@ -137,7 +137,7 @@ def test_a_container_that_is_started_again(cluster):
 
 def test_a_job_takes_too_long(cluster):
     job = Job(cluster, "long", "sh", "-c", "echo started; sleep 60", activeDeadlineSeconds=60)
-    until(lambda: job.pods() and "ready" in job.read().get("status", {}) and job.read()["status"]["ready"] == 1)
+    until(lambda: job.pods() and job.read().get("status", {}).get("ready") == 1)
     assert job.read()["status"]["active"] == 1
     job.store.update(JOBS, NAMESPACE, "long", lambda item: item["spec"].update(activeDeadlineSeconds=1))
     failed = job.finish("Failed")
@@ -188,7 +188,7 @@ def test_suspended_and_resumed(cluster):
 @pytest.mark.skipif(KUBECTL is None, reason="kubectl is not installed")
 def test_kubectl_follows_a_log_to_its_end(cluster):
     job = Job(cluster, "talking", "sh", "-c", "for i in 1 2 3; do echo line $i; sleep 0.3; done")
-    until(lambda: job.pods() and job.read()["status"].get("ready"))
+    until(lambda: job.pods() and job.read().get("status", {}).get("ready"))
     command = [KUBECTL, "--kubeconfig", str(cluster.kubeconfig), "-n", NAMESPACE, "logs", "-f", "job/talking"]
     began = time.monotonic()
     done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)

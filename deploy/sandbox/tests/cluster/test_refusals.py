@@ -187,7 +187,7 @@ def test_a_quotas_status_follows_what_there_is(world):
     path = f"{SPACE}/resourcequotas/team"
 
     def used():
-        return world.api.good("GET", path)["status"].get("used")
+        return world.api.good("GET", path).get("status", {}).get("used")
 
     until(
         lambda: used() == {"pods": "4", "requests.cpu": "1500m", "limits.memory": "12Gi", "count/deployments.apps": "1"}
