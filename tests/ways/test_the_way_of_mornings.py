@@ -27,7 +27,7 @@ expect = pytest.importorskip("playwright.sync_api", reason="playwright is not in
 
 SECONDS = 40
 VERA, OMAR = "U07VERA0001", "U07OMAR0002"
-NOTHING_ELSE = {"backup": None, "figures": None, "digest": None, "drill": None}
+NOTHING_ELSE = {"backup": None, "figures": None, "digest": None, "drill": None, "audit": None}
 PICTURES = os.environ.get("MLFLOW_OPS_PICTURES")
 """A folder for screenshots, where somebody wants to look at them."""
 

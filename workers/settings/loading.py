@@ -52,7 +52,7 @@ def _secrets(environ: Mapping[str, str]) -> Iterator[str]:
     for name, value in environ.items():
         if name.endswith(("_TOKEN", "_PASSWORD", "_SECRET", "_KEY")):
             yield value
-        if name == "MLFLOW_OPS_BACKUP_KEYS_OLD":
+        if name in {"MLFLOW_OPS_BACKUP_KEYS_OLD", "MLFLOW_OPS_AUDIT_KEY"}:
             yield from (each.strip() for each in value.split(","))
         with suppress(ValueError):
             password = urlsplit(value).password if "://" in value else None

@@ -20,7 +20,7 @@ from workers.settings import cron as ticks
 BERLIN = ZoneInfo("Europe/Berlin")
 
 
-NONE_BY_DEFAULT = {"backup": None, "figures": None, "digest": None, "drill": None}
+NONE_BY_DEFAULT = {"backup": None, "figures": None, "digest": None, "drill": None, "audit": None}
 
 
 def ops(**entries):

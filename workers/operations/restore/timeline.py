@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Final
 from pydantic import Field
 
 from workers.operation import Operation, Progress, Risk
+from workers.operations.audit.trail import commands_of
 from workers.operations.backup.wal import archive, overview
-from workers.operations.commands.audit_trail import commands_of
 from workers.records import audit_log
 from workers.report import Facts, Report, Status, Table
 from workers.wording import NOTHING, count, duration
