@@ -13,6 +13,7 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from workers.redaction.names import names_a_secret, without_named
+from workers.redaction.settings import hides, open_variable
 from workers.redaction.shapes import MASK, without_shapes
 
 __all__ = [
@@ -20,8 +21,10 @@ __all__ = [
     "SHORTEST",
     "UNSEEN",
     "cleaned",
+    "hides",
     "names_a_secret",
     "one_line",
+    "open_variable",
     "redacted",
     "remember",
     "without_secrets",

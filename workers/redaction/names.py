@@ -52,7 +52,7 @@ _FIGURE: Final = re.compile(r"[-+]?\d[\d,._]*(?:ms|s|m|h|d|%)?")
 
 _HEAD: Final = re.compile(
     r"""(?ix)
-    (?: (?P<name> (?: (?:api|access|secret|private|auth|signing|connection)\x20 )?+ [\w.-]{1,200}+ )
+    (?: (?P<name> (?: (?:api|access|secret|private|auth|signing)\x20 (?=keys?\b) )?+ [\w.-]{1,200}+ )
         (?: (?P<closed> \\*["'] ) \s* (?: => | := | [=:,] ) | \s* (?: => | := | [=:] ) ) \s*+
       | (?P<flag> --?[a-z][\w.-]{1,200}+ ) (?: \s++ | = ) (?!-) )
     """
@@ -69,6 +69,7 @@ _HINTS: Final = (
 )
 """Each name of a secret has one of them in it, or at its end."""
 _LONGEST: Final = 100
+_NAME: Final = re.compile(r"[a-z0-9_.-]*+")
 _NAME_CHARACTERS: Final = frozenset("abcdefghijklmnopqrstuvwxyz0123456789_.-")
 
 
@@ -99,7 +100,8 @@ def _names(low: str) -> list[int]:
             if hint == "key" and begins == at and (before := _BEFORE_KEY.search(low, max(0, at - 12), at)):
                 begins = before.start()
             begin.add(begins)
-            at = low.find(hint, at + len(hint))
+            # On with the next word: a name is read once, however often it says so.
+            at = low.find(hint, _NAME.match(low, at).end())  # type: ignore[union-attr]  # it matches nothing, too
     return sorted(begin)
 
 

@@ -33,7 +33,7 @@ _KINDS: Final[tuple[tuple[tuple[str, ...], str], ...]] = (
         r"(?i)((?:AccountKey|SharedAccessKey|SharedAccessSignature)=)[^;\s\"']+",
     ),
     # JSON Web Tokens.
-    (("eyJ",), r"\beyJ[\w=-]{8,}\.[\w=-]+(?:\.[\w.+/=-]*)?"),
+    (("eyJ",), r"\beyJ[\w=-]+\.[\w=-]+(?:\.[\w.+/=-]*)?"),
     # Git hosts, package indexes, container registries.
     (("gh", "github_pat_"), r"\b(?:gh[pousr]_\w{20,}|github_pat_\w{20,})"),
     (("gl", "GR1348941"), r"\b(?:gl(?:pat|dt|ft|soat|rt|cbt|imt|ptt|agent|oas)-[\w-]{20,}|GR1348941[\w-]{20,})"),

@@ -50,7 +50,7 @@ def load(environ: Mapping[str, str] = os.environ) -> Settings:
 def _secrets(environ: Mapping[str, str]) -> Iterator[str]:
     """What the environment holds that nobody may read: by the variable's name, or as a password in an address."""
     for name, value in environ.items():
-        if name.endswith("_KEY") or redaction.names_a_secret(name):
+        if redaction.hides(name):
             yield value
         if name in {"MLFLOW_OPS_BACKUP_KEYS_OLD", "MLFLOW_OPS_AUDIT_KEY"}:
             yield from (each.strip() for each in value.split(","))

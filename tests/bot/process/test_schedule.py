@@ -30,7 +30,7 @@ def ops(**entries):
 
 
 def told_of(**schedule):
-    without = {"figures": None, "digest": None}
+    without = {"figures": None, "digest": None, "audit": None}
     return Ops.model_validate({"channels": ["C0OPS"], "schedule": without | schedule})
 
 

@@ -17,11 +17,10 @@ import json
 from base64 import b64encode
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from workers.errors import OperatorError
-from workers.operations.backup.locking import Locking
 from workers.records import audit_seals
 from workers.records.audit_log import Entry
 from workers.records.audit_seals import Seal
@@ -136,8 +135,8 @@ class Export:
         first, last = held[0][1].number, held[-1][1].number
         key = f"{self.folder}{now:%Y-%m-%d}/{now.strftime(_TIME)}-{first:012}-{last:012}.jsonl"
         objects, bucket = self.systems.backups, self.bucket
-        locking = Locking.of(self.systems.settings, now)
-        lock = Lock(locking.mode, locking.needed).parameters if locking else {}
+        wanted = self.systems.settings.ops.backup.lock
+        lock = Lock(wanted.mode.upper(), now + timedelta(days=wanted.days)).parameters if wanted else {}
         # Object Lock asks for a checksum (API_PutObject), and MD5 is the one that every store knows.
         md5 = b64encode(hashlib.md5(body, usedforsecurity=False).digest()).decode()
         objects.ask(

@@ -6,44 +6,26 @@ an address, and a second time in the annotation that `kubectl apply` leaves behi
 
 from __future__ import annotations
 
-import re
 from typing import Any, Final
 
-from workers.redaction import MASK, names_a_secret, redacted, without_secrets
+from workers.redaction import MASK, hides, open_variable, redacted, without_secrets
 
 Json = dict[str, Any]
 
-_HARMLESS: Final = re.compile(
-    r"(?i)(?:.*_)?(?:host|hostname|port|region|endpoint|endpoint_url|tracking_uri|registry_uri|uri|address|bucket|namespace|"
-    r"name|level|mode|format|timeout|timeout_seconds|seconds|ms|workers|threads|processes|concurrency|connections|"
-    r"pool_size|max_overflow|overflow|recycle|retries|interval|limit|limits|size|bytes|count|max|min|days|hours|enabled|"
-    r"disabled|enable|disable|debug|verbose|version|protocol|scheme|dir|directory|path|root|home|file|destination|prefix|"
-    r"suffix|class|backend|driver|dialect|database|db|user|username|lang|locale|tz|timezone|environment|env|stage|tier|"
-    r"app|service|cluster|node|pod|ip|tls|insecure_tls|ssl|verify|proxy_headers|forwarded_allow_ips|allowed_hosts|"
-    r"cors_allowed_origins|origins|hosts|execution|buffered|encoding|hashseed|dontwritebytecode|parallelism)"
-    r"|(?:PATH|PYTHON\w+|LC_\w+|OMP_\w+|MALLOC_\w+|PROMETHEUS_\w+|GIT_PYTHON_REFRESH)"
-)
-"""What a container's environment may say in the open: the whole name or its last words. What isn't known is masked; and
-of what is, passwords in addresses and the shapes of secrets are.
-"""
 _BOOKKEEPING: Final = ("managedFields", "uid", "resourceVersion", "generation", "creationTimestamp", "selfLink")
 _APPLIED: Final = "kubectl.kubernetes.io/last-applied-configuration"
 
 
 def value_of(name: str, value: str) -> str:
     """A named value of a ConfigMap or of an argument, as others may read it."""
-    return MASK if value and _secret(name) else redacted(value)
+    return MASK if value and hides(name) else redacted(value)
 
 
 def variable_of(name: str, value: str) -> str:
     """A container's variable as others may read it: masked, unless its name is known to be harmless."""
-    if value and (_secret(name) or not _HARMLESS.fullmatch(name)):
+    if value and not open_variable(name):
         return MASK
     return redacted(value)
-
-
-def _secret(name: str) -> bool:
-    return names_a_secret(name) or name.lower().endswith("_key")
 
 
 def masked(item: Json) -> Json:
@@ -81,6 +63,6 @@ def _argument(before: Any, each: Any) -> Any:
     """An element of a list; what follows --password, or stands behind it, is masked."""
     if not isinstance(each, str):
         return _cleaned(each)
-    if isinstance(before, str) and before.startswith("-") and "=" not in before and _secret(before.strip("-")):
+    if isinstance(before, str) and before.startswith("-") and "=" not in before and hides(before.strip("-")):
         return MASK
     return redacted(each)
