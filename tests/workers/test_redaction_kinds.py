@@ -69,7 +69,7 @@ def test_what_detect_secrets_finds_by_its_shape_is_blotted_out(kind, pattern, da
     assert "***" in redaction.redacted(f"before {made} after"), (kind, made)
 
 
-PRINTED = st.characters(min_codepoint=32, max_codepoint=126)
+PRINTED = st.characters(min_codepoint=32, max_codepoint=126, exclude_characters='"')
 QUOTES = st.sampled_from(
     [
         "{}={}",

@@ -15,7 +15,7 @@ MASK: Final = "***"
 
 _KINDS: Final[tuple[tuple[tuple[str, ...], str], ...]] = (
     # Slack: tokens, and addresses that whoever knows them may post to.
-    (("xox", "xapp-"), r"\b(?:xox[a-z](?:\.xox[a-z])?-[\w-]{8,}|xapp-[\w-]{8,})"),
+    (("xox", "xapp-"), r"\b(?:xox[a-z](?:\.xox[a-z])?-[\w-]{3,}|xapp-[\w-]{8,})"),
     (("hooks.slack.com",), r"(?<=hooks\.slack\.com/)(?:services|workflows|triggers)/[\w/-]+"),
     # AWS: access keys and their temporary kind; the secret behind a name that says so.
     (("AKIA", "ASIA", "ABIA", "ACCA", "A3T"), r"(?:A3T[A-Z0-9]|ABIA|ACCA|AKIA|ASIA)[0-9A-Z]{16}"),
@@ -69,7 +69,7 @@ _KINDS: Final[tuple[tuple[tuple[str, ...], str], ...]] = (
     (("PuTTY-User-Key-File-",), r"PuTTY-User-Key-File-\d(?:.|\n)*"),
 )
 _COMPILED: Final = tuple((hints, re.compile(pattern)) for hints, pattern in _KINDS)
-_ADDRESS: Final = re.compile(r"://[^\s/@:\"'<>]*:[^\s/\"'<>]*@")
+_ADDRESS: Final = re.compile(r"://[^\s/@:\"']*:[^\s/\"']*@")
 
 
 def without_shapes(text: str) -> str:
