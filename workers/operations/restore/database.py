@@ -25,6 +25,7 @@ from workers.operations.restore import (
     auth,
     checks,
     downtime,
+    events,
     kept,
     likeness,
     moment,
@@ -65,7 +66,8 @@ class RestoreDatabase(Operation):
     """Put a set's database in the live one's place, or beside it. set: an id or latest. beside: a name for that.
 
     auth: basic-auth's database instead of MLflow's. at: as it was then, from a base backup and WAL instead of a set.
-    before: without what was committed at that very moment.
+    exclusive: without what was committed at that very moment. event: words of what happened, instead of `at`: just
+    before it.
     """
 
     name: ClassVar[str] = "restore-database"
@@ -78,14 +80,17 @@ class RestoreDatabase(Operation):
     from_elsewhere: bool = False
     auth: bool = False
     at: AwareDatetime | None = None
-    before: bool = False
+    exclusive: bool = False
+    event: Annotated[str, Field(max_length=200)] = ""
     unsigned: bool = False
 
     def plan(self, systems: Systems) -> Plan:
         """What would take whose place, and what would be lost. Raises OperatorError where it cannot be done."""
+        if self.event:
+            return events.of_the_moment(self, systems, self.event)
         if self.at:
             self._refuse_beside(systems)
-            chosen = moment.choose(systems, self.at, inclusive=not self.before)
+            chosen = moment.choose(systems, self.at, inclusive=not self.exclusive)
             return to_moment.plan(systems, chosen, self.beside, _undo(auth=False))
         systems, found, part = self._wanted(systems)
         server, live = systems.server, systems.database.name
@@ -137,7 +142,7 @@ class RestoreDatabase(Operation):
     def run(self, systems: Systems, progress: Progress) -> Report:
         """Restore beside, compare, and switch, unless it is to stay beside. Where that fails, nothing is switched."""
         if self.at:
-            chosen = moment.choose(systems, self.at, inclusive=not self.before)
+            chosen = moment.choose(systems, self.at, inclusive=not self.exclusive)
             with moment.taken(systems, chosen, progress) as found:
                 return self._run((systems, systems), found, chosen.words, progress)
         ours, found, _ = self._wanted(systems)
@@ -201,7 +206,7 @@ class RestoreDatabase(Operation):
 
     def aftermath(self, systems: Systems, planned: Plan) -> str:
         """Let sessions in where the switch was cut off, and say which database is live."""
-        if self.at:
+        if self.at or self.event:
             moment.clear(systems)
         ours = auth.systems_of(systems) if self.auth else systems
         said = switching.mended_and(ours, lambda: super(RestoreDatabase, self).aftermath(systems, planned))
