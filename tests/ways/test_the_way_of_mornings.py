@@ -280,7 +280,7 @@ def test_pausing_survives_a_restart_of_the_scheduler(sandbox, omar, vera):
     try:
         sandbox.restart("scheduler")
         listed = ask(vera, "schedule list", "1 paused")
-        assert "4 scheduled jobs" in words(listed)
+        assert "5 scheduled jobs" in words(listed)
     finally:
         omar.press(OPS_CHANNEL, done["ts"], "undo")
     becomes_not_paused(omar)

@@ -9,11 +9,13 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from redis.exceptions import OutOfMemoryError, ResponseError
 
+from workers.engine import running
 from workers.engine.sealing import Sealing
 from workers.operation import Unwatched
 from workers.operations.audit import export as exporting
 from workers.operations.audit.trail import Audit, told_one_by_one
 from workers.records.audit_log import Entry
+from workers.records.record import Phase, Record
 from workers.report import Status
 
 DAY = 24 * 3600
@@ -181,3 +183,29 @@ def test_a_year_is_read_in_constant_memory():
     tracemalloc.stop()
     assert number == 5_000
     assert peak < 1 << 19
+
+
+@pytest.mark.parametrize(
+    ("operation", "phase", "files"),
+    [
+        ("restore-database", Phase.DONE, 1),
+        ("restore-database", Phase.FAILED, 1),
+        ("restore-database", Phase.QUEUED, 0),
+        ("scale", Phase.DONE, 0),
+    ],
+)
+def test_what_is_destructive_is_exported_at_its_end(kept, monkeypatch, operation, phase, files):
+    monkeypatch.setattr(running, "systems_here", lambda: kept.systems)
+    kept.run(1)
+    record = Record(operation=operation, arguments={}, words=operation, requester="U0VERA", channel="C0OPS")
+    running._exported(record, phase)
+    assert len(kept.files()) == files
+
+
+def test_a_store_that_is_away_takes_nothing_from_the_end_of_a_command(kept, monkeypatch):
+    monkeypatch.setattr(running, "systems_here", lambda: kept.systems)
+    kept.s3.delete_bucket(Bucket=kept.bucket)
+    kept.run(1)
+    record = Record(operation="restore-database", arguments={}, words="", requester="U0VERA", channel="C0OPS")
+    running._exported(record, Phase.DONE)
+    assert len(kept.entries()) == 3
