@@ -9,7 +9,6 @@ import sys
 import time
 from contextlib import suppress
 from dataclasses import replace
-from pathlib import Path
 
 import boto3
 import psutil
@@ -31,11 +30,12 @@ from workers.records.record import Phase, Stage
 from workers.records.store import Records
 from workers.systems import Systems
 
-SECONDS = 150
+SECONDS = 240
 OPS_YAML = """
 channels: [C0OPS]
 roles: {viewer: {users: ["*"]}, operator: {users: [U0OLEG]}}
 storage: {backups_bucket: backups}
+approvals: {config-set: {approvers: 0}}
 schedule: {backup: null, figures: null, digest: null, drill: null, audit: null}
 """
 
@@ -95,6 +95,29 @@ class World:
         return words(root)
 
 
+def _start(parts, env, bot, slack, folder):
+    ours = {
+        "bot": (["bot"], bot),
+        "quick-1": (["worker", "--queue", "quick"], env),
+        "ops-1": (["worker", "--queue", "ops"], env),
+        "ops-2": (["worker", "--queue", "ops"], env),
+        "scheduler": (["scheduler"], env),
+    }
+    for name, (line, its_env) in ours.items():
+        parts[name] = Part(name, [sys.executable, "-m", "bot", *line], its_env, folder / f"{name}.log")
+        if name == "bot":
+            slack.sandbox.wait_until_connected(SECONDS)
+
+
+def _stop(parts):
+    """What sleeps is woken first; Redis goes last, as the others take their leave of it."""
+    for part in reversed(parts.values()):
+        with suppress(psutil.Error):
+            for each in (psutil.Process(part._process.pid), *part.horses()):
+                each.send_signal(signal.SIGCONT)
+        part.stop()
+
+
 @pytest.fixture
 def stage(tmp_path, free_port):
     (tmp_path / "redis").mkdir()
@@ -137,32 +160,17 @@ def stage(tmp_path, free_port):
             server = [str(program()), "--port", str(free_port), "--bind", "127.0.0.1", "--save", ""]
             server += ["--dir", str(tmp_path / "redis")]
             parts = {"redis": Part("redis", server, env, tmp_path / "redis.log")}
-            ours = {
-                "bot": (["bot"], bot),
-                "quick-1": (["worker", "--queue", "quick"], env),
-                "ops-1": (["worker", "--queue", "ops"], env),
-                "ops-2": (["worker", "--queue", "ops"], env),
-                "scheduler": (["scheduler"], env),
-            }
-            for name, (line, its_env) in ours.items():
-                command = [sys.executable, "-m", "bot", *line]
-                parts[name] = Part(name, command, its_env, tmp_path / f"{name}.log")
+            try:
+                _start(parts, env, bot, slack, tmp_path)
 
-            def restart(*, without_snapshot=False):
-                parts["redis"].kill()
-                if without_snapshot:
-                    Path(tmp_path / "redis" / "dump.rdb").unlink()
-                parts["redis"].start()
+                def restart():
+                    parts["redis"].kill()
+                    parts["redis"].start()
 
-            slack.sandbox.wait_until_connected(90)
-            systems = Systems(settings.load({**env, "KUBECONFIG": str(running.kubeconfig)}))
-            yield World(parts, slack, Redis.from_url(redis_url), systems.cluster, tmp_path, restart), s3
-            for part in reversed(parts.values()):
-                with suppress(psutil.Error):
-                    for child in part.horses():
-                        child.send_signal(signal.SIGCONT)
-                part._process.send_signal(signal.SIGCONT)
-                part.stop()
+                systems = Systems(settings.load({**env, "KUBECONFIG": str(running.kubeconfig)}))
+                yield World(parts, slack, Redis.from_url(redis_url), systems.cluster, tmp_path, restart), s3
+            finally:
+                _stop(parts)
     store.stop()
 
 

@@ -124,7 +124,7 @@ def _trimmed(redis: Redis, last: tuple[str, Seal] | None, keep_days: int) -> int
     if last is None:
         return 0
     oldest = f"{int((datetime.now(UTC) - timedelta(days=keep_days)).timestamp() * 1000)}-0"
-    surplus: int = int(redis.xlen(audit_log.STREAM)) - KEPT_AT_MOST  # type: ignore[arg-type]
+    surplus: int = int(redis.xlen(audit_log.STREAM)) - KEPT_AT_MOST
     if surplus > 0:
         first_that_stays = next(islice(audit_log.entries(redis), surplus, None)).id
         oldest = max(oldest, first_that_stays, key=audit_log.order)

@@ -18,6 +18,7 @@ from base64 import b64encode
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from workers.errors import OperatorError
@@ -102,7 +103,7 @@ class Export:
         objects, after = self.systems.backups, ""
         while True:
             asked = {"Bucket": self.bucket, "Prefix": day, **({"StartAfter": after} if after else {})}
-            page: Any = objects.ask(lambda asked=asked: objects.client.list_objects_v2(**asked), self.bucket)
+            page: Any = objects.ask(partial(objects.client.list_objects_v2, **asked), self.bucket)
             for each in page.get("Contents") or ():
                 if (found := _file(str(each["Key"]))) is not None:
                     yield found
