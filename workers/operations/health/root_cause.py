@@ -47,7 +47,7 @@ def summary(checks: tuple[Check, ...]) -> str:
         numbers[Status.UNKNOWN]
     )
     end = ("; " + ", ".join(more) if more else "") + "."
-    following = f" Next: {worst.look_further}" if worst.look_further else ""
+    following = f" Next: /mlflow {worst.command}" if worst.command else ""
     end += following if len(end) + len(following) + LEAST <= HEADLINE else ""
     sentence = worst.sentence.rstrip(".")
     return f"{textwrap.shorten(sentence, HEADLINE - len(end), placeholder='…')}{end}"
