@@ -145,10 +145,11 @@ class Scale(Operation):
                 hints=("health pods",),
                 undo=back,
             )
-        now = "is scaled to 0: MLflow is down for everyone" if self.replicas == 0 else f"has {count(self.replicas, 'ready replica')}"
+        ready = count(self.replicas, "ready replica")
+        now = f"has {ready}" if self.replicas else "is scaled to 0: MLflow is down for everyone"
         said = f"{deployment} {now}; it had {before}."
         if undone:
-            had = "was scaled to 0" if self.replicas == 0 else f"had {count(self.replicas, 'ready replica')}"
+            had = f"had {ready}" if self.replicas else "was scaled to 0"
             said = f"{deployment} {had}, but {undone}; it had {before} before."
         return Report(
             title=f"Scale {deployment}",
