@@ -123,4 +123,4 @@ def _look(settings: Settings) -> str:
     return f"kubectl describe ingress {names.ingress} -n {names.namespace}"
 
 
-QUESTION = Question("ingress", "Ingress", "Kubernetes", ask, _look, spokesman="pods")
+QUESTION = Question("ingress", "Ingress", "Kubernetes", ask, _look, spokesman="pods", command="cert show")

@@ -38,7 +38,7 @@ def summary(checks: tuple[Check, ...]) -> str:
     # Checks that share a cause share its sentence: it is said once.
     others = {each.sentence: each.status for each in reversed(checks) if each.sentence != worst.sentence}
     numbers = Counter(others.values())
-    more = [
+    more: list[str] = [
         count(numbers[status], f"{'more ' if status is worst.status else ''}{word}")
         for status, word in ((Status.FAIL, "failure"), (Status.WARN, "warning"))
         if numbers[status]
@@ -47,7 +47,7 @@ def summary(checks: tuple[Check, ...]) -> str:
         numbers[Status.UNKNOWN]
     )
     end = ("; " + ", ".join(more) if more else "") + "."
-    following = f" Next: {worst.look_further}" if worst.look_further else ""
+    following = f" Next: /mlflow {worst.command}" if worst.command else ""
     end += following if len(end) + len(following) + LEAST <= HEADLINE else ""
     sentence = worst.sentence.rstrip(".")
     return f"{textwrap.shorten(sentence, HEADLINE - len(end), placeholder='…')}{end}"

@@ -93,7 +93,7 @@ def test_one_that_hangs_is_named_and_costs_no_other(run):
         ("c", Status.OK),
     ]
     assert report.checks[0].sentence == "PostgreSQL did not answer within 0.3 s."
-    assert report.summary == "PostgreSQL did not answer within 0.3 s. Next: look at b"
+    assert report.summary == "PostgreSQL did not answer within 0.3 s."
     assert listener.counts[-1] == (3, 3, "checks")
     assert listener.steps == ["Asking 3 questions at once"]
 
@@ -260,11 +260,11 @@ class TestBlame:
         [
             ("ok ok", "All 2 checks OK."),
             ("ok", "The check is OK."),
-            ("fail warn ok", "Fail 0; 1 warning. Next: "),
-            ("fail fail fail fail", "Fail 0; 3 more failures. Next: "),
-            ("warn ok ok", "Warn 0. Next: "),
-            ("warn warn unknown ok", "Warn 0; 1 more warning, 1 unknown. Next: "),
-            ("unknown unknown", "Unknown 0; 1 more unknown. Next: "),
+            ("fail warn ok", "Fail 0; 1 warning."),
+            ("fail fail fail fail", "Fail 0; 3 more failures."),
+            ("warn ok ok", "Warn 0."),
+            ("warn warn unknown ok", "Warn 0; 1 more warning, 1 unknown."),
+            ("unknown unknown", "Unknown 0; 1 more unknown."),
         ],
     )
     def test_the_summary_stands_alone(self, statuses, words):
@@ -272,17 +272,19 @@ class TestBlame:
             question(str(i), ok).check(Answer(Status(s), f"{s.title()} {i}."), TOLD)
             for i, s in enumerate(statuses.split())
         )
-        following = checks[0].look_further if words.endswith("Next: ") else ""
-        assert root_cause.summary(checks) == words + following
+        assert root_cause.summary(checks) == words
+        told = (checks[0].model_copy(update={"command": "logs"}), *checks[1:])
+        following = "" if checks[0].status is Status.OK else " Next: /mlflow logs"
+        assert root_cause.summary(told) == words + following
 
     @given(st.text("ab .", min_size=1, max_size=400), st.lists(st.sampled_from(Status), max_size=10))
     def test_the_headline_is_one_line_that_names_the_worst(self, sentence, others):
-        worst = question("mlflow", ok).check(Answer(Status.FAIL, f"x{sentence}"), TOLD)
+        worst = question("mlflow", ok, command="logs").check(Answer(Status.FAIL, f"x{sentence}"), TOLD)
         rest = [question(str(i), ok).check(Answer(s, f"{i}"), TOLD) for i, s in enumerate(others)]
         said = root_cause.summary((worst, *sorted(rest, key=lambda each: -each.status.severity)))
         assert len(said) <= root_cause.HEADLINE
         assert said.startswith("x")
-        assert said.endswith(f" Next: {worst.look_further}")
+        assert said.endswith(" Next: /mlflow logs")
 
 
 def vitals(**changed):
