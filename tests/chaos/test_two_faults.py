@@ -91,7 +91,7 @@ class World:
         """The root message as Slack shows it, once the outbox is empty."""
         record = self.record(record_id)
         time.sleep(3)
-        root = next(each for each in self.oleg.messages("C0OPS") if each["ts"] == record.root)
+        root = next(each for each in self.oleg.messages("C0OPS") if each["ts"] == record.root_ts)
         return words(root)
 
 
