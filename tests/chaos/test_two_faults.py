@@ -88,9 +88,10 @@ class World:
         return found
 
     def said(self, record_id):
-        """The root message as Slack shows it, once the outbox is empty."""
+        """The root message as Slack shows it, once nothing more is to be said of it."""
+        thread = f"mlflow-ops:mlflow:outbox:thread:{record_id}"
+        wait_for(lambda: not self.redis.exists(thread) or None, SECONDS)
         record = self.record(record_id)
-        time.sleep(3)
         root = next(each for each in self.oleg.messages("C0OPS") if each["ts"] == record.root_ts)
         return words(root)
 
@@ -129,7 +130,7 @@ def stage(tmp_path, free_port):
     endpoint = "http://{}:{}".format(*store.get_host_and_port())
     with healthy_upstream() as port:
         wiring = wiring_from({"mlflow": {"upstream": f"http://127.0.0.1:{port}"}, "secrets": {}})
-        slow = replace(QUICK, pull=2.0, drain=2.0)
+        slow = replace(QUICK, pull=8.0, drain=4.0)
         with (
             running_cluster(Options(tmp_path / "cluster", wiring, pace=slow)) as running,
             serving(Workspace.from_json(example()), tmp_path / "slack") as slack,
@@ -140,6 +141,8 @@ def stage(tmp_path, free_port):
                 "MLFLOW_OPS_CONFIG": str(config),
                 "KUBECONFIG": str(running.kubeconfig.with_name("kubeconfig-worker")),
                 "AWS_ENDPOINT_URL_S3": endpoint,
+                # Not asked: no part of what is backed up here is in it.
+                "MLFLOW_OPS_DATABASE_URL": "postgresql://nobody:nothing@127.0.0.1:1/mlflow",
                 "AWS_ACCESS_KEY_ID": "moto",
                 "AWS_SECRET_ACCESS_KEY": "moto-secret",
             }
@@ -181,6 +184,8 @@ def worker_and_horse_sleep(stage):
     sleeping = stage.family()
     for each in sleeping:
         each.send_signal(signal.SIGSTOP)
+    assert sleeping
+    assert stage.record(asked).phase is Phase.RUNNING
     ended = stage.ended(asked)
     for each in sleeping:
         each.send_signal(signal.SIGCONT)
@@ -238,10 +243,9 @@ def both_die(stage):
     """The worker and its horse, then the one that looks at what was left."""
     asked = stage.ask("config set LOG_LEVEL=death")
     stage.at_work(asked)
-    for name in ("ops-1", "ops-2"):
-        if stage.parts[name].horses():
-            stage.parts[name].kill(family=True)
-            stage.parts[name].start()
+    (busy,) = [stage.parts[name] for name in ("ops-1", "ops-2") if stage.parts[name].horses()]
+    busy.kill(family=True)
+    busy.start()
     stage.until(asked, lambda r: r.stage is Stage.LOOK)
     stage.parts["quick-1"].kill(family=True)
     stage.parts["quick-1"].start()
@@ -268,7 +272,8 @@ def test_what_is_said_last_is_what_the_cluster_holds(stage, capsys):
     for name, record, said, held in rows:
         value = record.arguments["pairs"]["LOG_LEVEL"]
         assert held == value, name
-        assert "[Cancel]" not in said, name
+        assert "hourglass" not in said, (name, said)
+        assert record.outcome.split(".")[0].split(":")[0] in said, (name, record.outcome, said)
         done = record.phase is Phase.DONE
         assert done or "had been carried out" in said or "It had begun" in said or "done" in said.lower(), (name, said)
 
