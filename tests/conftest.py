@@ -223,7 +223,7 @@ roles:
   operator: {users: [U0OLEG]}
   approver: {groups: [S0APPROVE]}
 # a test that crosses the hour is the same as one that does not
-schedule: {backup: null, figures: null, digest: null, drill: null}
+schedule: {backup: null, figures: null, digest: null, drill: null, audit: null}
 """
 
 

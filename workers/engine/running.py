@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 from redis import Redis
+from redis.exceptions import RedisError
 
 from workers import registry, settings
 from workers.engine import approvals, following, locks, looking, queues, rights, shutdown, timeouts
@@ -43,6 +44,10 @@ from workers.systems.redis import connect
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+EXPORT = "audit-export"
+EXPORT_SECONDS = 60
+_ENDED = frozenset({Phase.DONE, Phase.FAILED, Phase.CANCELLED})
+
 _log = structlog.get_logger(__name__)
 
 
@@ -64,7 +69,9 @@ def run(record_id: str) -> str:
         if record.stage is Stage.PLAN:
             return _plan(record, records).value
         if record.stage is Stage.LOOK:
-            return looking.look(record, partial(_attempt, record), systems_here(), redis_here(), signs).value
+            phase = looking.look(record, partial(_attempt, record), systems_here(), redis_here(), signs)
+            _exported(record, phase)
+            return phase.value
         after: dict[str, Any] = {}
 
         def carry_out(operation: Operation) -> Report:
@@ -84,6 +91,7 @@ def run(record_id: str) -> str:
             return "claimed before"
         else:
             phase = _end(record, records, ending, **after)
+            _exported(record, phase)
         return phase.value
 
 
@@ -221,6 +229,17 @@ def _end(record: Record, records: Records, ending: Ending, **after: Any) -> Phas
     if not _written(record, records, partial(records.finish, record.id, ending, **after)):
         _log.warning("ended by somebody else", phase=ending.phase, outcome=ending.outcome)
     return ending.phase
+
+
+def _exported(record: Record, phase: Phase) -> None:
+    """Who destroyed what, and who let it, goes at once to where nobody rewrites it; what fails, the schedule does."""
+    if phase not in _ENDED or registry.operations()[record.operation].risk is not Risk.DESTRUCTIVE:
+        return
+    try:
+        with timeouts.limit(EXPORT_SECONDS):
+            registry.build(EXPORT, {}).run(systems_here(), Unwatched())
+    except (OperatorError, settings.SettingsError, RedisError, timeouts.TimedOut) as error:
+        _log.warning("the audit record was not exported at its end", why=str(error) or type(error).__name__)
 
 
 def _hand_over(record: Record, records: Records) -> Phase:

@@ -9,6 +9,7 @@
     open               sorted set: the ids of those that have not ended → when they were accepted
     recent             sorted set: the latest thousand → when they were accepted
     person:<who>       sorted set: what somebody has under way → when it was accepted
+    person:<who>:like:<what>   the record of the last read of this kind, which more like it may join
     seen:<delivery>    a delivery that was accepted already (Slack delivers again when in doubt)
     outbox:…           what is to be said (see workers.records.outbox)
     rq:…               RQ's own keys
@@ -56,11 +57,16 @@ ALIVE_SECONDS = 15.0
 _OPEN = PREFIX + "open"
 _RECENT = PREFIX + "recent"
 _RECENT_KEPT = 1000
+_MERGED = -2
 _SERVER = PREFIX + "server"
 
 
 class TooMany(OperatorError):  # noqa: N818 - its message is a sentence for people
     """Somebody has as many commands under way as one person may."""
+
+
+class Merged(OperatorError):  # noqa: N818 - its message is a sentence for people
+    """The same person waits for the same answer already."""
 
 
 @dataclass(frozen=True)
@@ -99,17 +105,23 @@ class Records:
         remember_seconds: int = SEEN_SECONDS,
         job: Job = NO_JOB,
         at_most: int = 0,
+        like: str = "",
     ) -> bool:
         """Record a command together with its first message and its job; False where this delivery was accepted before.
 
-        at_most: so many commands of one person may be under way; 0: any number. Raises TooMany.
+        at_most: so many commands of one person may be under way; 0: any number. like: what it shares with others that
+        have the same answer, where they are to be told as one. Raises TooMany, Merged.
         """
         body = draft("root", root).body
         keys = [f"{PREFIX}seen:{delivery}", _key(record.id), _OPEN, _RECENT, f"{PREFIX}person:{record.requester}"]
+        # Without anything like it, a key that is never there.
+        keys.append(f"{keys[-1]}:like:{like}" if like else _key(""))
         about: list[Any] = [record.id, remember_seconds, RECORD_SECONDS, record.accepted_at, body, _RECENT_KEPT]
         fields = record.fields
         about += [asked(record), at_most, _key(""), len(fields) // 2]
         answer = int(self._accept(keys=keys, args=[*about, *fields, *job.parts]))
+        if answer == _MERGED:
+            raise Merged("You asked for the same a moment ago, and it hasn't begun yet: its answer will be for both.")
         if answer < 0:
             raise TooMany(
                 f"You have {at_most} commands under way, which is as many as one person may.",

@@ -142,6 +142,8 @@ def failure(record: Record, message: str, hint: str, *, again: bool = False, hol
 def _decided(record: Record) -> str:
     if record.break_glass:
         return f":rotating_light: break-glass: {blocks.plain(record.break_glass)}"
+    if record.more:
+        return f"{record.more:,} more like it"
     return render.approved(record.decided_by, record.decided_at)
 
 

@@ -41,7 +41,7 @@ ROLES = {
     "admin": {"users": ["U0ADA"]},
 }
 OPS = Ops.model_validate({"channels": ["C0OPS", "C0SECOND"], "roles": ROLES})
-STILL = OPS.model_copy(update={"schedule": dict.fromkeys(("backup", "figures", "digest", "drill"))})
+STILL = OPS.model_copy(update={"schedule": dict.fromkeys(("backup", "figures", "digest", "drill", "audit"))})
 """Nothing by the clock, so that nothing changes because time passes."""
 PLAN = Plan(
     title="Scale mlflow",
