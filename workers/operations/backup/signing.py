@@ -103,9 +103,13 @@ class Trust:
 def signed(made: Manifest, keys: Keys) -> Manifest:
     """The same manifest with a signature by the current key."""
     plain = made.model_copy(update={"signature": None})
-    mac, data_key = keys.proof(_bound(json.loads(plain.text()))), keys.current.wrapped
-    by = Signature(algorithm=ALGORITHM, key_id=keys.current_id, mac=mac, data_key=data_key)
-    return made.model_copy(update={"signature": by})
+    return made.model_copy(update={"signature": signature(json.loads(plain.text()), keys)})
+
+
+def signature(document: dict[str, Any], keys: Keys) -> Signature:
+    """By the current key, of a document as it is stored, whose own `signature` does not count."""
+    mac, data_key = keys.proof(_bound(document)), keys.current.wrapped
+    return Signature(algorithm=ALGORITHM, key_id=keys.current_id, mac=mac, data_key=data_key)
 
 
 def _bound(document: dict[str, Any]) -> bytes:
