@@ -90,7 +90,7 @@ class RestoreDatabase(Operation):
         systems, found, part = self._wanted(systems)
         server, live = systems.server, systems.database.name
         checks.refuse_without_rights(server, systems.database)
-        passed = sets.passed_over(systems, self.set, found, part="database")
+        passed = sets.cautions(systems, self.set, found, part="database")
         databases = server.databases()
         now = databases.get(live)
         self._refuse_beside(systems)
