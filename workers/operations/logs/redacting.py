@@ -60,8 +60,6 @@ class Redacting:
         """Whether the line is one of a private key that has more of them."""
         ends = _END in line and _KEY in line[line.rfind(_END) :]
         begins = not ends and _BEGIN in line and _KEY in line[line.rfind(_BEGIN) :]
-        inside = self._key_lines > 0
+        inside = 0 < self._key_lines < KEY_LINES_AT_MOST
         self._key_lines = 1 if begins else self._key_lines + 1 if inside and not ends else 0
-        if self._key_lines > KEY_LINES_AT_MOST:
-            self._key_lines = 0
         return begins or inside

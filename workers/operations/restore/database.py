@@ -337,7 +337,7 @@ def _checks(systems: Systems, part: DatabasePart, gap: float) -> Facts:
     return Facts(
         title="Checked",
         items=(
-            ("bytes of the dump", f"{size(part.dump.bytes)}, their SHA-256 is that of the backup's manifest"),
+            ("bytes of the dump", f"{size(part.bytes)}, their SHA-256 is that of the backup's manifest"),
             ("rows of each table", f"as in the manifest: {count(len(part.rows), 'table')}"),
             *((f"  {table}", f"{held:,}") for table, held in largest if held),
             ("schema", _revision(systems) or "none"),

@@ -338,7 +338,7 @@ def test_what_is_not_encrypted_comes_back_from_a_set_whose_key_was_lost(place):
 
 
 def test_sign_reads_every_byte_first(place, monkeypatch):
-    monkeypatch.setattr("workers.operations.backup.database.read_back", lambda *_: 7)
+    monkeypatch.setattr("workers.operations.backup.database.read_dump", lambda *_: 7)
     found = forging.made(place, forging.now(), keys=place.keys, progress=Unwatched(), sign=False)
     kept = place.s3.list_objects_v2(Bucket=place.backups, Prefix="objects/")["Contents"][0]["Key"]
     body = place.s3.get_object(Bucket=place.backups, Key=kept)["Body"].read()
