@@ -95,7 +95,7 @@ FORGERIES = (
 @pytest.fixture
 def place(systems, s3, buckets):
     key = base64.b64encode(b"k" * 32).decode()
-    ready = systems(MLFLOW_OPS_BACKUP_KEY=key)
+    ready = systems(MLFLOW_OPS_BACKUP_KEY=key, MLFLOW_TRACKING_URI="http://127.0.0.1:1")
     return SimpleNamespace(s3=s3, systems=ready, artifacts=buckets[0], backups=buckets[1], keys=Keys.of(ready.settings))
 
 
