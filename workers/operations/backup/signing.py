@@ -101,7 +101,9 @@ class Trust:
         by = found.signature
         if self.keys is None or (by and by.key_id in self.known.ids):
             return ()
-        plain, ours, lost = [], [], []
+        plain: list[str] = []
+        ours: list[str] = []
+        lost: list[str] = []
         for each in found.stored:
             # What is encrypted is read only if it was encrypted with a key of ours, for this set and this name.
             place = plain if not each.key.endswith(NAME_END) else lost if self._lost(each.key_id) else ours

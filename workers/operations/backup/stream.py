@@ -76,7 +76,7 @@ class Writing:
         """What was written."""
         return Stored(key=self.key, bytes=self.size, sha256=self._hash.hexdigest(), key_id=self._key_id)
 
-    def take(self, source: IO[bytes], moved: Callable[[int], None]) -> None:
+    def take(self, source: IO[bytes], moved: Callable[[int], object]) -> None:
         """Send all that `source`, an unbuffered stream, gives until it ends.
 
         moved: is told the bytes stored so far, once a part and once a second while nothing comes; what it raises ends
@@ -97,7 +97,7 @@ class Writing:
         if self._part:
             self._send(moved)
 
-    def _write(self, piece: bytes | memoryview, moved: Callable[[int], None]) -> None:
+    def _write(self, piece: bytes | memoryview, moved: Callable[[int], object]) -> None:
         self._part += piece
         while len(self._part) >= part_bytes(self._number + 1):
             self._send(moved)
@@ -111,7 +111,7 @@ class Writing:
             self._upload.part(1, b"")
         self._upload.complete()
 
-    def _send(self, moved: Callable[[int], None]) -> None:
+    def _send(self, moved: Callable[[int], object]) -> None:
         self._number += 1
         longest = part_bytes(self._number)
         part, self._part = self._part[:longest], self._part[longest:]
