@@ -152,11 +152,18 @@ class Transfer:
 
     def tags(self, bucket: str, key: str, described: Described) -> dict[str, str]:
         """The object's tags as a new object takes them; nothing is asked where it has none."""
-        if described.tags == 0:
+        count = described.tags if described.tags is not None else self._tag_count(bucket, key)
+        if not count:
             return {}
         answer = self._ask(lambda: self.objects.client.get_object_tagging(Bucket=bucket, Key=key), bucket)
         found = urlencode([(tag["Key"], tag["Value"]) for tag in answer["TagSet"]])
         return {"Tagging": found} if found else {}
+
+    def _tag_count(self, bucket: str, key: str) -> int:
+        """As a GET says it: a store that keeps no tags may answer 500 to whoever asks for them."""
+        answer = self._ask(lambda: self.objects.client.get_object(Bucket=bucket, Key=key, Range="bytes=0-0"), bucket)
+        answer["Body"].close()
+        return int(answer.get("TagCount", 0))
 
     def open(self, bucket: str, key: str, etag: str = "") -> tuple[Described, Iterator[bytes]]:
         """An object's description and its bytes, piece by piece; it goes on where a connection breaks off.
