@@ -1,4 +1,4 @@
-"""Every pod's log into the backup bucket: each container's, and the one before where it was restarted.
+"""Every pod's log into the backup bucket: each container's, and the previous one if it was restarted.
 
 Logs are streamed from the API server to the store, so their length costs no memory: secrets are blotted out
 (redacting.py), what is left is compressed, and encrypted as the parts of a set are (sealing.py). The manifest is
@@ -89,7 +89,7 @@ class LogsArchive(Operation):
             title=self.title,
             summary=f"the logs of all pods to s3://{bucket}/{PREFIX}",
             steps=(
-                "Read the log of each container, and the one before where it was restarted, and blot out secrets",
+                "Read the log of each container, and the previous one if it was restarted, and blot out secrets",
                 f"Write them compressed{_how(systems)} to s3://{bucket}/{PREFIX}",
                 "Write the manifest",
             ),

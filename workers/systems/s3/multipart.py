@@ -40,10 +40,11 @@ def copy_in_parts(transfer: Transfer, request: CopyRequest, part_bytes: int) -> 
 
     Raises PartsNotCopied where the store can't: then its bytes must go through us.
     """
-    described = transfer.describe(request.source, request.key, request.etag)
+    version = request.of_version
+    described = transfer.describe(request.source, request.key, request.etag, **version)
     request = replace(request, etag=described.etag)
     part_bytes = max(part_bytes, math.ceil(described.size / PARTS_AT_MOST))
-    moves = described.moves | transfer.tags(request.source, request.key, described)
+    moves = described.moves | transfer.tags(request.source, request.key, described, **version)
     with Upload(transfer, request.target, request.name, part_bytes, moves) as upload:
 
         def part(number: int) -> None:
@@ -98,7 +99,7 @@ class Upload:
         call = partial(
             self._client.upload_part_copy,
             **self._place(number),
-            CopySource={"Bucket": request.source, "Key": request.key},
+            CopySource={"Bucket": request.source, "Key": request.key, **request.of_version},
             CopySourceIfMatch=f'"{request.etag}"',
             CopySourceRange=f"bytes={first}-{last}",
         )

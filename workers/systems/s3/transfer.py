@@ -117,9 +117,9 @@ class Transfer:
         finally:
             ahead.shutdown(wait=False, cancel_futures=True)
 
-    def describe(self, bucket: str, key: str, etag: str = "") -> Described:
+    def describe(self, bucket: str, key: str, etag: str = "", **version: str) -> Described:
         """An object's description. Raises ObjectMissing; ObjectChanged where it is not the one with `etag`."""
-        query = {"Bucket": bucket, "Key": key} | ({"IfMatch": f'"{etag}"'} if etag else {})
+        query = {"Bucket": bucket, "Key": key, **version} | ({"IfMatch": f'"{etag}"'} if etag else {})
         return Described.of(self._ask(lambda: self.objects.client.head_object(**query), bucket))
 
     def copy(self, request: CopyRequest) -> Made:
@@ -128,7 +128,10 @@ class Transfer:
         Raises ObjectMissing, or ObjectChanged where the store says so. (One that ignores conditions shows the change
         in the etag of what it has made.)
         """
-        headers = {"x-amz-copy-source": quote(f"{request.source}/{request.key}", safe="/~")}
+        source = quote(f"{request.source}/{request.key}", safe="/~")
+        if request.version:
+            source += f"?versionId={quote(request.version, safe='')}"
+        headers = {"x-amz-copy-source": source}
         if request.etag:
             headers["x-amz-copy-source-if-match"] = f'"{request.etag}"'
         lock = self.lock(request.name)
@@ -150,18 +153,19 @@ class Transfer:
         answer = self._ask(lambda: send(headers), either)
         return Made.by_copy(answer)
 
-    def tags(self, bucket: str, key: str, described: Described) -> dict[str, str]:
+    def tags(self, bucket: str, key: str, described: Described, **version: str) -> dict[str, str]:
         """The object's tags as a new object takes them; nothing is asked where it has none."""
-        count = described.tags if described.tags is not None else self._tag_count(bucket, key)
+        count = described.tags if described.tags is not None else self._tag_count(bucket, key, **version)
         if not count:
             return {}
-        answer = self._ask(lambda: self.objects.client.get_object_tagging(Bucket=bucket, Key=key), bucket)
+        answer = self._ask(lambda: self.objects.client.get_object_tagging(Bucket=bucket, Key=key, **version), bucket)
         found = urlencode([(tag["Key"], tag["Value"]) for tag in answer["TagSet"]])
         return {"Tagging": found} if found else {}
 
-    def _tag_count(self, bucket: str, key: str) -> int:
+    def _tag_count(self, bucket: str, key: str, **version: str) -> int:
         """As a GET says it: a store that keeps no tags may answer 500 to whoever asks for them."""
-        answer = self._ask(lambda: self.objects.client.get_object(Bucket=bucket, Key=key, Range="bytes=0-0"), bucket)
+        query = {"Bucket": bucket, "Key": key, "Range": "bytes=0-0", **version}
+        answer = self._ask(lambda: self.objects.client.get_object(**query), bucket)
         answer["Body"].close()
         return int(answer.get("TagCount", 0))
 
