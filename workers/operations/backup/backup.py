@@ -196,7 +196,7 @@ class _Making:
                 key,
                 self.systems.settings,
                 self.progress,
-                expected_bytes=last.dump.bytes if last else 0,
+                expected_bytes=last.bytes if last else 0,
             )
             self.progress.checkpoint()
 
