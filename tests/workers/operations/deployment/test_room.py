@@ -220,13 +220,17 @@ def test_an_expression_and_its_opposite_never_agree(labels, expressions):
     )
 
 
-def scaler(wants=0, *, down=None, blind="", keda=""):
+ONE_A_MINUTE = {"type": "Pods", "value": 1, "periodSeconds": 60}
+HALF_A_MINUTE = {"type": "Percent", "value": 50, "periodSeconds": 60}
+
+
+def scaler(wants=0, *, down=None, up=None, blind="", keda=""):
     spec = {"minReplicas": 1, "maxReplicas": 9, "scaleTargetRef": {"kind": "Deployment", "name": "mlflow"}}
     condition = {"type": "ScalingActive", "status": "False" if blind else "True", "message": blind}
     return Fields(
         {
             "metadata": {"name": "steady", "labels": {autoscaling.KEDA: keda} if keda else {}},
-            "spec": {**spec, "behavior": {"scaleDown": down}} if down else spec,
+            "spec": {**spec, "behavior": {"scaleDown": down or {}, "scaleUp": up or {}}} if down or up else spec,
             "status": {"desiredReplicas": wants, "conditions": [condition]},
         },
         "HorizontalPodAutoscaler",
@@ -239,8 +243,43 @@ def scaler(wants=0, *, down=None, blind="", keda=""):
         (scaler(2), 4, "wants 2 replicas now: it will go down to that again, after 5 min without more load.", True),
         (scaler(2, down={"stabilizationWindowSeconds": 60}), 4, "after 60 s without more load", True),
         (scaler(2, down={"stabilizationWindowSeconds": 0}), 4, "within 16 s", True),
-        (scaler(2, down={"selectPolicy": "Disabled"}), 4, "steers it and will change the number again", False),
+        (
+            scaler(2, down={"selectPolicy": "Disabled"}),
+            4,
+            "wants 2 replicas now, but its behavior never scales down: 4 replicas stay.",
+            False,
+        ),
+        (
+            scaler(2, down={"policies": [ONE_A_MINUTE]}),
+            4,
+            "wants 2 replicas now: it will go down to that again in steps, the first after 5 min without more load.",
+            True,
+        ),
+        (scaler(3, down={"policies": [ONE_A_MINUTE]}), 4, "down to that again, after 5 min", True),
+        (scaler(2, down={"policies": [ONE_A_MINUTE, HALF_A_MINUTE]}), 4, "down to that again, after 5 min", True),
+        (
+            scaler(2, down={"policies": [ONE_A_MINUTE, HALF_A_MINUTE], "selectPolicy": "Min"}),
+            4,
+            "in steps, the first after 5 min",
+            True,
+        ),
         (scaler(6), 4, "wants 6 replicas now: it will go up to that again within 16 s.", True),
+        (scaler(9), 4, "wants 9 replicas now: it will go up to that again in steps, the first within 16 s.", True),
+        (scaler(4), 1, "it will go up to that again within 16 s.", True),
+        (
+            scaler(6, up={"selectPolicy": "Disabled"}),
+            1,
+            "wants 6 replicas now, but its behavior never scales up: 1 replica stays.",
+            False,
+        ),
+        (scaler(6, up={"policies": [ONE_A_MINUTE]}), 4, "in steps, the first within 16 s", True),
+        (scaler(6, up={"policies": [ONE_A_MINUTE, HALF_A_MINUTE]}), 4, "up to that again within 16 s", True),
+        (
+            scaler(6, up={"stabilizationWindowSeconds": 120}),
+            4,
+            "up to that again, after 2 min of so much load.",
+            True,
+        ),
         (scaler(4), 4, "steers it and wants 4 replicas now, too.", False),
         (scaler(), 4, "steers it and will change the number again.", False),
         (
