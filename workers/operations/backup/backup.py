@@ -61,6 +61,10 @@ CALLS_AT_ONCE: Final = 8
 BUILT_ON_AT_MOST: Final = 20
 """Unfinished sets that a new one takes up."""
 AHEAD_SECONDS: Final = 600
+NOT_DESCRIBED: Final = (
+    "NOT IN THIS SET: who owns what in {} and who may use it. It has too many objects to record that; a restore brings "
+    "the objects and rows back, as their owner's."
+)
 _WITHOUT_SECRETS: Final = "WITHOUT SECRETS: {}, so Secrets are not in this set and cannot be restored from it."
 
 
@@ -198,6 +202,8 @@ class _Making:
                 self.progress,
                 expected_bytes=last.dump.bytes if last else 0,
             )
+            if self.made[field_name].catalog is None:
+                self.warnings.append(NOT_DESCRIBED.format(each.name))
             self.progress.checkpoint()
 
     def artifacts(self) -> None:
