@@ -70,7 +70,7 @@ def _outside(named: str, limit: Json, who: str, amounts: demand.Amounts) -> Iter
 
 
 def _sides(resource: str, amounts: demand.Amounts) -> Iterator[tuple[str, Decimal]]:
-    for side in reversed(demand.KINDS):
+    for side in demand.KINDS:
         if f"{side}.{resource}" in amounts:
             yield side, amounts[f"{side}.{resource}"]
 

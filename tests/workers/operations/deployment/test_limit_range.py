@@ -39,12 +39,12 @@ OF_MLFLOW, OF_PROXY, OF_WAIT = (f"the container {name}" for name in ("mlflow", "
         (
             with_more(sidecar=LARGE),
             bounds(max={"memory": "2Gi"}),
-            [f"2Gi of memory at most, not 4.0 GiB ({OF_PROXY}, {side})" for side in ("limit", "request")],
+            [f"2Gi of memory at most, not 4.0 GiB ({OF_PROXY}, {side})" for side in ("request", "limit")],
         ),
         (
             with_more(first=LARGE),
             bounds(max={"memory": "3Gi"}),
-            [f"not 4.0 GiB ({OF_WAIT}, {side})" for side in ("limit", "request")],
+            [f"not 4.0 GiB ({OF_WAIT}, {side})" for side in ("request", "limit")],
         ),
         (
             with_more(sidecar=SMALL),
