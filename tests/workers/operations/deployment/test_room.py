@@ -1,9 +1,13 @@
 """Where new pods could go: nodes, taints, volumes of one node, disruption budgets; and what autoscalers want."""
 
+from datetime import UTC, datetime
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mlflow_ops_sandbox.cluster.api.defaulting import default_behavior
+from mlflow_ops_sandbox.cluster.controllers import scaling_rules
 from tests.workers.operations.deployment.deployments import Answers, deployment, pod, replica_set, systems, template
 from workers.errors import OperatorError
 from workers.operation import Unwatched
@@ -295,6 +299,40 @@ def scaler(wants=0, *, down=None, up=None, blind="", keda=""):
 def test_what_an_autoscaler_will_do_with_the_number_and_when(given, replicas, said, ahead):
     assert said in next(autoscaling.warnings([given], replicas))
     assert bool(list(autoscaling.changes_ahead([given], replicas))) == (ahead and bool(replicas))
+
+
+RULES = st.fixed_dictionaries(
+    {},
+    optional={
+        "selectPolicy": st.sampled_from(["Max", "Min", "Disabled"]),
+        "stabilizationWindowSeconds": st.sampled_from([0, 60]),
+        "policies": st.lists(
+            st.fixed_dictionaries(
+                {
+                    "type": st.sampled_from(["Pods", "Percent"]),
+                    "value": st.integers(1, 150),
+                    "periodSeconds": st.just(60),
+                }
+            ),
+            min_size=1,
+            max_size=3,
+        ),
+    },
+)
+
+
+@given(RULES, RULES, st.integers(1, 9), st.integers(1, 9))
+def test_whether_it_goes_in_steps_is_what_the_controller_would_do(up, down, replicas, wants):
+    behavior = {"scaleUp": up, "scaleDown": down}
+    default_behavior(behavior)
+    side = "scaleUp" if wants > replicas else "scaleDown"
+    steering = scaler(wants, up=behavior["scaleUp"], down=behavior["scaleDown"])  # as the API server fills it in
+    ahead = " ".join(autoscaling.changes_ahead([steering], replicas))
+    allowed = scaling_rules.limit(behavior[side], side, replicas, scaling_rules.Changes(), datetime.now(UTC))
+    assert bool(ahead) == (wants != replicas and behavior[side]["selectPolicy"] != "Disabled")
+    if ahead:
+        reached = allowed >= wants if side == "scaleUp" else allowed <= wants
+        assert ("in steps" in ahead) == (not reached)
 
 
 def test_the_report_says_what_will_become_of_the_number(tmp_path, monkeypatch):
