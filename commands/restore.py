@@ -92,25 +92,37 @@ def _undo(*, users: bool) -> Operation:
         "restore artifacts --dry-run",
         "restore artifacts 1a2b3c --experiment churn",
         "restore artifacts latest --prefix 12/ --exact",
+        "restore artifacts --at 14:05 --experiment churn",
     ),
 )
 @_SET
+@_AT
 @click.option("--prefix", metavar="PREFIX", default="", help="Only keys that begin so.")
 @click.option(
     "--experiment", type=NameOf("experiment"), metavar="NAME", default="", help="Only what belongs to that experiment."
 )
 @click.option("--run", "run_id", metavar="RUN", default="", help="Only what belongs to that run.")
-@click.option("--exact", is_flag=True, help="Also remove what the backup does not hold; the bucket must keep versions.")
+@click.option("--exact", is_flag=True, help="Also remove what was not there; the bucket must keep versions.")
 @_ELSEWHERE
 @_UNSIGNED
 def _artifacts(  # noqa: PLR0913 - one for each option
-    set_: str, prefix: str, experiment: str, run_id: str, *, exact: bool, from_elsewhere: bool, unsigned: bool
+    set_: str,
+    at: datetime | None,
+    prefix: str,
+    experiment: str,
+    run_id: str,
+    *,
+    exact: bool,
+    from_elsewhere: bool,
+    unsigned: bool,
 ) -> Operation:
     """Add the artifacts that are missing and put back those that differ, each compared by its checksum; what the backup
-    does not hold stays. Needs approval.
+    does not hold stays. With --at, by the versions that the bucket keeps instead of a backup. Needs approval.
     """
     from workers.operations.restore.artifacts import RestoreArtifacts
 
+    if at and set_ != "latest":
+        raise click.UsageError("give a backup or --at, not both")
     return RestoreArtifacts(
         set=set_,
         prefix=prefix,
@@ -119,6 +131,7 @@ def _artifacts(  # noqa: PLR0913 - one for each option
         exact=exact,
         from_elsewhere=from_elsewhere,
         unsigned=unsigned,
+        at=at,
     )
 
 
@@ -160,8 +173,8 @@ def _all(set_: str, *, from_elsewhere: bool, unsigned: bool) -> Operation:
 @_UNSIGNED
 @_AT
 def _run(run_id: str, set_: str, at: datetime | None, *, unsigned: bool) -> Operation:
-    """Bring one deleted run back; where it was purged, its rows and artifacts from a backup, or with --at its rows
-    as they were then. Needs approval.
+    """Bring one deleted run back; where it was purged, its rows and artifacts from a backup, or with --at as it
+    was then, its artifacts by the versions that their bucket keeps. Needs approval.
     """
     from workers.operations.restore.run_or_experiment import RestoreRun
 
@@ -174,8 +187,8 @@ def _run(run_id: str, set_: str, at: datetime | None, *, unsigned: bool) -> Oper
 @_UNSIGNED
 @_AT
 def _experiment(experiment: str, set_: str, at: datetime | None, *, unsigned: bool) -> Operation:
-    """Bring one deleted experiment back with its runs; where it was purged, from a backup, or with --at as it was then
-    (its artifacts stay as they are). Needs approval.
+    """Bring one deleted experiment back with its runs; where it was purged, from a backup, or with --at as it was then,
+    its artifacts by the versions that their bucket keeps. Needs approval.
     """
     from workers.operations.restore.run_or_experiment import RestoreExperiment
 

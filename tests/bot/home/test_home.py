@@ -339,6 +339,7 @@ def test_what_slack_refuses_is_not_tried_for_ever(stage, redis):
     assert "Scale mlflow" in words(vera.home())
 
 
+@pytest.mark.slow
 def test_a_hundred_and_fifty_people_at_once_are_drawn_within_the_tier_that_slack_allows(local_slack, redis):
     people = [{"id": f"U0N{n}", "name": f"n{n}", "real_name": f"N {n}", "email": f"n{n}@x.example"} for n in range(150)]
     everybody = Ops.model_validate({"channels": ["C0OPS"], "roles": {"viewer": {"users": ["*"]}}})

@@ -21,6 +21,7 @@ import json
 import secrets
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from workers.errors import OperatorError, SetDamaged
@@ -161,7 +162,7 @@ def unsealed(pieces: Iterable[bytes], name: str, find: Callable[[Header], bytes]
             f"Somebody can write to the bucket who shouldn't. {_ANOTHER}",
         )
     opening = _Opening(_cipher(find(header), header), header)
-    for piece in coming:
+    for piece in chain((b"",), coming):  # first what came with the header: a piece may hold many chunks
         waiting += piece
         # One byte more than a chunk: only then is it not the last.
         while len(waiting) > _SEALED:
