@@ -59,6 +59,7 @@ def pytest_configure(config):
         for name in ("permissions", "tests"):
             (run / name).mkdir(exist_ok=True)
         os.environ[least_privilege.FOLDER] = str(run / "permissions")
+    os.environ[least_privilege.PROCESS] = os.environ.get("PYTEST_XDIST_WORKER", "")
 
 
 def _forget(run):

@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from mlflow_ops_sandbox.cluster.apiserver.identity import User
 
 FOLDER: Final = "SANDBOX_PERMISSIONS_USED"
-PROCESS: Final = "PYTEST_XDIST_WORKER"
+PROCESS: Final = "SANDBOX_TESTED_BY"
+"""Whose API server it is, where several processes test."""
 PROGRAM: Final = "mlflow-ops/"
 """How the product names itself (workers/systems/cluster)."""
 EVERYBODYS: Final = frozenset({"authorization.k8s.io"})
@@ -55,7 +56,7 @@ class Permission:
 
 @dataclass(frozen=True)
 class Noted:
-    """The first time that an API server was asked for something. at: seconds since 1970. by: pytest's process."""
+    """The first time that an API server was asked for something. at: seconds since 1970. by: the process that tests."""
 
     permission: Permission
     at: float
