@@ -4,8 +4,8 @@ import pytest
 
 from cluster_api import SPACE
 from mlflow_ops_sandbox.cluster.api.defaulting import quality_of_service
+from mlflow_ops_sandbox.cluster.api.quota_scopes import counts
 from mlflow_ops_sandbox.cluster.api.resources import CONFIG_MAPS, PODS
-from mlflow_ops_sandbox.cluster.apiserver.admission.quota_scopes import counts
 from mlflow_ops_sandbox.cluster.testing import until
 
 QUOTAS = f"{SPACE}/resourcequotas"

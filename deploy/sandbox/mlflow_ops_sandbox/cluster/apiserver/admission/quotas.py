@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+from mlflow_ops_sandbox.cluster.api import quota_scopes
 from mlflow_ops_sandbox.cluster.api import resources as kinds
 from mlflow_ops_sandbox.cluster.api.objects import Object, name_of, namespace_of
 from mlflow_ops_sandbox.cluster.api.ownership import has_ended
@@ -19,7 +20,6 @@ from mlflow_ops_sandbox.cluster.api.resources import Resource
 from mlflow_ops_sandbox.cluster.api.status import group_resource
 from mlflow_ops_sandbox.cluster.api.store import Store
 from mlflow_ops_sandbox.cluster.api.times import from_rfc3339
-from mlflow_ops_sandbox.cluster.apiserver.admission import quota_scopes
 from mlflow_ops_sandbox.cluster.apiserver.admission.refusals import forbidden
 
 

@@ -6,7 +6,7 @@ from itertools import combinations
 from typing import Any, Final
 
 from mlflow_ops_sandbox.cluster.api.objects import Object
-from mlflow_ops_sandbox.cluster.apiserver.admission.quota_scopes import PRIORITY_CLASS, SCOPES
+from mlflow_ops_sandbox.cluster.api.quota_scopes import PRIORITY_CLASS, SCOPES
 from mlflow_ops_sandbox.cluster.apiserver.validation.problems import Problems
 
 _LONGEST_WINDOW: Final = 3600
