@@ -61,10 +61,6 @@ CALLS_AT_ONCE: Final = 8
 BUILT_ON_AT_MOST: Final = 20
 """Unfinished sets that a new one takes up."""
 AHEAD_SECONDS: Final = 600
-NOT_DESCRIBED: Final = (
-    "NOT IN THIS SET: who owns what in {} and who may use it. It has too many objects to record that; a restore brings "
-    "the objects and rows back, as their owner's."
-)
 _WITHOUT_SECRETS: Final = "WITHOUT SECRETS: {}, so Secrets are not in this set and cannot be restored from it."
 
 
@@ -202,8 +198,6 @@ class _Making:
                 self.progress,
                 expected_bytes=last.dump.bytes if last else 0,
             )
-            if self.made[field_name].catalog is None:
-                self.warnings.append(NOT_DESCRIBED.format(each.name))
             self.progress.checkpoint()
 
     def artifacts(self) -> None:
@@ -261,7 +255,7 @@ class _Making:
                 self.made[field_name] = part.model_copy(update={"entries": entries})
                 keys = Keys.of(self.systems.settings)
                 lines = catalog_record.read(part, keys, self.transfer, self.bucket) or frozenset()
-                self.warnings += outlook.warnings(self.systems, source, part, lines)
+                self.warnings += (*catalog_record.lacking(part), *outlook.warnings(self.systems, source, part, lines))
         exported: ConfigurationPart | None = self.made.get("configuration")
         if exported:
             self.progress.step("Configuration: reading back")
