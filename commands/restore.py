@@ -29,6 +29,9 @@ _UNSIGNED = click.option(
 )
 
 
+_BEFORE = click.option(
+    "--before", "event", metavar="WORDS", default="", help="As it was just before what these words fit in the timeline."
+)
 _AT = click.option(
     "--at", type=At(), metavar="TIME", help="As it was then: 14:05 (UTC), 14:05:30, 2026-11-29T14:05Z or 10m (ago)."
 )
@@ -40,29 +43,41 @@ _AT = click.option(
         "restore database latest --dry-run",
         "restore database 1a2b3c --as mlflow_then",
         "restore database --at 14:05:30",
+        "restore database --before 'deleted experiment churn'",
     ),
 )
 @_SET
 @_AT
-@click.option("--before", is_flag=True, help="With --at: without what was committed at that very moment.")
+@_BEFORE
+@click.option("--exclusive", is_flag=True, help="With --at: without what was committed at that very moment.")
 @click.option("--as", "beside", metavar="NAME", default="", help="Only beside the live one, to look into it.")
 @_ELSEWHERE
 @_UNSIGNED
 def _database(  # noqa: PLR0913 - one for each option
-    set_: str, at: datetime | None, beside: str, *, before: bool, from_elsewhere: bool, unsigned: bool
+    set_: str, at: datetime | None, event: str, beside: str, *, exclusive: bool, from_elsewhere: bool, unsigned: bool
 ) -> Operation:
     """Restore a backup, or with --at any moment (recovery.point_in_time), beside the live database, compare it, and
     switch in milliseconds; the old one stays, and restore undo switches back. Needs approval.
     """
     from workers.operations.restore.database import RestoreDatabase
 
-    if at and set_ != "latest":
-        raise click.UsageError("give a backup or --at, not both")
-    if before and not at:
-        raise click.UsageError("--before goes with --at")
+    _refuse_two(set_, at, event)
+    if exclusive and not at:
+        raise click.UsageError("--exclusive goes with --at")
     return RestoreDatabase(
-        set=set_, beside=beside, from_elsewhere=from_elsewhere, unsigned=unsigned, at=at, before=before
+        set=set_,
+        beside=beside,
+        from_elsewhere=from_elsewhere,
+        unsigned=unsigned,
+        at=at,
+        exclusive=exclusive,
+        event=event,
     )
+
+
+def _refuse_two(set_: str, at: datetime | None, event: str) -> None:
+    if (set_ != "latest") + (at is not None) + bool(event) > 1:
+        raise click.UsageError("give one of a backup, --at and --before")
 
 
 @change("auth", examples=("restore auth latest --dry-run", "restore auth 1a2b3c"))
@@ -97,6 +112,7 @@ def _undo(*, users: bool) -> Operation:
 )
 @_SET
 @_AT
+@_BEFORE
 @click.option("--prefix", metavar="PREFIX", default="", help="Only keys that begin so.")
 @click.option(
     "--experiment", type=NameOf("experiment"), metavar="NAME", default="", help="Only what belongs to that experiment."
@@ -105,9 +121,10 @@ def _undo(*, users: bool) -> Operation:
 @click.option("--exact", is_flag=True, help="Also remove what was not there; the bucket must keep versions.")
 @_ELSEWHERE
 @_UNSIGNED
-def _artifacts(  # noqa: PLR0913 - one for each option
+def _artifacts(  # noqa: PLR0913, PLR0917 - one for each option
     set_: str,
     at: datetime | None,
+    event: str,
     prefix: str,
     experiment: str,
     run_id: str,
@@ -121,8 +138,7 @@ def _artifacts(  # noqa: PLR0913 - one for each option
     """
     from workers.operations.restore.artifacts import RestoreArtifacts
 
-    if at and set_ != "latest":
-        raise click.UsageError("give a backup or --at, not both")
+    _refuse_two(set_, at, event)
     return RestoreArtifacts(
         set=set_,
         prefix=prefix,
@@ -132,6 +148,7 @@ def _artifacts(  # noqa: PLR0913 - one for each option
         from_elsewhere=from_elsewhere,
         unsigned=unsigned,
         at=at,
+        event=event,
     )
 
 
@@ -142,7 +159,7 @@ def _artifacts(  # noqa: PLR0913 - one for each option
 @_UNSIGNED
 def _config(set_: str, only: str, *, from_elsewhere: bool, unsigned: bool) -> Operation:
     """Put MLflow's objects in the cluster back as a backup holds them, the server asked first, and watch the pods;
-    what was there is backed up before, and put back where they do not come up. Needs approval.
+    what was there is backed up before, and put back if they don't come up. Needs approval.
     """
     kinds = tuple(each.strip().lower() for each in only.split(",") if each.strip())
     for kind in kinds:
@@ -172,13 +189,15 @@ def _all(set_: str, *, from_elsewhere: bool, unsigned: bool) -> Operation:
 @_FROM
 @_UNSIGNED
 @_AT
-def _run(run_id: str, set_: str, at: datetime | None, *, unsigned: bool) -> Operation:
-    """Bring one deleted run back; where it was purged, its rows and artifacts from a backup, or with --at as it
+@_BEFORE
+def _run(run_id: str, set_: str, at: datetime | None, event: str, *, unsigned: bool) -> Operation:
+    """Bring one deleted run back; if it was purged, its rows and artifacts from a backup, or with --at as it
     was then, its artifacts by the versions that their bucket keeps. Needs approval.
     """
     from workers.operations.restore.run_or_experiment import RestoreRun
 
-    return RestoreRun(run_id=run_id, set=set_, at=at, unsigned=unsigned)
+    _refuse_two(set_, at, event)
+    return RestoreRun(run_id=run_id, set=set_, at=at, event=event, unsigned=unsigned)
 
 
 @change("experiment", examples=("restore experiment churn --dry-run", "restore experiment 12 --from 1a2b3c"))
@@ -186,13 +205,15 @@ def _run(run_id: str, set_: str, at: datetime | None, *, unsigned: bool) -> Oper
 @_FROM
 @_UNSIGNED
 @_AT
-def _experiment(experiment: str, set_: str, at: datetime | None, *, unsigned: bool) -> Operation:
-    """Bring one deleted experiment back with its runs; where it was purged, from a backup, or with --at as it was then,
+@_BEFORE
+def _experiment(experiment: str, set_: str, at: datetime | None, event: str, *, unsigned: bool) -> Operation:
+    """Bring one deleted experiment back with its runs; if it was purged, from a backup, or with --at as it was then,
     its artifacts by the versions that their bucket keeps. Needs approval.
     """
     from workers.operations.restore.run_or_experiment import RestoreExperiment
 
-    return RestoreExperiment(experiment=experiment, set=set_, at=at, unsigned=unsigned)
+    _refuse_two(set_, at, event)
+    return RestoreExperiment(experiment=experiment, set=set_, at=at, event=event, unsigned=unsigned)
 
 
 @change("repair", examples=("restore repair", "restore repair --dry-run"))
@@ -221,9 +242,7 @@ def _prune(*, everything: bool) -> Operation:
 @_UNSIGNED
 @click.option("--at", type=At(others=("random",)), metavar="random|TIME", help="A moment instead of a backup.")
 def drill(set_: str, at: datetime | str | None, *, unsigned: bool) -> Operation:
-    """Restore a backup, or with --at a moment, where nobody sees it, check it, throw it away, and note how long that
-    took.
-    """
+    """Restore a backup, or with --at a moment, out of sight, check it, throw it away, and note how long that took."""
     if at:
         from workers.operations.restore.drill_moment import DrillMoment
 

@@ -117,7 +117,7 @@ def view(channel: str) -> dict[str, Any]:
             "Which run or experiment?",
             text_field(_NAME, max_length=500),
             optional=True,
-            hint=plain_text("Only where one of these is to come back."),
+            hint=plain_text("Only to bring one of these back."),
         ),
     ]
     return form(CALLBACK, json.dumps({"channel": channel}), "Restore", "Plan it", blocks)

@@ -430,7 +430,7 @@ def test_a_command_from_home_is_asked_where_this_person_asked_last_and_home_says
     assert vera.press_in_view("ask-for-anything", view=home).ok
     vera.wait_for(vera.view)
     assert "Did you mean `/mlflow health`?" in vera.submit_view({"words": "/mlflow helth"}).errors["words"]
-    assert "needs the role operator" in vera.submit_view({"words": "scale 9"}).errors["words"]
+    assert "need the operator role" in vera.submit_view({"words": "scale 9"}).errors["words"]
     assert vera.submit_view({"words": "jobs"}).ok
     assert "`/mlflow jobs` is answered in <#C0OPS>" in words(vera.view())
 

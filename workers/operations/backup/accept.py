@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 _WARNING = (
-    "Lost since {since}: {lost}. If nobody meant that, restore {since} instead: once this is accepted, the sets from "
+    "Lost since {since}: {lost}. If that wasn't meant, restore {since} instead: once this is accepted, the sets from "
     "before it go as backup.retention says."
 )
 
@@ -72,5 +72,5 @@ class BackupAccept(Operation):
     def _wanted(self, systems: Systems) -> Manifest:
         made = sets.good(systems, self.id)
         if not made.shrunk:
-            raise AlreadySo(f"The backup {made.id} lost nothing that anybody must accept.", "Nothing to do.")
+            raise AlreadySo(f"The backup {made.id} lost nothing that must be accepted.", "Nothing to do.")
         return made

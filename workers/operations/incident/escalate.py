@@ -42,11 +42,11 @@ OPERATIONS: Final = 10
 
 
 class Escalate(Urgent):
-    """Call whoever is on call. what: what happened, in the words of whoever calls."""
+    """Page the person on call. what: what happened, in the words of whoever calls."""
 
     name: ClassVar[str] = "escalate"
     timeout_seconds: ClassVar[int] = 150
-    goes_on: ClassVar[str] = "whoever is on call has been called"
+    goes_on: ClassVar[str] = "the person on call has been paged"
 
     what: Annotated[str, Field(min_length=3, max_length=3000)]
 
@@ -63,12 +63,12 @@ class Escalate(Urgent):
         """The same whoever is on call and whatever is open: nothing that happens before its run may stop it."""
         ops = systems.settings.ops
         whom_ = on_call(ops, datetime.now(UTC))
-        unknown = ("ops.yaml names nobody who is on call: see escalation.",) if not whom_.ids else ()
+        unknown = ("ops.yaml names no one on call: see escalation.",) if not whom_.ids else ()
         pages = ("Tell PagerDuty",) if systems.settings.environment.pagerduty_key else ()
         return Plan(
             title=self.title,
             summary=f"calls {whom_.name}: {self.what}",
-            steps=("Call whoever is on call", *pages, "Open an incident, or add to the one that is open",
+            steps=("Page the person on call", *pages, "Open an incident, or add to the one that is open",
                    "Look at health, operations and logs, and keep a timeline until it is closed"),
             changes=(Change(what="incident", before=NOTHING, after="open"),),
             warnings=unknown,
@@ -147,7 +147,7 @@ class Escalate(Urgent):
         facts = Facts(
             items=(
                 ("since", f"{began:%a %d %b %H:%M:%S %Z}"),
-                ("on call", incident.on_call if incident.called else "ops.yaml names nobody: see escalation"),
+                ("on call", incident.on_call if incident.called else "ops.yaml names no one: see escalation"),
                 *paging.fact(paged),
                 ("health", health.summary),
             )
@@ -162,7 +162,7 @@ class Escalate(Urgent):
             sections=(facts, *operations, *logs),
             hints=('incident note "…"', "incident show", 'incident close "what it was"'),
             offers=(
-                Offer(sentence="Whoever looks after it says so.", label="I am on it", command="incident take"),
+                Offer(sentence="Who's on it?", label="I'll take it", command="incident take"),
                 Offer(sentence="What was done so far.", label="Timeline", command="incident show"),
             ),
             pinned=True,

@@ -16,7 +16,7 @@ from workers.operation import Change, Operation, Plan, Progress, Risk
 from workers.operations.backup import artifacts, sets, summary
 from workers.operations.backup.encryption import Keys
 from workers.operations.experiments.finding import find as find_experiment
-from workers.operations.restore import artifacts_at
+from workers.operations.restore import artifacts_at, events
 from workers.operations.runs.finding import find as find_run
 from workers.operations.storage import cache
 from workers.operations.storage.locations import in_a_bucket
@@ -39,7 +39,8 @@ _DEFAULTS: Final = (
 class RestoreArtifacts(Operation):
     """Put a set's artifacts back. set: an id or latest. One of prefix, experiment (name or id) and run, or none.
 
-    at: as they were then, by the versions that the bucket keeps, instead of a set.
+    at: as they were then, by the versions that the bucket keeps, instead of a set. event: words of what happened,
+    instead of `at`: as they were just before it.
     """
 
     name: ClassVar[str] = "restore-artifacts"
@@ -55,6 +56,7 @@ class RestoreArtifacts(Operation):
     from_elsewhere: bool = False
     unsigned: bool = False
     at: AwareDatetime | None = None
+    event: Annotated[str, Field(max_length=200)] = ""
 
     @model_validator(mode="after")
     def _one_choice(self) -> RestoreArtifacts:
@@ -65,6 +67,8 @@ class RestoreArtifacts(Operation):
 
     def plan(self, systems: Systems) -> Plan:
         """What would be added, put back and, with exact, removed. Raises OperatorError and AlreadySo."""
+        if self.event:
+            return events.of_the_moment(self, systems, self.event)
         if self.at is not None:
             return artifacts_at.plan(systems, self._then(systems, self.at))
         wanted, found = self._wanted(systems)

@@ -20,7 +20,7 @@ from workers.operations.backup import artifacts, sets
 from workers.operations.backup.encryption import Keys
 from workers.operations.backup.wal.archive import moment_of
 from workers.operations.experiments.finding import find as find_experiment
-from workers.operations.restore import artifacts_at, moment, prerequisites, rows
+from workers.operations.restore import artifacts_at, events, moment, prerequisites, rows
 from workers.operations.restore.side_database import ROWS, restored_beside
 from workers.operations.runs.finding import find as find_run
 from workers.operations.storage import cache
@@ -65,6 +65,7 @@ class _Restore(Operation):
 
     set: Annotated[str, Field(min_length=1, max_length=80)] = sets.LATEST
     at: AwareDatetime | None = None
+    event: Annotated[str, Field(max_length=200)] = ""
     unsigned: bool = False
 
     def plan(self, systems: Systems) -> Plan:
@@ -136,6 +137,8 @@ class _Restore(Operation):
         """Raise OperatorError where what is asked for could not be found in a set."""
 
     def _from_a_set(self, systems: Systems) -> Plan:
+        if self.event:
+            return events.of_the_moment(self, systems, self.event)
         if self.at is not None:
             return self._from_a_moment(systems, moment.choose(systems, self.at))
         found = _set(systems, self.set, unsigned=self.unsigned)

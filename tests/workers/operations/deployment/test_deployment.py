@@ -177,7 +177,7 @@ def test_what_somebody_else_changes_at_the_same_moment_is_theirs(systems, admin,
         return real(self, name, patch)
 
     monkeypatch.setattr(Cluster, "patch_deployment", patch)
-    with pytest.raises(OperatorError, match="left as it is: somebody else changed it at the same moment"):
+    with pytest.raises(OperatorError, match="left as it is: someone else changed it at the same moment"):
         parse(text).run(systems, Unwatched())
     now = container(admin)
     assert now["image"] == theirs.get("image", FIRST_IMAGE)
