@@ -92,7 +92,7 @@ def test_the_page_shows_it_from_approval_to_the_pods(kept, people, open_page):
     def shows(said, seconds=SECONDS):
         page.locator("#main .message").filter(has_text=said).last.wait_for(timeout=seconds * 1000)
 
-    message = answered(omar, "resources --cpu 700m:", "Waits for approval")
+    message = answered(omar, "resources --cpu 700m:", "Waiting for approval")
     shows(re.compile("Open a pull request in 254carbon/platform.*700m", re.DOTALL))
     ada.press(OPS_CHANNEL, message["ts"], "approve")
     number = int(re.search(r"Pull request (\d+) is open", becomes(omar, message, " is open: "))[1])

@@ -83,6 +83,16 @@ def test_what_was_refused_is_told_with_its_test_unless_that_means_it(tmp_path, m
     assert not list(permissions.refusals([refused, used], spans))
 
 
+def test_what_the_permissions_are_asked_of_exists():
+    tests = Path(permissions.__file__).parent
+    for file in permissions.FILES:
+        path, _, name = file.partition("::")
+        assert f"def {name}" in (tests.parent / path).read_text(encoding="utf-8"), file
+    every = "".join(file.read_text(encoding="utf-8") for file in tests.rglob("test_*.py"))
+    for meant in permissions.MEANT:
+        assert f"def {meant.removeprefix('::').partition('[')[0]}(" in every, meant
+
+
 def test_a_verb_more_or_less_in_a_role_is_told():
     pods, secret = Permission("list", "", "pods"), Permission("get", "", "secrets", "mlflow-tls")
     assert least_privilege.differences({pods, secret}, {pods, secret}) == []
