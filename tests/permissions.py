@@ -31,6 +31,7 @@ MEANT = {
     "::test_status_names_the_kinds_that_it_may_not_list": "the Role is made smaller",
     "::test_another_deployment_is_shown_by_a_part_of_its_name": "the Role names MLflow's own; others are only listed",
     "::test_what_is_not_there_is_told[manifest": "what the Role does not name, there or not",
+    "::test_the_verb_that_the_role_lacks_is_named": "the Role is made smaller, or ops.yaml names another object",
     "::test_without_the_permission_it_names_the_verb": "without the Role for exec",
 }
 """Parts of the names of tests that ask for something without a right to it, and why."""
