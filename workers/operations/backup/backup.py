@@ -255,7 +255,7 @@ class _Making:
                 self.made[field_name] = part.model_copy(update={"entries": entries})
                 keys = Keys.of(self.systems.settings)
                 lines = catalog_record.read(part, keys, self.transfer, self.bucket) or frozenset()
-                self.warnings += outlook.warnings(self.systems, source, part, lines)
+                self.warnings += (*catalog_record.lacking(part), *outlook.warnings(self.systems, source, part, lines))
         exported: ConfigurationPart | None = self.made.get("configuration")
         if exported:
             self.progress.step("Configuration: reading back")
