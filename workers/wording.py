@@ -50,6 +50,28 @@ class Figure(str):
         return str(self), self.value, self.unit
 
 
+class Linked(str):
+    """A text that leads somewhere. url: where."""
+
+    __slots__ = ("url",)
+    url: str
+
+    def __new__(cls, text: str, url: str) -> Self:
+        """The text, with where it leads."""
+        made = super().__new__(cls, text)
+        made.url = url
+        return made
+
+    def __getnewargs__(self) -> tuple[str, str]:  # type: ignore[override] # a str has its text alone
+        """As a copy is made."""
+        return str(self), self.url
+
+
+def linked(text: str, url: str) -> str:
+    """The text, leading there where there is an address."""
+    return Linked(text, url) if url else text
+
+
 def thousands(value: int) -> Figure:
     """1,234."""
     return Figure(f"{value:,}", value)

@@ -14,7 +14,7 @@ from typing import Any, Final, Literal
 
 from pydantic import JsonValue, TypeAdapter
 
-from workers.report import Attachment, Data, Facts, Lead, Links, Offer, Report, Section, Status, Table, Text
+from workers.report import Attachment, Chart, Data, Facts, Lead, Links, Offer, Report, Section, Status, Table, Text
 from workers.wording import NOTHING, Figure, Unit
 
 Value = str | int | float | None
@@ -49,7 +49,7 @@ class Items(Data):
     units: dict[str, Unit]
 
 
-Part = Items | Rows | Text | Links
+Part = Items | Rows | Text | Links | Chart
 
 
 class Answer(Data):
