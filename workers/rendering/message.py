@@ -32,8 +32,10 @@ from workers.rendering.blocks import (
     whom,
 )
 from workers.rendering.older import older
+from workers.rendering.plans import Step, walked
 from workers.rendering.terminal import to_terminal
 from workers.report import Attachment, Chart, Check, Facts, Lead, Links, Report, Section, Status, Table, Text
+from workers.wording import count
 
 DETAIL_MESSAGES = 4
 """What needs more messages than these becomes a file."""
@@ -72,10 +74,20 @@ def asked(words: str, requester: str) -> Message:
     return Message(text=short(f"/mlflow {words}"), blocks=[section(text)])
 
 
-def under_way(words: str, requester: str, step: str, figure: str) -> Message:
-    """The root message while the command runs."""
-    text = f":hourglass_flowing_sand: {code('/mlflow ' + words)} asked by {whom(requester)}\n{plain(step)}"
-    return Message(text=short(f"/mlflow {words}: {step}"), blocks=[section(f"{text} {plain(figure)}".rstrip())])
+def under_way(words: str, requester: str, step: str, figure: str, done: Sequence[Step] = ()) -> Message:
+    """The root message while the command runs. done: the steps before this one."""
+    text = f":hourglass_flowing_sand: {code('/mlflow ' + words)} asked by {whom(requester)}"
+    told = short(f"/mlflow {words}: {step}")
+    if done:
+        now = Step(step, figure.lstrip(" ·"), state="in_progress")
+        return Message(text=told, blocks=[section(text), walked(f"Step {len(done) + 1}", [*done, now])])
+    return Message(text=told, blocks=[section(f"{text}\n{plain(step)} {plain(figure)}".rstrip())])
+
+
+def steps_taken(words: str, steps: Sequence[Step]) -> Message:
+    """For the thread of a command that has ended: what it did, step by step."""
+    title = f"What was done: {count(len(steps), 'step')}"
+    return Message(text=short(f"/mlflow {words}: {title}"), blocks=[walked(title, steps)])
 
 
 def failed(  # noqa: PLR0913 - all that is told of it

@@ -30,7 +30,14 @@ def native(chart: Chart) -> Block | None:
     drawn = _pie(chart, labels, lines) if chart.shape == "pie" else _axes(chart, labels, lines, notes)
     if drawn is None:
         return None
-    return {"type": "data_visualization", "title": _short(chart.title, limits.CHART_TITLE), "chart": drawn}
+    # A pie has no axis that could say what its figures are counted in.
+    unit = _scale(chart.unit, [value or 0.0 for value in chart.lines[0].values])[0] if chart.shape == "pie" else ""
+    end = f" ({unit})" if unit else ""
+    return {
+        "type": "data_visualization",
+        "title": f"{_short(chart.title, limits.CHART_TITLE - len(end))}{end}",
+        "chart": drawn,
+    }
 
 
 def in_words(chart: Chart) -> list[str]:
@@ -68,14 +75,13 @@ def _pie(chart: Chart, labels: Sequence[str], lines: Sequence[Line]) -> Block | 
     if len(slices) > limits.SERIES:
         rest = slices[limits.SERIES - 1 :]
         slices = [*slices[: limits.SERIES - 1], (f"{len(rest)} others", math.fsum(value for _, value in rest))]
-    unit, by = _scale(chart.unit, [value for _, value in slices])
-    names = _unlike((label for label, _ in slices), limits.LABEL - len(unit) - 3 if unit else limits.LABEL)
-    named = [f"{name} ({unit})" if unit else name for name in names]
+    _, by = _scale(chart.unit, [value for _, value in slices])
+    names = _unlike((label for label, _ in slices), limits.LABEL)
     return {
         "type": "pie",
         "segments": [
             {"label": name, "value": _round(value / by) or value / by}
-            for name, (_, value) in zip(named, slices, strict=True)
+            for name, (_, value) in zip(names, slices, strict=True)
         ],
     }
 

@@ -13,7 +13,7 @@ from workers.operation import Operation, Progress, Risk
 from workers.operations.history import forecast, metrics
 from workers.operations.history.forecast import Line
 from workers.operations.history.store import DAYS, History, Point
-from workers.rendering import charts
+from workers.rendering import charts, over_time
 from workers.report import Attachment, Facts, Report, Status
 from workers.wording import nearest
 
@@ -95,6 +95,7 @@ def _report(metric: Metric, points: list[Point], limit: float | None, line: Line
         items.append(("limit", metric.shown(limit)))
     direction = forecast_sentence(metric, limit, line) or _without_end(limit, line)
     panel = _panel(metric, points, limit, line, days)
+    chart = over_time.chart(metric.title, panel.series, settings.ops.zone, in_sight=True)
     picture = base64.b64encode(charts.draw([panel], settings.ops.zone, columns=1, wide=6.4, high=2.6)).decode()
     over = max(1, (points[-1].at - points[0].at).days)
     said_of_it = charts.described(f"{metric.title} over {over} days, a line chart", [panel])
@@ -103,8 +104,9 @@ def _report(metric: Metric, points: list[Point], limit: float | None, line: Line
         title=metric.title,
         status=Status.WARN if days is not None and days <= NEAR_DAYS else Status.OK,
         summary=f"{metric.shown(values[-1])} now. {direction}",
-        sections=(Facts(items=tuple(items)),),
-        attachments=(Attachment(filename=f"{metric.name}.png", content=picture, alt=alt, in_sight=True),),
+        sections=(*((chart,) if chart else ()), Facts(items=tuple(items))),
+        # All that was measured, with the limit and the forecast; the chart has a figure for each day.
+        attachments=(Attachment(filename=f"{metric.name}.png", content=picture, alt=alt, in_sight=chart is None),),
     )
 
 
