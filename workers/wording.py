@@ -112,7 +112,7 @@ def moment(at: datetime | float, shown: str = "%Y-%m-%d %H:%M UTC") -> Figure:
 def milliseconds(seconds: float) -> Figure:
     """0.8 ms, 12 ms, 1,240 ms."""
     value = seconds * 1000
-    text = f"{value:.1f} ms" if value < 10 else f"{value:,.0f} ms"  # noqa: PLR2004 - one decimal where it matters
+    text = f"{value:z.1f} ms" if value < 10 else f"{value:,.0f} ms"  # noqa: PLR2004 - one decimal where it matters
     return Figure(text, round(seconds, 6), "seconds")
 
 
@@ -124,14 +124,14 @@ def size(number: float) -> Figure:
 def _size(number: float) -> str:
     for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
         if abs(number) < 1024:  # noqa: PLR2004
-            return f"{number:.0f} {unit}" if unit == "B" or abs(number) >= 100 else f"{number:.1f} {unit}"  # noqa: PLR2004
+            return f"{number:z.0f} {unit}" if unit == "B" or abs(number) >= 100 else f"{number:z.1f} {unit}"  # noqa: PLR2004
         number /= 1024
     return f"{number:,.1f} PiB"
 
 
 def share(part: float) -> Figure:
     """0.123 → 12 %."""
-    return Figure(f"{part * 100:.0f} %", round(part, 4), "share")
+    return Figure(f"{part * 100:z.0f} %", round(part, 4), "share")
 
 
 def listed(names: Iterable[str], *, most: int = 3) -> str:

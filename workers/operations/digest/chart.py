@@ -43,7 +43,7 @@ def drawn(history: History, settings: Settings, now: datetime) -> tuple[tuple[At
             points = [(run.at, run.figures[metric.figure]) for run in runs if metric.figure in run.figures]
             series.append(charts.Series(name, points, metric.shown, metric.units))
         panels.append(charts.Panel(title, tuple(series), limit=_limit(lines[0][1], latest, settings)))
-    content = base64.b64encode(charts.draw(panels, settings.ops.zone)).decode()
+    content = base64.b64encode(charts.draw(panels, settings.ops.zone, over=(since, now))).decode()
     alt = charts.described(f"MLflow over {DAYS} days, six line charts", panels)
     picture = Attachment(filename=f"mlflow-{now:%Y-%m-%d}.png", content=content, alt=alt, in_sight=True)
     made = (over_time.chart(each.title, each.series, settings.ops.zone) for each in panels[:CHARTS])

@@ -71,7 +71,7 @@ class Digest(Operation):
             title=self._headline(now, settings.ops),
             status=checked.status,
             summary=summary,
-            sections=(*charts, *compared, *done.table(systems.redis)),
+            sections=(*compared, *done.table(systems.redis), *charts),
             lead=tuple(leads),
             offers=tuple(_bounded(offers)),
             attachments=drawn,

@@ -109,7 +109,7 @@ class Latency(Operation):
         if found.cut:
             summary = f"{summary} (stopped after {count(found.asked, 'request')}: {found.cut})"
         counted = _histogram(found.seconds)
-        sections: tuple[Section, ...] = (_chart(counted), Facts(items=facts), _table(counted))
+        sections: tuple[Section, ...] = (Facts(items=facts), _table(counted), _chart(counted))
         question = "/api/2.0/mlflow/experiments/search?max_results=1"
         hints = (f"latency --path {question}",) if self.path == HEALTH_PATH else ("health mlflow",)
         end = "" if summary.endswith(".") else "."

@@ -71,7 +71,7 @@ class Storage(Operation):
         named = [(_called(measurement, each, self.by), each) for each in groups]
         picture = picturing.drawn(f"By {self.by}", named, history, systems.settings.ops.zone)
         chart = picturing.beside(f"Artifacts by {self.by}", named)
-        return report.model_copy(update={"attachments": (picture,), "sections": (chart, *report.sections)})
+        return report.model_copy(update={"attachments": (picture,), "sections": (*report.sections, chart)})
 
 
 def measure(systems: Systems, progress: Progress) -> Measurement:
