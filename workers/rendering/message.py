@@ -280,7 +280,9 @@ def _table_parts(table: Table, about: str, native: Native) -> Iterator[list[Bloc
     title = [section(f"*{plain(table.title)}*")] if table.title else []
     made = tables.native(table, about) if native(table) else None
     if made and made[0]["type"] == "data_table":
-        # Its caption is its title.
+        # Its caption is its title, as far as it goes.
+        if len(table.title) > tables.TITLE:
+            yield title
         yield from ([block] for block in made)
     elif made:
         yield [*title, *made]

@@ -23,6 +23,8 @@ from workers.wording import NOTHING, Figure, Linked
 SHORT: Final = 8
 """Rows that are seen at a glance: neither sorted nor turned over."""
 PAGE: Final = 10
+TITLE: Final = limits.CAPTION - 40
+"""Of a data_table's caption; the rest of it says which rows these are."""
 KINDS: Final = frozenset({"table", "data_table"})
 
 _WIDE: Final = 60
@@ -101,7 +103,7 @@ def _data_tables(table: Table, caption: str, heading: list[Block], rows: list[li
             taken = 0
         groups[-1].append(row)
         taken += heavy
-    name, first = (table.title or caption)[: limits.CAPTION - 40].translate(UNSEEN).strip() or NOTHING, 1
+    name, first = (table.title or caption)[:TITLE].translate(UNSEEN).strip() or NOTHING, 1
     made = []
     for group in groups:
         last = first + len(group) - 1
