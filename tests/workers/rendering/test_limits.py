@@ -8,7 +8,7 @@ import pytest
 from mlflow_ops_sandbox.slack.blocks import content
 from mlflow_ops_sandbox.slack.errors import SlackError
 from tests.workers.rendering.random_reports import Made
-from workers.rendering import forms, limits
+from workers.rendering import blocks, forms, limits
 from workers.rendering import message as render
 
 FEW, MANY = range(100), 10_000
@@ -69,3 +69,63 @@ def test_ten_thousand_random_reports_are_taken_whole(begin):
     assert words > 10_000
     assert not refused, refused[:5]
     assert not lost, lost[:5]
+
+
+TEXT = {"type": "raw_text", "text": "x"}
+TASK = {"type": "task_card", "task_id": "1", "title": "x", "status": "pending"}
+AXIS = {"categories": ["a"]}
+LINE = {"name": "x", "data": [{"label": "a", "value": 1.0}]}
+
+
+def data_table(**more):
+    return {"type": "data_table", "caption": "x", "rows": [[TEXT], [TEXT]], **more}
+
+
+def chart(**more):
+    return {
+        "type": "data_visualization",
+        "title": "x",
+        "chart": {"type": "line", "series": [LINE], "axis_config": AXIS, **more},
+    }
+
+
+TOO_MUCH = {
+    "51 blocks": [blocks.divider()] * 51,
+    "two tables": [data_table(), data_table()],
+    "three charts": [chart(), chart(), chart()],
+    "bytes": [blocks.section("é" * 1500)] * 4,
+    "section": [{"type": "section", "text": {"type": "mrkdwn", "text": "x" * 3001}}],
+    "header": [{"type": "header", "text": blocks.plain_text("x" * 151)}],
+    "button": [blocks.actions([{**blocks.button("a", "b"), "text": blocks.plain_text("x" * 76)}])],
+    "buttons": [blocks.actions([blocks.button(str(n), "b") for n in range(26)])],
+    "the same action": [blocks.actions([blocks.button("a", "b")] * 2)],
+    "options": [blocks.actions([{"type": "static_select", "action_id": "a", "options": []}])],
+    "no caption": [data_table(caption="")],
+    "102 rows": [data_table(rows=[[TEXT]] * 102)],
+    "21 columns": [data_table(rows=[[TEXT] * 21] * 2)],
+    "lengths": [data_table(rows=[[TEXT], [TEXT, TEXT]])],
+    "an empty cell": [data_table(rows=[[TEXT], [{"type": "raw_text", "text": ""}]])],
+    "no number": [data_table(rows=[[TEXT], [{"type": "raw_number", "text": "x", "value": float("nan")}]])],
+    "page": [data_table(page_size=101)],
+    "row header": [data_table(row_header_column_index=1)],
+    "10,001 characters": [data_table(rows=[[TEXT], *([{"type": "raw_text", "text": "x" * 2500}] for _ in range(4))])],
+    "tasks": [{"type": "plan", "title": "x", "tasks": [TASK, TASK]}],
+    "pending alone": [TASK],
+    "21 points": [chart(axis_config={"categories": [str(n) for n in range(21)]})],
+    "7 lines": [chart(series=[{**LINE, "name": str(n)} for n in range(7)])],
+    "a point too few": [chart(axis_config={"categories": ["a", "b"]})],
+    "a slice of nothing": [chart(type="pie", segments=[{"label": "x", "value": 0}])],
+    "an alert": [{"type": "alert", "text": blocks.plain_text("x")}],
+    "unknown": [{"type": "marquee"}],
+}
+
+
+@pytest.mark.parametrize("made", TOO_MUCH.values(), ids=TOO_MUCH.keys())
+def test_the_model_refuses_what_slack_would(made):
+    assert limits.refused(made)
+
+
+@pytest.mark.parametrize("made", [[data_table()], [chart()], [chart(), chart(), data_table()]])
+def test_the_model_takes_what_slack_would(made):
+    assert not limits.refused(made)
+    assert content.read({"blocks": made}, weighed=True).blocks
