@@ -77,7 +77,8 @@ class SlackThread:
         """See Progress."""
         took = self._monotonic() - self._began
         share = min(1.0, done / total) if total > 0 else None
-        self._figure = how_far(done, total, unit)
+        # How far it was last told is not how far it came, unless that was all.
+        self._figure = how_far(done, total, unit) if 0 < total <= done else ""
         self._edit(f"{how_far(done, total, unit)}{pace(done, total, unit, took)}", share)
 
     def checkpoint(self) -> None:
@@ -139,13 +140,14 @@ def success(record: Record, report: Report, phase: Phase = Phase.DONE) -> Ending
 
 
 def walked(record: Record, told: dict[str, Any], ending: Ending) -> tuple[Draft, ...]:
-    """What it did, step by step, for its thread; nothing where that was a step or two. told: as Records.step has it."""
+    """What a change did, step by step, for its thread; nothing where that was a step or two, or where it only read.
+    told: as Records.step has it.
+    """
     done = [Step(name, figure, seconds) for name, figure, seconds in told.get("done", ())]
-    if len(done) < STEPS_TOLD or record.quiet or told.get("token") != record.token:
+    if record.plan is None or record.quiet or len(done) < STEPS_TOLD or told.get("token") != record.token:
         return ()
     well = ending.phase is Phase.DONE
-    output = told.get("figure", "").partition(" · ")[0] if well else ending.outcome
-    last = Step(told.get("step", ""), output, state="complete" if well else "error")
+    last = Step(told.get("step", ""), "" if well else ending.outcome, state="complete" if well else "error")
     return (draft("reply", render.steps_taken(record.words, [*done, last])),)
 
 

@@ -116,10 +116,12 @@ def test_many_steps_stay_within_what_a_plan_takes(steps):
 
 @pytest.mark.parametrize(("phase", "state"), [(Phase.DONE, "complete"), (Phase.FAILED, "error")])
 def test_what_has_ended_tells_its_steps_and_which_one_failed(phase, state):
-    record = Record(operation="backup", arguments={}, words="backup", requester="U0OLEG", channel="C0OPS", token="a/1")
+    about = {"operation": "backup", "arguments": {}, "words": "backup", "requester": "U0OLEG", "channel": "C0OPS"}
+    record = Record(**about, token="a/1", plan={})
     kept = {"step": "Switching", "figure": "", "done": [["One", "3 of 3 sets", 1.2], ["Two", "", 0.1]], "token": "a/1"}
     (told,) = thread.walked(record, kept, Ending(phase, "The lock is held."))
     tasks = json.loads(told.body)["blocks"][0]["tasks"]
     assert [task["status"] for task in tasks] == ["complete", "complete", state]
     assert ("The lock is held." in str(tasks[-1])) is (phase is Phase.FAILED)
     assert not thread.walked(record, kept | {"token": "another"}, Ending(phase, ""))
+    assert not thread.walked(Record(**about, token="a/1"), kept, Ending(phase, "")), "it only read"
