@@ -287,3 +287,7 @@ def parts(tmp_path_factory):
     started = testing.start(tmp_path_factory.mktemp("parts") / "data", *words)
     yield started
     testing.remove(started)
+
+
+def pytest_addoption(parser):
+    parser.addoption("--renew-golden", action="store_true", help="write the golden files of messages anew")

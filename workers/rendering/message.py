@@ -35,7 +35,7 @@ from workers.rendering.older import older
 from workers.rendering.plans import Step, walked
 from workers.rendering.terminal import to_terminal
 from workers.report import Attachment, Chart, Check, Facts, Lead, Links, Report, Section, Status, Table, Text
-from workers.wording import count
+from workers.wording import Linked, count
 
 DETAIL_MESSAGES = 4
 """What needs more messages than these becomes a file."""
@@ -182,9 +182,9 @@ def _parts(report: Report, native: Native) -> Iterator[list[Block]]:
         yield from ([block] for block in _check_blocks(check))
         for each in check.details:
             yield from parts_of(each, f"{report.title}: {check.title}", native)
-    charts = _in_sight(report)
+    elsewhere = [*_in_sight(report), *_in_cells(report, native)]
     for each in report.sections:
-        if each not in charts:
+        if each not in elsewhere:
             yield from parts_of(each, report.title, native)
 
 
@@ -218,6 +218,13 @@ def _in_sight(report: Report) -> list[Section]:
     """The charts that stand in the channel: as many as a message takes."""
     shown = (each for each in report.sections if isinstance(each, Chart) and each.in_sight)
     return [each for each in shown if visuals.native(each)][:CHARTS]
+
+
+def _in_cells(report: Report, native: Native) -> list[Section]:
+    """The links to which cells of Slack's own tables lead already."""
+    shown = (each for each in report.sections if isinstance(each, Table) and native(each))
+    led = {cell.url for table in shown for row in table.rows for cell in row if isinstance(cell, Linked)}
+    return [each for each in report.sections if isinstance(each, Links) and {url for _, url in each.items} <= led]
 
 
 def _check_line(check: Check) -> str:

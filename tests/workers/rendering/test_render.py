@@ -13,7 +13,7 @@ from slack_sdk.models.blocks import Block
 from workers.rendering import blocks, forms, limits
 from workers.rendering import message as render
 from workers.rendering.terminal import to_terminal
-from workers.report import Attachment, Check, Facts, Report, Status, Table, Text
+from workers.report import Attachment, Check, Facts, Links, Report, Status, Table, Text
 from workers.wording import Linked, size
 
 texts = st.text(max_size=400) | st.sampled_from(
@@ -209,3 +209,20 @@ def test_what_is_too_long_for_its_place_is_cut_there():
     assert len(blocks.button("do", long)["text"]["text"]) == blocks.BUTTON_TEXT
     assert len(blocks.home([blocks.divider()] * 101)["blocks"]) == blocks.VIEW_BLOCKS
     assert [len(part["text"]["text"]) for part in blocks.paragraphs(long)] == [3000, 2000]
+
+
+def test_links_to_which_a_tables_cells_lead_are_not_said_twice():
+    rows = ((Linked("924942c97f", "https://example.slack.com/p1"), "scale 4"),)
+    links = Links(title="Threads", items=(("924942c97f scale 4", "https://example.slack.com/p1"),))
+    others = Links(title="Others", items=(("a", "https://example.slack.com/p2"),))
+    (message,) = render.details(
+        Report(
+            title="Commands",
+            status=Status.OK,
+            summary="1",
+            sections=(Table(columns=("id", "command"), rows=rows), links, others),
+        )
+    )
+    said = json.dumps(message.blocks)
+    assert said.count("https://example.slack.com/p1") == 1
+    assert "https://example.slack.com/p2" in said
