@@ -129,7 +129,7 @@ def _accept(record: Record, reason: str, delivery: str, ops: Ops, records: Recor
         why = explained(error)
         _log.error("not accepted: Redis takes nothing", error=str(why))
         whom = f"Call {blocks.called(record.calls)} yourself, now;" if record.calls else "Try again in a minute;"
-        return f"Nothing was done: {blocks.plain(why.message)} {whom} then tell whoever runs me."
+        return f"Nothing was done: {blocks.plain(why.message)} {whom} then tell the person who runs me."
     if accepted:
         about = {"operation": record.operation, "requester": record.requester, "channel": record.channel}
         _log.info("accepted", operation_id=record.id, **about)

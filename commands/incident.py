@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 @change("escalate", examples=("escalate MLflow is down", "escalate nobody can log in, and the logs don't say why"))
 @click.argument("what", type=FreeText())
 def escalate(what: str) -> Operation:
-    """Call whoever is on call, and open an incident with health, operations, logs and a timeline."""
+    """Page the person on call, and open an incident with health, operations, logs and a timeline."""
     from workers.operations.incident.escalate import Escalate
 
     return Escalate(what=what)

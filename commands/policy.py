@@ -42,7 +42,7 @@ def refusal_here(user: str, channel: str, ops: Ops, members: Members) -> Refusal
     except Unsure as error:
         return Refusal(str(error))
     if not known:
-        admins = _names("admin", ops) or "whoever keeps ops.yaml"
+        admins = _names("admin", ops) or "the people who keep ops.yaml"
         return Refusal(
             f"You have no role in ops.yaml, so /mlflow does nothing for you. Those who may read: "
             f"{who_may('viewer', ops)}. Ask {admins} to add your user id {user}."
@@ -61,7 +61,9 @@ def refusal(  # noqa: PLR0913 - who, where, what, and by which rules
     if lacking is not None:
         return lacking
     if getattr(operation, "unsigned", False) and not break_glass:
-        return Refusal(f"--unsigned needs an admin and --break-glass REASON. Those who may: {who_may('admin', ops)}.")
+        return Refusal(
+            f"You need the admin role and --break-glass REASON for --unsigned. Who has it: {who_may('admin', ops)}."
+        )
     if not break_glass and _outside(operation, ops):
         return Refusal(f"{operation.title} is allowed within the maintenance windows of ops.yaml only.")
     only = approval(operation, ops).channel
@@ -77,7 +79,8 @@ def lacks(who: str, operation: Operation, ops: Ops, members: Members, *, break_g
     if role is not None and ROLES.index(role) >= ROLES.index(needed):
         return None
     what = "--break-glass" if break_glass else operation.title
-    return Refusal(f"{what} needs the role {needed}; you are {role}. Those who may: {who_may(needed, ops)}.")
+    yours = f"You're {'a' if role == 'viewer' else 'an'} {role}" if role else "You have no role"
+    return Refusal(f"You need the {needed} role for {what}. {yours}. Who has it: {who_may(needed, ops)}.")
 
 
 def approval(operation: Operation, ops: Ops, now: datetime | None = None) -> Approval:
@@ -156,7 +159,7 @@ def record_of(operation: Operation, words: str, requester: str, channel: str, op
 
 
 def without_approval(record: Record, reason: str) -> Record:
-    """The same, done without anybody's approval, and why."""
+    """The same, done without approval, and why."""
     return record.model_copy(
         update={"approvals": 0, "approvers": "", "asks_in_person": (), "expires_at": None, "break_glass": reason}
     )
@@ -166,10 +169,10 @@ def refusal_to_decide(user: str, record: Record, ops: Ops, members: Members) -> 
     """Whether this person may approve or deny; None where they may. Nobody approves what they asked for."""
     needed = needed_to_approve(record.operation, ops)
     if user == record.requester:
-        return Refusal("You asked for it yourself: somebody else must approve it. You may withdraw it.")
+        return Refusal("You asked for this yourself, so someone else must approve it. You can withdraw it.")
     role = role_of(user, ops, members)
     if role is None or ROLES.index(role) < ROLES.index(needed):
-        return Refusal(f"Approving this needs the role {needed}. Those who may: {who_may(needed, ops)}.")
+        return Refusal(f"You need the {needed} role to approve this. Who has it: {who_may(needed, ops)}.")
     return None
 
 

@@ -29,6 +29,9 @@ _UNSIGNED = click.option(
 )
 
 
+_BEFORE = click.option(
+    "--before", "event", metavar="WORDS", default="", help="As it was just before what these words fit in the timeline."
+)
 _AT = click.option(
     "--at", type=At(), metavar="TIME", help="As it was then: 14:05 (UTC), 14:05:30, 2026-11-29T14:05Z or 10m (ago)."
 )
@@ -40,29 +43,41 @@ _AT = click.option(
         "restore database latest --dry-run",
         "restore database 1a2b3c --as mlflow_then",
         "restore database --at 14:05:30",
+        "restore database --before 'deleted experiment churn'",
     ),
 )
 @_SET
 @_AT
-@click.option("--before", is_flag=True, help="With --at: without what was committed at that very moment.")
+@_BEFORE
+@click.option("--exclusive", is_flag=True, help="With --at: without what was committed at that very moment.")
 @click.option("--as", "beside", metavar="NAME", default="", help="Only beside the live one, to look into it.")
 @_ELSEWHERE
 @_UNSIGNED
 def _database(  # noqa: PLR0913 - one for each option
-    set_: str, at: datetime | None, beside: str, *, before: bool, from_elsewhere: bool, unsigned: bool
+    set_: str, at: datetime | None, event: str, beside: str, *, exclusive: bool, from_elsewhere: bool, unsigned: bool
 ) -> Operation:
     """Restore a backup, or with --at any moment (recovery.point_in_time), beside the live database, compare it, and
     switch in milliseconds; the old one stays, and restore undo switches back. Needs approval.
     """
     from workers.operations.restore.database import RestoreDatabase
 
-    if at and set_ != "latest":
-        raise click.UsageError("give a backup or --at, not both")
-    if before and not at:
-        raise click.UsageError("--before goes with --at")
+    _refuse_two(set_, at, event)
+    if exclusive and not at:
+        raise click.UsageError("--exclusive goes with --at")
     return RestoreDatabase(
-        set=set_, beside=beside, from_elsewhere=from_elsewhere, unsigned=unsigned, at=at, before=before
+        set=set_,
+        beside=beside,
+        from_elsewhere=from_elsewhere,
+        unsigned=unsigned,
+        at=at,
+        exclusive=exclusive,
+        event=event,
     )
+
+
+def _refuse_two(set_: str, at: datetime | None, event: str) -> None:
+    if (set_ != "latest") + (at is not None) + bool(event) > 1:
+        raise click.UsageError("give one of a backup, --at and --before")
 
 
 @change("auth", examples=("restore auth latest --dry-run", "restore auth 1a2b3c"))
@@ -92,25 +107,38 @@ def _undo(*, users: bool) -> Operation:
         "restore artifacts --dry-run",
         "restore artifacts 1a2b3c --experiment churn",
         "restore artifacts latest --prefix 12/ --exact",
+        "restore artifacts --at 14:05 --experiment churn",
     ),
 )
 @_SET
+@_AT
+@_BEFORE
 @click.option("--prefix", metavar="PREFIX", default="", help="Only keys that begin so.")
 @click.option(
     "--experiment", type=NameOf("experiment"), metavar="NAME", default="", help="Only what belongs to that experiment."
 )
 @click.option("--run", "run_id", metavar="RUN", default="", help="Only what belongs to that run.")
-@click.option("--exact", is_flag=True, help="Also remove what the backup does not hold; the bucket must keep versions.")
+@click.option("--exact", is_flag=True, help="Also remove what was not there; the bucket must keep versions.")
 @_ELSEWHERE
 @_UNSIGNED
-def _artifacts(  # noqa: PLR0913 - one for each option
-    set_: str, prefix: str, experiment: str, run_id: str, *, exact: bool, from_elsewhere: bool, unsigned: bool
+def _artifacts(  # noqa: PLR0913, PLR0917 - one for each option
+    set_: str,
+    at: datetime | None,
+    event: str,
+    prefix: str,
+    experiment: str,
+    run_id: str,
+    *,
+    exact: bool,
+    from_elsewhere: bool,
+    unsigned: bool,
 ) -> Operation:
     """Add the artifacts that are missing and put back those that differ, each compared by its checksum; what the backup
-    does not hold stays. Needs approval.
+    does not hold stays. With --at, by the versions that the bucket keeps instead of a backup. Needs approval.
     """
     from workers.operations.restore.artifacts import RestoreArtifacts
 
+    _refuse_two(set_, at, event)
     return RestoreArtifacts(
         set=set_,
         prefix=prefix,
@@ -119,6 +147,8 @@ def _artifacts(  # noqa: PLR0913 - one for each option
         exact=exact,
         from_elsewhere=from_elsewhere,
         unsigned=unsigned,
+        at=at,
+        event=event,
     )
 
 
@@ -159,13 +189,15 @@ def _all(set_: str, *, from_elsewhere: bool, unsigned: bool) -> Operation:
 @_FROM
 @_UNSIGNED
 @_AT
-def _run(run_id: str, set_: str, at: datetime | None, *, unsigned: bool) -> Operation:
-    """Bring one deleted run back; where it was purged, its rows and artifacts from a backup, or with --at its rows
-    as they were then. Needs approval.
+@_BEFORE
+def _run(run_id: str, set_: str, at: datetime | None, event: str, *, unsigned: bool) -> Operation:
+    """Bring one deleted run back; where it was purged, its rows and artifacts from a backup, or with --at as it
+    was then, its artifacts by the versions that their bucket keeps. Needs approval.
     """
     from workers.operations.restore.run_or_experiment import RestoreRun
 
-    return RestoreRun(run_id=run_id, set=set_, at=at, unsigned=unsigned)
+    _refuse_two(set_, at, event)
+    return RestoreRun(run_id=run_id, set=set_, at=at, event=event, unsigned=unsigned)
 
 
 @change("experiment", examples=("restore experiment churn --dry-run", "restore experiment 12 --from 1a2b3c"))
@@ -173,13 +205,15 @@ def _run(run_id: str, set_: str, at: datetime | None, *, unsigned: bool) -> Oper
 @_FROM
 @_UNSIGNED
 @_AT
-def _experiment(experiment: str, set_: str, at: datetime | None, *, unsigned: bool) -> Operation:
-    """Bring one deleted experiment back with its runs; where it was purged, from a backup, or with --at as it was then
-    (its artifacts stay as they are). Needs approval.
+@_BEFORE
+def _experiment(experiment: str, set_: str, at: datetime | None, event: str, *, unsigned: bool) -> Operation:
+    """Bring one deleted experiment back with its runs; where it was purged, from a backup, or with --at as it was then,
+    its artifacts by the versions that their bucket keeps. Needs approval.
     """
     from workers.operations.restore.run_or_experiment import RestoreExperiment
 
-    return RestoreExperiment(experiment=experiment, set=set_, at=at, unsigned=unsigned)
+    _refuse_two(set_, at, event)
+    return RestoreExperiment(experiment=experiment, set=set_, at=at, event=event, unsigned=unsigned)
 
 
 @change("repair", examples=("restore repair", "restore repair --dry-run"))

@@ -1,4 +1,4 @@
-"""Commands about commands: what runs by the clock."""
+"""Commands about commands: scheduled jobs."""
 
 from __future__ import annotations
 
@@ -47,4 +47,4 @@ def _run(name: str) -> Operation:
     return ScheduleRun(entry=name)
 
 
-schedule = group("schedule", _list, _pause, _resume, _run, meaning="What runs by the clock: see, pause, run now.")
+schedule = group("schedule", _list, _pause, _resume, _run, meaning="Scheduled jobs: see, pause, run now.")

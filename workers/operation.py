@@ -99,7 +99,7 @@ class Plan(Data):
             for name in {**self.facts, **now.facts}
             if self.facts.get(name) != now.facts.get(name)
         ]
-        return " ".join(told[:_SHOWN_DIFFERENCES]) or "Its steps are others."
+        return " ".join(told[:_SHOWN_DIFFERENCES]) or "The steps have changed."
 
 
 _SHOWN_DIFFERENCES = 5

@@ -149,9 +149,10 @@ class Attachment(Data):
 class Check(Data):
     """One health question and its answer.
 
-    figure: the number that matters, ready to read ("2/2 ready"). sentence: what it means. look_further: the
-    command that a person would type next. figures: the same numbers for machines, base units (seconds, bytes). notes:
-    what else is compared with yesterday and is no number: versions, kinds of errors.
+    figure: the number that matters, ready to read ("2/2 ready"). sentence: what it means. look_further: the command
+    for a shell that a person would type next; command: what to ask us, after /mlflow. figures: the same numbers for
+    machines, base units (seconds, bytes). notes: what else is compared with yesterday and is no number: versions, kinds
+    of errors.
     """
 
     name: str
@@ -160,6 +161,7 @@ class Check(Data):
     figure: str = ""
     sentence: str
     look_further: str = ""
+    command: str = ""
     details: tuple[Section, ...] = ()
     figures: dict[str, float] = Field(default_factory=dict)
     notes: dict[str, tuple[str, ...]] = Field(default_factory=dict)

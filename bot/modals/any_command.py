@@ -17,7 +17,7 @@ def view(channel: str, *, program: str, several: bool) -> dict[str, Any]:
     """The modal. channel: where it is answered, unless there are several and another is chosen."""
     hint = plain_text(f"As after {program}: for example logs --level error, or help.")
     typed = text_field(WORDS, max_length=grammar.MAX_CHARACTERS, focus_on_load=True)
-    words = asks(WORDS, "What is to be done?", typed, hint=hint)
+    words = asks(WORDS, "What should be done?", typed, hint=hint)
     place = asks(_CHANNEL, "Where is it answered?", channel_field(_CHANNEL, channel))
     return form(CALLBACK, channel, "Ask", "Ask", [words, place] if several else [words])
 

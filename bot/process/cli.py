@@ -264,7 +264,7 @@ def _installed_sandbox() -> click.Command:
 @main.command(cls=completing.Typed, context_settings={"ignore_unknown_options": True, "help_option_names": []})
 @click.argument("words", nargs=-1, type=click.UNPROCESSED, shell_complete=completing.complete)
 @_printed
-@click.option("--yes-by", metavar="NAME", help="Carry a change out in this person's name, without anybody's approval.")
+@click.option("--yes-by", metavar="NAME", help="Carry a change out in this person's name, without approval.")
 @click.option("-h", "--help", "help_", is_flag=True, help="Show this text; with WORDS, how to use that command.")
 @click.pass_context
 def run(  # noqa: PLR0913 - one for each option

@@ -26,7 +26,7 @@ WIDTH: Final = {"terminal_width": 78}
 
 @dataclass(frozen=True)
 class BreakGlass:
-    """A change that is to be done at once, without anybody's approval, and why."""
+    """A change that is to be done at once, without approval, and why."""
 
     operation: Operation
     reason: str

@@ -40,6 +40,7 @@ class Sending:
     """A local Slack, an outbox, and a sender that takes no time."""
 
     slack: Any
+    client: WebClient
     redis: Any
     clock: Clock
     outbox: Outbox
@@ -52,7 +53,9 @@ class Sending:
         outbox = Outbox(redis, clock=clock)
         client = WebClient(token=slack.workspace.tokens.bot, base_url=slack.api, retry_handlers=[], timeout=2)
         patience = Patience(first=0.5, longest=20)
-        return cls(slack, redis, clock, outbox, Sender(client, redis, outbox, ops or Ops(), patience=patience, **more))
+        return cls(
+            slack, client, redis, clock, outbox, Sender(client, redis, outbox, ops or Ops(), patience=patience, **more)
+        )
 
     @property
     def records(self):

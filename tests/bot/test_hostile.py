@@ -147,6 +147,7 @@ class _Bomb:
         return os.system, ("true",)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(120)
 def test_fifty_hostile_inputs(stage, post, redis, tmp_path, capsys):
     slack, URL[0] = stage

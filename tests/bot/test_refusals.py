@@ -98,6 +98,8 @@ def saw(sending, record):
     files = [file["name"] for each in replies for file in each.get("files", ())]
     as_file = "thread, a file" if files else ""
     pinned = "pinned" if root and root.get("pinned_to") else "not pinned"
+    if pinned == "pinned":  # a channel has room for a hundred, and they all are pinned in one
+        sending.client.pins_remove(channel=OPS, timestamp=root["ts"])
     return where(END), where(DETAILS), as_file or where(FILE), pinned
 
 

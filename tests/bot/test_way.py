@@ -38,6 +38,7 @@ def test_a_member_of_a_user_group_has_the_groups_role(slack):
     anna.wait_for(lambda: anna.find("C0OPS", "MLflow health"), deadline=20)
 
 
+@pytest.mark.slow
 def test_refusals_are_seen_by_their_sender_only(slack):
     vera, oleg = slack.person("vera"), slack.person("oleg")
     for text, said in (("helth", "Did you mean"), ('health "', "A quote is opened"), ("x" * 10_000, "10,000")):
@@ -49,6 +50,7 @@ def test_refusals_are_seen_by_their_sender_only(slack):
     assert vera.messages("C0OPS") == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("slack", ["http"], indirect=True)
 def test_http_refuses_what_slack_did_not_sign(slack):
     url = slack.workspace.request_url

@@ -39,10 +39,17 @@ def test_what_is_none(text):
 
 
 def test_a_moment_takes_the_place_of_a_backup():
-    asked = grammar.parse("restore database --at 2026-11-29T14:05Z --before")
-    assert asked == RestoreDatabase(at=datetime(2026, 11, 29, 14, 5, tzinfo=UTC), before=True)
+    asked = grammar.parse("restore database --at 2026-11-29T14:05Z --exclusive")
+    assert asked == RestoreDatabase(at=datetime(2026, 11, 29, 14, 5, tzinfo=UTC), exclusive=True)
     assert RestoreDatabase.model_validate_json(asked.model_dump_json()) == asked
     assert grammar.parse("drill --at random") == DrillMoment()
-    for line in ("restore database 1a2b3c --at 14:05", "restore database --before"):
+    asked = grammar.parse("restore database --before 'deleted experiment churn'")
+    assert asked == RestoreDatabase(event="deleted experiment churn")
+    for line in (
+        "restore database 1a2b3c --at 14:05",
+        "restore database --exclusive",
+        "restore database 1a2b3c --before 'deleted churn'",
+        "restore artifacts --at 14:05 --before 'deleted churn'",
+    ):
         with pytest.raises(grammar.UsageError):
             grammar.parse(line)

@@ -103,7 +103,8 @@ def test_every_role_may_read(user):
 
 def test_a_viewer_may_not_change_and_is_told_who_may():
     assert refused("U0VERA", Turn()) == (
-        "Test turn needs the role operator; you are viewer. Those who may: <@U0OLA>, <!subteam^S0APPROVERS>, <@U0ADA>."
+        "You need the operator role for Test turn. You're a viewer. "
+        "Who has it: <@U0OLA>, <!subteam^S0APPROVERS>, <@U0ADA>."
     )
 
 
@@ -112,7 +113,7 @@ def test_an_operator_may_change_but_not_destroy():
     # May be asked for, and needs somebody else's approval then.
     assert refused("U0OLA", Destroy()) is None
     assert policy.approval(Destroy(), OPS).approvers == 1
-    assert "needs the role operator" in refused("U0VERA", Destroy())
+    assert "need the operator role" in refused("U0VERA", Destroy())
 
 
 def test_an_unknown_user_is_told_the_id_to_add():
@@ -207,7 +208,7 @@ class Believing(Operation):
 def test_what_is_not_signed_is_for_an_admin_who_breaks_the_glass():
     wanted = Believing(unsigned=True)
     for user in ("U0OLA", "U0ANN", "U0ADA"):
-        assert "--unsigned needs an admin and --break-glass REASON" in refused(user, wanted)
+        assert "You need the admin role and --break-glass REASON for --unsigned" in refused(user, wanted)
     assert policy.refusal("U0OLA", "C0OPS", wanted, OPS, members, break_glass=True)
     assert policy.refusal("U0ADA", "C0OPS", wanted, OPS, members, break_glass=True) is None
     assert refused("U0OLA", Believing()) is None

@@ -61,7 +61,7 @@ def asked(omar):
 
         def waiting():
             fresh = [message for message in omar.messages(OPS_CHANNEL) if message["ts"] not in before]
-            return next((message for message in fresh if "Waits for approval" in words(message)), None)
+            return next((message for message in fresh if "Waiting for approval" in words(message)), None)
 
         return omar.wait_for(waiting, deadline=SECONDS)
 

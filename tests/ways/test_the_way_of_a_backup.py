@@ -91,7 +91,7 @@ def test_a_backup_is_made_listed_shown_and_verified(said, people, s3):
 def test_a_viewer_may_not_make_one_but_may_see_what_it_would_do(said, people):
     vera = people["vera"]
     assert vera.command(OPS_CHANNEL, "/mlflow backup").ok
-    vera.wait_for(lambda: vera.find_ephemeral(OPS_CHANNEL, "needs the role operator"), deadline=SECONDS)
+    vera.wait_for(lambda: vera.find_ephemeral(OPS_CHANNEL, "need the operator role"), deadline=SECONDS)
     said("vera", "backup --dry-run", "Nothing was changed")
 
 
@@ -200,7 +200,7 @@ def _ran(sandbox, text):
 
 def test_pruning_waits_for_somebody_else_and_keeps_the_last_good_set(said, people, s3):
     before = manifests(s3)
-    root, _ = said("omar", "backup prune", "Waits for approval")
+    root, _ = said("omar", "backup prune", "Waiting for approval")
     assert "cannot be brought back" in words(root)
     ada = people["ada"]
     ada.press(OPS_CHANNEL, root["ts"], "approve")

@@ -63,12 +63,12 @@ def test_whoever_asked_cannot_approve_and_neither_can_a_viewer(people, asked):
     message = asked("scale 8")
     omar, vera = people["omar"], people["vera"]
     omar.press(OPS_CHANNEL, message["ts"], "approve")
-    omar.wait_for(lambda: omar.find_ephemeral(OPS_CHANNEL, "You asked for it yourself"), deadline=SECONDS)
+    omar.wait_for(lambda: omar.find_ephemeral(OPS_CHANNEL, "You asked for this yourself"), deadline=SECONDS)
     vera.press(OPS_CHANNEL, message["ts"], "approve")
-    vera.wait_for(lambda: vera.find_ephemeral(OPS_CHANNEL, "needs the role approver"), deadline=SECONDS)
+    vera.wait_for(lambda: vera.find_ephemeral(OPS_CHANNEL, "need the approver role"), deadline=SECONDS)
     vera.press(OPS_CHANNEL, message["ts"], "withdraw")
     vera.wait_for(lambda: vera.find_ephemeral(OPS_CHANNEL, "can withdraw it"), deadline=SECONDS)
-    assert "Waits for approval" in words(now(omar, message))
+    assert "Waiting for approval" in words(now(omar, message))
     deny(people["ben"], message, "not today")
     assert becomes(omar, message, "Denied")
     denied = now(omar, message)
@@ -86,7 +86,7 @@ def test_a_decision_is_final_and_can_be_asked_for_again(people, asked):
     people["omar"].press(OPS_CHANNEL, message["ts"], "again")
     ben.wait_for(lambda: len(ben.messages(OPS_CHANNEL)) > before or None, deadline=SECONDS)
     fresh = ben.wait_for(
-        lambda: next((m for m in ben.messages(OPS_CHANNEL)[before:] if "Waits for approval" in words(m)), None),
+        lambda: next((m for m in ben.messages(OPS_CHANNEL)[before:] if "Waiting for approval" in words(m)), None),
         deadline=SECONDS,
     )
     people["omar"].press(OPS_CHANNEL, fresh["ts"], "withdraw")
@@ -102,7 +102,7 @@ def test_what_waits_is_listed_and_can_be_cancelled(people, asked):
         element["value"] for block in message["blocks"] for element in block.get("elements", ()) if "value" in element
     }
     assert vera.command(OPS_CHANNEL, "/mlflow jobs").ok
-    vera.wait_for(lambda: vera.find(OPS_CHANNEL, "under way or waiting"), deadline=SECONDS)
+    vera.wait_for(lambda: vera.find(OPS_CHANNEL, "running or queued"), deadline=SECONDS)
     assert vera.command(OPS_CHANNEL, f"/mlflow cancel {record_id}").ok
     vera.wait_for(lambda: vera.find_ephemeral(OPS_CHANNEL, "and approvers may stop it"), deadline=SECONDS)
     assert omar.command(OPS_CHANNEL, f"/mlflow cancel {record_id}").ok
@@ -341,7 +341,7 @@ def test_a_worker_that_is_killed_leaves_no_lock_and_the_thread_says_so(people, c
 def test_a_dry_run_is_for_everybody_who_may_look(people):
     vera = people["vera"]
     assert vera.command(OPS_CHANNEL, "/mlflow scale 5").ok
-    vera.wait_for(lambda: vera.find_ephemeral(OPS_CHANNEL, "needs the role operator"), deadline=SECONDS)
+    vera.wait_for(lambda: vera.find_ephemeral(OPS_CHANNEL, "need the operator role"), deadline=SECONDS)
     answered(vera, "scale 5 --dry-run", "from 2 to 5 replicas. Nothing was changed.")
 
 
@@ -370,7 +370,7 @@ def test_an_admin_may_break_the_glass_and_everybody_is_told(people, cluster):
     omar, noor = people["omar"], people["noor"]
     text = '/mlflow scale 8 --break-glass "training is stuck"'
     assert omar.command(OPS_CHANNEL, text).ok
-    omar.wait_for(lambda: omar.find_ephemeral(OPS_CHANNEL, "--break-glass needs the role admin"), deadline=SECONDS)
+    omar.wait_for(lambda: omar.find_ephemeral(OPS_CHANNEL, "need the admin role for --break-glass"), deadline=SECONDS)
     assert noor.command(OPS_CHANNEL, "/mlflow scale 8 --break-glass no").ok
     noor.wait_for(lambda: noor.find_ephemeral(OPS_CHANNEL, "say why in 10 letters or more"), deadline=SECONDS)
     done = answered(noor, text.removeprefix("/mlflow "), "mlflow has 8 ready replicas", deadline=60)
@@ -423,7 +423,7 @@ def test_a_restart_cannot_be_stopped_and_says_why(people, cluster):
 
 def running(person):
     """The ids of what runs, as jobs lists them."""
-    root = answered(person, "jobs", "under way or waiting")
+    root = answered(person, "jobs", "running or queued")
     listed = person.wait_for(lambda: person.find_reply(OPS_CHANNEL, root["ts"], "running"), deadline=SECONDS)
     return [line.split()[0] for line in words(listed).splitlines() if "running" in line]
 
@@ -450,7 +450,7 @@ def test_resources_are_changed_in_one_rollout_and_put_back_with_a_button(people,
 
     def proposed():
         fresh = [each for each in omar.messages(OPS_CHANNEL) if each["ts"] not in known]
-        return next((each for each in fresh if "Waits for approval" in words(each)), None)
+        return next((each for each in fresh if "Waiting for approval" in words(each)), None)
 
     back = omar.wait_for(proposed, deadline=SECONDS)
     people["ben"].press(OPS_CHANNEL, back["ts"], "approve")
@@ -630,9 +630,7 @@ def test_an_update_to_another_schema_upgrades_it_first(people, asked, cluster, o
 def test_maintenance_is_pinned_and_ended(people):
     omar = people["omar"]
     assert omar.command(OPS_CHANNEL, '/mlflow maintenance start "new disks" --for 1h').ok
-    root = omar.wait_for(
-        lambda: omar.find(OPS_CHANNEL, "what runs by the clock, and alarms, are held"), deadline=SECONDS
-    )
+    root = omar.wait_for(lambda: omar.find(OPS_CHANNEL, "scheduled jobs and alerts are paused"), deadline=SECONDS)
     assert actions(root) == ["undo"]
     omar.wait_for(lambda: now(omar, root).get("pinned_to") or None, deadline=SECONDS)
     omar.press(OPS_CHANNEL, root["ts"], "undo")

@@ -52,7 +52,7 @@ def press(kept, number, button):
 @pytest.mark.timeout(400)
 def test_proposed_approved_merged_applied_and_reported(kept, people, cluster, record_property):
     omar, ada = people["omar"], people["ada"]
-    message = answered(omar, "resources --cpu 600m:", "Waits for approval")
+    message = answered(omar, "resources --cpu 600m:", "Waiting for approval")
     planned = words(message)
     assert "Open a pull request in 254carbon/platform" in planned
     assert "`500m` → `600m`" in planned

@@ -38,7 +38,7 @@ def sandbox(start_sandbox_once, tmp_path_factory, seeded):
 
 
 def approved(people, text, part, seconds=SECONDS):
-    message = answered(people["omar"], text, "Waits for approval")
+    message = answered(people["omar"], text, "Waiting for approval")
     people["ada"].press(OPS_CHANNEL, message["ts"], "approve")
     people["omar"].wait_for(lambda: part in words(now(people["omar"], message)) or None, deadline=seconds)
     return now(people["omar"], message)
@@ -92,7 +92,7 @@ def test_deleted_runs_are_back_and_the_restore_can_be_undone(sandbox, people):
     plan = words(answered(omar, "restore database --dry-run", "Nothing was changed"))
     assert "Restore the database mlflow" in plan
     with Client(sandbox.env["MLFLOW_TRACKING_URI"]) as client:
-        done = approved(people, "restore database latest", "nobody could get in for")
+        done = approved(people, "restore database latest", "ms of downtime")
     assert runs(sandbox) == before
     assert client.answers > 10
     assert client.away < AWAY_SECONDS
@@ -101,14 +101,14 @@ def test_deleted_runs_are_back_and_the_restore_can_be_undone(sandbox, people):
 
     def proposed():
         fresh = [each for each in omar.messages(OPS_CHANNEL) if each["ts"] not in known]
-        return next((each for each in fresh if "Waits for approval" in words(each)), None)
+        return next((each for each in fresh if "Waiting for approval" in words(each)), None)
 
     back = omar.wait_for(proposed, deadline=SECONDS)
     assert "What was written since the restore is no longer in the live database" in words(back)
     people["ben"].press(OPS_CHANNEL, back["ts"], "approve")
     omar.wait_for(lambda: "is the database of before the restore" in words(now(omar, back)) or None, deadline=SECONDS)
     assert runs(sandbox) == 0
-    again = approved(people, "restore database latest", "nobody could get in for")
+    again = approved(people, "restore database latest", "ms of downtime")
     assert "mlflow is the backup" in words(again)
     assert runs(sandbox) == before
 
@@ -150,17 +150,17 @@ def test_damage_done_in_the_page_is_mended_by_two_people_in_the_page(sandbox, pe
     picture(ada, "damage")
     ada.locator("#panel-rail").click()
     assert metrics() is None
-    plan = typed("restore database latest", "Waits for approval")
+    plan = typed("restore database latest", "Waiting for approval")
     expect(plan).to_contain_text("Restore the database mlflow")
     picture(omar, "plan")
     ada.locator("#main [data-action=approve]").last.click()
-    expect(omar.locator("#main .message").last).to_contain_text("nobody could get in for", timeout=ms)
+    expect(omar.locator("#main .message").last).to_contain_text("ms of downtime", timeout=ms)
     assert metrics() == "metrics"
     omar.locator("#main .message").last.locator(".replies").click()
     expect(omar.get_by_label("Thread", exact=True)).to_contain_text("as in the manifest: 65 tables", timeout=ms)
     picture(omar, "done")
     for what, part in (("artifacts", "each was compared"), ("config", "as in the backup")):
-        typed(f"restore {what} latest", "Waits for approval")
+        typed(f"restore {what} latest", "Waiting for approval")
         ada.locator("#main [data-action=approve]").last.click()
         expect(omar.locator("#main .message").last).to_contain_text(part, timeout=ms)
     picture(ada, "all")
@@ -171,7 +171,7 @@ def test_damage_done_in_the_page_is_mended_by_two_people_in_the_page(sandbox, pe
 def test_an_approval_is_for_the_set_that_was_shown(sandbox, people):
     omar = people["omar"]
     answered(omar, "backup database", "read back and compared")
-    message = answered(omar, "restore database latest", "Waits for approval")
+    message = answered(omar, "restore database latest", "Waiting for approval")
     answered(omar, "backup database", "read back and compared")
     people["ada"].press(OPS_CHANNEL, message["ts"], "approve")
     omar.wait_for(lambda: "things have changed since" in words(now(omar, message)) or None, deadline=SECONDS)
@@ -218,7 +218,7 @@ def test_what_is_lost_is_what_was_told(sandbox, people, record_testsuite_propert
     seed_database.seed(sandbox.env["MLFLOW_OPS_DATABASE_URL"], MEGABYTES)
     answered(people["omar"], "backup database", "read back and compared", LONG_SECONDS)
     with Writer(sandbox.env["MLFLOW_TRACKING_URI"]) as writer, Client(sandbox.env["MLFLOW_TRACKING_URI"]) as client:
-        done = approved(people, "restore database latest", "nobody could get in for", LONG_SECONDS)
+        done = approved(people, "restore database latest", "ms of downtime", LONG_SECONDS)
         time.sleep(3 * WRITE_SECONDS)
     lost = set(writer.taken) - there(sandbox, writer.taken)
     assert client.away < AWAY_SECONDS
@@ -255,7 +255,7 @@ def test_killed_on_the_way_the_thread_tells_which_database_is_live(sandbox, peop
     omar = people["omar"]
     answered(omar, "backup database", "read back and compared")
     before, old = runs(sandbox), marked_after()
-    message = answered(omar, "restore database latest", "Waits for approval")
+    message = answered(omar, "restore database latest", "Waiting for approval")
     people["ada"].press(OPS_CHANNEL, message["ts"], "approve")
     omar.wait_for(lambda: step in words(now(omar, message)) or "nobody could" in words(now(omar, message)) or None, 60)
     known = sandbox.process(victim)
@@ -273,7 +273,7 @@ def test_killed_on_the_way_the_thread_tells_which_database_is_live(sandbox, peop
         sandbox.env["MLFLOW_TRACKING_URI"] + "/api/2.0/mlflow/experiments/search?max_results=1", timeout=10
     ).raise_for_status()
     if victim == "redis":
-        approved(people, "restore database latest", "nobody could get in for")
+        approved(people, "restore database latest", "ms of downtime")
         assert not old()
 
 
@@ -296,7 +296,7 @@ def test_what_comes_back_can_be_chosen_in_a_window(sandbox, people):
         return next((each for each in fresh if "restore experiment 'no such; thing'" in words(each)), None)
 
     message = omar.wait_for(asked, deadline=SECONDS)
-    omar.wait_for(lambda: "Waits for approval" in words(now(omar, message)) or None, deadline=SECONDS)
+    omar.wait_for(lambda: "Waiting for approval" in words(now(omar, message)) or None, deadline=SECONDS)
     omar.press(OPS_CHANNEL, message["ts"], "withdraw")
 
 
@@ -318,7 +318,7 @@ def test_everything_is_gone_and_two_people_bring_it_back(sandbox, people, monkey
     answered(people["omar"], "backup", "read back and compared")
     before = runs(sandbox)
     delete_everything(sandbox, Systems(settings.load(sandbox.process_env)))
-    message = answered(people["omar"], "recover", "Waits for approval")
+    message = answered(people["omar"], "recover", "Waiting for approval")
     people["ada"].press(OPS_CHANNEL, message["ts"], "approve")
     people["omar"].wait_for(lambda: "1 of 2" in words(now(people["omar"], message)) or None, deadline=SECONDS)
     people["ben"].press(OPS_CHANNEL, message["ts"], "approve")

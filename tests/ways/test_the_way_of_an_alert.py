@@ -169,7 +169,7 @@ def test_an_alert_fires_is_silenced_by_its_button_and_is_resolved(sandbox, alert
     vera.press(OPS_CHANNEL, root["ts"], "silence")
     vera.wait_for(vera.view, deadline=SECONDS)
     vera.submit_view({"for": "1h"})
-    vera.wait_for(lambda: vera.find_ephemeral(OPS_CHANNEL, "needs the role operator"), deadline=SECONDS)
+    vera.wait_for(lambda: vera.find_ephemeral(OPS_CHANNEL, "need the operator role"), deadline=SECONDS)
     assert alertmanager.silences() == []
     vera.press(OPS_CHANNEL, root["ts"], "offer-0")
     message(vera, "asked by <@U07VERA0001>")

@@ -53,7 +53,7 @@ def test_a_value_is_set_by_two_people_and_undone_by_the_command_that_the_report_
         assert part in said
     assert "/mlflow config set gunicorn_workers=4" in said
     omar.press(OPS_CHANNEL, message["ts"], "approve")
-    omar.wait_for(lambda: omar.find_ephemeral(OPS_CHANNEL, "You asked for it yourself"), deadline=SECONDS)
+    omar.wait_for(lambda: omar.find_ephemeral(OPS_CHANNEL, "You asked for this yourself"), deadline=SECONDS)
     assert cluster.configmap("mlflow-config")["data"]["gunicorn_workers"] == "4"
     ada.press(OPS_CHANNEL, message["ts"], "approve")
     becomes(omar, message, "every pod of mlflow was started with it", 60)
@@ -65,7 +65,7 @@ def test_a_value_is_set_by_two_people_and_undone_by_the_command_that_the_report_
 
     def proposed():
         fresh = [each for each in omar.messages(OPS_CHANNEL) if each["ts"] not in known]
-        return next((each for each in fresh if "Waits for approval" in words(each)), None)
+        return next((each for each in fresh if "Waiting for approval" in words(each)), None)
 
     back = omar.wait_for(proposed, deadline=SECONDS)
     assert "/mlflow config set gunicorn_workers=4" in words(back)
@@ -107,7 +107,7 @@ def test_everybody_who_may_look_sees_values_and_of_secrets_only_fingerprints(peo
     assert "AWS_SECRET_ACCESS_KEY" in shown
     assert sandbox.env["AWS_SECRET_ACCESS_KEY"] not in shown
     assert vera.command(OPS_CHANNEL, "/mlflow config set gunicorn_workers=5").ok
-    vera.wait_for(lambda: vera.find_ephemeral(OPS_CHANNEL, "needs the role operator"), deadline=SECONDS)
+    vera.wait_for(lambda: vera.find_ephemeral(OPS_CHANNEL, "need the operator role"), deadline=SECONDS)
 
 
 @pytest.mark.slow

@@ -76,7 +76,7 @@ def backed_up(omar):
 def troubled(sandbox, omar):
     """A pod that crashes, a certificate that ends, and something that waits for an approver."""
     sandbox.kubernetes_control({"pod": "mlflow/0", "state": "CrashLoopBackOff", "certificate_days": 5})
-    waits = ask(omar, "scale 9", "Waits for approval")
+    waits = ask(omar, "scale 9", "Waiting for approval")
     yield waits
     sandbox.kubernetes_control({"clear": True, "certificate_days": 60})
     omar.press(OPS_CHANNEL, waits["ts"], "withdraw")
@@ -253,7 +253,7 @@ def test_a_viewers_press_of_a_button_is_still_under_policy(vera, two_weeks, back
 
     def refused():
         new = [each for each in vera.ephemerals(OPS_CHANNEL) if each["ts"] not in before]
-        return next((each for each in new if "needs the role operator" in words(each)), None)
+        return next((each for each in new if "need the operator role" in words(each)), None)
 
     vera.wait_for(refused, deadline=SECONDS)
 
@@ -276,11 +276,11 @@ def test_health_since_yesterday_compares(vera, two_weeks, backed_up):
 
 
 def test_pausing_survives_a_restart_of_the_scheduler(sandbox, omar, vera):
-    done = ask(omar, "schedule pause figures", "is left out until somebody resumes it")
+    done = ask(omar, "schedule pause figures", "is left out until someone resumes it")
     try:
         sandbox.restart("scheduler")
         listed = ask(vera, "schedule list", "1 paused")
-        assert "4 by the clock" in words(listed)
+        assert "4 scheduled jobs" in words(listed)
     finally:
         omar.press(OPS_CHANNEL, done["ts"], "undo")
     becomes_not_paused(omar)
@@ -288,5 +288,5 @@ def test_pausing_survives_a_restart_of_the_scheduler(sandbox, omar, vera):
 
 def becomes_not_paused(person):
     deadline = time.monotonic() + SECONDS
-    while "paused" in words(ask(person, "schedule list", "by the clock")):
+    while "paused" in words(ask(person, "schedule list", "scheduled jobs")):
         assert time.monotonic() < deadline

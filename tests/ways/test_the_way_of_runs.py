@@ -84,13 +84,13 @@ def active(tracking, experiment):
 
 
 def test_archived_by_two_people_and_brought_back_by_two_others(omar, ada, experiment, tracking):
-    asked = ask(omar, f"runs archive --older-than 90d --experiment {experiment[1]}", "Waits for approval")
+    asked = ask(omar, f"runs archive --older-than 90d --experiment {experiment[1]}", "Waiting for approval")
     assert "40 runs of 1 experiment that began before" in words(asked)
     assert "40 archived" in words(asked)
     omar.wait_for(lambda: files(omar, asked) or None, deadline=SECONDS)
     assert files(omar, asked)[0].startswith("archive-")
     omar.press(OPS_CHANNEL, asked["ts"], "approve")
-    omar.wait_for(lambda: omar.find_ephemeral(OPS_CHANNEL, "You asked for it yourself"), deadline=SECONDS)
+    omar.wait_for(lambda: omar.find_ephemeral(OPS_CHANNEL, "You asked for this yourself"), deadline=SECONDS)
     assert active(tracking, experiment) == 40
     ada.press(OPS_CHANNEL, asked["ts"], "approve")
     done = becomes(omar, asked, "40 runs are archived under the mark")
@@ -98,7 +98,7 @@ def test_archived_by_two_people_and_brought_back_by_two_others(omar, ada, experi
     assert active(tracking, experiment) == 0
     before = {message["ts"] for message in omar.messages(OPS_CHANNEL)}
     omar.press(OPS_CHANNEL, asked["ts"], "undo")
-    back = fresh(omar, before, "Waits for approval")
+    back = fresh(omar, before, "Waiting for approval")
     assert "40 archived" in words(back)
     ada.press(OPS_CHANNEL, back["ts"], "approve")
     becomes(omar, back, "40 runs are active again")
@@ -106,7 +106,7 @@ def test_archived_by_two_people_and_brought_back_by_two_others(omar, ada, experi
 
 
 def test_a_run_that_is_new_between_approval_and_archiving_stops_it(omar, ada, experiment, tracking):
-    asked = ask(omar, f"runs archive --older-than 90d --experiment {experiment[1]}", "Waits for approval")
+    asked = ask(omar, f"runs archive --older-than 90d --experiment {experiment[1]}", "Waiting for approval")
     old = {"experiment_id": experiment[0], "start_time": int((time.time() - 120 * 86400) * 1000)}
     run = tracking.call("runs/create", old)["run"]["info"]["run_id"]
     tracking.call("runs/update", {"run_id": run, "status": "FINISHED"})
@@ -123,7 +123,7 @@ def test_a_killed_worker_has_left_some_archived_and_asked_again_it_goes_on(omar,
         connection.execute(RUNS, {"seed": "more", "start": start, "at": int(experiment[0]), "number": 1500})
     text = f"runs archive --older-than 90d --experiment {experiment[1]}"
     asked = ask(omar, text, "1,540 runs")
-    becomes(omar, asked, "Waits for approval")
+    becomes(omar, asked, "Waiting for approval")
     ada.press(OPS_CHANNEL, asked["ts"], "approve")
     omar.wait_for(lambda: counted(sandbox, experiment) < 1500 or None, deadline=SECONDS)
     known = sandbox.process("worker-ops")
@@ -133,13 +133,13 @@ def test_a_killed_worker_has_left_some_archived_and_asked_again_it_goes_on(omar,
     assert 0 < left < 1500
     assert f"{1540 - left:,} runs are archived under the mark" in told
     sandbox.wait_until_ready("worker-ops", other_than=known)
-    again = ask(omar, text, "Waits for approval")
+    again = ask(omar, text, "Waiting for approval")
     assert f"{left:,} runs of 1 experiment" in words(again)
     ada.press(OPS_CHANNEL, again["ts"], "approve")
     done = becomes(omar, again, f"{left:,} runs are archived under the mark")
     assert active(tracking, experiment) == 0
     mark = words(done).split("under the mark ")[1][:13]
-    back = ask(omar, f"runs unarchive {mark}", "Waits for approval")
+    back = ask(omar, f"runs unarchive {mark}", "Waiting for approval")
     assert "1,540 runs" in words(back)
     omar.press(OPS_CHANNEL, back["ts"], "withdraw")
 
@@ -196,7 +196,7 @@ def test_what_can_be_read_is_read_and_what_cannot_is_refused(omar, vera, experim
     assert ask(vera, "runs show nosuchrun", "There is no run “nosuchrun”")
     assert ask(omar, "experiments create ranking-prototype", "is held by a deleted experiment")
     assert vera.command(OPS_CHANNEL, f"/mlflow experiments rename {experiment[1]} other").ok
-    vera.wait_for(lambda: vera.find_ephemeral(OPS_CHANNEL, "needs the role operator"), deadline=SECONDS)
+    vera.wait_for(lambda: vera.find_ephemeral(OPS_CHANNEL, "need the operator role"), deadline=SECONDS)
 
 
 def test_an_odd_name_neither_pings_nor_breaks_the_message(omar, tracking):

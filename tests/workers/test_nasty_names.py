@@ -94,6 +94,7 @@ def test_an_experiment_of_any_name_is_made_found_shown_and_deleted(told, text):
     assert told(*shlex.split(made.undo)) is not None
 
 
+@pytest.mark.slow
 @quick
 @given(anything, anything)
 @example(EVERYTHING, EVERYTHING)

@@ -147,7 +147,7 @@ def held(redis: Redis, record: Record, parts: Sequence[str]) -> Iterator[Locks]:
 
 def _held(part: str, holder: Record | None) -> Held:
     if holder is None:
-        return Held(f"The {part} is being changed by somebody else.", "Ask again in a minute.")
+        return Held(f"The {part} is being changed by someone else.", "Ask again in a minute.")
     since = datetime.fromtimestamp(holder.started_at or time.time(), UTC)
     return Held(
         f"The {part} is being changed: “/mlflow {holder.words}” (id {holder.id}) runs since {since:%H:%M} UTC.",

@@ -107,7 +107,8 @@ def _aftermath(operation: Operation, systems: Systems, planned: Plan, carried_ou
 
 
 def _carried_out(operation: Operation, systems: Systems, planned: Plan) -> str:
-    if planned.instead is not None or planned is _FORGOTTEN:
+    another = planned.instead is not None and planned.instead.operation != operation.name
+    if another or planned is _FORGOTTEN:
         # What was proposed is told by what became of the proposal.
         return ""
     try:

@@ -9,6 +9,7 @@ from typing import Generic, TypeVar
 
 from workers.errors import OperatorError
 from workers.report import Offer
+from workers.wording import count
 
 T = TypeVar("T")
 
@@ -31,10 +32,16 @@ class Page(Generic[T]):
             raise OperatorError(f"There is no page {number}.", "Ask for an earlier one.")
         return cls(number, size, found[:size], more=len(found) > size)
 
-    def summary(self, about: str = "") -> str:
-        """1 to 20, and there are more. about: what is said of all of them."""
+    def summary(self, noun: str, about: str = "") -> str:
+        """As in "7 experiments, all active." and "Experiments 21 to 40, all active; there are more."
+
+        noun: of one. about: what is said of all of them.
+        """
+        if self.number == 1 and not self.more:
+            return f"{count(len(self.shown), noun)}{about}."
         start = (self.number - 1) * self.size
-        return f"{start + 1} to {start + len(self.shown)}{about}{', and there are more' if self.more else ''}."
+        more = "; there are more" if self.more else "; these are the last"
+        return f"{noun.capitalize()}s {start + 1:,} to {start + len(self.shown):,}{about}{more}."
 
     def hints(self, words: str) -> tuple[str, ...]:
         """The command of the next page, where there is one. words: the command of the first page."""
@@ -45,5 +52,5 @@ class Page(Generic[T]):
         offers = [Offer(sentence="There are more.", label="Next page", command=each) for each in self.hints(words)]
         if self.number > 1:
             back = f" --page {self.number - 1}" if self.number > 2 else ""  # noqa: PLR2004 - the first needs no number
-            offers.append(Offer(sentence="Back to what came before.", label="Page before", command=f"{words}{back}"))
+            offers.append(Offer(sentence="The page before this one.", label="Previous page", command=f"{words}{back}"))
         return tuple(offers)

@@ -32,9 +32,9 @@ if TYPE_CHECKING:
     from workers.records.record import Record
 
 _HEAD = {
-    Phase.PENDING: ":hourglass: *Waits for approval*",
+    Phase.PENDING: ":hourglass: *Waiting for approval*",
     Phase.APPROVED: ":white_check_mark: *Approved*",
-    Phase.QUEUED: ":hourglass_flowing_sand: *Is about to run*",
+    Phase.QUEUED: ":hourglass_flowing_sand: *Starting*",
     Phase.DENIED: ":no_entry: *Denied*",
     Phase.EXPIRED: ":alarm_clock: *Expired: nobody decided in time*",
     Phase.CANCELLED: ":leftwards_arrow_with_hook: *Withdrawn*",
@@ -165,7 +165,7 @@ def details(plan: Plan, record: Record) -> list[Block]:
     shown = [
         *paragraphs(f"*{plain(plan.title)}*: {plain(plan.summary)}"),
         *(paragraphs(f"*Would change*\n{changes}") if changes else ()),
-        *(paragraphs(f"*Rests on*\n{facts}") if facts else ()),
+        *(paragraphs(f"*Assumes*\n{facts}") if facts else ()),
         *(block for each in plan.sections for block in blocks_of(each)),
         *paragraphs(f"*Digest*\n{code(plan.digest)}\n_{plain('What is approved is this and nothing else.')}_"),
         *paragraphs(_foot(plan, record)),

@@ -106,7 +106,7 @@ class Backup(Section):
     )
     helpers: Annotated[int, Field(ge=0, le=64)] = Field(3, description="how many workers may help the one that began")
     lock_wait_seconds: Annotated[int, Field(ge=1, le=3600)] = Field(
-        60, description="how long the dump waits for a table that somebody else has locked"
+        60, description="how long the dump waits for a table that someone else has locked"
     )
     encrypt: Literal["all", "config", "none"] = Field(
         "all",

@@ -70,7 +70,7 @@ class Pager:
             if final or pause is None:
                 break
             self.pause(pause)
-        raise PagerError(f"PagerDuty ({self._host}) {why}.", "Call whoever is on call yourself.")
+        raise PagerError(f"PagerDuty ({self._host}) {why}.", "Call the person on call yourself.")
 
     def _tried(self, body: bytes) -> tuple[str, bool]:
         """What went wrong, empty where nothing did; and whether it would go wrong again."""

@@ -278,5 +278,5 @@ def test_running_an_entry_is_asking_for_its_command_oneself(redis):
 
 
 def test_viewers_may_not_pause(redis):
-    assert "needs the role operator" in asked(redis, "U0VERA", "schedule pause tidy", ROLES)
+    assert "need the operator role" in asked(redis, "U0VERA", "schedule pause tidy", ROLES)
     assert asked(redis, "U0OLEG", "schedule pause tidy", ROLES) == ""

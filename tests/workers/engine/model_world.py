@@ -43,7 +43,7 @@ class World:
     def write(self, run, to, version):
         """The world's own precondition: the version."""
         if version != self.version:
-            raise OperatorError("Nothing was done: somebody else changed it at the same moment.", "Ask again.")
+            raise OperatorError("Nothing was done: someone else changed it at the same moment.", "Ask again.")
         self.changes(run, to)
         self.value, self.version = to, self.version + 1
         self.effects[to] = self.effects.get(to, 0) + 1
@@ -76,7 +76,7 @@ class ModelChange(Operation):
         systems.world.look()
         before, version = systems.world.value, systems.world.version
         if before == self.to:
-            raise AlreadySo(f"It is {before} already.", "Nothing is to be done.")
+            raise AlreadySo(f"It is {before} already.", "Nothing to do.")
         changes = (Change(what="value", before=str(before), after=str(self.to)),)
         return Plan(title="Change", summary=f"to {self.to}", steps=("Set it",), changes=changes, facts={"v": version})
 

@@ -81,8 +81,8 @@ def test_what_needs_approval(redis):
 
 def test_who_may_decide(redis):
     record = pending(redis)
-    assert "You asked for it yourself" in policy.refusal_to_decide("U0OLEG", record, OPS, nobody).sentence
-    assert "needs the role approver" in policy.refusal_to_decide("U0VERA", record, OPS, nobody).sentence
+    assert "You asked for this yourself" in policy.refusal_to_decide("U0OLEG", record, OPS, nobody).sentence
+    assert "need the approver role" in policy.refusal_to_decide("U0VERA", record, OPS, nobody).sentence
     assert policy.refusal_to_decide("U0ANNA", record, OPS, nobody) is None
     assert policy.refusal_to_decide("U0ADA", record, OPS, nobody) is None
 

@@ -24,6 +24,11 @@ from workers.rendering import message
 from workers.settings import Ops
 from workers.systems.redis import connect
 
+OTHERS = [
+    pytest.param(name, marks=pytest.mark.slow)
+    for name in ("builtins.eval", "subprocess.call", "workers.engine.worker.work")
+]
+
 
 @pytest.fixture
 def slack(local_slack):
@@ -109,7 +114,7 @@ def test_a_wrong_argument_in_redis_fails_the_record_with_a_sentence(worker, ask,
     assert "is not valid" in ended(redis, forged.id).outcome
 
 
-@pytest.mark.parametrize("name", ["os.system", "builtins.eval", "subprocess.call", "workers.engine.worker.work"])
+@pytest.mark.parametrize("name", ["os.system", *OTHERS])
 def test_a_job_that_names_another_function_is_refused_and_does_nothing(worker, redis, tmp_path, name):
     witness = tmp_path / "witness"
     job = Queue("quick", connection=redis, serializer="json").enqueue(name, f"touch {witness}")

@@ -66,6 +66,7 @@ def runs(pid):
     return Path(f"/proc/{pid}/cmdline").exists() and Path(f"/proc/{pid}/cmdline").read_bytes() != b""
 
 
+@pytest.mark.slow
 def test_of_a_killed_worker_nothing_is_left(owner):
     process, folder, guard = owner
     (server,) = servers(guard)

@@ -1,5 +1,7 @@
 """Each way in which Redis may be of no use has a sentence of its own; and it is found by its sentinels."""
 
+import random
+import socket
 import subprocess
 import time
 
@@ -82,15 +84,30 @@ def test_each_refusal_has_its_sentence(error, sentence):
     assert sentence in str(explained(error))
 
 
-def test_a_cluster_is_refused_with_a_reason(serve, free_port):
-    redis = serve(free_port, "--cluster-enabled", "yes")
+def beside(port):
+    return port + 1 if port < 65_000 else port - 1
+
+
+def port_with_room_above():
+    """A port on which nothing listens; nor does anything 10,000 above, where a cluster's bus is."""
+    while True:
+        port = random.randrange(20_000, 55_000)
+        try:
+            with socket.create_server(("127.0.0.1", port)), socket.create_server(("127.0.0.1", port + 10_000)):
+                return port
+        except OSError:
+            continue
+
+
+def test_a_cluster_is_refused_with_a_reason(serve):
+    redis = serve(port_with_room_above(), "--cluster-enabled", "yes")
     with pytest.raises(SettingsError, match="one step of ours writes keys of several slots"):
         refuse_cluster(redis)
 
 
 def test_its_sentinels_say_where_it_is(serve, free_port, tmp_path):
     serve(free_port, "--requirepass", "secret")
-    port = free_port + 1 if free_port < 65_000 else free_port - 1
+    port = beside(free_port)
     conf = tmp_path / "sentinel.conf"
     conf.write_text(f"port {port}\nbind 127.0.0.1\nsentinel monitor ops 127.0.0.1 {free_port} 1\n"
                     "sentinel auth-pass ops secret\n")  # fmt: skip

@@ -50,7 +50,7 @@ CASES = {
     "MLflow does not know the host": (
         (403, {"Content-Type": TEXT}, BAD_HOST),
         kinds.TrackingHostRefused,
-        "MLflow at {at} turns away requests for the host 127.0.0.1.",
+        "MLflow at {at} rejects requests for the host 127.0.0.1.",
     ),
     "a sign-in proxy redirects": (
         (302, {"Location": LOGIN}, ""),

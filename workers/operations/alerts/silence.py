@@ -99,7 +99,7 @@ class AlertsSilence(Operation):
         if group is None:
             raise OperatorError(f"There is no alert group {self.target}.", "See /mlflow alerts list.")
         if group.over is not None:
-            raise AlreadySo(f"{group.name} is resolved.", "Nothing is to be silenced.")
+            raise AlreadySo(f"{group.name} is resolved.", "Nothing to silence.")
         if not group.matchers:
             raise OperatorError(
                 "The alerts of this group have no label in common.", "Silence them one by one, by their fingerprints."
@@ -130,7 +130,7 @@ class AlertsUnsilence(Operation):
         """Raises AlreadySo where it has ended, OperatorError where there is none."""
         known = systems.alertmanager.silence(self._silence_id(systems))
         if (known.get("status") or {}).get("state") == "expired":
-            raise AlreadySo("That silence has ended.", "Nothing is to be done.")
+            raise AlreadySo("That silence has ended.", "Nothing to do.")
         what = _written({each["name"]: each["value"] for each in known.get("matchers") or ()})
         return Plan(
             title=self.title,

@@ -72,5 +72,5 @@ class BackupAccept(Operation):
     def _wanted(self, systems: Systems) -> Manifest:
         made = sets.good(systems, self.id)
         if not made.shrunk:
-            raise AlreadySo(f"The backup {made.id} lost nothing that anybody must accept.", "Nothing to do.")
+            raise AlreadySo(f"The backup {made.id} lost nothing that must be accepted.", "Nothing to do.")
         return made

@@ -159,12 +159,12 @@ def _judge(code: int, words: str, database: Database) -> None:
         return
     if code < 0:
         raise OperatorError(
-            f"pg_dump was killed ({signal.Signals(-code).name}): the dump is not whole, and nothing of it was kept.",
+            f"pg_dump was killed ({signal.Signals(-code).name}): the dump is not whole, and nothing was kept.",
             "Look whether the worker has memory enough; then ask again.",
         )
     if re.search(r"(statement|lock) timeout.*LOCK TABLE", words):
         raise OperatorError(
-            "A table was locked by somebody else for as long as the dump waits.",
+            "A table was locked by someone else for as long as the dump waits.",
             "A migration may be running: ask again after it, or raise backup.lock_wait_seconds.",
         )
     if re.search(r"server version mismatch", words):
@@ -173,4 +173,4 @@ def _judge(code: int, words: str, database: Database) -> None:
             "Install newer client programs and name their folder in MLFLOW_OPS_POSTGRES_BIN.",
         )
     found = database.explained(words)
-    raise OperatorError(f"The dump failed and nothing of it was kept. {found.message}", found.hint)
+    raise OperatorError(f"The dump failed and nothing was kept. {found.message}", found.hint)

@@ -238,7 +238,7 @@ def read(content: bytes, name: str) -> tuple[Manifest, dict[str, Any]]:
         )
     if found.name != name:
         raise ManifestDamaged(
-            f"The manifest in {name} is that of {found.name[:60]}: somebody moved or copied it.", "Use another set."
+            f"The manifest in {name} is that of {found.name[:60]}: someone moved or copied it.", "Use another set."
         )
     if any(each.key.rpartition("/")[0] != name.rstrip("/") for each in found.stored):
         raise ManifestDamaged(f"The manifest of {name} names parts of another set.", "Use another set.")

@@ -21,6 +21,7 @@ import json
 import secrets
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from workers.errors import OperatorError, SetDamaged
@@ -157,11 +158,11 @@ def unsealed(pieces: Iterable[bytes], name: str, find: Callable[[Header], bytes]
     header = _header(coming, waiting, name)
     if header.name != name:
         raise Moved(
-            f"{name} is damaged: it holds what was written as {header.name[:200]}, so somebody moved or exchanged it.",
+            f"{name} is damaged: it holds what was written as {header.name[:200]}, so someone moved or exchanged it.",
             f"Somebody can write to the bucket who shouldn't. {_ANOTHER}",
         )
     opening = _Opening(_cipher(find(header), header), header)
-    for piece in coming:
+    for piece in chain((b"",), coming):  # first what came with the header: a piece may hold many chunks
         waiting += piece
         # One byte more than a chunk: only then is it not the last.
         while len(waiting) > _SEALED:

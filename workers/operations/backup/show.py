@@ -218,7 +218,7 @@ def _details(made: Manifest) -> list[Section]:
     if made.locked_until:
         items.append(("locked until", f"{made.locked_until:%Y-%m-%d %H:%M} UTC"))
     signed = (
-        f"with key {made.signature.key_id}" if made.signature else "no: whoever can write to the bucket can forge it"
+        f"with key {made.signature.key_id}" if made.signature else "no: anyone who can write to the bucket can forge it"
     )
     items.append(("signed", signed))
     items += [("SHA-256", f"{each.sha256[:16]}… {each.key.rpartition('/')[2]}") for each in made.stored]

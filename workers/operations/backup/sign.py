@@ -93,6 +93,6 @@ class BackupSign(Operation):
 
 
 _UNKNOWN = (
-    "Nothing proves that we made {id} (it says {when}): whoever can write to the bucket could have. Once it is signed, "
-    "it is restored like any other."
+    "Nothing proves that we made {id} (it says {when}): anyone who can write to the bucket could have. Once it is "
+    "signed, it is restored like any other."
 )

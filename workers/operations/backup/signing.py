@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 ALGORITHM: Final = "HMAC-SHA256"
 NOT_SIGNED: Final = (
-    "NOT SIGNED, NOT ENCRYPTED: MLFLOW_OPS_BACKUP_KEY is not set, so whoever can write to the bucket can forge a set, "
-    "and whoever can read it has the database and the artifacts."
+    "NOT SIGNED, NOT ENCRYPTED: MLFLOW_OPS_BACKUP_KEY is not set, so anyone who can write to the bucket can forge a "
+    "set, and anyone who can read it has the database and the artifacts."
 )
 _ANOTHER: Final = "Use another set: /mlflow backup list."
 
@@ -77,7 +77,7 @@ class Trust:
         also = ", and its configuration is not encrypted, although a key is set" if plain else ""
         raise NotOurs(
             "not signed",
-            f"The backup {found.id} is not signed{also}: it was made before there was a key, or somebody else made it.",
+            f"The backup {found.id} is not signed{also}: it was made before there was a key, or someone else made it.",
             f"If you know where it comes from: /mlflow backup sign {found.id}. {_ANOTHER}",
         )
 

@@ -104,7 +104,6 @@ def sections(served: IngressCertificate, details: Details, now: datetime) -> tup
     """All that is known, for people."""
     found = details.certificate
     uncovered = found.uncovered(served.hosts)
-    days = math.floor(found.days_left(now))
     covers = f"no: not {listed(uncovered)}" if uncovered else "yes"
     facts = (
         ("Secret", served.secret),
@@ -113,7 +112,7 @@ def sections(served: IngressCertificate, details: Details, now: datetime) -> tup
         ("covers the Ingress's hosts", covers if served.hosts else "the Ingress names no host"),
         ("issuer", f"{found.issuer}{' (self-signed)' if details.self_signed else ''}"),
         ("not before", moment(found.begins)),
-        ("not after", f"{moment(found.ends)} ({days} days left)"),
+        ("not after", f"{moment(found.ends)} ({found.left(now)})"),
         ("key", f"{details.key}; the private key {details.key_state}"),
         ("serial number", details.serial),
         ("SHA-256 fingerprint", details.fingerprint),

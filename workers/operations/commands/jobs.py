@@ -54,7 +54,7 @@ class Jobs(Operation):
         if placed:
             links = tuple((f"{record.id} {_short(record.words)}", record.permalink) for record in placed)
             sections = (*sections, Links(title="Threads", items=links))
-        summary = f"{count(len(still), 'command')} under way or waiting."
+        summary = f"{count(len(still), 'command')} running or queued." if still else "Nothing running or queued."
         return Report(title="Commands", status=Status.OK, summary=summary, sections=sections)
 
 

@@ -106,7 +106,7 @@ class StartMaintenance(Operation):
             summary=f"for {duration(self.seconds)}: {self.reason}",
             steps=(
                 "Pin a notice in this channel",
-                "Hold what runs by the clock, and alarms",
+                "Pause scheduled jobs and alerts",
                 f"After {duration(self.seconds)}, end by itself",
             ),
             changes=(Change(what="maintenance", before="off", after="on"),),
@@ -127,7 +127,7 @@ class StartMaintenance(Operation):
         return Report(
             title=self.title,
             status=Status.WARN,
-            summary=f"{self.reason}. Until {until:%H:%M %Z} what runs by the clock, and alarms, are held.",
+            summary=f"{self.reason}. Until {until:%H:%M %Z} scheduled jobs and alerts are paused.",
             sections=(facts,),
             undo=_WORDS,
             pinned=True,
@@ -150,11 +150,11 @@ class EndMaintenance(Operation):
         """Raises AlreadySo where there is none."""
         known = current(systems.redis)
         if known is None:
-            raise AlreadySo("There is no maintenance.", "Nothing is to be done.")
+            raise AlreadySo("There is no maintenance.", "Nothing to do.")
         return Plan(
             title=self.title,
             summary="ends now",
-            steps=("Unpin the notice", "Let go on what runs by the clock, and alarms"),
+            steps=("Unpin the notice", "Resume scheduled jobs and alerts"),
             changes=(Change(what="maintenance", before="on", after="off"),),
             undo=f"/mlflow maintenance start {as_typed(known.reason)}",
             facts={"command": known.record_id},

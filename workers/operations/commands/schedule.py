@@ -23,7 +23,7 @@ from workers.records.keys import PREFIX
 from workers.records.store import Records
 from workers.report import Report, Status, Table
 from workers.settings import cron
-from workers.wording import NOTHING, nearest
+from workers.wording import NOTHING, count, nearest
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -51,7 +51,7 @@ def entry(name: str, ops: Ops) -> ScheduleEntry:
     if known is None:
         near = nearest(name, ops.clock)
         hint = f"Did you mean {near}?" if near else f"There are: {', '.join(ops.clock) or 'none'}."
-        raise OperatorError(f"Nothing called {name} runs by the clock.", hint)
+        raise OperatorError(f"There is no scheduled job called {name}.", hint)
     return known
 
 
@@ -116,9 +116,12 @@ class ScheduleList(Operation):
         columns = ("name", "command", "when", f"next ({ops.time_zone})", "last due", "what came of it")
         table = Table(columns=columns, rows=tuple(rows))
         held = f"; {stopped} paused" if stopped else ""
-        summary = (
-            f"{len(rows)} by the clock{held}." if rows else "Nothing runs by the clock: name channels in ops.yaml."
-        )
+        following = [each for each in known if each.next_at]
+        soonest = min(following, key=lambda each: each.next_at or 0, default=None)
+        then = f". Next: {soonest.name} at {_shown(soonest.next_at, ops)}" if soonest and soonest.next_at else ""
+        summary = f"{count(len(rows), 'scheduled job')}{held}{then}."
+        if not rows:
+            summary = "No scheduled jobs: name channels in ops.yaml."
         hints = ("schedule pause NAME", "schedule run NAME")
         return Report(
             title="Schedule", status=Status.OK, summary=summary, sections=(table,) if rows else (), hints=hints
@@ -159,7 +162,7 @@ class SchedulePause(Operation):
         progress.step("Pausing it")
         by = locks.holder(systems.redis, _TARGET) or ""
         systems.redis.hset(PAUSED, self.entry, json.dumps({"by": by, "at": time.time()}))
-        summary = f"{self.entry} is left out until somebody resumes it."
+        summary = f"{self.entry} is left out until someone resumes it."
         return Report(title=self.title, status=Status.OK, summary=summary, undo=f"schedule resume {self.entry}")
 
 

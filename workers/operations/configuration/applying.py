@@ -142,7 +142,7 @@ def _write(systems: Systems, wanted: Wanted) -> Edited:
             trouble = error
     if isinstance(trouble, ClusterUnreachable):
         raise trouble
-    message = f"Nothing was done: somebody else changed {name} at the same moment."
+    message = f"Nothing was done: someone else changed {name} at the same moment."
     raise OperatorError(message, "Ask again.")
 
 
@@ -172,7 +172,7 @@ def _unproven(systems: Systems, edited: Edited) -> str:
     """Why it is not certain that every pod runs with it; empty where it is."""
     names = systems.settings.ops.kubernetes
     if ConfigMap.read(systems).checksum != edited.configmap.checksum:
-        return f"somebody else changed {names.configmap} meanwhile: /mlflow config show tells which pods are older"
+        return f"someone else changed {names.configmap} meanwhile: /mlflow config show tells which pods are older"
     others, owners = [], set()
     for pod in systems.cluster.pods(names.selector):
         fields = Fields(pod, "pod")
@@ -233,7 +233,7 @@ def _put_back(systems: Systems, progress: Progress, edited: Edited) -> Outcome:
 
 
 def _restore(systems: Systems, edited: Edited) -> None:
-    """Put back what is still as we wrote it; what somebody else has changed since is theirs."""
+    """Put back what is still as we wrote it; what someone else has changed since is theirs."""
     name = systems.settings.ops.kubernetes.configmap
     for _ in range(ATTEMPTS):
         configmap = ConfigMap.read(systems)
@@ -246,4 +246,4 @@ def _restore(systems: Systems, edited: Edited) -> None:
         except (ClusterConflict, ClusterUnreachable):
             continue
         return
-    raise OperatorError(f"somebody else keeps changing {name}.", "Ask again.")
+    raise OperatorError(f"someone else keeps changing {name}.", "Ask again.")

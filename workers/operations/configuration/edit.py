@@ -177,7 +177,7 @@ def _differing(systems: Systems, configmap: ConfigMap, wanted: Wanted) -> Wanted
             f"{configmap.name} has {same} already.",
             f"{listed(older)} were started before it was changed: /mlflow restart lets them take it."
             if older
-            else "Nothing is to be done.",
+            else "Nothing to do.",
         )
     return differing
 

@@ -164,7 +164,7 @@ class DatabaseCancel(Operation):
                 f"End it with its transaction: db cancel {self.pid} --end.",
             )
         if not self.end and session.state != "active":
-            raise AlreadySo(f"The session {self.pid} of {called(session)} is idle.", "Nothing is to be cancelled.")
+            raise AlreadySo(f"The session {self.pid} of {called(session)} is idle.", "Nothing to cancel.")
         ours = session.application.startswith((OURS, "pg_dump", "pg_restore"))
         rests_on: dict[str, str] = {"session since": session.backend_start, "user": session.user}
         if not self.end:

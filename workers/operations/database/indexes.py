@@ -250,7 +250,7 @@ class DatabaseIndexesCreate(Operation):
     def _broke_off(self, systems: Systems, at: IndexWanted, error: OperatorError, built: list[str]) -> Report:
         try:
             systems.maintenance.drop_index(at.name)
-            left = "nothing of it is left"
+            left = "nothing is left of it"
         except OperatorError:
             left = "an invalid index may be left, which the next try removes"
         done = f" Built before: {listed(built)}." if built else ""
@@ -268,7 +268,7 @@ class DatabaseIndexesCreate(Operation):
         if self.index:
             wanted = [each for each in wanted if each.name == self.index]
             if not wanted and self.index in {each.name for each in found.there if each.valid}:
-                raise AlreadySo(f"The index {self.index} is there and valid.", "Nothing is to be done.")
+                raise AlreadySo(f"The index {self.index} is there and valid.", "Nothing to do.")
             if not wanted:
                 near = nearest(self.index, [each.name for each in found.missing], alike=0.5)
                 raise OperatorError(
@@ -276,7 +276,7 @@ class DatabaseIndexesCreate(Operation):
                     f"Did you mean “{near}”?" if near else "db indexes shows which are missing.",
                 )
         if not wanted:
-            raise AlreadySo("No index of MLflow's schema is missing.", "Nothing is to be done.")
+            raise AlreadySo("No index of MLflow's schema is missing.", "Nothing to do.")
         names = {each.name for each in wanted}
         busy = [each.name for each in found.building if each.name in names]
         if busy:

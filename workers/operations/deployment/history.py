@@ -163,7 +163,7 @@ class Rollback(Operation):
         def change() -> dict[str, Any]:
             deployment = systems.cluster.deployment(names.deployment)
             if differences(bare(deployment["spec"]["template"]), current.template):
-                raise OperatorError("Nothing was done: somebody else changed it at the same moment.", "Ask again.")
+                raise OperatorError("Nothing was done: someone else changed it at the same moment.", "Ask again.")
             generation = int(deployment["metadata"].get("generation", 0))
             return systems.cluster.replace_template(names.deployment, target.template, generation=generation)
 
@@ -215,7 +215,7 @@ class Rollback(Operation):
             )
         others = [revision for revision in found if not revision.current]
         if self.to == current.number:
-            raise AlreadySo(f"Revision {self.to} is the one that runs.", "Nothing is to be done.")
+            raise AlreadySo(f"Revision {self.to} is the one that runs.", "Nothing to do.")
         if not others:
             raise OperatorError("There is no other revision to go back to.", "See /mlflow history.")
         if not self.to:

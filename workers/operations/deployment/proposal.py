@@ -133,7 +133,7 @@ def proposed(systems: Systems, plan: Plan, what: Proposal) -> Plan:
     if not what.differing(found.text):
         settled = all(what.same(each.before, each.live) for each in what.values)
         so = "and so does the cluster" if settled else f"and {what.owner} has not applied it yet"
-        hint = "Nothing is to be done." if settled else f"Look at {what.owner}: it may be suspended, or fail."
+        hint = "Nothing to do." if settled else f"Look at {what.owner}: it may be suspended, or fail."
         raise AlreadySo(f"{what.file} on {gitops.branch} says that already, {so}.", hint)
     after = what.edited(found.text)
     changes = tuple(each for each in plan.changes if each.before != each.after)

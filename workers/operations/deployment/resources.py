@@ -82,7 +82,7 @@ class Resources(Operation):
             != _value(new := after.get(kind, {}).get(resource, ""))
         )
         if not changes:
-            raise AlreadySo(f"The container {name} has these resources already.", "Nothing is to be done.")
+            raise AlreadySo(f"The container {name} has these resources already.", "Nothing to do.")
         whose = gitops.proposes(systems, deployment)
         if whose is None:
             permission.require_deployment(systems)

@@ -204,7 +204,7 @@ def _write(cluster: Cluster, deployment: str, replicas: int) -> int:
         except ClusterConflict:
             continue
         return before
-    message = f"Nothing was done: somebody else changed {deployment} at the same moment."
+    message = f"Nothing was done: someone else changed {deployment} at the same moment."
     raise OperatorError(message, "Ask again.")
 
 

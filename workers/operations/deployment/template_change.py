@@ -127,7 +127,7 @@ def patched(
     """Write a strategic merge patch on the Deployment as it was looked at; the Deployment as it then is.
 
     unchanged: whether what the patch changes is still what its plan rests on. Raises OperatorError where it is not:
-    what somebody else has changed meanwhile is theirs.
+    what someone else has changed meanwhile is theirs.
     """
     for _ in range(_ATTEMPTS):
         now = cluster.deployment(name)
@@ -138,7 +138,7 @@ def patched(
             return cluster.patch_deployment(name, guarded)
         except ClusterConflict:
             continue
-    message = f"The Deployment {name} was left as it is: somebody else changed it at the same moment."
+    message = f"The Deployment {name} was left as it is: someone else changed it at the same moment."
     raise OperatorError(message, "Ask again.")
 
 
@@ -161,10 +161,10 @@ def _replace(cluster: Cluster, name: str, template: dict[str, Any], changed: dic
     for _ in range(_ATTEMPTS):
         now = cluster.deployment(name)
         if now["spec"]["template"] != changed:
-            raise OperatorError("somebody else has changed the Deployment meanwhile", "See /mlflow history.")
+            raise OperatorError("someone else has changed the Deployment meanwhile", "See /mlflow history.")
         try:
             cluster.replace_template(name, template, generation=int(now["metadata"].get("generation", 0)))
         except ClusterConflict:
             continue
         return now
-    raise OperatorError("somebody else keeps changing the Deployment", "See /mlflow history.")
+    raise OperatorError("someone else keeps changing the Deployment", "See /mlflow history.")

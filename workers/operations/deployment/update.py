@@ -65,7 +65,7 @@ class Update(Operation):
         after = self._image(before)
         whose = gitops.proposes(systems, deployment)
         if after == before and whose is None:
-            raise AlreadySo(f"{names.deployment} runs {before} already.", "Nothing is to be done.")
+            raise AlreadySo(f"{names.deployment} runs {before} already.", "Nothing to do.")
         if whose is None:
             permission.require_deployment(systems)
         cautions = preconditions.of_template_change(systems, deployment, _with(deployment, names.container, after))

@@ -44,7 +44,7 @@ class Commands:
     def in_short(self) -> str:
         """One line: how many, and whether they came to a good end."""
         if not self.changes and not self.clock_failed:
-            return "nobody changed anything" + (f" ({count(self.reads, 'look')})" if self.reads else "")
+            return "no changes" + (f" ({count(self.reads, 'read-only command')})" if self.reads else "")
         if not self.failed:
             ends = {told.end or "open" for told in self.changes}
             how = "all done" if ends == {"done"} else "none failed"

@@ -167,7 +167,7 @@ class ExperimentRename(_ExperimentEdit):
     def _find(self, tracking: Tracking) -> Experiment:
         found = active(tracking, self.experiment)
         if found.name == self.to:
-            raise AlreadySo(f"The experiment {found.id} is called “{self.to}” already.", "Nothing is to be done.")
+            raise AlreadySo(f"The experiment {found.id} is called “{self.to}” already.", "Nothing to do.")
         refuse_taken(tracking, self.to)
         return found
 
@@ -199,7 +199,7 @@ class ExperimentDelete(_ExperimentEdit):
     def _find(self, tracking: Tracking) -> Experiment:
         found = find(tracking, self.experiment)
         if found.deleted:
-            raise AlreadySo(f"The experiment “{found.name}” is deleted already.", "Nothing is to be done.")
+            raise AlreadySo(f"The experiment “{found.name}” is deleted already.", "Nothing to do.")
         return found
 
     def _edit(self, found: Experiment, runs: RunCount | None = None) -> _Edit:
@@ -231,7 +231,7 @@ class ExperimentRestore(_ExperimentEdit):
     def _find(self, tracking: Tracking) -> Experiment:
         found = find(tracking, self.experiment)
         if not found.deleted:
-            raise AlreadySo(f"The experiment “{found.name}” is active.", "Nothing is to be done.")
+            raise AlreadySo(f"The experiment “{found.name}” is active.", "Nothing to do.")
         return found
 
     def _edit(self, found: Experiment, runs: RunCount | None = None) -> _Edit:

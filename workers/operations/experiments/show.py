@@ -57,6 +57,7 @@ class ExperimentsList(Operation):
             summary = f"There is no {kind}experiment{about}."
             wider = () if self.view == "ALL" else (self._words(view="ALL"),)
             return Report(title=self.title, status=Status.OK, summary=summary, hints=wider)
+        states = {"ACTIVE_ONLY": ", all active", "DELETED_ONLY": ", all deleted", "ALL": ""}[self.view]
         measured = sizes.latest(systems)
         table = _table(page.shown, _counts(systems, page.shown), measured)
         as_of = f" Sizes of {moment_ms(int(measured.at * 1000))}." if measured else ""
@@ -65,7 +66,7 @@ class ExperimentsList(Operation):
         return Report(
             title=self.title,
             status=Status.OK,
-            summary=f"{page.summary(about)}{as_of}",
+            summary=f"{page.summary('experiment', f'{about}{states}')}{as_of}",
             sections=(table,),
             hints=(
                 *page.hints(self._words()),

@@ -155,4 +155,6 @@ def _look(settings: Settings) -> str:
     return f"kubectl describe deployment {names.deployment} -n {names.namespace}"
 
 
-QUESTION = Question("deployment", "Deployment", "Kubernetes", ask, _look, spokesman="pods")
+QUESTION = Question(
+    "deployment", "Deployment", "Kubernetes", ask, _look, spokesman="pods", command="describe deployment"
+)

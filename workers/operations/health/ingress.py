@@ -90,7 +90,7 @@ def judge(
     return Answer(
         status,
         sentence,
-        figure=f"{math.floor(days)} days left",
+        figure=found.left(now),
         details=(Facts(items=tuple(facts)),),
         figures={"certificate_days": days},
     )
@@ -101,7 +101,7 @@ def _verdict(
 ) -> tuple[Status, str]:
     days = found.days_left(now)
     if days < 0:
-        return Status.FAIL, f"The certificate for {where} has expired {count(math.ceil(-days), 'day')} ago."
+        return Status.FAIL, f"The certificate for {where} {found.left(now)}."
     if found.begins > now:
         return Status.FAIL, f"The certificate for {where} is not valid before {moment(found.begins)}."
     left = f"The certificate for {where} ends in {count(math.floor(days), 'day')}"
@@ -123,4 +123,4 @@ def _look(settings: Settings) -> str:
     return f"kubectl describe ingress {names.ingress} -n {names.namespace}"
 
 
-QUESTION = Question("ingress", "Ingress", "Kubernetes", ask, _look, spokesman="pods")
+QUESTION = Question("ingress", "Ingress", "Kubernetes", ask, _look, spokesman="pods", command="cert show")

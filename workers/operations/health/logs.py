@@ -177,5 +177,12 @@ def _look(settings: Settings) -> str:
 
 
 QUESTION = Question(
-    "logs", "Logs", "Kubernetes", ask, _look, spokesman="pods", rests_on=("postgres", "storage", "pods")
+    "logs",
+    "Logs",
+    "Kubernetes",
+    ask,
+    _look,
+    spokesman="pods",
+    rests_on=("postgres", "storage", "pods"),
+    command="logs",
 )

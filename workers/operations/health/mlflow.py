@@ -154,4 +154,4 @@ def _look(settings: Settings) -> str:
     return f'curl -sS -w " %{{http_code}} %{{time_total}} s" "{base}/api/2.0/mlflow/experiments/search?max_results=1"'
 
 
-QUESTION = Question("mlflow", "MLflow", "MLflow", ask, _look, asked_first=True, rests_on=("postgres",))
+QUESTION = Question("mlflow", "MLflow", "MLflow", ask, _look, asked_first=True, rests_on=("postgres",), command="logs")

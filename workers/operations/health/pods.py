@@ -283,4 +283,4 @@ def _look(settings: Settings) -> str:
     return f"kubectl get pods -n {names.namespace} -l {names.selector} -o wide"
 
 
-QUESTION = Question("pods", "Pods", "Kubernetes", ask, _look)
+QUESTION = Question("pods", "Pods", "Kubernetes", ask, _look, command="describe pod")

@@ -163,4 +163,4 @@ def _look(settings: Settings) -> str:
     return f"kubectl get pods -n {names.namespace} -l {names.postgres_selector} -o wide"
 
 
-QUESTION = Question("postgres", "PostgreSQL", "PostgreSQL", ask, _look)
+QUESTION = Question("postgres", "PostgreSQL", "PostgreSQL", ask, _look, command="db activity")

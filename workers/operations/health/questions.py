@@ -68,6 +68,7 @@ class Question:
 
     look_further: the command that a person would type next. spokesman: the check that is to be red when `subject`
     is unreachable. asked_first: it takes longest. rests_on: the checks whose failure explains a failure of this one.
+    command: what to ask us next, after /mlflow.
     """
 
     name: str
@@ -78,6 +79,7 @@ class Question:
     spokesman: str = ""
     asked_first: bool = False
     rests_on: tuple[str, ...] = ()
+    command: str = ""
 
     def check(self, answer: Answer, settings: Settings) -> Check:
         """The answer as a check of a report."""
@@ -88,6 +90,7 @@ class Question:
             figure=answer.figure,
             sentence=answer.sentence,
             look_further=self.look_further(settings),
+            command=self.command,
             details=answer.details,
             figures=answer.figures,
             notes=answer.notes,

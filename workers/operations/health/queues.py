@@ -177,4 +177,4 @@ def _look(settings: Settings) -> str:  # noqa: ARG001 - nothing in it is configu
     return 'rq info --url "$REDIS_URL" quick ops'
 
 
-QUESTION = Question("queues", "Queues", "Redis", ask, _look)
+QUESTION = Question("queues", "Queues", "Redis", ask, _look, command="jobs")

@@ -154,4 +154,4 @@ def _look(settings: Settings) -> str:
     return f"kubectl top pods -n {names.namespace} -l {names.selector} --containers"
 
 
-QUESTION = Question("resources", "Resources", "Kubernetes", ask, _look, spokesman="pods")
+QUESTION = Question("resources", "Resources", "Kubernetes", ask, _look, spokesman="pods", command="top")

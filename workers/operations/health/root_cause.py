@@ -6,15 +6,22 @@ object store that hangs. Somebody woken at night should see the cause in red and
 
 from __future__ import annotations
 
+import textwrap
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from workers.report import Check, Status
 from workers.wording import count
 
 if TYPE_CHECKING:
     from workers.operations.health.questions import Answer, Question
+
+HEADLINE: Final = 104
+"""Characters, of 120 with the longest title in front ("MLflow health: ")."""
+LEAST: Final = 40
+"""Characters of the worst check's sentence, however much is to be said behind it."""
 
 
 def settle(answers: Mapping[str, tuple[Question, Answer]]) -> list[tuple[Question, Answer]]:
@@ -24,25 +31,26 @@ def settle(answers: Mapping[str, tuple[Question, Answer]]) -> list[tuple[Questio
 
 
 def summary(checks: tuple[Check, ...]) -> str:
-    """The one sentence that stands alone. `checks` are sorted worst first."""
-    of = {status: [check for check in checks if check.status is status] for status in Status}
-    if len(of[Status.OK]) == len(checks):
-        return "The check is ok." if len(checks) == 1 else f"All {len(checks)} checks are ok."
+    """The headline: the worst, how many more there are, and what to type next. `checks` are sorted worst first."""
+    worst = checks[0]
+    if worst.status is Status.OK:
+        return "The check is OK." if len(checks) == 1 else f"All {len(checks)} checks OK."
     # Checks that share a cause share its sentence: it is said once.
-    failures = list(dict.fromkeys(check.sentence.rstrip(".") for check in of[Status.FAIL]))
-    parts = failures[:3]
-    if len(failures) > len(parts):
-        parts.append(count(len(failures) - len(parts), "more failure"))
-    warnings, unknown = of[Status.WARN], of[Status.UNKNOWN]
-    if not failures and len(warnings) == 1:
-        parts.append(warnings[0].sentence.rstrip("."))
-    elif warnings:
-        parts.append(count(len(warnings), "warning"))
-    if unknown:
-        parts.append(f"{len(unknown)} unknown")
-    if not failures and of[Status.OK]:
-        parts.append(f"{len(of[Status.OK])} ok")
-    return "; ".join(parts) + "."
+    others = {each.sentence: each.status for each in reversed(checks) if each.sentence != worst.sentence}
+    numbers = Counter(others.values())
+    more = [
+        count(numbers[status], f"{'more ' if status is worst.status else ''}{word}")
+        for status, word in ((Status.FAIL, "failure"), (Status.WARN, "warning"))
+        if numbers[status]
+    ]
+    more += [f"{numbers[Status.UNKNOWN]}{' more' if worst.status is Status.UNKNOWN else ''} unknown"] * bool(
+        numbers[Status.UNKNOWN]
+    )
+    end = ("; " + ", ".join(more) if more else "") + "."
+    following = f" Next: /mlflow {worst.command}" if worst.command else ""
+    end += following if len(end) + len(following) + LEAST <= HEADLINE else ""
+    sentence = worst.sentence.rstrip(".")
+    return f"{textwrap.shorten(sentence, HEADLINE - len(end), placeholder='…')}{end}"
 
 
 def _excused(question: Question, answer: Answer, answers: Mapping[str, tuple[Question, Answer]]) -> Answer:

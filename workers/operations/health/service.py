@@ -115,4 +115,13 @@ def _look(settings: Settings) -> str:
     return f"kubectl describe service {names.service} -n {names.namespace}"
 
 
-QUESTION = Question("service", "Service", "Kubernetes", ask, _look, spokesman="pods", rests_on=("pods", "deployment"))
+QUESTION = Question(
+    "service",
+    "Service",
+    "Kubernetes",
+    ask,
+    _look,
+    spokesman="pods",
+    rests_on=("pods", "deployment"),
+    command="manifest service",
+)

@@ -97,4 +97,4 @@ def _look(settings: Settings) -> str:
     return f"aws s3api head-bucket --bucket {settings.ops.storage.artifacts_bucket}"
 
 
-QUESTION = Question("storage", "Storage", "The object store", ask, _look)
+QUESTION = Question("storage", "Storage", "The object store", ask, _look, command="storage")

@@ -42,11 +42,11 @@ OPERATIONS: Final = 10
 
 
 class Escalate(Urgent):
-    """Call whoever is on call. what: what happened, in the words of whoever calls."""
+    """Page the person on call. what: what happened, in the words of whoever calls."""
 
     name: ClassVar[str] = "escalate"
     timeout_seconds: ClassVar[int] = 150
-    goes_on: ClassVar[str] = "whoever is on call has been called"
+    goes_on: ClassVar[str] = "the person on call has been paged"
 
     what: Annotated[str, Field(min_length=3, max_length=3000)]
 
@@ -68,7 +68,7 @@ class Escalate(Urgent):
         return Plan(
             title=self.title,
             summary=f"calls {whom_.name}: {self.what}",
-            steps=("Call whoever is on call", *pages, "Open an incident, or add to the one that is open",
+            steps=("Page the person on call", *pages, "Open an incident, or add to the one that is open",
                    "Look at health, operations and logs, and keep a timeline until it is closed"),
             changes=(Change(what="incident", before=NOTHING, after="open"),),
             warnings=unknown,
@@ -162,7 +162,7 @@ class Escalate(Urgent):
             sections=(facts, *operations, *logs),
             hints=('incident note "…"', "incident show", 'incident close "what it was"'),
             offers=(
-                Offer(sentence="Whoever looks after it says so.", label="I am on it", command="incident take"),
+                Offer(sentence="Who's on it?", label="I'll take it", command="incident take"),
                 Offer(sentence="What was done so far.", label="Timeline", command="incident show"),
             ),
             pinned=True,

@@ -112,7 +112,7 @@ class TakeIncident(_OfIncident):
         known = self.open(systems)
         pages = ("Tell PagerDuty",) if systems.settings.environment.pagerduty_key else ()
         return Plan(
-            title=self.title, summary="somebody is on it", steps=("Note it", *pages), facts={"incident": known.id}
+            title=self.title, summary="someone is on it", steps=("Note it", *pages), facts={"incident": known.id}
         )
 
     def run(self, systems: Systems, progress: Progress) -> Report:
@@ -156,7 +156,7 @@ class CloseIncident(_OfIncident):
             known, said, redis, systems.settings.ops, now=now, closed_by=caller.requester, outcome=self.outcome
         )
         if not store.close(redis, known):
-            raise OperatorError("Somebody else has just closed it.", "Nothing is to be done.")
+            raise OperatorError("Someone else has just closed it.", "Nothing to do.")
         paged = paging.resolve(systems, known)
         lasted = duration(now.timestamp() - known.began_at)
         self.tell(

@@ -40,7 +40,7 @@ def trigger(systems: Systems, incident: Incident, what: str, by: str) -> str:
 
 def acknowledge(systems: Systems, incident: Incident) -> str:
     """Say that somebody is on it."""
-    return _told(systems, "acknowledge", incident, "knows that somebody is on it")
+    return _told(systems, "acknowledge", incident, "knows that someone is on it")
 
 
 def resolve(systems: Systems, incident: Incident) -> str:

@@ -95,7 +95,7 @@ class ModelUnalias(_Aliasing):
             summary=f"{found.name}@{self.alias}, version {now}",
             steps=(f"Remove the alias {self.alias} of {found.name}",),
             changes=(Change(what=f"{found.name}@{self.alias}", before=f"version {now}", after=_UNSET),),
-            warnings=(f"Whoever asks for models:/{found.name}@{self.alias} gets an error from then on.",),
+            warnings=(f"Clients that ask for models:/{found.name}@{self.alias} get an error from then on.",),
             undo=f"/mlflow {_back(found, self.alias)}",
             facts={"model": found.name, "alias": self.alias, "version": now},
         )
@@ -233,7 +233,7 @@ def _back(found: Model, alias: str) -> str:
 def _moving(title: str, found: Model, alias: str, to: Version) -> Plan:
     now = found.aliases.get(alias, "")
     if now == to.number:
-        raise AlreadySo(f"{found.name}@{alias} is version {now} already.", "Nothing is to be done.")
+        raise AlreadySo(f"{found.name}@{alias} is version {now} already.", "Nothing to do.")
     not_ready = (f"Version {to.number} is not ready: {to.status}.",) if to.status not in {"READY", ""} else ()
     archived = (f"Version {to.number} is in the stage Archived.",) if to.stage == "Archived" else ()
     return Plan(

@@ -56,7 +56,7 @@ class ModelsList(Operation):
         return Report(
             title=self.title,
             status=Status.OK,
-            summary=page.summary(),
+            summary=page.summary("model"),
             sections=(table, *_besides(systems)),
             hints=(*page.hints("models list"), f"models show {page.shown[0].word}"),
             offers=page.offers("models list"),

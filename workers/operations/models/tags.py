@@ -97,7 +97,7 @@ class ModelTag(_OfModel):
         model, held = self.found(systems)
         new = {key: value for key, value in self.tags.items() if held.get(key) != value}
         if not new:
-            raise AlreadySo(f"{self.called(model)} has these tags already.", "Nothing is to be done.")
+            raise AlreadySo(f"{self.called(model)} has these tags already.", "Nothing to do.")
         back = self.back(model, held, tuple(new))
         return Plan(
             title=self.title,
@@ -167,7 +167,7 @@ class ModelUntag(_OfModel):
     def _there(self, model: Model, held: dict[str, str]) -> tuple[str, ...]:
         keys = tuple(key for key in dict.fromkeys(self.keys) if key in held)
         if not keys:
-            raise AlreadySo(f"{self.called(model)} has no tag {listed(self.keys)}.", "Nothing is to be done.")
+            raise AlreadySo(f"{self.called(model)} has no tag {listed(self.keys)}.", "Nothing to do.")
         return keys
 
 
@@ -189,7 +189,7 @@ class ModelStage(_OfModel):
         model = find(systems.tracking, self.model)
         now = version(systems.tracking, model, self.version).stage
         if now == self.stage:
-            raise AlreadySo(f"{self.called(model)} is in the stage {now} already.", "Nothing is to be done.")
+            raise AlreadySo(f"{self.called(model)} is in the stage {now} already.", "Nothing to do.")
         return Plan(
             title=self.title,
             summary=f"{self.called(model)}: {now} → {self.stage}",

@@ -42,9 +42,9 @@ def ask(asking: Asking) -> Answer:
     )
     if keys is None:
         sentence = (
-            "Backups are WITHOUT SECRETS, NOT SIGNED and NOT ENCRYPTED: whoever can write to the bucket can forge one, "
-            "and whoever can read it has all that it holds. Set MLFLOW_OPS_BACKUP_KEY to what openssl rand -base64 32 "
-            "prints."
+            "Backups are WITHOUT SECRETS, NOT SIGNED and NOT ENCRYPTED: anyone who can write to the bucket can forge "
+            "one, and anyone who can read it has all that it holds. Set MLFLOW_OPS_BACKUP_KEY to what openssl rand "
+            "-base64 32 prints."
         )
         return Answer(Status.WARN, sentence, "no key", (facts,), own_fault=True)
     sentence = "PostgreSQL's programs can dump the server, and there is a key to encrypt and sign with."

@@ -1,20 +1,22 @@
 """The artifacts of a set back into their bucket, all of them or those of one experiment, run or prefix.
 
 What is missing is added and what differs put back. What the set does not hold stays, unless `exact` is asked for; and
-that only where the bucket keeps versions, so that what goes can still be had.
+that only where the bucket keeps versions, so that what goes can still be had. Of a moment: see artifacts_at.
 """
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING, Annotated, ClassVar, Final
 
-from pydantic import Field, model_validator
+from pydantic import AwareDatetime, Field, model_validator
 
 from workers.errors import AlreadySo, OperatorError
 from workers.operation import Change, Operation, Plan, Progress, Risk
 from workers.operations.backup import artifacts, sets, summary
 from workers.operations.backup.encryption import Keys
 from workers.operations.experiments.finding import find as find_experiment
+from workers.operations.restore import artifacts_at, events
 from workers.operations.runs.finding import find as find_run
 from workers.operations.storage import cache
 from workers.operations.storage.locations import in_a_bucket
@@ -22,6 +24,8 @@ from workers.report import Report, Section, Status, Text
 from workers.wording import count, listed, size
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from workers.operations.backup.artifacts import Difference
     from workers.operations.backup.manifest import Manifest
     from workers.systems import Systems
@@ -33,7 +37,11 @@ _DEFAULTS: Final = (
 
 
 class RestoreArtifacts(Operation):
-    """Put a set's artifacts back. set: an id or latest. One of prefix, experiment (name or id) and run, or none."""
+    """Put a set's artifacts back. set: an id or latest. One of prefix, experiment (name or id) and run, or none.
+
+    at: as they were then, by the versions that the bucket keeps, instead of a set. event: words of what happened,
+    instead of `at`: as they were just before it.
+    """
 
     name: ClassVar[str] = "restore-artifacts"
     risk: ClassVar[Risk] = Risk.DESTRUCTIVE
@@ -47,6 +55,8 @@ class RestoreArtifacts(Operation):
     exact: bool = False
     from_elsewhere: bool = False
     unsigned: bool = False
+    at: AwareDatetime | None = None
+    event: Annotated[str, Field(max_length=200)] = ""
 
     @model_validator(mode="after")
     def _one_choice(self) -> RestoreArtifacts:
@@ -57,6 +67,10 @@ class RestoreArtifacts(Operation):
 
     def plan(self, systems: Systems) -> Plan:
         """What would be added, put back and, with exact, removed. Raises OperatorError and AlreadySo."""
+        if self.event:
+            return events.of_the_moment(self, systems, self.event)
+        if self.at is not None:
+            return artifacts_at.plan(systems, self._then(systems, self.at))
         wanted, found = self._wanted(systems)
         versions = systems.objects.versioning(wanted.target_bucket)
         if self.exact and versions != "Enabled":
@@ -106,6 +120,8 @@ class RestoreArtifacts(Operation):
 
     def run(self, systems: Systems, progress: Progress) -> Report:
         """Put them back. Raises OperatorError, and Cancelled: what was put back until then stays."""
+        if self.at is not None:
+            return artifacts_at.run(systems, self._then(systems, self.at), progress)
         wanted, found = self._wanted(systems)
         progress.step(f"Comparing the bucket with the backup {found.id}")
         seen = artifacts.compare(systems.objects, wanted, progress, backups=systems.backups)
@@ -165,6 +181,11 @@ class RestoreArtifacts(Operation):
             ),
             found,
         )
+
+    def _then(self, systems: Systems, at: datetime) -> artifacts_at.Then:
+        given = {"--prefix": self.prefix, "--experiment": self.experiment, "--run": self.run_id}
+        chosen = [f"{option} {shlex.quote(value)}" for option, value in given.items() if value]
+        return artifacts_at.Then(*self._asked(systems), at, self.exact, *chosen)
 
     def _asked(self, systems: Systems) -> tuple[str, str]:
         """The bucket and prefix that are asked for. Raises OperatorError where no bucket holds them."""

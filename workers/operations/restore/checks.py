@@ -31,10 +31,11 @@ class Lost:
     runs: int
     experiments: int
 
-    @property
-    def words(self) -> str:
-        """As in "3 runs and 1 experiment"."""
-        return f"{count(self.runs, 'run')} and {count(self.experiments, 'experiment')}"
+    def words(self, what: str, more: str = "") -> str:
+        """As in "Not in the backup: 3 runs created since." more: where these are."""
+        numbers = ((self.runs, "run"), (self.experiments, "experiment"))
+        some = " and ".join(count(number, word) for number, word in numbers if number) or "no run or experiment"
+        return f"Not in {what}: {some} created since{more}."
 
 
 def refuse_newer(systems: Systems, found: Manifest, part: DatabasePart, revision: str) -> None:

@@ -107,7 +107,7 @@ def apply(cluster: Cluster, wanted: Json, *, dry: bool = False) -> Json:
     """Create an object, or put it in the place of the one with its name; what the server made of it.
 
     A controller that writes its status meanwhile, as that of disruption budgets does all the time, is no reason to
-    stop. Raises ClusterError; ClusterConflict where somebody else has changed what would be put back.
+    stop. Raises ClusterError; ClusterConflict where someone else has changed what would be put back.
     """
     plural, group = KINDS[wanted["kind"]]
     seen: Json | None = None
@@ -123,7 +123,7 @@ def apply(cluster: Cluster, wanted: Json, *, dry: bool = False) -> Json:
             return cluster.replace(plural, _carried(wanted, live), group, dry=dry)
         except ClusterConflict:
             continue
-    raise ClusterConflict(f"{name_of(wanted)} is being changed by somebody else.", "Ask again.")
+    raise ClusterConflict(f"{name_of(wanted)} is being changed by someone else.", "Ask again.")
 
 
 def _compared(cluster: Cluster, wanted: Json) -> Applied:

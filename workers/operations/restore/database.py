@@ -25,6 +25,7 @@ from workers.operations.restore import (
     auth,
     checks,
     downtime,
+    events,
     kept,
     likeness,
     moment,
@@ -65,7 +66,8 @@ class RestoreDatabase(Operation):
     """Put a set's database in the live one's place, or beside it. set: an id or latest. beside: a name for that.
 
     auth: basic-auth's database instead of MLflow's. at: as it was then, from a base backup and WAL instead of a set.
-    before: without what was committed at that very moment.
+    exclusive: without what was committed at that very moment. event: words of what happened, instead of `at`: just
+    before it.
     """
 
     name: ClassVar[str] = "restore-database"
@@ -78,14 +80,17 @@ class RestoreDatabase(Operation):
     from_elsewhere: bool = False
     auth: bool = False
     at: AwareDatetime | None = None
-    before: bool = False
+    exclusive: bool = False
+    event: Annotated[str, Field(max_length=200)] = ""
     unsigned: bool = False
 
     def plan(self, systems: Systems) -> Plan:
         """What would take whose place, and what would be lost. Raises OperatorError where it cannot be done."""
+        if self.event:
+            return events.of_the_moment(self, systems, self.event)
         if self.at:
             self._refuse_beside(systems)
-            chosen = moment.choose(systems, self.at, inclusive=not self.before)
+            chosen = moment.choose(systems, self.at, inclusive=not self.exclusive)
             return to_moment.plan(systems, chosen, self.beside, _undo(auth=False))
         systems, found, part = self._wanted(systems)
         server, live = systems.server, systems.database.name
@@ -125,7 +130,7 @@ class RestoreDatabase(Operation):
             ),
             changes=(
                 Change(what=f"database {live}", before="the live one", after=f"the backup {found.id}"),
-                Change(what=f"database {previous}", before="none", after="the live one of before, closed to sessions"),
+                Change(what=f"database {previous}", before="none", after="the previous live one, closed to sessions"),
             ),
             warnings=(*warnings, *likely),
             undo=f"/mlflow {_undo(auth=self.auth)}",
@@ -137,7 +142,7 @@ class RestoreDatabase(Operation):
     def run(self, systems: Systems, progress: Progress) -> Report:
         """Restore beside, compare, and switch, unless it is to stay beside. Where that fails, nothing is switched."""
         if self.at:
-            chosen = moment.choose(systems, self.at, inclusive=not self.before)
+            chosen = moment.choose(systems, self.at, inclusive=not self.exclusive)
             with moment.taken(systems, chosen, progress) as found:
                 return self._run((systems, systems), found, chosen.words, progress)
         ours, found, _ = self._wanted(systems)
@@ -181,19 +186,18 @@ class RestoreDatabase(Operation):
             return Report(
                 title=title,
                 status=Status.FAIL,
-                summary=f"MLflow does not answer with it: {trouble}. The database of before is live again.",
+                summary=f"MLflow doesn't answer with it: {trouble}. The previous database is live again.",
                 hints=("health",),
             )
         with server.opened(previous):
             lost = checks.lost_since(server.database(previous, systems.database), found)
-        since = "then" if self.at else "the backup"
-        missed = f" {lost.words} that were begun since {since} are in {previous} only." if lost else ""
+        missed = f" {lost.words(_it(self.at))} They're in {previous}." if lost else ""
         rows = sum(part.rows.values())
         return Report(
             title=title,
             status=_well(made),
-            summary=f"{live} is {what} ({count(len(part.rows), 'table')}, {count(rows, 'row')}); nobody "
-            f"could get in for {gap * 1000:.0f} ms. The one of before is {previous}.{missed}",
+            summary=f"{live} is {what} ({count(len(part.rows), 'table')}, {count(rows, 'row')}), "
+            f"with {gap * 1000:.0f} ms of downtime. The previous database is kept as {previous}.{missed}",
             sections=(_checks(systems, part, gap), *side_database.notes(made), *_users(all_systems, found)),
             hints=("health", *((f"restore auth {found.id}",) if found.auth_database else ()), "experiments list"),
             undo=_undo(auth=self.auth),
@@ -201,7 +205,7 @@ class RestoreDatabase(Operation):
 
     def aftermath(self, systems: Systems, planned: Plan) -> str:
         """Let sessions in where the switch was cut off, and say which database is live."""
-        if self.at:
+        if self.at or self.event:
             moment.clear(systems)
         ours = auth.systems_of(systems) if self.auth else systems
         said = switching.mended_and(ours, lambda: super(RestoreDatabase, self).aftermath(systems, planned))
@@ -341,7 +345,7 @@ def _checks(systems: Systems, part: DatabasePart, gap: float) -> Facts:
             ("rows of each table", f"as in the manifest: {count(len(part.rows), 'table')}"),
             *((f"  {table}", f"{held:,}") for table, held in largest if held),
             ("schema", _revision(systems) or "none"),
-            ("nobody could get in for", f"{gap * 1000:.0f} ms"),
+            ("downtime", f"{gap * 1000:.0f} ms"),
             ("MLflow", "answers from it" if asked else "was not asked: MLFLOW_TRACKING_URI is not set"),
         ),
     )
@@ -354,16 +358,17 @@ def _revision(systems: Systems) -> str:
         return ""
 
 
+def _it(at: datetime | None) -> str:
+    return "that moment" if at else "the backup"
+
+
 def _loss(systems: Systems, found: Manifest) -> str:
     # Of its beginning: what was written while it was made is not in it.
     age = duration((datetime.now(UTC) - found.started_at).total_seconds())
     lost = checks.lost_since(systems.database, found)
     if lost is None:
         return f"The backup is {age} old; what was written since then could not be counted."
-    return (
-        f"The backup is {age} old: {lost.words} that were begun since then will not be in it, nor what is written "
-        "until the switch."
-    )
+    return f"The backup is {age} old. {lost.words('it')} Neither is what is written until the switch."
 
 
 def _estimate(systems: Systems, part: DatabasePart) -> float:

@@ -20,7 +20,7 @@ from workers.operations.backup import artifacts, sets
 from workers.operations.backup.encryption import Keys
 from workers.operations.backup.wal.archive import moment_of
 from workers.operations.experiments.finding import find as find_experiment
-from workers.operations.restore import moment, prerequisites, rows
+from workers.operations.restore import artifacts_at, events, moment, prerequisites, rows
 from workers.operations.restore.side_database import ROWS, restored_beside
 from workers.operations.runs.finding import find as find_run
 from workers.operations.storage import cache
@@ -65,6 +65,7 @@ class _Restore(Operation):
 
     set: Annotated[str, Field(min_length=1, max_length=80)] = sets.LATEST
     at: AwareDatetime | None = None
+    event: Annotated[str, Field(max_length=200)] = ""
     unsigned: bool = False
 
     def plan(self, systems: Systems) -> Plan:
@@ -101,7 +102,13 @@ class _Restore(Operation):
                 progress.step("Copying its rows")
                 copied = rows.copy(side, systems.database, self.table, held.id, progress)
         told = f"{count(sum(copied.values()), 'row')} in {count(len(copied), 'table')} were copied"
-        return self._report(held, told + _artifacts_back(systems, found, held.location, progress))
+        return self._report(held, told + self._artifacts_back(systems, found, held.location, progress))
+
+    def _artifacts_back(self, systems: Systems, found: Manifest, location: str, progress: Progress) -> str:
+        if self.at is None:
+            return _artifacts_back(systems, found, location, progress)
+        bucket, prefix = in_a_bucket(systems, location)
+        return artifacts_at.beside_rows(systems, artifacts_at.Then(bucket, prefix, self.at), progress)
 
     @contextmanager
     def _source(self, systems: Systems, progress: Progress) -> Iterator[Manifest]:
@@ -130,8 +137,10 @@ class _Restore(Operation):
         """Raise OperatorError where what is asked for could not be found in a set."""
 
     def _from_a_set(self, systems: Systems) -> Plan:
+        if self.event:
+            return events.of_the_moment(self, systems, self.event)
         if self.at is not None:
-            return self._from_a_moment(moment.choose(systems, self.at))
+            return self._from_a_moment(systems, moment.choose(systems, self.at))
         found = _set(systems, self.set, unsigned=self.unsigned)
         _same_schema(systems, found)
         without = "" if found.artifacts else " (the backup holds no artifacts)"
@@ -150,8 +159,9 @@ class _Restore(Operation):
             facts={"set": found.name, **found.checksums},
         )
 
-    def _from_a_moment(self, chosen: moment.Chosen) -> Plan:
-        then = moment_of(chosen.at)
+    def _from_a_moment(self, systems: Systems, chosen: moment.Chosen) -> Plan:
+        then, bucket = moment_of(chosen.at), systems.settings.ops.storage.artifacts_bucket
+        keeps = systems.objects.versioning(bucket)
         return Plan(
             title=f"Restore the {self._asked}",
             summary=f"{chosen.words}; nothing else is changed",
@@ -159,9 +169,10 @@ class _Restore(Operation):
                 f"Bring the database back {chosen.words}, in a private PostgreSQL and then beside the live one",
                 f"Copy its {self.within} into the live one, in one transaction",
                 "Remove the database beside it",
+                *(("Bring its artifacts back from the versions that the bucket keeps",) if keeps != "Off" else ()),
             ),
             changes=(Change(what=self._asked, before="gone", after=f"as at {then}"),),
-            warnings=("Its artifacts are not brought back: /mlflow restore artifacts takes them from a backup.",),
+            warnings=() if keeps != "Off" else (f"Its artifacts stay as they are: s3://{bucket} keeps no versions.",),
             undo="delete it again in MLflow",
             estimate_seconds=chosen.estimate_seconds,
             sections=(Facts(items=chosen.facts(datetime.now(UTC))),),
@@ -265,8 +276,6 @@ def _same_schema(systems: Systems, found: Manifest) -> None:
 
 
 def _artifacts_back(systems: Systems, found: Manifest, location: str, progress: Progress) -> str:
-    if found.name.startswith(moment.PREFIX):
-        return "; its artifacts stay as they are"
     if found.artifacts is None:
         return "; the backup holds no artifacts"
     progress.step("Copying its artifacts")

@@ -148,5 +148,5 @@ def steps(systems: Systems, live: str, becomes: str, comes: str) -> tuple[str, .
     return (
         *scaled,
         f"Refuse sessions, end those that are there, and rename: {live} → {becomes}, {comes} → {live}",
-        "Ask MLflow; where it does not answer, switch back",
+        "Ask MLflow; if it doesn't answer, switch back",
     )

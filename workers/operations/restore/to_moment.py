@@ -74,7 +74,7 @@ def plan(systems: Systems, chosen: Chosen, beside: str, undo: str) -> Plan:
         steps=(*making, *switching.steps(systems, live, previous, "the restored one")),
         changes=(
             Change(what=f"database {live}", before="the live one", after=chosen.words),
-            Change(what=f"database {previous}", before="none", after="the live one of before, closed to sessions"),
+            Change(what=f"database {previous}", before="none", after="the previous live one, closed to sessions"),
         ),
         warnings=(lost(systems, chosen), *switching.refuse_obstacles(systems), *warnings),
         undo=f"/mlflow {undo}",
@@ -92,8 +92,8 @@ def lost(systems: Systems, chosen: Chosen) -> str:
     names = _experiments(systems.database, int(chosen.at.timestamp() * 1000))
     within = f", in {listed(names, most=NAMED)}" if names else ""
     return (
-        f"{found.words} that were begun since then will not be in it{within}, nor what else is written until the "
-        "switch. Other databases of the server stay as they are."
+        f"{found.words('it', within)} Neither is what is written until the switch. Other databases of the server "
+        "stay as they are."
     )
 
 

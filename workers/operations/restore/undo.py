@@ -36,7 +36,7 @@ class RestoreUndo(Operation):
             summary=f"{previous} becomes {live} again",
             steps=switching.steps(systems, live, undone, previous),
             changes=(
-                Change(what=f"database {live}", before="the restored one", after=f"{previous}, the one of before"),
+                Change(what=f"database {live}", before="the restored one", after=f"{previous}, the previous one"),
             ),
             warnings=(
                 "What was written since the restore is no longer in the live database.",
@@ -64,9 +64,9 @@ class RestoreUndo(Operation):
         if trouble:
             comments = {live: told[live], previous: told[previous]}
             switching.do(systems, Names(live, undone, previous), comments)
-            summary = f"MLflow does not answer with it: {trouble}. The restored database is live again."
+            summary = f"MLflow doesn't answer with it: {trouble}. The restored database is live again."
             return Report(title=title, status=Status.FAIL, summary=summary, hints=("health",))
-        summary = f"{live} is the database of before the restore; nobody could get in for {gap * 1000:.0f} ms."
+        summary = f"{live} is the database from before the restore again, with {gap * 1000:.0f} ms of downtime."
         return Report(title=title, status=Status.OK, summary=summary, hints=("health",))
 
     def aftermath(self, systems: Systems, planned: Plan) -> str:
@@ -83,6 +83,6 @@ def _told(told: dict[str, str], live: str, previous: str, undone: str) -> dict[s
 def _newest_previous(server: Server, live: str) -> str:
     found = [each for each in server.databases().values() if side_database.is_previous(each.name, live)]
     if not found:
-        raise AlreadySo("No restore has put a database aside.", "Nothing is to be undone.")
+        raise AlreadySo("No restore has put a database aside.", "Nothing to undo.")
     # By the time that is written on it: its name ends with a set's id, which says nothing of when.
     return max(found, key=lambda each: side_database.since(each.comment) or datetime.min.replace(tzinfo=UTC)).name

@@ -84,7 +84,7 @@ class RunsArchive(Operation):
         if not chosen.rows:
             raise AlreadySo(
                 f"There is no active run to archive that began before {day}.",
-                " ".join(stay) or "Nothing is to be done.",
+                " ".join(stay) or "Nothing to do.",
             )
         counted = chosen.by_experiment()
         rows = tuple((name, thousands(number)) for name, number in counted.items())
@@ -275,7 +275,7 @@ class RunsUnarchive(Operation):
                 "Restore the experiment: that brings all of its runs back.",
             )
         if strays:
-            raise AlreadySo(f"All runs under the mark {mark} are active.", "Nothing is to be done.")
+            raise AlreadySo(f"All runs under the mark {mark} are active.", "Nothing to do.")
         raise OperatorError(
             f"No run bears the mark {mark}.",
             "The archiving's thread names its mark; its runs may be back already.",

@@ -80,7 +80,7 @@ class RunsPurge(Operation):
         stay = tuple(left.told(why) for why, left in sorted(chosen.left.items()))
         if not chosen.runs:
             bound = f" that was deleted before {self.before}" if self.before else ""
-            raise AlreadySo(f"There is no run to purge{bound}.", " ".join(stay) or "Nothing is to be done.")
+            raise AlreadySo(f"There is no run to purge{bound}.", " ".join(stay) or "Nothing to do.")
         names = systems.settings.ops.kubernetes
         deployment = systems.cluster.deployment(names.deployment)
         image = image_of(deployment, names.container)

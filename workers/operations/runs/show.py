@@ -62,7 +62,7 @@ class RunsSearch(Operation):
                 'order as in "metrics.rmse ASC".',
             ) from None
         more, runs = len(runs) > self.most, runs[: self.most]
-        about = " that the filter finds" if self.filter else ""
+        about = " that match" if self.filter else ""
         title = f"Runs of {experiment.name}"
         if not runs:
             hints = (f"runs search {experiment.word}",) if self.filter else (f"experiments show {experiment.word}",)

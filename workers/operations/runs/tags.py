@@ -81,7 +81,7 @@ class RunTag(Operation):
         run = active(systems.tracking, self.run_id)
         new = {key: value for key, value in self.tags.items() if run.tags.get(key) != value}
         if not new:
-            raise AlreadySo(f"The run {run.called} has these tags already.", "Nothing is to be done.")
+            raise AlreadySo(f"The run {run.called} has these tags already.", "Nothing to do.")
         return Plan(
             title="Tag a run",
             summary=f"{run.called}: {listed(new)}",
@@ -151,7 +151,7 @@ class RunUntag(Operation):
         wanted = tuple(dict.fromkeys(self.keys))
         missing = [key for key in wanted if key not in run.tags]
         if len(missing) == len(wanted):
-            raise AlreadySo(f"The run {run.called} has no tag {listed(missing)}.", "Nothing is to be done.")
+            raise AlreadySo(f"The run {run.called} has no tag {listed(missing)}.", "Nothing to do.")
         if missing:
             raise OperatorError(
                 f"The run {run.called} has no tag {listed(missing)}.",
@@ -200,7 +200,7 @@ class RunParam(Operation):
     def _refuse_set(self, run: Run) -> None:
         held = run.params.get(self.key)
         if held == self.value:
-            raise AlreadySo(f"The parameter {self.key} of {run.called} is {held} already.", "Nothing is to be done.")
+            raise AlreadySo(f"The parameter {self.key} of {run.called} is {held} already.", "Nothing to do.")
         if held is not None:
             pair = shlex.quote(f"{self.key}={self.value}")
             raise OperatorError(

@@ -48,7 +48,7 @@ def drawn(title: str, groups: Sequence[tuple[str, Group]], points: Sequence[Poin
 
     panels = 1 if growth is None else 2
     content = base64.b64encode(charts.beside(panels, paint, columns=panels, wide=4.4, high=2.6)).decode()
-    said = f"What the artifacts take. {bars.words(beside)}"
+    said = f"Artifact storage. {bars.words(beside)}"
     if growth is not None:
         said = f"{said} {charts.described('Growth', [growth])}"
     return Attachment(filename="storage.png", content=content, alt=said[: charts.ALT_CHARACTERS], in_sight=True)

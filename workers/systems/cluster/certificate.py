@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from workers.systems.errors import Nonsense
+from workers.wording import ago, count
 
 _DAY: Final = timedelta(days=1)
 
@@ -23,6 +24,13 @@ class Certificate:
     names: tuple[str, ...]
     begins: datetime
     ends: datetime
+
+    def left(self, now: datetime) -> str:
+        """As in "30 days left" and "expired 1 day ago"."""
+        days = self.days_left(now)
+        if days >= 0:
+            return f"{count(int(days), 'day')} left"
+        return f"expired {count(int(-days), 'day')} ago" if days <= -1 else f"expired {ago(-days * 86_400)}"
 
     def days_left(self, now: datetime) -> float:
         """Days until it ends; below zero once it has."""

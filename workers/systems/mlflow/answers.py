@@ -232,7 +232,7 @@ def _forbidden(access: Access, answer: Answer) -> GatewayError:
     at, text = f"MLflow at {access.address}", answer.body.strip()
     if text.startswith(_BAD_HOST):
         return TrackingHostRefused(
-            f"{at} turns away requests for the host {access.host}.",
+            f"{at} rejects requests for the host {access.host}.",
             f"Start the server with --allowed-hosts '{access.host},{access.host}:*' added.",
         )
     if text.startswith(_OTHER_ORIGIN):

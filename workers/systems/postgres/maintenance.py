@@ -368,7 +368,7 @@ class DatabaseMaintenance:
             case psycopg.errors.InsufficientPrivilege():
                 return DatabaseRefused(f"{at}: our role is not the table's owner.", "Check MLFLOW_OPS_DATABASE_URL.")
             case psycopg.errors.QueryCanceled():
-                return DatabaseRefused(f"{at}: somebody cancelled the statement.", "See who works there: db activity.")
+                return DatabaseRefused(f"{at}: someone canceled the statement.", "See who works there: db activity.")
             case psycopg.errors.UniqueViolation():
                 return DatabaseError(
                     f"{at}: the index cannot be unique, because the table holds rows that are not.",

@@ -37,7 +37,8 @@ _OBJECT: Final = re.compile(
     r"<Contents>(?:(?!</Contents>).)*?<Key>([^<]*)</Key>(?:(?!</Contents>).)*?<Size>(\d+)</Size>", re.DOTALL
 )
 _QUICK: Final = re.compile(r"<Key>([^<]*)</Key>.*?<Size>(\d+)</Size>", re.DOTALL)
-_VERSION: Final = re.compile(r"<(Version|DeleteMarker)>(.*?)</\1>", re.DOTALL)
+VERSION: Final = re.compile(r"<(Version|DeleteMarker)>(.*?)</\1>", re.DOTALL)
+"""Each version, in a listing of them; the client library sorts them into two lists, which loses their order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +176,7 @@ class Lister:
             asked |= {"versions": ""} | ({"key-marker": after} if after else {})
         else:
             asked |= {"list-type": "2"} | ({"start-after": after} if after else {})
-        return _query(asked)
+        return query_of(asked)
 
     def _question_after(self, answer: Answer) -> str:
         asked = {"max-keys": "1000"} | ({"prefix": self._prefix} if self._prefix else {})
@@ -187,7 +188,7 @@ class Lister:
         if not (asked.get("key-marker") or asked.get("continuation-token")):
             msg = f"The object store at {self._transfer.objects.address} does not say how its listing goes on."
             raise Nonsense(msg)
-        return _query(asked)
+        return query_of(asked)
 
     def _put(self, ready: Queue[Page | None], page: Page | None) -> bool:
         while not self._stopping.is_set() or page is None:
@@ -228,7 +229,8 @@ def _learn(span: _Span, *, worth: bool) -> None:
     span.giver = None
 
 
-def _query(asked: dict[str, str]) -> str:
+def query_of(asked: dict[str, str]) -> str:
+    """As it stands behind an address's question mark."""
     return urlencode(asked, quote_via=quote, safe="-_.~")
 
 
@@ -255,20 +257,21 @@ def _read_versions(body: str, until: str) -> tuple[Page, str]:
     current: list[tuple[str, int]] = []
     old = old_bytes = markers = 0
     last = ""
-    for kind, inner in _VERSION.findall(body):
-        key = html.unescape(_element(inner, "Key"))
+    for kind, inner in VERSION.findall(body):
+        key = html.unescape(element(inner, "Key"))
         last = max(last, key)
         if until and key > until:
             continue
         if kind == "DeleteMarker":
             markers += 1
-        elif _element(inner, "IsLatest") == "true":
-            current.append((key, int(_element(inner, "Size") or 0)))
+        elif element(inner, "IsLatest") == "true":
+            current.append((key, int(element(inner, "Size") or 0)))
         else:
-            old, old_bytes = old + 1, old_bytes + int(_element(inner, "Size") or 0)
+            old, old_bytes = old + 1, old_bytes + int(element(inner, "Size") or 0)
     return Page(current, old, old_bytes, markers), last
 
 
-def _element(inner: str, name: str) -> str:
+def element(inner: str, name: str) -> str:
+    """What is between the first tags of that name, as it stands there; empty where there are none."""
     _, opened, rest = inner.partition(f"<{name}>")
     return rest.partition("</")[0] if opened else ""

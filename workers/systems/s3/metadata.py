@@ -106,7 +106,7 @@ class Described:
 class CopyRequest:
     """A copy within one store: the object `key` of `source`, as long as its etag is this, to `name` in `target`.
 
-    etag: empty where any will do.
+    etag: empty where any will do. version: of the object where it is not the newest.
     """
 
     source: str
@@ -114,6 +114,12 @@ class CopyRequest:
     target: str
     name: str
     etag: str
+    version: str = ""
+
+    @property
+    def of_version(self) -> dict[str, str]:
+        """How the calls of S3's client name the version; nothing for the newest."""
+        return {"VersionId": self.version} if self.version else {}
 
 
 @dataclass(frozen=True, slots=True)

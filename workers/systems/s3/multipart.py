@@ -37,10 +37,11 @@ _PARTS_AT_ONCE: Final = 4
 
 def copy_in_parts(transfer: Transfer, request: CopyRequest, part_bytes: int) -> Made:
     """As Transfer.copy, for an object of any size; nothing is left of one that fails."""
-    described = transfer.describe(request.source, request.key, request.etag)
+    version = request.of_version
+    described = transfer.describe(request.source, request.key, request.etag, **version)
     request = replace(request, etag=described.etag)
     part_bytes = max(part_bytes, math.ceil(described.size / PARTS_AT_MOST))
-    moves = described.moves | transfer.tags(request.source, request.key, described)
+    moves = described.moves | transfer.tags(request.source, request.key, described, **version)
     with Upload(transfer, request.target, request.name, part_bytes, moves) as upload:
 
         def part(number: int) -> None:
@@ -95,7 +96,7 @@ class Upload:
         call = partial(
             self._client.upload_part_copy,
             **self._place(number),
-            CopySource={"Bucket": request.source, "Key": request.key},
+            CopySource={"Bucket": request.source, "Key": request.key, **request.of_version},
             CopySourceIfMatch=f'"{request.etag}"',
             CopySourceRange=f"bytes={first}-{last}",
         )

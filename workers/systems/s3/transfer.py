@@ -107,9 +107,9 @@ class Transfer:
                 raise self.objects.stuck(bucket)
             token = page["NextContinuationToken"]
 
-    def describe(self, bucket: str, key: str, etag: str = "") -> Described:
+    def describe(self, bucket: str, key: str, etag: str = "", **version: str) -> Described:
         """An object's description. Raises ObjectMissing; ObjectChanged where it is not the one with `etag`."""
-        query = {"Bucket": bucket, "Key": key} | ({"IfMatch": f'"{etag}"'} if etag else {})
+        query = {"Bucket": bucket, "Key": key, **version} | ({"IfMatch": f'"{etag}"'} if etag else {})
         return Described.of(self._ask(lambda: self.objects.client.head_object(**query), bucket))
 
     def copy(self, request: CopyRequest) -> Made:
@@ -118,7 +118,10 @@ class Transfer:
         Raises ObjectMissing, or ObjectChanged where the store says so. (One that ignores conditions shows the change
         in the etag of what it has made.)
         """
-        headers = {"x-amz-copy-source": quote(f"{request.source}/{request.key}", safe="/~")}
+        source = quote(f"{request.source}/{request.key}", safe="/~")
+        if request.version:
+            source += f"?versionId={quote(request.version, safe='')}"
+        headers = {"x-amz-copy-source": source}
         if request.etag:
             headers["x-amz-copy-source-if-match"] = f'"{request.etag}"'
         lock = self.lock(request.name)
@@ -140,11 +143,11 @@ class Transfer:
         answer = self._ask(lambda: send(headers), either)
         return Made.by_copy(answer)
 
-    def tags(self, bucket: str, key: str, described: Described) -> dict[str, str]:
+    def tags(self, bucket: str, key: str, described: Described, **version: str) -> dict[str, str]:
         """The object's tags as a new object takes them; nothing is asked where it has none."""
         if described.tags == 0:
             return {}
-        answer = self._ask(lambda: self.objects.client.get_object_tagging(Bucket=bucket, Key=key), bucket)
+        answer = self._ask(lambda: self.objects.client.get_object_tagging(Bucket=bucket, Key=key, **version), bucket)
         found = urlencode([(tag["Key"], tag["Value"]) for tag in answer["TagSet"]])
         return {"Tagging": found} if found else {}
 

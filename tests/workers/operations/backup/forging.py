@@ -203,7 +203,7 @@ REFUSED = {
     a_plain_configuration: "changed since it was signed",
     a_plain_configuration_unsigned: "is not signed, and its configuration is not encrypted",
     parts_exchanged_between_sets: "names parts of another set",
-    a_manifest_renamed: "somebody moved or copied it",
+    a_manifest_renamed: "someone moved or copied it",
     an_older_set_under_a_newer_name: "changed since it was signed",
     a_field_that_no_version_knows: "changed since it was signed",
     another_target: "was made of the target staging",

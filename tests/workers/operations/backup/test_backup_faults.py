@@ -120,7 +120,7 @@ def test_a_database_that_goes_in_the_middle_leaves_nothing(systems, progress, da
             )
 
     error = while_locked(systems, progress, database_url, gone)
-    assert "The dump failed and nothing of it was kept" in error.message
+    assert "The dump failed and nothing was kept" in error.message
     assert "broke off the connection" in error.message
     nothing_is_left()
 

@@ -4,7 +4,7 @@ import secrets
 import tracemalloc
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from workers.errors import OperatorError, SetDamaged
@@ -46,7 +46,15 @@ def document(chunks):
     return secrets.token_bytes(int((chunks - 0.5) * CHUNK))
 
 
-@given(st.lists(st.integers(0, 3 * CHUNK // 2), max_size=4), st.integers(1, CHUNK * 2))
+NEAR = [CHUNK + more for more in (-PROOF, -1, 0, 1, PROOF, 400)]
+LENGTHS = st.sampled_from(NEAR) | st.integers(0, 3 * CHUNK // 2)
+PIECES = st.sampled_from([4 * CHUNK, 7 * CHUNK, *NEAR]) | st.integers(CHUNK // 100, CHUNK * 2)
+
+
+@given(st.lists(LENGTHS, max_size=4), PIECES)
+@example([CHUNK + 1], CHUNK + 188)
+@example([3 * CHUNK], 7 * CHUNK)
+@example([10, 20], 1)
 @settings(max_examples=25, deadline=None)
 def test_what_goes_in_comes_back_however_it_is_cut(lengths, piece):
     parts = [secrets.token_bytes(length) for length in lengths]

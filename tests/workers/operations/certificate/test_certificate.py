@@ -206,7 +206,7 @@ def test_a_renewal_ends_with_the_new_serial_number(systems, admin):
 
 def test_a_renewal_heals_a_certificate_that_has_expired(systems, running):
     faults(running, certificate_days=-1)
-    assert "has expired" in CertShow().run(systems, Quiet()).summary
+    assert "expired 1 day ago" in CertShow().run(systems, Quiet()).summary
     assert CertRenew().run(systems, Quiet()).status is Status.OK
     assert CertShow().run(systems, Quiet()).status is Status.OK
 

@@ -196,7 +196,7 @@ def test_what_somebody_else_changes_at_the_same_moment_is_not_lost(systems, admi
 def test_the_same_key_changed_by_somebody_else_is_left_to_them(systems, admin, meanwhile):
     before = pods(admin)
     meanwhile({"gunicorn_workers": "6"})
-    with pytest.raises(OperatorError, match="somebody else changed mlflow-config at the same moment"):
+    with pytest.raises(OperatorError, match="someone else changed mlflow-config at the same moment"):
         ConfigSet(pairs={"gunicorn_workers": "8"}).run(systems, Quiet())
     assert data(admin)["gunicorn_workers"] == "6"
     assert pods(admin) == before

@@ -168,7 +168,7 @@ def test_what_somebody_else_changes_at_the_same_moment_is_theirs(systems, admin,
         return real(self, name, patch)
 
     monkeypatch.setattr(Cluster, "patch_deployment", patch)
-    with pytest.raises(OperatorError, match="left as it is: somebody else changed it at the same moment"):
+    with pytest.raises(OperatorError, match="left as it is: someone else changed it at the same moment"):
         parse(text).run(systems, Unwatched())
     now = container(admin)
     assert now["image"] == theirs.get("image", FIRST_IMAGE)
@@ -185,6 +185,7 @@ def test_pods_that_find_no_node_are_told_in_the_schedulers_words_and_going_back_
     until(lambda: at_rest(admin))
 
 
+@pytest.mark.slow
 def test_an_update_whose_version_is_not_that_of_its_tag_is_no_clean_success(systems, admin):
     report = parse("update v3.18.0").run(systems, Unwatched())
     assert report.status is Status.WARN

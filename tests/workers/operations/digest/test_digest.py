@@ -147,7 +147,7 @@ def test_yesterdays_commands_with_who_and_what_came_of_them(redis):
         ("• scale 4: done", ("U0OLEG",)),
         ("• scale 2: open", ("terminal:kim",)),
     ]
-    assert yesterday.commands(redis, datetime.now(UTC) + timedelta(hours=1)).in_short() == "nobody changed anything"
+    assert yesterday.commands(redis, datetime.now(UTC) + timedelta(hours=1)).in_short() == "no changes"
 
 
 def test_what_waits_is_linked_where_it_stands(redis):

@@ -93,7 +93,9 @@ def test_more_than_a_page_is_told_and_can_be_asked_for(run, systems):
     assert [(offer.label, offer.command) for offer in first.offers] == [("Next page", first.hints[0])]
     second = run(first.hints[0])
     assert len(rows(second)) == 3
-    assert [(offer.label, offer.command) for offer in second.offers] == [("Page before", f"experiments search {text}")]
+    assert [(offer.label, offer.command) for offer in second.offers] == [
+        ("Previous page", f"experiments search {text}")
+    ]
     assert not {each[0] for each in rows(first)} & {each[0] for each in rows(second)}
     with pytest.raises(OperatorError, match="There is no page 3"):
         run(f"experiments search {text} --page 3")

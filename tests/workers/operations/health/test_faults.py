@@ -16,6 +16,8 @@ from workers.report import Status
 from workers.systems import Systems
 
 DEADLINE = 5.0
+PATIENCE = 3
+"""How many times as long it may take on a machine that is busy; whoever waited for an answer would wait for ever."""
 
 
 @pytest.fixture
@@ -32,7 +34,7 @@ def report(sandbox, monkeypatch):
         systems = Systems(settings.load(environ))
         began = time.monotonic()
         found = Health(checks=checks).run(systems, Unwatched())
-        assert time.monotonic() - began < DEADLINE + 1
+        assert time.monotonic() - began < DEADLINE * PATIENCE
         assert {check.name for check in found.checks} == set(checks or CHECKS)
         return {check.name: check for check in found.checks}, found
 

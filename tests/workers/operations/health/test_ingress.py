@@ -25,7 +25,7 @@ NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 KEY = ec.generate_private_key(ec.SECP256R1())
 
 
-def secret(*names, days=90.0, begins=-1.0):
+def secret(*names, days=90.0, begins=-9.0):
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "mlflow")])
     builder = (
         x509.CertificateBuilder()
@@ -65,7 +65,8 @@ def judge(found, told):
         (21, Status.WARN, "ends in 21 days"),
         (7, Status.FAIL, "ends in 7 days"),
         (0.5, Status.FAIL, "ends in 0 days"),
-        (-0.5, Status.FAIL, "has expired 1 day ago"),
+        (-0.5, Status.FAIL, "expired 12 h ago"),
+        (-1.5, Status.FAIL, "expired 1 day ago"),
     ],
 )
 def test_the_days_that_a_certificate_has_left(found, days, status, words):

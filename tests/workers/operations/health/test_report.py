@@ -9,6 +9,8 @@ from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import ValidationError
 from rq.timeouts import JobTimeoutException, UnixSignalDeathPenalty
 from structlog.contextvars import bound_contextvars, merge_contextvars
@@ -256,13 +258,13 @@ class TestBlame:
     @pytest.mark.parametrize(
         ("statuses", "words"),
         [
-            ("ok ok", "All 2 checks are ok."),
-            ("ok", "The check is ok."),
+            ("ok ok", "All 2 checks OK."),
+            ("ok", "The check is OK."),
             ("fail warn ok", "Fail 0; 1 warning."),
-            ("fail fail fail fail", "Fail 0; Fail 1; Fail 2; 1 more failure."),
-            ("warn ok ok", "Warn 0; 2 ok."),
-            ("warn warn unknown ok", "2 warnings; 1 unknown; 1 ok."),
-            ("unknown", "1 unknown."),
+            ("fail fail fail fail", "Fail 0; 3 more failures."),
+            ("warn ok ok", "Warn 0."),
+            ("warn warn unknown ok", "Warn 0; 1 more warning, 1 unknown."),
+            ("unknown unknown", "Unknown 0; 1 more unknown."),
         ],
     )
     def test_the_summary_stands_alone(self, statuses, words):
@@ -271,6 +273,18 @@ class TestBlame:
             for i, s in enumerate(statuses.split())
         )
         assert root_cause.summary(checks) == words
+        told = (checks[0].model_copy(update={"command": "logs"}), *checks[1:])
+        following = "" if checks[0].status is Status.OK else " Next: /mlflow logs"
+        assert root_cause.summary(told) == words + following
+
+    @given(st.text("ab .", min_size=1, max_size=400), st.lists(st.sampled_from(Status), max_size=10))
+    def test_the_headline_is_one_line_that_names_the_worst(self, sentence, others):
+        worst = question("mlflow", ok, command="logs").check(Answer(Status.FAIL, f"x{sentence}"), TOLD)
+        rest = [question(str(i), ok).check(Answer(s, f"{i}"), TOLD) for i, s in enumerate(others)]
+        said = root_cause.summary((worst, *sorted(rest, key=lambda each: -each.status.severity)))
+        assert len(said) <= root_cause.HEADLINE
+        assert said.startswith("x")
+        assert said.endswith(" Next: /mlflow logs")
 
 
 def vitals(**changed):

@@ -207,6 +207,7 @@ def _has_previous(do, name):
         return False
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_log(do, say):
     for _ in range(20):
         say(0, *(f"INFO bulk {number} " + "x" * 400 for number in range(1000)))

@@ -16,6 +16,9 @@ from workers.systems.errors import ClusterNotFound
 LEFT_OUT = ("slack", "bot", "scheduler", "worker-quick", "worker-ops")
 
 
+pytestmark = pytest.mark.slow
+
+
 @pytest.fixture(scope="module")
 def whole(start_sandbox_once, tmp_path_factory, seeded):
     path = tmp_path_factory.mktemp("configuration") / "data"
@@ -84,7 +87,6 @@ def test_only_what_was_chosen(backed_up, progress):
         RestoreConfiguration(only=("cronjob",)).plan(backed_up)
 
 
-@pytest.mark.slow
 def test_what_does_not_come_up_is_put_back(backed_up, progress, progress_that):
     cluster, names = backed_up.cluster, backed_up.settings.ops.kubernetes
     good = cluster.deployment(names.deployment)["spec"]["template"]["spec"]["containers"][0]["image"]
@@ -102,7 +104,6 @@ def test_what_does_not_come_up_is_put_back(backed_up, progress, progress_that):
     assert spec["containers"][0]["image"] == good
 
 
-@pytest.mark.slow
 def test_one_that_is_stopped_leaves_what_was_there(backed_up, progress):
     cluster, names = backed_up.cluster, backed_up.settings.ops.kubernetes
     cluster.patch_configmap(names.configmap, {"data": {"BROKEN": "yes"}})
@@ -120,7 +121,6 @@ def test_one_that_is_stopped_leaves_what_was_there(backed_up, progress):
     assert cluster.deployment(names.deployment)["spec"]["replicas"] == 3
 
 
-@pytest.mark.slow
 def test_what_is_gone_is_made(backed_up, whole, progress):
     cluster, names = backed_up.cluster, backed_up.settings.ops.kubernetes
     admin = Systems(settings.load(whole.env)).cluster

@@ -62,6 +62,7 @@ def test_what_was_lost_is_back_and_what_was_newer_can_be_had_again(backed_up, da
         RestoreUndo().plan(backed_up)
 
 
+@pytest.mark.slow
 def test_undo_takes_the_last_one_put_aside_and_a_set_can_be_restored_twice(backed_up, database_url, progress):
     server, live = backed_up.server, backed_up.database.name
     do(database_url, "INSERT INTO experiments VALUES (900, 'first')")
@@ -82,6 +83,7 @@ def test_undo_takes_the_last_one_put_aside_and_a_set_can_be_restored_twice(backe
     assert sum("_before_" in name for name in server.databases()) == 2
 
 
+@pytest.mark.slow
 def test_a_database_of_somebodys_own_is_not_taken_for_one_of_ours(backed_up, database_url, progress):
     server, live = backed_up.server, backed_up.database.name
     RestoreDatabase(beside=f"{live}_restore_mine").run(backed_up, progress)

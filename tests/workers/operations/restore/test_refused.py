@@ -115,6 +115,7 @@ def start_server():
         server.shutdown()
 
 
+@pytest.mark.slow
 def test_everything_at_once_and_what_fails_stops_the_rest(backed_up, database_url, s3, buckets, progress):
     with psycopg.connect(database_url, autocommit=True) as connection:
         connection.execute("DELETE FROM metrics")

@@ -1,6 +1,7 @@
 """One run or experiment comes back as it was, and nothing else is touched."""
 
 import json
+from datetime import UTC, datetime, timedelta
 
 import psycopg
 import pytest
@@ -8,6 +9,9 @@ import pytest
 from workers import settings
 from workers.errors import AlreadySo, OperatorError
 from workers.operations.backup.backup import Backup
+from workers.operations.backup.wal.archive import moment_of
+from workers.operations.restore import events
+from workers.operations.restore.artifacts import RestoreArtifacts
 from workers.operations.restore.run_or_experiment import RestoreExperiment, RestoreRun
 from workers.report import Status
 from workers.systems import Systems
@@ -127,3 +131,24 @@ def test_a_name_that_is_held_by_another_is_said(systems, made, progress):
         RestoreExperiment(experiment=name).plan(systems)
     with pytest.raises(OperatorError, match=r"has the name .* now"):
         RestoreExperiment(experiment=experiment).run(systems, progress)
+
+
+def test_a_moment_may_be_named_by_what_happened_just_after_it(systems, made):
+    client, *_ = made
+    experiment = client.create_experiment("before the flood")
+    client.delete_experiment(experiment)
+    gone = datetime.now(UTC)
+    for words in ("deleted experiment before the flood", f"delete experiment {experiment}"):
+        assert timedelta(0) < gone - events.before(systems, words) < timedelta(seconds=20)
+    at = events.before(systems, "deleted before the flood")
+    plan = RestoreArtifacts(event="deleted before the flood", experiment="1").plan
+    with pytest.raises(AlreadySo) as there:
+        plan(systems)
+    assert moment_of(at) in there.value.message
+    bucket = systems.settings.ops.storage.artifacts_bucket
+    systems.objects.write(bucket, "1/x/artifacts/new.txt", b"new")
+    asked = RestoreArtifacts(event="deleted before the flood", prefix="1/x/", exact=True)
+    made = asked.plan(systems)
+    assert RestoreArtifacts.model_validate(made.instead.arguments) == RestoreArtifacts(at=at, prefix="1/x/", exact=True)
+    with pytest.raises(OperatorError, match="Nothing that happened in the last 30 days fits"):
+        events.before(systems, "deleted experiment after the flood")

@@ -166,6 +166,7 @@ def test_it_stops_between_two_jobs_and_goes_on(systems, experiment, deleted, san
     assert there(sandbox, ids) == {left}
 
 
+@pytest.mark.slow
 def test_a_job_whose_worker_died_is_waited_for_and_then_swept_up(systems, experiment, deleted, sandbox):
     """As a killed worker leaves one: it runs on, and nobody is there to remove it."""
     here = systems()

@@ -30,7 +30,7 @@ def test_runs_are_found_by_a_filter_in_the_order_asked_for(do):
 
 def test_nothing_found_is_no_failure(do):
     assert do("runs search load-forecast-eu \"params.model = 'none'\"").summary == (
-        "There are no active runs that the filter finds."
+        "There are no active runs that match."
     )
 
 

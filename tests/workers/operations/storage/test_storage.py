@@ -218,7 +218,7 @@ def test_storage_counts_and_names_experiments(do, systems):
     (picture,) = report.attachments
     assert base64.b64decode(picture.content).startswith(b"\x89PNG")
     largest, number, total, *_ = cells(report, "By experiment")[0]
-    assert picture.alt.startswith(f"What the artifacts take. By experiment: {largest} ({number}) {total}, ")
+    assert picture.alt.startswith(f"Artifact storage. By experiment: {largest} ({number}) {total}, ")
 
 
 def test_it_is_listed_once_an_hour_unless_asked_afresh(do, s3):

@@ -227,7 +227,7 @@ def _streamed(
 
 
 def _failed(said: str) -> str:
-    return f"The base backup failed and nothing of it was kept. pg_basebackup says: {said or 'nothing'}"[:500]
+    return f"The base backup failed and nothing was kept. pg_basebackup says: {said or 'nothing'}"[:500]
 
 
 def _packed(tar: IO[bytes], into: int, key: str, moved: Callable[[int], None]) -> Checked:

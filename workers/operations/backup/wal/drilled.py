@@ -32,7 +32,7 @@ def note(there: Archive, done: MomentDrill) -> None:
 
 
 def last(there: Archive) -> MomentDrill | None:
-    """The last one; None where there was none. Raises ObjectsError; SetDamaged where somebody else wrote it."""
+    """The last one; None where there was none. Raises ObjectsError; SetDamaged where someone else wrote it."""
     content = there.document(f"{there.where.prefix}{NAME}")
     try:
         return MomentDrill.model_validate_json(content) if content else None

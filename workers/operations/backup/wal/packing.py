@@ -91,7 +91,7 @@ class Packing:
             return
         if self.keys:
             raise sealing.NotSealed(
-                f"{key} is not encrypted, although there is a key: it was stored before, or somebody else wrote it.",
+                f"{key} is not encrypted, although there is a key: it was stored before, or someone else wrote it.",
                 "Go back to a moment since there is a key: /mlflow backup base makes a new base.",
             )
         yield from _again(first, pieces)

@@ -77,7 +77,7 @@ def test_a_moment_after_the_last_commit_is_the_end_of_what_is_kept(kept, server,
     assert runs(server, "mlflow_then") == ["run 1"]
 
 
-def test_before_leaves_out_what_was_committed_at_that_very_moment(kept, server, live, progress):
+def test_exclusive_leaves_out_what_was_committed_at_that_very_moment(kept, server, live, progress):
     based(kept, progress)
     with psycopg.connect(server.url("postgres", live), autocommit=True) as connection:
         connection.execute("INSERT INTO runs VALUES ('run 1', 1, 0, '')")
@@ -85,7 +85,7 @@ def test_before_leaves_out_what_was_committed_at_that_very_moment(kept, server, 
     add_run(server, live, "run 2")
     reach_now(kept, server)
 
-    RestoreDatabase(at=committed, before=True, beside="mlflow_then").run(kept, progress)
+    RestoreDatabase(at=committed, exclusive=True, beside="mlflow_then").run(kept, progress)
 
     assert runs(server, "mlflow_then") == ["run 1"]
 
