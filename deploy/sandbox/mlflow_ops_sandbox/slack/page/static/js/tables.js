@@ -73,7 +73,7 @@ export function dataTable(block) {
     const turn = (step, label, sign) => h("button", { type: "button", class: "turn", "aria-label": label, disabled: !(now.page + step in Array(pages).fill(0)),
       onclick: () => { now.page += step; draw(); } }, sign);
     const from = rows.length ? now.page * size + 1 : 0;
-    clear(foot).append(h("span", {}, `${from}–${Math.min(rows.length, (now.page + 1) * size)} of ${rows.length}`),
+    clear(foot).append(h("span", {}, `${from} to ${Math.min(rows.length, (now.page + 1) * size)} of ${rows.length}`),
       ...(pages > 1 ? [turn(-1, "Previous page", "‹"), turn(1, "Next page", "›")] : []));
   }
 
