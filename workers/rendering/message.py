@@ -35,10 +35,12 @@ from workers.rendering.older import older
 from workers.rendering.plans import Step, walked
 from workers.rendering.terminal import to_terminal
 from workers.report import Attachment, Chart, Check, Facts, Lead, Links, Report, Section, Status, Table, Text
-from workers.wording import Linked, count
+from workers.wording import NOTHING, Linked, count
 
 DETAIL_MESSAGES = 4
 """What needs more messages than these becomes a file."""
+MANY_CHECKS = 4
+"""So many are a table."""
 FOOT_BYTES = 1500
 """What is kept free for a message's foot, and for a block that is put at its end."""
 
@@ -178,8 +180,14 @@ def details(report: Report) -> list[Message]:
 
 def _parts(report: Report, native: Native) -> Iterator[list[Block]]:
     """What is told, in pieces that stay together."""
+    many = len(report.checks) >= MANY_CHECKS
+    if many:
+        yield from _table_parts(_checks(report.checks), report.title, always)
     for check in report.checks:
-        yield from ([block] for block in _check_blocks(check))
+        if not many or check.status is not Status.OK:
+            yield from ([block] for block in _check_blocks(check))
+        elif check.details:
+            yield [section(f"*{plain(check.title)}*")]
         for each in check.details:
             yield from parts_of(each, f"{report.title}: {check.title}", native)
     elsewhere = [*_in_sight(report), *_in_cells(report, native)]
@@ -225,6 +233,14 @@ def _in_cells(report: Report, native: Native) -> list[Section]:
     shown = (each for each in report.sections if isinstance(each, Table) and native(each))
     led = {cell.url for table in shown for row in table.rows for cell in row if isinstance(cell, Linked)}
     return [each for each in report.sections if isinstance(each, Links) and {url for _, url in each.items} <= led]
+
+
+def _checks(checks: Sequence[Check]) -> Table:
+    """All answers beside each other; of those that are not ok more is said below."""
+    rows = tuple(
+        (each.title, each.status.value, each.figure, each.sentence, each.look_further or NOTHING) for each in checks
+    )
+    return Table(title="Checks", columns=("check", "verdict", "figure", "answer", "look further"), rows=rows)
 
 
 def _check_line(check: Check) -> str:

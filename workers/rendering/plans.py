@@ -46,8 +46,8 @@ def walked(title: str, steps: Sequence[Step]) -> Block:
     tasks = []
     if len(shown) < len(steps):
         earlier = steps[: len(steps) - len(shown)]
-        took = duration(sum(each.seconds or 0.0 for each in earlier))
-        tasks.append(_task(0, f"{count(len(earlier), 'earlier step')}", "complete", str(took)))
+        seconds = sum(each.seconds or 0.0 for each in earlier)
+        tasks.append(_task(0, count(len(earlier), "earlier step"), "complete", duration(seconds)))
     first = len(steps) - len(shown) + 1
     for at, each in enumerate(shown, first):
         took = "" if each.seconds is None else _seconds(each.seconds)

@@ -99,6 +99,7 @@ REPORTS = {
     "report-empty": report(summary="No experiments yet."),
     "report-warning": report(Status.WARN, "1 experiment has no owner.", sections=(Text(text="It is churn."),)),
     "report-of-checks": report(Status.FAIL, "PostgreSQL fails.", checks=(BAD, GOOD)),
+    "report-of-many-checks": report(Status.FAIL, "PostgreSQL fails.", checks=(BAD, *(GOOD for _ in range(4)))),
     "report-unknown": report(Status.UNKNOWN, "Nothing could be asked."),
     "report-long-table": report(sections=(LONG,)),
     "report-two-tables": report(sections=(SHORT, LONG)),

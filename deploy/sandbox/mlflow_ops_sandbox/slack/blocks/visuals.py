@@ -25,8 +25,9 @@ def data_visualization(found: Findings, pointer: str, block: Json) -> None:
     """Check a chart."""
     found.only(pointer, block, "type", "block_id", "title", "chart")
     found.length(f"{pointer}/title", block.get("title"), TITLE, least=1)
-    chart, at = block.get("chart"), f"{pointer}/chart"
-    kind = chart.get("type") if isinstance(chart, dict) else None
+    given, at = block.get("chart"), f"{pointer}/chart"
+    chart: Json = given if isinstance(given, dict) else {}
+    kind = chart.get("type")
     if kind == "pie":
         _pie(found, at, chart)
     elif kind in ("line", "bar", "area"):
