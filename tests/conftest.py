@@ -48,6 +48,10 @@ collect_ignore = ["extension"]
 """The folder that all processes of a run share. `.ci/run` makes one for several calls of pytest."""
 
 
+def pytest_addoption(parser):
+    parser.addoption("--part", metavar="I/N", help="of N parts of the files, the I-th; each file is in one of them")
+
+
 def pytest_configure(config):
     """Every API server of this run, in whatever process, notes which permissions the product uses."""
     if not hasattr(config, "workerinput"):
@@ -75,6 +79,8 @@ def pytest_sessionfinish(session):
 
 def pytest_collection_modifyitems(config, items):
     """The tests of a file stay in one process, as do all that share a sandbox; those that take longest begin first."""
+    if part := config.getoption("part"):
+        _keep(part, config, items)
     groups, starts = {}, set()
     for item in items:
         path = item.nodeid.partition("::")[0]
@@ -91,6 +97,15 @@ def pytest_collection_modifyitems(config, items):
     if hasattr(config, "workerinput"):
         _groups().with_suffix(f".{os.getpid()}").write_text(json.dumps(groups), encoding="utf-8")
         _groups().with_suffix(f".{os.getpid()}").replace(_groups())
+
+
+def _keep(part, config, items):
+    """Files that follow one another take about as long: each goes to another part."""
+    number, parts = map(int, part.split("/"))
+    files = sorted({item.path for item in items})
+    kept = set(files[number - 1 :: parts])
+    config.hook.pytest_deselected(items=[item for item in items if item.path not in kept])
+    items[:] = [item for item in items if item.path in kept]
 
 
 def _groups():

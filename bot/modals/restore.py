@@ -46,7 +46,7 @@ def _fields(redis: Redis, _ops: Ops) -> list[Block]:
     else:
         hint = "An id, as /mlflow backup list shows it."
         of = typed("set", "From which backup?", like=LATEST, hint=hint, most=80, optional=True)
-    which = "Only where one of these is to come back."
+    which = "Only to bring one of these back."
     return [
         chosen("what", "What?", _CHOICES),
         of,

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -24,6 +25,7 @@ from redis.exceptions import RedisError
 
 from bot.wsgi_server import wsgi_server
 from workers.engine.queues import QUEUES, queue
+from workers.operations.backup.wal import state
 from workers.operations.history.store import History
 from workers.records import counters
 from workers.records.record import Phase
@@ -42,6 +44,8 @@ _FIGURES: Final = {
     "mlflow_ops_restore_seconds": ("backup.restore_seconds", "How long the last drill took to restore the database."),
     "mlflow_ops_certificate_left_days": ("ingress.certificate_days", "Until the Ingress's certificate ends."),
     "mlflow_ops_database_size_bytes": ("postgres.size_bytes", "Size of MLflow's database."),
+    "mlflow_ops_base_backup_age_seconds": ("recovery.base_age_seconds", "Age of the last base backup."),
+    "mlflow_ops_wal_gaps": ("recovery.gaps", "Gaps in the WAL that is kept."),
     "mlflow_ops_mlflow_latency_seconds": ("mlflow.p95_seconds", "MLflow's 95th percentile in the last health run."),
 }
 _VERDICTS: Final = {"ok": 0.0, "unknown": 1.0, "warn": 2.0, "fail": 3.0}
@@ -67,6 +71,7 @@ class Figures:
         yield from self._done()
         yield self._waiting()
         yield from self._health()
+        yield from self._recovery()
 
     def _queues(self) -> Iterator[Metric]:
         from rq import Worker
@@ -128,6 +133,18 @@ class Figures:
         for name, (figure, meaning) in _FIGURES.items():
             if figure in latest:
                 yield GaugeMetricFamily(name, meaning, value=latest[figure])
+
+    def _recovery(self) -> Iterator[Metric]:
+        """How far behind the WAL that is kept is; nothing where no process keeps any."""
+        told, now = state.read(self._redis), time.time()
+        if not told:
+            return
+        kept = not told["problem"] and now - told["at"] <= state.SILENT_SECONDS
+        yield GaugeMetricFamily("mlflow_ops_wal_kept", "1 where the WAL is being kept, else 0.", value=float(kept))
+        yield GaugeMetricFamily("mlflow_ops_wal_lag_bytes", "WAL that only the server has.", value=told["lag_bytes"])
+        if told["point_at"]:
+            behind = max(0.0, now - told["point_at"])
+            yield GaugeMetricFamily("mlflow_ops_recovery_point_seconds", "Age of the newest moment kept.", value=behind)
 
 
 def app(redis: Redis, ready: Callable[[], bool], process: str = "bot", *, shared: bool = True) -> WSGI:

@@ -12,6 +12,7 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from bot.process import metrics
+from workers.operations.backup.wal import receiving, state
 from workers.operations.history.store import History, Sample
 from workers.records import counters
 
@@ -46,6 +47,7 @@ def exported(redis):
     counters.slack_called(redis, "edit", "ok")
     figures = {figure: 1.0 for figure, _ in metrics._FIGURES.values()}
     History(redis).keep(Sample(datetime.now(UTC), figures, {}, {"postgres": "ok"}))
+    state.note(redis, receiving.State(point_at=1.0))
     said = []
     environ = {"PATH_INFO": "/metrics", "REQUEST_METHOD": "GET"}
     body = b"".join(metrics.app(redis, lambda: True)(environ, lambda status, _headers: said.append(status)))

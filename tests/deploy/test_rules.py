@@ -30,6 +30,16 @@ CASES = {
     "MLflowDrillOverdue": (
         {"mlflow_ops_drill_age_seconds": "1300000x60"}, {"mlflow_ops_drill_age_seconds": "600000x60"}, "30m"
     ),
+    "MLflowRecoveryPointTooOld": (
+        {"mlflow_ops_recovery_point_seconds": "700x60"}, {"mlflow_ops_recovery_point_seconds": "500x60"}, "30m"
+    ),
+    "MLflowWALNotKept": ({"mlflow_ops_wal_kept": "0x60"}, {"mlflow_ops_wal_kept": "1x60"}, "30m"),
+    "MLflowWALMissing": ({"mlflow_ops_wal_gaps": "1x60"}, {"mlflow_ops_wal_gaps": "0x60"}, "30m"),
+    "MLflowBaseBackupTooOld": (
+        {"mlflow_ops_base_backup_age_seconds": "180000x120"},
+        {"mlflow_ops_base_backup_age_seconds": "90000x120"},
+        "90m",
+    ),
     "MLflowCertificateEnds": (
         {"mlflow_ops_certificate_left_days": "13x120"}, {"mlflow_ops_certificate_left_days": "15x120"}, "90m"
     ),

@@ -97,7 +97,7 @@ def test_a_decision_is_final_and_can_be_asked_for_again(people, asked):
 def test_what_waits_is_listed_and_can_be_cancelled(people, asked):
     message = asked("scale 0")
     omar, vera = people["omar"], people["vera"]
-    assert "MLflow is down for everybody" in words(message)
+    assert "MLflow is down for everyone" in words(message)
     (record_id,) = {
         element["value"] for block in message["blocks"] for element in block.get("elements", ()) if "value" in element
     }

@@ -27,7 +27,7 @@ WITHDRAW: Final = Button("withdraw", "Withdraw")
 DETAILS: Final = Button("details", "Details")
 CANCEL: Final = Button("cancel", "Cancel", "danger")
 AGAIN: Final = Button("again", "Ask again")
-UNDO: Final = Button("undo", "Undo …")
+UNDO: Final = Button("undo", "Undo")
 SILENCE: Final = Button("silence", "Silence …")
 UNSILENCE: Final = Button("unsilence", "End the silence")
 

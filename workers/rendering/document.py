@@ -53,7 +53,9 @@ Part = Items | Rows | Text | Links | Chart
 
 
 class Answer(Data):
-    """A check. figure: its number in words; figures: its numbers, in base units."""
+    """A check. figure: its number in words; figures: its numbers, in base units. command: what to ask next, as it would
+    be typed after `/mlflow`.
+    """
 
     name: str
     title: str
@@ -61,6 +63,7 @@ class Answer(Data):
     figure: str
     sentence: str
     look_further: str
+    command: str
     details: tuple[Part, ...]
     figures: dict[str, float]
     notes: dict[str, tuple[str, ...]]

@@ -250,6 +250,7 @@ def _check_line(check: Check) -> str:
 
 def _check_blocks(check: Check) -> list[Block]:
     look = f"\nLook further: {code(check.look_further)}" if check.look_further else ""
+    look += f"\nNext: {code('/mlflow ' + check.command)}" if check.command else ""
     return paragraphs(_check_line(check) + look)
 
 

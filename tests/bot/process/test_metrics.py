@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 import urllib.error
 import urllib.request
 from datetime import UTC, datetime
@@ -17,6 +18,7 @@ from bot.process import metrics
 from mlflow_ops_sandbox.slack.controls import wait_for
 from tests.bot.test_away import RedisServer
 from workers.engine import queues
+from workers.operations.backup.wal import receiving, state
 from workers.operations.history.store import History, Sample
 from workers.records import counters
 from workers.records.record import Ending, Phase, Record
@@ -89,6 +91,25 @@ def test_what_the_last_health_run_saw(redis, shown):
     assert found["mlflow_ops_certificate_left_days",] == 40
     assert found["mlflow_ops_health", ("check", "postgres")] == 3
     assert found["mlflow_ops_health", ("check", "mlflow")] == 0
+
+
+def test_a_process_that_keeps_the_wal_and_its_silence_are_seen(redis, shown, monkeypatch):
+    names = ("mlflow_ops_wal_kept", "mlflow_ops_wal_lag_bytes", "mlflow_ops_recovery_point_seconds")
+    assert not {(name,) for name in names} & shown().keys()
+    now = time.time()
+    state.note(redis, receiving.State(lag_bytes=7, point_at=now - 20))
+    found = shown()
+    assert (found["mlflow_ops_wal_kept",], found["mlflow_ops_wal_lag_bytes",]) == (1, 7)
+    assert 20 <= found["mlflow_ops_recovery_point_seconds",] < 80
+    state.note(redis, receiving.State(problem="The server does not answer."))
+    found = shown()
+    assert found["mlflow_ops_wal_kept",] == 0
+    assert found["mlflow_ops_recovery_point_seconds",] >= 20, "the newest moment is still known"
+    state.note(redis, receiving.State(point_at=now))
+    monkeypatch.setattr(metrics.time, "time", lambda: now + state.SILENT_SECONDS + 30)
+    found = shown()
+    assert found["mlflow_ops_wal_kept",] == 0
+    assert found["mlflow_ops_recovery_point_seconds",] >= state.SILENT_SECONDS
 
 
 def asked(port, path):

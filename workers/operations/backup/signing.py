@@ -96,7 +96,7 @@ class Trust:
             raise NotOurs(
                 "changed since it was signed",
                 f"The backup {found.id} was changed since it was signed: its manifest doesn't match its signature.",
-                f"Somebody can write to the bucket who shouldn't. {_ANOTHER}",
+                f"Someone who shouldn't can write to the bucket. {_ANOTHER}",
             )
 
 

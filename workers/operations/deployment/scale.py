@@ -145,21 +145,22 @@ class Scale(Operation):
                 hints=("health pods",),
                 undo=back,
             )
-        now = "is switched off" if self.replicas == 0 else f"has {count(self.replicas, 'ready replica')}"
+        ready = count(self.replicas, "ready replica")
+        now = f"has {ready}" if self.replicas else "is scaled to 0: MLflow is down for everyone"
         said = f"{deployment} {now}; it had {before}."
         if undone:
-            had = "was switched off" if self.replicas == 0 else f"had {count(self.replicas, 'ready replica')}"
+            had = f"had {ready}" if self.replicas else "was scaled to 0"
             said = f"{deployment} {had}, but {undone}; it had {before} before."
         return Report(
             title=f"Scale {deployment}",
-            status=Status.WARN if undone or outcome.note else Status.OK,
+            status=Status.WARN if undone or outcome.note or self.replicas == 0 else Status.OK,
             summary=f"{said} {outcome.note}".strip(),
             sections=outcome.sections,
             undo=back,
         )
 
     def _off(self) -> tuple[str, ...]:
-        return ("MLflow is down for everybody until it is scaled up again.",) if self.replicas == 0 else ()
+        return ("MLflow is down for everyone until it's scaled up again.",) if self.replicas == 0 else ()
 
     def _room(self, systems: Systems, before: int, template: dict[str, Any]) -> tuple[str, ...]:
         labels = (template.get("metadata") or {}).get("labels") or {}

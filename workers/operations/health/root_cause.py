@@ -38,7 +38,7 @@ def summary(checks: tuple[Check, ...]) -> str:
     # Checks that share a cause share its sentence: it is said once.
     others = {each.sentence: each.status for each in reversed(checks) if each.sentence != worst.sentence}
     numbers = Counter(others.values())
-    more = [
+    more: list[str] = [
         count(numbers[status], f"{'more ' if status is worst.status else ''}{word}")
         for status, word in ((Status.FAIL, "failure"), (Status.WARN, "warning"))
         if numbers[status]

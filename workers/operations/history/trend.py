@@ -125,7 +125,7 @@ def _without_end(limit: float | None, line: Line | None) -> str:
         return "It has no clear direction yet."
     direction = "rises" if line.per_day > 0 else "falls"
     if limit is None:
-        return f"It {direction}; where its limit is nobody has told (ops.yaml: limits)."
+        return f"It {direction}; its limit isn't known (ops.yaml: limits)."
     return f"It {direction}; its limit is not in sight."
 
 

@@ -1,4 +1,4 @@
-"""Every pod's log into the backup bucket: each container's, and the one before where it was restarted.
+"""Every pod's log into the backup bucket: each container's, and the previous one if it was restarted.
 
 Logs are streamed from the API server through gzip to the store, so their length costs no memory. The manifest is
 written last; it names every file with its bytes and checksum, and what could not be read.
@@ -79,7 +79,7 @@ class LogsArchive(Operation):
             title=self.title,
             summary=f"the logs of all pods to s3://{bucket}/{PREFIX}",
             steps=(
-                "Read the log of each container, and the one before where it was restarted",
+                "Read the log of each container, and the previous one if it was restarted",
                 f"Write them compressed to s3://{bucket}/{PREFIX}",
                 "Write the manifest",
             ),

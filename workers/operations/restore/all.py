@@ -75,7 +75,7 @@ class RestoreAll(Operation):
             sections.append(Text(title=report.title, text=report.summary))
             undo = report.undo or undo
             if report.status is Status.FAIL:
-                summary = f"{report.title}: {report.summary} What comes behind it was not begun."
+                summary = f"{report.title}: {report.summary} The steps after it didn't start."
                 return Report(title="Restore everything", status=Status.FAIL, summary=summary, sections=tuple(sections))
             worst = Status.WARN if report.status is Status.WARN else worst
             done.append(plan.title.removeprefix("Restore ").removeprefix("the "))

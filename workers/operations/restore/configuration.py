@@ -58,7 +58,7 @@ class RestoreConfiguration(Operation):
             steps=(
                 "Make a backup of the configuration that is there",
                 *(f"Put {one.name} back" for one in each if one.changes),
-                "Wait until every pod is ready; where that fails, put back what was there",
+                "Wait until every pod is ready; if that fails, put back what was there",
             ),
             changes=changes,
             warnings=(*passed, *left_out, *_owned(systems, each)),

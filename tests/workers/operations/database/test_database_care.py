@@ -20,6 +20,8 @@ from workers.report import Status
 from workers.systems import Systems
 from workers.systems.errors import DatabaseRefused, DatabaseUnreachable
 
+pytestmark = pytest.mark.slow
+
 PIECES = ("slack", "bot", "scheduler", "worker-quick", "worker-ops", "kubernetes", "objects")
 
 
@@ -383,7 +385,6 @@ def test_a_session_of_another_role_needs_the_admin(do, sandbox, systems):
             admin.execute("SELECT 1")
 
 
-@pytest.mark.slow
 def test_stats_are_one_overview(do, sql, systems):
     # A session as MLflow's: of its role, with no name of its own.
     with psycopg.connect(systems.settings.environment.database_url.get_secret_value()):
@@ -415,7 +416,6 @@ def test_a_role_that_does_not_own_a_table_may_not_vacuum_it(sandbox, systems):
     assert issubclass(DatabaseRefused, OperatorError)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("query", "bare"),
     [

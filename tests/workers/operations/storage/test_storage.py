@@ -133,6 +133,7 @@ def test_who_stops_early_ends_the_threads(systems, bucket):
     assert time.monotonic() - began < 10
 
 
+@pytest.mark.slow
 def test_a_bucket_that_is_not_there_is_told(systems):
     with pytest.raises(BucketMissing):
         listed(systems, "nosuch-bucket")
@@ -207,6 +208,7 @@ def test_what_is_kept_does_not_grow_with_the_runs():
     assert not found.orphans
 
 
+@pytest.mark.slow
 def test_storage_counts_and_names_experiments(do, systems):
     report = do("storage")
     assert report.status is Status.OK
@@ -221,6 +223,7 @@ def test_storage_counts_and_names_experiments(do, systems):
     assert picture.alt.startswith(f"Artifact storage. By experiment: {largest} ({number}) {total}, ")
 
 
+@pytest.mark.slow
 def test_it_is_listed_once_an_hour_unless_asked_afresh(do, s3):
     first = do("storage")
     key = f"0/{uuid.uuid4().hex}/artifacts/x"
@@ -234,6 +237,7 @@ def test_it_is_listed_once_an_hour_unless_asked_afresh(do, s3):
         s3.delete_object(Bucket=BUCKET, Key=key)
 
 
+@pytest.mark.slow
 def test_orphans_old_versions_and_unfinished_uploads_are_told(do, s3):
     run = uuid.uuid4().hex
     for n in range(3):
@@ -254,6 +258,7 @@ def test_orphans_old_versions_and_unfinished_uploads_are_told(do, s3):
             s3.delete_object(Bucket=BUCKET, Key=f"2/{run}/artifacts/{n}")
 
 
+@pytest.mark.slow
 def test_a_model_whose_artifacts_are_gone_is_told(do, sandbox):
     model = f"m-{uuid.uuid4().hex}"
     values = (model, 2, "forecast", f"mlflow-artifacts:/2/models/{model}/artifacts")
@@ -272,6 +277,7 @@ def test_a_model_whose_artifacts_are_gone_is_told(do, sandbox):
     assert row[1:] == ("model", "power-price-day-ahead", "forecast")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("days", "said"),
     [((10, 8, 3), "since {8}"), ((3, 2), "since {3} UTC (no listing is a week old"), ((), "not known")],
@@ -296,12 +302,14 @@ def test_growth_is_since_a_week_ago_or_says_since_when(do, systems, days, said):
     assert ("All artifacts: between 10 B and " in drawn) is bool(days)
 
 
+@pytest.mark.slow
 def test_damaged_records_are_taken_for_none(do, systems):
     systems.redis.set("storage:last", "not json")
     systems.redis.hset("storage:history", "3", json.dumps({"bytes": "x"}))
     assert do("storage").status is Status.OK
 
 
+@pytest.mark.slow
 def test_without_the_database_sizes_are_told_all_the_same(sandbox, free_port, systems):
     url = f"postgresql://mlflow:hunter2secret@127.0.0.1:{free_port}/mlflow"
     alone = Systems(settings.load({**sandbox.process_env, "MLFLOW_OPS_DATABASE_URL": url}))
@@ -311,6 +319,7 @@ def test_without_the_database_sizes_are_told_all_the_same(sandbox, free_port, sy
     assert "hunter2" not in report.model_dump_json()
 
 
+@pytest.mark.slow
 def test_somebody_may_stop_it(do):
     class Stops(Unwatched):
         def checkpoint(self):

@@ -51,12 +51,16 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True)
 class State:
-    """How it is. problem: a sentence, or nothing where all is well. stored: up to where all is in the bucket."""
+    """How it is. problem: a sentence, or nothing where all is well. stored: up to where all is in the bucket.
+
+    point_at: the newest moment that can be brought back, in epoch seconds of the server; 0 before the first.
+    """
 
     problem: str = ""
     stored: str = ""
     lag_bytes: int = 0
     spool_bytes: int = 0
+    point_at: float = 0.0
 
 
 @dataclass
@@ -73,6 +77,7 @@ class Keeping:
     _slot: str = ""
     _running: ExitStack = field(default_factory=ExitStack)
     _flush_due: float = 0.0
+    _point_at: float = 0.0
 
     def turn(self) -> State:
         """Receive, store, and let the server forget what is stored. Raises OperatorError; the next turn goes on."""
@@ -90,7 +95,7 @@ class Keeping:
                 self._flush(spool)
             if due:
                 self._flush_due = self.clock() + self._ours.flush_seconds
-        return State(problem, shown(spool.stored), lag, held)
+        return State(problem, shown(spool.stored), lag, held, self._point_at)
 
     def stop(self) -> None:
         """Stop receiving; what is on our disk is not needed any more."""
@@ -190,6 +195,7 @@ class Keeping:
             )
             document = spool.packing.document(point.model_dump_json().encode(), spool.where.point)
             self.transfer.put(spool.bucket, spool.where.point, document)
+            self._point_at = point.at.timestamp()
         replication.advance(stored)
 
     def _slot_problem(self, lag: int) -> str:
