@@ -224,8 +224,10 @@ def _as_file(report: Report) -> Message:
 
 def _in_sight(report: Report) -> list[Section]:
     """The charts that stand in the channel: as many as a message takes."""
-    shown = (each for each in report.sections if isinstance(each, Chart) and each.in_sight)
-    return [each for each in shown if visuals.native(each)][:CHARTS]
+    drawn: list[Section] = [
+        each for each in report.sections if isinstance(each, Chart) and each.in_sight and visuals.native(each)
+    ]
+    return drawn[:CHARTS]
 
 
 def _in_cells(report: Report, native: Native) -> list[Section]:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 from workers.rendering import richtext, tables
-from workers.rendering.blocks import Block, literal, paragraphs, plain, section
+from workers.rendering.blocks import Block, actions, literal, paragraphs, plain, section
 from workers.rendering.limits import NEW
 
 SIGNS: Final = {
@@ -47,7 +47,7 @@ def _as_older(block: Block) -> Iterator[Block]:
             said += [block[name]["text"] for name in ("subtitle", "body", "text") if name in block]
             yield from paragraphs("\n".join(filter(None, said)))
             if block.get("actions"):
-                yield {"type": "actions", "elements": block["actions"]}
+                yield actions(block["actions"])
 
 
 def _table(block: Block) -> Iterator[Block]:

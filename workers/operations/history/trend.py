@@ -107,8 +107,8 @@ def _report(  # noqa: PLR0913, PLR0917 - all that is told
     picture = base64.b64encode(
         charts.draw([panel], settings.ops.zone, over=over, columns=1, wide=6.4, high=2.6)
     ).decode()
-    over = max(1, (points[-1].at - points[0].at).days)
-    said_of_it = charts.described(f"{metric.title} over {over} days, a line chart", [panel])
+    measured_days = max(1, (points[-1].at - points[0].at).days)
+    said_of_it = charts.described(f"{metric.title} over {measured_days} days, a line chart", [panel])
     alt = f"{said_of_it} {direction}"[: charts.ALT_CHARACTERS]
     return Report(
         title=metric.title,
