@@ -50,6 +50,7 @@ collect_ignore = ["extension"]
 
 def pytest_addoption(parser):
     parser.addoption("--part", metavar="I/N", help="of N parts of the files, the I-th; each file is in one of them")
+    parser.addoption("--renew-golden", action="store_true", help="write the golden files of messages anew")
 
 
 def pytest_configure(config):
