@@ -54,7 +54,7 @@ def _show() -> Operation:
 @click.argument("pairs", nargs=-1, required=True, callback=_pairs, metavar="KEY=VALUE…")
 def _set(pairs: dict[str, str]) -> Operation:
     """Set keys of the ConfigMap, replace the pods one after the other, check that each runs with it, and put all of it
-    back where they do not come up. Needs approval. Secrets are refused: what is typed here is read by others.
+    back if they don't come up. Needs approval. Secrets are refused: what is typed here is read by others.
     """
     from workers.operations.configuration.edit import ConfigSet
 

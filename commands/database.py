@@ -30,7 +30,7 @@ def _tables() -> Operation:
 
 @change("vacuum", examples=("db vacuum", "db vacuum metrics", "db vacuum metrics --full --dry-run"))
 @click.argument("table", default="", metavar="[TABLE]")
-@click.option("--full", is_flag=True, help="Give the space back to the disk; nobody can use the table meanwhile.")
+@click.option("--full", is_flag=True, help="Give the space back to the disk; the table can't be used meanwhile.")
 def _vacuum(table: str, *, full: bool) -> Operation:
     """Vacuum and analyze one table, or all. With --full it needs approval."""
     from workers.operations.database.vacuum import DatabaseVacuum
@@ -49,7 +49,7 @@ def _indexes() -> Operation:
 @change("create", examples=("db indexes create --dry-run", "db indexes create index_metrics_run_uuid"))
 @click.argument("index", default="", metavar="[INDEX]")
 def _create(index: str) -> Operation:
-    """Build the indexes of MLflow's own schema that are missing, concurrently: nobody has to wait."""
+    """Build the indexes of MLflow's own schema that are missing, concurrently: no one has to wait."""
     from workers.operations.database.indexes import DatabaseIndexesCreate
 
     return DatabaseIndexesCreate(index=index)

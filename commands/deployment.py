@@ -34,7 +34,7 @@ def restart() -> Operation:
 @change("update", examples=("update v3.18.0", "update ghcr.io/mlflow/mlflow:v3.18.0 --dry-run"))
 @click.argument("image", metavar="TAG|IMAGE")
 def update(image: str) -> Operation:
-    """Roll out another version, and put the one before back by itself where it does not come up. Needs approval."""
+    """Roll out another version, and roll back by itself if it doesn't come up. Needs approval."""
     from workers.operations.deployment.update import Update
 
     # Slack makes an address of ghcr.io/….
@@ -46,7 +46,7 @@ def update(image: str) -> Operation:
 @click.option("--memory", metavar="REQUEST:LIMIT", default="", help="In bytes: 4Gi:8Gi. What is left out stays.")
 @click.option("--container", metavar="NAME", default="", help="By default the one that ops.yaml names.")
 def resources(cpu: str, memory: str, container: str) -> Operation:
-    """Change requests and limits in one rollout, put back by itself where it does not come up. Needs approval."""
+    """Change requests and limits in one rollout; rolled back by itself if it doesn't come up. Needs approval."""
     cpu_request, cpu_limit = _pair("--cpu", cpu)
     memory_request, memory_limit = _pair("--memory", memory)
 

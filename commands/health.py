@@ -37,7 +37,7 @@ def health(checks: tuple[str, ...], deadline: float | None, since: float | None)
 @click.argument("metric", type=NameOf("metric"), default="", metavar="[METRIC]")
 @click.option("--days", type=click.IntRange(1, 366), metavar="N", help="How far back; 30 by default, 14 in the list.")
 def trend(metric: str, days: int | None) -> Operation:
-    """Draw one figure of the health check over days, with a straight line ahead where its limit is known. Without a
+    """Draw one figure of the health check over days, with a straight line ahead if its limit is known. Without a
     METRIC, list all of them with how they went.
     """
     from workers.operations.history import trend as one

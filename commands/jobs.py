@@ -24,8 +24,8 @@ def jobs(last: int) -> Operation:
 @command("cancel", examples=("cancel 1a2b3c4d5e",))
 @click.argument("id_", metavar="ID")
 def cancel(id_: str) -> Operation:
-    """Stop a command: one that waits at once, one that runs at its next safe point. Those who may are whoever asked for
-    it, and approvers.
+    """Stop a command: a waiting one at once, a running one at its next safe point. Whoever asked for it can, and
+    approvers.
     """
     from workers.operations.commands.jobs import Cancel
 

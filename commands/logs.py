@@ -80,7 +80,7 @@ def _show(  # noqa: PLR0913, PLR0917 - click gives one for each option
 @command("size", examples=("logs size", "logs size --pod x7k2p"))
 @_POD
 def _size(pod: str) -> Operation:
-    """Measure what logs and temporary files take in each container, and say what may be done where it is large."""
+    """Measure what logs and temporary files take in each container, and say what to do if that's large."""
     from workers.operations.logs.size import LogsSize
 
     return LogsSize(pod=pod)
@@ -88,7 +88,9 @@ def _size(pod: str) -> Operation:
 
 @change("archive", examples=("logs archive",))
 def _archive() -> Operation:
-    """Write the logs of all pods and containers, and of those before a restart, to the backup bucket, compressed."""
+    """Write the logs of all pods and containers, and of those before a restart, to the backup bucket,
+    without secrets, compressed and encrypted.
+    """
     from workers.operations.logs.archive import LogsArchive
 
     return LogsArchive()

@@ -1,7 +1,7 @@
 """Who may do what, where: roles from ops.yaml, deny by default, and every refusal says who may.
 
 `role_of` is the one place that says who somebody is, whichever way they came: a command, a button, a modal, the App
-Home; and who stands behind what no person asks for: the schedule, an alert, somebody in a terminal.
+Home; and who stands behind what no person asks for: the schedule, an alert, someone in a terminal.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def refusal_here(user: str, channel: str, ops: Ops, members: Members) -> Refusal
     if not known:
         admins = _names("admin", ops) or "the people who keep ops.yaml"
         return Refusal(
-            f"You have no role in ops.yaml, so /mlflow does nothing for you. Those who may read: "
+            f"You have no role in ops.yaml, so /mlflow does nothing for you. Who can read: "
             f"{who_may('viewer', ops)}. Ask {admins} to add your user id {user}."
         )
     return None
@@ -196,7 +196,7 @@ def _asked_in_person(needed: Approval, requester: str, ops: Ops) -> tuple[str, .
 def who_may(needed: RoleName, ops: Ops) -> str:
     """Those who have this role or a higher one, as Slack shows them."""
     names = [_names(role, ops) for role in ROLES[ROLES.index(needed) :]]
-    return ", ".join(name for name in names if name) or "nobody yet (see `roles` in ops.yaml)"
+    return ", ".join(name for name in names if name) or "no one yet (see `roles` in ops.yaml)"
 
 
 def _names(role: RoleName, ops: Ops) -> str:

@@ -25,7 +25,9 @@ _FROM = click.option(
     help="The backup to take it from; else the latest.",
 )
 _UNSIGNED = click.option(
-    "--unsigned", is_flag=True, help="For admins, with --break-glass: although the backup isn't signed."
+    "--unsigned",
+    is_flag=True,
+    help="For admins, with --break-glass and a backup's id: although nothing proves that it's ours.",
 )
 
 
@@ -159,7 +161,7 @@ def _artifacts(  # noqa: PLR0913, PLR0917 - one for each option
 @_UNSIGNED
 def _config(set_: str, only: str, *, from_elsewhere: bool, unsigned: bool) -> Operation:
     """Put MLflow's objects in the cluster back as a backup holds them, the server asked first, and watch the pods;
-    what was there is backed up before, and put back where they do not come up. Needs approval.
+    what was there is backed up before, and put back if they don't come up. Needs approval.
     """
     kinds = tuple(each.strip().lower() for each in only.split(",") if each.strip())
     for kind in kinds:
@@ -191,7 +193,7 @@ def _all(set_: str, *, from_elsewhere: bool, unsigned: bool) -> Operation:
 @_AT
 @_BEFORE
 def _run(run_id: str, set_: str, at: datetime | None, event: str, *, unsigned: bool) -> Operation:
-    """Bring one deleted run back; where it was purged, its rows and artifacts from a backup, or with --at as it
+    """Bring one deleted run back; if it was purged, its rows and artifacts from a backup, or with --at as it
     was then, its artifacts by the versions that their bucket keeps. Needs approval.
     """
     from workers.operations.restore.run_or_experiment import RestoreRun
@@ -207,7 +209,7 @@ def _run(run_id: str, set_: str, at: datetime | None, event: str, *, unsigned: b
 @_AT
 @_BEFORE
 def _experiment(experiment: str, set_: str, at: datetime | None, event: str, *, unsigned: bool) -> Operation:
-    """Bring one deleted experiment back with its runs; where it was purged, from a backup, or with --at as it was then,
+    """Bring one deleted experiment back with its runs; if it was purged, from a backup, or with --at as it was then,
     its artifacts by the versions that their bucket keeps. Needs approval.
     """
     from workers.operations.restore.run_or_experiment import RestoreExperiment
@@ -242,9 +244,7 @@ def _prune(*, everything: bool) -> Operation:
 @_UNSIGNED
 @click.option("--at", type=At(others=("random",)), metavar="random|TIME", help="A moment instead of a backup.")
 def drill(set_: str, at: datetime | str | None, *, unsigned: bool) -> Operation:
-    """Restore a backup, or with --at a moment, where nobody sees it, check it, throw it away, and note how long that
-    took.
-    """
+    """Restore a backup, or with --at a moment, out of sight, check it, throw it away, and note how long that took."""
     if at:
         from workers.operations.restore.drill_moment import DrillMoment
 

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 @click.option("--top", type=click.IntRange(1, 100), default=20, metavar="N", help="How many; 20 by default.")
 @click.option("--fresh", is_flag=True, help="List the bucket again, though it was within the hour.")
 def storage(by: str, top: int, *, fresh: bool) -> Operation:
-    """Show what the artifacts take: size and count, growth since last week, old versions, unfinished uploads, and
-    artifacts that nobody knows or that are gone.
+    """Show artifact storage: size and count, growth since last week, old versions, unfinished uploads, and
+    artifacts that MLflow doesn't know, and ones that are gone.
     """
     from workers.operations.storage.show import Storage
 

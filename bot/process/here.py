@@ -58,7 +58,7 @@ def read(words: str, program: str) -> Asked:
     if isinstance(request, grammar.Help):
         return Asked(words, None, request.text)
     if isinstance(request, grammar.BreakGlass):
-        raise RefusedError("--break-glass is for Slack: here nobody is asked for approval. Say --yes-by NAME.")
+        raise RefusedError("--break-glass is for Slack: here no one is asked for approval. Say --yes-by NAME.")
     return Asked(words, request)
 
 

@@ -70,7 +70,7 @@ def load() -> Root:
     """The root of the grammar, with every command that the modules of `commands`, and what is installed, define."""
     root = Root(
         "mlflow",
-        help="Operate MLflow: type a command and, where it needs one, a name.",
+        help="Operate MLflow: type a command and, if it needs one, a name.",
         subcommand_metavar="COMMAND …",
         context_settings=WIDTH,
         options_metavar="",

@@ -135,9 +135,9 @@ def test_everybody_may_view_where_ops_yaml_says_so():
     ops = Ops.model_validate({"channels": ["C0OPS"], "roles": {"viewer": {"users": ["*"]}}})
     known = everybody_but("U0GUEST")
     assert policy.refusal("U0EVE", "C0OPS", Look(), ops, known) is None
-    assert "nobody yet" in policy.refusal("U0EVE", "C0OPS", Turn(), ops, known).sentence
+    assert "no one yet" in policy.refusal("U0EVE", "C0OPS", Turn(), ops, known).sentence
     guest = policy.refusal("U0GUEST", "C0OPS", Look(), ops, known).sentence
-    assert "Those who may read: every full member of this workspace." in guest
+    assert "Who can read: every full member of this workspace." in guest
 
 
 @pytest.mark.parametrize(

@@ -107,7 +107,7 @@ def refuse(record: Record, phase: Phase, user: str, redis: Redis, reason: str = 
 
 
 def expire(redis: Redis, record: Record, now: float) -> None:
-    """End what nobody decided in time; remind of it after a third and two thirds. For the scheduler's sweep."""
+    """End what no one decided in time; remind of it after a third and two thirds. For the scheduler's sweep."""
     if record.phase is not Phase.PENDING or record.expires_at is None:
         return
     if record.expires_at <= now:

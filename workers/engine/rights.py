@@ -143,7 +143,7 @@ def require_at_start(record: Record, ops: Ops, redis: Redis) -> None:
         )
     found = standing(record, ops, lambda group: _Anybody() if group == EVERYBODY else groups.get(group, frozenset()))
     if found.requester:
-        raise OperatorError(f"Nothing was done: {found.requester}", "Somebody who may can ask for it again.")
+        raise OperatorError(f"Nothing was done: {found.requester}", "Someone with the role can ask for it again.")
     if found.gone:
         raise OperatorError(
             f"Nothing was done: {count(len(found.gone), 'person')} who approved it may not approve it any more.",

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import os
 import uuid
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cache, partial
 from math import inf
@@ -226,6 +227,8 @@ def _attempt(  # noqa: PLR0911 - each way out has its own words
 
 def _end(record: Record, records: Records, ending: Ending, **after: Any) -> Phase:
     """after: what buttons ask for from then on."""
+    if record.stage is Stage.RUN:
+        ending = replace(ending, messages=(*ending.messages, *thread.walked(record, _steps(record, records), ending)))
     if not _written(record, records, partial(records.finish, record.id, ending, **after)):
         _log.warning("ended by somebody else", phase=ending.phase, outcome=ending.outcome)
     return ending.phase
@@ -240,6 +243,14 @@ def _exported(record: Record, phase: Phase) -> None:
             registry.build(EXPORT, {}).run(systems_here(), Unwatched())
     except (OperatorError, settings.SettingsError, RedisError, timeouts.TimedOut) as error:
         _log.warning("the audit record was not exported at its end", why=str(error) or type(error).__name__)
+
+
+def _steps(record: Record, records: Records) -> dict[str, Any]:
+    """What it was told to be doing; nothing where Redis does not say, because it ends all the same."""
+    try:
+        return records.step(record.id)
+    except RedisError:
+        return {}
 
 
 def _hand_over(record: Record, records: Records) -> Phase:

@@ -1,4 +1,4 @@
-"""Who asks where nobody whom Slack knows does: the clock, an alert, somebody in a terminal."""
+"""Who asks where nobody whom Slack knows does: the clock, an alert, someone in a terminal."""
 
 from __future__ import annotations
 

@@ -188,12 +188,22 @@ class Records:
         found: dict[str, Any] = json.loads(raw) if raw else {}
         return found
 
-    def tell(self, record: Record, *drafts: Draft, step: str, figure: str = "", share: float | None = None) -> bool:
+    def tell(
+        self,
+        record: Record,
+        *drafts: Draft,
+        step: str,
+        figure: str = "",
+        share: float | None = None,
+        done: Sequence[Sequence[str | float]] = (),
+    ) -> bool:
         """Words of a running one about what it is doing, there and for whoever looks from elsewhere. share: 0 to 1.
+        done: the steps before, each with its figure and its seconds. Kept with the token of whose steps they are.
 
         False where its claim does not hold any more: then nothing was said.
         """
-        body = json.dumps(cleaned({"step": step, "figure": figure, "share": share}), ensure_ascii=False)
+        about_it = {"step": step, "figure": figure, "share": share, "done": done, "token": record.token}
+        body = json.dumps(cleaned(about_it), ensure_ascii=False)
         keys = [_key(record.id), _claim(record.id), f"{_key(record.id)}:step"]
         about: list[Any] = [record.id, time.time(), _token(record), body, STEP_SECONDS]
         return bool(self._say(keys=keys, args=[*about, *(part for each in drafts for part in each)]))

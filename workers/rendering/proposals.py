@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from workers.records.message import Message
 from workers.records.record import Phase
-from workers.rendering import buttons
+from workers.rendering import buttons, plans
 from workers.rendering.blocks import (
     BLOCKS,
     SECTION_TEXT,
@@ -36,7 +36,7 @@ _HEAD = {
     Phase.APPROVED: ":white_check_mark: *Approved*",
     Phase.QUEUED: ":hourglass_flowing_sand: *Starting*",
     Phase.DENIED: ":no_entry: *Denied*",
-    Phase.EXPIRED: ":alarm_clock: *Expired: nobody decided in time*",
+    Phase.EXPIRED: ":alarm_clock: *Expired: no one decided in time*",
     Phase.CANCELLED: ":leftwards_arrow_with_hook: *Withdrawn*",
 }
 _SHOWN_CHANGES = 20
@@ -54,12 +54,12 @@ def proposal(plan: Plan, record: Record) -> Message:
     if record.reason:
         head += f": {plain(record.reason)}"
     if record.break_glass:
-        head = f":rotating_light: *Break-glass: nobody was asked* ({plain(record.break_glass)})\n{head}"
+        head = f":rotating_light: *Break-glass: no one was asked* ({plain(record.break_glass)})\n{head}"
     blocks = [
         *paragraphs(f"{head}\n*{plain(plan.title)}*: {plain(plan.summary)}"),
         *_changes(plan),
         *paragraphs("\n".join(f":warning: {plain(warning)}" for warning in plan.warnings)),
-        *paragraphs("\n".join(f"{number}. {plain(step)}" for number, step in enumerate(plan.steps, 1))),
+        *plans.planned(plan.steps),
     ][: BLOCKS - 3]
     blocks.append(context(_foot(plan, record)))
     if record.phase is Phase.PENDING:
@@ -101,13 +101,13 @@ def in_person(record: Record, message: Message) -> Message:
 
 
 def outcome(record: Record) -> Message:
-    """To who asked: it was denied, or nobody decided in time. record: as it was decided."""
+    """To who asked: it was denied, or no one decided in time. record: as it was decided."""
     words = code("/mlflow " + record.words)
     if record.phase is Phase.DENIED:
         why = f": {plain(record.reason)}" if record.reason else "."
         said = f"{words} was denied{f' by {_people(record)}' if record.decided_by else ''}{why}"
     else:
-        said = f"{words} expired: nobody decided in time."
+        said = f"{words} expired: no one decided in time."
     text = f"{whom(record.requester)}: {said}\nNothing was changed."
     return Message(text=cut(text, SECTION_TEXT), blocks=paragraphs(text))
 

@@ -109,6 +109,11 @@ class Backup(Section):
     lock_wait_seconds: Annotated[int, Field(ge=1, le=3600)] = Field(
         60, description="how long the dump waits for a table that someone else has locked"
     )
+    dump_jobs: Annotated[int, Field(ge=1, le=32)] | None = Field(
+        None,
+        description="how many streams of pg_dump dump a database side by side, its largest tables apart; each is a "
+        "session and takes a core of the server. By default one for each 256 MiB of the database, 4 at most",
+    )
     encrypt: Literal["all", "config", "none"] = Field(
         "all",
         description="what of a set is encrypted where there is a key: all of it, the configuration only (the store "

@@ -55,6 +55,10 @@ class ClusterNotReady(ClusterError):
     """The container has not started, so it has no log yet (HTTP 400 from the log endpoint)."""
 
 
+class CatalogTooLarge(GatewayError):
+    """A database has more objects, and rights on them, than are described and compared."""
+
+
 class DatabaseError(GatewayError):
     """PostgreSQL did not do what it was asked."""
 
@@ -153,6 +157,10 @@ class TrackingBehindProxy(TrackingError):
 
 class TrackingUnavailable(TrackingError):
     """MLflow answered with a server error (5xx): it cannot do its work, most often for want of its database."""
+
+
+class PartsNotCopied(ObjectsError):
+    """The store says that it has copied a part of an object, and gives nothing to put it together by."""
 
 
 class ObjectChanged(ObjectsError):

@@ -86,7 +86,7 @@ def test_nobody_on_call_is_told(check, tmp_path):
     assert (checks["on-call"]["status"], code) == ("warn", 0)
     assert "Name users or groups under escalation: in ops.yaml." in checks["on-call"]["sentence"]
     told = check(MLFLOW_OPS_CONFIG=str(tmp_path / "ops.yaml"), MLFLOW_OPS_PAGERDUTY_KEY="0" * 32)[0]["on-call"]
-    assert told["sentence"].startswith("PagerDuty is told, but nobody is mentioned in Slack.")
+    assert told["sentence"].startswith("PagerDuty is told, but no one is mentioned in Slack.")
 
 
 @pytest.mark.slow

@@ -152,7 +152,7 @@ def test_what_nobody_decides_is_reminded_of_twice_and_who_asked_is_told_that_it_
     assert Records(redis).get(record.id).phase is Phase.EXPIRED
     kind, told = said_of(redis, record)[-1]
     assert kind == "reply"
-    assert told["text"] == "<@U0OLEG>: `/mlflow scale 9` expired: nobody decided in time.\nNothing was changed."
+    assert told["text"] == "<@U0OLEG>: `/mlflow scale 9` expired: no one decided in time.\nNothing was changed."
     assert approvals.approve(record, "U0ANNA", redis) is approvals.Answer.TOO_LATE
     late = pending(redis, expires_at=time.time() - 1)
     assert approvals.approve(late, "U0ANNA", redis) is approvals.Answer.TOO_LATE
@@ -435,7 +435,7 @@ def test_a_terminal_stops_what_waits_at_once_and_says_what_cannot_be_stopped(red
     assert cancel(waiting).summary == "It is stopped; nothing was done."
     assert Records(redis).get(waiting.id).phase is Phase.CANCELLED
     Records(redis).update(running.id, phase=Phase.RUNNING)
-    with pytest.raises(OperatorError, match="It cannot be stopped: Kubernetes carries a restart"):
+    with pytest.raises(OperatorError, match="It cannot be stopped: Kubernetes finishes a restart"):
         cancel(running)
 
 

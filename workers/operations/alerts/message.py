@@ -34,7 +34,7 @@ def group(told: Group, record: Record) -> Message:
     if told.unheard_since is not None:
         lines.append(
             f":grey_question: Alertmanager has told nothing of it since {at(told.unheard_since, _WHEN)}: it may be "
-            "over. With `send_resolved: false` nobody says when it ends."
+            "over. With `send_resolved: false` its end isn't reported."
         )
     if told.labels:
         pairs = [(name, value) for name, value in told.labels.items() if name not in {"alertname", "severity"}]

@@ -179,5 +179,5 @@ def _who(systems: Systems) -> tuple[str, str]:
     """Who asked for what runs under this lock: as in a record, and as Alertmanager is told."""
     record = Records(systems.redis).get(locks.holder(systems.redis, TARGET) or "")
     if record is None:
-        return "terminal:somebody", "somebody in a terminal"
+        return "terminal:somebody", "someone in a terminal"
     return record.requester, f"Slack user {record.requester}, command {record.id}"

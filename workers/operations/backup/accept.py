@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 _WARNING = (
-    "Lost since {since}: {lost}. If nobody meant that, restore {since} instead: once this is accepted, the sets from "
+    "Lost since {since}: {lost}. If that wasn't meant, restore {since} instead: once this is accepted, the sets from "
     "before it go as backup.retention says."
 )
 

@@ -159,7 +159,7 @@ def unsealed(pieces: Iterable[bytes], name: str, find: Callable[[Header], bytes]
     if header.name != name:
         raise Moved(
             f"{name} is damaged: it holds what was written as {header.name[:200]}, so someone moved or exchanged it.",
-            f"Somebody can write to the bucket who shouldn't. {_ANOTHER}",
+            f"Someone who shouldn't can write to the bucket. {_ANOTHER}",
         )
     opening = _Opening(_cipher(find(header), header), header)
     for piece in chain((b"",), coming):  # first what came with the header: a piece may hold many chunks

@@ -140,7 +140,7 @@ def _certificate(systems: Systems, secret: str) -> _Certificate:
     except ClusterNotFound:
         raise OperatorError(
             "cert-manager is not installed in this cluster: it has no kind Certificate.",
-            f"Have the certificate renewed where it comes from, and put it into the Secret {secret}.",
+            f"Have the certificate renewed by its issuer, and put it into the Secret {secret}.",
         ) from None
     ours = [item for item in found if Fields(item, "Certificate").text("spec", "secretName") == secret]
     if not ours:

@@ -192,7 +192,7 @@ class DatabaseIndexesCreate(Operation):
             ),
             warnings=(
                 (
-                    "Nobody is kept from reading or writing, but each build reads its whole table twice, and waits "
+                    "Reads and writes go on, but each build reads its whole table twice, and waits "
                     "for transactions that are open."
                 ),
             ),

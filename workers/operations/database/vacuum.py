@@ -143,7 +143,7 @@ def _warnings(tables: list[TableFigures]) -> tuple[str, ...]:
     largest = max(tables, key=lambda each: each.total_bytes)
     return (
         (
-            "While a table is rewritten, nobody can read or write it: MLflow's requests wait, and may fail. Plan it "
+            "While a table is rewritten, it can't be read or written: MLflow's requests wait, and may fail. Plan it "
             "for a quiet hour."
         ),
         (

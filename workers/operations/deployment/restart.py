@@ -27,7 +27,7 @@ class Restart(Operation):
     risk: ClassVar[Risk] = Risk.CHANGE
     touches: ClassVar[tuple[str, ...]] = ("deployment",)
     timeout_seconds: ClassVar[int] = 1200
-    goes_on: ClassVar[str] = "Kubernetes carries a restart that has begun to its end, and every pod serves as before"
+    goes_on: ClassVar[str] = "Kubernetes finishes a restart that has started, and every pod serves as before"
 
     def plan(self, systems: Systems) -> Plan:
         """How it rolls, from the Deployment's strategy."""

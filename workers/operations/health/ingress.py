@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from workers.settings import Settings, Thresholds
     from workers.systems.cluster.certificate import Certificate
 
-_NO_ADDRESS: Final = "; no controller has given the Ingress an address, so nobody reaches it from outside"
+_NO_ADDRESS: Final = "; no controller has given the Ingress an address, so it can't be reached from outside"
 
 
 def ask(asking: Asking) -> Answer:

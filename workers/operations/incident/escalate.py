@@ -63,7 +63,7 @@ class Escalate(Urgent):
         """The same whoever is on call and whatever is open: nothing that happens before its run may stop it."""
         ops = systems.settings.ops
         whom_ = on_call(ops, datetime.now(UTC))
-        unknown = ("ops.yaml names nobody who is on call: see escalation.",) if not whom_.ids else ()
+        unknown = ("ops.yaml names no one on call: see escalation.",) if not whom_.ids else ()
         pages = ("Tell PagerDuty",) if systems.settings.environment.pagerduty_key else ()
         return Plan(
             title=self.title,
@@ -147,7 +147,7 @@ class Escalate(Urgent):
         facts = Facts(
             items=(
                 ("since", f"{began:%a %d %b %H:%M:%S %Z}"),
-                ("on call", incident.on_call if incident.called else "ops.yaml names nobody: see escalation"),
+                ("on call", incident.on_call if incident.called else "ops.yaml names no one: see escalation"),
                 *paging.fact(paged),
                 ("health", health.summary),
             )

@@ -169,7 +169,7 @@ class ModelRollback(_Aliasing):
                 f"The record of what was done here does not say which version {found.name}@{self.alias} named before.",
                 f"Name one: models alias {found.word} {self.alias} VERSION",
             )
-        told = f"Somebody has moved {self.alias} to {now or 'nothing'} without us; {last.to} is what we set last."
+        told = f"Someone has moved {self.alias} to {now or 'nothing'} without us; {last.to} is what we set last."
         return _Before(last.to, last.record, (told,))
 
 

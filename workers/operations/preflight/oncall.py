@@ -21,10 +21,10 @@ def ask(asking: Asking) -> Answer:
     pages = asking.settings.environment.pagerduty_key is not None
     figure = f"{named} named" + (" and PagerDuty" if pages else "")
     if not named and not pages:
-        return Answer(Status.WARN, f"Nobody is on call: escalate would mention nobody. {_NAMED}", figure)
+        return Answer(Status.WARN, f"No one is on call: escalate would mention no one. {_NAMED}", figure)
     if not named:
-        return Answer(Status.WARN, f"PagerDuty is told, but nobody is mentioned in Slack. {_NAMED}", figure)
-    return Answer(Status.OK, "Somebody is called at every hour.", figure)
+        return Answer(Status.WARN, f"PagerDuty is told, but no one is mentioned in Slack. {_NAMED}", figure)
+    return Answer(Status.OK, "Someone is on call at every hour.", figure)
 
 
 def _look(settings: Settings) -> str:  # noqa: ARG001 - nothing in it is configured

@@ -290,7 +290,7 @@ def _refuse_without_versions(objects: Objects, wanted: Then) -> str:
     keeps = objects.versioning(wanted.bucket)
     if keeps == "Off":
         raise OperatorError(
-            f"s3://{wanted.bucket} keeps no versions, so nobody knows what it held at {moment_of(wanted.at)}.",
+            f"s3://{wanted.bucket} keeps no versions: what it held at {moment_of(wanted.at)} isn't known.",
             "Take them from a backup: /mlflow restore artifacts ID. To have it next time: aws s3api "
             f"put-bucket-versioning --bucket {wanted.bucket} --versioning-configuration Status=Enabled",
         )

@@ -51,14 +51,14 @@ class RestoreConfiguration(Operation):
         each = cluster_objects.compared(systems.cluster, items)
         changes = _changes(each)
         left_out = found.configuration.left_out if found.configuration else ()
-        passed = sets.passed_over(systems, self.set, found, part="config")
+        passed = sets.cautions(systems, self.set, found, part="config")
         return Plan(
             title="Restore the configuration",
             summary=f"{listed([one.name for one in each if one.changes])} from the backup {found.id}",
             steps=(
                 "Make a backup of the configuration that is there",
                 *(f"Put {one.name} back" for one in each if one.changes),
-                "Wait until every pod is ready; where that fails, put back what was there",
+                "Wait until every pod is ready; if that fails, put back what was there",
             ),
             changes=changes,
             warnings=(*passed, *left_out, *_owned(systems, each)),

@@ -91,13 +91,13 @@ def _stays(run: DeletedRun, asked: PurgeFilter, registered: dict[str, str], limi
             run.asleep and not asleep_too,
             "its experiment is deleted and would come back without it (name it with --experiment)",
         ),
-        (not run.artifacts, "MLflow has not noted where its artifacts are, and gc would remove nobody knows what"),
+        (not run.artifacts, "MLflow has not noted where its artifacts are, and gc could remove anything"),
         (run.deleted_ms is None, "it is not known when it was deleted (restored and deleted again, it is)"),
         (
             asked.before_ms is not None and deleted >= asked.before_ms,
             f"it was deleted on or after {asked.before}",
         ),
-        (deleted >= limit, "it was deleted after the last backup was begun"),
+        (deleted >= limit, "it was deleted after the last backup started"),
     )
     return next((why for so, why in reasons if so), "")
 

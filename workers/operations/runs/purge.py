@@ -169,7 +169,7 @@ class RunsPurge(Operation):
             else:
                 left = len(choose(systems, self._asked(), young_backup(systems).started_at).runs)
         except OperatorError:
-            return "How many runs are purged is not known; a Job that had begun goes on to the end of its runs."
+            return "How many runs are purged is not known; a Job that has started goes on to the end of its runs."
         if not left:
             return f"All {before:,} runs are purged."
         return (

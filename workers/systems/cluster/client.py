@@ -118,7 +118,7 @@ class Cluster:
         except ClusterInvalid:
             if int(self.deployment(name)["metadata"].get("generation", 0)) == generation:
                 raise
-            raise ClusterConflict(f"Somebody else has changed deployment/{name} meanwhile.", "Ask again.") from None
+            raise ClusterConflict(f"Someone else has changed deployment/{name} meanwhile.", "Ask again.") from None
 
     def replica_sets(self, selector: str) -> list[Json]:
         """The ReplicaSets with these labels: a Deployment's revisions."""

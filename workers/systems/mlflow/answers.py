@@ -51,7 +51,7 @@ _BAD_HOST: Final = "Invalid Host header"
 _OTHER_ORIGIN: Final = "Cross-origin request blocked"
 _NOT_SIGNED_IN: Final = "You are not authenticated"
 _MAY_NOT: Final = "Permission denied"
-_INSIDE: Final = "Or set MLFLOW_TRACKING_URI to MLflow's address inside the cluster, which nobody guards."
+_INSIDE: Final = "Or set MLFLOW_TRACKING_URI to MLflow's address inside the cluster, without the sign-in proxy."
 _WAY: Final = "Check the Service, its endpoints and MLFLOW_TRACKING_URI."
 _REFUSALS: Final[dict[str, type[TrackingError]]] = {
     "RESOURCE_DOES_NOT_EXIST": TrackingMissing,

@@ -109,7 +109,7 @@ def _emptied(
 
 def _occupied(name: str, seen: list[Occupants], patience_seconds: float) -> DatabaseOccupied:
     lines = [each for found in seen for each in (*found.blocking, *(one.line for one in found.leaving))][:NAMED]
-    who = "; ".join(what for what, _ in lines) or "somebody who connects again and again"
+    who = "; ".join(what for what, _ in lines) or "someone who connects again and again"
     message = f"{name} was still in use after {duration(patience_seconds)}: {who}."
     return DatabaseOccupied(message, " ".join(dict.fromkeys(remedy for _, remedy in lines)))
 

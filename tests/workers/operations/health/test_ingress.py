@@ -111,7 +111,7 @@ def test_an_ingress_without_an_address_is_not_ok(found, days, tls, status, words
     assert answer.status is status
     assert words in answer.sentence
     assert answer.sentence.endswith(
-        "; no controller has given the Ingress an address, so nobody reaches it from outside."
+        "; no controller has given the Ingress an address, so it can't be reached from outside."
     )
 
 

@@ -102,7 +102,7 @@ def test_what_others_have_moved_is_told(do, mlflow, model):
     mlflow.tracking.call("registered-models/alias", {"name": model.name, "alias": "champion", "version": "3"})
     planned = plan(mlflow, f"models rollback {model.typed} champion")
     assert [(each.before, each.after) for each in planned.changes] == [("version 3", "version 1")]
-    assert "Somebody has moved champion to 3 without us; 1 is what we set last." in planned.warnings
+    assert "Someone has moved champion to 3 without us; 1 is what we set last." in planned.warnings
 
 
 @pytest.mark.parametrize("of", ["", " --version 2"])

@@ -100,7 +100,7 @@ def _compared(seen: _Seen) -> Checked:
         raise OperatorError(f"The base backup is not what its manifest says: {listed(other)} differ.", _AGAIN)
     start, checkpoint = _START.search(seen.label), _CHECKPOINT.search(seen.label)
     if start is None or checkpoint is None:
-        raise OperatorError("The base backup does not say where its WAL begins.", _AGAIN)
+        raise OperatorError("The base backup doesn't say where its WAL starts.", _AGAIN)
     return Checked(start[1], checkpoint[1], ends, timeline, len(wanted), seen.bytes)
 
 
