@@ -289,10 +289,10 @@ def test_it_is_on_its_queue_once_it_is_recorded(redis, records):
 
 def test_one_person_may_have_so_many_under_way(redis, records):
     # Each another one: what is the same is told as one.
-    kinds = iter(["mlflow", "postgres", "storage", "queues", "pods"])
+    kinds = iter(range(1, 6))
 
     def read_of_vera():
-        return read_by("U0VERA").model_copy(update={"arguments": {"checks": [next(kinds)]}})
+        return read_by("U0VERA").model_copy(update={"operation": "jobs", "arguments": {"last": next(kinds)}})
 
     first = [read_of_vera() for _ in range(3)]
     for each in first:
