@@ -5,8 +5,8 @@ Each is started anew, in turns, on the same objects; the best of their two is wh
 encrypts, writes and looks at each object, and writes a signed set; theirs let the store copy within itself.
 
 What is aimed at is 1.5 times the faster of them for a first copy, 2 times if nothing is new, and 1.5 times for the
-database. On a machine of two cores, where the store takes one of them, none of these is reached: the store does two calls
-for each of ours where a copy within it is one. The bars only hold what there is (BARS), and the table says how far it is.
+database. On a machine of two cores, where the store takes one of them, none of these is reached: the store does two
+calls for each object of ours where a copy within it is one. BARS only hold what there is; the table says how far it is.
 MLFLOW_OPS_BENCH_ARTIFACTS sets how many objects there are (2,000).
 """
 
