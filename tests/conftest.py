@@ -50,6 +50,7 @@ collect_ignore = ["extension"]
 
 def pytest_addoption(parser):
     parser.addoption("--part", metavar="I/N", help="of N parts of the files, the I-th; each file is in one of them")
+    parser.addoption("--renew-golden", action="store_true", help="write the golden files of messages anew")
 
 
 def pytest_configure(config):
@@ -59,14 +60,29 @@ def pytest_configure(config):
             os.environ[RUN] = tempfile.mkdtemp(prefix="mlflow-ops-tests-")
             Path(os.environ[RUN]).chmod(0o711)  # PostgreSQL, which another account runs, is in it
             config.add_cleanup(lambda: _forget(Path(os.environ.pop(RUN))))
-        permissions = Path(os.environ[RUN]) / "permissions"
-        permissions.mkdir(exist_ok=True)
-        os.environ[least_privilege.FOLDER] = str(permissions)
+        run = Path(os.environ[RUN])
+        for name in ("permissions", "tests"):
+            (run / name).mkdir(exist_ok=True)
+        os.environ[least_privilege.FOLDER] = str(run / "permissions")
+    os.environ[least_privilege.PROCESS] = os.environ.get("PYTEST_XDIST_WORKER", "")
 
 
 def _forget(run):
     testing.forget(run / "seeded")
     shutil.rmtree(run, ignore_errors=True)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item):
+    """When each test ran, so that what an API server noted can be told of a test (see permissions.py)."""
+    began = time.time()
+    try:
+        return (yield)
+    finally:
+        by = os.environ.get(least_privilege.PROCESS, "")
+        line = json.dumps({"test": item.nodeid, "by": by, "began": began, "ended": time.time()})
+        with (Path(os.environ[RUN]) / "tests" / f"{os.getpid()}.jsonl").open("a", encoding="utf-8") as file:
+            file.write(line + "\n")
 
 
 @pytest.hookimpl(trylast=True)
@@ -223,7 +239,7 @@ roles:
   operator: {users: [U0OLEG]}
   approver: {groups: [S0APPROVE]}
 # a test that crosses the hour is the same as one that does not
-schedule: {backup: null, figures: null, digest: null, drill: null}
+schedule: {backup: null, figures: null, digest: null, drill: null, audit: null}
 """
 
 

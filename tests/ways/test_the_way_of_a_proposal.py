@@ -1,5 +1,6 @@
 """A sandbox whose MLflow is kept as a Git host says: proposed, approved, merged, applied, reported; and closed."""
 
+import re
 import time
 
 import pytest
@@ -80,6 +81,24 @@ def test_proposed_approved_merged_applied_and_reported(kept, people, cluster, re
         assert line in thread, line
     held = cluster.deployment("mlflow")["spec"]["template"]["spec"]["containers"][0]["resources"]
     assert held["requests"]["cpu"] == "600m"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+def test_the_page_shows_it_from_approval_to_the_pods(kept, people, open_page):
+    omar, ada = people["omar"], people["ada"]
+    page = open_page(kept.slack_url, f"?person={omar.user_id}", OPS_CHANNEL)
+
+    def shows(said, seconds=SECONDS):
+        page.locator("#main .message").filter(has_text=said).last.wait_for(timeout=seconds * 1000)
+
+    message = answered(omar, "resources --cpu 700m:", "Waiting for approval")
+    shows(re.compile("Open a pull request in 254carbon/platform.*700m", re.DOTALL))
+    ada.press(OPS_CHANNEL, message["ts"], "approve")
+    number = int(re.search(r"Pull request (\d+) is open", becomes(omar, message, " is open: "))[1])
+    shows(f"Pull request {number} is open")
+    press(kept, number, "merge")
+    shows(f"{OWNER} has applied it: requests.cpu is 700m. 2 of 2 pods are new and ready.", 200)
 
 
 @pytest.mark.slow

@@ -360,6 +360,25 @@ def test_a_backup_warns_where_a_restore_would_be_impossible(systems_as, server, 
         server.do("DROP ROLE newcomer")
 
 
+def test_more_than_is_described_is_backed_up_and_restored_and_said(systems_as, server, live, progress, monkeypatch):
+    """Of a database with very many objects the rows and objects count; who owns them is told not to be known."""
+    monkeypatch.setattr(catalog, "AT_MOST", 50)
+    systems = systems_as("rds")
+    found = backed_up(systems, progress)
+    assert (found.database.catalog, found.database.roles) == (None, ())
+    rows = server.do("SELECT count(*), min(name) FROM reporting.team", database=live)
+    server.do(*WRECK, database=live)
+    told = " ".join(RestoreDatabase().plan(systems).warnings)
+    assert f"{live} has more than 50 objects and rights on them." in told
+    assert "everything will be its owner's, without grants and settings, and the result isn't compared" in told
+    report = RestoreDatabase().run(systems, progress)
+    assert report.status is Status.WARN
+    assert f"{live} has more than 50 objects" in str(report.sections)
+    assert server.do("SELECT count(*), min(name) FROM reporting.team", database=live) == rows
+    owner = "SELECT tableowner FROM pg_tables WHERE tablename = 'metrics'"
+    assert server.do(owner, database=live) == [(OWNER,)]
+
+
 def test_what_the_server_writes_in_other_words_once_it_was_restored_is_the_same(systems_as, server, live, progress):
     """As MLflow's own checks are: a varchar that must be one of some words."""
     server.do(

@@ -13,6 +13,7 @@ from workers.settings.recovery import Recovery
 from workers.settings.schedule import (
     BACKUP,
     DAILY_BASE,
+    HOURLY_AUDIT,
     HOURLY_FIGURES,
     WEEKLY_DRILL,
     WEEKLY_MOMENT,
@@ -197,7 +198,22 @@ class Alerts(Section):
     )
 
 
-DEFAULT_ENTRIES: Final = ("backup", "figures", "digest", "drill")
+class AuditRecord(Section):
+    """How long the audit record stays in Redis, and where else it is told."""
+
+    keep_days: Annotated[int, Field(ge=2, le=3650)] = Field(
+        90,
+        description="how long an entry stays in Redis, once it is exported; at most the latest 100,000 do. What is "
+        "older is read from the export",
+    )
+    export: Literal["s3", "stdout"] = Field(
+        "s3",
+        description="s3: JSON lines in storage.backups_bucket, below audit/. stdout: also on the standard output of "
+        "the worker that seals an entry, a line each, for what collects logs",
+    )
+
+
+DEFAULT_ENTRIES: Final = ("backup", "figures", "digest", "drill", "audit")
 """What runs by the clock unless ops.yaml says otherwise."""
 
 
@@ -229,12 +245,14 @@ class Ops(Section):
     schedule: dict[str, ScheduleEntry | None] = Field(
         {},
         description="by name; beside these there are `backup`, every half an hour, `figures` (a silent health check), "
-        "every hour, `drill`, every week, `digest` and, with recovery.point_in_time, `base`, every day, and `moment` "
-        "(a drill), every week, unless they are given here, or are null",
+        "every hour, `audit` (an export of the record), every hour, `drill`, every week, `digest` and, with "
+        "recovery.point_in_time, `base`, every day, and `moment` (a drill), every week, unless they are given here, or "
+        "are null",
     )
     digest: Digest = Digest()
     alerts: Alerts = Alerts()
     escalation: Escalation = Escalation()
+    audit: AuditRecord = AuditRecord()
     limits: dict[str, Amount] = Field(
         {},
         description="by a metric's name, as `trend` takes it: where it must not go (database: 50Gi); `per_person`: how "
@@ -255,7 +273,7 @@ class Ops(Section):
         """What runs by the clock: the schedule, and what runs by default (where there is a channel to tell of it)."""
         by_default: dict[str, ScheduleEntry] = {}
         if self.channels:
-            entries = (BACKUP, HOURLY_FIGURES, self.digest.entry, WEEKLY_DRILL)
+            entries = (BACKUP, HOURLY_FIGURES, self.digest.entry, WEEKLY_DRILL, HOURLY_AUDIT)
             by_default = dict(zip(DEFAULT_ENTRIES, entries, strict=True))
             if self.recovery.point_in_time:
                 by_default |= {"base": DAILY_BASE, "moment": WEEKLY_MOMENT}

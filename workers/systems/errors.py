@@ -55,6 +55,10 @@ class ClusterNotReady(ClusterError):
     """The container has not started, so it has no log yet (HTTP 400 from the log endpoint)."""
 
 
+class CatalogTooLarge(GatewayError):
+    """A database has more objects, and rights on them, than are described and compared."""
+
+
 class DatabaseError(GatewayError):
     """PostgreSQL did not do what it was asked."""
 

@@ -31,6 +31,7 @@ from workers.operations.backup import (
     outlook,
     parallel,
     places,
+    seen,
     sets,
     shrinking,
     signing,
@@ -38,13 +39,7 @@ from workers.operations.backup import (
 )
 from workers.operations.backup.encryption import Keys
 from workers.operations.backup.locking import Locking
-from workers.operations.backup.manifest import (
-    ArtifactsPart,
-    ConfigurationPart,
-    DatabasePart,
-    Manifest,
-    OtherBucket,
-)
+from workers.operations.backup.manifest import ArtifactsPart, ConfigurationPart, DatabasePart, Manifest, OtherBucket
 from workers.operations.choices import PARTS
 from workers.operations.storage import cache
 from workers.report import Report
@@ -125,6 +120,7 @@ class Backup(Operation):
     def run(self, systems: Systems, progress: Progress) -> Report:
         """Make the set. Raises OperatorError where any part fails: then there is no set."""
         made, swept = make(systems, progress, self.wanted)
+        seen.made(systems.redis, made)
         report = summary.report(made, systems.settings.ops.storage.backups_bucket, swept)
         return copies.told(report, copies.make(systems, made, progress))
 
@@ -255,7 +251,7 @@ class _Making:
                 self.made[field_name] = part.model_copy(update={"entries": entries})
                 keys = Keys.of(self.systems.settings)
                 lines = catalog_record.read(part, keys, self.transfer, self.bucket) or frozenset()
-                self.warnings += outlook.warnings(self.systems, source, part, lines)
+                self.warnings += (*catalog_record.lacking(part), *outlook.warnings(self.systems, source, part, lines))
         exported: ConfigurationPart | None = self.made.get("configuration")
         if exported:
             self.progress.step("Configuration: reading back")

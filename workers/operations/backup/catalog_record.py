@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 
 NAME: Final = ".catalog.jsonl"
 AT_MOST: Final = 64 << 20
+_LACKING: Final = (
+    "NOT IN THIS SET: who owns what in {} and who may use it. It has too many objects to record that; a restore brings "
+    "the objects and rows back, as their owner's."
+)
 
 
 def store(lines: Iterable[Line], keys: Keys | None, transfer: Transfer, bucket: str, dump_key: str) -> Stored:
@@ -35,6 +39,11 @@ def store(lines: Iterable[Line], keys: Keys | None, transfer: Transfer, bucket: 
     transfer.put(bucket, key, content)
     digest, of = hashlib.sha256(content).hexdigest(), keys.current_id if keys else ""
     return Stored(key=key, bytes=len(content), sha256=digest, key_id=of)
+
+
+def lacking(part: DatabasePart) -> tuple[str, ...]:
+    """That a new set has no record of its database, for a warning; none where it has one."""
+    return () if part.catalog else (_LACKING.format(part.database),)
 
 
 def read(part: DatabasePart, keys: Keys | None, transfer: Transfer, bucket: str) -> frozenset[Line] | None:

@@ -23,6 +23,7 @@ from workers.operations.backup.encryption import Keys
 from workers.operations.backup.manifest import DatabasePart
 from workers.operations.backup.stream import IN_FLIGHT, MIB, Reading, Writing
 from workers.operations.side_by_side import side_by_side
+from workers.systems.errors import CatalogTooLarge
 
 if TYPE_CHECKING:
     from workers.operation import Progress
@@ -85,8 +86,10 @@ def dump(  # noqa: PLR0913, PLR0917 - from where, to where
     return DatabasePart(
         dump=stored,
         apart=tuple(apart),
-        catalog=catalog_record.store(lines, encryption.for_configuration(settings), transfer, bucket, key),
-        roles=tuple(sorted(foreseen.roles(lines))),
+        catalog=None
+        if lines is None
+        else catalog_record.store(lines, encryption.for_configuration(settings), transfer, bucket, key),
+        roles=tuple(sorted(foreseen.roles(lines or ()))),
         database=database.name,
         server_version=moment.server_version,
         pg_dump_version=program.version,
@@ -97,9 +100,13 @@ def dump(  # noqa: PLR0913, PLR0917 - from where, to where
     )
 
 
-def _described(moment: Snapshot) -> tuple[dict[str, int], frozenset[Line]]:
-    """The rows of each table, then all else: one connection does one thing at a time."""
-    return moment.rows(), moment.catalog()
+def _described(moment: Snapshot) -> tuple[dict[str, int], frozenset[Line] | None]:
+    """The rows of each table, then all else, or None if that is too much: one connection does one thing at a time."""
+    rows = moment.rows()
+    try:
+        return rows, moment.catalog()
+    except CatalogTooLarge:
+        return rows, None
 
 
 def read_back(part: DatabasePart, transfer: Transfer, bucket: str, settings: Settings, progress: Progress) -> int:

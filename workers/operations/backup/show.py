@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Final
 from pydantic import Field
 
 from workers.operation import Operation, Progress, Risk
-from workers.operations.backup import retention, sets, summary
+from workers.operations.backup import retention, seen, sets, summary
 from workers.operations.choices import SETS
-from workers.report import Facts, Report, Section, Status, Table, Text
+from workers.report import Facts, Offer, Report, Section, Status, Table, Text
 from workers.wording import NOTHING, Figure, count, duration, listed, moment, size, thousands
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ class BackupList(Operation):
         kept = reasons(systems, found)
         shown = found[: -self.limit - 1 : -1]
         verdicts = sets.verdicts(systems.backups, bucket, [each.name for each in shown])
+        seen.note(systems.redis, zip(shown, verdicts, strict=True), now.timestamp())
         rows = tuple(
             _row(each, kept.get(each.name, "prune removes it"), now, verdict)
             for each, verdict in zip(shown, verdicts, strict=True)
@@ -66,6 +67,7 @@ class BackupList(Operation):
             status=Status.OK if good[-1] in sound else Status.WARN,
             summary=f"{'; '.join(told)}.",
             sections=tuple(sections),
+            offers=(Offer(sentence="Bring something back from one of these.", label="Restore …", command="restore"),),
             hints=("backup show latest", "backup verify latest", "backup usage"),
         )
 

@@ -7,6 +7,7 @@ at 0 replicas it looks away.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
@@ -22,6 +23,8 @@ SYNC_SECONDS: Final = 16.0
 """How long until an autoscaler has looked again: --horizontal-pod-autoscaler-sync-period is 15 s."""
 DOWN_SECONDS: Final = 300
 """How long it waits before it scales down, if it doesn't say (--horizontal-pod-autoscaler-downscale-stabilization)."""
+LEAST_STEP: Final = 4
+"""Up to so many replicas it goes at once, and else to twice as many, if it has no behavior."""
 
 
 def steering(systems: Systems) -> list[Fields]:
@@ -64,25 +67,59 @@ def changes_ahead(scalers: Sequence[Fields], replicas: int) -> Iterator[str]:
     for each in scalers:
         wants = each.number("status", "desiredReplicas")
         least, most = limits(each)
-        if not wants or _blind(each) is not None or not least <= replicas <= most:
+        if not wants or wants == replicas or _blind(each) is not None or not least <= replicas <= most:
             continue
-        if replicas > wants and not _never_down(each):
-            window = each.number("spec", "behavior", "scaleDown", "stabilizationWindowSeconds", default=DOWN_SECONDS)
-            when = f"after {duration(window)} without more load" if window else f"within {SYNC_SECONDS:.0f} s"
-            yield f"{named(each)} wants {count(wants, 'replica')} now: it will go down to that again, {when}."
-        elif replicas < wants:
-            yield (
-                f"{named(each)} wants {count(wants, 'replica')} now: it will go up to that again within "
-                f"{SYNC_SECONDS:.0f} s."
-            )
+        side = "scaleUp" if wants > replicas else "scaleDown"
+        if not _never(each, side):
+            yield f"{_wants(each, wants)}: it will go {_goes(each, side, replicas, wants)}."
+
+
+def _goes(scaler: Fields, side: str, replicas: int, wants: int) -> str:
+    """When, and how: "up to that again within 16 s"."""
+    up = side == "scaleUp"
+    window = scaler.number("spec", "behavior", side, "stabilizationWindowSeconds", default=0 if up else DOWN_SECONDS)
+    when = f"within {SYNC_SECONDS:.0f} s"
+    if window:
+        when = f"after {duration(window)} " + ("of so much load" if up else "without more load")
+    first = _first_step(scaler, side, replicas)
+    reached = first is None or (first >= wants if up else first <= wants)
+    way = "up to that again" if up else "down to that again"
+    if not reached:
+        return f"{way} in steps, the first {when}"
+    return f"{way}, {when}" if window or not up else f"{way} {when}"
+
+
+def _first_step(scaler: Fields, side: str, replicas: int) -> int | None:
+    """The size that it may set at its next look, as far as it has changed nothing lately; None if any."""
+    up = side == "scaleUp"
+    rules = scaler.inner("spec", "behavior", side)
+    policies = rules.each("policies")
+    if not policies:
+        return max(2 * replicas, LEAST_STEP) if up else None
+    sizes = []
+    for policy in policies:
+        value = policy.number("value") * (1 if up else -1)
+        percent = policy.text("type") == "Percent"
+        size = replicas * (100 + value) / 100 if percent else replicas + value
+        sizes.append(math.ceil(size) if up else int(size))
+    return max(sizes) if up == (rules.text("selectPolicy", default="Max") != "Min") else min(sizes)
+
+
+def _wants(scaler: Fields, wants: int) -> str:
+    return f"{named(scaler)} wants {count(wants, 'replica')} now"
 
 
 def _steers(scaler: Fields, replicas: int) -> str:
     blind = _blind(scaler)
     if blind is not None:
         return f"{named(scaler)} can't read its metrics now{blind}: it leaves the number alone until it can."
-    if scaler.number("status", "desiredReplicas") == replicas:
+    wants = scaler.number("status", "desiredReplicas")
+    if wants == replicas:
         return f"{named(scaler)} steers it and wants {count(replicas, 'replica')} now, too."
+    side, way = ("scaleUp", "up") if wants > replicas else ("scaleDown", "down")
+    if wants and _never(scaler, side):
+        stays = "1 replica stays" if replicas == 1 else f"{replicas} replicas stay"
+        return f"{_wants(scaler, wants)}, but its behavior never scales {way}: {stays}."
     return f"{named(scaler)} steers it and will change the number again."
 
 
@@ -102,8 +139,8 @@ def _blind(scaler: Fields) -> str | None:
     return None
 
 
-def _never_down(scaler: Fields) -> bool:
-    return scaler.text("spec", "behavior", "scaleDown", "selectPolicy") == "Disabled"
+def _never(scaler: Fields, side: str) -> bool:
+    return scaler.text("spec", "behavior", side, "selectPolicy") == "Disabled"
 
 
 def named(scaler: Fields) -> str:

@@ -12,6 +12,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from workers.systems.cluster.quantities import quantity
+from workers.wording import size
 
 Json = dict[str, Any]
 Amounts = dict[str, Decimal]
@@ -23,14 +24,13 @@ NOTHING: Final = Decimal(0)
 
 def of_pod(pod_spec: Json, limit_ranges: Sequence[Json] = ()) -> Amounts:
     """What one pod with this spec takes of a quota."""
-    defaults = _defaults(limit_ranges)
     total: Amounts = {}
     for container in pod_spec.get("containers") or ():
-        total = _sum(total, of_container(container, defaults))
+        total = _sum(total, of_container(container, limit_ranges))
     beside: Amounts = {}
     first: Amounts = {}
     for container in pod_spec.get("initContainers") or ():
-        own = of_container(container, defaults)
+        own = of_container(container, limit_ranges)
         if container.get("restartPolicy") == "Always":
             beside = _sum(beside, own)
             first = _most(first, beside)
@@ -41,8 +41,9 @@ def of_pod(pod_spec: Json, limit_ranges: Sequence[Json] = ()) -> Amounts:
     return {**_sum(total, {key: value for key, value in overhead.items() if key in total}), "pods": Decimal(1)}
 
 
-def of_container(container: Json, defaults: Json) -> Amounts:
+def of_container(container: Json, limit_ranges: Sequence[Json] = ()) -> Amounts:
     """Its requests and limits; a request that it leaves out is its limit, unless the namespace has a default."""
+    defaults = _defaults(limit_ranges)
     given = container.get("resources") or {}
     limits = {**defaults.get("default", {}), **(given.get("limits") or {})}
     stated = {**(given.get("limits") or {}), **(given.get("requests") or {})}
@@ -53,9 +54,17 @@ def of_container(container: Json, defaults: Json) -> Amounts:
 
 def unstated(pod_spec: Json, key: str, limit_ranges: Sequence[Json] = ()) -> list[str]:
     """The containers that don't state an amount, which a quota of it requires of every one."""
-    defaults = _defaults(limit_ranges)
     every = [*(pod_spec.get("initContainers") or ()), *(pod_spec.get("containers") or ())]
-    return [str(each["name"]) for each in every if key not in of_container(each, defaults)]
+    return [str(each["name"]) for each in every if key not in of_container(each, limit_ranges)]
+
+
+def written(key: str, value: Decimal) -> str:
+    """An amount as Kubernetes writes it, near enough to be compared: 500m CPUs, bytes in binary units."""
+    if key.endswith((".memory", "storage")):
+        return size(float(value))
+    if key.endswith(".cpu") and value % 1:
+        return f"{value * 1000:.0f}m"
+    return f"{value:f}".rstrip("0").rstrip(".") if value % 1 else f"{value:.0f}"
 
 
 def _defaults(limit_ranges: Sequence[Json]) -> Json:

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from workers.errors import OperatorError
-from workers.operations.deployment import quota
+from workers.operations.deployment import limit_range, quota
 from workers.operations.deployment.rollout import HOPELESS, LOOK_SECONDS
 from workers.operations.health import pods
 from workers.systems.cluster import events
@@ -73,12 +73,12 @@ class JobResult:
 
 
 def run_once(systems: Systems, progress: Progress, once: JobSpec) -> JobResult:
-    """Run it, and wait. Raises OperatorError, also if a quota has no room for it, and Cancelled."""
+    """Run it, and wait. Raises OperatorError, also if a quota or a limit refuses it, and Cancelled."""
     cluster, names = systems.cluster, systems.settings.ops.kubernetes
     deployment = cluster.deployment(names.deployment)
     name = f"{names.deployment[:30]}-{once.purpose}-{secrets.token_hex(4)}"
     job = _job(deployment, names.container, name, once)
-    quota.require_room_for_job(systems, job)
+    _require_allowed(systems, job)
     cluster.create_job(job)
     try:
         return _await(cluster, progress, name, once.seconds)
@@ -87,9 +87,14 @@ def run_once(systems: Systems, progress: Progress, once: JobSpec) -> JobResult:
 
 
 def require_room(systems: Systems, once: JobSpec) -> None:
-    """Raise OperatorError if a quota of the namespace has no room for such a Job, before anybody approves it."""
+    """Raise OperatorError if a quota or a limit of the namespace refuses such a Job, before anybody approves it."""
     names = systems.settings.ops.kubernetes
     job = _job(systems.cluster.deployment(names.deployment), names.container, once.purpose, once)
+    _require_allowed(systems, job)
+
+
+def _require_allowed(systems: Systems, job: dict[str, Any]) -> None:
+    limit_range.require_within(systems, job["spec"]["template"]["spec"])
     quota.require_room_for_job(systems, job)
 
 

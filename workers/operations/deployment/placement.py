@@ -17,6 +17,7 @@ Json = dict[str, Any]
 
 _KEEPS_OUT: Final = frozenset({"NoSchedule", "NoExecute"})
 _REQUIRED: Final = "requiredDuringSchedulingIgnoredDuringExecution"
+_PREFERRED: Final = "preferredDuringSchedulingIgnoredDuringExecution"
 _HOSTNAME: Final = "kubernetes.io/hostname"
 
 
@@ -49,6 +50,15 @@ def places_of_one_node(pod_spec: Json, labels: Mapping[str, str]) -> int | None:
     terms = ((pod_spec.get("affinity") or {}).get("podAntiAffinity") or {}).get(_REQUIRED) or ()
     apart = any(term.get("topologyKey") == _HOSTNAME and fits(term.get("labelSelector"), labels) for term in terms)
     return 1 if apart or _has_host_port(pod_spec) else None
+
+
+def looks_into_other_namespaces(pod_spec: Json) -> bool:
+    """Whether its affinity to pods, or its anti-affinity, is about those of other namespaces."""
+    affinity = pod_spec.get("affinity") or {}
+    found = [affinity.get(kind) or {} for kind in ("podAffinity", "podAntiAffinity")]
+    terms = [term for each in found for term in each.get(_REQUIRED) or ()]
+    terms += [each.get("podAffinityTerm") or {} for kind in found for each in kind.get(_PREFERRED) or ()]
+    return any(term.get("namespaces") or term.get("namespaceSelector") is not None for term in terms)
 
 
 def _is_ready(node: Fields) -> bool:

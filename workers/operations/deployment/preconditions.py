@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from workers.errors import OperatorError
-from workers.operations.deployment import capacity, gitops, ownership, quota, volumes
+from workers.operations.deployment import capacity, gitops, limit_range, ownership, quota, volumes
 from workers.operations.deployment.judging import is_owned, owned, template_to_return_to
 from workers.operations.deployment.template_diff import bare, differences
 
@@ -49,9 +49,10 @@ def of_restart(systems: Systems, deployment: Json) -> tuple[str, ...]:
 
 
 def _room(systems: Systems, deployment: Json, template: Json) -> tuple[str, ...]:
-    """What quotas, volumes, nodes and disruption budgets say. Raises OperatorError if it could not be rolled out."""
+    """What limits, quotas, volumes, nodes and budgets say. Raises OperatorError if it could not be rolled out."""
     cluster, names = systems.cluster, systems.settings.ops.kubernetes
     sets = owned(deployment, cluster.replica_sets(names.selector))
+    limit_range.require_within(systems, template["spec"])
     there = [str(pod["metadata"]["name"]) for pod in cluster.pods(names.selector) if is_owned(pod, sets)]
     return (
         *quota.require_room_for_rollout(systems, deployment, template["spec"]),

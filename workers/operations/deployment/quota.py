@@ -13,12 +13,12 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
 from workers.errors import OperatorError
-from workers.operations.deployment import demand
+from workers.operations.deployment import demand, placement
 from workers.operations.deployment.estimate import allowances
 from workers.operations.deployment.judging import figures, is_owned, owned
 from workers.systems.cluster.fields import Fields
 from workers.systems.cluster.quantities import quantity
-from workers.wording import count, listed, size
+from workers.wording import count, listed
 
 if TYPE_CHECKING:
     from workers.systems import Systems
@@ -44,8 +44,9 @@ class Limit:
 
     def of_all(self, needed: Decimal) -> str:
         """The figures: what would be used, and what is."""
-        allows = f"ResourceQuota {self.quota} allows {_amount(self.key, self.hard)} of {self.said} in all"
-        return f"{allows}, {_amount(self.key, self.used)} is used, and {_amount(self.key, needed)} would be needed"
+        allows = f"ResourceQuota {self.quota} allows {demand.written(self.key, self.hard)} of {self.said} in all"
+        used, wanted = (demand.written(self.key, each) for each in (self.used, needed))
+        return f"{allows}, {used} is used, and {wanted} would be needed"
 
 
 @dataclass(frozen=True)
@@ -172,14 +173,15 @@ def _limits(systems: Systems, pod_spec: Json, ranges: Sequence[Json]) -> Iterato
 
 def _counts(spec: Json, pod_spec: Json, ranges: Sequence[Json]) -> bool:
     """Whether a quota counts such a pod, by its scopes."""
-    asked = any(key != "pods" for key in demand.of_pod(pod_spec, ranges))
+    # By processors and memory alone: https://kubernetes.io/docs/concepts/workloads/pods/pod-qos/
+    asked = any(value for key, value in demand.of_pod(pod_spec, ranges).items() if key in _COMPUTE)
     holds = {
         "BestEffort": not asked,
         "NotBestEffort": asked,
         "Terminating": "activeDeadlineSeconds" in pod_spec,
         "NotTerminating": "activeDeadlineSeconds" not in pod_spec,
         "PriorityClass": bool(pod_spec.get("priorityClassName")),
-        "CrossNamespacePodAffinity": False,
+        "CrossNamespacePodAffinity": placement.looks_into_other_namespaces(pod_spec),
     }
     if any(not holds.get(str(scope), True) for scope in spec.get("scopes") or ()):
         return False
@@ -195,15 +197,6 @@ def _counts(spec: Json, pod_spec: Json, ranges: Sequence[Json]) -> bool:
 
 def _sum(each: Sequence[demand.Amounts], key: str) -> Decimal:
     return sum((amounts.get(key, demand.NOTHING) for amounts in each), demand.NOTHING)
-
-
-def _amount(key: str, value: Decimal) -> str:
-    """As Kubernetes writes it, near enough to be compared: 500m CPUs, bytes in binary units."""
-    if key.endswith((".memory", "storage")):
-        return size(float(value))
-    if key.endswith(".cpu") and value % 1:
-        return f"{value * 1000:.0f}m"
-    return f"{value:f}".rstrip("0").rstrip(".") if value % 1 else f"{value:.0f}"
 
 
 def _allowed(ask: Any) -> list[Json]:

@@ -8,7 +8,6 @@ would refuse is refused here first, in a sentence.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from decimal import Decimal
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final
 
@@ -16,7 +15,7 @@ from pydantic import AfterValidator, model_validator
 
 from workers.errors import AlreadySo, OperatorError
 from workers.operation import Change, Operation, Plan, Progress, Risk
-from workers.operations.deployment import capacity, gitops, permission, preconditions, proposal, quota
+from workers.operations.deployment import capacity, gitops, permission, preconditions, proposal
 from workers.operations.deployment.estimate import rollout_seconds
 from workers.operations.deployment.rollout import state_now
 from workers.operations.deployment.template_change import patched, roll
@@ -90,8 +89,6 @@ class Resources(Operation):
             message = f"The resources of {name} can't be proposed in Git: ops.yaml names those of {names.container}."
             raise OperatorError(message, "Make the change in Git.")
         replicas = Fields(deployment, "Deployment").number("spec", "replicas", default=1)
-        for refused in _by_limit_range(systems, after):
-            raise OperatorError(refused, quota.HINT)
         spec = _with(deployment["spec"]["template"]["spec"], name, after)
         template = {**deployment["spec"]["template"], "spec": spec}
         cautions = preconditions.of_template_change(systems, deployment, template)
@@ -207,36 +204,6 @@ def _sound(resources: dict[str, dict[str, str]]) -> None:
             if resource == "memory" and value is not None and value < LEAST_MEMORY:
                 message = f"memory {said} is {value:.0f} bytes: MLflow does not start in that."
                 raise OperatorError(message, "Write 512Mi or 4Gi.")
-
-
-def _by_limit_range(systems: Systems, resources: dict[str, dict[str, str]]) -> Iterator[str]:
-    """What a LimitRange of the namespace would refuse."""
-    for found in _allowed(systems.cluster.limit_ranges):
-        for limit in (found.get("spec") or {}).get("limits") or ():
-            if limit.get("type") != "Container":
-                continue
-            named = f"LimitRange {found['metadata']['name']}"
-            for resource in ("cpu", "memory"):
-                for kind in KINDS:
-                    said = resources.get(kind, {}).get(resource, "")
-                    value = _value(said)
-                    ratio = _value(str((limit.get("maxLimitRequestRatio") or {}).get(resource, "")))
-                    request = _value(resources.get("requests", {}).get(resource, ""))
-                    if ratio and request and value is not None and kind == "limits" and value > ratio * request:
-                        yield f"{named} allows a {resource} limit of {ratio:f} times its request at most, not {said}."
-                    most, least = (_value((limit.get(side) or {}).get(resource, "")) for side in ("max", "min"))
-                    if value is not None and most is not None and value > most:
-                        yield f"{named} allows {limit['max'][resource]} of {resource} at most, not {said}."
-                    if value is not None and least is not None and value < least:
-                        yield f"{named} wants {limit['min'][resource]} of {resource} at least, not {said}."
-
-
-def _allowed(ask: Any) -> list[dict[str, Any]]:
-    try:
-        found: list[dict[str, Any]] = ask()
-    except OperatorError:
-        return []
-    return found
 
 
 def _words(name: str, resources: dict[str, dict[str, str]]) -> str:

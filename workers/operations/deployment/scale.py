@@ -15,6 +15,7 @@ from workers.operations.deployment import (
     capacity,
     connection_pools,
     gitops,
+    limit_range,
     permission,
     proposal,
     quota,
@@ -66,6 +67,8 @@ class Scale(Operation):
         template = deployment["spec"]["template"]
         scalers = autoscaling.steering(systems)
         autoscaling.require_within(scalers, self.replicas, names.namespace)
+        if self.replicas > before:
+            limit_range.require_within(systems, template["spec"])
         quota.require_room_for_more(systems, deployment, self.replicas)
         what = f"replicas of deployment/{names.deployment}"
         plan = Plan(

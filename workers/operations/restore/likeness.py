@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Final
 from workers.errors import SetDamaged
 from workers.operations.backup import catalog_record, foreseen
 from workers.operations.backup.encryption import Keys, WrongKey
-from workers.systems.errors import GatewayError
+from workers.systems.errors import CatalogTooLarge, GatewayError
 from workers.systems.postgres import catalog
 from workers.systems.postgres.catalog import RIGHTS, Line, named
 from workers.wording import listed
@@ -49,7 +49,7 @@ _NOT_COMPARED: Final = frozenset({("database", "comment"), ("database", "collati
 class Recorded:
     """What a database was like. exact: by the set; else by the live database, which has gone on since.
 
-    unread: why the set's description cannot be read, in a sentence.
+    unread: why there is no description to compare with, in a sentence.
     """
 
     lines: frozenset[Line]
@@ -90,7 +90,13 @@ def recorded(systems: Systems, part: DatabasePart) -> Recorded:
             lines, unread = None, error.message
     if lines is not None:
         return Recorded(lines, exact=True)
-    return Recorded(_of_live(systems.database), exact=False, unread=unread)
+    try:
+        live = catalog.read(systems.database)
+    except CatalogTooLarge as error:
+        live, unread = frozenset(), unread or error.message
+    except GatewayError:
+        live = frozenset()
+    return Recorded(live, exact=False, unread=unread)
 
 
 def _of_live(database: Database) -> frozenset[Line]:
@@ -132,8 +138,10 @@ def uncompared(known: Recorded) -> list[str]:
     """That the result cannot be compared with the set, and why; nothing where it can."""
     if not known.unread:
         return []
-    instead = "owners, grants and settings are the live database's, and the result isn't compared with the set"
-    return [f"{known.unread} So {instead}."]
+    whose = "owners, grants and settings are the live database's"
+    if not known.lines:
+        whose = "everything will be its owner's, without grants and settings"
+    return [f"{known.unread} So {whose}, and the result isn't compared with the set."]
 
 
 def _slots(database: Database) -> tuple[str, ...]:
@@ -214,5 +222,8 @@ def _few(told: tuple[str, ...]) -> str:
 
 
 def of_database(server: Server, name: str) -> frozenset[Line]:
-    """The lines of a database of the server, as the administrator reads them. Raises DatabaseError."""
+    """The lines of a database of the server, as the administrator reads them.
+
+    Raises DatabaseError, and CatalogTooLarge.
+    """
     return catalog.read(server.database(name, server.admin))

@@ -7,8 +7,6 @@ It is restored by a role that owns the new database and nothing else (replaying.
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -20,6 +18,7 @@ from workers.errors import OperatorError, SetDamaged
 from workers.operations.backup.stream import MIB
 from workers.operations.restore import column_options, contents, extensions, failing, older_server, scratch
 from workers.operations.side_by_side import side_by_side
+from workers.systems import temporary
 from workers.systems.postgres import programs, snapshot
 from workers.wording import listed, size
 
@@ -34,7 +33,6 @@ if TYPE_CHECKING:
 
 JOBS: Final = max(2, min(4, os.cpu_count() or 1))
 """Connections that restore at the same time."""
-_FOLDER: Final = "mlflow-ops-restore-"
 SPARE_BYTES: Final = 256 * MIB
 _NOTHING_KNOWN: Final = extensions.Known()
 END_SECONDS: Final = 4 * 3600
@@ -63,12 +61,11 @@ def fill(  # noqa: PLR0913 - from where, to where
     """
     program = programs.find("pg_restore", settings)
     program.not_older_than(int(part.pg_dump_version.partition(".")[0] or 0))
-    _sweep()
-    with tempfile.TemporaryDirectory(prefix=f"{_FOLDER}{os.getpid()}-") as folder:
-        room = scratch.free(Path(folder), settings.environment.scratch_bytes) - SPARE_BYTES
+    with temporary.folder("restore") as folder:
+        room = scratch.free(folder, settings.environment.scratch_bytes) - SPARE_BYTES
         if room > part.bytes:
-            path, *paths = (_fetched(each, Path(folder) / f"{n}.dump") for n, each in enumerate((dump, *apart)))
-            replay(target, path, program, Path(folder), progress, admin=admin, known=known, rows=part.rows, apart=paths)
+            path, *paths = (_fetched(each, folder / f"{n}.dump") for n, each in enumerate((dump, *apart)))
+            replay(target, path, program, folder, progress, admin=admin, known=known, rows=part.rows, apart=paths)
         else:
             left = size(max(0, room))
             progress.step(f"Streaming the dump: its {size(part.bytes)} don't fit in our {left} of disk")
@@ -76,7 +73,7 @@ def fill(  # noqa: PLR0913 - from where, to where
             for each in (dump, *apart):
                 each.prove()
             try:
-                replay(target, dump, program, Path(folder), progress, admin=admin, known=known, apart=apart)
+                replay(target, dump, program, folder, progress, admin=admin, known=known, apart=apart)
             except OperatorError:
                 # It stopped listening: whether the bytes are to blame is told by reading all of them.
                 for each in (dump, *apart):
@@ -154,18 +151,6 @@ def _chosen(
     path = folder / "contents"
     path.write_text(contents.replayed(lines, schemas), encoding="utf-8")
     return f"--use-list={path}"
-
-
-def _sweep() -> None:
-    """Remove what killed workers have left on this disk."""
-    for left in Path(tempfile.gettempdir()).glob(f"{_FOLDER}*"):
-        owner = left.name.removeprefix(_FOLDER).partition("-")[0]
-        try:
-            os.kill(int(owner), 0)
-        except ProcessLookupError:
-            shutil.rmtree(left, ignore_errors=True)
-        except (ValueError, PermissionError):
-            continue
 
 
 def _rows(command: list[str], target: Database, dump: Path | Reading, checkpoint: Checkpoint) -> None:

@@ -181,10 +181,11 @@ def restore_into(  # noqa: PLR0913 - from where, to where
         target = server.database(name, systems.database)
         handing_over.settle(server, name, seen.expected, like.owner, target)
         _show_schema(server, name, target)
-        told = likeness.different(seen, likeness.of_database(server, name), major=server.major(), of=part)
+        notes: tuple[str, ...] = ()
         if known.exact:
+            told = likeness.different(seen, likeness.of_database(server, name), major=server.major(), of=part)
             likeness.refuse_other(told)
-        notes = tuple(f"Not as it was: {each}." for each in (told.rights if known.exact else ()))
+            notes = tuple(f"Not as it was: {each}." for each in told.rights)
         lost = (f"Did not come back: {each}" for each in seen.lost)
         return Restored(target, (*likeness.uncompared(known), *lost, *notes))
 

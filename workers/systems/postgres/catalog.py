@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, LiteralString, NamedTuple
 
-from workers.systems.errors import Nonsense
+from workers.systems.errors import CatalogTooLarge
 from workers.systems.postgres.catalog_queries import QUERIES, SLOTS
 
 if TYPE_CHECKING:
@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from workers.systems.postgres.database import Database
 
 AT_MOST: Final = 200_000
-"""Lines; MLflow's own schema has about two thousand."""
+"""Lines; MLflow's own schema has about two thousand. They are held in memory, because what is expected of one follows
+from others (who owns it decides who may grant): a restore that compares so many takes some 400 MB."""
 RIGHTS: Final = frozenset({"owner", "grant", "default grant", "comment", "label", "setting", "database"})
 """Kinds that say something of an object and are none themselves."""
 _COMPRESSION: Final = 140_000
@@ -48,7 +49,7 @@ class Line(NamedTuple):
 def of(connection: psycopg.Connection[Any]) -> frozenset[Line]:
     """The lines of the database that a connection is in; its transaction sees nothing but pg_catalog afterwards.
 
-    Raises Nonsense where there are more than AT_MOST, and psycopg.Error.
+    Raises CatalogTooLarge where there are more than AT_MOST, and psycopg.Error.
     """
     found: set[Line] = set()
     with connection.transaction():
@@ -57,13 +58,13 @@ def of(connection: psycopg.Connection[Any]) -> frozenset[Line]:
             for row in connection.execute(query):
                 found.add(Line(*(str(each or "") for each in row)))
                 if len(found) > AT_MOST:
-                    msg = f"{connection.info.dbname} has more than {AT_MOST:,} objects and rights on them."
-                    raise Nonsense(msg, "They are not compared.")
+                    message = f"{connection.info.dbname} has more than {AT_MOST:,} objects and rights on them."
+                    raise CatalogTooLarge(message, "So many are neither recorded nor compared.")
     return frozenset(found)
 
 
 def read(database: Database) -> frozenset[Line]:
-    """The lines of a database. Raises DatabaseError, and Nonsense as above."""
+    """The lines of a database. Raises DatabaseError, and CatalogTooLarge as above."""
     with database.session(patience_seconds=0) as connection:
         return of(connection)
 

@@ -96,7 +96,7 @@ class Snapshot:
         return counted
 
     def catalog(self) -> frozenset[catalog.Line]:
-        """What the database is like besides its rows. Raises DatabaseError; Nonsense where that is too much to list."""
+        """What the database is like besides its rows. Raises DatabaseError, and CatalogTooLarge."""
         try:
             return catalog.of(self.connection)
         except psycopg.Error as error:

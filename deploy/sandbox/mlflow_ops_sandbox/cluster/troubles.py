@@ -68,11 +68,13 @@ class Troubles:
 
     def fill(self) -> None:
         """Make a quota that allows exactly the pods that there are. Raises ApiError 409 where one has its name."""
-        used = used_of(self.store, self.namespace, ["pods"], self.clock())
-        hard = {"pods": amount_text("pods", used["pods"])}
-        if not self.is_full():
-            metadata = {"name": QUOTA, "namespace": self.namespace, "labels": {_MARK: "full"}}
-            self.store.create(RESOURCE_QUOTAS, {"metadata": metadata, "spec": {"hard": hard}, "status": {}})
+        if self.is_full():
+            return
+        metadata = {"name": QUOTA, "namespace": self.namespace, "labels": {_MARK: "full"}}
+        quota: Object = {"metadata": metadata, "spec": {}, "status": {}}
+        used = used_of(self.store, quota, ["pods"], self.clock())
+        quota["spec"]["hard"] = {"pods": amount_text("pods", used["pods"])}
+        self.store.create(RESOURCE_QUOTAS, quota)
 
     def free(self) -> None:
         """Take the quota away."""

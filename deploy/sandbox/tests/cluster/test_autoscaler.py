@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from mlflow_ops_sandbox.cluster.api.defaulting import default_behavior
 from mlflow_ops_sandbox.cluster.api.events import Recorder
 from mlflow_ops_sandbox.cluster.api.objects import condition_of
 from mlflow_ops_sandbox.cluster.api.resources import DEPLOYMENTS, EVENTS, HORIZONTAL_POD_AUTOSCALERS, PODS
@@ -167,6 +168,8 @@ class Steered:
         labels = {"matchLabels": {"app": "mlflow"}}
         template = {"metadata": {"labels": {"app": "mlflow"}}, "spec": {"containers": []}}
         self.create(DEPLOYMENTS, "mlflow", spec={"replicas": 2, "selector": labels, "template": template})
+        if "behavior" in spec:
+            default_behavior(spec["behavior"])
         steering = {"scaleTargetRef": TARGET, "minReplicas": 1, "maxReplicas": 8, "metrics": [utilization(80)], **spec}
         self.create(HORIZONTAL_POD_AUTOSCALERS, "mlflow", spec=steering)
         events = Recorder(self.store, self.clock, "node")
@@ -246,6 +249,82 @@ def test_a_number_that_somebody_sets_within_the_bounds_goes_at_the_next_look():
 def test_a_window_of_its_own_is_kept():
     steered = Steered(behavior={"scaleDown": {"stabilizationWindowSeconds": 0}})
     assert steered.look(0.1) == 1
+
+
+PODS_A_MINUTE = {"type": "Pods", "value": 1, "periodSeconds": 60}
+HALF = {"type": "Percent", "value": 50, "periodSeconds": 60}
+NO_WINDOW = {"stabilizationWindowSeconds": 0}
+
+
+@pytest.mark.parametrize(
+    ("rules", "sizes", "reason"),
+    [
+        ({"selectPolicy": "Disabled"}, [2, 2, 2, 2, 2, 2], "ScaleUpLimit"),
+        ({"policies": [PODS_A_MINUTE]}, [3, 3, 3, 3, 4, 4], "ScaleUpLimit"),
+        ({"policies": [PODS_A_MINUTE, {**PODS_A_MINUTE, "value": 3}]}, [5, 5, 5, 5, 8, 8], "TooManyReplicas"),
+        (
+            {"policies": [PODS_A_MINUTE, {**PODS_A_MINUTE, "value": 3}], "selectPolicy": "Min"},
+            [3, 3, 3, 3, 4, 4],
+            "ScaleUpLimit",
+        ),
+        ({"policies": [HALF]}, [3, 3, 3, 3, 5, 5], "ScaleUpLimit"),
+        ({}, [6, 8, 8, 8, 8, 8], "TooManyReplicas"),
+        ({"stabilizationWindowSeconds": 30}, [2, 2, 6, 8, 8, 8], "TooManyReplicas"),
+    ],
+)
+def test_it_grows_as_fast_as_its_policies_say(rules, sizes, reason):
+    steered = Steered(behavior={"scaleUp": rules})
+    assert [steered.look(20.0) for _ in sizes] == sizes
+    assert steered.said("ScalingLimited") == ("True", reason)
+
+
+@pytest.mark.parametrize(
+    ("rules", "sizes", "reason"),
+    [
+        ({"selectPolicy": "Disabled"}, [8, 8, 8, 8, 8, 8], ("True", "ScaleDownLimit")),
+        ({"policies": [PODS_A_MINUTE]}, [7, 7, 7, 7, 6, 6], ("True", "ScaleDownLimit")),
+        ({"policies": [PODS_A_MINUTE, HALF]}, [4, 4, 4, 4, 2, 2], ("True", "ScaleDownLimit")),
+        ({"policies": [PODS_A_MINUTE, HALF], "selectPolicy": "Min"}, [7, 7, 7, 7, 6, 6], ("True", "ScaleDownLimit")),
+        ({}, [1, 1, 1, 1, 1, 1], ("False", "DesiredWithinRange")),
+    ],
+)
+def test_it_shrinks_as_fast_as_its_policies_say(rules, sizes, reason):
+    steered = Steered(behavior={"scaleDown": {**NO_WINDOW, **rules}})
+    steered.set(8)
+    assert [steered.look(0.1) for _ in sizes] == sizes
+    assert steered.said("ScalingLimited") == reason
+
+
+def test_what_is_beyond_its_bounds_is_taken_back_at_once_whatever_its_policies_say():
+    steered = Steered(behavior={side: {"selectPolicy": "Disabled"} for side in ("scaleUp", "scaleDown")}, minReplicas=2)
+    steered.set(12)
+    assert steered.look(0.1) == 8
+    steered.set(1)
+    assert steered.look(0.1) == 2
+
+
+def test_behavior_has_defaults_and_is_checked(world):
+    made = scaler(world, behavior={"scaleUp": {"selectPolicy": "Min"}})["spec"]["behavior"]
+    hundred = {"type": "Percent", "value": 100, "periodSeconds": 15}
+    assert made == {
+        "scaleUp": {
+            "stabilizationWindowSeconds": 0,
+            "selectPolicy": "Min",
+            "policies": [{"type": "Pods", "value": 4, "periodSeconds": 15}, hundred],
+        },
+        "scaleDown": {"selectPolicy": "Max", "policies": [hundred]},
+    }
+    wrong = {"selectPolicy": "Loud", "stabilizationWindowSeconds": 4000, "policies": [{**hundred, "value": 0}]}
+    patch = {"spec": {"behavior": {"scaleDown": wrong}}}
+    status, reason, message = world.api.message("PATCH", f"{SCALERS}/mlflow", patch, MERGE)
+    assert (status, reason) == (422, "Invalid")
+    here = "spec.behavior.scaleDown"
+    for sentence in (
+        f"{here}.stabilizationWindowSeconds: Invalid value: 4000: must be less than or equal to 3600",
+        f'{here}.selectPolicy: Unsupported value: "Loud": supported values: "Disabled", "Max", "Min"',
+        f"{here}.policies[0].value: Invalid value: 0: must be greater than zero",
+    ):
+        assert sentence in message
 
 
 def test_where_nothing_is_measured_it_stays_and_says_so(world):

@@ -113,6 +113,15 @@ def test_a_quota_is_respected_also_while_old_and_new_pods_stand_beside_each_othe
     assert admin.deployment("mlflow")["metadata"]["generation"] == before
 
 
+def test_a_volume_of_one_node_is_looked_at_and_told(systems, admin):
+    spec = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}
+    volume = {"name": "scratch", "persistentVolumeClaim": {"claimName": "scratch"}}
+    with there(admin, "persistentvolumeclaims", "scratch", kind="PersistentVolumeClaim", spec=spec):
+        admin.patch_deployment("mlflow", {"spec": {"template": {"spec": {"volumes": [volume]}}}})
+        for text in ("restart", "scale 3"):
+            assert "PersistentVolumeClaim scratch is ReadWriteOnce: " in " ".join(parse(text).plan(systems).warnings)
+
+
 def test_a_limit_range_bounds_how_far_a_limit_is_above_its_request(systems, admin):
     limit = {"type": "Container", "maxLimitRequestRatio": {"cpu": "2"}}
     with there(admin, "limitranges", "ratio", kind="LimitRange", spec={"limits": [limit]}):

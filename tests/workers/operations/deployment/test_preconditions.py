@@ -112,6 +112,7 @@ def test_a_stuck_pod_makes_room_for_the_rollout_that_mends_it(tmp_path):
         ({"scopes": ["NotTerminating"]}, True),
         ({"scopes": ["Terminating"]}, False),
         ({"scopes": ["BestEffort"]}, False),
+        ({"scopes": ["CrossNamespacePodAffinity"]}, False),
         ({"scopes": ["NotBestEffort"]}, True),
         (
             {
@@ -131,6 +132,38 @@ def test_a_quota_counts_by_its_scopes(tmp_path, spec, counts):
         return
     with pytest.raises(OperatorError, match="ResourceQuota team"):
         rolled(cluster, tmp_path)
+
+
+def apart(*, preferred=False, **term):
+    term = {"topologyKey": "kubernetes.io/hostname", **term}
+    if preferred:
+        found = {"preferredDuringSchedulingIgnoredDuringExecution": [{"weight": 1, "podAffinityTerm": term}]}
+    else:
+        found = {"requiredDuringSchedulingIgnoredDuringExecution": [term]}
+    return {"affinity": {"podAntiAffinity": found}}
+
+
+@pytest.mark.parametrize(
+    ("scope", "spec", "counts"),
+    [
+        ("CrossNamespacePodAffinity", apart(), False),
+        ("CrossNamespacePodAffinity", apart(namespaces=["other"]), True),
+        ("CrossNamespacePodAffinity", apart(preferred=True, namespaceSelector={}), True),
+        ("BestEffort", {"resources": {"limits": {"ephemeral-storage": "1Gi"}}}, True),
+        ("BestEffort", {"resources": {"requests": {"cpu": "0"}}}, True),
+        ("NotBestEffort", {"resources": {"limits": {"memory": "1Gi"}}}, True),
+    ],
+)
+def test_a_quota_with_scopes_looks_at_the_pod_as_the_api_server_does(tmp_path, scope, spec, counts):
+    container = {"name": "mlflow", "resources": spec.get("resources", {})}
+    spec = {key: value for key, value in spec.items() if key != "resources"}
+    cluster = of_two([resource_quota({"pods": "2"}, {"pods": "2"}, scopes=[scope])], **FIXED)
+    new = {"spec": {"containers": [container], **spec}}
+    if not counts:
+        assert rolled(cluster, tmp_path, new) == ()
+        return
+    with pytest.raises(OperatorError, match="ResourceQuota team"):
+        rolled(cluster, tmp_path, new)
 
 
 @pytest.mark.parametrize(

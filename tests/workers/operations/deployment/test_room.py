@@ -1,9 +1,13 @@
 """Where new pods could go: nodes, taints, volumes of one node, disruption budgets; and what autoscalers want."""
 
+from datetime import UTC, datetime
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mlflow_ops_sandbox.cluster.api.defaulting import default_behavior
+from mlflow_ops_sandbox.cluster.controllers import scaling_rules
 from tests.workers.operations.deployment.deployments import Answers, deployment, pod, replica_set, systems, template
 from workers.errors import OperatorError
 from workers.operation import Unwatched
@@ -220,13 +224,17 @@ def test_an_expression_and_its_opposite_never_agree(labels, expressions):
     )
 
 
-def scaler(wants=0, *, down=None, blind="", keda=""):
+ONE_A_MINUTE = {"type": "Pods", "value": 1, "periodSeconds": 60}
+HALF_A_MINUTE = {"type": "Percent", "value": 50, "periodSeconds": 60}
+
+
+def scaler(wants=0, *, down=None, up=None, blind="", keda=""):
     spec = {"minReplicas": 1, "maxReplicas": 9, "scaleTargetRef": {"kind": "Deployment", "name": "mlflow"}}
     condition = {"type": "ScalingActive", "status": "False" if blind else "True", "message": blind}
     return Fields(
         {
             "metadata": {"name": "steady", "labels": {autoscaling.KEDA: keda} if keda else {}},
-            "spec": {**spec, "behavior": {"scaleDown": down}} if down else spec,
+            "spec": {**spec, "behavior": {"scaleDown": down or {}, "scaleUp": up or {}}} if down or up else spec,
             "status": {"desiredReplicas": wants, "conditions": [condition]},
         },
         "HorizontalPodAutoscaler",
@@ -239,8 +247,43 @@ def scaler(wants=0, *, down=None, blind="", keda=""):
         (scaler(2), 4, "wants 2 replicas now: it will go down to that again, after 5 min without more load.", True),
         (scaler(2, down={"stabilizationWindowSeconds": 60}), 4, "after 60 s without more load", True),
         (scaler(2, down={"stabilizationWindowSeconds": 0}), 4, "within 16 s", True),
-        (scaler(2, down={"selectPolicy": "Disabled"}), 4, "steers it and will change the number again", False),
+        (
+            scaler(2, down={"selectPolicy": "Disabled"}),
+            4,
+            "wants 2 replicas now, but its behavior never scales down: 4 replicas stay.",
+            False,
+        ),
+        (
+            scaler(2, down={"policies": [ONE_A_MINUTE]}),
+            4,
+            "wants 2 replicas now: it will go down to that again in steps, the first after 5 min without more load.",
+            True,
+        ),
+        (scaler(3, down={"policies": [ONE_A_MINUTE]}), 4, "down to that again, after 5 min", True),
+        (scaler(2, down={"policies": [ONE_A_MINUTE, HALF_A_MINUTE]}), 4, "down to that again, after 5 min", True),
+        (
+            scaler(2, down={"policies": [ONE_A_MINUTE, HALF_A_MINUTE], "selectPolicy": "Min"}),
+            4,
+            "in steps, the first after 5 min",
+            True,
+        ),
         (scaler(6), 4, "wants 6 replicas now: it will go up to that again within 16 s.", True),
+        (scaler(9), 4, "wants 9 replicas now: it will go up to that again in steps, the first within 16 s.", True),
+        (scaler(4), 1, "it will go up to that again within 16 s.", True),
+        (
+            scaler(6, up={"selectPolicy": "Disabled"}),
+            1,
+            "wants 6 replicas now, but its behavior never scales up: 1 replica stays.",
+            False,
+        ),
+        (scaler(6, up={"policies": [ONE_A_MINUTE]}), 4, "in steps, the first within 16 s", True),
+        (scaler(6, up={"policies": [ONE_A_MINUTE, HALF_A_MINUTE]}), 4, "up to that again within 16 s", True),
+        (
+            scaler(6, up={"stabilizationWindowSeconds": 120}),
+            4,
+            "up to that again, after 2 min of so much load.",
+            True,
+        ),
         (scaler(4), 4, "steers it and wants 4 replicas now, too.", False),
         (scaler(), 4, "steers it and will change the number again.", False),
         (
@@ -256,6 +299,40 @@ def scaler(wants=0, *, down=None, blind="", keda=""):
 def test_what_an_autoscaler_will_do_with_the_number_and_when(given, replicas, said, ahead):
     assert said in next(autoscaling.warnings([given], replicas))
     assert bool(list(autoscaling.changes_ahead([given], replicas))) == (ahead and bool(replicas))
+
+
+RULES = st.fixed_dictionaries(
+    {},
+    optional={
+        "selectPolicy": st.sampled_from(["Max", "Min", "Disabled"]),
+        "stabilizationWindowSeconds": st.sampled_from([0, 60]),
+        "policies": st.lists(
+            st.fixed_dictionaries(
+                {
+                    "type": st.sampled_from(["Pods", "Percent"]),
+                    "value": st.integers(1, 150),
+                    "periodSeconds": st.just(60),
+                }
+            ),
+            min_size=1,
+            max_size=3,
+        ),
+    },
+)
+
+
+@given(RULES, RULES, st.integers(1, 9), st.integers(1, 9))
+def test_whether_it_goes_in_steps_is_what_the_controller_would_do(up, down, replicas, wants):
+    behavior = {"scaleUp": up, "scaleDown": down}
+    default_behavior(behavior)
+    side = "scaleUp" if wants > replicas else "scaleDown"
+    steering = scaler(wants, up=behavior["scaleUp"], down=behavior["scaleDown"])  # as the API server fills it in
+    ahead = " ".join(autoscaling.changes_ahead([steering], replicas))
+    allowed = scaling_rules.limit(behavior[side], side, replicas, scaling_rules.Changes(), datetime.now(UTC))
+    assert bool(ahead) == (wants != replicas and behavior[side]["selectPolicy"] != "Disabled")
+    if ahead:
+        reached = allowed >= wants if side == "scaleUp" else allowed <= wants
+        assert ("in steps" in ahead) == (not reached)
 
 
 def test_the_report_says_what_will_become_of_the_number(tmp_path, monkeypatch):

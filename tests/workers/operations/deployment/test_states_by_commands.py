@@ -155,6 +155,10 @@ def stuck(world):
     world.patch(spec={"progressDeadlineSeconds": 1})
     world.have(UNKNOWN)
     until(lambda: "ProgressDeadlineExceeded" in str(world.deployment["status"].get("conditions")), seconds=30)
+    # What comes after it has the usual time, however busy the machine is.
+    generation = world.patch(spec={"progressDeadlineSeconds": 600})["metadata"]["generation"]
+    until(lambda: world.deployment["status"]["observedGeneration"] >= generation)
+    assert "ProgressDeadlineExceeded" in str(world.deployment["status"]["conditions"])
 
 
 def crash_looping(world):

@@ -167,8 +167,9 @@ def test_a_pod_killed_for_memory_is_told_with_why_and_without_being_named(do, br
     limit = cluster.cluster.store.get(DEPLOYMENTS, NAMESPACE, "mlflow")["spec"]["template"]["spec"]["containers"][0]
     assert why["memory limit then"] == limit["resources"]["limits"]["memory"]
     assert why["exit code"] == "137 (signal 9, SIGKILL)"
-    health = until(lambda: found if "killed for memory" in (found := do("health pods")).summary else None)
-    assert f"Why {name} died" in [each.title for each in health.checks[0].details]
+    # The headline is cut; the check says all of it.
+    check = until(lambda: found if "killed for memory" in (found := do("health pods").checks[0]).sentence else None)
+    assert f"Why {name} died" in [each.title for each in check.details]
 
 
 def test_the_last_words_of_one_that_crashes_are_told_with_the_cause(do, broken, cluster):

@@ -60,6 +60,39 @@ def test_what_the_product_asks_of_the_api_server_is_noted_and_nobody_elses(tmp_p
     }
 
 
+def test_what_was_refused_is_told_with_its_test_unless_that_means_it(tmp_path, monkeypatch):
+    file, worker = tmp_path / "permissions" / "used.jsonl", service_account("a", WORKER_ACCOUNT)
+    file.parent.mkdir()
+    monkeypatch.setenv(least_privilege.PROCESS, "gw0")
+    Used(file).note(worker, Attributes("list", "", "nodes"), "mlflow-ops/0.1.0", allowed=False)
+    Used(file).note(worker, Attributes("list", "", "pods", namespace="a"), "mlflow-ops/0.1.0")
+    assert least_privilege.used(tmp_path / "permissions") == {Permission("list", "", "pods")}
+    refused, used = least_privilege.noted(tmp_path / "permissions")
+    spans = [
+        {"test": "t.py::another", "by": "gw1", "began": refused.at - 1, "ended": used.at + 1},
+        {"test": "t.py::earlier", "by": "gw0", "began": refused.at - 2, "ended": refused.at - 1},
+        {"test": "t.py::this", "by": "gw0", "began": refused.at - 1, "ended": used.at + 1},
+    ]
+    nodes = Permission("list", "", "nodes", everywhere=True)
+    assert list(permissions.refusals([refused, used], spans)) == [(nodes, "t.py::this")]
+    assert permissions.table({used.permission, nodes}, [refused, used], spans).splitlines()[2:4] == [
+        "| list nodes everywhere | nothing |",
+        "| list pods | t.py::this |",
+    ]
+    monkeypatch.setattr(permissions, "MEANT", {"::this": "it says so"})
+    assert not list(permissions.refusals([refused, used], spans))
+
+
+def test_what_the_permissions_are_asked_of_exists():
+    tests = Path(permissions.__file__).parent
+    for file in permissions.FILES:
+        path, _, name = file.partition("::")
+        assert f"def {name}" in (tests.parent / path).read_text(encoding="utf-8"), file
+    every = "".join(file.read_text(encoding="utf-8") for file in tests.rglob("test_*.py"))
+    for meant in permissions.MEANT:
+        assert f"def {meant.removeprefix('::').partition('[')[0]}(" in every, meant
+
+
 def test_a_verb_more_or_less_in_a_role_is_told():
     pods, secret = Permission("list", "", "pods"), Permission("get", "", "secrets", "mlflow-tls")
     assert least_privilege.differences({pods, secret}, {pods, secret}) == []

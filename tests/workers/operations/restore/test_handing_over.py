@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from workers.operations.backup import catalog_record
 from workers.operations.backup.foreseen import Foreseen
 from workers.operations.backup.manifest import DatabasePart, Stored
 from workers.operations.restore import column_options, contents, likeness
@@ -118,6 +119,18 @@ def part(version="18.4"):
     """A set's part from that version of the server."""
     stored = Stored(key="k", bytes=1, sha256="0")
     return DatabasePart(dump=stored, database="mlflow", server_version=version, pg_dump_version="18.4")
+
+
+def test_that_a_database_is_not_described_is_told_by_the_backup_and_by_a_restore():
+    (told,) = catalog_record.lacking(part())
+    assert told.startswith("NOT IN THIS SET: who owns what in mlflow and who may use it.")
+    described = part().model_copy(update={"catalog": part().dump})
+    assert catalog_record.lacking(described) == ()
+    too_many = "mlflow has more than 200,000 objects and rights on them."
+    (told,) = likeness.uncompared(likeness.Recorded(frozenset(), exact=False, unread=too_many))
+    assert told.startswith(f"{too_many} So everything will be its owner's, without grants and settings, and the result")
+    (told,) = likeness.uncompared(likeness.Recorded(THERE, exact=False, unread="The key is lost."))
+    assert "owners, grants and settings are the live database's" in told
 
 
 def test_a_difference_in_an_object_is_another_thing_than_one_in_rights():

@@ -7,7 +7,13 @@ caller owns it.
 
 from __future__ import annotations
 
+from decimal import Decimal
+from typing import Final
+
 from mlflow_ops_sandbox.cluster.api.objects import Object
+from mlflow_ops_sandbox.cluster.api.quantities import parse_quantity
+
+_QUALITY: Final = {"cpu", "memory"}
 
 
 def default_pod_spec(spec: Object) -> None:
@@ -80,6 +86,16 @@ def default_stateful_set(item: Object) -> None:
     item.setdefault("status", {"replicas": 0})
 
 
+def default_behavior(behavior: Object) -> None:
+    """Fill in the behavior of an autoscaler, where it has one: both sides then have all but a window for going down."""
+    hundred = {"type": "Percent", "value": 100, "periodSeconds": 15}
+    up, down = (behavior.setdefault(side, {}) for side in ("scaleUp", "scaleDown"))
+    up.setdefault("stabilizationWindowSeconds", 0)
+    for rules, policies in ((up, [{"type": "Pods", "value": 4, "periodSeconds": 15}, hundred]), (down, [hundred])):
+        rules.setdefault("selectPolicy", "Max")
+        rules.setdefault("policies", policies)
+
+
 def default_service(item: Object, cluster_ip: str) -> None:
     """Fill in a Service."""
     spec = item["spec"]
@@ -135,15 +151,22 @@ def default_pod(item: Object, token_volume: str) -> None:
 
 
 def quality_of_service(spec: Object) -> str:
-    """Return Guaranteed, Burstable or BestEffort."""
-    resources = [container.get("resources") or {} for container in spec.get("containers") or ()]
-    if not any(entry.get("requests") or entry.get("limits") for entry in resources):
+    """Return Guaranteed, Burstable or BestEffort, by processors and memory alone.
+
+    Source: pkg/apis/core/v1/helper/qos/qos.go of Kubernetes.
+    """
+    every = [*(spec.get("containers") or ()), *(spec.get("initContainers") or ())]
+    stated = [(_counted(each, "requests"), _counted(each, "limits")) for each in every]
+    if not any(requests or limits for requests, limits in stated):
         return "BestEffort"
-    guaranteed = all(
-        {"cpu", "memory"} <= set(entry.get("limits") or ()) and entry.get("requests") == entry.get("limits")
-        for entry in resources
-    )
+    guaranteed = all(set(limits) == _QUALITY and requests == limits for requests, limits in stated)
     return "Guaranteed" if guaranteed else "Burstable"
+
+
+def _counted(container: Object, field: str) -> dict[str, Decimal]:
+    given = (container.get("resources") or {}).get(field) or {}
+    amounts = {name: parse_quantity(given[name]) for name in given if name in _QUALITY}
+    return {name: amount for name, amount in amounts.items() if amount}
 
 
 def _token_volume(name: str) -> Object:

@@ -2,7 +2,10 @@
 
 Each API server appends what is new to a file of its own in the folder that `SANDBOX_PERMISSIONS_USED` names, so those
 of all test processes add up. What counts is what the workers' account did with the product's own client, known by its
-User-Agent (a WebSocket for a program in a pod has none); what that account may not do is refused, and fails the test.
+User-Agent (a WebSocket for a program in a pod has none).
+
+Trap: what that account may not do is refused, and not every refusal fails a test: the product does without much that it
+would like to know. So what was refused is noted as well, and when, which tells the test.
 """
 
 from __future__ import annotations
@@ -11,6 +14,7 @@ import contextlib
 import json
 import os
 import secrets
+import time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -26,6 +30,8 @@ if TYPE_CHECKING:
     from mlflow_ops_sandbox.cluster.apiserver.identity import User
 
 FOLDER: Final = "SANDBOX_PERMISSIONS_USED"
+PROCESS: Final = "SANDBOX_TESTED_BY"
+"""Whose API server it is, where several processes test."""
 PROGRAM: Final = "mlflow-ops/"
 """How the product names itself (workers/systems/cluster)."""
 EVERYBODYS: Final = frozenset({"authorization.k8s.io"})
@@ -48,12 +54,22 @@ class Permission:
         return f"{self.verb} {kind}{f' {self.name}' if self.name else ''}{' everywhere' if self.everywhere else ''}"
 
 
+@dataclass(frozen=True)
+class Noted:
+    """The first time that an API server was asked for something. at: seconds since 1970. by: the process that tests."""
+
+    permission: Permission
+    at: float
+    by: str
+    allowed: bool
+
+
 class Used:
     """What one API server has seen. file: where it is kept; nothing is kept without one."""
 
     def __init__(self, file: Path | None) -> None:
         self._file = file
-        self._seen: set[Permission] = set()
+        self._seen: set[tuple[Permission, bool]] = set()
 
     @classmethod
     def here(cls) -> Used:
@@ -61,8 +77,8 @@ class Used:
         folder = os.environ.get(FOLDER)
         return cls(Path(folder) / f"{os.getpid()}-{secrets.token_hex(4)}.jsonl" if folder else None)
 
-    def note(self, user: User, wanted: Attributes, program: str) -> None:
-        """Somebody did it. program: the User-Agent."""
+    def note(self, user: User, wanted: Attributes, program: str, *, allowed: bool = True) -> None:
+        """Somebody did it, or wanted to. program: the User-Agent."""
         account = user.service_account
         ours = program.startswith(PROGRAM) or (not program and wanted.subresource == "exec")
         ours = ours and account is not None and account[1] == WORKER_ACCOUNT
@@ -72,16 +88,24 @@ class Used:
         verbs = ("get", "create") if wanted.subresource == "exec" else (wanted.verb,)
         for verb in verbs:
             found = Permission(verb, wanted.group, wanted.full_resource, wanted.name, not wanted.namespace)
-            if found not in self._seen:
-                self._seen.add(found)
+            if (found, allowed) not in self._seen:
+                self._seen.add((found, allowed))
+                line = json.dumps(asdict(Noted(found, time.time(), os.environ.get(PROCESS, ""), allowed)))
                 # The tests may have ended, and their folder gone, while a part is still running.
                 with contextlib.suppress(FileNotFoundError), self._file.open("a", encoding="utf-8") as file:
-                    file.write(json.dumps(asdict(found)) + "\n")
+                    file.write(line + "\n")
+
+
+def noted(folder: Path) -> list[Noted]:
+    """What all API servers have seen, in the order of time."""
+    lines = [json.loads(line) for file in folder.glob("*.jsonl") for line in file.read_text().splitlines()]
+    found = [Noted(**{**line, "permission": Permission(**line["permission"])}) for line in lines]
+    return sorted(found, key=lambda each: each.at)
 
 
 def used(folder: Path) -> set[Permission]:
-    """What all API servers have seen."""
-    return {Permission(**json.loads(line)) for file in folder.glob("*.jsonl") for line in file.read_text().splitlines()}
+    """What was done."""
+    return {each.permission for each in noted(folder) if each.allowed}
 
 
 def granted(files: Iterable[Path]) -> set[Permission]:

@@ -117,10 +117,15 @@ class ApiServer:
         if not self._is_installed(target.resource.group):
             return page_not_found()
         wanted = attributes_of(target)
-        self.authorizer.require(user, wanted)
+        program = request.headers.get("User-Agent", "")
+        try:
+            self.authorizer.require(user, wanted)
+        except ApiError:
+            self.used.note(user, wanted, program, allowed=False)
+            raise
         if not _has_place(target):
             raise method_not_allowed()
-        self.used.note(user, wanted, request.headers.get("User-Agent", ""))
+        self.used.note(user, wanted, program)
         if target.verb not in {"get", "list", "watch"} or target.subresource == "exec":
             return await self._write(request, target, user)
         if target.subresource:

@@ -1,8 +1,8 @@
 """The HorizontalPodAutoscaler controller: every few seconds as many pods as the metrics ask for, within its bounds.
 
 Trap: a number that somebody sets lasts until the next look only. Beyond the bounds it goes back at once, whatever the
-metrics say; within them a lower recommendation waits until the window of stabilisation is over, a higher one does not.
-Of `behavior` the windows are kept and the policies are not.
+metrics say, and whatever `behavior` says; within them a lower recommendation waits until the window of stabilisation is
+over, a higher one does not, and both go no faster than `behavior` lets them.
 Source: pkg/controller/podautoscaler/horizontal.go of Kubernetes.
 """
 
@@ -29,10 +29,15 @@ from mlflow_ops_sandbox.cluster.api.times import Clock, to_rfc3339
 from mlflow_ops_sandbox.cluster.apiserver.patches.managers import Manager, record_update
 from mlflow_ops_sandbox.cluster.apiserver.schema.types import root_type
 from mlflow_ops_sandbox.cluster.controllers.recommending import NoFigureError, Proposal, propose
+from mlflow_ops_sandbox.cluster.controllers.scaling_rules import DOWN, UP, Changes, limit
 
 _COMPONENT = "horizontal-pod-autoscaler"
 _MANAGER = "kube-controller-manager"
 _LEAST_BOUND = 4
+_AT_MOST = ("TooManyReplicas", "the desired replica count is more than the maximum replica count")
+_AT_LEAST = ("TooFewReplicas", "the desired replica count is less than the minimum replica count")
+_UP = ("ScaleUpLimit", "the desired replica count is increasing faster than the maximum scale rate")
+_DOWN = ("ScaleDownLimit", "the desired replica count is decreasing faster than the maximum scale rate")
 Measure = Callable[[str, LabelSelector], "list[Object] | None"]
 """Returns the metrics of a namespace's pods; None where metrics.k8s.io is not installed."""
 
@@ -51,6 +56,7 @@ class AutoscalerController:
     """How long a lower recommendation waits where the autoscaler names no window, in seconds."""
     _due: dict[str, datetime] = field(default_factory=dict)
     _recommended: dict[str, list[tuple[datetime, int]]] = field(default_factory=dict)
+    _changes: dict[str, Changes] = field(default_factory=dict)
 
     def reconcile(self) -> None:
         """Look at every autoscaler whose time has come; at a new one once the period is over, too."""
@@ -64,6 +70,7 @@ class AutoscalerController:
         uids = {uid_of(item) for item in items}
         self._due = {uid: due for uid, due in self._due.items() if uid in uids}
         self._recommended = {uid: kept for uid, kept in self._recommended.items() if uid in uids}
+        self._changes = {uid: kept for uid, kept in self._changes.items() if uid in uids}
 
     def moments(self) -> list[datetime]:
         """Return when it looks next."""
@@ -110,6 +117,8 @@ class AutoscalerController:
         status.figures(replicas, wanted, metrics)
         if wanted != replicas:
             self._rescale(resource, found, wanted)
+            if item["spec"].get("behavior"):
+                self._changes.setdefault(uid_of(item), Changes()).note(now, wanted - replicas)
             sentence = f"the HPA controller was able to update the target scale to {wanted}"
             status.condition("AbleToScale", "True", "SucceededRescale", sentence)
             status.body["lastScaleTime"] = to_rfc3339(now)
@@ -155,7 +164,7 @@ class AutoscalerController:
 
     def _bounded(self, item: Object, replicas: int, proposed: int, status: _Status) -> int:
         """Return what of a recommendation is followed now."""
-        down, up = (self._window(item, side) for side in ("scaleDown", "scaleUp"))
+        down, up = (self._window(item, side) for side in (DOWN, UP))
         kept = self._recommended[uid_of(item)]
         kept.append((status.now, proposed))
         self._recommended[uid_of(item)] = [entry for entry in kept if entry[0] + max(down, up) > status.now]
@@ -171,29 +180,32 @@ class AutoscalerController:
         else:
             sentence = "recent recommendations were lower than current one, applying the lowest recent recommendation"
             status.condition("AbleToScale", "True", "ScaleUpStabilized", sentence)
-        least, most = int(item["spec"].get("minReplicas", 1)), int(item["spec"]["maxReplicas"])
-        fastest = max(2 * replicas, _LEAST_BOUND)
-        if steady < least:
-            sentence = "the desired replica count is less than the minimum replica count"
-            status.condition("ScalingLimited", "True", "TooFewReplicas", sentence)
-            return least
-        if steady > min(most, fastest):
-            sentence = "the desired replica count is more than the maximum replica count"
-            words = ("TooManyReplicas", sentence)
-            if most > fastest:
-                sentence = "the desired replica count is increasing faster than the maximum scale rate"
-                words = ("ScaleUpLimit", sentence)
+        allowed, words = self._limited(item, replicas, steady, status.now)
+        if allowed != steady:
             status.condition("ScalingLimited", "True", *words)
-            return min(most, fastest)
-        sentence = "the desired count is within the acceptable range"
-        status.condition("ScalingLimited", "False", "DesiredWithinRange", sentence)
-        return steady
+        else:
+            sentence = "the desired count is within the acceptable range"
+            status.condition("ScalingLimited", "False", "DesiredWithinRange", sentence)
+        return allowed
+
+    def _limited(self, item: Object, replicas: int, steady: int, now: datetime) -> tuple[int, tuple[str, str]]:
+        """Return what of a size its bounds and its pace allow now, and which of both counts."""
+        least, most = int(item["spec"].get("minReplicas", 1)), int(item["spec"]["maxReplicas"])
+        behavior = item["spec"].get("behavior")
+        changes = self._changes.get(uid_of(item), Changes())
+        if steady > replicas:
+            fastest = max(2 * replicas, _LEAST_BOUND)
+            if behavior:
+                fastest = limit(behavior[UP], UP, replicas, changes, now)
+            return min(steady, most, fastest), _UP if most > fastest else _AT_MOST
+        slowest = limit(behavior[DOWN], DOWN, replicas, changes, now) if behavior and steady < replicas else least
+        return max(steady, least, slowest), _DOWN if slowest > least else _AT_LEAST
 
     def _window(self, item: Object, side: str) -> timedelta:
         rules = (item["spec"].get("behavior") or {}).get(side) or {}
         given = rules.get("stabilizationWindowSeconds")
         if given is None:
-            given = self.window if side == "scaleDown" else 0
+            given = self.window if side == DOWN else 0
         return timedelta(seconds=float(given))
 
     def _rescale(self, resource: Resource, target: Object, wanted: int) -> None:

@@ -24,7 +24,7 @@ class Quotas:
         """Bring everything in step; writes only what differs."""
         for item in self.store.all(RESOURCE_QUOTAS):
             hard = item["spec"].get("hard") or {}
-            used = used_of(self.store, namespace_of(item), list(hard), self.clock())
+            used = used_of(self.store, item, list(hard), self.clock())
             status = {"hard": dict(hard), "used": {name: amount_text(name, used[name]) for name in hard}}
             self.store.update(RESOURCE_QUOTAS, namespace_of(item), name_of(item), partial(_set_status, status))
 

@@ -1,7 +1,7 @@
 """ResourceQuotas: what an object counts for, what a namespace uses, and what goes beyond a limit.
 
 Source: plugin/pkg/admission/resourcequota and pkg/quota/v1/evaluator/core of Kubernetes. What is used is counted anew
-at each look, so it is never behind; a real server reads it from the quota's status. Scopes are not known here.
+at each look, so it is never behind; a real server reads it from the quota's status.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+from mlflow_ops_sandbox.cluster.api import quota_scopes
 from mlflow_ops_sandbox.cluster.api import resources as kinds
 from mlflow_ops_sandbox.cluster.api.objects import Object, name_of, namespace_of
 from mlflow_ops_sandbox.cluster.api.ownership import has_ended
@@ -27,10 +28,12 @@ def check(store: Store, resource: Resource, item: Object, now: datetime) -> None
     asked = usage_of(resource, item, now)
     for quota in store.all(kinds.RESOURCE_QUOTAS, namespace_of(item)):
         hard: dict[str, Any] = quota["spec"].get("hard") or {}
+        names = [name for name in hard if name in asked]
+        if not quota_scopes.counts(quota, resource, item):
+            continue
         if resource == kinds.PODS:
             _check_specified(quota, hard, item)
-        names = [name for name in hard if name in asked]
-        used = used_of(store, namespace_of(item), names, now) if names else {}
+        used = used_of(store, quota, names, now) if names else {}
         over = [name for name in sorted(names) if used[name] + asked[name] > parse_quantity(hard[name])]
         if over:
             limited = ",".join(f"{name}={hard[name]}" for name in over)
@@ -58,15 +61,16 @@ def usage_of(resource: Resource, item: Object, now: datetime) -> dict[str, Decim
     return counted
 
 
-def used_of(store: Store, namespace: str, names: list[str], now: datetime) -> dict[str, Decimal]:
-    """Return how much of each name a namespace uses at this moment."""
+def used_of(store: Store, quota: Object, names: list[str], now: datetime) -> dict[str, Decimal]:
+    """Return how much of each name is used at this moment of what the quota counts in its namespace."""
     used = dict.fromkeys(names, Decimal(0))
     for resource in kinds.STORED:
         if resource.namespaced:
-            for item in store.all(resource, namespace):
-                for name, amount in usage_of(resource, item, now).items():
-                    if name in used:
-                        used[name] += amount
+            for item in store.all(resource, namespace_of(quota)):
+                if quota_scopes.counts(quota, resource, item):
+                    for name, amount in usage_of(resource, item, now).items():
+                        if name in used:
+                            used[name] += amount
     return used
 
 

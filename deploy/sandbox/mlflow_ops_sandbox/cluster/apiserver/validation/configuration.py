@@ -8,6 +8,7 @@ from mlflow_ops_sandbox.cluster.api.objects import Object
 from mlflow_ops_sandbox.cluster.api.quantities import parse_quantity
 from mlflow_ops_sandbox.cluster.apiserver.validation.names import check_labels, config_key, dns_label, subdomain
 from mlflow_ops_sandbox.cluster.apiserver.validation.problems import Problems
+from mlflow_ops_sandbox.cluster.apiserver.validation.scaling import check_behavior, check_scopes
 from mlflow_ops_sandbox.cluster.apiserver.validation.workloads import check_amount
 
 _LARGEST = 1024 * 1024
@@ -150,6 +151,7 @@ def check_autoscaler(item: Object, problems: Problems) -> None:
     for field in ("kind", "name"):
         if not reference.get(field):
             problems.required(f"spec.scaleTargetRef.{field}")
+    check_behavior(spec.get("behavior"), problems)
 
 
 def check_claim(item: Object, problems: Problems) -> None:
@@ -233,3 +235,4 @@ def check_quota(item: Object, problems: Problems) -> None:
     for name, amount in ((item.get("spec") or {}).get("hard") or {}).items():
         if parse_quantity(amount) < 0:
             problems.invalid(f"spec.hard[{name}]", amount, "must be greater than or equal to 0")
+    check_scopes(item.get("spec") or {}, problems)

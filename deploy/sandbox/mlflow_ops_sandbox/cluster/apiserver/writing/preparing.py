@@ -106,6 +106,8 @@ def _autoscaler(item: Object) -> None:
     if not spec.get("metrics"):
         target = {"type": "Utilization", "averageUtilization": 80}
         spec["metrics"] = [{"type": "Resource", "resource": {"name": "cpu", "target": target}}]
+    if spec.get("behavior") is not None:
+        defaulting.default_behavior(spec["behavior"])
     item.setdefault("status", {"desiredReplicas": 0, "currentMetrics": None})
 
 
