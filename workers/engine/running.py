@@ -210,6 +210,9 @@ def _attempt(  # noqa: PLR0911 - each way out has its own words
     except OperatorError as error:
         _log.info("failed", reason=str(error))
         return thread.failure(record, error.message, error.hint)
+    except settings.SettingsError as error:
+        _log.warning("a setting is missing or wrong", reason=str(error))
+        return thread.failure(record, f"The workers can't do that: {error}", "mlflow-ops check names what is missing.")
     except Cancelled as cancelled:
         return _stopped(record, cancelled.left)
     except timeouts.TimedOut:

@@ -243,7 +243,7 @@ class _Making:
         self.warnings += [each for each in part.left_out if "no key is set" not in each]
 
     def read_back(self) -> None:
-        for field_name, source in _databases(self.systems):
+        for field_name, source in _databases(self.systems) if "database" in self.made else ():
             part: DatabasePart | None = self.made.get(field_name)
             if part:
                 self.progress.step(f"Database {part.database}: reading back")
