@@ -25,7 +25,7 @@ from bot.draining import Draining, serving, until_idle
 from bot.home import publishing
 from bot.home.events import Home
 from bot.http import BODY_BYTES, Delivered, wsgi
-from bot.modals.restore import RestoreModal
+from bot.modals.asking import Asking
 from bot.people import People
 from bot.wsgi_server import wsgi_server
 from commands import grammar
@@ -64,11 +64,11 @@ class Bot:
         redis = connect(settings, answer_within_seconds=1.0)
         People(redis).listen(self.app)
         records = Records(redis)
-        restoring = RestoreModal(settings.ops, records, self._directory.members, web_client(settings, patient=False))
-        restoring.listen(self.app)
-        listener = slash.listener(settings.ops, records, self._directory.members)
-        self.app.command(slash.COMMAND)(slash.as_typed(restoring.around(listener)))
         pressed = web_client(settings, patient=False)
+        asking = Asking(settings.ops, records, self._directory.members, pressed)
+        asking.listen(self.app)
+        listener = slash.listener(settings.ops, records, self._directory.members)
+        self.app.command(slash.COMMAND)(slash.as_typed(asking.around(listener)))
         now = partial(membership.members_now, self._directory, redis)
         Buttons(settings.ops, redis, self._directory.members, pressed, now).listen(self.app)
         Home(settings.ops, redis, self._directory.members, web_client(settings, patient=False)).listen(self.app)

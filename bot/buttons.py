@@ -22,6 +22,7 @@ from slack_sdk import WebClient
 from bot import slash
 from bot.modals import denial, views
 from bot.modals import silence as silencing
+from bot.modals.asking import Asking, opened_by
 from bot.slack_errors import FAILURES
 from commands import policy
 from workers.engine import approvals, rights
@@ -194,6 +195,10 @@ class Buttons:
             return "That is not offered any more; ask again."
         if not record.offers[number]:
             # A link: it was opened by Slack.
+            return ""
+        asked = opened_by(record.offers[number])
+        asking = Asking(self._ops, self._records, self._members, self._client)
+        if asked is not None and asking.open(asked, trigger, record.channel):
             return ""
         return self.again(record.model_copy(update={"words": record.offers[number]}), user, trigger)
 

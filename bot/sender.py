@@ -22,12 +22,13 @@ from bot.delivering import Delivery
 from bot.refusals import BESIDE, FILES, Refusals
 from bot.slack_errors import FAILURES, Answer, Kind, meaning
 from commands.policy import Members
-from workers.records import counters
+from workers.records import counters, lacking
 from workers.records.message import Draft, Message, draft
 from workers.records.outbox import Entry, Limit, Outbox
 from workers.records.record import TERMINAL, Phase, Record
 from workers.records.store import Records
-from workers.rendering import blocks, forms
+from workers.rendering import forms, limits
+from workers.rendering.older import any_new
 from workers.settings import Ops
 
 THREADS = 4
@@ -143,7 +144,7 @@ class Sender:
             # A pin must not come after the end of what it pins.
             self._outbox.put_aside(entry, 0)
             return
-        refused = _unasked(entry, record)
+        refused = self._unasked(entry, record)
         if refused is not None:
             self._refused(refused, entry, record)
             return
@@ -178,6 +179,8 @@ class Sender:
 
     def _after(self, answer: Answer, entry: Entry, record: Record) -> None:
         counters.slack_called(self._redis, entry.kind, "again" if answer.again else "refused")
+        if entry.form == forms.AS_MADE:
+            lacking.note(self._redis, answer.lacking(any_new(entry.blocks)))
         if answer.of_the_method and entry.kind in BESIDE:
             # A scope that only files or pins need.
             self._refused(answer, entry, record)
@@ -201,11 +204,25 @@ class Sender:
             self._outbox.later(entry, wait)
 
     def _refused(self, answer: Answer, entry: Entry, record: Record) -> None:
-        _log.warning("Slack refused a message", why=answer.why, kind=entry.kind, as_=answer.kind, form=entry.form)
+        about = {"why": answer.why, "kind": entry.kind, "as_": answer.kind, "form": entry.form, "told": answer.told}
+        _log.warning("Slack refused a message", **about)
         instead = self._refusals.instead(answer, entry, record)
         if entry.kind == "root" and all(each.kind != "root" for each in instead):
             self._delivery.begin(self._records.get(record.id) or record)
         self._outbox.instead(entry, *instead)
+
+    def _unasked(self, entry: Entry, record: Record) -> Answer | None:
+        """What Slack would answer, or did before, where it need not be asked; else None."""
+        if entry.form == forms.AS_MADE:
+            wrong = limits.refused(entry.blocks)
+            if wrong:
+                return Answer("invalid_blocks", Kind.CONTENT, told=tuple(wrong))
+            if lacking.lacks(self._redis, any_new(entry.blocks)):
+                return Answer("invalid_blocks", Kind.CONTENT)
+        if entry.kind in FILES and record.closed and not record.root_ts:
+            # It would stand in the channel, without the words that it belongs to.
+            return Answer(record.closed, Kind.CLOSED)
+        return None
 
     def _limits(self, entry: Entry, record: Record) -> list[Limit]:
         pace = self._pace
@@ -218,16 +235,6 @@ class Sender:
             return [Limit("pins", every=PIN_SECONDS, burst=5)]
         place = (entry.to or record.requester) if entry.kind == "direct" else record.channel
         return [Limit(f"chat.postMessage:{place}", every=1 / pace.posts_per_second, burst=3)]
-
-
-def _unasked(entry: Entry, record: Record) -> Answer | None:
-    """What Slack would answer, or did before, where it need not be asked; else None."""
-    if entry.form == forms.AS_MADE and blocks.weight(entry.blocks) > blocks.MESSAGE_BYTES:
-        return Answer("msg_blocks_too_long", Kind.CONTENT)
-    if entry.kind in FILES and record.closed and not record.root_ts:
-        # It would stand in the channel, without the words that it belongs to.
-        return Answer(record.closed, Kind.CLOSED)
-    return None
 
 
 def start(

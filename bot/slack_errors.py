@@ -136,13 +136,20 @@ _INVITED: Final = frozenset({"channel_not_found", "not_in_channel"})
 @dataclass(frozen=True)
 class Answer:
     """What Slack's answer means. why: its name for it. after_seconds: when to ask again, where Slack says so. untaken:
-    what was asked was certainly not done.
+    what was asked was certainly not done. told: what it says is wrong, a sentence each.
     """
 
     why: str
     kind: Kind
     after_seconds: float = 0.0
     untaken: bool = True
+    told: tuple[str, ...] = ()
+
+    def lacking(self, kinds: set[str]) -> set[str]:
+        """Of these types of blocks, those that the workspace does not have: as it says, or all if it does not say."""
+        if self.why != "invalid_blocks":
+            return set()
+        return {kind for kind in kinds if not self.told or f"unsupported type: {kind}" in self.told}
 
     @property
     def again(self) -> bool:
@@ -184,7 +191,13 @@ def meaning(error: Exception) -> Answer:
     kind = KINDS.get(why, Kind.UNKNOWN)
     if kind is Kind.WAIT:
         return Answer(why, kind, MOVING_SECONDS if why in _MOVING else 0.0, untaken=why in _MOVING)
-    return Answer(why, kind, OURS_SECONDS if kind is Kind.OURS else 0.0)
+    return Answer(why, kind, OURS_SECONDS if kind is Kind.OURS else 0.0, told=_told(response))
+
+
+def _told(response: Any) -> tuple[str, ...]:
+    """What it says is wrong, without the places."""
+    messages = (_get(response, "response_metadata") or {}).get("messages") or ()
+    return tuple(str(each).removeprefix("[ERROR] ").partition(" [json-pointer:")[0] for each in messages)
 
 
 def _get(response: Any, name: str) -> Any:

@@ -22,8 +22,9 @@ from workers.errors import OperatorError
 from workers.operations.commands import jobs, schedule
 from workers.operations.commands.jobs import Cancel
 from workers.operations.commands.schedule import ScheduleRun
+from workers.operations.incident.incident import in_its_thread
 from workers.records.record import Record
-from workers.records.store import Records, TooMany
+from workers.records.store import Merged, Records, TooMany
 from workers.redaction import without_secrets
 from workers.rendering import blocks, message
 from workers.settings import Ops
@@ -120,8 +121,9 @@ def _accept(record: Record, reason: str, delivery: str, ops: Ops, records: Recor
         record = policy.without_approval(record, reason)
     root = message.calling(message.asked(record.words, record.requester), record.calls)
     try:
+        record = in_its_thread(record, records.redis)
         accepted = queues.accept(record, delivery, root, records.redis, at_most=ops.per_person)
-    except TooMany as error:
+    except (TooMany, Merged) as error:
         return blocks.plain(str(error))
     except RedisError as error:
         why = explained(error)

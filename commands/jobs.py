@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from commands.grammar import Duration, command
+from commands.grammar import Duration, command, group_that_acts
 
 if TYPE_CHECKING:
     from workers.operation import Operation
@@ -32,15 +32,36 @@ def cancel(id_: str) -> Operation:
     return Cancel(id=id_)
 
 
-@command("audit", examples=("audit", "audit --since 24h --by @omar", "audit --command restore", "audit --export"))
-@click.option("--since", type=Duration(), default="7d", show_default=True, help="How far back: 30m, 24h, 7d.")
+@command("show", examples=("audit", "audit --since 24h --by @omar", "audit --command restore", "audit --since 1y"))
+@click.option("--since", type=Duration(), default="7d", show_default=True, help="How far back: 30m, 24h, 7d, 1y.")
 @click.option("--by", metavar="USER", default="", help="Only what this person asked for or decided.")
 @click.option("--command", metavar="WORDS", default="", help="Only commands that begin so.")
-@click.option("--export", is_flag=True, help="Write all of it to the backup bucket as JSON Lines instead.")
-def audit(since: float, by: str, command: str, *, export: bool) -> Operation:
-    """Who asked for what, who decided, and what came of it; and whether the record is as it was written."""
-    from workers.operations.commands.audit_trail import Audit, AuditExport
+def _audit(since: float, by: str, command: str) -> Operation:
+    """Who asked for what, who decided, and what came of it. What isn't in Redis any more is read from the export."""
+    from workers.operations.audit.trail import Audit
 
-    if export:
-        return AuditExport()
     return Audit(since_seconds=since, by=by.removeprefix("@"), command=command)
+
+
+@command("verify", examples=("audit verify", "audit verify --since 30d"))
+@click.option("--since", type=Duration(), default=None, help="Only what was exported since then; all of it by default.")
+def _verify(since: float | None) -> Operation:
+    """Whether anybody has changed the record: each seal is made anew, and Redis compared with the export. What was cut
+    off, rewritten, deleted or set back is named.
+    """
+    from workers.operations.audit.verify import AuditVerify
+
+    return AuditVerify(since_seconds=since)
+
+
+@command("export", examples=("audit export",))
+def _export() -> Operation:
+    """Write what is new to the backups' bucket, as JSON Lines, and remove from Redis what is there and old."""
+    from workers.operations.audit.export import AuditExport
+
+    return AuditExport()
+
+
+audit = group_that_acts(
+    "audit", _audit, _verify, _export, takes=(), meaning="Who did what, and whether that record is as it was written."
+)

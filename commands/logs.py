@@ -88,7 +88,9 @@ def _size(pod: str) -> Operation:
 
 @change("archive", examples=("logs archive",))
 def _archive() -> Operation:
-    """Write the logs of all pods and containers, and of those before a restart, to the backup bucket, compressed."""
+    """Write the logs of all pods and containers, and of those before a restart, to the backup bucket,
+    without secrets, compressed and encrypted.
+    """
     from workers.operations.logs.archive import LogsArchive
 
     return LogsArchive()

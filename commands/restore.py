@@ -25,7 +25,9 @@ _FROM = click.option(
     help="The backup to take it from; else the latest.",
 )
 _UNSIGNED = click.option(
-    "--unsigned", is_flag=True, help="For admins, with --break-glass: although the backup isn't signed."
+    "--unsigned",
+    is_flag=True,
+    help="For admins, with --break-glass and a backup's id: although nothing proves that it's ours.",
 )
 
 

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """A backup set without mlflow-ops: verified and decrypted with python3-cryptography alone.
 
-    decrypt.py set NAME FOLDER                verify the signature of the set NAME, and decrypt its parts in FOLDER
+    decrypt.py set NAME FOLDER                verify the signature of the set (or archive of logs) NAME, and decrypt
+                                              its parts in FOLDER
     decrypt.py artifacts LISTING OBJECTS TO   every artifact of a listing into TO/own, or TO/BUCKET if in another one
 
 MLFLOW_OPS_BACKUP_KEY holds the key, or several with commas. Data keys of KMS are unwrapped by the program aws.
@@ -52,8 +53,8 @@ def whole_set(name, folder):
     if not hmac.compare_digest(mac, signature["mac"]) or told["name"] != name:
         sys.exit("FORGED: the manifest was changed since it was signed, or is another set's")
     print("signed")
-    for path in sorted(pathlib.Path(folder).glob("*.enc")):
-        decrypted(path, f"{name}{path.name}", path.with_suffix(""))
+    for path in sorted(pathlib.Path(folder).rglob("*.enc")):
+        decrypted(path, f"{name}{path.relative_to(folder).as_posix()}", path.with_suffix(""))
 
 
 def artifacts(listing, objects, to):

@@ -50,6 +50,7 @@ collect_ignore = ["extension"]
 
 def pytest_addoption(parser):
     parser.addoption("--part", metavar="I/N", help="of N parts of the files, the I-th; each file is in one of them")
+    parser.addoption("--renew-golden", action="store_true", help="write the golden files of messages anew")
 
 
 def pytest_configure(config):
@@ -238,7 +239,7 @@ roles:
   operator: {users: [U0OLEG]}
   approver: {groups: [S0APPROVE]}
 # a test that crosses the hour is the same as one that does not
-schedule: {backup: null, figures: null, digest: null, drill: null}
+schedule: {backup: null, figures: null, digest: null, drill: null, audit: null}
 """
 
 

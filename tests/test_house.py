@@ -79,13 +79,24 @@ def types_made(file):
     return {value for key, value in constants if key == "type"}
 
 
-def test_block_kit_is_made_in_one_module():
-    blocks = ROOT / "workers" / "rendering" / "blocks.py"
-    block_kit = types_made(blocks)
-    assert {"section", "actions", "button", "input", "modal", "home", "mrkdwn", "plain_text"} <= block_kit
-    block_kit |= {"image", "rich_text", "video", "file", "overflow", "checkboxes", "radio_buttons", "datepicker"}
-    files = [file for package in PACKAGES for file in (ROOT / package).rglob("*.py") if file != blocks]
-    assert {str(file.relative_to(ROOT)): made for file in files if (made := types_made(file) & block_kit)} == {}
+KINDS_OF_BLOCKS = {
+    "blocks": {"section", "header", "divider", "context", "actions", "input", "button", "modal", "home", "mrkdwn"},
+    "richtext": {"rich_text", "rich_text_section", "link", "emoji"},
+    "tables": {"table", "data_table", "raw_text", "raw_number"},
+    "plans": {"plan", "task_card"},
+    "visuals": {"data_visualization", "pie"},
+}
+"""Each kind of block is made in one module of workers/rendering."""
+
+
+def test_each_kind_of_block_is_made_in_one_module():
+    known = {"image", "video", "file", "overflow", "checkboxes", "radio_buttons", "datepicker"}
+    for module, kinds in KINDS_OF_BLOCKS.items():
+        assert kinds <= types_made(ROOT / "workers" / "rendering" / f"{module}.py"), module
+        known |= kinds
+    for file in (file for package in PACKAGES for file in (ROOT / package).rglob("*.py")):
+        own = KINDS_OF_BLOCKS.get(file.stem, set()) if file.parent.name == "rendering" else set()
+        assert not types_made(file) & known - own, file
 
 
 def ran(program):

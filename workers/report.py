@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, WrapValidator, model_validator
 
-from workers.wording import Figure
+from workers.wording import Figure, Linked, Unit
 
 
 class Status(StrEnum):
@@ -37,8 +37,8 @@ class Data(BaseModel):
 
 
 def _as_it_is(said: Any, read: Any) -> Any:
-    """A Figure stays one: pydantic would make a plain text of it."""
-    return said if isinstance(said, Figure) else read(said)
+    """A Figure stays one, and what leads somewhere: pydantic would make a plain text of it."""
+    return said if isinstance(said, (Figure, Linked)) else read(said)
 
 
 Said = Annotated[str, WrapValidator(_as_it_is)]
@@ -96,7 +96,30 @@ class Links(Data):
     items: tuple[tuple[str, str], ...]
 
 
-Section = Facts | Table | Text | Links
+class Line(Data):
+    """Values of a chart, one for each of its labels. None: there is none."""
+
+    name: str
+    values: tuple[float | None, ...]
+
+
+class Chart(Data):
+    """Figures to be seen. shape: a pie has one line. labels: what the values are of, in order. unit: what they are
+    counted in. note: what a value stands for, where that is not what was measured itself. in_sight: it stands in the
+    channel, with the answer.
+    """
+
+    kind: Literal["chart"] = "chart"
+    title: str
+    shape: Literal["line", "area", "bar", "pie"] = "line"
+    labels: tuple[str, ...]
+    lines: tuple[Line, ...]
+    unit: Unit = "number"
+    note: str = ""
+    in_sight: bool = False
+
+
+Section = Facts | Table | Text | Links | Chart
 
 
 PICTURE_CHARACTERS = 1 << 20

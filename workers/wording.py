@@ -50,6 +50,28 @@ class Figure(str):
         return str(self), self.value, self.unit
 
 
+class Linked(str):
+    """A text that leads somewhere. url: where."""
+
+    __slots__ = ("url",)
+    url: str
+
+    def __new__(cls, text: str, url: str) -> Self:
+        """The text, with where it leads."""
+        made = super().__new__(cls, text)
+        made.url = url
+        return made
+
+    def __getnewargs__(self) -> tuple[str, str]:  # type: ignore[override] # a str has its text alone
+        """As a copy is made."""
+        return str(self), self.url
+
+
+def linked(text: str, url: str) -> str:
+    """The text, leading there where there is an address."""
+    return Linked(text, url) if url else text
+
+
 def thousands(value: int) -> Figure:
     """1,234."""
     return Figure(f"{value:,}", value)
@@ -90,7 +112,7 @@ def moment(at: datetime | float, shown: str = "%Y-%m-%d %H:%M UTC") -> Figure:
 def milliseconds(seconds: float) -> Figure:
     """0.8 ms, 12 ms, 1,240 ms."""
     value = seconds * 1000
-    text = f"{value:.1f} ms" if value < 10 else f"{value:,.0f} ms"  # noqa: PLR2004 - one decimal where it matters
+    text = f"{value:z.1f} ms" if value < 10 else f"{value:,.0f} ms"  # noqa: PLR2004 - one decimal where it matters
     return Figure(text, round(seconds, 6), "seconds")
 
 
@@ -102,14 +124,14 @@ def size(number: float) -> Figure:
 def _size(number: float) -> str:
     for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
         if abs(number) < 1024:  # noqa: PLR2004
-            return f"{number:.0f} {unit}" if unit == "B" or abs(number) >= 100 else f"{number:.1f} {unit}"  # noqa: PLR2004
+            return f"{number:z.0f} {unit}" if unit == "B" or abs(number) >= 100 else f"{number:z.1f} {unit}"  # noqa: PLR2004
         number /= 1024
     return f"{number:,.1f} PiB"
 
 
 def share(part: float) -> Figure:
     """0.123 → 12 %."""
-    return Figure(f"{part * 100:.0f} %", round(part, 4), "share")
+    return Figure(f"{part * 100:z.0f} %", round(part, 4), "share")
 
 
 def listed(names: Iterable[str], *, most: int = 3) -> str:

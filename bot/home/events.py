@@ -15,7 +15,8 @@ from redis.exceptions import RedisError
 
 from bot import slash
 from bot.home import page, publishing
-from bot.modals import any_command, restore, views
+from bot.modals import any_command, views
+from bot.modals.asking import Asking
 from commands import grammar, policy
 from workers.operation import Operation
 from workers.operations.commands import overview
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from slack_bolt import Ack, App
     from slack_sdk import WebClient
 
+    from bot.modals.form import Form
     from workers.settings import Ops
 
 _log = structlog.get_logger(__name__)
@@ -50,7 +52,8 @@ class Home:
         app.event("app_home_opened")(self.opened)
         for action, (_, words) in page.ASKS.items():
             app.action(action)(self._asking(words))
-        app.action(page.RESTORE)(self.restoring)
+        for name, asked in page.FORMS.items():
+            app.action(name)(self._forming(asked))
         app.action(page.ANYTHING)(self.anything)
         app.action(page.THREAD)(lambda ack: ack())
         app.view(any_command.CALLBACK)(self.submitted)
@@ -75,10 +78,13 @@ class Home:
 
         return on_press
 
-    def restoring(self, ack: Ack, body: dict[str, Any]) -> None:
-        """Open the modal of `restore`."""
-        ack()
-        self._open(body, restore.view)
+    def _forming(self, asked: Form) -> Callable[[Ack, dict[str, Any]], None]:
+        def on_press(ack: Ack, body: dict[str, Any]) -> None:
+            ack()
+            asking = Asking(self._ops, self._records, self._members, self._client)
+            self._open(body, partial(asking.view, asked))
+
+        return on_press
 
     def anything(self, ack: Ack, body: dict[str, Any]) -> None:
         """Open a modal to type a command in."""

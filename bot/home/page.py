@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
+from bot.modals.asking import FORMS as FORMS_KNOWN
 from commands import grammar, policy
 from workers import registry
 from workers.operation import Operation, Plan
@@ -39,17 +40,20 @@ from workers.report import Status
 from workers.wording import count, duration
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
 
     from workers.operations.commands.overview import Health, Overview, Running
     from workers.operations.commands.schedule import EntryState
+    from workers.operations.incident.store import Incident
     from workers.records.record import Record
     from workers.settings import Ops
 
 ASK: Final = "ask-"
 """What the actions that ask for a command begin with."""
 ANYTHING: Final = "ask-for-anything"
-RESTORE: Final = "ask-for-restore"
+FORMS: Final = {f"ask-for-{each.name.removeprefix('form-')}": each for each in FORMS_KNOWN}
+"""Buttons that open a form, by their actions."""
 THREAD: Final = "open-thread"
 """A link; Slack tells of a press on it all the same."""
 USUAL: Final = {
@@ -128,16 +132,21 @@ def channel_for(operation: Operation, asked_last: str, ops: Ops) -> str:
     return policy.approval(operation, ops).channel or usual_channel(asked_last, ops)
 
 
-def view(person: Person, seen: Overview | None, now: datetime) -> dict[str, Any]:
-    """The Home of one person. seen: how everything stands; not looked at for somebody without a role."""
+def view(
+    person: Person, seen: Overview | None, now: datetime, incidents: Sequence[tuple[Incident, str]] = ()
+) -> dict[str, Any]:
+    """The Home of one person. seen: how everything stands; not looked at for somebody without a role. incidents: those
+    that are open, each with where its thread is.
+    """
     said = person.stranger()
-    blocks = [section(f":lock: {said}")] if said or seen is None else _blocks(person, seen, now)
+    blocks = [section(f":lock: {said}")] if said or seen is None else _blocks(person, seen, now, incidents)
     return home(blocks)
 
 
-def _blocks(person: Person, seen: Overview, now: datetime) -> list[Block]:
+def _blocks(person: Person, seen: Overview, now: datetime, incidents: Sequence[tuple[Incident, str]]) -> list[Block]:
     person = replace(person, asked_last=seen.mine[0].channel if seen.mine else "")
     parts = [
+        _now(seen, incidents),
         _health(person, seen.health, now),
         _waiting(person, seen.waiting),
         _running(person, seen.running),
@@ -151,6 +160,21 @@ def _blocks(person: Person, seen: Overview, now: datetime) -> list[Block]:
         if part:
             shown += [divider(), *part] if shown else part
     return shown
+
+
+def _now(seen: Overview, incidents: Sequence[tuple[Incident, str]]) -> list[Block]:
+    """What comes before all else: an open incident, a maintenance."""
+    lines = []
+    for incident, thread in incidents:
+        what = f"*Incident* in <#{incident.channel}>: {plain(_cut(incident.what))}"
+        by = f"opened by {whom(incident.by)} {at(incident.began_at, _AGO)}"
+        place = f" · {link('thread', thread)}" if thread else ""
+        lines.append(f":rotating_light: {what} · {by}{place}")
+    if seen.maintenance:
+        reason = f": {plain(_cut(seen.maintenance.reason))}" if seen.maintenance.reason else ""
+        until = at(seen.maintenance.until, _WHEN)
+        lines.append(f":construction: *Maintenance* until {until}{reason}. Scheduled jobs and alerts are paused.")
+    return [section("\n".join(lines))] if lines else []
 
 
 def _health(person: Person, health: Health | None, now: datetime) -> list[Block]:
@@ -208,8 +232,7 @@ def _running(person: Person, running: tuple[Running, ...]) -> list[Block]:
 
 def _asking(person: Person) -> list[Block]:
     usual = [button(f"{ASK}{name}", label) for name, (label, words) in USUAL.items() if person.may_ask(words)]
-    if person.may_ask("restore database latest"):
-        usual.append(button(RESTORE, "Restore …"))
+    usual += [button(name, asked.label) for name, asked in FORMS.items() if person.may_ask(asked.sample)]
     where = usual_channel(person.asked_last, person.ops)
     return [
         section(f"*Ask*: it is answered in <#{where}>, as if you had typed it there."),

@@ -31,9 +31,11 @@ from bot.home.page import Person
 from bot.slack_errors import FAILURES, meaning
 from commands.policy import Unsure
 from workers.operations.commands.overview import overview
+from workers.operations.incident import store
 from workers.records import audit_log, counters
 from workers.records.keys import PREFIX
 from workers.records.outbox import Limit, Outbox
+from workers.records.store import Records
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -167,7 +169,8 @@ class Publisher:
             return
         moment = datetime.fromtimestamp(now, UTC)
         seen = overview(self._redis, self._ops, user, moment) if may_look else None
-        view = page.view(person, seen, moment)
+        incidents = store.every(self._redis, self._ops, Records(self._redis)) if may_look else ()
+        view = page.view(person, seen, moment, incidents)
         digest = hashlib.sha256(json.dumps(view, sort_keys=True).encode()).hexdigest()
         shown = _Shown.of(self._redis, user)
         wait = 0.0 if digest == shown.digest else self._published(user, view, _Shown(shown.hash, digest, shown.at))

@@ -17,7 +17,7 @@ CALLBACK: Final = "silencing"
 FOR: Final = "for"
 WHY: Final = "why"
 WHY_CHARACTERS: Final = 300
-_TIMES: Final = {
+TIMES: Final = {
     "30m": "30 minutes",
     "1h": "1 hour",
     "2h": "2 hours",
@@ -27,7 +27,7 @@ _TIMES: Final = {
     "3d": "3 days",
     "7d": "1 week",
 }
-_USUAL: Final = "2h"
+USUAL: Final = "2h"
 
 
 def group_of(record: Record) -> str:
@@ -40,7 +40,7 @@ def view(record: Record) -> dict[str, Any]:
     kept = plain_text("Alertmanager keeps it, with your name")
     blocks = [
         section(f"Alertmanager will not tell of the alert group {code(group_of(record))}."),
-        asks(FOR, "For how long?", choice(FOR, _TIMES, _USUAL)),
+        asks(FOR, "For how long?", choice(FOR, TIMES, USUAL)),
         asks(WHY, "Why?", text_field(WHY, max_length=WHY_CHARACTERS, placeholder=kept), optional=True),
     ]
     return form(CALLBACK, record.id, "Silence the alert", "Silence", blocks)
@@ -50,7 +50,7 @@ def command(record: Record, values: dict[str, Any]) -> str:
     """The command that was filled in. values: the view's state."""
     chosen = ((values.get(FOR) or {}).get(FOR) or {}).get("selected_option") or {}
     said = str(((values.get(WHY) or {}).get(WHY) or {}).get("value") or "")
-    seconds = str(chosen.get("value") or _USUAL)
-    words = f"alerts silence {group_of(record)} --for {seconds if seconds in _TIMES else _USUAL}"
+    seconds = str(chosen.get("value") or USUAL)
+    words = f"alerts silence {group_of(record)} --for {seconds if seconds in TIMES else USUAL}"
     why = " ".join(said.split())[:WHY_CHARACTERS]
     return f"{words} --why {as_typed(why)}" if why else words

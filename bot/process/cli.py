@@ -56,8 +56,12 @@ def _say_version(context: click.Context, _: click.Parameter, asked: bool) -> Non
     help="Print the version and the commit it was made from.",
 )
 @click.option("--log-format", type=click.Choice(["console", "json"]), default="console", show_default=True)
-def main(log_format: str) -> None:
+def main(log_format: str) -> None:  # noqa: ARG001 - read by those that log
     """Operate MLflow on Kubernetes from Slack, and from here when Slack is down."""
+    import resource
+
+    # A core dump would hold every secret that the process does. Those that it starts have the limit from it.
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 _METRICS = click.option(
@@ -220,28 +224,32 @@ def audit() -> None:
 
 @audit.command()
 def verify() -> None:
-    """Make every seal of the record anew: exits with 1 and names the entry where one is broken."""
-    from workers.records import audit_log as recorded
-    from workers.systems.redis import connect
+    """Make every seal anew and compare Redis with the export: exits with 1 and names what was changed."""
+    from workers.errors import OperatorError
+    from workers.operation import Unwatched
+    from workers.operations.audit.verify import AuditVerify
+    from workers.systems import Systems
+    from workers.systems.redis import translated
 
     with _settings() as loaded:
-        found = recorded.verify(connect(loaded))
-    if found.broken:
-        click.echo(f"The audit record was tampered with: {found.broken}.", err=True)
-        sys.exit(FAILED)
-    click.echo(
-        f"{found.entries} entries, {found.sealed} sealed, unbroken. The last seal is {found.last_seal or 'none'}."
-    )
+        systems = Systems(loaded)
+        try:
+            with translated(systems.redis):
+                report = AuditVerify().run(systems, Unwatched())
+        except OperatorError as error:
+            click.echo(str(error), err=True)
+            sys.exit(FAILED)
+    _show(report, None, details=True)
 
 
 @audit.command()
 def export() -> None:
-    """Print the record as JSON Lines: each moment's text, its id and its seal."""
-    from workers.records import audit_log as recorded
+    """Print the record that is in Redis as JSON Lines: each moment's text, its id and its seal."""
+    from workers.records import audit_seals
     from workers.systems.redis import connect
 
     with _settings() as loaded:
-        for line in recorded.lines(connect(loaded)):
+        for line in audit_seals.lines(connect(loaded)):
             click.echo(line)
 
 

@@ -27,7 +27,6 @@ from workers.operation import Operation, Risk
 from workers.operations.commands import maintenance, schedule
 from workers.operations.digest.digest import Digest
 from workers.operations.incident import timeline
-from workers.records import audit_log
 from workers.records.keys import PREFIX
 from workers.records.record import Phase, Record
 from workers.records.requester import BY_CLOCK
@@ -213,11 +212,8 @@ def _no_groups(_group: str) -> frozenset[str]:
 
 
 def sweep(redis: Redis) -> None:
-    """Let RQ find the jobs that died, end or rescue their records, tell what is new of incidents, and seal the audit
-    record.
-    """
+    """Let RQ find the jobs that died, end or rescue their records, and tell what is new of incidents."""
     queues.clean(redis)
     rescuing.rescue(redis)
     maintenance.end(redis, "its time is over", only_over=True)
     timeline.follow(redis)
-    audit_log.seal(redis)

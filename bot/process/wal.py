@@ -5,14 +5,12 @@ Where WAL is missing, or there is no base yet, it asks for a base backup in the 
 
 from __future__ import annotations
 
-import tempfile
 import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import structlog
@@ -27,7 +25,7 @@ from workers.records.requester import BY_CLOCK
 from workers.records.store import RECORD_SECONDS, Records
 from workers.rendering import message
 from workers.settings import Settings, SettingsError
-from workers.systems import Systems
+from workers.systems import Systems, temporary
 from workers.systems.redis import connect
 
 if TYPE_CHECKING:
@@ -86,8 +84,8 @@ def _hold(settings: Settings, redis: Redis, lock: Lock, stop: threading.Event, s
     systems = Systems(settings)
     try:
         with (
-            tempfile.TemporaryDirectory(prefix="mlflow-ops-wal-") as folder,
-            receiving.keeping(systems, Path(folder) / "spool") as going,
+            temporary.folder("wal") as folder,
+            receiving.keeping(systems, folder / "spool") as going,
         ):
             while not stop.is_set() and not over.is_set():
                 well = _turn(going, redis)

@@ -13,9 +13,9 @@ import click
 from commands.grammar import words
 from workers.wording import nearest
 
-_SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+_SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800, "y": 365 * 86_400}
 _LENGTH: Final = re.compile(
-    r"(\d{1,6})\s*(s|m|h|d|w|secs?|seconds?|mins?|minutes?|hrs?|hours?|days?|weeks?)", re.IGNORECASE | re.ASCII
+    r"(\d{1,6})\s*(s|m|h|d|w|secs?|seconds?|mins?|minutes?|hrs?|hours?|days?|weeks?|y|years?)", re.IGNORECASE | re.ASCII
 )
 _KEY: Final = re.compile(r"(?!\w+://)[\w./: -]+=")
 """What may stand before the = of a tag or a parameter

@@ -43,7 +43,7 @@ with Transfer.of(ready.objects, 8) as transfer:
     database.read_back(part, transfer, "mlflow-backups", ready.settings, Unwatched())
     read = time.perf_counter() - began
 peak = peak_memory()
-print(json.dumps([dumped, read, part.dump.bytes, peak, part.size_bytes]))
+print(json.dumps([dumped, read, part.bytes, peak, part.size_bytes]))
 """
 
 

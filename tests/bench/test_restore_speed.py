@@ -56,8 +56,9 @@ with Transfer.of(ready.objects, 8) as transfer:
         connection.execute("CHECKPOINT")
     began = time.perf_counter()
     admin = server.database("restored", server.admin)
-    dump = Reading(part.dump, transfer, "mlflow-backups", Unwatched(), Keys.all_of(ready.settings))
-    fill(target, part, dump, ready.settings, Unwatched(), admin=admin)
+    keys = Keys.all_of(ready.settings)
+    dump, *apart = (Reading(each, transfer, "mlflow-backups", Unwatched(), keys) for each in part.dumps)
+    fill(target, part, dump, ready.settings, Unwatched(), admin=admin, apart=apart)
     filled = time.perf_counter() - began
     compare(target, part)
     took = time.perf_counter() - began

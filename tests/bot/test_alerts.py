@@ -30,8 +30,8 @@ from workers.operations.alerts.group import identify
 from workers.operations.alerts.notification import FINGERPRINTS, NotificationError, read
 from workers.operations.alerts.silence import AlertsSilence
 from workers.operations.alerts.store import KEEP_SECONDS, AlertStore
+from workers.operations.audit.trail import commands_of
 from workers.operations.commands import maintenance
-from workers.operations.commands.audit_trail import commands_of
 from workers.records import audit_log
 from workers.records.outbox import Outbox
 from workers.records.record import Record

@@ -6,7 +6,7 @@ from slack_sdk import WebClient
 from bot import slash
 from bot.buttons import Buttons
 from bot.home.events import Home
-from bot.modals.restore import RestoreModal
+from bot.modals.asking import Asking
 from mlflow_ops_sandbox.slack.client import words
 from mlflow_ops_sandbox.slack.testing import bolt_app, connected
 from workers.records.record import Ending, Phase, Record
@@ -31,7 +31,7 @@ def slack(serving, redis):
     app = bolt_app(serving)
     client = WebClient(token=serving.workspace.tokens.bot, base_url=serving.api, retry_handlers=[])
     records, nobody = Records(redis), lambda _group: frozenset()
-    restoring = RestoreModal(OPS, records, nobody, client)
+    restoring = Asking(OPS, records, nobody, client)
     restoring.listen(app)
     app.command("/mlflow")(slash.as_typed(restoring.around(slash.listener(OPS, records, nobody))))
     Buttons(OPS, redis, nobody, client).listen(app)

@@ -5,7 +5,7 @@ from redis import Redis
 
 from bot.people import People, said_by
 from workers.operation import Unwatched
-from workers.operations.commands.audit_trail import Audit
+from workers.operations.audit.trail import Audit
 from workers.operations.commands.jobs import Jobs
 from workers.records import people
 from workers.records.message import Message

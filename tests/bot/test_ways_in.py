@@ -10,8 +10,8 @@ from bot.buttons import Buttons
 from bot.directory import Directory
 from bot.home import page
 from bot.home.events import Home
-from bot.modals import any_command, denial
-from bot.modals.restore import RestoreModal
+from bot.modals import any_command, denial, restore
+from bot.modals.asking import Asking
 from mlflow_ops_sandbox.slack.state.workspace import Workspace
 from mlflow_ops_sandbox.slack.testing import example, serving
 from tests.bot.test_directory import OURS, STRANGERS
@@ -44,7 +44,7 @@ class Ways:
         self.records, self.members, self.said = Records(redis), members, []
         self.buttons = Buttons(OPS, redis, members, client)
         self.home = Home(OPS, redis, members, client)
-        self.restoring = RestoreModal(OPS, self.records, members, client)
+        self.asking = Asking(OPS, self.records, members, client)
         about = {"operation": "health", "arguments": {}, "words": "health", "requester": "U0ADA", "channel": "C0OPS"}
         self.record = Record(**about)
         self.records.begin_here(self.record)
@@ -75,7 +75,7 @@ class Ways:
         chosen = {"what": {"what": {"selected_option": {"value": "database"}}}}
         values = chosen | {"set": {"set": {"value": ""}}, "name": {"name": {"value": ""}}}
         view = {"id": uuid.uuid4().hex, "private_metadata": '{"channel": "C0OPS"}', "state": {"values": values}}
-        self.restoring.submitted(self.ack, {"user": {"id": user}, "view": view})
+        self.asking.submitted(restore.FORM, self.ack, {"user": {"id": user}, "view": view})
         return self.said[-1]
 
     def the_home(self, user):

@@ -37,7 +37,7 @@ OPS_YAML = """
 channels: [{channels}]
 roles: {{viewer: {{users: ["*"]}}}}
 slack: {{posts_per_second: 200, updates_per_minute: 20000}}
-schedule: {{backup: null, figures: null, digest: null, drill: null}}
+schedule: {{backup: null, figures: null, digest: null, drill: null, audit: null}}
 """
 
 

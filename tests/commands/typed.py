@@ -7,8 +7,8 @@ escapes what is typed, as Slack does.
 import json
 from pathlib import Path
 
+from workers.operations.audit.trail import Audit
 from workers.operations.backup.show import BackupList
-from workers.operations.commands.audit_trail import Audit
 from workers.operations.commands.maintenance import StartMaintenance
 from workers.operations.configuration.edit import ConfigSet
 from workers.operations.deployment.history import History

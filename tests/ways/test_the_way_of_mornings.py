@@ -27,7 +27,7 @@ expect = pytest.importorskip("playwright.sync_api", reason="playwright is not in
 
 SECONDS = 40
 VERA, OMAR = "U07VERA0001", "U07OMAR0002"
-NOTHING_ELSE = {"backup": None, "figures": None, "digest": None, "drill": None}
+NOTHING_ELSE = {"backup": None, "figures": None, "digest": None, "drill": None, "audit": None}
 PICTURES = os.environ.get("MLFLOW_OPS_PICTURES")
 """A folder for screenshots, where somebody wants to look at them."""
 
@@ -280,7 +280,7 @@ def test_pausing_survives_a_restart_of_the_scheduler(sandbox, omar, vera):
     try:
         sandbox.restart("scheduler")
         listed = ask(vera, "schedule list", "1 paused")
-        assert "4 scheduled jobs" in words(listed)
+        assert "5 scheduled jobs" in words(listed)
     finally:
         omar.press(OPS_CHANNEL, done["ts"], "undo")
     becomes_not_paused(omar)

@@ -7,7 +7,7 @@ import pytest
 from mlflow_ops_sandbox.slack.client import words
 from tests.commands.typed import MEANT, TYPED, cases
 from workers import registry
-from workers.operations.commands.audit_trail import Audit
+from workers.operations.audit.trail import Audit
 from workers.records.store import Records
 
 pytestmark = pytest.mark.slow

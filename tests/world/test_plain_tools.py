@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.world.conftest import CONTENT, FOLDERS, OURS, OWNER
+from workers.operations.backup.sharing import rows_only, without_rows
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "recovery-without-this-product.md"
 pytestmark = [
@@ -19,11 +20,15 @@ pytestmark = [
 ]
 
 
-def test_the_database_comes_back_by_plain_tools(server, live, content, tmp_path):
+@pytest.mark.parametrize("apart", [(), ("metrics", "runs")], ids=["one_dump", "three_dumps"])
+def test_the_database_comes_back_by_plain_tools(server, live, content, tmp_path, apart):
     newest, folder = FOLDERS[max(FOLDERS)], tmp_path / "set"
     folder.mkdir()
-    with (folder / "database.dump").open("wb") as dump:
-        subprocess.run([newest / "pg_dump", "-Fc", server.url(OWNER, live)], stdout=dump, check=True)
+    shared = [[(live.removeprefix("mlflow_"), table)] for table in apart]
+    for number, options in enumerate((without_rows(shared), *map(rows_only, shared))):
+        name = f"database.apart-{number}.dump" if number else "database.dump"
+        with (folder / name).open("wb") as dump:
+            subprocess.run([newest / "pg_dump", "-Fc", *options, server.url(OWNER, live)], stdout=dump, check=True)
     schema = "" if live.endswith("public") else f"{live.removeprefix('mlflow_')}."
     rows = {f"{schema}{table}": number for table, number in (("runs", 500), ("metrics", 30_000), ("experiments", 20))}
     (folder / "manifest.json").write_text(json.dumps({"database": {"rows": rows}}))

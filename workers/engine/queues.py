@@ -8,6 +8,8 @@ again.) A job holds one argument, a record's id; it speaks JSON, and the only fu
 
 from __future__ import annotations
 
+import hashlib
+import json
 import time
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -124,16 +126,25 @@ def accept(  # noqa: PLR0913 - all but the first three by name
 ) -> bool:
     """Record a command with its first message, and put it on its queue, in one step: its work waits for nobody.
 
-    False where this delivery was accepted before. at_most: see Records.accept. Raises TooMany, and OperatorError where
-    its arguments are wrong.
+    False where this delivery was accepted before. at_most: see Records.accept; where it is given, a read that the same
+    person waits for already is told together with that one. Raises TooMany, Merged, and OperatorError where its
+    arguments are wrong.
     """
     operation = registry.build(record.operation, record.arguments)
     placed = record.model_copy(update=_first_fields(operation))
-    limits = {"remember_seconds": remember_seconds, "at_most": 0 if operation.urgent else at_most}
+    person = at_most and not operation.urgent
+    like = _kind(record) if person and operation.risk is Risk.READ and not record.calls else ""
+    limits = {"remember_seconds": remember_seconds, "at_most": at_most if person else 0}
     records = Records(redis)
     # Before it is there: what this Redis was told itself is not in doubt.
     records.doubt()
-    return records.accept(placed, delivery, root, job=_job(placed, operation, redis), **limits)
+    return records.accept(placed, delivery, root, job=_job(placed, operation, redis), like=like, **limits)
+
+
+def _kind(record: Record) -> str:
+    """The same for what has the same answer in the same place."""
+    about = json.dumps([record.operation, record.arguments, record.channel], sort_keys=True)
+    return hashlib.sha256(about.encode()).hexdigest()[:16]
 
 
 def enqueue(record: Record, redis: Redis) -> None:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import os
 import uuid
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cache, partial
 from math import inf
@@ -20,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 from redis import Redis
+from redis.exceptions import RedisError
 
 from workers import registry, settings
 from workers.engine import approvals, following, locks, looking, queues, rights, shutdown, timeouts
@@ -43,6 +45,10 @@ from workers.systems.redis import connect
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+EXPORT = "audit-export"
+EXPORT_SECONDS = 60
+_ENDED = frozenset({Phase.DONE, Phase.FAILED, Phase.CANCELLED})
+
 _log = structlog.get_logger(__name__)
 
 
@@ -64,7 +70,9 @@ def run(record_id: str) -> str:
         if record.stage is Stage.PLAN:
             return _plan(record, records).value
         if record.stage is Stage.LOOK:
-            return looking.look(record, partial(_attempt, record), systems_here(), redis_here(), signs).value
+            phase = looking.look(record, partial(_attempt, record), systems_here(), redis_here(), signs)
+            _exported(record, phase)
+            return phase.value
         after: dict[str, Any] = {}
 
         def carry_out(operation: Operation) -> Report:
@@ -84,6 +92,7 @@ def run(record_id: str) -> str:
             return "claimed before"
         else:
             phase = _end(record, records, ending, **after)
+            _exported(record, phase)
         return phase.value
 
 
@@ -218,9 +227,30 @@ def _attempt(  # noqa: PLR0911 - each way out has its own words
 
 def _end(record: Record, records: Records, ending: Ending, **after: Any) -> Phase:
     """after: what buttons ask for from then on."""
+    if record.stage is Stage.RUN:
+        ending = replace(ending, messages=(*ending.messages, *thread.walked(record, _steps(record, records), ending)))
     if not _written(record, records, partial(records.finish, record.id, ending, **after)):
         _log.warning("ended by somebody else", phase=ending.phase, outcome=ending.outcome)
     return ending.phase
+
+
+def _exported(record: Record, phase: Phase) -> None:
+    """Who destroyed what, and who let it, goes at once to where nobody rewrites it; what fails, the schedule does."""
+    if phase not in _ENDED or registry.operations()[record.operation].risk is not Risk.DESTRUCTIVE:
+        return
+    try:
+        with timeouts.limit(EXPORT_SECONDS):
+            registry.build(EXPORT, {}).run(systems_here(), Unwatched())
+    except (OperatorError, settings.SettingsError, RedisError, timeouts.TimedOut) as error:
+        _log.warning("the audit record was not exported at its end", why=str(error) or type(error).__name__)
+
+
+def _steps(record: Record, records: Records) -> dict[str, Any]:
+    """What it was told to be doing; nothing where Redis does not say, because it ends all the same."""
+    try:
+        return records.step(record.id)
+    except RedisError:
+        return {}
 
 
 def _hand_over(record: Record, records: Records) -> Phase:

@@ -18,7 +18,7 @@ from rq import Worker
 from rq.exceptions import StopRequested
 
 from workers import registry
-from workers.engine import queues, shutdown
+from workers.engine import queues, sealing, shutdown
 from workers.engine.queues import SealedJob, queue
 from workers.engine.rescuing import tell_lost
 from workers.engine.running import redis_here, systems_here
@@ -178,6 +178,7 @@ def work(queue_name: str, ready: Callable[[], None]) -> None:
     refuse_cluster(redis)
     # Who hears that it is ready may end it before RQ listens.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())
+    sealing.begin(loaded)
     ready()
     worker.work(logging_level="WARNING")
 

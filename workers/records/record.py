@@ -71,7 +71,8 @@ class Record(BaseModel):
     handovers: how often its stage went to another worker. continuation: the operation that goes on with it, with its
     arguments, where it waited for somebody outside; look_at: when to look again; looks: how often that was.
     token: of the claim that holds (see workers.records.scripts). doubted: since when Redis may have lost what became of
-    it; resumes: the fields with which it goes on where it is found that nothing did.
+    it; resumes: the fields with which it goes on where it is found that nothing did. more: how many like it, by
+    the same person, have its answer too.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -114,6 +115,7 @@ class Record(BaseModel):
     token: str = ""
     doubted: float | None = None
     resumes: dict[str, Any] | None = None
+    more: int = 0
     started_at: float | None = None
     ended_at: float | None = None
     worker: str | None = None

@@ -45,10 +45,19 @@ ACCEPT: Final = (
     + _CLAIMS
     + _ENQUEUE
     + """
--- KEYS: seen, record, open, recent, the person's. ARGV: id, seconds of seen, of the record, when, body, how many of the
+-- KEYS: seen, record, open, recent, the person's, the one like it that they asked for last (where records stand: none).
+-- ARGV: id, seconds of seen, of the record, when, body, how many of the
 -- recent, moment, at most so many of a person (0: any number), where records stand, number of fields, fields, job.
 local known = redis.call('GET', KEYS[1])
 if known then return known == ARGV[1] and 1 or 0 end
+local like = redis.call('GET', KEYS[6])
+if like and redis.call('HGET', ARGV[9] .. like, 'phase') == '"queued"' then
+  -- It has not begun: what it will read is as new as what this one would.
+  redis.call('HINCRBY', ARGV[9] .. like, 'more', 1)
+  redis.call('SET', KEYS[1], ARGV[1], 'EX', ARGV[2])
+  note('{"what": "asked again", "id": "' .. like .. '"}')
+  return -2
+end
 if tonumber(ARGV[8]) > 0 then
   local going = 0
   for _, id in ipairs(redis.call('ZRANGE', KEYS[5], 0, -1)) do
@@ -64,6 +73,7 @@ if tonumber(ARGV[8]) > 0 then
   redis.call('EXPIRE', KEYS[5], ARGV[3])
 end
 redis.call('SET', KEYS[1], ARGV[1], 'EX', ARGV[2])
+if KEYS[6] ~= ARGV[9] then redis.call('SET', KEYS[6], ARGV[1], 'EX', ARGV[2]) end
 local last = 10 + 2 * ARGV[10]
 fill(KEYS[2], 11, last)
 redis.call('EXPIRE', KEYS[2], ARGV[3])

@@ -9,6 +9,7 @@
     open               sorted set: the ids of those that have not ended → when they were accepted
     recent             sorted set: the latest thousand → when they were accepted
     person:<who>       sorted set: what somebody has under way → when it was accepted
+    person:<who>:like:<what>   the record of the last read of this kind, which more like it may join
     seen:<delivery>    a delivery that was accepted already (Slack delivers again when in doubt)
     outbox:…           what is to be said (see workers.records.outbox)
     rq:…               RQ's own keys
@@ -56,11 +57,16 @@ ALIVE_SECONDS = 15.0
 _OPEN = PREFIX + "open"
 _RECENT = PREFIX + "recent"
 _RECENT_KEPT = 1000
+_MERGED = -2
 _SERVER = PREFIX + "server"
 
 
 class TooMany(OperatorError):  # noqa: N818 - its message is a sentence for people
     """Somebody has as many commands under way as one person may."""
+
+
+class Merged(OperatorError):  # noqa: N818 - its message is a sentence for people
+    """The same person waits for the same answer already."""
 
 
 @dataclass(frozen=True)
@@ -99,17 +105,23 @@ class Records:
         remember_seconds: int = SEEN_SECONDS,
         job: Job = NO_JOB,
         at_most: int = 0,
+        like: str = "",
     ) -> bool:
         """Record a command together with its first message and its job; False where this delivery was accepted before.
 
-        at_most: so many commands of one person may be under way; 0: any number. Raises TooMany.
+        at_most: so many commands of one person may be under way; 0: any number. like: what it shares with others that
+        have the same answer, where they are to be told as one. Raises TooMany, Merged.
         """
         body = draft("root", root).body
         keys = [f"{PREFIX}seen:{delivery}", _key(record.id), _OPEN, _RECENT, f"{PREFIX}person:{record.requester}"]
+        # Without anything like it, a key that is never there.
+        keys.append(f"{keys[-1]}:like:{like}" if like else _key(""))
         about: list[Any] = [record.id, remember_seconds, RECORD_SECONDS, record.accepted_at, body, _RECENT_KEPT]
         fields = record.fields
         about += [asked(record), at_most, _key(""), len(fields) // 2]
         answer = int(self._accept(keys=keys, args=[*about, *fields, *job.parts]))
+        if answer == _MERGED:
+            raise Merged("You asked for the same a moment ago, and it hasn't begun yet: its answer will be for both.")
         if answer < 0:
             raise TooMany(
                 f"You have {at_most} commands under way, which is as many as one person may.",
@@ -176,12 +188,22 @@ class Records:
         found: dict[str, Any] = json.loads(raw) if raw else {}
         return found
 
-    def tell(self, record: Record, *drafts: Draft, step: str, figure: str = "", share: float | None = None) -> bool:
+    def tell(
+        self,
+        record: Record,
+        *drafts: Draft,
+        step: str,
+        figure: str = "",
+        share: float | None = None,
+        done: Sequence[Sequence[str | float]] = (),
+    ) -> bool:
         """Words of a running one about what it is doing, there and for whoever looks from elsewhere. share: 0 to 1.
+        done: the steps before, each with its figure and its seconds. Kept with the token of whose steps they are.
 
         False where its claim does not hold any more: then nothing was said.
         """
-        body = json.dumps(cleaned({"step": step, "figure": figure, "share": share}), ensure_ascii=False)
+        about_it = {"step": step, "figure": figure, "share": share, "done": done, "token": record.token}
+        body = json.dumps(cleaned(about_it), ensure_ascii=False)
         keys = [_key(record.id), _claim(record.id), f"{_key(record.id)}:step"]
         about: list[Any] = [record.id, time.time(), _token(record), body, STEP_SECONDS]
         return bool(self._say(keys=keys, args=[*about, *(part for each in drafts for part in each)]))

@@ -26,10 +26,16 @@ SECTION_TEXT: Final = 3000
 FIELD_TEXT: Final = 2000
 CONTEXT_TEXT: Final = 2000
 HEADER_TEXT: Final = 150
+VIEW_TITLE: Final = 24
+"""Of a modal, and of its buttons."""
 BUTTON_TEXT: Final = 75
 """Of its label, and of what is read aloud instead
 (https://docs.slack.dev/reference/block-kit/block-elements/button-element).
 """
+TABLES: Final = 1
+"""In a message, of either kind."""
+CHARTS: Final = 2
+"""In a message."""
 MESSAGE_BYTES: Final = 10_000
 """What all blocks of a message may weigh, kept below what Slack answers msg_blocks_too_long to: its documentation names
 no figure, people measured 10,600 to 13,400.
@@ -38,7 +44,12 @@ BLOCK_BYTES: Final = 125
 """What a block weighs beside its texts (https://github.com/slackapi/bolt-js/issues/2509)."""
 SHORT_TEXT: Final = 250
 
-_TOP: Final = frozenset({"section", "header", "divider", "context", "actions", "image", "input", "markdown"})
+_TOP: Final = frozenset(
+    {"section", "header", "divider", "context", "actions", "image", "input", "markdown", "table", "data_table", "plan",
+     "task_card", "data_visualization", "card", "alert"}
+)  # fmt: skip
+_READ: Final = frozenset({"text", "title", "caption", "label", "name", "x_label", "y_label", "url"})
+"""Fields of a block that are texts of their own."""
 _FENCED: Final = re.compile(r"^```\n?(.*?)\n?```$", re.DOTALL | re.MULTILINE)
 _WHOLE: Final = re.compile(r"<[^<>]*>|&\w+;")
 """What a cut must not go through."""
@@ -259,19 +270,27 @@ def cut(text: str, limit: int, *, mark: str = "…", in_bytes: bool = False) -> 
     return f"{head}{mark}{'`' if open_span else ''}"
 
 
-def per_message(blocks: Iterable[Block]) -> Iterator[list[Block]]:
-    """Sections, as many together as one message may hold."""
+def per_message(parts: Iterable[Sequence[Block]]) -> Iterator[list[Block]]:
+    """Blocks, as many together as one message may hold. parts: each stays in one message."""
     held: list[Block] = []
     size = 0
-    for block in blocks:
-        length = weight(block)
-        if held and (len(held) == BLOCKS or size + length > MESSAGE_BYTES):
+    for part in parts:
+        length = weight(part)
+        full = len(held) + len(part) > BLOCKS or size + length > MESSAGE_BYTES
+        if held and (full or not _together(held, part)):
             yield held
             held, size = [], 0
-        held.append(block)
+        held = [*held, *part]
         size += length
     if held:
         yield held
+
+
+def _together(held: Sequence[Block], part: Sequence[Block]) -> bool:
+    """Whether a message takes both: one table, two charts."""
+    kinds = [str(block["type"]) for block in (*held, *part)]
+    tables = sum(kind.endswith("table") for kind in kinds)
+    return tables <= TABLES and kinds.count("data_visualization") <= CHARTS
 
 
 def weight(part: Any) -> int:
@@ -279,7 +298,7 @@ def weight(part: Any) -> int:
     if isinstance(part, str):
         return len(part.encode())
     if isinstance(part, dict):
-        texts = (value for name, value in part.items() if name == "text" or not isinstance(value, str))
+        texts = (value for name, value in part.items() if name in _READ or not isinstance(value, str))
         return sum(map(weight, texts)) + (BLOCK_BYTES if "elements" in part or part.get("type") in _TOP else 0)
     return sum(map(weight, part)) if isinstance(part, (list, tuple)) else 0
 

@@ -38,6 +38,7 @@ ALT_CHARACTERS: Final = 1000
 _DPI: Final = 180
 _WIDE, _HIGH = 3.5, 1.75
 _LONG_DAYS: Final = 45
+_FEW_DAYS: Final = 4
 _SPAN: Final = 0.08
 """A scale shows at least such a share of its highest value."""
 _GAP: Final = 4
@@ -66,10 +67,21 @@ class Panel:
     ahead: tuple[tuple[datetime, float], tuple[datetime, float]] | None = None
 
 
-def draw(panels: Sequence[Panel], zone: tzinfo, *, columns: int = 2, wide: float = _WIDE, high: float = _HIGH) -> bytes:
-    """The panels as a PNG, `columns` beside each other, all over the same time. wide and high: of one, in inches."""
+def draw(  # noqa: PLR0913 - all but the first two by name
+    panels: Sequence[Panel],
+    zone: tzinfo,
+    *,
+    over: tuple[datetime, datetime] | None = None,
+    columns: int = 2,
+    wide: float = _WIDE,
+    high: float = _HIGH,
+) -> bytes:
+    """The panels as a PNG, `columns` beside each other, all over the same time. over: the time that was asked about, so
+    that the axis has it, whether or not something was measured all along. wide and high: of one, in inches.
+    """
     moments = [at for panel in panels for series in panel.series for at, _ in series.points]
     moments += [at for panel in panels if panel.ahead for at, _ in panel.ahead]
+    moments += over or ()
     around = (min(moments), max(moments)) if moments else None
 
     def paint(ax: Axes, number: int) -> None:
@@ -209,19 +221,28 @@ def _scale(ax: Axes, panel: Panel, zone: tzinfo) -> None:
         ax.plot(times, [value for _, value in panel.ahead], color=VERMILION, linewidth=1.4, linestyle=(0, (1, 1.5)))
     # Sizes that hardly change are not blown up; a figure near nothing starts at nothing.
     room = max((most - least) * 0.12, (abs(most) * _SPAN - (most - least)) / 2, 1e-9)
+    if least == most == 0:
+        # Nothing at all: a scale around it would read from 0 to -0.
+        least, most, room = 0.0, 1.0, 0.1
     bottom = 0.0 if least >= 0 and least < most * 0.6 else least - room
     ax.set_ylim(bottom, most + room * (3 if len(panel.series) > 1 else 1.5))
 
 
 def _time(ax: Axes, around: tuple[datetime, datetime], zone: tzinfo) -> None:
-    from matplotlib.dates import AutoDateLocator, DateFormatter
+    from matplotlib.dates import AutoDateLocator, DateFormatter, DayLocator
 
     begin, end = (moment.astimezone(zone).replace(tzinfo=None) for moment in around)
     margin = max((end - begin) * 0.02, timedelta(hours=1))
     left: Any = begin - margin
     right: Any = end + margin
     ax.set_xlim(left, right)
-    ax.xaxis.set_major_locator(AutoDateLocator(minticks=3, maxticks=6))  # type: ignore[no-untyped-call]
     days = (end - begin).days
-    form = "%b %Y" if days > _LONG_DAYS * 4 else "%d %b" if days >= 1 else "%H:%M"
+    if _FEW_DAYS <= days <= _LONG_DAYS:
+        # Each label is a day, and no day has two.
+        ax.xaxis.set_major_locator(DayLocator(interval=math.ceil(days / 5)))  # type: ignore[no-untyped-call]
+    else:
+        most = 4 if 1 <= days < _FEW_DAYS else 6
+        ax.xaxis.set_major_locator(AutoDateLocator(minticks=3, maxticks=most))  # type: ignore[no-untyped-call]
+    short = "%d %b %H:%M" if days >= 1 else "%H:%M"
+    form = "%b %Y" if days > _LONG_DAYS * 4 else "%d %b" if days >= _FEW_DAYS else short
     ax.xaxis.set_major_formatter(DateFormatter(form))  # type: ignore[no-untyped-call]

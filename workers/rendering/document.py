@@ -14,7 +14,7 @@ from typing import Any, Final, Literal
 
 from pydantic import JsonValue, TypeAdapter
 
-from workers.report import Attachment, Data, Facts, Lead, Links, Offer, Report, Section, Status, Table, Text
+from workers.report import Attachment, Chart, Data, Facts, Lead, Links, Offer, Report, Section, Status, Table, Text
 from workers.wording import NOTHING, Figure, Unit
 
 Value = str | int | float | None
@@ -49,11 +49,13 @@ class Items(Data):
     units: dict[str, Unit]
 
 
-Part = Items | Rows | Text | Links
+Part = Items | Rows | Text | Links | Chart
 
 
 class Answer(Data):
-    """A check. figure: its number in words; figures: its numbers, in base units."""
+    """A check. figure: its number in words; figures: its numbers, in base units. command: what to ask next, as it would
+    be typed after `/mlflow`.
+    """
 
     name: str
     title: str
@@ -61,6 +63,7 @@ class Answer(Data):
     figure: str
     sentence: str
     look_further: str
+    command: str
     details: tuple[Part, ...]
     figures: dict[str, float]
     notes: dict[str, tuple[str, ...]]

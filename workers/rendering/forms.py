@@ -1,5 +1,5 @@
-"""The same message in another form, where Slack refuses it as it is: with fewer blocks, as plain text in pieces, and at
-last its one line.
+"""The same message in another form, where Slack refuses it as it is: with older blocks, with fewer, as plain text in
+pieces, and at last its one line.
 
 What the message showed is kept as long as a form can hold it: what no longer fits goes into further messages, in order.
 Buttons stay with the first of these, and where no form can hold them the text says so.
@@ -12,9 +12,10 @@ from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 from workers.records.message import Message
-from workers.rendering.blocks import MESSAGE_BYTES, Block, cut, literal, paragraphs, section, weight
+from workers.rendering.blocks import BLOCKS, MESSAGE_BYTES, Block, cut, literal, paragraphs, section, weight
+from workers.rendering.older import older
 
-AS_MADE, FEWER_BLOCKS, PLAIN, ONE_LINE = range(4)
+AS_MADE, OLDER, FEWER_BLOCKS, PLAIN, ONE_LINE = range(5)
 """In this order they are tried."""
 MANY_BYTES, FEW_BYTES = 8000, 3000
 """What the blocks of one message weigh, where they were too many, and where Slack refused fewer than that."""
@@ -31,6 +32,9 @@ def in_form(form: int, text: str, blocks: list[Block]) -> list[Message]:
     """The message in a form: what stands in its place, and what follows."""
     if form == AS_MADE:
         return [Message(text, blocks)]
+    blocks = older(blocks)
+    if form == OLDER:
+        return _apart(text, blocks, MESSAGE_BYTES)
     if form == FEWER_BLOCKS:
         return _fewer(text, blocks)
     if form == PLAIN:
@@ -64,7 +68,15 @@ def _fewer(text: str, blocks: list[Block]) -> list[Message]:
             words.append(block)
         elif block["type"] != "actions":
             words += paragraphs("\n".join(_texts(block)))
-    groups = list(_grouped(words, MANY_BYTES if weight(blocks) > MESSAGE_BYTES else FEW_BYTES)) or [[]]
+    return _apart(text, [*words, *buttons], MANY_BYTES if weight(blocks) > MESSAGE_BYTES else FEW_BYTES)
+
+
+def _apart(text: str, blocks: list[Block], most: int) -> list[Message]:
+    """In as many messages as that takes; the buttons are in the first one."""
+    buttons = [block for block in blocks if block["type"] == "actions"]
+    groups = list(_grouped((block for block in blocks if block["type"] != "actions"), most)) or [[]]
+    if len(groups) == 1:
+        return [Message(text, blocks)]
     first, *rest = groups
     return [Message(text, [*first, *buttons]), *(Message(_told(each) or text, each) for each in rest)]
 
@@ -74,7 +86,7 @@ def _grouped(blocks: Iterable[Block], most: int) -> Iterator[list[Block]]:
     size = 0
     for block in blocks:
         heavy = weight(block)
-        if held and size + heavy > most:
+        if held and (size + heavy > most or len(held) == BLOCKS - 2):
             yield held
             held, size = [], 0
         held.append(block)

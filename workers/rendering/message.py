@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from workers.records.message import Message
 from workers.records.requester import BY_CLOCK
+from workers.rendering import tables, visuals
 from workers.rendering.blocks import (
     BLOCKS,
+    CHARTS,
+    MESSAGE_BYTES,
     SECTION_TEXT,
     Block,
     at,
@@ -25,13 +28,21 @@ from workers.rendering.blocks import (
     plain,
     section,
     short,
+    weight,
     whom,
 )
+from workers.rendering.older import older
+from workers.rendering.plans import Step, walked
 from workers.rendering.terminal import to_terminal
-from workers.report import Attachment, Check, Facts, Lead, Links, Report, Section, Status, Table, Text
+from workers.report import Attachment, Chart, Check, Facts, Lead, Links, Report, Section, Status, Table, Text
+from workers.wording import NOTHING, Linked, count
 
 DETAIL_MESSAGES = 4
 """What needs more messages than these becomes a file."""
+MANY_CHECKS = 4
+"""So many are a table."""
+FOOT_BYTES = 1500
+"""What is kept free for a message's foot, and for a block that is put at its end."""
 
 EMOJI = {
     Status.OK: ":white_check_mark:",
@@ -39,7 +50,6 @@ EMOJI = {
     Status.FAIL: ":x:",
     Status.UNKNOWN: ":grey_question:",
 }
-_CELL = 60
 
 
 def approved(by: tuple[str, ...], moment: float | None) -> str:
@@ -66,10 +76,20 @@ def asked(words: str, requester: str) -> Message:
     return Message(text=short(f"/mlflow {words}"), blocks=[section(text)])
 
 
-def under_way(words: str, requester: str, step: str, figure: str) -> Message:
-    """The root message while the command runs."""
-    text = f":hourglass_flowing_sand: {code('/mlflow ' + words)} asked by {whom(requester)}\n{plain(step)}"
-    return Message(text=short(f"/mlflow {words}: {step}"), blocks=[section(f"{text} {plain(figure)}".rstrip())])
+def under_way(words: str, requester: str, step: str, figure: str, done: Sequence[Step] = ()) -> Message:
+    """The root message while the command runs. done: the steps before this one."""
+    text = f":hourglass_flowing_sand: {code('/mlflow ' + words)} asked by {whom(requester)}"
+    told = short(f"/mlflow {words}: {step}")
+    if done:
+        now = Step(step, figure.lstrip(" ·"), state="in_progress")
+        return Message(text=told, blocks=[section(text), walked(f"Step {len(done) + 1}", [*done, now])])
+    return Message(text=told, blocks=[section(f"{text}\n{plain(step)} {plain(figure)}".rstrip())])
+
+
+def steps_taken(words: str, steps: Sequence[Step]) -> Message:
+    """For the thread of a command that has ended: what it did, step by step."""
+    title = f"What was done: {count(len(steps), 'step')}"
+    return Message(text=short(f"/mlflow {words}: {title}"), blocks=[walked(title, steps)])
 
 
 def failed(  # noqa: PLR0913 - all that is told of it
@@ -98,13 +118,20 @@ def root(report: Report, words: str, requester: str, decided: str = "", *, to_do
     to_do: blocks that stand above its foot.
     """
     headline = f"{EMOJI[report.status]} *{plain(report.title)}*: {plain(report.summary)}"
+    charts = _in_sight(report)
+    to_do = [*(block for each in charts for part in parts_of(each) for block in part), *to_do]
     if report.lead:
         return _read_at_once(report, headline, words, requester, to_do)
     lines = [_check_line(check) for check in report.checks]
-    blocks = [*paragraphs(headline), *paragraphs("\n".join(lines))] if lines else paragraphs(headline)
+    blocks = paragraphs(headline)
+    room = MESSAGE_BYTES - weight([*blocks, *to_do]) - FOOT_BYTES
+    if len("\n".join(lines).encode()) > room:
+        # The thread has them whole.
+        lines = [cut(line, max(0, room // len(lines) - 2), in_bytes=True) for line in lines]
+    blocks += paragraphs("\n".join(lines))
     asked_by = f"{code('/mlflow ' + words)} asked by {whom(requester)}"
     foot = [asked_by, *([decided] if decided else ()), f"{report.took_seconds:.1f} s"]
-    if report.checks or report.sections or report.attachments:
+    if report.checks or report.attachments or len(report.sections) > len(charts):
         foot.append("details in the thread")
     blocks = [*blocks[: BLOCKS - len(to_do) - 1], *to_do]
     blocks.append(context(" · ".join(foot)))
@@ -135,20 +162,38 @@ def _spoken(line: Lead) -> str:
 def details(report: Report) -> list[Message]:
     """The rest of a report, for its thread, in as few messages as Slack's limits allow.
 
-    Where it is long: how it begins, all of it as a file, and what to type next.
+    A message takes one table, so where there are many the short ones are lines. Where it is long all the same: how it
+    begins, all of it as a file, and what to type next.
     """
-    blocks: list[Block] = []
-    for check in report.checks:
-        blocks.extend(_check_blocks(check))
-    for each in report.sections:
-        blocks.extend(blocks_of(each))
     told = short(f"{report.title}: details")
     next_ = [section("Next: " + " · ".join(code("/mlflow " + hint) for hint in report.hints))] if report.hints else []
-    messages = [Message(told, group) for group in per_message([*blocks, *next_])]
-    if len(messages) > DETAIL_MESSAGES:
-        messages = [Message(told, next(per_message(blocks))), _as_file(report)]
+    for native in (always, long_only):
+        parts = list(_parts(report, native))
+        messages = [Message(told, group) for group in per_message([*parts, next_] if next_ else parts)]
+        if len(messages) <= DETAIL_MESSAGES:
+            break
+    else:
+        messages = [Message(told, next(per_message(parts))), _as_file(report)]
         messages += [Message(told, next_)] if next_ else []
     return [*messages, *files(report.title, report.attachments)]
+
+
+def _parts(report: Report, native: Native) -> Iterator[list[Block]]:
+    """What is told, in pieces that stay together."""
+    many = len(report.checks) >= MANY_CHECKS
+    if many:
+        yield from _table_parts(_checks(report.checks), report.title, always)
+    for check in report.checks:
+        if not many or check.status is not Status.OK:
+            yield from ([block] for block in _check_blocks(check))
+        elif check.details:
+            yield [section(f"*{plain(check.title)}*")]
+        for each in check.details:
+            yield from parts_of(each, f"{report.title}: {check.title}", native)
+    elsewhere = [*_in_sight(report), *_in_cells(report, native)]
+    for each in report.sections:
+        if each not in elsewhere:
+            yield from parts_of(each, report.title, native)
 
 
 def files(title: str, attachments: Iterable[Attachment]) -> list[Message]:
@@ -172,9 +217,32 @@ def _as_file(report: Report) -> Message:
     from rich.console import Console
 
     page = Console(file=StringIO(), width=160, highlight=False, color_system=None)
-    to_terminal(report, page, details=True)
+    to_terminal(report, page, details=True, wide=True)
     name = re.sub(r"\W+", "-", report.title).strip("-").lower()
     return Message(short(f"{report.title}: all details"), [], f"{name}.txt", page.file.getvalue())  # type: ignore[attr-defined]
+
+
+def _in_sight(report: Report) -> list[Section]:
+    """The charts that stand in the channel: as many as a message takes."""
+    drawn: list[Section] = [
+        each for each in report.sections if isinstance(each, Chart) and each.in_sight and visuals.native(each)
+    ]
+    return drawn[:CHARTS]
+
+
+def _in_cells(report: Report, native: Native) -> list[Section]:
+    """The links to which cells of Slack's own tables lead already."""
+    shown = (each for each in report.sections if isinstance(each, Table) and native(each))
+    led = {cell.url for table in shown for row in table.rows for cell in row if isinstance(cell, Linked)}
+    return [each for each in report.sections if isinstance(each, Links) and {url for _, url in each.items} <= led]
+
+
+def _checks(checks: Sequence[Check]) -> Table:
+    """All answers beside each other; of those that are not ok more is said below."""
+    rows = tuple(
+        (each.title, each.status.value, each.figure, each.sentence, each.look_further or NOTHING) for each in checks
+    )
+    return Table(title="Checks", columns=("check", "verdict", "figure", "answer", "look further"), rows=rows)
 
 
 def _check_line(check: Check) -> str:
@@ -182,42 +250,69 @@ def _check_line(check: Check) -> str:
     return f"{EMOJI[check.status]} *{plain(check.title)}*{figure} — {plain(check.sentence)}"
 
 
-def _check_blocks(check: Check) -> Iterator[Block]:
+def _check_blocks(check: Check) -> list[Block]:
     look = f"\nLook further: {code(check.look_further)}" if check.look_further else ""
-    yield from paragraphs(_check_line(check) + look)
-    for each in check.details:
-        yield from blocks_of(each)
+    look += f"\nNext: {code('/mlflow ' + check.command)}" if check.command else ""
+    return paragraphs(_check_line(check) + look)
+
+
+Native = Callable[[Table], bool]
+"""Whether a table is shown as Slack's own."""
+
+
+def always(_table: Table) -> bool:
+    """Each is."""
+    return True
+
+
+def long_only(table: Table) -> bool:
+    """Those that people sort and filter."""
+    return len(table.rows) > tables.SHORT
+
+
+def parts_of(shown: Section, about: str = "", native: Native = always) -> Iterator[list[Block]]:
+    """A section of a report as Slack shows it, in pieces of which each stays in one message. about: what a table is
+    called that has no title of its own.
+    """
+    if isinstance(shown, Table):
+        yield from _table_parts(shown, about or "Table", native)
+        return
+    if isinstance(shown, Chart) and (drawn := visuals.native(shown)):
+        yield [drawn]
+        return
+    if shown.title:
+        yield [section(f"*{plain(shown.title)}*")]
+    match shown:
+        case Chart():
+            made = list(literal(visuals.in_words(shown)))
+        case Facts(items=items):
+            made = paragraphs("\n".join(f"{plain(name)}: {plain(value)}" for name, value in items))
+        case Links(items=items):
+            made = paragraphs("\n".join(link(name, url) for name, url in items))
+        case Text(text=text, literal=True):
+            made = list(literal(text.splitlines()))
+        case Text(text=text):
+            made = paragraphs(plain(text))
+    yield from ([block] for block in made)
 
 
 def blocks_of(shown: Section) -> Iterator[Block]:
-    """A section of a report as Slack shows it."""
-    if shown.title:
-        yield section(f"*{plain(shown.title)}*")
-    match shown:
-        case Facts(items=items):
-            yield from paragraphs("\n".join(f"{plain(name)}: {plain(value)}" for name, value in items))
-        case Links(items=items):
-            yield from paragraphs("\n".join(link(name, url) for name, url in items))
-        case Table():
-            yield from literal(_columns(shown))
-        case Text(text=text, literal=True):
-            yield from literal(text.splitlines())
-        case Text(text=text):
-            yield from paragraphs(plain(text))
+    """A section of a report in blocks that stand anywhere, in a modal too."""
+    for part in parts_of(shown):
+        yield from older(part)
 
 
-def _columns(table: Table) -> list[str]:
-    """A table in fixed width: a row per line, numbers to the right, long cells cut with an ellipsis."""
-    rows = [[_clip(cell) for cell in row] for row in (table.columns, *table.rows[: table.screenful or None])]
-    widths = [max(len(row[i]) for row in rows) for i in range(len(table.columns))]
-    right = {i for i, column in enumerate(table.columns) if column in table.numeric}
-    lines = []
-    for row in rows:
-        cells = (cell.rjust(widths[i]) if i in right else cell.ljust(widths[i]) for i, cell in enumerate(row))
-        lines.append("  ".join(cells).rstrip())
-    return lines
-
-
-def _clip(cell: str) -> str:
-    flat = " ".join(cell.split())
-    return flat if len(flat) <= _CELL else flat[: _CELL - 1] + "…"
+def _table_parts(table: Table, about: str, native: Native) -> Iterator[list[Block]]:
+    title = [section(f"*{plain(table.title)}*")] if table.title else []
+    made = tables.native(table, about) if native(table) else None
+    if made and made[0]["type"] == "data_table":
+        # Its caption is its title, as far as it goes.
+        if len(table.title) > tables.TITLE:
+            yield title
+        yield from ([block] for block in made)
+    elif made:
+        yield [*title, *made]
+    else:
+        lines = list(literal(tables.lines(table)))
+        yield [*title, *lines[:1]]
+        yield from ([block] for block in lines[1:])

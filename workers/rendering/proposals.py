@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from workers.records.message import Message
 from workers.records.record import Phase
-from workers.rendering import buttons
+from workers.rendering import buttons, plans
 from workers.rendering.blocks import (
     BLOCKS,
     SECTION_TEXT,
@@ -59,7 +59,7 @@ def proposal(plan: Plan, record: Record) -> Message:
         *paragraphs(f"{head}\n*{plain(plan.title)}*: {plain(plan.summary)}"),
         *_changes(plan),
         *paragraphs("\n".join(f":warning: {plain(warning)}" for warning in plan.warnings)),
-        *paragraphs("\n".join(f"{number}. {plain(step)}" for number, step in enumerate(plan.steps, 1))),
+        *plans.planned(plan.steps),
     ][: BLOCKS - 3]
     blocks.append(context(_foot(plan, record)))
     if record.phase is Phase.PENDING:

@@ -10,8 +10,8 @@ import shlex
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
-from workers.rendering import grid
-from workers.report import Attachment, Check, Report, Section, Status, Table, Text
+from workers.rendering import grid, visuals
+from workers.report import Attachment, Chart, Check, Facts, Links, Report, Section, Status, Table, Text
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -99,12 +99,7 @@ class _Printed:
             if isinstance(shown, Table):
                 self._table(shown)
                 continue
-            lines = (
-                shown.text.splitlines()
-                if isinstance(shown, Text)
-                else [f"{name}: {value}" for name, value in shown.items]
-            )
-            for line in lines:
+            for line in _lines(shown):
                 self._line(f"{_INDENT}{line}")
 
     def _table(self, table: Table) -> None:
@@ -125,6 +120,16 @@ class _Printed:
                 form = "csv" if file.filename.endswith(".csv") else "json"
                 rows = file.alt or f"{file.content.count(chr(10)):,} lines; -o {form} has them"
                 self._line((f"{_INDENT}{file.filename}: {rows}", "dim"))
+
+
+def _lines(shown: Facts | Links | Text | Chart) -> list[str]:
+    match shown:
+        case Text(text=text):
+            return text.splitlines()
+        case Chart():
+            return visuals.in_words(shown)
+        case _:
+            return [f"{name}: {value}" for name, value in shown.items]
 
 
 def _prompt(look_further: str) -> str:

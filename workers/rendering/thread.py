@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import structlog
 from redis.exceptions import RedisError
@@ -20,15 +20,19 @@ from workers.records.outbox import Outbox
 from workers.records.record import Ending, Phase
 from workers.rendering import blocks, buttons
 from workers.rendering import message as render
+from workers.rendering.plans import Step
 
 if TYPE_CHECKING:
-    from workers.records.message import Kind, Message
+    from workers.records.message import Draft, Kind, Message
     from workers.records.record import Record
     from workers.records.store import Records
     from workers.report import Report
 
 EDIT_SECONDS = 1.0
 LOOK_SECONDS = 0.5
+STEPS_KEPT = 40
+STEPS_TOLD = 2
+"""Before the last one."""
 
 _log = structlog.get_logger(__name__)
 
@@ -53,6 +57,8 @@ class SlackThread:
         self._looked = monotonic()
         self._monotonic = monotonic
         self._step = ""
+        self._figure = ""
+        self._done: list[Step] = []
         self._began = monotonic()
         self._edited = monotonic()
         self._cancellable = cancellable
@@ -61,7 +67,9 @@ class SlackThread:
 
     def step(self, name: str) -> None:
         """See Progress."""
-        self._step = name
+        if self._step:
+            self._done.append(Step(self._step, self._figure, self._monotonic() - self._began))
+        self._step, self._figure = name, ""
         self._began = self._monotonic()
         self._show("")
 
@@ -69,6 +77,8 @@ class SlackThread:
         """See Progress."""
         took = self._monotonic() - self._began
         share = min(1.0, done / total) if total > 0 else None
+        # How far it was last told is not how far it came, unless that was all.
+        self._figure = how_far(done, total, unit) if 0 < total <= done else ""
         self._edit(f"{how_far(done, total, unit)}{pace(done, total, unit, took)}", share)
 
     def checkpoint(self) -> None:
@@ -91,9 +101,14 @@ class SlackThread:
         if now - self._edited >= EDIT_SECONDS:
             self._show(figure, share)
 
+    def _kept(self) -> list[list[str | float]]:
+        """The steps before this one, for whoever tells how it ended."""
+        walked: list[list[str | float]] = [[each.name, each.figure, each.seconds or 0.0] for each in self._done]
+        return walked[-STEPS_KEPT:]
+
     def _show(self, figure: str, share: float | None = None) -> None:
         self._edited = self._monotonic()
-        message = render.under_way(self._record.words, self._record.requester, self._step, figure)
+        message = render.under_way(self._record.words, self._record.requester, self._step, figure, self._done)
         message = render.calling(message, self._record.calls)
         if self._cancellable:
             message = render.and_also(message, buttons.row(self._record, buttons.CANCEL))
@@ -102,7 +117,9 @@ class SlackThread:
             if self._records is None:
                 self._outbox.push(self._record.id, words)
                 return
-            ours = self._records.tell(self._record, words, step=self._step, figure=figure, share=share)
+            ours = self._records.tell(
+                self._record, words, step=self._step, figure=figure, share=share, done=self._kept()
+            )
         except RedisError as error:
             _log.warning("progress could not be shown", error=type(error).__name__)
             return
@@ -120,6 +137,18 @@ def success(record: Record, report: Report, phase: Phase = Phase.DONE) -> Ending
     pin = [draft("pin", root)] if report.pinned else []
     replies = (draft(_kind(each), each) for each in render.details(report))
     return Ending(phase, report.summary, (draft("edit", root), *pin, *replies))
+
+
+def walked(record: Record, told: dict[str, Any], ending: Ending) -> tuple[Draft, ...]:
+    """What a change did, step by step, for its thread; nothing where that was a step or two, or where it only read.
+    told: as Records.step has it.
+    """
+    done = [Step(name, figure, seconds) for name, figure, seconds in told.get("done", ())]
+    if record.plan is None or record.quiet or len(done) < STEPS_TOLD or told.get("token") != record.token:
+        return ()
+    well = ending.phase is Phase.DONE
+    last = Step(told.get("step", ""), "" if well else ending.outcome, state="complete" if well else "error")
+    return (draft("reply", render.steps_taken(record.words, [*done, last])),)
 
 
 def _kind(message: Message) -> Kind:
@@ -142,6 +171,8 @@ def failure(record: Record, message: str, hint: str, *, again: bool = False, hol
 def _decided(record: Record) -> str:
     if record.break_glass:
         return f":rotating_light: break-glass: {blocks.plain(record.break_glass)}"
+    if record.more:
+        return f"{record.more:,} more like it"
     return render.approved(record.decided_by, record.decided_at)
 
 

@@ -168,6 +168,12 @@ class Environment(BaseModel):
     backup_keys_old: Annotated[SecretStr, keys(several=True)] | None = Field(
         None, alias="MLFLOW_OPS_BACKUP_KEYS_OLD", description="only to read with, commas between them"
     )
+    audit_key: Annotated[SecretStr, keys(several=True)] | None = Field(
+        None,
+        alias="MLFLOW_OPS_AUDIT_KEY",
+        description="what seals the audit record, for the workers: as MLFLOW_OPS_BACKUP_KEY, from which it is derived "
+        "otherwise; older ones that only verify behind it, commas between them",
+    )
     alerts_secret: SecretStr | None = Field(
         None,
         alias="MLFLOW_OPS_ALERTS_SECRET",

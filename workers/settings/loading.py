@@ -50,9 +50,9 @@ def load(environ: Mapping[str, str] = os.environ) -> Settings:
 def _secrets(environ: Mapping[str, str]) -> Iterator[str]:
     """What the environment holds that nobody may read: by the variable's name, or as a password in an address."""
     for name, value in environ.items():
-        if name.endswith(("_TOKEN", "_PASSWORD", "_SECRET", "_KEY")):
+        if redaction.hides(name):
             yield value
-        if name == "MLFLOW_OPS_BACKUP_KEYS_OLD":
+        if name in {"MLFLOW_OPS_BACKUP_KEYS_OLD", "MLFLOW_OPS_AUDIT_KEY"}:
             yield from (each.strip() for each in value.split(","))
         with suppress(ValueError):
             password = urlsplit(value).password if "://" in value else None

@@ -13,6 +13,7 @@ from workers.settings.recovery import Recovery
 from workers.settings.schedule import (
     BACKUP,
     DAILY_BASE,
+    HOURLY_AUDIT,
     HOURLY_FIGURES,
     WEEKLY_DRILL,
     WEEKLY_MOMENT,
@@ -108,6 +109,11 @@ class Backup(Section):
     lock_wait_seconds: Annotated[int, Field(ge=1, le=3600)] = Field(
         60, description="how long the dump waits for a table that someone else has locked"
     )
+    dump_jobs: Annotated[int, Field(ge=1, le=32)] | None = Field(
+        None,
+        description="how many streams of pg_dump dump a database side by side, its largest tables apart; each is a "
+        "session and takes a core of the server. By default one for each 256 MiB of the database, 4 at most",
+    )
     encrypt: Literal["all", "config", "none"] = Field(
         "all",
         description="what of a set is encrypted where there is a key: all of it, the configuration only (the store "
@@ -192,7 +198,22 @@ class Alerts(Section):
     )
 
 
-DEFAULT_ENTRIES: Final = ("backup", "figures", "digest", "drill")
+class AuditRecord(Section):
+    """How long the audit record stays in Redis, and where else it is told."""
+
+    keep_days: Annotated[int, Field(ge=2, le=3650)] = Field(
+        90,
+        description="how long an entry stays in Redis, once it is exported; at most the latest 100,000 do. What is "
+        "older is read from the export",
+    )
+    export: Literal["s3", "stdout"] = Field(
+        "s3",
+        description="s3: JSON lines in storage.backups_bucket, below audit/. stdout: also on the standard output of "
+        "the worker that seals an entry, a line each, for what collects logs",
+    )
+
+
+DEFAULT_ENTRIES: Final = ("backup", "figures", "digest", "drill", "audit")
 """What runs by the clock unless ops.yaml says otherwise."""
 
 
@@ -224,12 +245,14 @@ class Ops(Section):
     schedule: dict[str, ScheduleEntry | None] = Field(
         {},
         description="by name; beside these there are `backup`, every half an hour, `figures` (a silent health check), "
-        "every hour, `drill`, every week, `digest` and, with recovery.point_in_time, `base`, every day, and `moment` "
-        "(a drill), every week, unless they are given here, or are null",
+        "every hour, `audit` (an export of the record), every hour, `drill`, every week, `digest` and, with "
+        "recovery.point_in_time, `base`, every day, and `moment` (a drill), every week, unless they are given here, or "
+        "are null",
     )
     digest: Digest = Digest()
     alerts: Alerts = Alerts()
     escalation: Escalation = Escalation()
+    audit: AuditRecord = AuditRecord()
     limits: dict[str, Amount] = Field(
         {},
         description="by a metric's name, as `trend` takes it: where it must not go (database: 50Gi); `per_person`: how "
@@ -250,7 +273,7 @@ class Ops(Section):
         """What runs by the clock: the schedule, and what runs by default (where there is a channel to tell of it)."""
         by_default: dict[str, ScheduleEntry] = {}
         if self.channels:
-            entries = (BACKUP, HOURLY_FIGURES, self.digest.entry, WEEKLY_DRILL)
+            entries = (BACKUP, HOURLY_FIGURES, self.digest.entry, WEEKLY_DRILL, HOURLY_AUDIT)
             by_default = dict(zip(DEFAULT_ENTRIES, entries, strict=True))
             if self.recovery.point_in_time:
                 by_default |= {"base": DAILY_BASE, "moment": WEEKLY_MOMENT}

@@ -58,6 +58,8 @@ DAILY_BASE = ScheduleEntry(cron="30 2 * * *", command="backup base", quiet=True,
 """WAL is replayed from a base on: the older that is, the longer it takes."""
 WEEKLY_MOMENT = ScheduleEntry(cron="0 5 * * 0", command="drill --at random", quiet=True)
 """As of a backup, of the WAL: of a moment that nobody has chosen."""
+HOURLY_AUDIT = ScheduleEntry(cron="45 * * * *", command="audit export", quiet=True, retries=2)
+"""Until it is exported, an entry is where whoever owns Redis can reach it."""
 HOURLY_FIGURES = ScheduleEntry(cron="20 * * * *", command="health", quiet=True)
 """What trends and the morning's picture are drawn from."""
 

@@ -159,6 +159,10 @@ class TrackingUnavailable(TrackingError):
     """MLflow answered with a server error (5xx): it cannot do its work, most often for want of its database."""
 
 
+class PartsNotCopied(ObjectsError):
+    """The store says that it has copied a part of an object, and gives nothing to put it together by."""
+
+
 class ObjectChanged(ObjectsError):
     """The object is no longer the one that was meant: its entity tag is another."""
 

@@ -15,20 +15,27 @@ from bot.home import page, publishing
 from bot.home.events import Home
 from bot.home.page import Person
 from bot.home.publishing import Publisher
+from bot.modals import asking, restore
 from commands import grammar, policy
 from mlflow_ops_sandbox.slack.blocks import blocks as slack_blocks
 from mlflow_ops_sandbox.slack.client import actions, words
 from mlflow_ops_sandbox.slack.testing import connected
 from workers import settings
 from workers.operation import Change, Operation, Plan
+from workers.operations.alerts import store as alert_store
+from workers.operations.alerts.group import Group
+from workers.operations.backup import seen
+from workers.operations.commands import maintenance
+from workers.operations.commands.maintenance import Maintenance
 from workers.operations.commands.overview import overview
 from workers.operations.health import CHECKS
 from workers.operations.history.store import History, sample
+from workers.operations.incident.store import Incident, every, open_
 from workers.records import counters
 from workers.records.outbox import Outbox
 from workers.records.record import Ending, Phase, Stage
 from workers.records.store import Records
-from workers.rendering import blocks, buttons, message
+from workers.rendering import blocks, buttons, limits, message
 from workers.rendering.thread import SlackThread
 from workers.report import Check, Status
 from workers.settings import Ops
@@ -41,7 +48,7 @@ ROLES = {
     "admin": {"users": ["U0ADA"]},
 }
 OPS = Ops.model_validate({"channels": ["C0OPS", "C0SECOND"], "roles": ROLES})
-STILL = OPS.model_copy(update={"schedule": dict.fromkeys(("backup", "figures", "digest", "drill"))})
+STILL = OPS.model_copy(update={"schedule": dict.fromkeys(("backup", "figures", "digest", "drill", "audit"))})
 """Nothing by the clock, so that nothing changes because time passes."""
 PLAN = Plan(
     title="Scale mlflow",
@@ -51,7 +58,27 @@ PLAN = Plan(
     warnings=("The node has room for 8.",),
 )
 USUAL = ["ask-health", "ask-jobs", "ask-digest", "ask-backups", "ask-status", "ask-schedule"]
-OPERATORS = ["ask-health", "ask-backup", *USUAL[1:], "ask-for-restore", "ask-for-anything"]
+FORMS = [
+    "ask-for-restore",
+    "ask-for-scale",
+    "ask-for-resources",
+    "ask-for-archive",
+    "ask-for-schedule",
+    "ask-for-silence",
+]
+OPERATORS = ["ask-health", "ask-backup", *USUAL[1:], *FORMS, "ask-for-anything"]
+
+
+GROUP = {
+    "id": "3f2a9c01de",
+    "name": "MLflowDown",
+    "severity": "critical",
+    **dict.fromkeys(("summary", "description", "runbook", "source"), ""),
+    "matchers": {},
+    "labels": {},
+    "firing": ("a",),
+    "began": 1.0,
+}
 
 
 def members(group):
@@ -485,3 +512,49 @@ def test_the_same_press_by_an_approver_decides(redis):
     body = {**PRESS, "actions": [{"action_id": "approve", "value": record.id}]}
     taken._listener(lambda known, user, _trigger: taken.approve(known, user))(lambda: None, body, lambda **_said: TAKEN)
     assert Records(redis).get(record.id).phase is Phase.APPROVED
+
+
+def test_an_incident_and_a_maintenance_are_the_first_lines(redis):
+    record = accepted(redis, 'escalate "the disk is full"')
+    open_(
+        redis, Incident(id=record.id, channel="C0OPS", what="the disk is full", by="U0OLEG", began_at=NOW.timestamp())
+    )
+    lasts = Maintenance(record_id="x", reason="moving the database", began_at=NOW.timestamp(), until=time.time() + 600)
+    redis.set(maintenance._KEY, lasts.model_dump_json())
+    incidents = every(redis, OPS, Records(redis))
+    view = page.view(Person("U0VERA", OPS, members), overview(redis, OPS, "U0VERA", NOW), NOW, incidents)
+    first, second = view["blocks"][0]["text"]["text"].splitlines()
+    assert "*Incident* in <#C0OPS>: the disk is full" in first
+    assert record.permalink in first
+    assert "*Maintenance* until" in second
+    assert "moving the database" in second
+
+
+@pytest.mark.parametrize("asked", asking.FORMS, ids=lambda each: each.name)
+def test_each_form_is_one_that_slack_takes_and_asks_for_a_command_that_exists(redis, asked):
+    group = Group(**GROUP)
+    redis.set(f"{alert_store._PLACE}group:{group.id}", group.model_dump_json())
+    redis.zadd(f"{alert_store._PLACE}groups", {group.id: 1.0})
+    sets = [seen.Seen(f"a{number:05}", time.time() - number * 86_400, 1 << 20, "drill passed") for number in range(60)]
+    seen._keep(redis, sets, time.time())
+    ask = asking.Asking(OPS, Records(redis), members, None)
+    view = ask.view(asked, "C0OPS")
+    assert not limits.refused_view(view)
+    assert not slack_blocks.checked(view["blocks"], limit=100, surface="modal")[1]
+    typed = {"replicas": "3", "cpu_limit": "2", "experiment": "load forecast", "name": "a run"}
+    values = {}
+    for block in view["blocks"]:
+        name, element = block["block_id"], block["element"]
+        values[name] = element.get("initial_option", {}).get("value") or typed.get(name, "")
+    assert isinstance(grammar.parse(asked.words(values)), Operation)
+    assert isinstance(grammar.parse(asked.sample), Operation)
+
+
+def test_the_menu_of_restore_has_the_sets_with_age_size_and_verdict(redis):
+    seen._keep(redis, [seen.Seen("3fa0c1", time.time() - 7200, 3 << 20, "drill passed")], time.time() - 60)
+    view = asking.Asking(OPS, Records(redis), members, None).view(restore.FORM, "C0OPS")
+    menu = view["blocks"][1]["element"]["options"]
+    assert [each["value"] for each in menu] == ["latest", "3fa0c1"]
+    assert menu[1]["text"]["text"] == "3fa0c1, 2 h old, 3.0 MiB, drill passed"
+    assert restore.words({"what": "database", "set": "3fa0c1"}) == "restore database 3fa0c1"
+    assert restore.words({"what": "run", "set": "latest", "name": "a run"}) == "restore run 'a run'"

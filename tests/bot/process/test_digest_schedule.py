@@ -31,7 +31,7 @@ EVERY_DAY = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 
 
 def told(**digest):
-    only = {"backup": None, "figures": None, "drill": None}
+    only = {"backup": None, "figures": None, "drill": None, "audit": None}
     return Ops.model_validate({"channels": ["C0OPS"], "time_zone": "Europe/Berlin", "schedule": only, "digest": digest})
 
 

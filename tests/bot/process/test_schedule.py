@@ -20,7 +20,7 @@ from workers.settings import cron as ticks
 BERLIN = ZoneInfo("Europe/Berlin")
 
 
-NONE_BY_DEFAULT = {"backup": None, "figures": None, "digest": None, "drill": None}
+NONE_BY_DEFAULT = {"backup": None, "figures": None, "digest": None, "drill": None, "audit": None}
 
 
 def ops(**entries):
@@ -30,7 +30,7 @@ def ops(**entries):
 
 
 def told_of(**schedule):
-    without = {"figures": None, "digest": None}
+    without = {"figures": None, "digest": None, "audit": None}
     return Ops.model_validate({"channels": ["C0OPS"], "schedule": without | schedule})
 
 

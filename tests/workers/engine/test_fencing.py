@@ -13,9 +13,10 @@ from workers.operations.deployment.scale import Scale
 from workers.records.message import Message, draft
 from workers.records.outbox import Outbox
 from workers.records.record import Ending, Phase, Record, Stage
-from workers.records.store import ALIVE_SECONDS, Records, TooMany
+from workers.records.store import ALIVE_SECONDS, Merged, Records, TooMany
 from workers.rendering import message as render
-from workers.rendering.thread import SlackThread
+from workers.rendering.thread import SlackThread, success
+from workers.report import Report, Status
 from workers.systems import fencing
 from workers.systems.errors import Unreachable
 
@@ -296,3 +297,31 @@ def test_one_person_may_have_so_many_under_way(redis, records):
     assert queues.accept(read_by("U0OLEG"), "another", render.asked("health", "U0OLEG"), redis, at_most=3)
     records.finish(first[0].id, Ending(Phase.DONE, "well"))
     assert queues.accept(read_by("U0VERA"), "now", render.asked("health", "U0VERA"), redis, at_most=3)
+
+
+def test_equal_reads_of_one_person_that_wait_are_told_as_one(redis, records):
+    """Two hundred of one person; one of another, one in another channel, one that is not the same."""
+    asked = {"operation": "health", "arguments": {"checks": ["queues"]}, "words": "health queues"}
+    ops = {"operation": "health", "arguments": {}, "words": "health"}
+
+    def ask(number, about=asked, requester="U0VERA", channel="C0OPS"):
+        record = Record(**about, requester=requester, channel=channel)
+        root = render.asked(record.words, record.requester)
+        return record.id if queues.accept(record, f"d{number}", root, redis, at_most=10) else None
+
+    first = ask(0)
+    for number in range(1, 200):
+        with pytest.raises(Merged, match="its answer will be for both"):
+            ask(number)
+    others = [ask(200, ops), ask(201, requester="U0OLEG"), ask(202, channel="C0ELSE")]
+    assert None not in others
+    assert queues.queue("quick", redis).get_job_ids() == [first, *others]
+    begun = records.start(first, "w")
+    assert begun.more == 199
+    ended = success(begun, Report(title="MLflow health", status=Status.OK, summary="ok"))
+    assert "199 more like it" in ended.messages[0].body
+    # It has begun: what is asked now wants to know how it is now.
+    again = ask(203)
+    assert again not in {None, first}
+    assert ask(203) is None
+    assert not records.get(first).phase.ended

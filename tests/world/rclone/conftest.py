@@ -31,6 +31,7 @@ from tests.workers.operations.backup.conftest import (  # noqa: F401 - fixtures
     database_url,
     environ,
     filled,
+    keys_in,
     progress,
     progress_that,
     s3,

@@ -31,6 +31,7 @@ from workers.operations.backup import (
     outlook,
     parallel,
     places,
+    seen,
     sets,
     shrinking,
     signing,
@@ -38,13 +39,7 @@ from workers.operations.backup import (
 )
 from workers.operations.backup.encryption import Keys
 from workers.operations.backup.locking import Locking
-from workers.operations.backup.manifest import (
-    ArtifactsPart,
-    ConfigurationPart,
-    DatabasePart,
-    Manifest,
-    OtherBucket,
-)
+from workers.operations.backup.manifest import ArtifactsPart, ConfigurationPart, DatabasePart, Manifest, OtherBucket
 from workers.operations.choices import PARTS
 from workers.operations.storage import cache
 from workers.report import Report
@@ -125,6 +120,7 @@ class Backup(Operation):
     def run(self, systems: Systems, progress: Progress) -> Report:
         """Make the set. Raises OperatorError where any part fails: then there is no set."""
         made, swept = make(systems, progress, self.wanted)
+        seen.made(systems.redis, made)
         report = summary.report(made, systems.settings.ops.storage.backups_bucket, swept)
         return copies.told(report, copies.make(systems, made, progress))
 
@@ -196,7 +192,7 @@ class _Making:
                 key,
                 self.systems.settings,
                 self.progress,
-                expected_bytes=last.dump.bytes if last else 0,
+                expected_bytes=last.bytes if last else 0,
             )
             self.progress.checkpoint()
 

@@ -8,7 +8,6 @@ value that looks like one: a password in a container's `env` is a secret whereve
 from __future__ import annotations
 
 import hashlib
-import re
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -49,7 +48,6 @@ _WRITTEN_FOR_ITSELF: Final = (
     "cert-manager.io/next-private-key-secret-name",
 )
 _OF_THE_CLUSTER: Final = ("clusterIP", "clusterIPs", "ipFamilies", "healthCheckNodePort")
-_SECRET_NAME: Final = re.compile(r"(?i)passw|secret|token|credential|private|api_?key|access_?key|_key$|_pwd$")
 _MOUNTED: Final = "kubernetes.io/service-account-token"
 
 
@@ -248,7 +246,7 @@ def _blotted(value: Any, name: str, hidden: list[str]) -> Any:
         # Names of Secrets and of their keys are no secrets.
         case str(text) if name in {"name", "key", "secretName", "kind", "tokenReviewSecretName"}:
             return text
-        case str(text) if (_SECRET_NAME.search(name) and text) or redaction.redacted(text) != text:
+        case str(text) if (redaction.hides(name) and text) or redaction.redacted(text) != text:
             hidden.append(name)
             return LEFT_OUT
     return value

@@ -1,8 +1,9 @@
 """The database into a set: pg_dump's custom format, streamed to the store as it is made, then read back.
 
-No file on the worker's disk, and memory that does not grow. pg_dump's exit is looked at before the upload is completed:
-a pipe that ends looks the same whether the dump was whole or its program was killed. Rows are counted in the very
-snapshot that is dumped, so a restore can be compared with them.
+No file on the worker's disk, and memory that does not grow. A large database goes in several streams side by side, all
+of one moment (sharing.py). pg_dump's exit is looked at before the upload is completed: a pipe that ends looks the same
+whether the dump was whole or its program was killed. Rows are counted in the very snapshot that is dumped, so a restore
+can be compared with them.
 """
 
 from __future__ import annotations
@@ -13,18 +14,21 @@ import subprocess
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from workers.errors import OperatorError
-from workers.operations.backup import catalog_record, encryption, foreseen
+from workers.operations.backup import catalog_record, encryption, foreseen, sharing
 from workers.operations.backup.encryption import Keys
 from workers.operations.backup.manifest import DatabasePart
-from workers.operations.backup.stream import MIB, Reading, Writing
+from workers.operations.backup.stream import IN_FLIGHT, MIB, Reading, Writing
+from workers.operations.side_by_side import side_by_side
 from workers.systems.errors import CatalogTooLarge
 
 if TYPE_CHECKING:
     from workers.operation import Progress
     from workers.operations.backup.manifest import Stored
+    from workers.operations.side_by_side import Checkpoint
     from workers.settings import Settings
     from workers.systems.postgres.catalog import Line
     from workers.systems.postgres.database import Database
@@ -49,7 +53,8 @@ def dump(  # noqa: PLR0913, PLR0917 - from where, to where
     *,
     expected_bytes: int = 0,
 ) -> DatabasePart:
-    """Dump a database into the object `key` (with .enc where it is encrypted), which is there only if it is whole.
+    """Dump a database into the object `key` (with .enc where it is encrypted), which is there only if it is whole, and
+    into others beside it if it is large.
 
     expected_bytes: how large the last one was, to show how far this one is; without, the database's own size is shown.
     Raises OperatorError where pg_dump is missing, too old, fails or is killed; DatabaseError, ObjectsError; Cancelled.
@@ -61,19 +66,26 @@ def dump(  # noqa: PLR0913, PLR0917 - from where, to where
     with snapshot.of(database) as moment:
         program.not_older_than(moment.major)
         revision = moment.alembic_revision()
+        number = sharing.streams(moment.size_bytes, settings.ops.backup.dump_jobs)
+        shared = sharing.shares(moment.sizes(), number) if number > 1 else []
         with ThreadPoolExecutor(1, thread_name_prefix="count") as counter:
             counting = counter.submit(_described, moment)
             try:
                 expected = expected_bytes or moment.size_bytes
-                command = _command(program, moment, settings)
-                upload = Writing(transfer, bucket, key, encryption.for_data(settings))
-                stored = _stream(command, database, upload, progress, expected)
+                command, keys = _command(program, moment, settings), encryption.for_data(settings)
+                commands = [[*command, *sharing.without_rows(shared)]]
+                commands += [[*command, *sharing.rows_only(each)] for each in shared]
+                names = [key, *(f"{key.removesuffix('.dump')}.apart-{n}.dump" for n in range(1, len(commands)))]
+                in_flight = IN_FLIGHT // len(commands)
+                uploads = [Writing(transfer, bucket, each, keys, in_flight=in_flight) for each in names]
+                stored, *apart = _streams(commands, uploads, database, progress, expected)
                 rows, lines = counting.result()
             except BaseException:
                 moment.stop()
                 raise
     return DatabasePart(
         dump=stored,
+        apart=tuple(apart),
         catalog=None
         if lines is None
         else catalog_record.store(lines, encryption.for_configuration(settings), transfer, bucket, key),
@@ -98,26 +110,38 @@ def _described(moment: Snapshot) -> tuple[dict[str, int], frozenset[Line] | None
 
 
 def read_back(part: DatabasePart, transfer: Transfer, bucket: str, settings: Settings, progress: Progress) -> int:
-    """Read a stored dump to its end; how many entries pg_restore finds in its table of contents.
+    """Read stored dumps to their ends; how many entries pg_restore finds in their tables of contents.
 
     Raises OperatorError that names the object where its bytes are others, or it is no dump.
     """
+    readings = [Reading(each, transfer, bucket, keys=Keys.all_of(settings)) for each in part.dumps]
+
+    def shown() -> None:
+        progress.checkpoint()
+        progress.advance(sum(each.size for each in readings) // MIB, part.bytes // MIB, "MiB")
+
+    calls = [partial(read_dump, each, settings) for each in readings]
+    return sum(side_by_side(calls, shown, sharing.STREAMS))
+
+
+def read_dump(reading: Reading, settings: Settings, checkpoint: Checkpoint) -> int:
+    """The same of one of them."""
     from workers.systems.postgres import programs
 
     program = programs.find("pg_restore", settings)
-    stored = Reading(part.dump, transfer, bucket, progress, Keys.all_of(settings))
     with (
         tempfile.TemporaryFile() as listed,
         programs.running([program.path, "--list"], fed=True, output=listed) as reader,
     ):
-        for piece in stored:
+        for piece in reading:
+            checkpoint()
             # It listens until it has read the table of contents; the rest is read for its checksum.
             reader.give(piece)
         code = reader.wait(END_SECONDS)
-        stored.compare("Do not use it; make another set: /mlflow backup.")
+        reading.compare("Do not use it; make another set: /mlflow backup.")
         if code != 0:
             said = reader.said()[:SAID_AT_MOST] or "nothing"
-            raise OperatorError(f"{stored.where} is no whole dump: pg_restore says {said}.", "Make another set.")
+            raise OperatorError(f"{reading.where} is no whole dump: pg_restore says {said}.", "Make another set.")
         listed.seek(0)
         return sum(1 for line in listed if line.strip() and not line.startswith(b";"))
 
@@ -145,17 +169,27 @@ def compression(program: Program, wanted: str) -> str:
     return next(each for each in (wanted, "lz4:1", "gzip:1", "none") if program.compresses(each))
 
 
-def _stream(command: list[str], database: Database, upload: Writing, progress: Progress, expected: int) -> Stored:
-    from workers.systems.postgres import programs
+def _streams(
+    commands: list[list[str]], uploads: list[Writing], database: Database, progress: Progress, expected: int
+) -> list[Stored]:
+    """Each command's output into an upload, side by side: of all of them, or none."""
 
-    def moved(size: int) -> None:
+    def shown() -> None:
         progress.checkpoint()
+        size = sum(each.size for each in uploads)
         progress.advance(size // MIB, expected // MIB if expected >= size else 0, "MiB")
+
+    calls = [partial(_stream, command, upload, database) for command, upload in zip(commands, uploads, strict=True)]
+    return side_by_side(calls, shown, len(calls))
+
+
+def _stream(command: list[str], upload: Writing, database: Database, checkpoint: Checkpoint) -> Stored:
+    from workers.systems.postgres import programs
 
     with upload:
         with programs.running(command, database, output=subprocess.PIPE) as dumping:
-            upload.take(dumping.output, moved)
-            _judge(dumping.wait(END_SECONDS), dumping.said() or "nothing", database)
+            upload.take(dumping.output, lambda _: checkpoint())
+            _judge(dumping.wait(END_SECONDS, checkpoint), dumping.said() or "nothing", database)
         upload.complete()
     return upload.stored
 

@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING, Final
 
 from redis.exceptions import RedisError
 
+from workers.operations.audit.trail import commands_of
 from workers.operations.backup.shrinking import ARTIFACTS, CONFIGURATION, EXPERIMENTS, ROWS, TABLES
-from workers.operations.commands.audit_trail import commands_of
 from workers.records import audit_log
 from workers.wording import moment
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from workers.operations.audit.trail import AuditedCommand
     from workers.operations.backup.manifest import Manifest
     from workers.operations.backup.shrinking import Loss
-    from workers.operations.commands.audit_trail import AuditedCommand
     from workers.systems import Systems
 
 GONE: Final = "are gone for good"

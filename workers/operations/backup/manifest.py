@@ -6,6 +6,7 @@ ever added: a newer version must read the sets of an older one, and an older one
 
 from __future__ import annotations
 
+import hashlib
 import json
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
@@ -49,13 +50,14 @@ class Stored(_Part):
 
 
 class DatabasePart(_Part):
-    """A dump in pg_dump's custom format.
+    """A dump in pg_dump's custom format. apart: dumps of the rows of the largest tables, which `dump` does not have.
 
     rows: by table, at the moment of the dump. entries: in its table of contents. alembic_revision: of MLflow's schema.
     catalog: what it was like besides its rows, where that was recorded. roles: whom that names.
     """
 
     dump: Stored
+    apart: tuple[Stored, ...] = ()
     database: str
     server_version: str
     pg_dump_version: str
@@ -66,6 +68,23 @@ class DatabasePart(_Part):
     roles: tuple[str, ...] = ()
     size_bytes: int = Field(0, description="of the live database, on the server's disk")
     seconds: float = 0.0
+
+    @property
+    def dumps(self) -> tuple[Stored, ...]:
+        """All of them, the one with the definitions first."""
+        return (self.dump, *self.apart)
+
+    @property
+    def bytes(self) -> int:
+        """Of all dumps, as they are stored."""
+        return sum(each.bytes for each in self.dumps)
+
+    @property
+    def sha256(self) -> str:
+        """That tells these dumps from others: the dump's own if it is the only one."""
+        if not self.apart:
+            return self.dump.sha256
+        return hashlib.sha256(" ".join(each.sha256 for each in self.dumps).encode()).hexdigest()
 
 
 class OtherBucket(_Part):
@@ -192,7 +211,7 @@ class Manifest(_Part):
     def stored(self) -> tuple[Stored, ...]:
         """Every object of the set but the manifest."""
         parts = [part for part in (self.database, self.auth_database) if part]
-        databases = [each for part in parts for each in (part.dump, part.catalog) if each]
+        databases = [each for part in parts for each in (*part.dumps, part.catalog) if each]
         artifacts = [self.artifacts.listing] if self.artifacts else []
         return (*databases, *artifacts, *([self.configuration.document] if self.configuration else []))
 

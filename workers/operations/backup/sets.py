@@ -124,27 +124,13 @@ def good(
     """The manifest of the set `wanted`: a short id, a whole name, or "latest", which is the newest that holds `part`
     (database, artifacts, config; any where it is empty), is signed by us, did not shrink, and has not failed its drill.
 
-    unsigned: also one that is not signed. from_elsewhere: also one of another target.
-    Raises OperatorError where there is none, or none that is good.
+    unsigned: also one that is not proven to be ours, which must be named then. from_elsewhere: also one of another
+    target. Raises OperatorError where there is none, or none that is good.
     """
     objects, bucket = systems.backups, systems.settings.ops.storage.backups_bucket
     trust = Trust.of(systems.settings, unsigned=unsigned, elsewhere=from_elsewhere)
     if wanted == LATEST:
-        refused: OperatorError | None = None
-        for name in reversed(names(objects, bucket)):
-            found = look(objects, bucket, name, trust)
-            refused = refused or found.refusal
-            if (
-                found.manifest
-                and (not part or part in found.manifest.parts)
-                and not found.manifest.shrunk
-                and not drilled_badly(objects, bucket, name)
-            ):
-                return found.manifest
-        holding = f" that holds the {part}" if part else ""
-        if refused:
-            raise OperatorError(f"There is no good backup{holding} in {bucket}. {refused.message}", refused.hint)
-        raise OperatorError(f"There is no finished backup{holding} in {bucket}.", "Make one: /mlflow backup.")
+        return _latest(objects, bucket, part, trust)
     asked = wanted.strip("/").removeprefix(PREFIX)
     matching = [name for name in names(objects, bucket) if asked in {id_of(name), name.strip("/").removeprefix(PREFIX)}]
     if not matching:
@@ -167,13 +153,39 @@ def good(
     return found.manifest
 
 
-def passed_over(systems: Systems, wanted: str, found: Manifest, *, part: str = "") -> tuple[str, ...]:
-    """Where the latest was `wanted`: why `good` took none of the sets newer than what it `found`, a sentence each."""
+def _latest(objects: Objects, bucket: str, part: str, trust: Trust) -> Manifest:
+    if trust.unsigned:
+        # Whoever can write to the bucket could put one there that is newer than all of ours.
+        raise OperatorError(
+            "`latest` is only ever a set that is proven to be ours; one that is not must be named.",
+            "See /mlflow backup list, and give its id.",
+        )
+    refused: OperatorError | None = None
+    for name in reversed(names(objects, bucket)):
+        found = look(objects, bucket, name, trust)
+        refused = refused or found.refusal
+        if (
+            found.manifest
+            and (not part or part in found.manifest.parts)
+            and not found.manifest.shrunk
+            and not drilled_badly(objects, bucket, name)
+        ):
+            return found.manifest
+    holding = f" that holds the {part}" if part else ""
+    if refused:
+        raise OperatorError(f"There is no good backup{holding} in {bucket}. {refused.message}", refused.hint)
+    raise OperatorError(f"There is no finished backup{holding} in {bucket}.", "Make one: /mlflow backup.")
+
+
+def cautions(systems: Systems, wanted: str, found: Manifest, *, part: str = "") -> tuple[str, ...]:
+    """What whoever approves should know of the set that `good` found, a sentence each: what of it is not proven; or,
+    where the latest was `wanted`, why none of the newer ones was taken.
+    """
     told: list[str] = []
-    if wanted != LATEST:
-        return ()
-    objects, bucket = systems.backups, systems.settings.ops.storage.backups_bucket
     trust = Trust.of(systems.settings)
+    if wanted != LATEST:
+        return trust.unproven(found)
+    objects, bucket = systems.backups, systems.settings.ops.storage.backups_bucket
     for name in reversed(names(objects, bucket)):
         if name == found.name or len(told) == NEWER:
             break

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Final
 from pydantic import Field
 
 from workers.operation import Operation, Progress, Risk
-from workers.operations.backup import retention, sets, summary
+from workers.operations.backup import retention, seen, sets, summary
 from workers.operations.choices import SETS
-from workers.report import Facts, Report, Section, Status, Table, Text
+from workers.report import Facts, Offer, Report, Section, Status, Table, Text
 from workers.wording import NOTHING, Figure, count, duration, listed, moment, size, thousands
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ class BackupList(Operation):
         kept = reasons(systems, found)
         shown = found[: -self.limit - 1 : -1]
         verdicts = sets.verdicts(systems.backups, bucket, [each.name for each in shown])
+        seen.note(systems.redis, zip(shown, verdicts, strict=True), now.timestamp())
         rows = tuple(
             _row(each, kept.get(each.name, "prune removes it"), now, verdict)
             for each, verdict in zip(shown, verdicts, strict=True)
@@ -57,16 +58,32 @@ class BackupList(Operation):
             return Report(
                 title="Backups", status=Status.WARN, summary=summary, sections=tuple(sections), hints=("backup",)
             )
-        age = duration(max(0.0, (now - good[-1].finished_at).total_seconds()))
-        summary = f"{count(len(good), 'good set')} in {bucket}; the newest, {good[-1].id}, is {age} old"
-        summary += f"; {count(bad, 'set')} unfinished or not readable." if bad else "."
+        failed = sets.condemned(systems.backups, bucket, [each.name for each in good])
+        sound = [each for each in good if not each.shrunk and each.name not in failed]
+        told = [_newest(sound, bucket, now), *_unsound(good, failed)]
+        told += [f"{count(bad, 'set')} unfinished or not readable"] if bad else []
         return Report(
             title="Backups",
-            status=Status.OK,
-            summary=summary,
+            status=Status.OK if good[-1] in sound else Status.WARN,
+            summary=f"{'; '.join(told)}.",
             sections=tuple(sections),
+            offers=(Offer(sentence="Bring something back from one of these.", label="Restore …", command="restore"),),
             hints=("backup show latest", "backup verify latest", "backup usage"),
         )
+
+
+def _newest(sound: list[Manifest], bucket: str, now: datetime) -> str:
+    if not sound:
+        return f"No good set in {bucket}"
+    age = duration(max(0.0, (now - sound[-1].finished_at).total_seconds()))
+    return f"{count(len(sound), 'good set')} in {bucket}; the newest, {sound[-1].id}, is {age} old"
+
+
+def _unsound(good: list[Manifest], failed: frozenset[str]) -> list[str]:
+    """How many are there that no restore takes by itself, and why."""
+    shrank = [each for each in good if each.shrunk]
+    told = [f"{count(len(shrank), 'set')} shrank, the last is {shrank[-1].id}"] if shrank else []
+    return told + ([f"{count(len(failed), 'set')} failed the drill"] if failed else [])
 
 
 class BackupShow(Operation):
@@ -174,7 +191,7 @@ def _row(found: Found, kept_as: str, now: datetime, verdict: tuple[bool | None, 
         found.id,
         begun,
         " ".join(made.parts),
-        size(made.database.dump.bytes) if made.database else NOTHING,
+        size(made.database.bytes) if made.database else NOTHING,
         thousands(made.artifacts.objects) if made.artifacts else NOTHING,
         kept_as,
         _state(made, verdict),

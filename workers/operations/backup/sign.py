@@ -86,6 +86,9 @@ class BackupSign(Operation):
         if keys is None:
             raise OperatorError("Nothing can be signed: MLFLOW_OPS_BACKUP_KEY is not set.", "openssl rand -base64 32")
         made = sets.good(systems, self.id, unsigned=True)
+        if made.signature and made.signature.key_id not in keys.ids:
+            # Ours it would be for good; with --unsigned it is used once, by an admin who says why.
+            raise signing.unknown_key(made.id, made.signature, keys)
         if made.signature and made.signature.key_id == keys.current_id:
             raise AlreadySo(f"The backup {made.id} is signed with key {keys.current_id} already.", "Nothing to do.")
         sets.refuse_foreign(systems, made)

@@ -16,7 +16,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from workers.errors import OperatorError
-from workers.operations.backup.encryption import Keys
+from workers.operations.backup.encryption import NAME_END, Keys
 from workers.operations.backup.manifest import Manifest, Signature
 
 if TYPE_CHECKING:
@@ -42,8 +42,9 @@ class NotOurs(OperatorError):  # noqa: N818 - named after what happened
 class Trust:
     """By what a set is judged. keys: None where no key to sign with is set; then what is not signed is believed.
 
-    known: every key that verifies. target: whose sets are ours. unsigned: believe what is not signed all the same.
-    elsewhere: believe what was made of another target.
+    known: every key that verifies. target: whose sets are ours. unsigned: believe also what is not signed, or is
+    signed with a key that is not here, as after that was lost; never what a key of ours disproves. elsewhere: believe
+    what was made of another target.
     """
 
     keys: Keys | None
@@ -83,14 +84,10 @@ class Trust:
 
     def _signed(self, found: Manifest, signature: Signature, document: dict[str, Any]) -> None:
         if signature.key_id not in self.known.ids:
-            if self.keys is None:
+            # Whoever could sign with a key of his own could leave the signature out as well.
+            if self.keys is None or self.unsigned:
                 return
-            raise NotOurs(
-                f"signed with the unknown key {signature.key_id[:12]}",
-                f"The backup {found.id} is signed with the key {signature.key_id[:200]}; the keys here are: "
-                f"{', '.join(self.known.ids)}.",
-                "If it's one of yours, put it into MLFLOW_OPS_BACKUP_KEYS_OLD. Otherwise the set is forged.",
-            )
+            raise unknown_key(found.id, signature, self.known)
         proven = partial(self.known.proves, signature.key_id, signature.mac, _bound(document), signature.data_key)
         if signature.algorithm != ALGORITHM or not proven():
             raise NotOurs(
@@ -99,13 +96,63 @@ class Trust:
                 f"Someone who shouldn't can write to the bucket. {_ANOTHER}",
             )
 
+    def unproven(self, found: Manifest) -> tuple[str, ...]:
+        """What is not known of a set that is believed without proof, a sentence each; nothing if it is proven."""
+        by = found.signature
+        if self.keys is None or (by and by.key_id in self.known.ids):
+            return ()
+        plain: list[str] = []
+        ours: list[str] = []
+        lost: list[str] = []
+        for each in found.stored:
+            # What is encrypted is read only if it was encrypted with a key of ours, for this set and this name.
+            place = plain if not each.key.endswith(NAME_END) else lost if self._lost(each.key_id) else ours
+            place.append(each.key.rpartition("/")[2])
+        what = f"signed with the key {by.key_id[:200]}, which isn't here" if by else "not signed"
+        unknown = (
+            f"NOT PROVEN: the backup {found.id} is {what}. Not known: who made it, whether it's of the time and of the "
+            "MLflow that it names, and whether its numbers of rows and artifacts are those that were backed up."
+        )
+        told = [unknown]
+        if plain:
+            told.append(
+                f"Not known either: whether {', '.join(plain)} are what was backed up. Their checksums only show that "
+                "they fit the manifest, and whoever can write to the bucket can write both."
+            )
+        if ours:
+            told.append(
+                f"Known all the same: {', '.join(ours)} are encrypted with a key of ours for this very set, and aren't "
+                "used if they were changed or exchanged."
+            )
+        if lost:
+            told.append(f"Can't be read without the key that is missing: {', '.join(lost)}.")
+        return tuple(told)
+
+    def _lost(self, key_id: str) -> bool:
+        return bool(key_id) and key_id not in self.known.ids
+
+
+def unknown_key(set_id: str, signature: Signature, known: Keys) -> NotOurs:
+    """That a set is signed with none of these keys, and what to do."""
+    return NotOurs(
+        f"signed with the unknown key {signature.key_id[:12]}",
+        f"The backup {set_id} is signed with the key {signature.key_id[:200]}; the keys here are: "
+        f"{', '.join(known.ids)}.",
+        "If it's one of yours, put it into MLFLOW_OPS_BACKUP_KEYS_OLD. If that key is lost and you have no other set, "
+        f"an admin can restore {set_id} unproven: --unsigned --break-glass REASON. Otherwise it's forged.",
+    )
+
 
 def signed(made: Manifest, keys: Keys) -> Manifest:
     """The same manifest with a signature by the current key."""
     plain = made.model_copy(update={"signature": None})
-    mac, data_key = keys.proof(_bound(json.loads(plain.text()))), keys.current.wrapped
-    by = Signature(algorithm=ALGORITHM, key_id=keys.current_id, mac=mac, data_key=data_key)
-    return made.model_copy(update={"signature": by})
+    return made.model_copy(update={"signature": signature(json.loads(plain.text()), keys)})
+
+
+def signature(document: dict[str, Any], keys: Keys) -> Signature:
+    """By the current key, of a document as it is stored, whose own `signature` does not count."""
+    mac, data_key = keys.proof(_bound(document)), keys.current.wrapped
+    return Signature(algorithm=ALGORITHM, key_id=keys.current_id, mac=mac, data_key=data_key)
 
 
 def _bound(document: dict[str, Any]) -> bytes:

@@ -2,7 +2,7 @@
 
 Written, its parts are sent side by side, all or nothing. The object is there once `complete` was reached and never
 before; left in any other way, the upload is aborted, so a dump that died never looks like one that is whole. Memory is
-bounded whatever the length: at most `IN_FLIGHT` bytes are on their way. S3 takes 10,000 parts
+bounded whatever the length: at most `in_flight` bytes are on their way. S3 takes 10,000 parts
 (docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html), so parts grow as the stream does: 2.4 TiB fit.
 """
 
@@ -42,8 +42,12 @@ def part_bytes(number: int) -> int:
 class Writing:
     """An object that is being written. key: in the bucket. size: of what is stored, as far as it was written."""
 
-    def __init__(self, transfer: Transfer, bucket: str, key: str, keys: Keys | None = None) -> None:
-        """keys: to encrypt with; the object's key gets an ending then. Nothing is asked of the store yet."""
+    def __init__(
+        self, transfer: Transfer, bucket: str, key: str, keys: Keys | None = None, *, in_flight: int = IN_FLIGHT
+    ) -> None:
+        """keys: to encrypt with; the object's key gets an ending then. in_flight: the most bytes on their way, at
+        least a part. Nothing is asked of the store yet.
+        """
         from workers.systems.s3.multipart import Upload
 
         self.key = f"{key}{NAME_END}" if keys else key
@@ -55,6 +59,7 @@ class Writing:
         self._sending: dict[Future[None], int] = {}
         self._hash = hashlib.sha256()
         self._number = 0
+        self._in_flight = in_flight
         self.size = 0
 
     def __enter__(self) -> Self:
@@ -71,7 +76,7 @@ class Writing:
         """What was written."""
         return Stored(key=self.key, bytes=self.size, sha256=self._hash.hexdigest(), key_id=self._key_id)
 
-    def take(self, source: IO[bytes], moved: Callable[[int], None]) -> None:
+    def take(self, source: IO[bytes], moved: Callable[[int], object]) -> None:
         """Send all that `source`, an unbuffered stream, gives until it ends.
 
         moved: is told the bytes stored so far, once a part and once a second while nothing comes; what it raises ends
@@ -92,7 +97,7 @@ class Writing:
         if self._part:
             self._send(moved)
 
-    def _write(self, piece: bytes | memoryview, moved: Callable[[int], None]) -> None:
+    def _write(self, piece: bytes | memoryview, moved: Callable[[int], object]) -> None:
         self._part += piece
         while len(self._part) >= part_bytes(self._number + 1):
             self._send(moved)
@@ -106,14 +111,14 @@ class Writing:
             self._upload.part(1, b"")
         self._upload.complete()
 
-    def _send(self, moved: Callable[[int], None]) -> None:
+    def _send(self, moved: Callable[[int], object]) -> None:
         self._number += 1
         longest = part_bytes(self._number)
         part, self._part = self._part[:longest], self._part[longest:]
         self._hash.update(part)
         self.size += len(part)
         moved(self.size)
-        while self._sending and sum(self._sending.values()) + len(part) > IN_FLIGHT:
+        while self._sending and sum(self._sending.values()) + len(part) > self._in_flight:
             done, _ = wait(self._sending, return_when=FIRST_COMPLETED)
             for each in done:
                 del self._sending[each]
@@ -125,7 +130,7 @@ class Writing:
 class Reading:
     """The bytes of a stored object, piece by piece, told as progress. Read to its end, `compare` says whether it is it.
 
-    Begun anew each time that it is read.
+    Begun anew each time that it is read. size: how many bytes were read so far.
     """
 
     def __init__(
@@ -145,7 +150,7 @@ class Reading:
         self._transfer, self._bucket = transfer, bucket
         self._progress = progress
         self._keys = keys if stored.key.endswith(NAME_END) else None
-        self._hash, self._size = hashlib.sha256(), 0
+        self._hash, self.size = hashlib.sha256(), 0
         self._seen = self._proven = ""
 
     def __iter__(self) -> Iterator[bytes]:
@@ -153,18 +158,18 @@ class Reading:
         return self._keys.opened(self._raw(), self.stored.key) if self._keys else self._raw()
 
     def _raw(self) -> Iterator[bytes]:
-        self._hash, self._size = hashlib.sha256(), 0
+        self._hash, self.size = hashlib.sha256(), 0
         described, pieces = self._transfer.open(self._bucket, self.stored.key, self._proven)
         self._seen = described.etag
         for piece in pieces:
             self._hash.update(piece)
-            self._size += len(piece)
-            if self._size > self.stored.bytes:
+            self.size += len(piece)
+            if self.size > self.stored.bytes:
                 self.compare()
             yield piece
             if self._progress:
                 self._progress.checkpoint()
-                self._progress.advance(self._size // MIB, self.stored.bytes // MIB, "MiB")
+                self._progress.advance(self.size // MIB, self.stored.bytes // MIB, "MiB")
 
     def prove(self) -> None:
         """Read it once to its end and compare it; from then on only that very object is read, by its etag.
@@ -178,9 +183,9 @@ class Reading:
 
     def compare(self, hint: str = "Use another set: /mlflow backup list.") -> None:
         """Raise SetDamaged where what was read is not what was written."""
-        if (self._size, self._hash.hexdigest()) != (self.stored.bytes, self.stored.sha256):
+        if (self.size, self._hash.hexdigest()) != (self.stored.bytes, self.stored.sha256):
             raise SetDamaged(
                 f"{self.where} is damaged: its bytes are not those that were written "
-                f"({self._size:,} of {self.stored.bytes:,}, or another SHA-256).",
+                f"({self.size:,} of {self.stored.bytes:,}, or another SHA-256).",
                 hint,
             )

@@ -56,7 +56,9 @@ def table(made: Manifest) -> Table:
             held = f"{len(part.rows)} tables, {count(sum(part.rows.values()), 'row')}, {_how(part.dump.key_id)}"
             if of_mlflow := contents.told(part.rows):
                 held += f": {', '.join(of_mlflow)}"
-            rows.append((title, held, size(part.dump.bytes), _pace(part.dump.bytes, part.seconds)))
+            if part.apart:
+                held += f"; in {len(part.dumps)} streams"
+            rows.append((title, held, size(part.bytes), _pace(part.bytes, part.seconds)))
     if made.artifacts:
         of = made.artifacts
         held = f"{count(of.objects, 'object')} ({size(of.bytes)}), {of.copied_objects:,} new, {_how(of.key_id)}"

@@ -114,18 +114,17 @@ def problems(systems: Systems, made: Manifest, transfer: Transfer, progress: Pro
         except OperatorError as error:
             found.append(error.message)
 
-    for part in (made.database, made.auth_database):
-        if part:
-            progress.step(f"Reading {part.dump.key}")
-            reading = partial(database.read_back, part, transfer, bucket, systems.settings, progress)
-            look(reading, part.dump.key)
-            if part.catalog:
-                keys = Keys.all_of(systems.settings)
-                look(partial(catalog_record.read, part, keys, transfer, bucket), part.catalog.key)
+    keys = Keys.all_of(systems.settings)
+    for part in (each for each in (made.database, made.auth_database) if each):
+        for stored in part.dumps:
+            progress.step(f"Reading {stored.key}")
+            reading = Reading(stored, transfer, bucket, progress, keys)
+            look(partial(database.read_dump, reading, systems.settings, progress.checkpoint), stored.key)
+        if part.catalog:
+            look(partial(catalog_record.read, part, keys, transfer, bucket), part.catalog.key)
     exported = made.configuration
     if exported:
         progress.step(f"Reading {exported.document.key}")
-        keys = Keys.all_of(systems.settings)
         look(lambda: configuration.read(exported, keys, transfer, bucket), exported.document.key)
     if made.artifacts:
         progress.step("Artifacts: reading every byte" if deep else "Artifacts: looking for every object")

@@ -22,7 +22,7 @@ def since(comment: str, part: DatabasePart, revision: str) -> str:
     revision: of MLflow's schema, as it is to be once the database is live.
     """
     told = read(comment)
-    if told.get("sha256") != part.dump.sha256 or told.get("revision") != revision:
+    if told.get("sha256") != part.sha256 or told.get("revision") != revision:
         return ""
     return age(comment)
 

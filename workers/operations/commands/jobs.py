@@ -19,7 +19,7 @@ from workers.records.store import Records
 from workers.rendering import thread
 from workers.rendering.blocks import plain, whom
 from workers.report import Links, Report, Section, Status, Table
-from workers.wording import count, duration
+from workers.wording import count, duration, linked
 
 if TYPE_CHECKING:
     from workers.systems import Systems
@@ -50,9 +50,9 @@ class Jobs(Operation):
             for title, rows in (("Now", _rows(still, now, called)), ("Lately", _rows(ended, now, called)))
             if rows
         )
-        linked = [record for record in (*still, *ended) if record.permalink]
-        if linked:
-            links = tuple((f"{record.id} {_short(record.words)}", record.permalink) for record in linked)
+        placed = [record for record in (*still, *ended) if record.permalink]
+        if placed:
+            links = tuple((f"{record.id} {_short(record.words)}", record.permalink) for record in placed)
             sections = (*sections, Links(title="Threads", items=links))
         summary = f"{count(len(still), 'command')} running or queued." if still else "Nothing running or queued."
         return Report(title="Commands", status=Status.OK, summary=summary, sections=sections)
@@ -112,7 +112,7 @@ def _short(words: str) -> str:
 def _rows(records: list[Record], now: float, called: Callable[[str], str]) -> tuple[tuple[str, ...], ...]:
     return tuple(
         (
-            record.id,
+            linked(record.id, record.permalink),
             record.words,
             called(record.requester),
             record.phase.value,

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
+from workers.operations.commands import maintenance
 from workers.operations.commands import schedule as scheduling
 from workers.operations.history.store import History
 from workers.records.record import Phase, Record
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from redis import Redis
 
+    from workers.operations.commands.maintenance import Maintenance
     from workers.operations.commands.schedule import EntryState
     from workers.operations.history.store import Sample
     from workers.settings import Ops
@@ -64,7 +66,7 @@ class Running:
 @dataclass(frozen=True)
 class Overview:
     """All of it. health: None where nothing was measured yet. waiting: for approval, the oldest first. backups and
-    mine: the newest first.
+    mine: the newest first. maintenance: the one that lasts, None where none does.
     """
 
     health: Health | None
@@ -73,6 +75,7 @@ class Overview:
     backups: tuple[Record, ...]
     schedule: tuple[EntryState, ...]
     mine: tuple[Record, ...]
+    maintenance: Maintenance | None = None
 
 
 def overview(redis: Redis, ops: Ops, user: str, now: datetime) -> Overview:
@@ -90,6 +93,7 @@ def overview(redis: Redis, ops: Ops, user: str, now: datetime) -> Overview:
         backups=backups,
         schedule=tuple(scheduling.entry_states(ops, redis, now)),
         mine=mine,
+        maintenance=maintenance.current(redis),
     )
 
 
@@ -116,7 +120,8 @@ def health(runs: Sequence[Sample], said: dict[str, str]) -> Health | None:
 
 
 def _running(record: Record, records: Records) -> Running:
-    return Running(record, **records.step(record.id)) if record.phase in _TELLING else Running(record)
+    told = records.step(record.id) if record.phase in _TELLING else {}
+    return Running(record, told.get("step", ""), told.get("figure", ""), told.get("share"))
 
 
 def _lately(records: Records, ops: Ops, user: str) -> tuple[tuple[Record, ...], tuple[Record, ...]]:

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from workers.errors import OperatorError
-from workers.redaction import without_secrets
+from workers.redaction import names_a_secret, without_secrets
 from workers.wording import nearest
 
 if TYPE_CHECKING:
@@ -29,10 +29,7 @@ NOT_SET: Final = "(not set)"
 
 _KEY: Final = re.compile(r"(?!\.{1,2}$)[-._a-zA-Z0-9]{1,253}")
 """https://kubernetes.io/docs/reference/kubernetes-api/config-and-storage-resources/config-map-v1/"""
-_SECRET: Final = re.compile(
-    r"(?i)passw(or)?d|passphrase|secret|credential|(api|access|private|encryption|signing)[-_.]?key"
-)
-_SECRET_WORDS: Final = {"key", "token", "pwd", "auth"}
+_SECRET_WORDS: Final = {"key", "auth"}
 _WORDS: Final = re.compile(r"[-._]|(?<=[a-z0-9])(?=[A-Z])")
 
 
@@ -94,7 +91,7 @@ def _broken(rule: ConfigurationKey, value: str) -> str:
 def looks_secret(key: str, value: str) -> bool:
     """True where the name is a secret's, or the value has the shape of one (a password in an address, a token)."""
     words = {word.lower() for word in _WORDS.split(key)}
-    return bool(_SECRET.search(key) or words & _SECRET_WORDS or without_secrets(value) != value)
+    return names_a_secret(key) or bool(words & _SECRET_WORDS) or without_secrets(value) != value
 
 
 def fingerprint(uid: str, key: str, value: str) -> str:

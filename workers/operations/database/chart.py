@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import base64
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from workers.operations.database.activity import called
 from workers.rendering import bars, charts
-from workers.report import Attachment
+from workers.report import Attachment, Chart, Line
 from workers.wording import size
 
 if TYPE_CHECKING:
@@ -17,6 +17,21 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from workers.systems.postgres.maintenance import Session, TableFigures
+
+
+MOST: Final = 12
+
+
+def largest(tables: Sequence[TableFigures]) -> Chart:
+    """Tables and their indexes as bars, the largest first."""
+    shown = sorted(tables, key=lambda each: (-each.total_bytes, each.name))[:MOST]
+    lines = (
+        Line(name="rows", values=tuple(float(each.total_bytes - each.index_bytes) for each in shown)),
+        Line(name="indexes", values=tuple(float(each.index_bytes) for each in shown)),
+    )
+    labels = tuple(each.name for each in shown)
+    note = f"the {MOST} largest" if len(tables) > MOST else ""
+    return Chart(title="Largest tables", shape="bar", labels=labels, lines=lines, unit="bytes", note=note)
 
 
 def drawn(tables: Sequence[TableFigures], sessions: Sequence[Session], connections: int) -> Attachment:

@@ -157,7 +157,7 @@ class DatabaseStats(Operation):
             title="Database",
             status=Status.WARN if troubles else Status.OK,
             summary=summary,
-            sections=(Facts(items=facts), *more),
+            sections=(Facts(items=facts), *more, *((chart.largest(tables),) if tables else ())),
             attachments=(chart.drawn(tables, sessions, figures.max_connections),),
             hints=("db tables", "db indexes", "db activity"),
         )

@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from workers.operations.deployment import ownership
-from workers.redaction import redacted
+from workers.redaction import open_variable, redacted
 from workers.systems.cluster.fields import Fields
 from workers.systems.cluster.quantities import quantity
 from workers.systems.errors import Nonsense
@@ -67,7 +67,8 @@ class Drift:
         text = " ".join((json.dumps(value) if isinstance(value, dict | list) else str(value)).split())
         # The name of a variable stands before its `value`.
         named = [f"{key.strip('[]')}={text}" for key in self.path[-2:]]
-        if any(redacted(each) != each for each in named):
+        variable = self.path[-1] == "value" and self.path[-3:-2] == ("env",) and self.path[-2].strip("[]")
+        if any(redacted(each) != each for each in named) or (variable and not open_variable(variable)):
             return "(hidden)"
         return text if len(text) <= _WHOLE else f"{text[: _WHOLE - 1]}…"
 

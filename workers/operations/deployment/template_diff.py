@@ -7,11 +7,12 @@ import re
 from typing import Any, Final
 
 from workers.operation import Change
+from workers.redaction import open_variable, redacted
 from workers.wording import NOTHING
 
 _KEYS: Final = ("name", "mountPath", "containerPort", "key")
 """What tells the entries of a list apart; other lists are told apart by place."""
-_SECRET: Final = re.compile(r"(?i)passw|secret|token|key|credential|://[^/\s]*:[^/\s]*@")
+_VARIABLE: Final = re.compile(r"\.env\[(?P<name>[^\]]*)\]\.value$")
 _LONGEST: Final = 120
 
 
@@ -51,6 +52,7 @@ def _name(part: Any, place: str) -> str:
 def _shown(path: str, value: str | None) -> str:
     if value is None:
         return NOTHING
-    if _SECRET.search(value) or (_SECRET.search(path) and path.endswith(".value")):
+    variable = _VARIABLE.search(path)
+    if redacted(value) != value or (variable is not None and not open_variable(variable["name"])):
         return f"hidden, fingerprint {hashlib.sha256(value.encode()).hexdigest()[:8]}"
     return value if len(value) <= _LONGEST else f"{value[: _LONGEST - 1]}…"

@@ -7,8 +7,9 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 from workers.operations.history import metrics
-from workers.rendering import charts
-from workers.report import Attachment
+from workers.rendering import charts, over_time
+from workers.rendering.blocks import CHARTS
+from workers.report import Attachment, Chart
 
 if TYPE_CHECKING:
     from workers.operations.history.store import History
@@ -25,12 +26,12 @@ _PANELS: Final = (
 )
 
 
-def drawn(history: History, settings: Settings, now: datetime) -> tuple[Attachment, ...]:
-    """One picture; none where nothing is kept yet."""
+def drawn(history: History, settings: Settings, now: datetime) -> tuple[tuple[Attachment, ...], tuple[Chart, ...]]:
+    """One picture, and the first of its panels as charts for the thread; none where nothing is kept yet."""
     since = now - timedelta(days=DAYS)
     runs = history.samples(since, now)
     if not runs:
-        return ()
+        return (), ()
     latest: dict[str, float] = {}
     for run in runs:
         latest.update(run.figures)
@@ -42,9 +43,11 @@ def drawn(history: History, settings: Settings, now: datetime) -> tuple[Attachme
             points = [(run.at, run.figures[metric.figure]) for run in runs if metric.figure in run.figures]
             series.append(charts.Series(name, points, metric.shown, metric.units))
         panels.append(charts.Panel(title, tuple(series), limit=_limit(lines[0][1], latest, settings)))
-    content = base64.b64encode(charts.draw(panels, settings.ops.zone)).decode()
+    content = base64.b64encode(charts.draw(panels, settings.ops.zone, over=(since, now))).decode()
     alt = charts.described(f"MLflow over {DAYS} days, six line charts", panels)
-    return (Attachment(filename=f"mlflow-{now:%Y-%m-%d}.png", content=content, alt=alt, in_sight=True),)
+    picture = Attachment(filename=f"mlflow-{now:%Y-%m-%d}.png", content=content, alt=alt, in_sight=True)
+    made = (over_time.chart(each.title, each.series, settings.ops.zone) for each in panels[:CHARTS])
+    return (picture,), tuple(each for each in made if each)
 
 
 def _limit(name: str, latest: dict[str, float], settings: Settings) -> float | None:

@@ -56,7 +56,7 @@ class Digest(Operation):
         soon = _forecasts(history, settings, made, now)
         offers = [*todo.offers(checked.checks, settings), *soon, *map(yesterday.approval, waits)]
         progress.step("Drawing the last two weeks")
-        drawn = chart.drawn(history, settings, now)
+        drawn, charts = chart.drawn(history, settings, now)
         backed_up = f"{backups.last(checked.checks, settings)}; {backups.drill(checked.checks)}"
         backed_up += backups.recovery(checked.checks)
         when = "Yesterday" if now - since <= _DAY * 1.5 else f"Since {since.astimezone(settings.ops.zone):%a}"
@@ -71,7 +71,7 @@ class Digest(Operation):
             title=self._headline(now, settings.ops),
             status=checked.status,
             summary=summary,
-            sections=(*compared, *done.table(systems.redis)),
+            sections=(*compared, *done.table(systems.redis), *charts),
             lead=tuple(leads),
             offers=tuple(_bounded(offers)),
             attachments=drawn,

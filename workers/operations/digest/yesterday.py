@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from workers import registry
 from workers.operation import Risk
-from workers.operations.commands.audit_trail import commands_of
+from workers.operations.audit.trail import commands_of
 from workers.records import audit_log, people
 from workers.records.record import Phase, Record
 from workers.records.requester import BY_ALERT, BY_CLOCK
@@ -19,7 +19,7 @@ from workers.wording import NOTHING, count, moment
 if TYPE_CHECKING:
     from redis import Redis
 
-    from workers.operations.commands.audit_trail import AuditedCommand
+    from workers.operations.audit.trail import AuditedCommand
 
 LINES: Final = 6
 _ROWS: Final = 40

@@ -21,7 +21,7 @@ from pydantic import AfterValidator, Field
 from workers.errors import OperatorError
 from workers.operation import Operation, Progress, Risk
 from workers.operations.choices import HEALTH_PATH
-from workers.report import Facts, Report, Section, Status, Table
+from workers.report import Chart, Facts, Line, Report, Section, Status, Table
 from workers.wording import NOTHING, count, milliseconds, share, thousands
 
 if TYPE_CHECKING:
@@ -108,7 +108,8 @@ class Latency(Operation):
             summary = f"{failed:,} of {count(found.asked, 'request')} failed{first} {summary}"
         if found.cut:
             summary = f"{summary} (stopped after {count(found.asked, 'request')}: {found.cut})"
-        sections: tuple[Section, ...] = (Facts(items=facts), _histogram(found.seconds))
+        counted = _histogram(found.seconds)
+        sections: tuple[Section, ...] = (Facts(items=facts), _table(counted), _chart(counted))
         question = "/api/2.0/mlflow/experiments/search?max_results=1"
         hints = (f"latency --path {question}",) if self.path == HEALTH_PATH else ("health mlflow",)
         end = "" if summary.endswith(".") else "."
@@ -188,8 +189,8 @@ def _watch(done: Callable[[], bool], found: Measured, requests: int, progress: P
         time.sleep(_LOOK_SECONDS)
 
 
-def _histogram(seconds: list[float]) -> Table:
-    """Bounds that double, so that a long tail takes few rows."""
+def _histogram(seconds: list[float]) -> list[tuple[float, int]]:
+    """How many took up to how long: bounds that grow, so that a long tail takes few rows."""
     longest = max(seconds)
     bounds = [min(seconds) * 1.25]
     while bounds[-1] < longest and len(bounds) < _ROWS:
@@ -198,9 +199,20 @@ def _histogram(seconds: list[float]) -> Table:
     numbers = [0] * len(bounds)
     for each in seconds:
         numbers[next(at for at, bound in enumerate(bounds) if each <= bound)] += 1
-    most = max(numbers)
+    return list(zip(bounds, numbers, strict=True))
+
+
+def _chart(counted: list[tuple[float, int]]) -> Chart:
+    """The same to be seen, in the channel."""
+    labels = tuple(f"≤ {milliseconds(bound)}" for bound, _ in counted)
+    requests = Line(name="requests", values=tuple(float(number) for _, number in counted))
+    return Chart(title="Requests by time", shape="bar", labels=labels, lines=(requests,), in_sight=True)
+
+
+def _table(counted: list[tuple[float, int]]) -> Table:
+    most = max(number for _, number in counted)
     rows = tuple(
         (milliseconds(bound), thousands(number), "█" * (round(_BAR * number / most) or int(number > 0)))
-        for bound, number in zip(bounds, numbers, strict=True)
+        for bound, number in counted
     )
     return Table(title="How many within", columns=("up to", "requests", ""), rows=rows, numeric=("up to", "requests"))

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 def number(value: float) -> str:
     """A bare number."""
-    text = f"{value:,.0f}" if float(value).is_integer() or abs(value) >= 100 else f"{value:,.1f}"  # noqa: PLR2004
+    text = f"{value:z,.0f}" if float(value).is_integer() or abs(value) >= 100 else f"{value:z,.1f}"  # noqa: PLR2004
     return Figure(text, value)
 
 

@@ -13,7 +13,7 @@ from workers.operation import Operation, Progress, Risk
 from workers.operations.history import forecast, metrics
 from workers.operations.history.forecast import Line
 from workers.operations.history.store import DAYS, History, Point
-from workers.rendering import charts
+from workers.rendering import charts, over_time
 from workers.report import Attachment, Facts, Report, Status
 from workers.wording import nearest
 
@@ -50,7 +50,8 @@ class Trend(Operation):
         progress.step("Reading the history")
         history, now = History(systems.redis), datetime.now(UTC)
         metric = metrics.BY_NAME.get(self.metric) or metrics.of_figure(self.metric)
-        points = history.points(metric.figure, now - timedelta(days=self.days), now)
+        over = now - timedelta(days=self.days), now
+        points = history.points(metric.figure, *over)
         if not points:
             hint = "Each health check adds to it: /mlflow health."
             known = history.figures()
@@ -63,7 +64,7 @@ class Trend(Operation):
         limit = metrics.limit(metric, latest, systems.settings)
         line = forecast.through(points, now)
         progress.step("Drawing it")
-        return _report(metric, points, limit, line, systems.settings)
+        return _report(metric, points, over, limit, line, systems.settings)
 
 
 def forecast_sentence(metric: Metric, limit: float | None, line: Line | None) -> str:
@@ -80,7 +81,14 @@ def _roughly(days: float) -> str:
     return f"{days:.0f} days" if days < 100 else f"{days / 30.4:.0f} months"  # noqa: PLR2004
 
 
-def _report(metric: Metric, points: list[Point], limit: float | None, line: Line | None, settings: Settings) -> Report:
+def _report(  # noqa: PLR0913, PLR0917 - all that is told
+    metric: Metric,
+    points: list[Point],
+    over: tuple[datetime, datetime],
+    limit: float | None,
+    line: Line | None,
+    settings: Settings,
+) -> Report:
     values = [point.value for point in points]
     days = line.days_to(limit) if line and limit is not None else None
     items = [
@@ -95,16 +103,20 @@ def _report(metric: Metric, points: list[Point], limit: float | None, line: Line
         items.append(("limit", metric.shown(limit)))
     direction = forecast_sentence(metric, limit, line) or _without_end(limit, line)
     panel = _panel(metric, points, limit, line, days)
-    picture = base64.b64encode(charts.draw([panel], settings.ops.zone, columns=1, wide=6.4, high=2.6)).decode()
-    over = max(1, (points[-1].at - points[0].at).days)
-    said_of_it = charts.described(f"{metric.title} over {over} days, a line chart", [panel])
+    chart = over_time.chart(metric.title, panel.series, settings.ops.zone, in_sight=True)
+    picture = base64.b64encode(
+        charts.draw([panel], settings.ops.zone, over=over, columns=1, wide=6.4, high=2.6)
+    ).decode()
+    measured_days = max(1, (points[-1].at - points[0].at).days)
+    said_of_it = charts.described(f"{metric.title} over {measured_days} days, a line chart", [panel])
     alt = f"{said_of_it} {direction}"[: charts.ALT_CHARACTERS]
     return Report(
         title=metric.title,
         status=Status.WARN if days is not None and days <= NEAR_DAYS else Status.OK,
         summary=f"{metric.shown(values[-1])} now. {direction}",
-        sections=(Facts(items=tuple(items)),),
-        attachments=(Attachment(filename=f"{metric.name}.png", content=picture, alt=alt, in_sight=True),),
+        sections=(Facts(items=tuple(items)), *((chart,) if chart else ())),
+        # All that was measured, with the limit and the forecast; the chart has a figure for each day.
+        attachments=(Attachment(filename=f"{metric.name}.png", content=picture, alt=alt, in_sight=chart is None),),
     )
 
 

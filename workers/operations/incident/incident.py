@@ -13,13 +13,16 @@ from workers.operations.incident import account, paging, store, timeline
 from workers.operations.incident.urgent import Urgent
 from workers.records.message import Message, draft
 from workers.records.outbox import Outbox
-from workers.records.record import TERMINAL
+from workers.records.record import TERMINAL, Record
+from workers.records.store import Records
 from workers.rendering import message
 from workers.rendering.blocks import paragraphs, plain, section, short, whom
 from workers.report import Facts, Lead, Report, Status
 from workers.wording import duration
 
 if TYPE_CHECKING:
+    from redis import Redis
+
     from workers.operation import Progress
     from workers.operations.incident.store import Incident
     from workers.systems import Systems
@@ -89,9 +92,13 @@ class NoteIncident(_OfIncident):
         return Plan(title=self.title, summary="a note", steps=("Note it",), facts={"incident": known.id})
 
     def run(self, systems: Systems, progress: Progress) -> Report:
-        """Say it in the incident's thread; the timeline has it from this command's outcome."""
+        """Say it in the incident's thread, if this command is not told there itself; the timeline has it from this
+        command's outcome.
+        """
         progress.step("Noting it")
-        self.tell(systems, self.open(systems), ":memo:", f"notes: {self.text}")
+        known, record = self.open(systems), Records(systems.redis).get(self.known_caller.record_id)
+        if record is None or record.beneath != known.id:
+            self.tell(systems, known, ":memo:", f"notes: {self.text}")
         return Report(title=self.title, status=Status.OK, summary=f"noted: {self.text}")
 
 
@@ -167,6 +174,12 @@ class CloseIncident(_OfIncident):
             attachments=(file,) if caller.channel == TERMINAL else (),
             hints=("health",),
         )
+
+
+def in_its_thread(record: Record, redis: Redis) -> Record:
+    """A note on an incident is told in that incident's thread, and nowhere else. Raises redis.exceptions.RedisError."""
+    known = store.current(redis, record.channel) if record.operation == NoteIncident.name else None
+    return record.model_copy(update={"beneath": known.id}) if known else record
 
 
 def _over(incident: Incident, by: str, outcome: str, lasted: str) -> Message:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from redis import Redis
 
     from workers.operation import Caller
+    from workers.records.record import Record
+    from workers.records.store import Records
     from workers.settings import Ops
 
 _KEY: Final = PREFIX + "incident:"
@@ -68,6 +70,18 @@ def current(redis: Redis, channel: str) -> Incident | None:
     """The open one. Raises redis.exceptions.RedisError."""
     raw: Any = redis.get(_KEY + channel)
     return Incident.model_validate_json(raw) if raw else None
+
+
+def every(redis: Redis, ops: Ops, records: Records) -> tuple[tuple[Incident, str], ...]:
+    """The open ones of the channels of ops.yaml, each with the address of its thread. Raises
+    redis.exceptions.RedisError.
+    """
+    found = (current(redis, channel) for channel in ops.channels)
+    return tuple((each, _address(records.get(each.id))) for each in found if each)
+
+
+def _address(record: Record | None) -> str:
+    return record.permalink if record else ""
 
 
 def open_(redis: Redis, incident: Incident) -> Incident:

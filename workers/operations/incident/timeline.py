@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from workers import registry
 from workers.operation import Risk
-from workers.operations.commands.audit_trail import ENDS
+from workers.operations.audit.trail import ENDS
 from workers.operations.incident import store
 from workers.records import audit_log
 from workers.records.keys import PREFIX
@@ -32,7 +32,9 @@ if TYPE_CHECKING:
     from workers.operations.incident.store import Incident
     from workers.records.audit_log import Entry
 
-_SILENT: Final = frozenset({"digest", "incident-show", "incident-close", "jobs", "audit", "dry-run"})
+_SILENT: Final = frozenset(
+    {"digest", "incident-show", "incident-close", "jobs", "audit", "audit-verify", "audit-export", "dry-run"}
+)
 _BY_OUTCOME: Final = frozenset({"escalate", "incident-note", "incident-take"})
 """Commands whose outcome says all of it."""
 _MOMENTS: Final = {"pending": "waits for approval", "approved": "approved", "started": "began"}

@@ -16,7 +16,7 @@ from workers.operations.health import death, pods
 from workers.operations.inspection import events
 from workers.operations.inspection.finding import mlflow_pods, name_of, one_of, our_pods
 from workers.operations.inspection.kubectl import by_hand, kubectl
-from workers.operations.inspection.masking import value_of
+from workers.operations.inspection.masking import variable_of
 from workers.report import Facts, Report, Section, Status, Table
 from workers.systems.cluster.annotations import REVISION
 from workers.systems.cluster.fields import Fields
@@ -215,7 +215,7 @@ def _source(variable: Fields) -> str:
             return f"{kind.removesuffix('KeyRef')} {reference.text('name')}, key {reference.text('key')}"
     if variable.has("valueFrom"):
         return "a field of the pod"
-    return value_of(variable.text("name"), variable.text("value"))
+    return variable_of(variable.text("name"), variable.text("value"))
 
 
 def _conditions(fields: Fields) -> tuple[Section, ...]:

@@ -6,22 +6,26 @@ an address, and a second time in the annotation that `kubectl apply` leaves behi
 
 from __future__ import annotations
 
-import re
 from typing import Any, Final
 
-from workers.redaction import redacted, without_secrets
+from workers.redaction import MASK, hides, open_variable, redacted, without_secrets
 
 Json = dict[str, Any]
 
-MASK: Final = "***"
-_TELLING: Final = re.compile(r"(?i)passw|secret|token|credential|private|api_?key|access_?key|_key$|_pwd$|_dsn$")
 _BOOKKEEPING: Final = ("managedFields", "uid", "resourceVersion", "generation", "creationTimestamp", "selfLink")
 _APPLIED: Final = "kubectl.kubernetes.io/last-applied-configuration"
 
 
 def value_of(name: str, value: str) -> str:
-    """A named value as others may read it."""
-    return MASK if value and _TELLING.search(name) else redacted(value)
+    """A named value of a ConfigMap or of an argument, as others may read it."""
+    return MASK if value and hides(name) else redacted(value)
+
+
+def variable_of(name: str, value: str) -> str:
+    """A container's variable as others may read it: masked, unless its name is known to be harmless."""
+    if value and not open_variable(name):
+        return MASK
+    return redacted(value)
 
 
 def masked(item: Json) -> Json:
@@ -49,7 +53,7 @@ def _cleaned(value: Any) -> Any:
             return [_argument(before, each) for before, each in zip([None, *value], value, strict=False)]
         case {"name": str() as name, "value": str() as literal}:
             rest = {key: _cleaned(each) for key, each in value.items() if key != "value"}
-            return {**rest, "value": value_of(name, literal)}
+            return {**rest, "value": variable_of(name, literal)}
         case dict():
             return {key: _cleaned(each) for key, each in value.items()}
     return value
@@ -59,6 +63,6 @@ def _argument(before: Any, each: Any) -> Any:
     """An element of a list; what follows --password, or stands behind it, is masked."""
     if not isinstance(each, str):
         return _cleaned(each)
-    if isinstance(before, str) and before.startswith("-") and "=" not in before and _TELLING.search(before):
+    if isinstance(before, str) and before.startswith("-") and "=" not in before and hides(before.strip("-")):
         return MASK
     return redacted(each)

@@ -1,7 +1,9 @@
 """Every pod's log into the backup bucket: each container's, and the previous one if it was restarted.
 
-Logs are streamed from the API server through gzip to the store, so their length costs no memory. The manifest is
-written last; it names every file with its bytes and checksum, and what could not be read.
+Logs are streamed from the API server to the store, so their length costs no memory: secrets are blotted out
+(redacting.py), what is left is compressed, and encrypted as the parts of a set are (sealing.py). The manifest is
+written last and signed as a set's is; it names every file with its bytes and checksum, and what could not be read. So
+docs/decrypt.py reads an archive as it reads a set.
 """
 
 from __future__ import annotations
@@ -16,11 +18,15 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from workers.errors import OperatorError
 from workers.operation import Operation, Plan, Progress, Risk
+from workers.operations.backup import encryption, signing
+from workers.operations.backup.sealing import Sealer
+from workers.operations.logs.redacting import Redacting
 from workers.report import Report, Status, Table
 from workers.systems.errors import ObjectsError
 from workers.wording import count, size
 
 if TYPE_CHECKING:
+    from workers.operations.backup.encryption import Keys
     from workers.systems import Systems
     from workers.systems.s3.transfer import Transfer
 
@@ -28,6 +34,7 @@ PREFIX: Final = "logs/"
 GZIP: Final = 31
 """zlib's window bits for gzip's own header (https://docs.python.org/3/library/zlib.html#zlib.compressobj)."""
 CALLS_AT_ONCE: Final = 4
+_PLAIN: Final = "NOT ENCRYPTED: {}, so whoever can read the bucket can read the logs."
 
 
 @dataclass(frozen=True)
@@ -50,13 +57,16 @@ class Source:
 
 @dataclass(frozen=True)
 class Kept:
-    """One log. bytes: before compression; sha256: of the compressed file."""
+    """One log. bytes: before compression; stored_bytes, sha256: of the stored object. key_id: of the key that it is
+    encrypted with; empty where it isn't.
+    """
 
     source: Source
     key: str
     bytes: int
     stored_bytes: int
     sha256: str
+    key_id: str = ""
 
 
 class LogsArchive(Operation):
@@ -79,10 +89,11 @@ class LogsArchive(Operation):
             title=self.title,
             summary=f"the logs of all pods to s3://{bucket}/{PREFIX}",
             steps=(
-                "Read the log of each container, and the previous one if it was restarted",
-                f"Write them compressed to s3://{bucket}/{PREFIX}",
+                "Read the log of each container, and the previous one if it was restarted, and blot out secrets",
+                f"Write them compressed{_how(systems)} to s3://{bucket}/{PREFIX}",
                 "Write the manifest",
             ),
+            warnings=_plain(systems),
             undo="nothing is changed but the backup bucket",
             facts={"bucket": bucket},
         )
@@ -96,21 +107,41 @@ class LogsArchive(Operation):
         name = f"{PREFIX}{began:%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}/"
         kept: list[Kept] = []
         missed: list[str] = []
-        wanted = list(_sources(systems))
+        wanted, keys = list(_sources(systems)), encryption.for_configuration(systems.settings)
         progress.step("Reading logs")
         with Transfer.of(systems.backups, CALLS_AT_ONCE) as transfer:
             for number, source in enumerate(wanted):
                 progress.advance(number, len(wanted), "logs")
                 progress.checkpoint()
                 try:
-                    kept.append(_keep(systems, transfer, name, source))
+                    kept.append(_keep(systems, transfer, name, source, keys))
                 except ObjectsError:
                     raise
                 except OperatorError as error:
                     missed.append(f"{source}: {error.message}")
-            told = {"began_at": began.isoformat(), "logs": [asdict(each) for each in kept], "missed": missed}
+            told: dict[str, Any] = {
+                "name": name,
+                "target": systems.settings.environment.target,
+                "began_at": began.isoformat(),
+                "logs": [asdict(each) for each in kept],
+                "missed": missed,
+            }
+            signing_keys = encryption.Keys.of(systems.settings)
+            told["signature"] = signing.signature(told, signing_keys).model_dump() if signing_keys else None
             transfer.put(bucket, f"{name}manifest.json", json.dumps(told, indent=1).encode())
-        return _report(f"s3://{bucket}/{name}", kept, missed)
+        return _report(f"s3://{bucket}/{name}", kept, missed, _plain(systems))
+
+
+def _how(systems: Systems) -> str:
+    return " and encrypted" if encryption.for_configuration(systems.settings) else ""
+
+
+def _plain(systems: Systems) -> tuple[str, ...]:
+    """That the logs are not encrypted, and why; nothing where they are."""
+    if encryption.for_configuration(systems.settings):
+        return ()
+    given = encryption.given(systems.settings)
+    return (_PLAIN.format("backup.encrypt is none" if given else "MLFLOW_OPS_BACKUP_KEY is not set"),)
 
 
 def _sources(systems: Systems) -> Iterator[Source]:
@@ -129,22 +160,32 @@ def _sources(systems: Systems) -> Iterator[Source]:
                 yield Source(name, str(each["name"]), previous=False)
 
 
-def _keep(systems: Systems, transfer: Transfer, archive: str, source: Source) -> Kept:
+def _keep(systems: Systems, transfer: Transfer, archive: str, source: Source, keys: Keys | None) -> Kept:
     from workers.systems.s3.multipart import Writer
 
-    key = f"{archive}{source.file}"
-    packer, read = zlib.compressobj(wbits=GZIP), 0
-    moves = {"ContentType": "application/gzip"}
+    key = f"{archive}{source.file}{encryption.NAME_END if keys else ''}"
+    packer, clean, read = zlib.compressobj(wbits=GZIP), Redacting(), 0
+    sealer = Sealer(keys.current, key) if keys else None
+    moves = {"ContentType": "application/octet-stream" if keys else "application/gzip"}
     with Writer(transfer, systems.settings.ops.storage.backups_bucket, key, moves=moves) as writer:
+
+        def write(piece: bytes) -> None:
+            writer.write(sealer.add(piece) if sealer else piece)
+
         for piece in systems.cluster.log_bytes(source.pod, source.container, previous=source.previous):
-            read += len(piece)
-            writer.write(packer.compress(piece))
-        writer.write(packer.flush())
+            line = clean.add(piece)
+            read += len(line)
+            write(packer.compress(line))
+        line = clean.end()
+        read += len(line)
+        write(packer.compress(line) + packer.flush())
+        if sealer:
+            writer.write(sealer.end())
         writer.close()
-    return Kept(source, key, read, writer.size, writer.sha256)
+    return Kept(source, key, read, writer.size, writer.sha256, keys.current_id if keys else "")
 
 
-def _report(place: str, kept: list[Kept], missed: list[str]) -> Report:
+def _report(place: str, kept: list[Kept], missed: list[str], plain: tuple[str, ...]) -> Report:
     rows = tuple(
         (
             each.source.pod,
@@ -161,5 +202,7 @@ def _report(place: str, kept: list[Kept], missed: list[str]) -> Report:
     summary = f"{count(len(kept), 'log')} ({size(total)}, {size(stored)} stored) are in {place}."
     if missed:
         summary += f" {count(len(missed), 'log')} could not be read."
-    status = Status.FAIL if missed and not kept else Status.WARN if missed else Status.OK
+    status = Status.FAIL if missed and not kept else Status.WARN if missed or plain else Status.OK
+    if plain:
+        summary += f" {plain[0]}"
     return Report(title="Log archive", status=status, summary=summary, sections=(table, *((gone,) if missed else ())))

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import secrets
-import tempfile
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -22,6 +21,7 @@ from workers.operation import Unwatched
 from workers.operations.health.questions import Answer, Question
 from workers.operations.restore import pg_restore, replaying, side_database
 from workers.report import Facts, Status
+from workers.systems import temporary
 from workers.systems.postgres import replay_role
 
 if TYPE_CHECKING:
@@ -60,16 +60,16 @@ def ask(asking: Asking) -> Answer:
     exposed = replaying.exposed(server)
     try:
         with (
-            tempfile.TemporaryDirectory(prefix="mlflow-ops-check-") as folder,
+            temporary.folder("check") as folder,
             replaying.into(server, live, name, like, said) as going,
         ):
             by = going.role.name if going.role else str(going.target.role().name)
-            dump = Path(folder) / "one.dump"
+            dump = folder / "one.dump"
             _dump(dumper, live, schema, dump)
             with going.target.session() as connection:
                 connection.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(schema)))
             admin = server.database(name, server.admin)
-            pg_restore.replay(going.target, dump, restorer, Path(folder), Unwatched(), admin=admin)
+            pg_restore.replay(going.target, dump, restorer, folder, Unwatched(), admin=admin)
             going.hand_over()
             same = _rows(server.database(name, live), schema) == _rows(live, schema)
             if not exposed and by == _login(live):

@@ -49,10 +49,14 @@ class RestoreAll(Operation):
             summary="; ".join(f"{plan.title.removeprefix('Restore ')}: {plan.summary}" for plan in plans),
             steps=tuple(step for plan in plans for step in plan.steps),
             changes=tuple(change for plan in plans for change in plan.changes),
-            warnings=(
-                *sets.passed_over(systems, self.set, found, part="database"),
-                *(warning for plan in plans for warning in plan.warnings),
-                *(each for each in (auth.left_out(systems, found),) if each),
+            warnings=tuple(
+                dict.fromkeys(
+                    (
+                        *sets.cautions(systems, self.set, found, part="database"),
+                        *(warning for plan in plans for warning in plan.warnings),
+                        *(each for each in (auth.left_out(systems, found),) if each),
+                    )
+                )
             ),
             undo="; ".join(plan.undo for plan in plans if plan.undo),
             estimate_seconds=sum(plan.estimate_seconds or 0 for plan in plans),

@@ -101,7 +101,7 @@ class RestoreArtifacts(Operation):
             ),
             changes=tuple(each for each in changes if not each.what.startswith("0 ")),
             warnings=(
-                *sets.passed_over(systems, self.set, found),
+                *sets.cautions(systems, self.set, found),
                 *_warnings(seen, wanted, versions),
                 *_not_in_it(wanted, found),
             ),

@@ -51,7 +51,7 @@ class RestoreConfiguration(Operation):
         each = cluster_objects.compared(systems.cluster, items)
         changes = _changes(each)
         left_out = found.configuration.left_out if found.configuration else ()
-        passed = sets.passed_over(systems, self.set, found, part="config")
+        passed = sets.cautions(systems, self.set, found, part="config")
         return Plan(
             title="Restore the configuration",
             summary=f"{listed([one.name for one in each if one.changes])} from the backup {found.id}",

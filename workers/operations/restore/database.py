@@ -95,7 +95,7 @@ class RestoreDatabase(Operation):
         systems, found, part = self._wanted(systems)
         server, live = systems.server, systems.database.name
         checks.refuse_without_rights(server, systems.database)
-        passed = sets.passed_over(systems, self.set, found, part="database")
+        passed = sets.cautions(systems, self.set, found, part="database")
         databases = server.databases()
         now = databases.get(live)
         self._refuse_beside(systems)
@@ -341,7 +341,7 @@ def _checks(systems: Systems, part: DatabasePart, gap: float) -> Facts:
     return Facts(
         title="Checked",
         items=(
-            ("bytes of the dump", f"{size(part.dump.bytes)}, their SHA-256 is that of the backup's manifest"),
+            ("bytes of the dump", f"{size(part.bytes)}, their SHA-256 is that of the backup's manifest"),
             ("rows of each table", f"as in the manifest: {count(len(part.rows), 'table')}"),
             *((f"  {table}", f"{held:,}") for table, held in largest if held),
             ("schema", _revision(systems) or "none"),

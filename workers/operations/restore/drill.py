@@ -47,7 +47,7 @@ class Drill(Operation):
         checks.refuse_without_rights(systems.server, systems.database)
         name = side_database.restored_name(systems.database.name, found.id, side_database.DRILL)
         sample = _sampled(systems, found)
-        passed = sets.passed_over(there, self.set, found, part="database")
+        passed = sets.cautions(there, self.set, found, part="database")
         copy = "" if there is systems else f" from its copy in s3://{there.settings.ops.storage.backups_bucket}"
         return Plan(
             title=f"Drill with the backup {found.id}",

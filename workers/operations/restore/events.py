@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from workers.errors import OperatorError
 from workers.operation import Call
-from workers.operations.commands.audit_trail import commands_of
+from workers.operations.audit.trail import commands_of
 from workers.records import audit_log
 from workers.wording import count, nearest
 

@@ -37,7 +37,7 @@ def keep(server: Server, made: Restored, found: Manifest, live: str, *, upgraded
         "set": found.name,
         "live": live,
         "at": datetime.now(UTC).isoformat(timespec="milliseconds"),
-        "sha256": part.dump.sha256,
+        "sha256": part.sha256,
         "revision": revision,
         "holds": _digest(rows, revision),
         "notes": made.notes,

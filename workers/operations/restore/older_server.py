@@ -17,18 +17,18 @@ from __future__ import annotations
 
 import re
 import subprocess
-import threading
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import psycopg
 
 from workers.errors import OperatorError
-from workers.operation import Cancelled
 from workers.operations.restore import column_options, contents, failing
+from workers.operations.side_by_side import side_by_side
 from workers.systems.postgres.programs import address, running
 
 if TYPE_CHECKING:
@@ -47,6 +47,7 @@ _SETTING: Final = re.compile(rb"SET (\w+) = [^;]*;$")
 _PREAMBLE: Final = re.compile(
     rb"(SET \w+ = [^;]*;|SELECT pg_catalog\.set_config\('\w+', '[^']*', (true|false)\);|\\restrict \w+|--.*)?$"
 )
+_ROWS_ONLY: Final = "--section=data"
 _ROWS: Final = re.compile(r"\d+; \d+ \d+ TABLE DATA (\S+) (\S+) \S+$")
 _KEYS: Final = re.compile(r"\d+; \d+ \d+ (INDEX|CONSTRAINT) (?!ATTACH )")
 _SAID: Final = re.compile(r"\d+; \d+ \d+ (COMMENT|SECURITY LABEL) ")
@@ -86,18 +87,31 @@ class Replay:
     unknown: frozenset[str]
     strips: bool = False
 
-    def streamed(self, dump: Reading, progress: Progress) -> None:
-        """From a stream, through one connection; read once for each section where definitions are looked at.
+    def streamed(self, dump: Reading, progress: Progress, apart: Sequence[Reading] = ()) -> None:
+        """From a stream, through one connection; read once for each section where definitions are looked at, or rows
+        are in other dumps (apart).
 
         Raises OperatorError, and Cancelled.
         """
-        for section in ("pre-data", "data", "post-data") if self.strips else ():
-            self._pass((f"--section={section}",), progress.checkpoint, dump)
-        if not self.strips:
+        if not (self.strips or apart):
             self._pass((), progress.checkpoint, dump)
+            return
+        for section in ("pre-data", "data", "post-data"):
+            self._pass((f"--section={section}",), progress.checkpoint, dump)
+            for each in apart if section == "data" else ():
+                self._pass((_ROWS_ONLY,), progress.checkpoint, each, of_another=True)
 
-    def filed(self, path: Path, rows: Mapping[str, int], folder: Path, jobs: int, progress: Progress) -> None:
-        """From a file, through several connections. rows: how many each table has, to share them out.
+    def filed(  # noqa: PLR0913, PLR0917 - from where, to where
+        self,
+        path: Path,
+        rows: Mapping[str, int],
+        folder: Path,
+        jobs: int,
+        progress: Progress,
+        apart: Sequence[Path] = (),
+    ) -> None:
+        """From a file, through several connections. rows: how many each table has, to share them out. apart: files of
+        rows that are not in it.
 
         Raises OperatorError, and Cancelled.
         """
@@ -109,7 +123,7 @@ class Replay:
         keys, others = _keys_and_others(lines)
         rounds: tuple[tuple[str, list[list[str]]], ...] = (
             ("pre-data", [lines]),
-            ("data", _shared(others, rows, jobs)),
+            ("data", _shared(others, rows, 1 if apart else jobs)),
             ("post-data", [[line for key in keys[n::jobs] for line in key] for n in range(min(jobs, len(keys)))]),
             ("post-data", [others]),
         )
@@ -118,29 +132,21 @@ class Replay:
             for n, chosen in enumerate(lists):
                 listed = folder / f"contents-{number}-{n}"
                 listed.write_text("\n".join(chosen) + "\n", encoding="utf-8")
-                calls.append((f"--section={section}", f"--use-list={listed}", str(path)))
-            self._beside(calls, progress)
+                calls.append(partial(self._pass, (f"--section={section}", f"--use-list={listed}", str(path))))
+            more = apart if section == "data" else ()
+            calls += [partial(self._pass, (_ROWS_ONLY, str(each)), of_another=True) for each in more]
+            side_by_side(calls, progress.checkpoint, jobs)
 
-    def _beside(self, calls: Sequence[tuple[str, ...]], progress: Progress) -> None:
-        stop = threading.Event()
-
-        def checkpoint() -> None:
-            if stop.is_set():
-                raise Cancelled
-
-        with ThreadPoolExecutor(max(1, len(calls)), thread_name_prefix="replay") as pool:
-            going = {pool.submit(self._pass, each, checkpoint) for each in calls}
-            try:
-                while going:
-                    done, going = wait(going, LOOK_SECONDS, FIRST_EXCEPTION)
-                    for each in done:
-                        each.result()
-                    progress.checkpoint()
-            finally:
-                stop.set()
-
-    def _pass(self, more: tuple[str, ...], checkpoint: Callable[[], object], fed: Reading | None = None) -> None:
-        chosen = any(each.startswith("--use-list=") for each in more)
+    def _pass(
+        self,
+        more: tuple[str, ...],
+        checkpoint: Callable[[], object],
+        fed: Reading | None = None,
+        *,
+        of_another: bool = False,
+    ) -> None:
+        """of_another: it is of another dump than the one whose contents were chosen."""
+        chosen = of_another or any(each.startswith("--use-list=") for each in more)
         options = [each for each in self.options if not (chosen and each.startswith("--use-list="))]
         into: list[str | Path] = [
             self.psql.path,

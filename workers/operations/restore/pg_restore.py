@@ -7,9 +7,8 @@ It is restored by a role that owns the new database and nothing else (replaying.
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -18,6 +17,8 @@ import psycopg
 from workers.errors import OperatorError, SetDamaged
 from workers.operations.backup.stream import MIB
 from workers.operations.restore import column_options, contents, extensions, failing, older_server, scratch
+from workers.operations.side_by_side import side_by_side
+from workers.systems import temporary
 from workers.systems.postgres import programs, snapshot
 from workers.wording import listed, size
 
@@ -25,13 +26,13 @@ if TYPE_CHECKING:
     from workers.operation import Progress
     from workers.operations.backup.manifest import DatabasePart
     from workers.operations.backup.stream import Reading
+    from workers.operations.side_by_side import Checkpoint
     from workers.settings import Settings
     from workers.systems.postgres.database import Database
     from workers.systems.postgres.programs import Program
 
 JOBS: Final = max(2, min(4, os.cpu_count() or 1))
 """Connections that restore at the same time."""
-_FOLDER: Final = "mlflow-ops-restore-"
 SPARE_BYTES: Final = 256 * MIB
 _NOTHING_KNOWN: Final = extensions.Known()
 END_SECONDS: Final = 4 * 3600
@@ -47,8 +48,10 @@ def fill(  # noqa: PLR0913 - from where, to where
     *,
     admin: Database,
     known: extensions.Known = _NOTHING_KNOWN,
+    apart: Sequence[Reading] = (),
 ) -> None:
-    """Restore a part's dump into `target`. admin: the same, as the administrator. known: of its extensions.
+    """Restore a part's dump into `target`. admin: the same, as the administrator. known: of its extensions. apart: the
+    part's other dumps, of rows that are not in it.
 
     Raises OperatorError (SetDamaged where the set is to blame), and Cancelled; what is there then is of no use.
 
@@ -58,29 +61,33 @@ def fill(  # noqa: PLR0913 - from where, to where
     """
     program = programs.find("pg_restore", settings)
     program.not_older_than(int(part.pg_dump_version.partition(".")[0] or 0))
-    _sweep()
-    with tempfile.TemporaryDirectory(prefix=f"{_FOLDER}{os.getpid()}-") as folder:
-        room = scratch.free(Path(folder), settings.environment.scratch_bytes) - SPARE_BYTES
-        if room > part.dump.bytes:
-            path = Path(folder) / "database.dump"
-            with path.open("wb") as file:
-                file.writelines(dump)
-            dump.compare()
-            replay(target, path, program, Path(folder), progress, admin=admin, known=known, rows=part.rows)
+    with temporary.folder("restore") as folder:
+        room = scratch.free(folder, settings.environment.scratch_bytes) - SPARE_BYTES
+        if room > part.bytes:
+            path, *paths = (_fetched(each, folder / f"{n}.dump") for n, each in enumerate((dump, *apart)))
+            replay(target, path, program, folder, progress, admin=admin, known=known, rows=part.rows, apart=paths)
         else:
             left = size(max(0, room))
-            progress.step(f"Streaming the dump: its {size(part.dump.bytes)} don't fit in our {left} of disk")
+            progress.step(f"Streaming the dump: its {size(part.bytes)} don't fit in our {left} of disk")
             # Not a statement of it is run before all of it is known to be ours.
-            dump.prove()
+            for each in (dump, *apart):
+                each.prove()
             try:
-                replay(target, dump, program, Path(folder), progress, admin=admin, known=known)
+                replay(target, dump, program, folder, progress, admin=admin, known=known, apart=apart)
             except OperatorError:
                 # It stopped listening: whether the bytes are to blame is told by reading all of them.
-                for _ in dump:
-                    pass
-                dump.compare()
+                for each in (dump, *apart):
+                    each.prove()
                 raise
-            dump.compare()
+            for each in (dump, *apart):
+                each.compare()
+
+
+def _fetched(dump: Reading, path: Path) -> Path:
+    with path.open("wb") as file:
+        file.writelines(dump)
+    dump.compare()
+    return path
 
 
 def replay(  # noqa: PLR0913 - from where, to where
@@ -93,27 +100,42 @@ def replay(  # noqa: PLR0913 - from where, to where
     admin: Database,
     known: extensions.Known = _NOTHING_KNOWN,
     rows: Mapping[str, int] | None = None,
+    apart: Sequence[Path | Reading] = (),
 ) -> None:
     """Replay a dump, a file or a stream, in `target`, whatever version of PostgreSQL that is.
 
-    program: pg_restore. folder: for small files. rows: how many each table has, where that is known.
+    program: pg_restore. folder: for small files. rows: how many each table has, where that is known. apart: dumps of
+    rows that are not in it, files or streams as it is.
     Raises OperatorError, and Cancelled.
     """
-    options = ["--exit-on-error", "--no-owner", "--no-acl", _chosen(program, dump, (target, admin), known, folder)]
+    chosen = _chosen(program, dump, (target, admin), known, folder)
     unknown = older_server.unknown_settings(program, dump, target, folder)
     strips = column_options.unknown(program, dump, target)
+    options = ("--exit-on-error", "--no-owner", "--no-acl")
     if unknown or strips:
-        again = older_server.Replay(program, program.beside("psql"), options, target, unknown, strips)
+        again = older_server.Replay(program, program.beside("psql"), [*options, chosen], target, unknown, strips)
         if isinstance(dump, Path):
-            again.filed(dump, rows or {}, folder, JOBS, progress)
+            files = [each for each in apart if isinstance(each, Path)]
+            again.filed(dump, rows or {}, folder, JOBS, progress, files)
         else:
-            again.streamed(dump, progress)
+            again.streamed(dump, progress, [each for each in apart if not isinstance(each, Path)])
         return
     command = [str(program.path), *options, "--no-password", f"--dbname={programs.address(target)}"]
+    all_of_it = partial(_run, [*command, chosen], target, dump)
+    jobs = f"--jobs={JOBS}" if isinstance(dump, Path) else "--jobs=1"
+    if not apart:
+        all_of_it(progress.checkpoint, jobs)
+        return
+    # Rows come before indexes and keys, all of them: these look at the rows of other tables.
+    all_of_it(progress.checkpoint, "--section=pre-data")
+    calls = [partial(_rows, [*command, chosen], target, dump)]
+    calls += [partial(_rows, command, target, each) for each in apart]
     if isinstance(dump, Path):
-        _run([*command, f"--jobs={JOBS}", str(dump)], target, progress)
+        side_by_side(calls, progress.checkpoint, JOBS)
     else:
-        _run(command, target, progress, dump)
+        for call in calls:
+            call(progress.checkpoint)
+    all_of_it(progress.checkpoint, "--section=post-data", jobs)
 
 
 def _chosen(
@@ -131,24 +153,17 @@ def _chosen(
     return f"--use-list={path}"
 
 
-def _sweep() -> None:
-    """Remove what killed workers have left on this disk."""
-    for left in Path(tempfile.gettempdir()).glob(f"{_FOLDER}*"):
-        owner = left.name.removeprefix(_FOLDER).partition("-")[0]
-        try:
-            os.kill(int(owner), 0)
-        except ProcessLookupError:
-            shutil.rmtree(left, ignore_errors=True)
-        except (ValueError, PermissionError):
-            continue
+def _rows(command: list[str], target: Database, dump: Path | Reading, checkpoint: Checkpoint) -> None:
+    _run(command, target, dump, checkpoint, "--section=data")
 
 
-def _run(command: list[str], target: Database, progress: Progress, dump: Reading | None = None) -> None:
-    with programs.running(command, target, fed=dump is not None) as restoring:
-        for piece in dump or ():
+def _run(command: list[str], target: Database, dump: Path | Reading, checkpoint: Checkpoint, *more: str) -> None:
+    filed = isinstance(dump, Path)
+    with programs.running([*command, *more, *([str(dump)] if filed else [])], target, fed=not filed) as restoring:
+        for piece in () if isinstance(dump, Path) else dump:
             if not restoring.give(piece):
                 break
-        if restoring.wait(END_SECONDS, progress.checkpoint) != 0:
+        if restoring.wait(END_SECONDS, checkpoint) != 0:
             raise failing.explained(restoring.said(), target)
 
 

@@ -91,7 +91,7 @@ class Recover(Operation):
                 f"The backup is {age} old: what was written since {moment(found.started_at)} is lost.",
                 f"The aim is {duration(allowed)}.",
                 *found.warnings,
-                *sets.passed_over(systems, self.set, found, part="database"),
+                *sets.cautions(systems, self.set, found, part="database"),
                 *(each for each in (auth.left_out(systems, found),) if each),
             ),
             undo="nothing that is there is replaced; what is made can be removed by hand",

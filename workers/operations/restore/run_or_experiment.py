@@ -154,7 +154,7 @@ class _Restore(Operation):
                 "Remove the database beside it",
             ),
             changes=(Change(what=self._asked, before="gone", after=f"as in the backup {found.id}"),),
-            warnings=sets.passed_over(systems, self.set, found, part="database"),
+            warnings=sets.cautions(systems, self.set, found, part="database"),
             undo="delete it again in MLflow",
             facts={"set": found.name, **found.checksums},
         )

@@ -162,12 +162,15 @@ def restore_into(  # noqa: PLR0913 - from where, to where
     ) as going:
         progress.step(f"Restoring {found.id} into {name}")
         with Transfer.of(systems.backups, CALLS_AT_ONCE) as transfer:
+            keys = Keys.all_of(systems.settings)
+            dump, *apart = (Reading(each, transfer, bucket, progress, keys) for each in part.dumps)
             fill(
                 going.target,
                 part,
-                Reading(part.dump, transfer, bucket, progress, Keys.all_of(systems.settings)),
+                dump,
                 systems.settings,
                 progress,
+                apart=apart,
                 admin=server.database(name, server.admin),
                 known=Known(named(known.lines, "extension"), likeness.extensions_of(systems)),
             )

@@ -6,11 +6,11 @@ from __future__ import annotations
 
 import os
 import secrets
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from workers.errors import OperatorError
+from workers.systems import temporary
 
 if TYPE_CHECKING:
     from workers.systems import Systems
@@ -42,11 +42,11 @@ def test(systems: Systems) -> str:
             run = client.create_run(experiment).info.run_id
             client.log_metric(run, "answer", 42.0)
             client.set_terminated(run)
-            with tempfile.TemporaryDirectory(prefix="mlflow-ops-smoke-") as folder:
+            with temporary.folder("smoke") as folder:
                 doing = "upload an artifact"
                 client.log_text(run, word, "word.txt")
                 doing = "fetch an artifact"
-                read = Path(client.download_artifacts(run, "word.txt", folder)).read_text(encoding="utf-8")
+                read = Path(client.download_artifacts(run, "word.txt", str(folder))).read_text(encoding="utf-8")
             doing = "read back what was logged"
             right = read == word and client.get_run(run).data.metrics == {"answer": 42.0}
             client.delete_run(run)

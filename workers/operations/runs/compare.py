@@ -83,9 +83,10 @@ class RunsCompare(Operation):
             # A few runs keep the order in which they were named.
             shown = _first(_kept(spool), [] if seen.runs <= BESIDE else names, self, ROWS)
         progress.step("Drawing the metrics that have steps")
-        picture = curves.drawn(systems.tracking, _called(shown), names)
+        pictures, drawn = curves.drawn(systems.tracking, _called(shown), names)
         report = self._report(seen, shown, names, parameters, sheet, about)
-        return report.model_copy(update={"attachments": (*report.attachments, *picture)})
+        with_pictures = {"attachments": (*report.attachments, *pictures), "sections": (*report.sections, *drawn)}
+        return report.model_copy(update=with_pictures)
 
     def lower_is_better(self, metric: str) -> bool:
         """As asked, else by its name: losses and errors are better low."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import base64
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from workers.rendering import bars, charts
-from workers.report import Attachment
+from workers.report import Attachment, Chart, Line
 from workers.wording import size
 
 if TYPE_CHECKING:
@@ -19,6 +19,19 @@ if TYPE_CHECKING:
     from workers.operations.storage.cache import Group, Point
 
 _UNITS = tuple(float(1 << power) for power in (0, 10, 20, 30, 40))
+
+
+MOST: Final = 12
+
+
+def beside(title: str, groups: Sequence[tuple[str, Group]]) -> Chart:
+    """The largest as bars; the picture has how they have grown too."""
+    shown = [(name, group.bytes) for name, group in groups if group.bytes][:MOST]
+    sizes = Line(name="size", values=tuple(float(number) for _, number in shown))
+    note = f"the {MOST} largest" if len(groups) > MOST else ""
+    return Chart(
+        title=title, shape="bar", labels=tuple(name for name, _ in shown), lines=(sizes,), unit="bytes", note=note
+    )
 
 
 def drawn(title: str, groups: Sequence[tuple[str, Group]], points: Sequence[Point], zone: tzinfo) -> Attachment:

@@ -70,7 +70,8 @@ class Storage(Operation):
         groups = measurement.experiments if self.by == "experiment" else measurement.prefixes
         named = [(_called(measurement, each, self.by), each) for each in groups]
         picture = picturing.drawn(f"By {self.by}", named, history, systems.settings.ops.zone)
-        return report.model_copy(update={"attachments": (picture,)})
+        chart = picturing.beside(f"Artifacts by {self.by}", named)
+        return report.model_copy(update={"attachments": (picture,), "sections": (*report.sections, chart)})
 
 
 def measure(systems: Systems, progress: Progress) -> Measurement:

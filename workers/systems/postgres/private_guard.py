@@ -10,6 +10,7 @@ own, so that killing the worker's group does not kill it as well. Only the stand
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
@@ -19,7 +20,8 @@ import sys
 from pathlib import Path
 from typing import Any, Final
 
-PID: Final = "guard.pid"
+LOCK: Final = ".lock"
+"""Locked as long as the guard lives, whatever its pid is to others."""
 ENDED: Final = "ended"
 """Written where the server has ended by itself: its exit code."""
 STOP_SECONDS: Final = 20
@@ -27,7 +29,10 @@ STOP_SECONDS: Final = 20
 
 def main(folder: Path) -> None:
     """Guard that folder until the input ends."""
-    (folder / PID).write_text(str(os.getpid()), encoding="ascii")
+    # Whoever finds it finds it locked.
+    lock = (folder / f"{LOCK}.new").open("w")
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    (folder / f"{LOCK}.new").rename(folder / LOCK)
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda *_: sys.exit(1))
     server: subprocess.Popen[bytes] | None = None

@@ -30,6 +30,7 @@ import psycopg
 from psycopg.conninfo import make_conninfo
 
 from workers.errors import OperatorError
+from workers.systems import temporary
 from workers.systems.errors import DatabaseError
 from workers.systems.postgres import private_guard
 from workers.systems.postgres.database import Database
@@ -220,9 +221,8 @@ def sweep(*, now: Callable[[], float] = time.time) -> int:
     swept = 0
     for folder in Path(tempfile.gettempdir()).glob(f"{FOLDER}*"):
         with suppress(OSError, ValueError):
-            guard = folder / private_guard.PID
-            if guard.exists():
-                if _runs(int(guard.read_text(encoding="ascii")), str(folder)):
+            if (folder / private_guard.LOCK).exists():
+                if temporary.is_taken(folder):
                     continue
             elif now() - folder.stat().st_mtime < FORGOTTEN_SECONDS:
                 continue

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from workers.systems.postgres.database import Database
 
 TABLES_AT_MOST: Final = 1000
+TableName = tuple[str, str]
+"""A schema's and a table's name."""
 _WHAT: Final = """
 SELECT pg_export_snapshot(), current_setting('server_version'), current_setting('server_version_num')::int,
        pg_database_size(current_database())
@@ -32,6 +34,7 @@ WHERE c.relkind = 'r' AND c.relpersistence = 'p' AND n.nspname NOT IN ('pg_catal
   AND NOT EXISTS (SELECT 1 FROM pg_depend d WHERE d.objid = c.oid AND d.deptype = 'e')
 ORDER BY 1, 2
 """
+_SIZES: Final = _TABLES.replace("c.relname::text FROM", "c.relname::text, pg_table_size(c.oid) FROM")
 
 
 def tables(database: Database, *, count: Collection[str] = ()) -> tuple[frozenset[str], dict[str, int]]:
@@ -63,6 +66,22 @@ class Snapshot:
     server_version: str
     major: int
     size_bytes: int
+
+    def sizes(self) -> dict[TableName, int]:
+        """How many bytes each table takes without its indexes; none at all where one of them is locked.
+
+        Asked for before anything else: a statement that fails would end the moment.
+        """
+        try:
+            with self.connection.transaction():
+                self.connection.execute("SET LOCAL lock_timeout = '1s'")
+                found = self.connection.execute(_SIZES).fetchall()
+                self.connection.execute("SET LOCAL lock_timeout = 0")
+        except psycopg.errors.LockNotAvailable:
+            return {}
+        except psycopg.Error as error:
+            raise self.database.explained(error) from None
+        return {(schema, table): int(size) for schema, table, size in found}
 
     def rows(self) -> dict[str, int]:
         """How many rows each table has; tables outside of the schema public with their schema's name."""

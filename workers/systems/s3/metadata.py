@@ -80,6 +80,9 @@ class Described:
     def of(cls, answer: Mapping[str, Any]) -> Described:
         """From what HeadObject or GetObject answers."""
         moves = {name: answer[name] for name in _MOVED_WITH if answer.get(name)}
+        # Header names have no case, and not every store gives them back as they were written.
+        if "Metadata" in moves:
+            moves["Metadata"] = {name.lower(): value for name, value in moves["Metadata"].items()}
         # "Expires" is parsed, and dropped where it is no date; the text that was stored is beside it.
         if answer.get("ExpiresString"):
             moves["Expires"] = answer["ExpiresString"]

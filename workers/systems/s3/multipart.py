@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from botocore import exceptions as boto
 
-from workers.systems.errors import ObjectsError
+from workers.systems.errors import ObjectsError, PartsNotCopied
 from workers.systems.s3.lock import locked, retain
 from workers.systems.s3.metadata import CopyRequest, Made, bare
 
@@ -36,7 +36,10 @@ _PARTS_AT_ONCE: Final = 4
 
 
 def copy_in_parts(transfer: Transfer, request: CopyRequest, part_bytes: int) -> Made:
-    """As Transfer.copy, for an object of any size; nothing is left of one that fails."""
+    """As Transfer.copy, for an object of any size; nothing is left of one that fails.
+
+    Raises PartsNotCopied where the store can't: then its bytes must go through us.
+    """
     version = request.of_version
     described = transfer.describe(request.source, request.key, request.etag, **version)
     request = replace(request, etag=described.etag)
@@ -100,8 +103,11 @@ class Upload:
             CopySourceIfMatch=f'"{request.etag}"',
             CopySourceRange=f"bytes={first}-{last}",
         )
-        result = self._transfer.objects.ask(call, self._bucket)["CopyPartResult"]
-        self._parts[number] = result["ETag"]
+        etag = self._transfer.objects.ask(call, self._bucket).get("CopyPartResult", {}).get("ETag")
+        if not etag:
+            at = self._transfer.objects.address
+            raise PartsNotCopied(f"The object store at {at} does not copy parts of objects (UploadPartCopy).")
+        self._parts[number] = etag
 
     def complete(self) -> Made:
         """Put the parts together."""

@@ -15,6 +15,7 @@ import hashlib
 import threading
 from base64 import b64encode
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC
 from functools import partial
@@ -83,29 +84,38 @@ class Transfer:
         Raises ObjectsError where the store lists in another order: whoever walks two listings relies on it.
         """
         last = after
-        token = ""
-        while True:
-            query = {"Bucket": bucket, "Prefix": prefix, "MaxKeys": 1000}
-            if token:
-                query["ContinuationToken"] = token
-            elif after:
-                query["StartAfter"] = after
-            page = self._ask(partial(self.objects.client.list_objects_v2, **query), bucket)
+        for number, page in enumerate(self._pages(bucket, prefix, after)):
             before = last
-            for number, item in enumerate(page.get("Contents") or ()):
+            for place, item in enumerate(page.get("Contents") or ()):
                 found = Listed.of(item)
-                if token and number == 0 and found.key <= before:
+                if number and place == 0 and found.key <= before:
                     raise self.objects.stuck(bucket)
                 if found.key < last:
                     msg = f"The object store at {self.objects.address} does not list {bucket} in the order of its keys."
                     raise ObjectsError(msg, "Backups need a general purpose bucket: directory buckets are not sorted.")
                 last = found.key
                 yield found
-            if not page.get("IsTruncated"):
-                return
-            if page["NextContinuationToken"] == token:
-                raise self.objects.stuck(bucket)
-            token = page["NextContinuationToken"]
+
+    def _pages(self, bucket: str, prefix: str, after: str) -> Iterator[dict[str, Any]]:
+        """The pages of a listing; the next one is asked for while one is used."""
+        list_page = partial(self.objects.client.list_objects_v2, Bucket=bucket, Prefix=prefix, MaxKeys=1000)
+        ahead = ThreadPoolExecutor(1, thread_name_prefix="listing")
+        try:
+            first = partial(list_page, StartAfter=after) if after else list_page
+            coming, token = ahead.submit(self._ask, first, bucket), ""
+            while True:
+                page = coming.result()
+                following = str(page.get("NextContinuationToken") or token) if page.get("IsTruncated") else ""
+                if page.get("IsTruncated") and following == token:
+                    raise self.objects.stuck(bucket)
+                if following:
+                    coming = ahead.submit(self._ask, partial(list_page, ContinuationToken=following), bucket)
+                yield page
+                if not following:
+                    return
+                token = following
+        finally:
+            ahead.shutdown(wait=False, cancel_futures=True)
 
     def describe(self, bucket: str, key: str, etag: str = "", **version: str) -> Described:
         """An object's description. Raises ObjectMissing; ObjectChanged where it is not the one with `etag`."""
@@ -145,11 +155,19 @@ class Transfer:
 
     def tags(self, bucket: str, key: str, described: Described, **version: str) -> dict[str, str]:
         """The object's tags as a new object takes them; nothing is asked where it has none."""
-        if described.tags == 0:
+        count = described.tags if described.tags is not None else self._tag_count(bucket, key, **version)
+        if not count:
             return {}
         answer = self._ask(lambda: self.objects.client.get_object_tagging(Bucket=bucket, Key=key, **version), bucket)
         found = urlencode([(tag["Key"], tag["Value"]) for tag in answer["TagSet"]])
         return {"Tagging": found} if found else {}
+
+    def _tag_count(self, bucket: str, key: str, **version: str) -> int:
+        """As a GET says it: a store that keeps no tags may answer 500 to whoever asks for them."""
+        query = {"Bucket": bucket, "Key": key, "Range": "bytes=0-0", **version}
+        answer = self._ask(lambda: self.objects.client.get_object(**query), bucket)
+        answer["Body"].close()
+        return int(answer.get("TagCount", 0))
 
     def open(self, bucket: str, key: str, etag: str = "") -> tuple[Described, Iterator[bytes]]:
         """An object's description and its bytes, piece by piece; it goes on where a connection breaks off.

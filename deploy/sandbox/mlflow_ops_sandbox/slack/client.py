@@ -229,8 +229,7 @@ def _dicts(part: object) -> Iterator[Json]:
 
 def _texts(part: object) -> Iterator[str]:
     for item in _dicts(part):
-        if isinstance(item.get("text"), str):
-            yield item["text"]
+        yield from (item[name] for name in ("text", "title", "caption") if isinstance(item.get(name), str))
 
 
 def _maybe(view: Json | None) -> Json | None:

@@ -11,6 +11,7 @@ POST /sandbox/faults takes one of
   {"kind": "remove", "name": "…"}     the rules with this name are over
   {"kind": "away", "on": true, "seconds": 600, "how": "reset"|"hang"|"503"}   Slack cannot be reached at all
   {"kind": "tiers", "on": true}       the documented calls per minute
+  {"kind": "lacks", "blocks": ["data_table"], "on": true}   types of blocks that this workspace does not have yet
   {"kind": "redeliver", "count": 1}   the next envelopes arrive twice
   {"kind": "redeliver_last", "count": 1}   the last envelopes arrive once more, now
   {"kind": "swallow", "count": 1}     the app's next acknowledgements are lost
@@ -127,6 +128,9 @@ async def arrange(slack: Installation, body: Json) -> int:
         faults.come_back()
     elif kind == "tiers":
         faults.limits.on = on
+    elif kind == "lacks":
+        named = {str(each) for each in body.get("blocks", ())}
+        faults.lacking = faults.lacking | named if on else faults.lacking - named
     elif kind in _COUNTED:
         name = _COUNTED[kind]
         setattr(faults, name, getattr(faults, name) + count)

@@ -64,6 +64,10 @@ class Sandbox:
         """Have calls of a kind refused; see `control`."""
         return self.do("/sandbox/faults", kind="refuse", method=method, error=error, of=of, **more)
 
+    def lacks(self, *blocks: str) -> None:
+        """Let the workspace be one that does not have these types of blocks yet."""
+        self.do("/sandbox/faults", kind="lacks", blocks=list(blocks))
+
     def clear_faults(self) -> None:
         """Let everything work again."""
         _request(self.base_url, "DELETE", "/sandbox/faults", None)

@@ -57,6 +57,7 @@ class Faults:
         self.limits = Limits(clock)
         self.active: list[MethodFault] = []
         self.refusals: list[refusing.Refusal] = []
+        self.lacking: set[str] = set()
         self.absence: Absence = "reset"
         self.socket_mode_off = False
         self.redeliveries = 0
@@ -114,6 +115,7 @@ class Faults:
         self.active.clear()
         self.refusals.clear()
         self.limits.clear()
+        self.lacking.clear()
         self.come_back()
         self.socket_mode_off = False
         self.redeliveries = self.swallowed_acknowledgements = self.cut_envelopes = 0
@@ -136,6 +138,7 @@ class Faults:
             "away": self.away,
             "away_seconds": None if left <= 0 or math.isinf(left) else round(left, 1),
             "tiers": self.limits.on,
+            "lacking": sorted(self.lacking),
             "socket_mode_off": self.socket_mode_off,
             "redeliveries": self.redeliveries,
             "swallowed_acknowledgements": self.swallowed_acknowledgements,

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from mlflow_ops_sandbox.slack.blocks import inputs
+from mlflow_ops_sandbox.slack.blocks import content, inputs
 from mlflow_ops_sandbox.slack.blocks.blocks import checked
+from mlflow_ops_sandbox.slack.errors import SlackError
 from mlflow_ops_sandbox.slack.state.pings import in_message
 
 
@@ -45,7 +46,88 @@ def row(width):
     return [{"type": "raw_text", "text": "c"}] * width
 
 
+def number(value=1.5):
+    return {"type": "raw_number", "value": value, "text": "1.5"}
+
+
+def told(text="x"):
+    return {
+        "type": "rich_text",
+        "elements": [{"type": "rich_text_section", "elements": [{"type": "text", "text": text}]}],
+    }
+
+
+def data_table(rows, **more):
+    return {"type": "data_table", "caption": "Sets", "rows": rows, **more}
+
+
+def task(number=1, **more):
+    return {"type": "task_card", "task_id": str(number), "title": "Restore", "status": "pending", **more}
+
+
+def plan(*tasks, **more):
+    return {"type": "plan", "title": "Restore", "tasks": list(tasks), **more}
+
+
+def points(labels):
+    return [{"label": label, "value": 1.5} for label in labels]
+
+
+def chart(kind="line", labels=("a", "b"), names=("p95",), **more):
+    series = [{"name": name, "data": points(labels)} for name in names]
+    drawn = {"type": kind, "series": series, "axis_config": {"categories": list(labels)}}
+    return {"type": "data_visualization", "title": "Latency", "chart": drawn, **more}
+
+
+def pie(*values):
+    segments = [{"label": f"s{at}", "value": value} for at, value in enumerate(values)]
+    return {"type": "data_visualization", "title": "Sizes", "chart": {"type": "pie", "segments": segments}}
+
+
+NEW_RIGHT = {
+    "data_table": data_table([row(20)] * 101, page_size=100, row_header_column_index=19),
+    "numbers and rich text": data_table([row(2), [number(), told()]]),
+    "plan": plan(task(), task(2, status="error", output=told()), task(3, status="complete", details=told())),
+    "task alone": task(status="in_progress"),
+    "line": chart(labels=[f"d{n}" for n in range(20)], names="abcdef"),
+    "bar": chart("bar"),
+    "area": chart("area"),
+    "pie": pie(1, 2.5, 3, 4, 5, 6),
+    "card": {"type": "card", "title": mrkdwn("x" * 150), "body": mrkdwn("x" * 200), "actions": [button()] * 3},
+}
+NEW_WRONG = {
+    "no caption": {"type": "data_table", "rows": [row(2)] * 2},
+    "a heading alone": data_table([row(2)]),
+    "102 rows": data_table([row(2)] * 102),
+    "rows of two lengths": data_table([row(2), row(3)]),
+    "rich text in the heading": data_table([[told()], row(1)]),
+    "an empty cell": data_table([row(1), [{"type": "raw_text", "text": ""}]]),
+    "page_size": data_table([row(1)] * 2, page_size=0),
+    "row_header_column_index": data_table([row(1)] * 2, row_header_column_index=1),
+    "10,001 characters": data_table([row(1), *([{"type": "raw_text", "text": "x" * 2500}] for _ in range(4))]),
+    "a task's id twice": plan(task(), task()),
+    "no such state": plan(task(status="done")),
+    "pending alone": task(),
+    "a plan's title as an object": plan(title=mrkdwn("x")),
+    "output as text": plan(task(output="x")),
+    "21 points": chart(labels=[f"d{n}" for n in range(21)]),
+    "7 series": chart(names="abcdefg"),
+    "a name twice": chart(names="aa"),
+    "a label of 21": chart(labels=["x" * 21, "b"]),
+    "a title of 51": chart(title="x" * 51),
+    "a point too few": {
+        "type": "data_visualization",
+        "title": "x",
+        "chart": {**chart()["chart"], "axis_config": {"categories": ["a"]}},
+    },
+    "a slice of nothing": pie(1, 0),
+    "7 slices": pie(*range(1, 8)),
+    "a card of nothing": {"type": "card", "subtitle": mrkdwn("x")},
+    "4 buttons": {"type": "card", "title": mrkdwn("x"), "actions": [button()] * 4},
+    "an alert in a message": {"type": "alert", "text": mrkdwn("x")},
+}
 RIGHT = {
+    **NEW_RIGHT,
     "section": section("x" * 3000),
     "fields": {"type": "section", "fields": [mrkdwn("x" * 2000)] * 10},
     "accessory": section(accessory=select()),
@@ -64,6 +146,7 @@ RIGHT = {
     "table": {"type": "table", "rows": [row(20)] * 100},
 }
 WRONG = {
+    **NEW_WRONG,
     "unknown block": {"type": "marquee"},
     "no type": {},
     "section without text": {"type": "section"},
@@ -114,6 +197,37 @@ def test_what_exceeds_a_limit_is_refused_with_the_place(block):
     _, wrong = checked([block])
     assert wrong
     assert all(sentence.startswith("[ERROR] ") and "[json-pointer:/blocks/0" in sentence for sentence in wrong)
+
+
+@pytest.mark.parametrize(
+    ("block", "taken"),
+    [
+        ({"type": "alert", "text": mrkdwn("x"), "level": "warning"}, {"modal"}),
+        (data_table([row(2)] * 2), {"message", "home"}),
+        ({"type": "table", "rows": [row(2)]}, {"message", "home"}),
+        (plan(task()), {"message"}),
+        (chart(), {"message"}),
+        ({"type": "card", "title": mrkdwn("x")}, {"message", "modal", "home"}),
+        (section(), {"message", "modal", "home"}),
+    ],
+    ids=lambda value: value["type"] if isinstance(value, dict) else "",
+)
+def test_each_block_stands_where_slack_takes_it(block, taken):
+    assert {where for where in ("message", "modal", "home") if not checked([block], surface=where)[1]} == taken
+
+
+def test_a_workspace_may_lack_a_block():
+    (wrong,) = checked([plan(task())], lacking={"plan"})[1]
+    assert wrong.startswith("[ERROR] unsupported type: plan ")
+
+
+def test_a_message_takes_one_table_and_two_charts():
+    short, long = {"type": "table", "rows": [row(1)]}, data_table([row(1)] * 2)
+    for blocks, error in (([short, long], "invalid_attachments"), ([chart(), chart(), chart()], "invalid_blocks")):
+        with pytest.raises(SlackError) as refused:
+            content.read({"blocks": blocks})
+        assert refused.value.error == error
+    assert content.read({"blocks": [long, chart(), chart()]}).blocks
 
 
 def test_a_message_has_at_most_50_blocks_and_a_view_100():

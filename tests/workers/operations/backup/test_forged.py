@@ -290,14 +290,55 @@ def test_without_a_key_nothing_is_signed_and_everything_is_read(place):
 def test_what_is_not_signed_is_read_with_unsigned_and_what_was_changed_is_not(place, two):
     forging.no_signature(place, *two)
     assert sets.good(place.systems, two[1].id, unsigned=True).id == two[1].id
-    forging.a_statement_in_the_dump(place, *two)
-    forging.signed_by_another(place, *two)
-    with pytest.raises(OperatorError, match="is signed with the key"):
+    forging.another_key_named_as_ours(place, *two)
+    with pytest.raises(OperatorError, match="was changed since it was signed"):
         sets.good(place.systems, two[1].id, unsigned=True)
+    with pytest.raises(OperatorError, match="must be named"):
+        sets.good(place.systems, "latest", unsigned=True)
+
+
+def test_after_a_key_was_lost_an_unproven_set_is_named_used_once_and_never_signed(place, two):
+    """The backup key is gone, the bucket is not: what an admin may do, and what he is told that nobody knows."""
+    lost = place.load(MLFLOW_OPS_BACKUP_KEY=forging.OTHER_KEY)
+    newer = two[1]
+    for operation in readers(newer.id):
+        for said in ask(lost, operation):
+            assert "is signed with the key" in said
+    with pytest.raises(OperatorError) as refused:
+        sets.good(lost, newer.id)
+    assert "--unsigned --break-glass" in refused.value.hint
+    found = sets.good(lost, newer.id, unsigned=True)
+    said = sets.cautions(lost, newer.id, found)
+    assert said[0].startswith(
+        f"NOT PROVEN: the backup {newer.id} is signed with the key {place.keys.current_id}, which"
+    )
+    (rest,) = said[1:]
+    assert rest.startswith("Can't be read without the key that is missing: database.dump.enc, database.catalog.jsonl.")
+    assert rest.endswith("auth-database.dump.enc, artifacts.jsonl.zst.enc, config.yaml.enc.")
+    with pytest.raises(OperatorError, match="is signed with the key"):
+        BackupSign(id=newer.id).plan(lost)
+    with pytest.raises(OperatorError, match="is signed with the key"):
+        sets.good(lost, "latest")
+
+
+def test_what_is_not_encrypted_comes_back_from_a_set_whose_key_was_lost(place):
+    """backup.encrypt: none, or config: the bytes are there, and all that nobody knows is said in the plan."""
+    made = forging.made(place, forging.now(), keys=None, progress=Unwatched())
+    forging.written(place, made, forging.json.loads(forging.signed(made, place.keys).text()))
+    lost = place.load(MLFLOW_OPS_BACKUP_KEY=forging.OTHER_KEY)
+    place.s3.delete_object(Bucket=place.artifacts, Key="1/run1/artifacts/model.pkl")
+    with pytest.raises(OperatorError, match="is signed with the key"):
+        RestoreArtifacts(set=made.id).plan(lost)
+    restore = RestoreArtifacts(set=made.id, unsigned=True)
+    warnings = " ".join(restore.plan(lost).warnings)
+    assert "NOT PROVEN" in warnings
+    assert "Not known either: whether database.dump, database.catalog.jsonl, auth-database.dump, artifacts." in warnings
+    assert restore.run(lost, Unwatched()).status is Status.OK
+    assert place.s3.get_object(Bucket=place.artifacts, Key="1/run1/artifacts/model.pkl")["Body"].read() == b"model 1"
 
 
 def test_sign_reads_every_byte_first(place, monkeypatch):
-    monkeypatch.setattr("workers.operations.backup.database.read_back", lambda *_: 7)
+    monkeypatch.setattr("workers.operations.backup.database.read_dump", lambda *_: 7)
     found = forging.made(place, forging.now(), keys=place.keys, progress=Unwatched(), sign=False)
     kept = place.s3.list_objects_v2(Bucket=place.backups, Prefix="objects/")["Contents"][0]["Key"]
     body = place.s3.get_object(Bucket=place.backups, Key=kept)["Body"].read()

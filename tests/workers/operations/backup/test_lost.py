@@ -36,7 +36,11 @@ def test_a_set_that_shrank_is_told_everywhere_and_the_one_from_before_is_what_is
     assert report.summary.startswith(f"SHRANK: it lost 1 table: metrics; 40 of 50 artifacts since {whole.id}. ")
     shrunk = next(each.manifest for each in sets.every(ready) if each.id != whole.id)
     assert sets.good(ready, "latest").id == whole.id
-    rows = BackupList().run(ready, progress).sections[0].rows
+    listed = BackupList().run(ready, progress)
+    assert listed.status is Status.WARN
+    assert listed.summary.startswith(f"1 good set in {buckets[1]}; the newest, {whole.id}, is ")
+    assert listed.summary.endswith(f"; 1 set shrank, the last is {shrunk.id}.")
+    rows = listed.sections[0].rows
     assert rows[0][-1] == "SHRANK: lost 1 table: metrics; 40 of 50 artifacts"
     plan = RestoreDatabase().plan(ready)
     assert plan.summary == f"from the backup {whole.id}"

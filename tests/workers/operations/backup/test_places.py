@@ -1,8 +1,11 @@
 """Experiments whose artifacts are elsewhere: copied where we may read, and named where we may not."""
 
+import sys
+
 import psycopg
 import pytest
 
+from tests.workers.operations.backup.artifacts.conftest import Way
 from workers.operations.backup import places, sets
 from workers.operations.backup.artifacts.listing import entries
 from workers.operations.backup.backup import Backup
@@ -93,6 +96,47 @@ def test_what_is_in_another_bucket_is_in_the_set_and_what_is_in_none_is_named(sc
     assert sets.good(scattered, "latest").artifacts.copied_objects == 0
     BackupPrune().run(scattered, progress)
     assert BackupVerifyDeep().run(scattered, progress).status is Status.OK
+
+
+@pytest.mark.slow
+def test_what_is_said_of_six_kinds_of_places_an_archived_object_and_a_denied_one(
+    systems, parts, database_url, team, progress, buckets, capsys
+):
+    """The report, the manifest and check, as people read them (pytest -s)."""
+    six = ("gs://ml/4", "wasbs://c@acc.blob.core.windows.net/5", "dbfs:/databricks/6", "file:///mlruns/7", "./mlruns/8")
+    locate(database_url, {2: f"s3://{team}/ml/2", **dict(enumerate(six, 4))})
+    cold, denied = "1/run3/artifacts/model.pkl", "1/run4/artifacts/model.pkl"
+    codes = {f"{buckets[0]}/{cold}": "InvalidObjectState", f"{buckets[0]}/{denied}": "AccessDenied"}
+
+    def meet(request):
+        of = request.headers.get("x-amz-copy-source", "").lstrip("/") or f"{request.bucket}/{request.key}"
+        return (403, codes[of]) if request.operation in {"GET", "HEAD", "CopyObject"} and of in codes else None
+
+    way = Way(parts.env["AWS_ENDPOINT_URL_S3"])
+    way.meet = meet
+    try:
+        ready = systems(AWS_ENDPOINT_URL_S3=way.url)
+        report = Backup().run(ready, progress)
+        made = sets.good(ready, "latest")
+        answer = preflight.ask(Asking(ready, 30.0))
+    finally:
+        way.close()
+    assert report.status is answer.status is Status.WARN
+    assert (made.artifacts.left_out_objects, made.artifacts.objects) == (2, 10)
+    assert set(made.artifacts.left_out) == {f"{cold}: it is in an archive tier", f"{denied}: we may not read it"}
+    assert sum(each.experiments for each in made.artifacts.elsewhere) == len(six)
+    said = report.model_dump_json()
+    for each in (cold, denied, *(place.place for place in made.artifacts.elsewhere)):
+        assert each in said
+    assert "2 artifacts" in said
+    with capsys.disabled():
+        notes = [each.text for each in report.sections if getattr(each, "text", "")]
+        told = {
+            "report": "\n".join([report.summary, *notes]),
+            "manifest": made.artifacts.model_dump_json(include={"left_out", "elsewhere", "others"}, indent=1),
+            "check": "\n".join([answer.sentence, *(f"{name}: {each}" for name, each in answer.details[0].items)]),
+        }
+        sys.stdout.write("".join(f"\n== {what}\n{text}\n" for what, text in told.items()))
 
 
 def test_check_says_it_before_anybody_backs_up(scattered, team):

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from workers.operations.history import metrics
-from workers.rendering import charts
+from workers.rendering import charts, over_time
 from workers.rendering.charts import Panel, Series
 
 NOW = datetime(2026, 11, 24, 7, tzinfo=UTC)
@@ -113,3 +113,43 @@ def test_no_two_ticks_read_the_same(bottom, top):
     shown = [words for _, words in charts._ticks(series, bottom, top)]
     assert shown
     assert len(shown) == len(set(shown))
+
+
+def axes(values, span, unit=metrics.number):
+    """The labels of one panel as they are drawn: of its figures, and of its time."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure()
+    FigureCanvasAgg(figure)
+    ax = figure.subplots()
+    every = span / len(values)
+    series = Series("x", points(*values, every=every), unit)
+    charts.lines(ax, Panel("X", (series,)), UTC, (NOW - span, NOW))
+    figure.canvas.draw()
+    return [each.get_text() for each in ax.get_yticklabels()], [each.get_text() for each in ax.get_xticklabels()]
+
+
+@pytest.mark.parametrize("values", [(0, 0, 0), (0, 0, -0.01), (-0.04, 0.04, 0), (3, 3, 3), (1e-12, 0, 0)])
+def test_no_scale_reads_the_same_twice_or_minus_nothing(values):
+    said, _ = axes(values, timedelta(days=14))
+    assert said
+    assert len(set(said)) == len(said)
+    assert not [each for each in said if each.startswith(("-0", "\u22120")) and not each.strip("-\u22120.")]
+
+
+@pytest.mark.parametrize("days", [0.1, 1, 1.5, 2, 3, 4, 7, 14, 30, 90, 365])
+def test_no_two_labels_of_the_time_are_the_same_and_they_lie_within_it(days):
+    _, said = axes(range(50), timedelta(days=days))
+    assert 2 <= len(said) <= 8
+    assert len(set(said)) == len(said), said
+
+
+def test_a_chart_over_days_has_a_figure_for_each_day_that_was_measured():
+    series = Series("p95", points(*range(14 * 24)), metrics.number)
+    chart = over_time.chart("Latency", (series,), UTC)
+    assert len(chart.labels) in {14, 15}
+    assert chart.labels[1] == "11 Nov"
+    day = [value for at, value in series.points if f"{at:%d %b}" == "11 Nov"]
+    assert chart.lines[0].values[1] == pytest.approx(sum(day) / len(day))
+    assert over_time.chart("Latency", (Series("p95", points(1), str),), UTC) is None

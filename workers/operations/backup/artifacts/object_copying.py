@@ -27,6 +27,7 @@ from workers.systems.errors import (
     ObjectChanged,
     ObjectMissing,
     ObjectsError,
+    PartsNotCopied,
     StoreFull,
     Unreachable,
 )
@@ -152,10 +153,13 @@ class ObjectCopier:
 
     def _by_store(self, listed: Listed, kept: str) -> Entry:
         request = CopyRequest(self.source_bucket, listed.key, self.backup_bucket, kept, listed.etag)
-        if listed.size > self.tuning.parts_above:
-            made = copy_in_parts(self.target, request, self.tuning.part_bytes)
-        else:
-            made = self.target.copy(request)
+        try:
+            if listed.size > self.tuning.parts_above:
+                made = copy_in_parts(self.target, request, self.tuning.part_bytes)
+            else:
+                made = self.target.copy(request)
+        except PartsNotCopied:
+            return self._through_us(listed, kept)
         kind, checksum = self._compared(listed, kept, made)
         part_bytes = made.part_bytes if kind.endswith("-parts") else 0
         return Entry(listed.key, listed.size, listed.etag, listed.last_modified, kept, kind, checksum, part_bytes)

@@ -20,7 +20,7 @@ from workers.errors import SetDamaged
 from workers.operations.backup.artifacts import kept
 from workers.operations.backup.artifacts.pairing import Wanted, pairs
 from workers.operations.backup.artifacts.verifying import checksum
-from workers.systems.errors import AccessDenied, BucketMissing, ObjectMissing, ObjectsError
+from workers.systems.errors import AccessDenied, BucketMissing, ObjectMissing, ObjectsError, PartsNotCopied
 from workers.systems.s3.metadata import CopyRequest, Listed
 from workers.systems.s3.multipart import COPY_AT_MOST, GIB, MIB, PARTS_AT_MOST, Writer, copy_in_parts
 from workers.systems.s3.transfer import Transfer
@@ -251,10 +251,9 @@ def _put_there(transfer: Transfer, held: Transfer, wanted: Wanted, entry: Entry,
         return _BAD
     request = CopyRequest(wanted.backup_bucket, entry.kept, bucket, key, "")
     try:
-        if entry.key_id or held is not transfer:
+        right = None if entry.key_id or held is not transfer else _by_store(transfer, request, entry)
+        if right is None:
             right = _streamed(transfer, held, request, entry, wanted.keys)
-        else:
-            right = _by_store(transfer, request, entry)
     except ObjectMissing:
         return "the backup does not hold its bytes any more"
     except SetDamaged:
@@ -265,9 +264,12 @@ def _put_there(transfer: Transfer, held: Transfer, wanted: Wanted, entry: Entry,
     return "" if right else _BAD
 
 
-def _by_store(transfer: Transfer, request: CopyRequest, entry: Entry) -> bool:
-    """Let the store copy it; whether the copy is right."""
-    made = copy_in_parts(transfer, request, _PART_BYTES) if entry.size > COPY_AT_MOST else transfer.copy(request)
+def _by_store(transfer: Transfer, request: CopyRequest, entry: Entry) -> bool | None:
+    """Let the store copy it; whether the copy is right, None where it can't copy anything that large."""
+    try:
+        made = copy_in_parts(transfer, request, _PART_BYTES) if entry.size > COPY_AT_MOST else transfer.copy(request)
+    except PartsNotCopied:
+        return None
     told = {"sha256": made.sha256, "md5": "" if made.sealed else made.etag}.get(entry.kind, "")
     if told and "-" not in told and not made.part_bytes:
         return told == entry.checksum

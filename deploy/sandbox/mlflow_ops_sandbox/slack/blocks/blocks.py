@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import copy
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from typing import Any
 
-from mlflow_ops_sandbox.slack.blocks import tables
+from mlflow_ops_sandbox.slack.blocks import tables, tasks, visuals
 from mlflow_ops_sandbox.slack.blocks.elements import IDENTIFIER, IN_ACTIONS, IN_INPUT, IN_SECTION, element, image
 from mlflow_ops_sandbox.slack.blocks.findings import Findings, text
 from mlflow_ops_sandbox.slack.errors import Json
@@ -30,11 +30,21 @@ MARKDOWN_TEXT = 12_000
 # block of 13,297 characters passes, and of 13,172 beside a divider (github.com/slackapi/bolt-js/issues/2509).
 MESSAGE_WEIGHT = 13_422
 BLOCK_WEIGHT = 125
-_IN_MESSAGES_ONLY = ("markdown", "table", "data_table", "context_actions")
+MESSAGE, MODAL, HOME = "message", "modal", "home"
+_SURFACES = {
+    **dict.fromkeys(("markdown", "context_actions", "plan", "task_card", "data_visualization"), (MESSAGE,)),
+    **dict.fromkeys(("table", "data_table"), (MESSAGE, HOME)),
+    "alert": (MODAL,),
+}
+"""Where a block may stand; the others stand everywhere."""
 
 
-def checked(blocks: object, *, limit: int = IN_MESSAGE) -> tuple[list[Json], list[str]]:
-    """Return the blocks as Slack would store them, and what is wrong with them (empty if nothing)."""
+def checked(
+    blocks: object, *, limit: int = IN_MESSAGE, surface: str = MESSAGE, lacking: Container[str] = ()
+) -> tuple[list[Json], list[str]]:
+    """Return the blocks as Slack would store them, and what is wrong with them (empty if nothing). lacking: types that
+    this workspace does not have.
+    """
     found = Findings()
     stored: list[Json] = []
     if not isinstance(blocks, list):
@@ -48,7 +58,8 @@ def checked(blocks: object, *, limit: int = IN_MESSAGE) -> tuple[list[Json], lis
         if not isinstance(block, dict):
             found.add(pointer, "must be an object")
             continue
-        if limit == IN_VIEW and block.get("type") in _IN_MESSAGES_ONLY:
+        kind = str(block.get("type"))
+        if kind in lacking or surface not in _SURFACES.get(kind, (surface,)):
             found.add(f"{pointer}/type", f"unsupported type: {block['type']}")
             continue
         _block(found, pointer, block)
@@ -74,6 +85,8 @@ def interactive(block: Json) -> Iterator[Json]:
     parts = [block.get("accessory"), block.get("element")]
     if block.get("type") in ("actions", "context_actions"):
         parts += block.get("elements") or []
+    if block.get("type") == "card":
+        parts += block.get("actions") or []
     for part in parts:
         if isinstance(part, dict) and part.get("type") != "image":
             yield part
@@ -174,7 +187,11 @@ _CHECKS: dict[str, Callable[[Findings, str, Any], None]] = {
     "data_table": tables.data_table,
     "file": _file,
     "video": _anything,
-    "alert": _anything,
+    "alert": visuals.alert,
+    "card": visuals.card,
+    "plan": tasks.plan,
+    "task_card": tasks.task_card,
+    "data_visualization": visuals.data_visualization,
     "context_actions": _anything,
 }
 

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from mlflow_ops_sandbox.slack.blocks import blocks
 from mlflow_ops_sandbox.slack.blocks.tables import TABLES
+from mlflow_ops_sandbox.slack.blocks.visuals import CHARTS_IN_MESSAGE
 from mlflow_ops_sandbox.slack.errors import Json, SlackError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Container, Mapping
 
 TEXT = 40_000
 # What chat.update takes, in bytes of UTF-8; beyond it is refused, whereas a post beyond TEXT is cut.
@@ -38,11 +39,13 @@ class Content:
         return not (self.text or self.blocks or self.attachments)
 
 
-def read(args: Mapping[str, Any], *, updating: bool = False, weighed: bool = False) -> Content:
+def read(
+    args: Mapping[str, Any], *, updating: bool = False, weighed: bool = False, lacking: Container[str] = ()
+) -> Content:
     """Check the content given in a call's arguments; raise SlackError by Slack's name.
 
     `updating`: a changed text may be much shorter than a new one. `weighed`: all blocks together have a limit too,
-    as in the chat methods, though not in answers to a response_url.
+    as in the chat methods, though not in answers to a response_url. `lacking`: blocks that the workspace does not have.
     """
     text = args.get("text")
     if text is not None and not isinstance(text, str):
@@ -62,9 +65,9 @@ def read(args: Mapping[str, Any], *, updating: bool = False, weighed: bool = Fal
         raise SlackError("invalid_attachments")
     if attachments and len(attachments) > ATTACHMENTS:
         raise SlackError("too_many_attachments")
-    stored = None if given is None else _blocks(given)
+    stored = None if given is None else _blocks(given, lacking)
     attached = None if attachments is None else [_attachment(item) for item in attachments]
-    _one_table(stored, attached)
+    _counted(stored, attached)
     if weighed and blocks.weight(stored) > blocks.MESSAGE_WEIGHT:
         raise SlackError("msg_blocks_too_long")
     return Content(
@@ -88,21 +91,25 @@ def _parsed(args: Mapping[str, Any], name: str, error: str) -> Any:
         raise SlackError(error) from cause
 
 
-def _blocks(given: object) -> list[Json]:
+def _blocks(given: object, lacking: Container[str] = ()) -> list[Json]:
     if not isinstance(given, list):
         raise SlackError("invalid_blocks_format")
-    stored, wrong = blocks.checked(given)
+    stored, wrong = blocks.checked(given, lacking=lacking)
     if wrong:
         plain = [sentence.removeprefix("[ERROR] ") for sentence in wrong]
         raise SlackError("invalid_blocks", errors=plain, response_metadata={"messages": wrong})
     return stored
 
 
-def _one_table(stored: list[Json] | None, attached: list[Json] | None) -> None:
+def _counted(stored: list[Json] | None, attached: list[Json] | None) -> None:
+    """Refuse a second table, and a third chart."""
     every = [*(stored or []), *(block for item in attached or [] for block in item.get("blocks") or [])]
     if sum(block["type"] in TABLES for block in every) > 1:
         messages = ["[ERROR] only_one_table_allowed"]
         raise SlackError("invalid_attachments", response_metadata={"messages": messages})
+    if sum(block["type"] == "data_visualization" for block in every) > CHARTS_IN_MESSAGE:
+        messages = [f"[ERROR] no more than {CHARTS_IN_MESSAGE} data_visualization blocks allowed"]
+        raise SlackError("invalid_blocks", response_metadata={"messages": messages})
 
 
 def _attachment(item: object) -> Json:

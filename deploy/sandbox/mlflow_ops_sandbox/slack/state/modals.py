@@ -115,7 +115,7 @@ class Modals:
             raise InvalidArgumentsError("missing required field: view")
         if len(json.dumps(given)) > VIEW_BYTES:
             raise SlackError("view_too_large")
-        stored, wrong = blocks.checked(given.get("blocks"), limit=blocks.IN_VIEW)
+        stored, wrong = blocks.checked(given.get("blocks"), limit=blocks.IN_VIEW, surface=kind)
         wrong += _wrong(given, kind)
         if wrong:
             pointed = [message.replace("pointer:", "pointer:/view", 1) for message in wrong]

@@ -17,7 +17,7 @@ def without_metadata(message: Json) -> Json:
 def post_message(call: Call) -> Json:
     """Post a message."""
     channel = call.joined_channel()
-    said = content.read(call.args, weighed=True)
+    said = content.read(call.args, weighed=True, lacking=call.slack.faults.lacking)
     message = messages.post(
         call.slack,
         channel,
@@ -35,7 +35,7 @@ def post_ephemeral(call: Call) -> Json:
     channel, user = call.joined_channel(), call.text("user")
     if call.slack.workspace.person(user) is None or user not in call.slack.members(channel):
         raise SlackError("user_not_in_channel")
-    said = content.read(call.args)
+    said = content.read(call.args, lacking=call.slack.faults.lacking)
     thread_ts = call.optional("thread_ts")
     return {"message_ts": messages.post_ephemeral(call.slack, channel, user, said, thread_ts=thread_ts)}
 
@@ -44,7 +44,7 @@ def post_ephemeral(call: Call) -> Json:
 def update(call: Call) -> Json:
     """Change a message of the bot's."""
     channel, ts = call.channel(), call.text("ts")
-    said = content.read(call.args, updating=True, weighed=True)
+    said = content.read(call.args, updating=True, weighed=True, lacking=call.slack.faults.lacking)
     file_ids = call.json("file_ids")
     message = messages.update(
         call.slack,

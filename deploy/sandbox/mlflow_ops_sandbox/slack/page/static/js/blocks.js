@@ -1,9 +1,11 @@
 // Block Kit as nodes.
+import { dataVisualization } from "./charts.js";
 import { h } from "./dom.js";
-import { withEmoji } from "./emoji.js";
 import { interactive } from "./elements.js";
 import { textObject } from "./mrkdwn.js";
 import { markdown, richText } from "./richtext.js";
+import { dataTable, table } from "./tables.js";
+import { plan, taskCard } from "./tasks.js";
 
 function picture(element) {
   const address = element.image_url ?? element.slack_file?.url ?? "";
@@ -12,20 +14,12 @@ function picture(element) {
   return h("img", { src: address, alt: element.alt_text, loading: "lazy" });
 }
 
-function cell(item, tag, settings = {}) {
-  const inside = item.type === "rich_text" ? richText(item) : withEmoji(String(item.text ?? item.value ?? ""));
-  const quiet = settings.is_wrapped === false ? "white-space: nowrap" : null;
-  const shown = h(tag, { class: settings.align ?? "" }, inside);
-  if (quiet) shown.style.whiteSpace = "nowrap";
-  return shown;
-}
-
-function table(block) {
-  const [head, ...rows] = block.rows;
-  const settings = block.column_settings ?? [];
-  const row = (items, tag) => h("tr", {}, items.map((item, index) => cell(item, tag, settings[index] ?? {})));
-  return h("div", { class: "table-wrap", tabindex: "0", role: "region", "aria-label": block.caption ?? "Table" },
-    h("table", {}, h("thead", {}, row(head, "th")), h("tbody", {}, rows.map((items) => row(items, "td")))));
+function card(block, surface) {
+  return h("div", { class: "card" },
+    block.title ? h("div", { class: "card-title" }, textObject(block.title)) : null,
+    block.subtitle ? h("div", { class: "card-subtitle" }, textObject(block.subtitle)) : null,
+    block.body ? h("div", { class: "text" }, textObject(block.body)) : null,
+    block.actions?.length ? h("div", { class: "block-actions" }, block.actions.map((element) => interactive(element, block, surface))) : null);
 }
 
 function input(block, surface) {
@@ -56,8 +50,12 @@ const DRAW = {
   rich_text: (block) => h("div", { class: "text" }, richText(block)),
   markdown: (block) => h("div", { class: "text" }, markdown(block.text)),
   table,
-  data_table: table,
-  alert: (block) => h("div", { class: "attachment text" }, textObject(block.text)),
+  data_table: dataTable,
+  data_visualization: dataVisualization,
+  plan,
+  task_card: taskCard,
+  card,
+  alert: (block) => h("div", { class: `alert text ${block.level ?? "default"}`, role: "note" }, textObject(block.text)),
 };
 
 export function blocks(list, surface) {

@@ -15,11 +15,20 @@ let homeBody = null;
 export const openList = () => list;
 export const focusComposer = () => composer?.focus();
 
+// On a narrow screen the sidebar is behind a button.
+function menu() {
+  const app = document.getElementById("app");
+  const control = h("button", { class: "icon-button menu-button", type: "button", id: "menu", "aria-label": "Channels and people", "aria-expanded": "false", "aria-controls": "sidebar",
+    onclick: () => { control.setAttribute("aria-expanded", String(app.classList.toggle("with-sidebar"))); } }, icon("menu"));
+  app.classList.remove("with-sidebar");
+  return control;
+}
+
 function head() {
   const { bot } = state.workspace;
   const known = channelOf(state.place);
-  if (!known) return h("header", { class: "head" }, avatar(bot.user_id, "small"), h("h1", {}, bot.display), h("span", { class: "badge-app" }, "APP"));
-  return h("header", { class: "head" },
+  if (!known) return h("header", { class: "head" }, menu(), avatar(bot.user_id, "small"), h("h1", {}, bot.display), h("span", { class: "badge-app" }, "APP"));
+  return h("header", { class: "head" }, menu(),
     h("h1", {}, `# ${known.name}`),
     h("span", { class: "topic", title: known.topic }, known.topic),
     h("span", { class: "head-side" },

@@ -52,6 +52,7 @@ async function show(options) {
 }
 
 async function load({ whole = false } = {}) {
+  element("app").classList.remove("with-sidebar");
   const { where, ts, reply } = place();
   const moved = whole || where !== state.place;
   const before = state.thread;
@@ -149,6 +150,9 @@ async function start() {
   const found = people.find((one) => one.id === asked || one.name === asked);
   state.user = (found ?? people[Math.min(1, people.length - 1)]).id;
   addEventListener("hashchange", () => show());
+  element("main").addEventListener("pointerdown", (event) => {
+    if (!event.target.closest("#menu")) { element("app").classList.remove("with-sidebar"); element("menu")?.setAttribute("aria-expanded", "false"); }
+  });
   addEventListener("keydown", keys);
   element("skip").addEventListener("click", (event) => { event.preventDefault(); element("main").focus(); });
   setInterval(refreshTimes, 20_000);

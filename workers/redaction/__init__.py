@@ -1,8 +1,8 @@
 """One filter between what we know and what others may read: logs, Slack, exceptions and Redis all pass through it.
 
 Two kinds of secret: those that this process was given (`remember`), wherever they turn up; and what looks like one in
-text from outside, by its shape (a password in an address, a token's prefix) or by its name (`password=…`). Names are
-judged in log lines only: in our own sentences a "TLS secret: mlflow-tls" is a name and not a secret.
+text from outside, by its shape (`shapes`) or by its name (`names`). Names are judged in log lines and manifests only:
+in our own sentences a "TLS secret: mlflow-tls" is a name and not a secret.
 """
 
 from __future__ import annotations
@@ -12,21 +12,26 @@ from collections.abc import Iterable
 from typing import Any, Final
 from urllib.parse import quote
 
+from workers.redaction.names import names_a_secret, without_named
+from workers.redaction.settings import hides, open_variable
+from workers.redaction.shapes import MASK, without_shapes
+
+__all__ = [
+    "MASK",
+    "SHORTEST",
+    "UNSEEN",
+    "cleaned",
+    "hides",
+    "names_a_secret",
+    "one_line",
+    "open_variable",
+    "redacted",
+    "remember",
+    "without_secrets",
+]
+
 SHORTEST: Final = 6
 """What is shorter is no secret: it would blot out ordinary words."""
-
-_ADDRESS: Final = re.compile(r"://[^\s/@:]*:[^\s/]*@")
-_NAMED: Final = re.compile(
-    r"""(?ix)
-    ( (?:(?:password|passwd|pwd|secret|token|api[_-]?key|access[_-]?key|credential)\w*|authorization)
-      ["']? \s* [=:] \s* (?:(?:bearer|basic)\s+)? ["']? )
-    [^\s"',;&}]+
-    """
-)
-_SHAPE: Final = re.compile(
-    r"\b(?:xox[abpsre]-[\w-]{8,}|xapp-[\w-]{8,}|(?:AKIA|ASIA)[0-9A-Z]{16}|eyJ[\w-]{10,}\.[\w-]+\.[\w-]*|gh[pousr]_\w{20,})"
-    r"|-----BEGIN [A-Z ]*PRIVATE KEY-----(?:.|\n)*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)"
-)
 
 _COLOURS: Final = re.compile(r"\x1b\[[0-9;:?]*[ -/]*[@-~]")
 UNSEEN: Final = dict.fromkeys(
@@ -54,13 +59,13 @@ def remember(secrets: Iterable[str]) -> None:
 def without_secrets(text: str) -> str:
     """The text without the secrets that we know and what has a secret's shape."""
     if _pattern is not None:
-        text = _pattern.sub("***", text)
-    return _SHAPE.sub("***", _ADDRESS.sub("://***@", text))
+        text = _pattern.sub(MASK, text)
+    return without_shapes(text)
 
 
 def redacted(text: str) -> str:
     """Also without what is called a password, a token or a secret: for log lines from outside."""
-    return _NAMED.sub(r"\1***", without_secrets(text))
+    return without_named(without_secrets(text))
 
 
 def one_line(text: str) -> str:
