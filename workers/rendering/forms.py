@@ -74,8 +74,10 @@ def _fewer(text: str, blocks: list[Block]) -> list[Message]:
 def _apart(text: str, blocks: list[Block], most: int) -> list[Message]:
     """In as many messages as that takes; the buttons are in the first one."""
     buttons = [block for block in blocks if block["type"] == "actions"]
-    groups = list(_grouped((block for block in blocks if block["type"] != "actions"), most)) or [[]]
-    if len(groups) == 1:
+    all_groups = list(_grouped((block for block in blocks if block["type"] != "actions"), most)) or [[]]
+    # A divider at a group's end may be all of the next.
+    groups = [each for each in all_groups if text_of(each)] or [[]]
+    if len(all_groups) == 1:
         return [Message(text, blocks)]
     first, *rest = groups
     return [Message(text, [*first, *buttons]), *(Message(_told(each) or text, each) for each in rest)]

@@ -114,21 +114,23 @@ def stopped(words: str, requester: str, message: str) -> Message:
 
 
 def root(report: Report, words: str, requester: str, decided: str = "", *, to_do: Sequence[Block] = ()) -> Message:
-    """A finished report in the channel: the verdict, then one line per check, worst first. decided: who approved it.
-    to_do: blocks that stand above its foot.
+    """A finished report in the channel: the verdict, then a line for each check that is not well, worst first, and one
+    for the rest. decided: who approved it. to_do: blocks that stand above its foot.
     """
     headline = f"{EMOJI[report.status]} *{plain(report.title)}*: {plain(report.summary)}"
     charts = _in_sight(report)
     to_do = [*(block for each in charts for part in parts_of(each) for block in part), *to_do]
     if report.lead:
         return _read_at_once(report, headline, words, requester, to_do)
-    lines = [_check_line(check) for check in report.checks]
+    lines = [_check_line(check) for check in report.checks if check.status is not Status.OK]
+    if lines and len(lines) < len(report.checks):
+        lines.append(f"{EMOJI[Status.OK]} {count(len(report.checks) - len(lines), 'other check')} OK")
     blocks = paragraphs(headline)
     room = MESSAGE_BYTES - weight([*blocks, *to_do]) - FOOT_BYTES
-    if len("\n".join(lines).encode()) > room:
+    if lines and len("\n".join(lines).encode()) > room:
         # The thread has them whole.
         lines = [cut(line, max(0, room // len(lines) - 2), in_bytes=True) for line in lines]
-    blocks += paragraphs("\n".join(lines))
+    blocks += paragraphs("\n".join(lines)) if lines else []
     asked_by = f"{code('/mlflow ' + words)} asked by {whom(requester)}"
     foot = [asked_by, *([decided] if decided else ()), f"{report.took_seconds:.1f} s"]
     if report.checks or report.attachments or len(report.sections) > len(charts):
