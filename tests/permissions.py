@@ -15,7 +15,6 @@ from pathlib import Path
 from mlflow_ops_sandbox.cluster.apiserver import least_privilege
 
 ROLES = sorted((Path(__file__).parents[1] / "deploy" / "kubernetes").glob("*/*role.yaml"))
-CHANGE = "tests/ways/test_the_way_of_a_change.py"
 FILES = (
     "tests/deploy/test_recovery_role.py",
     "tests/workers/operations/certificate/test_certificate.py",
@@ -23,9 +22,6 @@ FILES = (
     "tests/workers/operations/deployment/test_deployment.py",
     "tests/workers/operations/inspection/test_inspection.py",
     "tests/workers/operations/logs/test_logs_reading.py",
-    "tests/ways/test_the_way_of_health.py",
-    f"{CHANGE}::test_what_an_operator_may_alone_is_done_and_watched_to_its_end",
-    f"{CHANGE}::test_an_image_that_is_not_there_is_refused_in_the_registrys_words_and_nobody_is_asked",
 )
 MEANT = {
     "::test_status_names_the_kinds_that_it_may_not_list": "the Role is made smaller",

@@ -10,7 +10,7 @@ from commands.grammar import parse
 from mlflow_ops_sandbox.cluster.testing import until
 from workers.errors import OperatorError
 from workers.operation import Plan, Unwatched
-from workers.operations.deployment import rollout, scale
+from workers.operations.deployment import job, rollout, scale
 from workers.report import Status
 from workers.systems.cluster.client import Cluster
 
@@ -120,6 +120,12 @@ def test_a_volume_of_one_node_is_looked_at_and_told(systems, admin):
         admin.patch_deployment("mlflow", {"spec": {"template": {"spec": {"volumes": [volume]}}}})
         for text in ("restart", "scale 3"):
             assert "PersistentVolumeClaim scratch is ReadWriteOnce: " in " ".join(parse(text).plan(systems).warnings)
+
+
+def test_a_job_is_made_watched_and_removed_by_the_workers_own_account(systems, admin):
+    done = job.run_once(systems, Unwatched(), job.JobSpec(FIRST_IMAGE, ("true",), "look", 60.0))
+    assert done.well, done.why
+    assert not [each for each in admin.jobs("mlflow-ops/purpose=look") if "deletionTimestamp" not in each["metadata"]]
 
 
 def test_a_limit_range_bounds_how_far_a_limit_is_above_its_request(systems, admin):

@@ -172,6 +172,13 @@ def test_a_pod_killed_for_memory_is_told_with_why_and_without_being_named(do, br
     assert f"Why {name} died" in [each.title for each in check.details]
 
 
+def test_what_health_asks_of_kubernetes_it_may_ask_by_the_workers_own_account(do, cluster):
+    until(lambda: len(ready(cluster)) == 2)
+    for check in do("health pods deployment service ingress resources --deadline 30").checks:
+        assert check.status is not Status.UNKNOWN, check.sentence
+        assert "may not" not in check.sentence
+
+
 def test_the_last_words_of_one_that_crashes_are_told_with_the_cause(do, broken, cluster):
     name = ready(cluster)[0]
     broken(pod=name, state="CrashLoopBackOff")
