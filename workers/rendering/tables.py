@@ -22,7 +22,8 @@ from workers.wording import NOTHING, Figure, Linked
 
 SHORT: Final = 8
 """Rows that are seen at a glance: neither sorted nor turned over."""
-PAGE: Final = 10
+PAGE, IN_ONE_PAGE = 10, 15
+"""Rows of a page, and as many as need none."""
 TITLE: Final = limits.CAPTION - 40
 """Of a data_table's caption; the rest of it says which rows these are."""
 KINDS: Final = frozenset({"table", "data_table"})
@@ -111,7 +112,7 @@ def _data_tables(table: Table, caption: str, heading: list[Block], rows: list[li
             {
                 "type": "data_table",
                 "caption": name if len(groups) == 1 else f"{name} ({first:,} to {last:,} of {len(rows):,})",
-                "page_size": PAGE,
+                "page_size": PAGE if len(group) > IN_ONE_PAGE else len(group),
                 "row_header_column_index": table.identity,
                 "rows": [heading, *group],
             }

@@ -250,4 +250,4 @@ def _look(settings: Settings) -> str:
     return f"aws s3 ls s3://{settings.ops.storage.backups_bucket}/{SETS}"
 
 
-QUESTION = Question("backup", "Backup", "The object store", ask, _look, spokesman="storage", command="backup list")
+QUESTION = Question("backup", "Backup", "The object store", ask, _look, spokesman="storage", command="backup")
