@@ -1,6 +1,5 @@
 """Whatever experiments, runs and tags are called, and whatever is typed: found again, told whole, pinging nobody."""
 
-import json
 import shlex
 import uuid
 
@@ -10,11 +9,12 @@ from hypothesis import settings as about
 from hypothesis import strategies as st
 
 from commands import grammar
+from tests.workers.rendering.texts import texts_of
 from workers.engine import performing
 from workers.errors import OperatorError
 from workers.operation import Unwatched
 from workers.redaction import without_secrets
-from workers.rendering import blocks
+from workers.rendering import blocks, limits
 from workers.rendering import message as render
 
 ODD = (
@@ -46,14 +46,14 @@ def told_safely(report, words):
     said = []
     for message in [render.root(report, words, "U012AB3CD"), *render.details(report)]:
         assert len(message.blocks) <= blocks.BLOCKS
-        json.dumps(message.blocks)
-        found = [block.get("elements") or [block["text"]] for block in message.blocks if block["type"] != "actions"]
-        texts = [message.text, *(each["text"] for some in found for each in some)]
-        for text in texts:
+        assert limits.refused(message.blocks) == []
+        read = [message.text, *texts_of(message.blocks, "mrkdwn")]
+        for text in read:
             bare = text.replace("<@U012AB3CD>", "")
             assert "<" not in bare
             assert ">" not in bare
             assert len(text) <= blocks.SECTION_TEXT
+        texts = [*read, *texts_of(message.blocks, "plain_text", "raw_text", "text")]
         said += texts
     return "\n".join(said)
 

@@ -57,7 +57,7 @@ def look(
                 signs.beside(taken.renew)
                 if record.resumes is not None and _untouched(record, systems, planned):
                     return Report(title=operation.title, status=Status.OK, summary="")
-                carried_out.append(_carried_out(operation, systems, planned))
+                carried_out.append("" if _another(record, planned) else _carried_out(operation, systems, planned))
                 left.append(_aftermath(operation, systems, planned, carried_out))
         except (GatewayError, locks.Held) as error:
             away.append(error.message)
@@ -106,11 +106,12 @@ def _aftermath(operation: Operation, systems: Systems, planned: Plan, carried_ou
         return done.message
 
 
+def _another(record: Record, planned: Plan) -> bool:
+    """Whether what was run is told otherwise: what was proposed, by what became of the proposal."""
+    return planned is _FORGOTTEN or (planned.instead is not None and planned.instead.operation != record.operation)
+
+
 def _carried_out(operation: Operation, systems: Systems, planned: Plan) -> str:
-    another = planned.instead is not None and planned.instead.operation != operation.name
-    if another or planned is _FORGOTTEN:
-        # What was proposed is told by what became of the proposal.
-        return ""
     try:
         return operation.carried_out(systems, planned)
     except AlreadySo as done:

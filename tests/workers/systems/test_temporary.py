@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 
 import pytest
 
@@ -37,7 +38,8 @@ def owner(place, request):
     command = [sys.executable, "-c", HOLDS, *told]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True) as process:
         yield process, place / process.stdout.readline().strip().rpartition("/")[2]
-        os.killpg(process.pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):  # a test may have killed it, and nothing else is in its group
+            os.killpg(process.pid, signal.SIGKILL)
 
 
 def later():

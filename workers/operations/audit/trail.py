@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import Field
 
+from workers.errors import OperatorError
 from workers.operation import Operation, Progress, Risk
 from workers.operations.audit.files import Export
 from workers.records import audit_chain, audit_log, people
 from workers.records.audit_seals import SealKeys
 from workers.report import Report, Status, Table
+from workers.settings import SettingsError
 from workers.wording import NOTHING, count, duration, moment
 
 if TYPE_CHECKING:
@@ -56,12 +58,12 @@ class Audit(Operation):
     command: str = ""
 
     def run(self, systems: Systems, progress: Progress) -> Report:
-        """Read and verify it; what is not in Redis any more is read from the export. Raises ObjectsError."""
+        """Read and verify it; what is not in Redis any more is read from the export."""
         progress.step("Reading the record")
         oldest = datetime.now(UTC).timestamp() - self.since_seconds
         matching, found = 0, deque[tuple[str, AuditedCommand]](maxlen=SHOWN)
-        called = _names(systems)
-        for record_id, told in told_one_by_one(_since(systems, oldest, progress)):
+        called, unread = _names(systems), list[str]()
+        for record_id, told in told_one_by_one(_since(systems, oldest, progress, unread)):
             if self._wanted(told, oldest, called):
                 matching += 1
                 found.append((record_id, told))
@@ -80,8 +82,10 @@ class Audit(Operation):
         summary = f"{count(matching, 'command')}; {_standing(verdict)}"
         if matching > SHOWN:
             summary += f" The latest {SHOWN} are listed."
-        status = Status.WARN if verdict.keyless and not verdict.proven else Status.OK
-        return Report(title="Audit", status=status, summary=summary, sections=(table,) if found else ())
+        status = Status.WARN if unread or (verdict.keyless and not verdict.proven) else Status.OK
+        return Report(
+            title="Audit", status=status, summary="".join((summary, *unread)), sections=(table,) if found else ()
+        )
 
     def _wanted(self, told: AuditedCommand, oldest: float, called: Callable[[str], str]) -> bool:
         return (
@@ -99,22 +103,33 @@ def _standing(verdict: Verdict) -> str:
     return f"the record in Redis is as it was written ({count(verdict.proven, 'seal')})."
 
 
-def _since(systems: Systems, oldest: float, progress: Progress) -> Iterator[Entry]:
-    """Every entry since then, the oldest first: from the export what comes before Redis' first."""
+def _since(systems: Systems, oldest: float, progress: Progress, unread: list[str]) -> Iterator[Entry]:
+    """Every entry since then, the oldest first: from the export what comes before Redis' first.
+
+    unread: gets a sentence where the export cannot be read; what Redis has is there all the same.
+    """
     redis = systems.redis
     first = next(audit_log.entries(redis), None)
     if first is None or first.at > oldest:
-        export, seen = Export(systems), (0, 0)
-        for file in export.files(datetime.fromtimestamp(oldest, UTC)):
-            progress.checkpoint()
-            for entry, _ in export.read(file).entries:
-                where = audit_log.order(entry.id)
-                if where > seen and (first is None or where < audit_log.order(first.id)):
-                    seen = where
-                    yield entry
-            if first is not None and seen >= audit_log.order(first.id):
-                break
+        try:
+            yield from _exported(systems, oldest, first, progress)
+        except (OperatorError, SettingsError) as error:
+            unread.append(f" What is older than this Redis' record can't be read: {error}")
     yield from audit_log.entries(redis, after=f"{int(oldest * 1000) - 1}-0")
+
+
+def _exported(systems: Systems, oldest: float, first: Entry | None, progress: Progress) -> Iterator[Entry]:
+    """What the export has since then, up to Redis' first. Raises ObjectsError and SettingsError."""
+    export, seen = Export(systems), (0, 0)
+    for file in export.files(datetime.fromtimestamp(oldest, UTC)):
+        progress.checkpoint()
+        for entry, _ in export.read(file).entries:
+            where = audit_log.order(entry.id)
+            if where > seen and (first is None or where < audit_log.order(first.id)):
+                seen = where
+                yield entry
+        if first is not None and seen >= audit_log.order(first.id):
+            break
 
 
 def _names(systems: Systems) -> Callable[[str], str]:

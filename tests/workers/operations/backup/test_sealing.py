@@ -137,7 +137,7 @@ def test_no_byte_of_it_can_be_changed(data):
 
 def test_an_object_under_another_name_is_refused():
     other = "sets/20261129T000000Z-fedcba/database.dump.enc"
-    with pytest.raises(Moved, match="somebody moved or exchanged it") as raised:
+    with pytest.raises(Moved, match="someone moved or exchanged it") as raised:
         opened(sealed(b"older", SECRET, other), name=NAME)
     assert other in raised.value.message
 

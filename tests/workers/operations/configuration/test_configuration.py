@@ -229,7 +229,7 @@ RULES = {
     [
         (
             "config set gunicorn_workers=4",
-            "gunicorn_workers=4 already. (Nothing is to be done|.* before it was changed)",
+            "gunicorn_workers=4 already. (Nothing to do|.* before it was changed)",
         ),
         ("config unset nothing", "mlflow-config has no key nothing. It has gunicorn_timeout, gunicorn_workers, log_l"),
         ("config set gunicorn_worker=8", "not among the keys that ops.yaml allows .* Did you mean gunicorn_workers?"),

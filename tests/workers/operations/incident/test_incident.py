@@ -15,7 +15,8 @@ from workers.errors import OperatorError
 from workers.operation import Unwatched
 from workers.operations.incident import store
 from workers.operations.incident.oncall import on_call
-from workers.records import audit_log
+from workers.records import audit_chain, audit_log
+from workers.records.audit_seals import SealKeys
 from workers.records.record import Ending, Phase
 from workers.records.store import Records
 from workers.rendering import message as render
@@ -253,7 +254,7 @@ def test_its_timeline_and_its_account(systems, redis):
     assert {line.replace(r"\|", "").count("|") for line in rows} <= {3, 4}
     assert text.partition("\n\n## Health")[0].splitlines()[-1].endswith("| closed the incident: the disk was full |")
     assert "| pods | " in text, "the health check's verdicts when it was opened"
-    assert audit_log.verify(redis).broken == ""
+    assert audit_chain.verify(redis, SealKeys.of(settings.load({}))).faults == ()
 
 
 def test_pagerduty_is_told_and_that_it_cannot_be_stops_nothing(systems, redis, pagerduty):

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from commands import grammar
 from commands.since import Since
+from tests.workers.rendering.texts import texts_of
 from workers.errors import OperatorError
 from workers.operations.health.log_errors import Groups
 from workers.operations.logs.follow import LogsFollow
@@ -53,9 +54,8 @@ def line(text="x", at=0, pod="mlflow-5d9f-aaaaa", container="mlflow", number=1):
 
 
 def texts(message):
-    """Every text that a message gives to Slack."""
-    texts_of = (block.get("elements") or [block["text"]] for block in message.blocks)
-    return [message.text, *(each["text"] for found in texts_of for each in found)]
+    """Every text of a message that Slack reads as markup."""
+    return [message.text, *texts_of(message.blocks, "mrkdwn")]
 
 
 @settings(max_examples=150, deadline=None)

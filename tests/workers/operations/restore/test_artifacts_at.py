@@ -80,6 +80,7 @@ def test_what_was_there_comes_back_and_what_is_new_stays(systems, s3, bucket, th
         RestoreArtifacts(at=at).plan(made)
 
 
+@pytest.mark.slow
 def test_exactly_as_it_was_and_back_again_by_the_command_that_is_offered(systems, s3, bucket, then, progress):
     was, at = then
     made, before = systems(), content(s3, bucket)

@@ -200,7 +200,7 @@ def test_nothing_is_purged_on_an_old_backup_nor_what_it_does_not_hold(
     back_up(here)
     Backup(parts=("database",)).run(here, Told())
     (late,) = deleted(experiment[0], 1, days=0)
-    with pytest.raises(AlreadySo, match="deleted after the last backup was begun"):
+    with pytest.raises(AlreadySo, match="deleted after the last backup started"):
         grammar.parse(f"runs purge --run {late}").plan(here)
     active = log_run(experiment[0], "active")
     with pytest.raises(OperatorError, match="only what is deleted can be purged"):

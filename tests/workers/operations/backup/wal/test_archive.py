@@ -195,7 +195,7 @@ def test_with_a_key_only_what_we_have_written_is_read_and_where_we_put_it():
     content = b"WAL" * 1000
     for made, words in (
         (WITHOUT.packed(content, "wal/1/x"), "is not encrypted, although there is a key"),
-        (WITH.packed(content, "wal/1/y"), "somebody moved or exchanged it"),
+        (WITH.packed(content, "wal/1/y"), "someone moved or exchanged it"),
         (Packing(THEIRS, THEIRS).packed(content, "wal/1/x"), "is encrypted with the key"),
     ):
         with pytest.raises(OperatorError, match=words):

@@ -67,7 +67,7 @@ def test_a_whole_one_says_where_its_wal_begins_and_ends():
         (tar(FILES, b"{}"), "no manifest"),
         (tar(FILES, manifest(FILES))[:6000], "no whole tar|no manifest|differ"),
         (b"", "no whole tar|no manifest"),
-        (tar({**FILES, "backup_label": b"?"}, manifest({**FILES, "backup_label": b"?"})), "where its WAL begins"),
+        (tar({**FILES, "backup_label": b"?"}, manifest({**FILES, "backup_label": b"?"})), "where its WAL starts"),
     ],
     ids=["changed", "missing", "without", "forged", "empty", "cut", "nothing", "label"],
 )
