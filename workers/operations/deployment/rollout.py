@@ -13,7 +13,17 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from workers.errors import OperatorError
-from workers.operations.deployment.judging import Goal, Json, State, counted, is_owned, judge, of_template, owned
+from workers.operations.deployment.judging import (
+    Goal,
+    Json,
+    State,
+    counted,
+    is_observed,
+    is_owned,
+    judge,
+    of_template,
+    owned,
+)
 from workers.operations.deployment.template_diff import bare, differences
 from workers.operations.health import death, pods
 from workers.report import Section, Text
@@ -112,7 +122,7 @@ def watch(watched: Watched, progress: Progress, *, clock: Callable[[], float] = 
         refused = bool(verdict.why) and not room_may_come
         if verdict.state is State.FAILED or _lasts(_REFUSAL, since, clock(), holds=refused):
             return _failed(watched, _stuck(own), verdict.why)
-        broken = _broken(watched.goal, own, since, clock())
+        broken = _broken(watched.goal, own, since, clock(), to_come=_to_come(deployment, sets, own))
         if broken:
             return _failed(watched, broken, _told(broken))
         if clock() - began > watched.seconds:
@@ -183,11 +193,19 @@ def _pods(watched: Watched) -> tuple[Section, ...]:
     return pods.table([pods.read(pod, now) for pod in watched.cluster.pods(watched.selector)])
 
 
-def _broken(goal: Goal, own: list[pods.PodState], since: dict[str, float], now: float) -> pods.PodState | None:
-    """A pod beyond hope. Where pods are only counted, it ends the wait once no other is on its way."""
+def _to_come(deployment: Json, sets: Sequence[Json], own: Sequence[pods.PodState]) -> bool:
+    """Whether a pod that is wanted isn't there yet: the controllers come to it one after the other."""
+    wanted = sum(int(each["spec"].get("replicas") or 0) for each in owned(deployment, sets))
+    return not is_observed(deployment) or sum(not each.terminating for each in own) < wanted
+
+
+def _broken(
+    goal: Goal, own: list[pods.PodState], since: dict[str, float], now: float, *, to_come: bool
+) -> pods.PodState | None:
+    """A pod beyond hope. If pods are only counted, it ends the wait once no other is on its way."""
     waiting = [each for each in own if not each.is_ready and not each.terminating]
     broken = [each for each in own if _lasts(each.name, since, now, holds=each in waiting and each.state in HOPELESS)]
-    if goal is Goal.REPLICAS and len(broken) < len(waiting):
+    if goal is Goal.REPLICAS and (to_come or len(broken) < len(waiting)):
         return None
     return broken[0] if broken else None
 

@@ -221,7 +221,7 @@ def test_what_may_clear_by_itself_is_waited_for_a_while():
 
 def test_scaling_waits_for_pods_on_their_way_and_not_for_hopeless_ones():
     now = deployment(4, updated=2, there=5, available=3, conditions=[STUCK], of=NEW)
-    sets = [replica_set("old", OLD, available=3), replica_set("new", NEW, there=2)]
+    sets = [replica_set("old", OLD, available=3, wanted=1), replica_set("new", NEW, there=2, wanted=1)]
     broken = pod("mlflow-new-1", "new", state="ImagePullBackOff")
     cluster = Answers(now, sets=sets, pods=[broken, pod("mlflow-old-4", "old", state="starting")])
     late = watch(watched(cluster, Goal.REPLICAS, now, seconds=100.0), Unwatched(), clock=clock())
@@ -230,6 +230,10 @@ def test_scaling_waits_for_pods_on_their_way_and_not_for_hopeless_ones():
     assert watch(watched(cluster, Goal.REPLICAS, now), Unwatched(), clock=clock()).why == (
         "mlflow-new-1 is in ImagePullBackOff"
     )
+    # One more is wanted, and the controllers have not come to it yet.
+    cluster.sets = [replica_set("old", OLD, available=3, wanted=2), sets[1]]
+    late = watch(watched(cluster, Goal.REPLICAS, now, seconds=100.0), Unwatched(), clock=clock())
+    assert late.why.startswith("it was not ready within 10")
 
 
 SERVING = [replica_set("old", OLD, available=2, revision=5), replica_set("new", NEW, there=1, revision=6)]
