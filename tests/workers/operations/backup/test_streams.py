@@ -18,7 +18,7 @@ from workers.errors import OperatorError
 from workers.operations.backup import sets, sharing
 from workers.operations.backup.backup import Backup
 from workers.operations.backup.verify import BackupVerify
-from workers.operations.restore import pg_restore
+from workers.operations.restore import pg_restore, scratch
 from workers.operations.restore.database import RestoreDatabase
 from workers.operations.restore.drill import Drill
 from workers.report import Status
@@ -126,7 +126,7 @@ def test_what_comes_back_is_of_one_moment_however_it_is_restored(room, four, wri
     )
     assert all(each.key_id for each in part.dumps)
     if room == "streamed":
-        monkeypatch.setattr(pg_restore.shutil, "disk_usage", lambda _: SimpleNamespace(free=pg_restore.SPARE_BYTES))
+        monkeypatch.setattr(scratch.shutil, "disk_usage", lambda _: SimpleNamespace(free=pg_restore.SPARE_BYTES))
     beside = f"looked_{room}"
     assert RestoreDatabase(set=made.id, beside=beside).run(four, progress).status is not Status.FAIL
     restored = four.server.database(beside, four.database)
@@ -137,7 +137,8 @@ def test_what_comes_back_is_of_one_moment_however_it_is_restored(room, four, wri
             }
             assert len(set(counts.values())) == 1, counts
             # Indexes, keys, views and the sequence's place are there as well.
-            assert connection.execute("SELECT id FROM newest").fetchone()[0] == part.rows["params"]
+            # Numbers that a writer had taken and not committed yet are missing in between.
+            assert connection.execute("SELECT id FROM newest").fetchone()[0] >= part.rows["params"]
             assert connection.execute("SELECT nextval('params_id_seq')").fetchone()[0] > part.rows["params"]
             assert connection.execute(
                 "SELECT count(*) FROM pg_constraint WHERE contype = 'f' AND conrelid = 'tags'::regclass"

@@ -12,7 +12,7 @@ from workers.operations.backup.encryption import Keys
 from workers.operations.backup.manifest import Manifest
 from workers.operations.backup.signing import signed
 from workers.operations.backup.stream import Reading
-from workers.operations.restore import downtime, pg_restore
+from workers.operations.restore import downtime, pg_restore, scratch
 from workers.operations.restore.database import RestoreDatabase
 from workers.operations.restore.switching import repair
 from workers.operations.restore.undo import RestoreUndo
@@ -116,7 +116,7 @@ def test_extensions_and_sequences_are_as_they_were_by_file_and_by_stream(
     do(database_url, "DROP TABLE kept")
     replay, dumps = pg_restore.replay, []
     monkeypatch.setattr(pg_restore, "replay", lambda *a, **more: (dumps.append(a[1]), replay(*a, **more)))
-    monkeypatch.setattr(pg_restore.shutil, "disk_usage", lambda _: SimpleNamespace(free=free))
+    monkeypatch.setattr(scratch.shutil, "disk_usage", lambda _: SimpleNamespace(free=free))
     monkeypatch.setitem(backed_up.settings.environment.__dict__, "scratch_bytes", allowed)
     assert RestoreDatabase().run(backed_up, progress).status is Status.OK
     assert [isinstance(each, given) for each in dumps] == [True]
