@@ -9,16 +9,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections import deque
-from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from workers.errors import AlreadySo, OperatorError
 from workers.operation import Change, Plan
 from workers.operations.backup.wal.archive import moment_of
+from workers.operations.in_order import in_order, threads
 from workers.operations.storage import cache
 from workers.report import Report, Status, Text
 from workers.systems.errors import ObjectMissing, ObjectsError
@@ -70,10 +71,10 @@ class Then:
         """As a person reads it."""
         return f"s3://{self.bucket}/{self.prefix}"
 
-    def undo(self, began: datetime) -> str:
-        """The command that brings back what was there just before a run that began then."""
-        before = began - timedelta(seconds=1)
-        return f"restore artifacts --at {before:%Y-%m-%dT%H:%M:%SZ} --exact {self.chosen}".strip()
+    def undo(self, before: datetime) -> str:
+        """The command that brings back what was there at that moment."""
+        said = before.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        return f"restore artifacts --at {said} --exact {self.chosen}".strip()
 
 
 @dataclass
@@ -126,16 +127,11 @@ def plan(systems: Systems, wanted: Then) -> Plan:
 
 def run(systems: Systems, wanted: Then, progress: Progress) -> Report:
     """Bring them back. Raises OperatorError, and Cancelled: what came back until then stays."""
-    then, began = moment_of(wanted.at), datetime.now(UTC)
+    then, before = moment_of(wanted.at), _end_of_this_second()
     progress.step(f"Comparing {wanted.place} with what it held at {then}")
-    seen = look(systems.objects, wanted, progress)
-    total = seen.missing + seen.another
-    progress.step(f"Bringing back {count(total, 'artifact')} ({size(seen.bytes)})")
-    try:
-        lost = _bring_back(systems.objects, wanted, progress, total)
-    finally:
-        cache.stale(systems.redis)
-    told = f"{count(total - len(lost), 'artifact')} ({size(seen.bytes)}) came back, {seen.same:,} were right"
+    seen, lost = _brought_back(systems, wanted, progress)
+    back = seen.missing + seen.another - len(lost)
+    told = f"{count(back, 'artifact')} ({size(seen.bytes)}) came back, {seen.same:,} were right"
     if lost:
         return Report(
             title="Restore artifacts",
@@ -155,8 +151,17 @@ def run(systems: Systems, wanted: Then, progress: Progress) -> Report:
         title="Restore artifacts",
         status=Status.OK,
         summary=f"{wanted.place} holds what it held at {then}: {told}; looked at afterwards.",
-        hints=(wanted.undo(began), "health storage"),
+        hints=(wanted.undo(before), "health storage"),
     )
+
+
+def _end_of_this_second() -> datetime:
+    """Its last moment, once it is over: a store tells times to a second, and what we write must not share one with
+    what was there before. As far as the store's clock goes like ours.
+    """
+    now = datetime.now(UTC)
+    time.sleep((1_000_000 - now.microsecond) / 1_000_000)
+    return now.replace(microsecond=999_999)
 
 
 def beside_rows(systems: Systems, wanted: Then, progress: Progress) -> str:
@@ -164,13 +169,8 @@ def beside_rows(systems: Systems, wanted: Then, progress: Progress) -> str:
     if systems.objects.versioning(wanted.bucket) == "Off":
         return f"; its artifacts stay as they are: s3://{wanted.bucket} keeps no versions"
     progress.step("Bringing its artifacts back from their versions")
-    seen = look(systems.objects, wanted, progress)
-    total = seen.missing + seen.another
-    try:
-        lost = _bring_back(systems.objects, wanted, progress, total)
-    finally:
-        cache.stale(systems.redis)
-    told = f"; {count(total - len(lost), 'artifact')} came back, {seen.same:,} were there"
+    seen, lost = _brought_back(systems, wanted, progress)
+    told = f"; {count(seen.missing + seen.another - len(lost), 'artifact')} came back, {seen.same:,} were there"
     return told + (f"; {count(len(lost), 'artifact')} could not be had: {lost[0]}" if lost else "")
 
 
@@ -216,65 +216,42 @@ def _equal(then: Version, now: Version) -> bool:
     return then.id == now.id or ((then.size, then.etag) == (now.size, now.etag) and "-" not in then.etag)
 
 
-def _bring_back(objects: Objects, wanted: Then, progress: Progress, total: int) -> list[str]:
-    """Copy what differs, then delete what is to go; a sentence for each that could not be had."""
-    with (
-        Transfer.of(objects, AT_ONCE) as transfer,
-        ThreadPoolExecutor(AT_ONCE, thread_name_prefix="versions") as pool,
-    ):
-        bringing = _Bringing(transfer, wanted, progress, total, pool)
-        try:
-            for each in _changed(transfer, wanted):
-                bringing.take(each)
-            bringing.end()
-        except BaseException:
-            transfer.stopping.set()
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
-    return bringing.lost
+def _brought_back(systems: Systems, wanted: Then, progress: Progress) -> tuple[Seen, list[str]]:
+    """Copy what differs, then delete what is to go; what that was, and a sentence for each that could not be had."""
+    seen = look(systems.objects, wanted, progress)
+    total = seen.missing + seen.another
+    progress.step(f"Bringing back {count(total, 'artifact')} ({size(seen.bytes)})")
+    lost: list[str] = []
+    going: list[str] = []
+    try:
+        with (
+            Transfer.of(systems.objects, AT_ONCE) as transfer,
+            threads(AT_ONCE, "versions", transfer.stopping) as pool,
+        ):
+            calls = _calls(transfer, wanted, going)
+            for number, (key, copying) in enumerate(in_order(pool, calls, _AHEAD), 1):
+                try:
+                    copying.result()
+                except ObjectMissing:
+                    lost.append(f"{key}: its version is gone")
+                if number % _LOOK_EVERY == 0:
+                    progress.checkpoint()
+                    progress.advance(number, max(number, total), "artifacts")
+            for first in range(0, 0 if lost else len(going), _DELETED_AT_ONCE):
+                progress.checkpoint()
+                transfer.delete(wanted.bucket, going[first : first + _DELETED_AT_ONCE])
+    finally:
+        cache.stale(systems.redis)
+    return seen, lost
 
 
-@dataclass
-class _Bringing:
-    """The copies that are under way, in the order of their keys, and what is to go."""
-
-    transfer: Transfer
-    wanted: Then
-    progress: Progress
-    total: int
-    pool: ThreadPoolExecutor
-    done: int = 0
-    lost: list[str] = field(default_factory=list)
-    going: list[str] = field(default_factory=list)
-    window: deque[tuple[str, Future[None]]] = field(default_factory=deque)
-
-    def take(self, each: Changed) -> None:
+def _calls(transfer: Transfer, wanted: Then, going: list[str]) -> Iterator[tuple[str, Callable[[], None]]]:
+    """Each copy that is needed, with its key; what is to go is put into `going` on the way."""
+    for each in _changed(transfer, wanted):
         if each.then is None:
-            self.going += [each.key] if self.wanted.exact else []
+            going += [each.key] if wanted.exact else []
         elif each.now is None or not _equal(each.then, each.now):
-            copying = self.pool.submit(_copy, self.transfer, self.wanted.bucket, each.key, each.then)
-            self.window.append((each.key, copying))
-        if len(self.window) >= _AHEAD:
-            self._settle()
-
-    def end(self) -> None:
-        """Wait for all; what is to go goes last, and only where all came that was to come."""
-        while self.window:
-            self._settle()
-        for first in range(0, 0 if self.lost else len(self.going), _DELETED_AT_ONCE):
-            self.progress.checkpoint()
-            self.transfer.delete(self.wanted.bucket, self.going[first : first + _DELETED_AT_ONCE])
-
-    def _settle(self) -> None:
-        key, copying = self.window.popleft()
-        try:
-            copying.result()
-        except ObjectMissing:
-            self.lost.append(f"{key}: its version is gone")
-        self.done += 1
-        if self.done % _LOOK_EVERY == 0:
-            self.progress.checkpoint()
-            self.progress.advance(self.done, max(self.done, self.total), "artifacts")
+            yield each.key, partial(_copy, transfer, wanted.bucket, each.key, each.then)
 
 
 def _copy(transfer: Transfer, bucket: str, key: str, version: Version) -> None:

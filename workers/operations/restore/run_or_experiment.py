@@ -106,7 +106,7 @@ class _Restore(Operation):
 
     def _artifacts_back(self, systems: Systems, found: Manifest, location: str, progress: Progress) -> str:
         if self.at is None:
-            return _artifacts_back(systems, found, location, progress)
+            return _artifacts_of_the_set(systems, found, location, progress)
         bucket, prefix = in_a_bucket(systems, location)
         return artifacts_at.beside_rows(systems, artifacts_at.Then(bucket, prefix, self.at), progress)
 
@@ -275,7 +275,7 @@ def _same_schema(systems: Systems, found: Manifest) -> None:
         )
 
 
-def _artifacts_back(systems: Systems, found: Manifest, location: str, progress: Progress) -> str:
+def _artifacts_of_the_set(systems: Systems, found: Manifest, location: str, progress: Progress) -> str:
     if found.artifacts is None:
         return "; the backup holds no artifacts"
     progress.step("Copying its artifacts")

@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 
 from tests.workers.operations.restore.test_artifacts import content
 from workers.errors import AlreadySo, OperatorError
+from workers.operations.restore import artifacts_at
 from workers.operations.restore.artifacts import RestoreArtifacts
 from workers.report import Status
+from workers.systems.errors import ObjectMissing
 from workers.systems.s3 import versions
 from workers.systems.s3.requests import Answer
 from workers.systems.s3.versions import Version
@@ -91,6 +93,33 @@ def test_exactly_as_it_was_and_back_again_by_the_command_that_is_offered(systems
     assert undo[:3] == ["restore", "artifacts", "--at"]
     assert undo[4:] == ["--exact"]
     RestoreArtifacts(at=datetime.fromisoformat(undo[3]), exact=True).run(made, progress)
+    assert content(s3, bucket) == before
+
+
+def lie(*_):
+    """A store that says that it has copied."""
+
+
+def lose(*_):
+    raise ObjectMissing("There is no such version.")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("copy", [lie, lose], ids=lambda each: each.__name__)
+def test_a_store_that_lies_or_has_lost_a_version_is_told_and_nothing_is_deleted(
+    copy, systems, s3, bucket, then, progress, monkeypatch
+):
+    _, at = then
+    before = content(s3, bucket)
+    monkeypatch.setattr(artifacts_at, "_copy", copy)
+    if copy is lie:
+        with pytest.raises(OperatorError, match=r"4 artifacts of .* were changed again meanwhile"):
+            RestoreArtifacts(at=at).run(systems(), progress)
+    else:
+        report = RestoreArtifacts(at=at, exact=True).run(systems(), progress)
+        assert report.status is Status.FAIL
+        assert report.summary.startswith("4 artifacts could not be brought back; 0 artifacts")
+        assert "its version is gone" in report.sections[0].text
     assert content(s3, bucket) == before
 
 

@@ -9,17 +9,17 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
-from collections import deque
-from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from workers.errors import SetDamaged
 from workers.operations.backup.artifacts import kept
 from workers.operations.backup.artifacts.pairing import Wanted, pairs
 from workers.operations.backup.artifacts.verifying import checksum
+from workers.operations.in_order import in_order, threads
 from workers.systems.errors import AccessDenied, BucketMissing, ObjectMissing, ObjectsError, PartsNotCopied
 from workers.systems.s3.metadata import CopyRequest, Listed
 from workers.systems.s3.multipart import COPY_AT_MOST, GIB, MIB, PARTS_AT_MOST, Writer, copy_in_parts
@@ -135,57 +135,40 @@ def restore(
     with (
         Transfer.of(objects, AT_ONCE) as transfer,
         _other(transfer, backups) as held,
-        ThreadPoolExecutor(AT_ONCE, thread_name_prefix="restore") as pool,
+        threads(AT_ONCE, "restore", transfer.stopping, held.stopping) as pool,
     ):
-        putting = _Putting(transfer, held, wanted, progress, expected, pool)
-        try:
-            for entry, there in pairs(transfer, held, wanted):
-                putting.take(entry, there)
-            putting.end()
-        except BaseException:
-            transfer.stopping.set()
-            held.stopping.set()
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+        putting = _Putting(transfer, held, wanted, progress, expected)
+        for (entry, new), copying in in_order(pool, putting.calls(), _AHEAD):
+            putting.settle(entry, copying.result(), new=new)
+        putting.end()
     return putting.done
 
 
 @dataclass
 class _Putting:
-    """The copies that are under way, in the order of their keys, and what is to go."""
+    """What is copied, in the order of the keys, what came of it, and what is to go."""
 
     transfer: Transfer
     held: Transfer
     wanted: Wanted
     progress: Progress
     expected: int
-    pool: ThreadPoolExecutor
     done: Restored = field(default_factory=Restored)
-    window: deque[tuple[Entry, bool, Future[str]]] = field(default_factory=deque)
     going: list[str] = field(default_factory=list)
 
-    def take(self, entry: Entry | None, there: Listed | None) -> None:
-        if entry is None:
-            assert there is not None
-            self.going += [there.key] if self.wanted.exact else []
-        elif there is not None and (self.wanted.only_missing or _equal(entry, there)):
-            self.done.same += 1
-        else:
-            copying = self.pool.submit(_put, self.transfer, self.held, self.wanted, entry, there)
-            self.window.append((entry, there is None, copying))
-        if len(self.window) >= _AHEAD:
-            self._settle()
+    def calls(self) -> Iterator[tuple[tuple[Entry, bool], Callable[[], str]]]:
+        """Each copy that is needed, with its artifact and whether it is missing; what is the same is counted."""
+        for entry, there in pairs(self.transfer, self.held, self.wanted):
+            if entry is None:
+                assert there is not None
+                self.going += [there.key] if self.wanted.exact else []
+            elif there is not None and (self.wanted.only_missing or _equal(entry, there)):
+                self.done.same += 1
+            else:
+                yield (entry, there is None), partial(_put, self.transfer, self.held, self.wanted, entry, there)
 
-    def end(self) -> None:
-        """Wait for all; what is to go goes last, and only where everything that was to come is there."""
-        while self.window:
-            self._settle()
-        if not self.done.lost_count:
-            self.done.removed = _removed(self.transfer, self.wanted.target_bucket, self.going)
-
-    def _settle(self) -> None:
-        entry, new, copying = self.window.popleft()
-        problem, done = copying.result(), self.done
+    def settle(self, entry: Entry, problem: str, *, new: bool) -> None:
+        done = self.done
         if problem == _SAME:
             done.same += 1
         elif problem:
@@ -199,6 +182,11 @@ class _Putting:
         if settled % _LOOK_EVERY == 0:
             self.progress.checkpoint()
             self.progress.advance(settled, max(settled, self.expected), "artifacts")
+
+    def end(self) -> None:
+        """What is to go goes last, and only where everything that was to come is there."""
+        if not self.done.lost_count:
+            self.done.removed = _removed(self.transfer, self.wanted.target_bucket, self.going)
 
 
 _SAME: Final = "it is the same"

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from workers.errors import SetDamaged
 from workers.operations.backup.artifacts import kept, listing, object_keys
 from workers.operations.backup.encryption import NONE
+from workers.operations.in_order import in_order, threads
 from workers.systems.errors import ObjectMissing
 from workers.systems.s3.transfer import Transfer
 
@@ -128,24 +128,10 @@ def _walk(transfer: Transfer, bucket: str, found: Iterator[Entry], findings: _Fi
 
 
 def _read(transfer: Transfer, bucket: str, found: Iterator[Entry], findings: _Findings, keys: Keys) -> None:
-    window: deque[tuple[Entry, Future[str]]] = deque()
-
-    def settle() -> None:
-        entry, reading = window.popleft()
-        findings.add(entry, reading.result())
-
-    with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="verify") as pool:
-        try:
-            for entry in found:
-                window.append((entry, pool.submit(_problem, transfer, bucket, entry, keys)))
-                if len(window) == _AHEAD:
-                    settle()
-            while window:
-                settle()
-        except BaseException:
-            transfer.stopping.set()
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+    calls = ((entry, partial(_problem, transfer, bucket, entry, keys)) for entry in found)
+    with threads(_AT_ONCE, "verify", transfer.stopping) as pool:
+        for entry, reading in in_order(pool, calls, _AHEAD):
+            findings.add(entry, reading.result())
 
 
 def _problem(transfer: Transfer, bucket: str, entry: Entry, keys: Keys) -> str:
