@@ -141,6 +141,11 @@ def listed(names: Iterable[str], *, most: int = 3) -> str:
     return f"{shown} and {len(every) - most} more" if len(every) > most else shown
 
 
+def shortened(text: str, most: int) -> str:
+    """Of at most so many characters; with a mark at its end if it was cut."""
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
 def nearest(word: str, known: Iterable[str], *, alike: float = 0.6) -> str:
     """The known name that a mistyped one is most like; empty where none is. alike: 0 for any, 1 for the same."""
     return next(iter(difflib.get_close_matches(word, list(known), n=1, cutoff=alike)), "")

@@ -37,7 +37,7 @@ from workers.rendering.blocks import (
     whom,
 )
 from workers.report import Status
-from workers.wording import count, duration
+from workers.wording import count, duration, shortened
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -302,4 +302,4 @@ def _title(name: str) -> str:
 
 
 def _cut(words: str, most: int = _WORDS) -> str:
-    return words if len(words) <= most else f"{words[: most - 1]}…"
+    return shortened(words, most)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from workers.rendering import charts
+from workers.wording import shortened
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -68,4 +69,4 @@ def legible(name: str, most: int = LABEL_CHARACTERS) -> str:
 
     face = font_manager.get_font(font_manager.findfont(_FONT))
     told = "".join(each if each.isprintable() and face.get_char_index(ord(each)) else _STRANGE for each in name)
-    return told if len(told) <= most else f"{told[: most - 1]}…"
+    return shortened(told, most)

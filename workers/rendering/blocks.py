@@ -249,6 +249,11 @@ def form(callback_id: str, metadata: str, title: str, submit: str, blocks: Seque
 # Cutting.
 
 
+def one_line(text: str) -> str:
+    """Without line breaks and what cannot be seen, for where Slack takes no markup."""
+    return " ".join(text.translate(UNSEEN).split())
+
+
 def cut(text: str, limit: int, *, mark: str = "…", in_bytes: bool = False) -> str:
     """Mrkdwn of at most `limit` characters (in_bytes: bytes of UTF-8), with the mark at its end where it was cut.
 

@@ -11,11 +11,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from workers.redaction import UNSEEN
 from workers.rendering import limits
-from workers.rendering.blocks import Block, paragraphs, plain
+from workers.rendering.blocks import Block, one_line, paragraphs, plain
 from workers.rendering.richtext import rich, said
-from workers.wording import count, duration
+from workers.wording import count, duration, shortened
 
 State = Literal["pending", "in_progress", "complete", "error"]
 TENTHS_BELOW: Final = 10.0
@@ -60,23 +59,19 @@ def _seconds(seconds: float) -> str:
 
 
 def _plan(title: str, tasks: list[Block]) -> Block:
-    return {"type": "plan", "title": _cut(_flat(title), limits.TASK_TITLE), "tasks": tasks}
+    return {"type": "plan", "title": shortened(_flat(title), limits.TASK_TITLE), "tasks": tasks}
 
 
 def _task(at: int, name: str, state: State, output: str = "") -> Block:
     flat = _flat(name)
-    title = _cut(flat, limits.TASK_TITLE)
+    title = shortened(flat, limits.TASK_TITLE)
     made: Block = {"type": "task_card", "task_id": f"step-{at}", "title": title, "status": state}
     if title != flat:
-        made["details"] = rich(said(_cut(flat, limits.TASK_TEXT)))
+        made["details"] = rich(said(shortened(flat, limits.TASK_TEXT)))
     if output.strip():
-        made["output"] = rich(said(_cut(_flat(output), limits.TASK_TEXT)))
+        made["output"] = rich(said(shortened(_flat(output), limits.TASK_TEXT)))
     return made
 
 
 def _flat(text: str) -> str:
-    return " ".join(text.translate(UNSEEN).split()) or "…"
-
-
-def _cut(text: str, most: int) -> str:
-    return text if len(text) <= most else f"{text[: most - 1]}…"
+    return one_line(text) or "…"

@@ -12,11 +12,10 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from workers.redaction import UNSEEN
 from workers.rendering import limits, sparkline
-from workers.rendering.blocks import Block
+from workers.rendering.blocks import Block, one_line
 from workers.report import Chart, Line
-from workers.wording import NOTHING, Unit, count, duration, milliseconds, share, size
+from workers.wording import NOTHING, Unit, count, duration, milliseconds, share, shortened, size
 
 _BYTES: Final = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 _SECONDS: Final = (("ms", 0.001), ("s", 1.0), ("min", 60.0), ("h", 3600.0), ("d", 86400.0))
@@ -173,5 +172,4 @@ def _unlike(names: Iterable[str], most: int) -> list[str]:
 
 
 def _short(text: str, most: int) -> str:
-    flat = " ".join(text.translate(UNSEEN).split()) or NOTHING
-    return flat if len(flat) <= most else f"{flat[: most - 1]}…"
+    return shortened(one_line(text) or NOTHING, most)

@@ -38,19 +38,21 @@ def summary(checks: tuple[Check, ...]) -> str:
     # Checks that share a cause share its sentence: it is said once.
     others = {each.sentence: each.status for each in reversed(checks) if each.sentence != worst.sentence}
     numbers = Counter(others.values())
-    more: list[str] = [
-        count(numbers[status], f"{'more ' if status is worst.status else ''}{word}")
-        for status, word in ((Status.FAIL, "failure"), (Status.WARN, "warning"))
-        if numbers[status]
+    words = {Status.FAIL: "failure", Status.WARN: "warning", Status.UNKNOWN: "unknown"}
+    more = [
+        _more(numbers[status], word, alike=status is worst.status) for status, word in words.items() if numbers[status]
     ]
-    more += [f"{numbers[Status.UNKNOWN]}{' more' if worst.status is Status.UNKNOWN else ''} unknown"] * bool(
-        numbers[Status.UNKNOWN]
-    )
     end = ("; " + ", ".join(more) if more else "") + "."
     following = f" Next: /mlflow {worst.command}" if worst.command else ""
     end += following if len(end) + len(following) + LEAST <= HEADLINE else ""
     sentence = worst.sentence.rstrip(".")
     return f"{textwrap.shorten(sentence, HEADLINE - len(end), placeholder='…')}{end}"
+
+
+def _more(number: int, word: str, *, alike: bool) -> str:
+    """As in "2 more failures", "1 warning", "3 unknown". alike: as the worst is."""
+    said = f"{'more ' if alike else ''}{word}"
+    return f"{number} {said}" if word == "unknown" else count(number, said)
 
 
 def _excused(question: Question, answer: Answer, answers: Mapping[str, tuple[Question, Answer]]) -> Answer:

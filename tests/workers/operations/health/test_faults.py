@@ -16,12 +16,22 @@ from workers.report import Status
 from workers.systems import Systems
 
 DEADLINE = 5.0
-PATIENCE = 3
-"""How many times as long it may take on a machine that is busy; whoever waited for an answer would wait for ever."""
+
+
+@pytest.fixture(scope="module")
+def well(sandbox):
+    """How many seconds it takes where nothing is wrong: as a busy machine has it."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in sandbox.process_env.items():
+            if name.startswith("AWS_"):
+                patch.setenv(name, value)
+        began = time.monotonic()
+        Health().run(Systems(settings.load(sandbox.process_env)), Unwatched())
+        return time.monotonic() - began
 
 
 @pytest.fixture
-def report(sandbox, monkeypatch):
+def report(sandbox, monkeypatch, well):
     """A health report on the sandbox as it is now, with other variables where wanted; and the seconds it took."""
 
     def report(*checks, **changed):
@@ -34,7 +44,7 @@ def report(sandbox, monkeypatch):
         systems = Systems(settings.load(environ))
         began = time.monotonic()
         found = Health(checks=checks).run(systems, Unwatched())
-        assert time.monotonic() - began < DEADLINE * PATIENCE
+        assert time.monotonic() - began < DEADLINE + 1 + well
         assert {check.name for check in found.checks} == set(checks or CHECKS)
         return {check.name: check for check in found.checks}, found
 
