@@ -249,7 +249,7 @@ def form(callback_id: str, metadata: str, title: str, submit: str, blocks: Seque
 # Cutting.
 
 
-def one_line(text: str) -> str:
+def in_one_line(text: str) -> str:
     """Without line breaks and what cannot be seen, for where Slack takes no markup."""
     return " ".join(text.translate(UNSEEN).split())
 

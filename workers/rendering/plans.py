@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from workers.rendering import limits
-from workers.rendering.blocks import Block, one_line, paragraphs, plain
+from workers.rendering.blocks import Block, in_one_line, paragraphs, plain
 from workers.rendering.richtext import rich, said
 from workers.wording import count, duration, shortened
 
@@ -74,4 +74,4 @@ def _task(at: int, name: str, state: State, output: str = "") -> Block:
 
 
 def _flat(text: str) -> str:
-    return one_line(text) or "…"
+    return in_one_line(text) or "…"

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from workers.redaction import UNSEEN
 from workers.rendering import limits
-from workers.rendering.blocks import Block, one_line, weight
+from workers.rendering.blocks import Block, in_one_line, weight
 from workers.rendering.richtext import leads, rich
 from workers.report import Table
 from workers.wording import NOTHING, Figure, Linked
@@ -145,7 +145,7 @@ def _value(text: str, shown: str) -> float | None:
 
 
 def _flat(text: str) -> str:
-    return one_line(str(text)) or NOTHING
+    return in_one_line(str(text)) or NOTHING
 
 
 def _raw(text: str) -> Block:

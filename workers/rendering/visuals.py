@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from workers.rendering import limits, sparkline
-from workers.rendering.blocks import Block, one_line
+from workers.rendering.blocks import Block, in_one_line
 from workers.report import Chart, Line
 from workers.wording import NOTHING, Unit, count, duration, milliseconds, share, shortened, size
 
@@ -172,4 +172,4 @@ def _unlike(names: Iterable[str], most: int) -> list[str]:
 
 
 def _short(text: str, most: int) -> str:
-    return shortened(one_line(text) or NOTHING, most)
+    return shortened(in_one_line(text) or NOTHING, most)
