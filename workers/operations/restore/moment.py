@@ -11,14 +11,13 @@ from __future__ import annotations
 
 import hashlib
 import tarfile
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Final, Self, cast
+from typing import IO, TYPE_CHECKING, Final, cast
 
 from workers.errors import OperatorError, SetDamaged
 from workers.operations.backup import database, encryption
@@ -26,12 +25,12 @@ from workers.operations.backup.encryption import NAME_END, Keys
 from workers.operations.backup.manifest import Manifest
 from workers.operations.backup.stream import MIB, Reading
 from workers.operations.backup.wal import access, archive, packing
-from workers.operations.backup.wal.archive import Base, Kept, Point, Window, moment_of
+from workers.operations.backup.wal.archive import Archive, Base, Kept, Point, Window, moment_of
 from workers.operations.backup.wal.packing import Packing
 from workers.operations.backup.wal.places import Places
 from workers.operations.restore import scratch
-from workers.systems.errors import ObjectMissing
-from workers.systems.postgres import private_server
+from workers.operations.restore.feeding import AHEAD, Feeder
+from workers.systems.postgres import private_server, wal_reading
 from workers.systems.postgres.replication import HOT_STANDBY
 from workers.systems.postgres.wal_position import Segment, position
 from workers.wording import ago, count, size
@@ -40,12 +39,11 @@ if TYPE_CHECKING:
     from workers.operation import Progress
     from workers.settings import Settings
     from workers.systems import Systems
-    from workers.systems.postgres.private_server import PrivateServer
+    from workers.systems.postgres.private_server import Door, PrivateServer
+    from workers.systems.postgres.programs import Program
     from workers.systems.s3.transfer import Transfer
 
 PREFIX: Final = "moments/"
-AHEAD: Final = 16
-"""Segments that lie ready for the private server."""
 CALLS_AT_ONCE: Final = 4
 LOOK_SECONDS: Final = 0.1
 STALLED_SECONDS: Final = 60.0
@@ -101,16 +99,21 @@ class Chosen:
         )
 
 
-def choose(systems: Systems, at: datetime, *, inclusive: bool = True) -> Chosen:
-    """How that moment is reached. Raises OperatorError where it cannot be, and says which can."""
+def choose(systems: Systems, at: datetime | None, *, inclusive: bool = True, there: Archive | None = None) -> Chosen:
+    """How that moment is reached. at: None for the newest. there: of which server; None: of the one that is there.
+
+    Raises OperatorError where it cannot be, and says which can.
+    """
     from workers.systems.s3.transfer import Transfer
 
     private_server.refuse_root(systems.settings)
-    there = access.archive(systems)
+    there = there or access.archive(systems)
     with Transfer.of(systems.backups, CALLS_AT_ONCE) as transfer:
         last, found = there.point(), there.bases()
         kept = archive.list_wal(transfer, there.bucket, there.where, since=found[0].first if found else None)
-    window = archive.window_of(archive.windows(found, kept, last), at)
+    windows = archive.windows(found, kept, last)
+    at = at or max((each.until for each in windows), default=datetime.now(UTC))
+    window = archive.window_of(windows, at)
     assert last is not None
     private_server.find(systems.settings, window.base.major)
     return Chosen(at, inclusive, there.where, window, kept.since(window.base.first), last)
@@ -121,28 +124,72 @@ def taken(systems: Systems, chosen: Chosen, progress: Progress) -> Iterator[Mani
     """A dump of MLflow's database at that moment, for as long as this goes on. Raises OperatorError, and Cancelled."""
     from workers.systems.s3.transfer import Transfer
 
-    settings, bucket = systems.settings, systems.settings.ops.storage.backups_bucket
-    program = private_server.find(settings, chosen.base.major)
+    bucket = systems.settings.ops.storage.backups_bucket
     made = chosen.manifest()
-    key, keys = f"{made.name}{database.NAME}", Keys.all_of(settings)
-    _refuse_plain(chosen.base, settings)
+    key = f"{made.name}{database.NAME}"
     with Transfer.of(systems.backups, CALLS_AT_ONCE) as transfer:
         _sweep(transfer, bucket)
         try:
+            with replayed(systems, chosen, progress) as server:
+                progress.step(f"Dumping {systems.database.name} {chosen.words}")
+                private = server.database(systems.database.name)
+                part = database.dump(private, transfer, bucket, key, systems.settings, progress)
+            yield made.model_copy(update={"database": part})
+        finally:
+            transfer.delete(bucket, [item.key for item in transfer.items(bucket, made.name)])
+
+
+@contextmanager
+def replayed(systems: Systems, chosen: Chosen, progress: Progress, door: Door | None = None) -> Iterator[PrivateServer]:
+    """A private server as the target's was at that moment, which nobody can write to: it never ends its recovery.
+
+    door: whom it lets in besides us. Raises OperatorError, and Cancelled. Where its database was being dropped then, it
+    is replayed once more, up to the last commit before that.
+    """
+    from workers.systems.s3.transfer import Transfer
+
+    settings, bucket = systems.settings, systems.settings.ops.storage.backups_bucket
+    program = private_server.find(settings, chosen.base.major)
+    keys = Keys.all_of(settings)
+    _refuse_plain(chosen.base, settings)
+    target = private_server.at_target(chosen.at, inclusive=chosen.inclusive)
+    with Transfer.of(systems.backups, CALLS_AT_ONCE) as transfer:
+        for again in (False, True):
             with private_server.prepared(settings) as server:
                 _refuse_no_room(chosen, server.folder, settings.environment.scratch_bytes)
                 _unpack(chosen, server, Reading(chosen.base.tar, transfer, bucket, progress, keys), progress)
                 progress.step(f"Replaying the WAL up to {moment_of(chosen.at)}")
-                target = private_server.at_target(chosen.at, inclusive=chosen.inclusive)
-                server.start(program, chosen.base.superuser, _settings(systems, chosen) | target)
-                with _Feeder(chosen, server, transfer, bucket, Packing.of(settings)) as feeder:
-                    _replay(chosen, server, feeder, progress)
-                progress.step(f"Dumping {systems.database.name} {chosen.words}")
-                private = server.database(systems.database.name)
-                part = database.dump(private, transfer, bucket, key, settings, progress)
-            yield made.model_copy(update={"database": part})
-        finally:
-            transfer.delete(bucket, [item.key for item in transfer.items(bucket, made.name)])
+                server.start(program, chosen.base.superuser, _settings(systems, chosen) | target, door)
+                kept = chosen.base, chosen.kept, chosen.where
+                with Feeder(*kept, server, transfer, bucket, Packing.of(settings)) as feeder:
+                    stopped = _replay(chosen, server, feeder, progress)
+                whole = server.holds(systems.database.name)
+                if whole:
+                    yield server
+                    return
+                if whole is None or again:
+                    raise OperatorError(
+                        f"There was no database {systems.database.name} at {moment_of(chosen.at)}.",
+                        "Go back to an earlier moment: /mlflow timeline.",
+                    )
+                progress.step(
+                    f"{systems.database.name} was being dropped then: once more, up to the commit before that"
+                )
+                target = private_server.after_position(_before_the_drop(chosen, server, program, stopped))
+
+
+def _before_the_drop(chosen: Chosen, server: PrivateServer, program: Program, stopped: int) -> int:
+    """Where the last commit before it stands; no earlier than where the base is whole (see wal_reading.py)."""
+    bytes_each = chosen.base.segment_bytes
+    laid = sorted(each for path in server.wal.iterdir() if (each := Segment.named(path.name, bytes_each)))
+    beyond = [position(chosen.base.ends)]
+    for segment in laid:
+        first, end = segment.start(bytes_each), min(stopped, segment.start(bytes_each) + bytes_each)
+        if first < end:
+            waldump = program.beside("pg_waldump")
+            found = wal_reading.last_commit(waldump, server.wal, segment.timeline, first, end)
+            beyond += [found] if found is not None else []
+    return max(beyond)
 
 
 def _refuse_plain(base: Base, settings: Settings) -> None:
@@ -202,8 +249,8 @@ def _unpack(chosen: Chosen, server: PrivateServer, reading: Reading, progress: P
             raise OperatorError(f"The base backup {base.name} has no {name}.", "Go back to a moment of another base.")
 
 
-def _replay(chosen: Chosen, server: PrivateServer, feeder: _Feeder, progress: Progress) -> None:
-    """Until it is as it was at the moment. Raises OperatorError where it does not get there."""
+def _replay(chosen: Chosen, server: PrivateServer, feeder: Feeder, progress: Progress) -> int:
+    """Until it is as it was at the moment; up to where that is. Raises OperatorError where it does not get there."""
     furthest, since = -1, time.monotonic()
     first = chosen.base.first.number
     total = max(1, chosen.kept.ordered()[-1].number - first + 1)
@@ -214,10 +261,10 @@ def _replay(chosen: Chosen, server: PrivateServer, feeder: _Feeder, progress: Pr
         if now is not None:
             feeder.replayed = now.lsn
             if now.stopped:
-                return
+                return now.lsn
             # Nothing was committed between the moment and the end of what is kept: it is as it was then.
             if feeder.done and now.lsn >= chosen.point.lsn:
-                return
+                return now.lsn
             progress.advance(now.lsn // chosen.base.segment_bytes - first, total, "segments")
         at = now.lsn if now else len(server.taken())
         if at != furthest:
@@ -229,95 +276,6 @@ def _replay(chosen: Chosen, server: PrivateServer, feeder: _Feeder, progress: Pr
                 "Go back to an earlier moment; /mlflow health recovery shows what is kept.",
             )
         time.sleep(LOOK_SECONDS)
-
-
-@dataclass
-class _Feeder:
-    """Lays WAL ready for the private server, a little ahead of it, and removes what it has replayed.
-
-    replayed: how far it is; None before it says so. done: all that is kept lies ready.
-    """
-
-    chosen: Chosen
-    server: PrivateServer
-    transfer: Transfer
-    bucket: str
-    packing: Packing
-    replayed: int | None = None
-    done: bool = False
-    _error: BaseException | None = None
-    _stop: threading.Event = field(default_factory=threading.Event)
-    _thread: threading.Thread | None = None
-
-    def __enter__(self) -> Self:
-        for name in self.chosen.kept.histories:
-            self.server.lay(name, self._pieces(self.chosen.where.history(name)))
-        self._thread = threading.Thread(target=self._run, name="wal feeder", daemon=True)
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        assert self._thread is not None
-        self._thread.join()
-
-    def check(self) -> None:
-        """Raises what has ended it."""
-        if self._error is not None:
-            raise self._error
-
-    def _run(self) -> None:
-        try:
-            self._feed()
-        except (OperatorError, OSError) as error:
-            self._error = error
-
-    def _feed(self) -> None:
-        bytes_each = self.chosen.base.segment_bytes
-        # Read first of all, and it may lie far behind where replaying begins.
-        checkpoint = position(self.chosen.base.checkpoint) // bytes_each
-        laid: list[Segment] = []
-        for segment in self.chosen.kept.ordered():
-            while segment.number > max(checkpoint, self._taken()) + AHEAD:
-                if self._stop.wait(LOOK_SECONDS):
-                    return
-                self._remove(laid, bytes_each)
-            if self._stop.is_set():
-                return
-            self.server.lay(segment.name(bytes_each), self._segment(segment), length=bytes_each)
-            laid.append(segment)
-        self.done = True
-
-    def _taken(self) -> int:
-        named = Segment.named(self.server.taken(), self.chosen.base.segment_bytes)
-        return named.number if named else 0
-
-    def _remove(self, laid: list[Segment], bytes_each: int) -> None:
-        while self.replayed and laid and laid[0].number < self.replayed // bytes_each - 1:
-            (self.server.wal / laid.pop(0).name(bytes_each)).unlink(missing_ok=True)
-
-    def _segment(self, segment: Segment) -> Iterator[bytes]:
-        where, kept = self.chosen.where, self.chosen.kept
-        if segment in kept.whole:
-            return self._pieces(where.whole(segment))
-        try:
-            return iter(self._parts(segment))
-        except ObjectMissing:
-            # It has become whole since it was listed.
-            return self._pieces(where.whole(segment))
-
-    def _parts(self, segment: Segment) -> list[bytes]:
-        held: list[bytes] = []
-        end = 0
-        for part in sorted(self.chosen.kept.parts[segment]):
-            if part.first > end:
-                break  # what is missing there is beyond the plan's window
-            held.append(b"".join(self._pieces(self.chosen.where.part(part)))[end - part.first :])
-            end = max(end, part.end)
-        return held
-
-    def _pieces(self, key: str) -> Iterator[bytes]:
-        return self.packing.unpacked(self.transfer.open(self.bucket, key)[1], key)
 
 
 class _Stream:
