@@ -40,6 +40,7 @@ from workers.operations.backup import (
 from workers.operations.backup.encryption import Keys
 from workers.operations.backup.locking import Locking
 from workers.operations.backup.manifest import ArtifactsPart, ConfigurationPart, DatabasePart, Manifest, OtherBucket
+from workers.operations.backup.wal import access
 from workers.operations.choices import PARTS
 from workers.operations.storage import cache
 from workers.report import Report
@@ -185,7 +186,7 @@ class _Making:
             self.progress.step(f"Database {each.name}: dumping")
             key = f"{self.name}{database.NAME if field_name == 'database' else database.AUTH_NAME}"
             last: DatabasePart | None = getattr(self._last(), field_name, None)
-            self.made[field_name] = database.dump(
+            made = database.dump(
                 each,
                 self.transfer,
                 self.bucket,
@@ -194,6 +195,7 @@ class _Making:
                 self.progress,
                 expected_bytes=last.bytes if last else 0,
             )
+            self.made[field_name] = made.model_copy(update={"system": access.system_of(self.systems)})
             self.progress.checkpoint()
 
     def artifacts(self) -> None:
