@@ -31,7 +31,7 @@ from workers.operations.restore.database import RestoreDatabase
 from workers.systems.s3.transfer import Transfer
 
 pytestmark = [pytest.mark.slow, pytest.mark.bench, pytest.mark.timeout(1800)]
-KILLS = int(os.environ.get("MLFLOW_OPS_TESTS_KILLS", "5"))
+KILLS = int(os.environ.get("MLFLOW_OPS_TESTS_KILLS", "10"))
 FLUSH_SECONDS = 3.0
 SEED = int(os.environ.get("MLFLOW_OPS_TESTS_SEED", "22"))
 

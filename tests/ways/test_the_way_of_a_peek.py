@@ -31,7 +31,11 @@ def past(start_sandbox_once, tmp_path_factory, seeded):
 
 @pytest.fixture(scope="module")
 def systems(past):
-    return Systems(settings.load(past.process_env))
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in past.env.items():
+            if name.startswith("AWS_"):
+                patch.setenv(name, value)
+        yield Systems(settings.load(past.process_env))
 
 
 @pytest.fixture(scope="module")
@@ -118,8 +122,8 @@ def test_it_is_opened_from_the_page_read_in_the_browser_and_closed(past, systems
     assert any(url in json.dumps(each["blocks"]) for each in thread if each.get("blocks")), thread
 
     page = browser.new_page()
-    page.goto(url)
-    page.wait_for_load_state("networkidle")
+    page.goto(url, wait_until="domcontentloaded", timeout=90_000)
+    page.wait_for_selector("text=Experiments", timeout=90_000)
     assert "MLflow" in page.title()
     page.close()
     experiment = requests.get(f"{url}{GET}", {"experiment_id": made}, timeout=30).json()

@@ -26,6 +26,11 @@ class Recovery(Section):
     keep_days: Annotated[int, Field(ge=1, le=3650)] = Field(
         7, description="how far back one can go; WAL and bases that no such moment needs are pruned"
     )
+    full_days: Annotated[int, Field(ge=1, le=365)] = Field(
+        7,
+        description="how old the last full base backup may be: those in between hold only what has changed, where the "
+        "server is 17 or newer and has summarize_wal = on",
+    )
     slot_bytes: Annotated[int, Field(ge=1)] = Field(
         16 * GIB,
         description="how much WAL the server may have to keep for us (as while the store is down) before its slot is "

@@ -10,25 +10,25 @@ The worker's volume holds the base's files and a little WAL ahead of what is rep
 from __future__ import annotations
 
 import hashlib
-import tarfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final
 
 from workers.errors import OperatorError, SetDamaged
 from workers.operations.backup import database, encryption
 from workers.operations.backup.encryption import NAME_END, Keys
 from workers.operations.backup.manifest import Manifest
 from workers.operations.backup.stream import MIB, Reading
-from workers.operations.backup.wal import access, archive, packing
+from workers.operations.backup.wal import access, archive
 from workers.operations.backup.wal.archive import Archive, Base, Kept, Point, Window, moment_of
 from workers.operations.backup.wal.packing import Packing
 from workers.operations.backup.wal.places import Places
-from workers.operations.restore import scratch
+from workers.operations.restore import scratch, unpacking
 from workers.operations.restore.feeding import AHEAD, Feeder
 from workers.systems.postgres import private_server, wal_reading
 from workers.systems.postgres.replication import HOT_STANDBY
@@ -54,7 +54,10 @@ PACE: Final = 60 * MIB
 
 @dataclass(frozen=True)
 class Chosen:
-    """How a moment is reached. inclusive: what was committed at that very microsecond belongs to it."""
+    """How a moment is reached. inclusive: what was committed at that very microsecond belongs to it.
+
+    rests_on: the bases that its base holds only the changes of, the full one first.
+    """
 
     at: datetime
     inclusive: bool
@@ -62,6 +65,7 @@ class Chosen:
     window: Window
     kept: Kept
     point: Point
+    rests_on: tuple[Base, ...] = ()
 
     @property
     def base(self) -> Base:
@@ -82,7 +86,16 @@ class Chosen:
     @property
     def estimate_seconds(self) -> float:
         """How long until the dump is there."""
-        return (self.base.tar_bytes * 3 + self.kept.bytes * 3) / PACE + 5
+        return (self.tar_bytes * 3 + self.kept.bytes * 3) / PACE + 5
+
+    @property
+    def tar_bytes(self) -> int:
+        """Of all the bases that are fetched."""
+        return self.base.tar_bytes + sum(each.tar_bytes for each in self.rests_on)
+
+    @property
+    def _of(self) -> str:
+        return f" with {count(len(self.rests_on), 'base')} that it rests on" if self.rests_on else ""
 
     def manifest(self) -> Manifest:
         """What is known of the database before it is there."""
@@ -93,7 +106,7 @@ class Chosen:
         """For a plan."""
         return (
             ("moment", f"{moment_of(self.at)}, {ago((now - self.at).total_seconds())}"),
-            ("base backup", f"{moment_of(self.base.finished_at)}, {size(self.base.tar_bytes)}"),
+            ("base backup", f"{moment_of(self.base.finished_at)}, {size(self.tar_bytes)}{self._of}"),
             ("WAL kept since", f"{count(len(self.kept.ordered()), 'segment')}, {size(self.kept.bytes)} compressed"),
             ("from this base", f"{moment_of(self.window.since)} to {moment_of(self.window.until)}"),
         )
@@ -116,7 +129,8 @@ def choose(systems: Systems, at: datetime | None, *, inclusive: bool = True, the
     window = archive.window_of(windows, at)
     assert last is not None
     private_server.find(systems.settings, window.base.major)
-    return Chosen(at, inclusive, there.where, window, kept.since(window.base.first), last)
+    *rests_on, _ = archive.chain(found, window.base) or [window.base]
+    return Chosen(at, inclusive, there.where, window, kept.since(window.base.first), last, tuple(rests_on))
 
 
 @contextmanager
@@ -151,13 +165,18 @@ def replayed(systems: Systems, chosen: Chosen, progress: Progress, door: Door | 
     settings, bucket = systems.settings, systems.settings.ops.storage.backups_bucket
     program = private_server.find(settings, chosen.base.major)
     keys = Keys.all_of(settings)
-    _refuse_plain(chosen.base, settings)
+    for each in (*chosen.rests_on, chosen.base):
+        _refuse_plain(each, settings)
+
+    def reading(transfer: Transfer, base: Base) -> Reading:
+        return Reading(base.tar, transfer, bucket, progress, keys)
+
     target = private_server.at_target(chosen.at, inclusive=chosen.inclusive)
     with Transfer.of(systems.backups, CALLS_AT_ONCE) as transfer:
         for again in (False, True):
             with private_server.prepared(settings) as server:
                 _refuse_no_room(chosen, server.folder, settings.environment.scratch_bytes)
-                _unpack(chosen, server, Reading(chosen.base.tar, transfer, bucket, progress, keys), progress)
+                unpacking.unpack((*chosen.rests_on, chosen.base), server, program, partial(reading, transfer), progress)
                 progress.step(f"Replaying the WAL up to {moment_of(chosen.at)}")
                 server.start(program, chosen.base.superuser, _settings(systems, chosen) | target, door)
                 kept = chosen.base, chosen.kept, chosen.where
@@ -220,33 +239,15 @@ def _settings(systems: Systems, chosen: Chosen) -> dict[str, str]:
 
 
 def _refuse_no_room(chosen: Chosen, folder: Path, allowed: int | None) -> None:
-    needs = chosen.base.tar_bytes + 2 * AHEAD * chosen.base.segment_bytes + SPARE_BYTES
+    # Combined, they take as much as the full one once more.
+    combined = chosen.rests_on[0].tar_bytes if chosen.rests_on else 0
+    needs = chosen.tar_bytes + combined + 2 * AHEAD * chosen.base.segment_bytes + SPARE_BYTES
     room = scratch.free(folder, allowed)
     if room < needs:
         raise OperatorError(
             f"Going back to a moment takes {size(needs)} of this worker's disk, and {size(room)} are left.",
             "Give the worker a larger volume in /tmp (MLFLOW_OPS_SCRATCH_BYTES says how much it may take).",
         )
-
-
-def _unpack(chosen: Chosen, server: PrivateServer, reading: Reading, progress: Progress) -> None:
-    base = chosen.base
-    progress.step(f"Fetching the base backup of {moment_of(base.finished_at)}: {size(base.tar.bytes)}")
-    stream = cast("IO[bytes]", _Stream(packing.decompressed(reading, base.tar.key)))
-    try:
-        with tarfile.open(fileobj=stream, mode="r|", bufsize=MIB) as files:
-            for member in files:
-                files.extract(member, server.data, filter="data")
-                files.members = []  # type: ignore[attr-defined]  # it would keep a line for each file
-    except (tarfile.TarError, EOFError) as error:
-        hint = "Go back to a moment of another base."
-        raise OperatorError(f"The base backup {base.name} is no whole tar: {error}.", hint) from None
-    while stream.read(MIB):
-        pass
-    reading.compare("Go back to a moment of another base.")
-    for name in ("backup_label", "PG_VERSION"):
-        if not (server.data / name).exists():
-            raise OperatorError(f"The base backup {base.name} has no {name}.", "Go back to a moment of another base.")
 
 
 def _replay(chosen: Chosen, server: PrivateServer, feeder: Feeder, progress: Progress) -> int:
@@ -276,25 +277,6 @@ def _replay(chosen: Chosen, server: PrivateServer, feeder: Feeder, progress: Pro
                 "Go back to an earlier moment; /mlflow health recovery shows what is kept.",
             )
         time.sleep(LOOK_SECONDS)
-
-
-class _Stream:
-    """Pieces as a file that is read."""
-
-    def __init__(self, pieces: Iterator[bytes]) -> None:
-        self._pieces = pieces
-        self._waiting = b""
-
-    def read(self, wanted: int) -> bytes:
-        """That many bytes; fewer at the end only."""
-        held = [self._waiting]
-        length = len(self._waiting)
-        while length < wanted and (piece := next(self._pieces, b"")):
-            held.append(piece)
-            length += len(piece)
-        whole = b"".join(held)
-        self._waiting = whole[wanted:]
-        return whole[:wanted]
 
 
 def _sweep(transfer: Transfer, bucket: str) -> None:
