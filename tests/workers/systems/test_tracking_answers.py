@@ -98,7 +98,7 @@ CASES = {
     ),
     "a proxy waited in vain": (
         (504, {"Content-Type": HTML}, NGINX.format("504 Gateway Time-out")),
-        kinds.TrackingBehindProxy,
+        kinds.TrackingLate,
         "A proxy answered for MLflow at {at}: 504, it does not get its answer in time.",
     ),
     "a proxy has nobody behind it": (
