@@ -257,9 +257,9 @@ def _moving(title: str, found: Model, alias: str, to: Version) -> Plan:
 
 def _moved(systems: Systems, progress: Progress, title: str, found: Model, to: _To) -> Report:
     alias, number = to.alias, to.version
-    progress.step(f"Setting {found.name}@{alias}")
+    progress.step(f"Setting {found.name}@{alias}", of="Let ")
     systems.tracking.call("registered-models/alias", {"name": found.name, "alias": alias, "version": number})
-    progress.step("Reading it back")
+    progress.step("Reading it back", of="Read it back")
     now = find(systems.tracking, found.name).aliases.get(alias)
     if now != number:
         summary = f"{found.name}@{alias} is {f'version {now}' if now else _UNSET}, and should be version {number}."

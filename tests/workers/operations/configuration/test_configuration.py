@@ -31,7 +31,7 @@ class Quiet(Unwatched):
     def __init__(self, stop=False):
         self.steps, self.stop = [], stop
 
-    def step(self, name):
+    def step(self, name, of=""):
         self.steps.append(name)
 
     def checkpoint(self):

@@ -42,11 +42,14 @@ class Listener:
     def __init__(self):
         self.steps, self.counts = [], []
 
-    def step(self, name):
+    def step(self, name, of=""):
         self.steps.append(name)
 
     def advance(self, done, total, unit):
         self.counts.append((done, total, unit))
+
+    def ended(self, said="", *, well=True):
+        pass
 
     def checkpoint(self):
         pass
