@@ -41,6 +41,7 @@ from workers.rendering.blocks import plain, whom
 from workers.rendering.walk import Walk
 from workers.report import Report, Status
 from workers.systems import Systems
+from workers.systems.errors import ClusterNotFound, GatewayError, SilenceMissing, TrackingMissing
 from workers.systems.redis import connect
 
 if TYPE_CHECKING:
@@ -48,6 +49,8 @@ if TYPE_CHECKING:
 
 EXPORT = "audit-export"
 EXPORT_SECONDS = 60
+NOT_THERE = (ClusterNotFound, TrackingMissing, SilenceMissing)
+"""What a system says of a name that somebody got wrong."""
 _ENDED = frozenset({Phase.DONE, Phase.FAILED, Phase.CANCELLED})
 
 _log = structlog.get_logger(__name__)
@@ -205,15 +208,17 @@ def _attempt(  # noqa: PLR0911 - each way out has its own words
         raise
     except Moved as error:
         _log.info("not done: the world has moved", reason=str(error))
-        return thread.failure(record, error.message, error.hint, again=True)
+        return replace(thread.failure(record, error.message, error.hint, again=True), refused=True)
     except locks.Held as error:
         _log.info("not done: locked", reason=str(error))
-        return thread.failure(record, error.message, error.hint, again=True, holder=error.requester)
+        ending = thread.failure(record, error.message, error.hint, again=True, holder=error.requester)
+        return replace(ending, refused=True)
     except AlreadySo as so:
         return thread.success(record, already(operation, so))
     except OperatorError as error:
         _log.info("failed", reason=str(error))
-        return thread.failure(record, error.message, error.hint)
+        refused = record.stage is Stage.PLAN and (not isinstance(error, GatewayError) or isinstance(error, NOT_THERE))
+        return replace(thread.failure(record, error.message, error.hint), refused=refused)
     except settings.SettingsError as error:
         _log.warning("a setting is missing or wrong", reason=str(error))
         return thread.failure(record, f"The workers can't do that: {error}", "mlflow-ops check names what is missing.")

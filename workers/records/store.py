@@ -333,6 +333,7 @@ class Records:
         when it was read, and is not in doubt. more: other fields of the record.
         """
         now, outcome = time.time(), without_secrets(ending.outcome)
+        more |= {"refused": True} if ending.refused else {}
         fields = as_kept({"phase": ending.phase, "ended_at": now, "outcome": outcome, **more})
         keys = [_key(record_id), _claim(record_id), _OPEN, _alive(record_id)]
         only = json.dumps(before) if before else ""
