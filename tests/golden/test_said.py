@@ -81,8 +81,11 @@ def of(name, what):
     return ("report", what.title, *summary, columns, [check.name for check in what.checks])
 
 
-def test_each_command_says_what_its_file_says(world, request):
+def test_each_command_says_what_its_file_says(world, request, monkeypatch):
     renew = request.config.getoption("--renew-golden")
+    for name, value in world.env.items():
+        if name.startswith("AWS_"):
+            monkeypatch.setenv(name, value)
     systems = Systems(settings.load(world.process_env))
     names, wrong, seen = names_in(systems), [], set()
 

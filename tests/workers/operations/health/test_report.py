@@ -262,7 +262,7 @@ class TestBlame:
         ("statuses", "words"),
         [
             ("ok ok", "All 2 checks OK."),
-            ("ok", "The check is OK."),
+            ("ok", "Ok 0."),
             ("fail warn ok", "Fail 0; 1 warning."),
             ("fail fail fail fail", "Fail 0; 3 more failures."),
             ("warn ok ok", "Warn 0."),
