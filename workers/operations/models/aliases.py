@@ -269,10 +269,10 @@ def _moved(systems: Systems, progress: Progress, title: str, found: Model, to: _
     def named() -> str | None:
         return find(systems.tracking, found.name).aliases.get(alias)
 
-    progress.step(f"Setting {found.name}@{alias}")
+    progress.step(f"Setting {found.name}@{alias}", of="Let ")
     body = {"name": found.name, "alias": alias, "version": number}
     change(systems.tracking, "registered-models/alias", body, lambda: named() == number, progress)
-    progress.step("Reading it back")
+    progress.step("Reading it back", of="Read it back")
     now = named()
     if now != number:
         summary = f"{found.name}@{alias} is {f'version {now}' if now else _UNSET}, and should be version {number}."

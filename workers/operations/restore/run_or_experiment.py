@@ -104,14 +104,16 @@ class _Restore(Operation):
                 wait_seconds=_LATE_SECONDS,
             )
             return self._report(known, f"MLflow had only marked it as deleted{self.also_back}")
+        progress.step("Restoring the database beside the live one", of="beside the live one")
         with self._source(systems, progress) as found:
             _same_schema(systems, found)
             with restored_beside(systems, found, progress, ROWS) as side:
                 held = self._held(side, systems.database)
                 if held is None:
                     raise OperatorError(f"{self._from(found)} does not hold the {self._asked}.", "Try an older one.")
-                progress.step("Copying its rows")
+                progress.step("Copying its rows", of="into the live one")
                 copied = rows.copy(side, systems.database, self.table, held.id, progress)
+                progress.step("Removing the database beside it", of="Remove the database")
         told = f"{count(sum(copied.values()), 'row')} in {count(len(copied), 'table')} were copied"
         return self._report(held, told + self._artifacts_back(systems, found, held.location, progress))
 
@@ -165,8 +167,8 @@ class _Restore(Operation):
             steps=(
                 f"Restore the database of {found.id} beside the live one",
                 f"Copy its {self.within} into the live one, in one transaction",
-                f"Copy its artifacts{without}",
                 "Remove the database beside it",
+                f"Copy its artifacts{without}",
             ),
             changes=(Change(what=self._asked, before="gone", after=f"as in the backup {found.id}"),),
             warnings=sets.cautions(systems, self.set, found, part="database"),
@@ -293,7 +295,7 @@ def _same_schema(systems: Systems, found: Manifest) -> None:
 def _artifacts_of_the_set(systems: Systems, found: Manifest, location: str, progress: Progress) -> str:
     if found.artifacts is None:
         return "; the backup holds no artifacts"
-    progress.step("Copying its artifacts")
+    progress.step("Copying its artifacts", of="Copy its artifacts")
     storage = systems.settings.ops.storage
     bucket, prefix = in_a_bucket(systems, location)
     if not prerequisites.has_bucket(systems.objects, bucket):

@@ -42,11 +42,14 @@ class Listener:
     def __init__(self):
         self.steps, self.counts = [], []
 
-    def step(self, name):
+    def step(self, name, of=""):
         self.steps.append(name)
 
     def advance(self, done, total, unit):
         self.counts.append((done, total, unit))
+
+    def ended(self, said="", *, well=True):
+        pass
 
     def checkpoint(self):
         pass
@@ -259,7 +262,7 @@ class TestBlame:
         ("statuses", "words"),
         [
             ("ok ok", "All 2 checks OK."),
-            ("ok", "The check is OK."),
+            ("ok", "Ok 0."),
             ("fail warn ok", "Fail 0; 1 warning."),
             ("fail fail fail fail", "Fail 0; 3 more failures."),
             ("warn ok ok", "Warn 0."),

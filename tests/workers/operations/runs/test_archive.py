@@ -179,7 +179,7 @@ def test_a_plan_says_what_it_is_doing_and_can_be_stopped(mlflow, experiment, man
     said = []
 
     class Stops(Unwatched):
-        def step(self, name):
+        def step(self, name, of=""):
             said.append(name)
 
         def checkpoint(self):

@@ -33,11 +33,14 @@ class Told:
     def __init__(self, cancelled_at=None):
         self.steps, self.done, self.cancelled_at = [], [], cancelled_at
 
-    def step(self, name):
+    def step(self, name, of=""):
         self.steps.append(name)
 
     def advance(self, done, total, unit):
         self.done.append((done, total, unit))
+
+    def ended(self, said="", *, well=True):
+        pass
 
     def checkpoint(self):
         gone = [done for done, _, unit in self.done if unit == "runs"]
