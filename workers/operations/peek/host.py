@@ -60,9 +60,12 @@ class Wanted:
         self._now = Host(id=self.asked.id)
         self._seen_at = self.clock()
 
-    def step(self, name: str) -> None:
+    def step(self, name: str, of: str = "") -> None:
         """Say what is being done."""
-        self._say(Host(id=self.asked.id, step=name))
+        self._say(Host(id=self.asked.id, step=name, of=of))
+
+    def ended(self, said: str = "", *, well: bool = True) -> None:
+        """Steps are enough."""
 
     def advance(self, done: int, total: int, unit: str) -> None:
         """Steps are enough."""

@@ -86,7 +86,7 @@ class Peek(Operation):
             # Its time begins now.
             wanted = wanted.model_copy(update={"until": time.time() + self.seconds})
             state.ask(systems.redis, wanted, time.time())
-            progress.step(f"Starting MLflow on it as job/{wanted.job}")
+            progress.step(f"Starting MLflow on it as job/{wanted.job}", of="Run the image")
             pod.open_on(systems, progress, wanted, where)
         except BaseException:
             state.withdraw(systems.redis)
@@ -160,7 +160,7 @@ class PeekStop(Operation):
 
     def run(self, systems: Systems, progress: Progress) -> Report:
         """Close it. Raises OperatorError."""
-        progress.step("Closing it")
+        progress.step("Closing it", of="Remove the Job")
         close(systems)
         until = time.monotonic() + END_SECONDS
         while state.host(systems.redis) is not None:
@@ -225,7 +225,7 @@ def _hosted(systems: Systems, progress: Progress, wanted: Asked) -> str:
                 return how.address
             if how.step != last:
                 last = how.step
-                progress.step(last)
+                progress.step(last, of=how.of)
         elif time.monotonic() - heard > BEGIN_SECONDS:
             break
         time.sleep(LOOK_SECONDS)

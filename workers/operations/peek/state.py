@@ -36,12 +36,16 @@ class Asked(BaseModel):
 
 
 class Host(BaseModel):
-    """How its host is. step: what it is doing. address: where the database is, once it is there. problem: why not."""
+    """How its host is. step: what it is doing. address: where the database is, once it is there. problem: why not.
+
+    of: the step of the plan that it belongs to.
+    """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     id: str
     step: str = ""
+    of: str = ""
     address: str = ""
     problem: str = ""
     hint: str = ""

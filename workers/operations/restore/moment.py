@@ -145,7 +145,7 @@ def taken(systems: Systems, chosen: Chosen, progress: Progress) -> Iterator[Mani
         _sweep(transfer, bucket)
         try:
             with replayed(systems, chosen, progress) as server:
-                progress.step(f"Dumping {systems.database.name} {chosen.words}")
+                progress.step(f"Dumping {systems.database.name} {chosen.words}", of="dump ")
                 private = server.database(systems.database.name)
                 part = database.dump(private, transfer, bucket, key, systems.settings, progress)
             yield made.model_copy(update={"database": part})
@@ -177,7 +177,7 @@ def replayed(systems: Systems, chosen: Chosen, progress: Progress, door: Door | 
             with private_server.prepared(settings) as server:
                 _refuse_no_room(chosen, server.folder, settings.environment.scratch_bytes)
                 unpacking.unpack((*chosen.rests_on, chosen.base), server, program, partial(reading, transfer), progress)
-                progress.step(f"Replaying the WAL up to {moment_of(chosen.at)}")
+                progress.step(f"Replaying the WAL up to {moment_of(chosen.at)}", of="replay the WAL")
                 server.start(program, chosen.base.superuser, _settings(systems, chosen) | target, door)
                 kept = chosen.base, chosen.kept, chosen.where
                 with Feeder(*kept, server, transfer, bucket, Packing.of(settings)) as feeder:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Final
 from pydantic import AwareDatetime, Field
 
 from workers.errors import AlreadySo, OperatorError
-from workers.operation import Change, Operation, Plan, Progress, Risk
+from workers.operation import Change, Operation, Plan, Progress, Risk, Within
 from workers.operations.backup import artifacts, sets
 from workers.operations.backup.encryption import Keys
 from workers.operations.deployment.rollout import Watched, deployment_now, watch
@@ -48,7 +48,8 @@ if TYPE_CHECKING:
 
 ANSWER_SECONDS: Final = 180.0
 READY_SECONDS: Final = 900.0
-PODS, ANSWERS = "Pods", "MLflow answers"
+_WAIT, _SMOKE = "Wait until every pod is ready", "Log a run and an artifact"
+PODS, ANSWERS, SMOKE = "Pods", "MLflow answers", "Smoke test"
 DATABASE: Final = "Database"
 
 
@@ -59,6 +60,11 @@ class Step:
     name: str
     missing: Callable[[], str]
     do: Callable[[], str]
+
+
+def _planned(step: str) -> str:
+    """Words of the planned step to which one of ours belongs."""
+    return {PODS: _WAIT, ANSWERS: _WAIT, SMOKE: _SMOKE}.get(step, f"{step}: ")
 
 
 class Recover(Operation):
@@ -94,8 +100,8 @@ class Recover(Operation):
             summary=f"from the backup {found.id}{_of(chosen)}: {listed([name for name, _ in made] or [PODS])}",
             steps=(
                 *(f"{name}: {lacks}" for name, lacks in made),
-                "Wait until every pod is ready and MLflow answers",
-                "Log a run and an artifact through MLflow, read them back, and delete them",
+                f"{_WAIT} and MLflow answers",
+                f"{_SMOKE} through MLflow, read them back, and delete them",
             ),
             changes=tuple(
                 Change(
@@ -133,14 +139,16 @@ class Recover(Operation):
                 continue
             progress.checkpoint()
             since = time.monotonic()
-            progress.step(f"{step.name} ({duration(since - began)} since the beginning)")
+            progress.step(f"{step.name} ({duration(since - began)} since the beginning)", of=_planned(step.name))
             try:
                 lacks = step.missing()
                 said = step.do() if lacks else ""
                 told.append((step.name, DONE if lacks else SKIPPED, said, duration(time.monotonic() - since)))
+                progress.ended(said if lacks else "it was there")
             except OperatorError as error:
                 problem = error
                 told.append((step.name, FAILED, error.message, duration(time.monotonic() - since)))
+                progress.ended(error.message, well=False)
         aims = systems.settings.ops.restore.rto_seconds, systems.settings.ops.health.thresholds.backup_age_fail_seconds
         took = time.monotonic() - began
         if problem is not None:
@@ -201,7 +209,7 @@ class _Recovery:
         ]
 
     def smoke_step(self) -> Step:
-        return Step("Smoke test", lambda: "not done", lambda: smoke_test.test(self.systems))
+        return Step(SMOKE, lambda: "not done", lambda: smoke_test.test(self.systems))
 
     @property
     def _going(self) -> Progress:
@@ -226,7 +234,7 @@ class _Recovery:
     def _make_database(self) -> str:
         if self.beyond.chosen is None:
             return self._made_from(self.found)
-        with restore_moment.taken(self.systems, self.beyond.chosen, self._going) as found:
+        with restore_moment.taken(self.systems, self.beyond.chosen, Within(self._going)) as found:
             return f"{self._made_from(found)} {self.beyond.chosen.words[0].upper()}{self.beyond.chosen.words[1:]}."
 
     def _made_from(self, found: Manifest) -> str:

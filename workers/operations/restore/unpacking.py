@@ -55,7 +55,7 @@ def unpack(
 
 
 def _unpacked(base: Base, folder: Path, reading: Reading, progress: Progress) -> None:
-    progress.step(f"Fetching the base backup of {moment_of(base.finished_at)}: {size(base.tar.bytes)}")
+    progress.step(f"Fetching the base backup of {moment_of(base.finished_at)}: {size(base.tar.bytes)}", of="Fetch ")
     stream = cast("IO[bytes]", _Stream(packing.decompressed(reading, base.tar.key)))
     try:
         with tarfile.open(fileobj=stream, mode="r|", bufsize=MIB) as files:

@@ -73,8 +73,7 @@ class BackupBase(Operation):
             title="Base backup",
             summary=f"all of the server, PostgreSQL {known.version}, to s3://{bucket}/{where.prefix}{places.BASE}",
             steps=(
-                f"Stream the server's files with pg_basebackup {program.version}",
-                "Compare each file with the manifest on the way",
+                f"Stream the server's files with pg_basebackup {program.version}, comparing each with the manifest",
                 "Wait until the WAL up to its end is in the bucket",
             ),
             facts={"system": known.system, "bucket": bucket},
@@ -138,7 +137,7 @@ def make(systems: Systems, progress: Progress, *, fast: bool, full: bool = False
         rests_on = None if full else incremental.previous(systems.settings, replication, program, there, started)
 
         def streamed(since: Path | None) -> tuple[Stored, Checked]:
-            progress.step("Waiting for the server's checkpoint")
+            progress.step("Waiting for the server's checkpoint", of="Stream the server's files")
             upload = Writing(transfer, bucket, key, encryption.for_data(systems.settings))
             return _streamed(replication, program, upload, progress, fast=fast, since=since)
 
@@ -172,7 +171,7 @@ def make(systems: Systems, progress: Progress, *, fast: bool, full: bool = False
             seconds=time.monotonic() - began,
             previous=rests_on.name if rests_on else "",
         )
-        progress.step("Waiting for the WAL up to its end")
+        progress.step("Waiting for the WAL up to its end", of="Wait until the WAL")
         try:
             _wait_for_wal(made, transfer, bucket, where, progress)
         except BaseException:
