@@ -236,6 +236,8 @@ def _lacks(wanted: Asked, hosted: Host | None, jobs: list[str]) -> str:
     if not wanted.opened:
         step = hosted.step if hosted else ""
         return f"MLflow as it was at {moment_of(wanted.at)} isn't open yet{f': {step}' if step else ''}."
+    if hosted and hosted.problem:
+        return f"MLflow as it was at {moment_of(wanted.at)} isn't there: {hosted.problem}"
     lacks = [*(() if hosted else ("its database",)), *(() if wanted.job in jobs else ("its Job",))]
     return f"MLflow as it was at {moment_of(wanted.at)} isn't there: {' and '.join(lacks)} ended." if lacks else ""
 

@@ -181,8 +181,11 @@ class PrivateServer:
 
     def holds(self, name: str) -> bool | None:
         """Whether that database is whole: False while it is being dropped; None where there is none."""
-        with psycopg.connect(self.database("postgres").url, autocommit=True, connect_timeout=5) as connection:
-            row = connection.execute(_WHOLE, (name,)).fetchone()
+        try:
+            with psycopg.connect(self.database("postgres").url, autocommit=True, connect_timeout=5) as connection:
+                row = connection.execute(_WHOLE, (name,)).fetchone()
+        except psycopg.Error as error:
+            raise DatabaseError(f"The private PostgreSQL can't be asked: {error}.", "See the worker's log.") from None
         return bool(row[0]) if row else None
 
     def taken(self) -> str:
