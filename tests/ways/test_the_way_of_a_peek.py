@@ -139,7 +139,7 @@ def test_it_is_opened_from_the_page_read_in_the_browser_and_closed(past, systems
     ask("howto port-forward", "port-forward")
     ask("peek stop", "Closed")
     until(lambda: gone(url))
-    assert hosts(past) == []
+    until(lambda: not hosts(past))
     assert pod.running(systems) == []
 
 
