@@ -86,7 +86,7 @@ def verified(systems: Systems, wanted: str, progress: Progress, *, deep: bool) -
         return Report(
             title=f"Verify backup {made.id}",
             status=Status.OK,
-            summary=f"All of it is as it was written: {what}.",
+            summary=f"Intact: {what}.",
             hints=(f"backup show {made.id}", *(() if deep else (f"backup verify {made.id} --deep",))),
         )
     text = "\n".join(wrong)
