@@ -26,7 +26,7 @@ EMPTY = (
     Case("audit-empty", "audit"),
     Case("restore-undo-nothing-to-undo", "restore undo"),
     Case("restore-prune-nothing-to-remove", "restore prune"),
-    Case("runs-unarchive-none", "runs unarchive nothing-is-called-so"),
+    Case("runs-unarchive-none", "runs unarchive 241130-0a1b2c"),
     Case("schedule-list", "schedule list"),
 )
 WELL = (

@@ -194,7 +194,8 @@ class RestoreDatabase(Operation):
             )
         with server.opened(previous):
             lost = checks.lost_since(server.database(previous, systems.database), found)
-        missed = f" {lost.words(_it(self.at))} They're in {previous}." if lost else ""
+        missed = f" {lost.words(_it(self.at))}" if lost else ""
+        missed += f" They're in {previous}." if lost and (lost.runs or lost.experiments) else ""
         rows = sum(part.rows.values())
         return Report(
             title=title,
@@ -371,7 +372,7 @@ def _loss(systems: Systems, found: Manifest) -> str:
     lost = checks.lost_since(systems.database, found)
     if lost is None:
         return f"The backup is {age} old; what was written since then could not be counted."
-    return f"The backup is {age} old. {lost.words('it')} Neither is what is written until the switch."
+    return f"The backup is {age} old. {lost.words('it')} What is written until the switch is lost."
 
 
 def _estimate(systems: Systems, part: DatabasePart) -> float:
