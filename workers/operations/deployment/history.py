@@ -109,7 +109,8 @@ class History(Operation):
             )
         table = Table(columns=("revision", "age", "image", "pods", "what changed"), rows=tuple(rows))
         current = next((revision for revision in found if revision.current), None)
-        summary = f"{count(len(found), 'revision')}; {f'revision {current.number}' if current else 'none of them'} is running."
+        running = f"revision {current.number}" if current else "none of them"
+        summary = f"{count(len(found), 'revision')}; {running} is running."
         hints = ("rollback",) if len(found) > 1 else ()
         return Report(
             title=f"Revisions of {names.deployment}", status=Status.OK, summary=summary, sections=(table,), hints=hints
