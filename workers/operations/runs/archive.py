@@ -172,7 +172,7 @@ class RunsArchive(Operation):
         )
 
 
-def _mark(word: str) -> str:
+def _as_mark(word: str) -> str:
     if not re.fullmatch(r"\d{6}-[0-9a-f]{6}|[0-9a-f]{10}", word):
         msg = f"“{word[:40]}” is neither a mark, such as 261130-0a1b2c, nor the id of a command; its thread has both"
         raise ValueError(msg)
@@ -187,7 +187,7 @@ class RunsUnarchive(Operation):
     touches: ClassVar[tuple[str, ...]] = ("runs",)
     timeout_seconds: ClassVar[int] = 4 * 3600
 
-    mark: Annotated[str, AfterValidator(_mark)]
+    mark: Annotated[str, AfterValidator(_as_mark)]
 
     _marked: tuple[list[str], list[str]] | None = PrivateAttr(None)
 
