@@ -104,11 +104,11 @@ class Backup(Operation):
             steps.append(f"{how} what is new of s3://{ops.storage.artifacts_bucket}")
         if "config" in self.wanted:
             steps.append(f"Export MLflow's objects from the namespace {ops.kubernetes.namespace}")
-        steps += [f"{_READ_BACK} and compare its checksum"] if {"database", "config"} & set(self.wanted) else []
-        steps += ["Write the manifest"]
+        read = [f"{_READ_BACK} and compare its checksum"] if {"database", "config"} & set(self.wanted) else []
+        steps += [*read, "Write the manifest"]
         steps += [f"Copy the set to s3://{each.bucket} and compare it" for each in ops.backup.copies]
-        without = _without_secrets(systems) if "config" in self.wanted else ()
-        warnings = (*without, *(() if encryption.given(systems.settings) else (signing.NOT_SIGNED,)))
+        warnings = _without_secrets(systems) if "config" in self.wanted else ()
+        warnings += () if encryption.given(systems.settings) else (signing.NOT_SIGNED,)
         return Plan(
             title="Backup",
             summary=f"{listed(self.wanted)} to s3://{bucket}/{sets.PREFIX}",
@@ -189,15 +189,10 @@ class _Making:
             self.progress.step(f"Database {each.name}: dumping", of=f"Dump the database {each.name} ")
             key = f"{self.name}{database.NAME if field_name == 'database' else database.AUTH_NAME}"
             last: DatabasePart | None = getattr(self._last(), field_name, None)
-            self.made[field_name] = database.dump(
-                each,
-                self.transfer,
-                self.bucket,
-                key,
-                self.systems.settings,
-                self.progress,
-                expected_bytes=last.bytes if last else 0,
-            )
+            expected = last.bytes if last else 0
+            given = each, self.transfer, self.bucket, key, self.systems.settings, self.progress
+            part = self.made[field_name] = database.dump(*given, expected_bytes=expected)
+            self.progress.ended(f"{part.held}, {size(part.bytes)}")
             self.progress.checkpoint()
 
     def artifacts(self) -> None:
@@ -234,6 +229,7 @@ class _Making:
                 f"be read: {listed(part.left_out)}. The next backup tries again."
             )
         self.warnings += self.places.warnings()
+        self.progress.ended(f"{part.copied_objects:,} new of {count(part.objects, 'artifact')}")
         self.progress.checkpoint()
 
     def configuration(self) -> None:

@@ -147,7 +147,7 @@ class BackupUsage(Operation):
                 ("artifacts, were each set to keep its own", f"{size(apart)} ({apart / kept:.1f} times as much)")
             )
         return Report(
-            title="Backups: what they take up",
+            title="Backup storage",
             status=Status.OK,
             summary=f"{size(total)} in {count(seen, 'object')} of {bucket}.",
             sections=(Facts(items=tuple(facts)), *((table,) if rows else ())),
