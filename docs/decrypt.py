@@ -8,7 +8,7 @@
 MLFLOW_OPS_BACKUP_KEY holds the key, or several with commas. Data keys of KMS are unwrapped by the program aws.
 """
 
-import base64, hashlib, hmac, json, os, pathlib, subprocess, sys
+import base64, hashlib, hmac, io, json, os, pathlib, subprocess, sys
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
@@ -28,9 +28,12 @@ def derived(shown, salt, purpose):
     return HKDF(hashes.SHA256(), 32, salt, purpose).derive(key)
 
 
-def decrypted(stored, name, to):
-    """Write what `stored` holds under the name `name` to the file `to`, decrypted if it is encrypted."""
+def decrypted(stored, name, to, at=None, length=-1):
+    """Write what `stored` holds under the name `name` (of a bundle, from `at` on) to the file `to`, decrypted."""
     with open(stored, "rb") as file, open(to, "wb") as written:
+        if at is not None:
+            file.seek(at)
+            file, name = io.BytesIO(file.read(length)), f"{name}+{at}"
         line = file.readline(1 << 14)
         if not line.startswith(MAGIC):
             written.writelines((line, *iter(lambda: file.read(CHUNK), b"")))
@@ -63,7 +66,8 @@ def artifacts(listing, objects, to):
         if ".." in path.parts:
             sys.exit(f"{entry['key']} would leave {to}")
         path.parent.mkdir(parents=True, exist_ok=True)
-        decrypted(pathlib.Path(objects, entry["kept"].removeprefix("objects/")), entry["kept"], path)
+        kept, length = pathlib.Path(objects, entry["kept"].removeprefix("objects/")), entry.get("encrypted", {})
+        decrypted(kept, entry["kept"], path, entry.get("at"), length.get("bytes", -1))
 
 
 if __name__ == "__main__":

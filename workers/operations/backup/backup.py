@@ -203,9 +203,13 @@ class _Making:
         self.progress.step("Artifacts: copying what is new")
         sources = self._sources(damaged.noted(objects, self.bucket))
         bad = sources.distrust
-        self._copy(sources)
-        self.progress.step("Artifacts: looking whether all bytes are there")
-        missing = self._missing_artifacts()
+        gone = self._copy(sources)
+        part: ArtifactsPart = self.made["artifacts"]
+        missing: tuple[str, ...] = ()
+        if part.copied_objects:
+            # What was kept before was seen to be there on the way.
+            self.progress.step("Artifacts: looking whether all bytes are there")
+            missing = self._missing_artifacts()
         if missing:
             # A set that builds on lost bytes would be lost as well, and so would all that come after it.
             self.progress.step("Artifacts: bytes of earlier sets are missing, copying them again")
@@ -214,13 +218,14 @@ class _Making:
             if missing_still:
                 what = f"What was copied is not in the bucket: {listed(missing_still)}."
                 raise OperatorError(what, "Check the store; then ask again.")
-        if bad or missing:
+        if bad or gone or missing:
+            lost = count(gone + len(bad.union(missing)), "object")
             self.warnings.append(
-                f"{count(len(bad.union(missing)), 'object')} that earlier sets rely on had been lost or damaged in the "
-                "bucket; what its artifacts still have was copied again."
+                f"{lost} that earlier sets rely on had been lost or damaged in the bucket; what its artifacts still have "
+                "was copied again."
             )
             damaged.forget(objects, self.bucket)
-        part: ArtifactsPart = self.made["artifacts"]
+        part = self.made["artifacts"]
         if part.copied_objects or part.objects != self.before:
             # What `storage` has measured is not what is there, whoever changed it.
             cache.stale(self.systems.redis)
@@ -296,7 +301,8 @@ class _Making:
         others = self.places.items if self.places else None
         return replace(parallel.sources_of(self.systems, asked), others=others)
 
-    def _copy(self, sources: Sources) -> None:
+    def _copy(self, sources: Sources) -> int:
+        """Of how many artifacts the bytes that earlier sets kept were gone; they are copied again."""
         from workers.operations.backup.artifacts import copying, spans
 
         ops, objects = self.systems.settings.ops, self.transfer.objects
@@ -324,6 +330,7 @@ class _Making:
             storage_classes=done.classes,
             seconds=done.seconds,
         )
+        return done.missing
 
     def _missing_artifacts(self) -> tuple[str, ...]:
         from workers.operations.backup.artifacts import verify

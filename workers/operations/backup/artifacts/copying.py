@@ -18,10 +18,11 @@ from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import TYPE_CHECKING, Final, Self
 
-from workers.operations.backup.artifacts import listing
-from workers.operations.backup.artifacts.known import Known, Sources
+from workers.operations.backup.artifacts import bundling, listing, object_keys
+from workers.operations.backup.artifacts.known import Found, Known, Sources
 from workers.operations.backup.artifacts.listing import Frames
 from workers.operations.backup.artifacts.object_copying import ObjectCopied, ObjectCopier, Tuning
+from workers.operations.backup.artifacts.presence import Presence
 from workers.operations.backup.encryption import NAME_END
 from workers.operations.backup.locking import nothing
 from workers.operations.backup.manifest import Stored
@@ -48,7 +49,7 @@ class Copied:
 
     left_out: the first hundred that cannot be read, each with the reason; left_out_objects and _bytes: of all of them.
     others: how many artifacts, and bytes, of each other bucket. classes: how many are of each storage class but the
-    default.
+    default. missing: of how many the bytes that were kept before are gone; they are copied again.
     """
 
     objects: int
@@ -64,6 +65,7 @@ class Copied:
     left_out_bytes: int = 0
     others: dict[str, tuple[int, int]] = field(default_factory=dict)
     classes: dict[str, int] = field(default_factory=dict)
+    missing: int = 0
 
 
 @dataclass(frozen=True)
@@ -127,6 +129,7 @@ def whole(objects: Objects, sources: Sources, progress: Progress, *, after_spans
         notes = Notes(target, sources, silent=after_spans)
         run = Run(place.copier, place.pool, writer, notes, progress, place.known.objects)
         others = sources.others(place.origin) if sources.others else ()
+        run.presence = Presence(target.items(bucket, object_keys.PREFIX))
         run.walk(chain(others, place.origin.items(sources.source_bucket)), place.known)
         writer.close()
         _read_back(target, bucket, writer)
@@ -145,6 +148,7 @@ def whole(objects: Objects, sources: Sources, progress: Progress, *, after_spans
         run.left_out_bytes,
         run.others,
         dict(run.classes),
+        run.missing,
     )
 
 
@@ -253,7 +257,10 @@ class _Item:
 
 @dataclass
 class Run:
-    """The walk, with the window of copies that are under way in the order of their keys."""
+    """The walk, with the window of copies that are under way in the order of their keys.
+
+    presence: to see whether what is known is there still; missing: how many were not.
+    """
 
     copier: ObjectCopier
     pool: ThreadPoolExecutor
@@ -273,6 +280,9 @@ class Run:
     left_out_bytes: int = 0
     others: dict[str, tuple[int, int]] = field(default_factory=dict)
     classes: Counter[str] = field(default_factory=Counter)
+    presence: Presence | None = None
+    missing: int = 0
+    bundle: bundling.Bundle | None = None
 
     def walk(self, source: Iterator[Listed], known: Known) -> None:
         """Take every artifact; at the end the listing is complete, save that it is not closed."""
@@ -295,12 +305,13 @@ class Run:
             self.classes[listed.storage_class] += 1
         copier = replace(self.copier, source_bucket=listed.bucket) if listed.bucket else self.copier
         found = known.find(listed)
-        if found is None:
-            self.window.append(_Item(listed, self.pool.submit(copier.copy, listed)))
-        elif found.short and not found.bad:
+        lost = found is not None and self._lost(found)
+        if found is None or (lost and not found.mends):
+            self.window.append(_Item(listed, self._begun(copier, listed)))
+        elif lost:
+            self.window.append(_Item(listed, self.pool.submit(copier.copy, listed, found.kept)))
+        elif found.short:
             self.window.append(_Item(listed, self.pool.submit(copier.lock_longer, found.line)))
-        elif found.bad:
-            self.window.append(_Item(listed, self.pool.submit(copier.copy, listed, found.bad)))
         else:
             self.window.append(_Item(listed, None, found.line, found.unfinished))
         while self.window and self.window[0].settled:
@@ -308,8 +319,33 @@ class Run:
         while len(self.window) >= self.copier.tuning.ahead:
             self._settle()
 
+    def _lost(self, found: Found) -> bool:
+        """Whether its bytes are bad, or gone."""
+        if found.bad or self.presence is None or not self.presence.problem(found.kept, found.length, found.at):
+            return found.bad
+        self.missing += 1
+        return True
+
+    def _begun(self, copier: ObjectCopier, listed: Listed) -> Future[ObjectCopied]:
+        """The copy of something new, begun."""
+        if copier.keys is None or listed.size > bundling.SMALL:
+            return self.pool.submit(copier.copy, listed)
+        self.bundle = self.bundle or bundling.Bundle(self.copier)
+        told = self.bundle.add(self.pool, copier, listed)
+        if self.bundle.full:
+            self._close()
+        return told
+
+    def _close(self) -> None:
+        if self.bundle:
+            self.bundle.close(self.pool)
+        self.bundle = None
+
     def _settle(self) -> None:
         item = self.window[0]
+        if not item.settled:
+            # What is waited for may be in the bundle that is still open.
+            self._close()
         if item.copying is None:
             self._write(item.line, item.listed.size, item.listed.bucket)
             if item.unfinished:

@@ -42,6 +42,8 @@ _STEP: Final = 512
 """Bytes that are decompressed at a time: zstd makes at most 128 KiB of 4 bytes (RFC 8878, RLE_Block), so 16 MiB."""
 _BASES_AT_MOST: Final = 1 << 20
 _LEVEL: Final = 3
+_SHORT: Final = 16 << 20
+"""Bytes of a listing that is kept in memory while its checksum is compared; a longer one is read twice."""
 
 
 class ListingDamaged(SetDamaged):
@@ -57,6 +59,7 @@ class Entry:
     and the like where the bytes do not carry them themselves and they are not the default. bucket: where that is
     another than the artifacts' own. key_id: of the key that its bytes are encrypted with, empty where they are not.
     stored: the length of what is kept then. locked_until: when what is kept may be removed, where that is locked.
+    at: where its bytes begin in what is kept, if that is a bundle, which holds those of others as well.
     """
 
     key: str
@@ -72,6 +75,7 @@ class Entry:
     key_id: str = ""
     stored: int = 0
     locked_until: str = ""
+    at: int | None = None
 
     @property
     def where(self) -> str:
@@ -82,6 +86,11 @@ class Entry:
     def kept_bytes(self) -> int:
         """The length of what is kept."""
         return self.stored if self.key_id else self.size
+
+    @property
+    def name(self) -> str:
+        """What its bytes are encrypted as: their key; in a bundle, with where they begin."""
+        return self.kept if self.at is None else f"{self.kept}+{self.at}"
 
     def line(self) -> bytes:
         """As it stands in the listing."""
@@ -101,6 +110,8 @@ class Entry:
             shown["bucket"] = self.bucket
         if self.key_id:
             shown["encrypted"] = {"key_id": self.key_id, "bytes": self.stored}
+        if self.at is not None:
+            shown["at"] = self.at
         if self.locked_until:
             shown["locked_until"] = self.locked_until
         return json.dumps(shown, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
@@ -112,6 +123,9 @@ class Entry:
         if not str(found["kept"]).startswith(object_keys.PREFIX) or kind not in _KINDS:
             raise ValueError(found["kept"])
         encrypted = found.get("encrypted") or {"key_id": "", "bytes": 0}
+        at = found.get("at")
+        if object_keys.bundled(found["kept"]) != (isinstance(at, int) and at >= 0 and bool(encrypted["key_id"])):
+            raise ValueError(at)
         return cls(
             found["key"],
             found["size"],
@@ -126,6 +140,7 @@ class Entry:
             encrypted["key_id"],
             encrypted["bytes"],
             found.get("locked_until", ""),
+            at,
         )
 
 
@@ -201,7 +216,10 @@ def opened(transfer: Transfer, bucket: str, name: str, sha256: str = "", keys: K
     """The bytes of a listing, known to be those with that SHA-256 where one is given. Raises as `entries`."""
     try:
         described, pieces = transfer.open(bucket, name)
-        if sha256:
+        if sha256 and described.size <= _SHORT:
+            content = b"".join(_compared(name, pieces, sha256))
+            pieces = iter((content,))
+        elif sha256:
             for _ in _compared(name, pieces, sha256):
                 pass
             # The very object that was read: another is refused by its etag, or at its end where the store ignores that.
