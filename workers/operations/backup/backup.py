@@ -221,8 +221,8 @@ class _Making:
         if bad or gone or missing:
             lost = count(gone + len(bad.union(missing)), "object")
             self.warnings.append(
-                f"{lost} that earlier sets rely on had been lost or damaged in the bucket; what its artifacts still have "
-                "was copied again."
+                f"{lost} that earlier sets rely on had been lost or damaged in the bucket; what its artifacts "
+                "still have was copied again."
             )
             damaged.forget(objects, self.bucket)
         part = self.made["artifacts"]
