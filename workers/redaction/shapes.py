@@ -11,6 +11,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
+from functools import cache
 from typing import Final
 
 MASK: Final = "***"
@@ -89,7 +90,6 @@ _KINDS: Final[tuple[tuple[tuple[str, ...], str], ...]] = (
     (("PuTTY-User-Key-File-",), r"PuTTY-User-Key-File-\d(?:.|\n)*"),
 )
 _URL_SAFE: Final = str.maketrans("-_", "+/")
-_COMPILED: Final = tuple((hints, re.compile(pattern)) for hints, pattern in _KINDS)
 _BASIC: Final = re.compile(r"\b((?i:basic)(?:\s+|%20)[\"'\\]*)([A-Za-z\d+/_-]{4,}={0,2})")
 _ADDRESS: Final = re.compile(r"://[^\s/@:\"']*:[^\s/\"']*@")
 
@@ -100,12 +100,18 @@ def without_shapes(text: str) -> str:
         text = _ADDRESS.sub(f"://{MASK}@", text)
     if "asic" in text or "ASIC" in text:
         text = _BASIC.sub(_credentials, text)
-    for hints, pattern in _COMPILED:
+    for hints, pattern in _KINDS:
         for hint in hints:
             if hint in text:
-                text = pattern.sub(_masked, text)
+                text = _compiled(pattern).sub(_masked, text)
                 break
     return text
+
+
+@cache
+def _compiled(pattern: str) -> re.Pattern[str]:
+    """Once it is needed: most never are, and every program waits for what is compiled at its start."""
+    return re.compile(pattern)
 
 
 def _credentials(found: re.Match[str]) -> str:
