@@ -39,7 +39,7 @@ from workers.operations.backup import (
 )
 from workers.operations.backup.encryption import Keys
 from workers.operations.backup.locking import Locking
-from workers.operations.backup.manifest import ArtifactsPart, ConfigurationPart, DatabasePart, Manifest, OtherBucket
+from workers.operations.backup.manifest import ArtifactsPart, ConfigurationPart, DatabasePart, Manifest
 from workers.operations.choices import PARTS
 from workers.operations.storage import cache
 from workers.report import Report
@@ -304,6 +304,7 @@ class _Making:
     def _copy(self, sources: Sources) -> int:
         """Of how many artifacts the bytes that earlier sets kept were gone; they are copied again."""
         from workers.operations.backup.artifacts import copying, spans
+        from workers.systems.s3.attributes import acls
 
         ops, objects = self.systems.settings.ops, self.transfer.objects
         wanted = (ops.backup.helpers + 1) * parallel.SPANS_PER_WORKER
@@ -312,24 +313,8 @@ class _Making:
             parallel.copy_together(self.systems, sources, cut, self.progress)
             self.progress.step("Artifacts: making the listing")
         done = copying.whole(objects, sources, self.progress, after_spans=bool(cut))
-        self.made["artifacts"] = ArtifactsPart(
-            listing=done.listing,
-            bucket=sources.source_bucket,
-            objects=done.objects,
-            bytes=done.bytes,
-            copied_objects=done.copied_objects,
-            copied_bytes=done.copied_bytes,
-            changed=done.changed,
-            vanished=done.vanished,
-            left_out=done.left_out,
-            left_out_objects=done.left_out_objects,
-            left_out_bytes=done.left_out_bytes,
-            key_id=sources.key_id,
-            others=tuple(OtherBucket(bucket=each, objects=n, bytes=b) for each, (n, b) in sorted(done.others.items())),
-            elsewhere=self.places.left_out if self.places else (),
-            storage_classes=done.classes,
-            seconds=done.seconds,
-        )
+        elsewhere = self.places.left_out if self.places else ()
+        self.made["artifacts"] = done.part(sources, elsewhere, acls(self.systems.objects, sources.source_bucket))
         return done.missing
 
     def _missing_artifacts(self) -> tuple[str, ...]:

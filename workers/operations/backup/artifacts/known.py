@@ -70,7 +70,7 @@ class Found:
 
     short: the lock on them ends too early. kept, length, at: where they are, as in the listing's entry. mends: whether
     bytes that are written in their place mend the other sets that use them: only what is like them does, and a bundle
-    has others' beside them.
+    has others' beside them. attributes: as in the entry.
     """
 
     line: bytes
@@ -81,6 +81,7 @@ class Found:
     length: int
     at: int | None
     mends: bool
+    attributes: dict[str, str]
 
 
 class Known:
@@ -162,6 +163,7 @@ class _Stream:
             length=int(encrypted["bytes"]) if key_id else wanted.size,
             at=at,
             mends=at is None and key_id == self._sources.key_id,
+            attributes=entry.get("attributes") or {},
         )
 
     def _step(self) -> tuple[dict[str, Any], bytes] | None:

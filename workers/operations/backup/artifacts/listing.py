@@ -59,6 +59,7 @@ class Entry:
     and the like where the bytes do not carry them themselves and they are not the default. bucket: where that is
     another than the artifacts' own. key_id: of the key that its bytes are encrypted with, empty where they are not.
     stored: the length of what is kept then. locked_until: when what is kept may be removed, where that is locked.
+    attributes: what it had besides, and does not get back (workers/systems/s3/attributes.py).
     at: where its bytes begin in what is kept, if that is a bundle, which holds those of others as well.
     """
 
@@ -76,6 +77,7 @@ class Entry:
     stored: int = 0
     locked_until: str = ""
     at: int | None = None
+    attributes: dict[str, str] = field(default_factory=dict)
 
     @property
     def where(self) -> str:
@@ -112,6 +114,8 @@ class Entry:
             shown["encrypted"] = {"key_id": self.key_id, "bytes": self.stored}
         if self.at is not None:
             shown["at"] = self.at
+        if self.attributes:
+            shown["attributes"] = self.attributes
         if self.locked_until:
             shown["locked_until"] = self.locked_until
         return json.dumps(shown, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
@@ -141,6 +145,7 @@ class Entry:
             encrypted["bytes"],
             found.get("locked_until", ""),
             at,
+            found.get("attributes", {}),
         )
 
 

@@ -124,7 +124,8 @@ class ObjectCopier:
                 raise _differs(wanted)
             moves = described.moves | self.source.tags(self.source_bucket, wanted.key, described)
             digest = hashlib.sha256(content).hexdigest()
-            return Entry(wanted.key, wanted.size, wanted.etag, wanted.last_modified, "", "sha256", digest, 0, moves)
+            entry = Entry(wanted.key, wanted.size, wanted.etag, wanted.last_modified, "", "sha256", digest, 0, moves)
+            return replace(entry, attributes=described.attributes)
 
         return self._attempted(listed, taken), content
 
@@ -289,6 +290,7 @@ class ObjectCopier:
             made = writer.close()
         self._compare(made, kept, md5.hexdigest(), writer.sha256)
         entry = Entry(listed.key, read.size, listed.etag, listed.last_modified, kept, "sha256", read.sha256, 0, moves)
+        entry = replace(entry, attributes=described.attributes)
         return replace(entry, key_id=self.keys.current_id, stored=writer.size) if self.keys else entry
 
     def _opened(self, listed: Listed) -> tuple[Described, Iterable[bytes]]:
