@@ -15,6 +15,7 @@ import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Final
 
 import zstandard
@@ -318,7 +319,7 @@ def bases(transfer: Transfer, bucket: str, set_name: str) -> tuple[str, ...]:
 
 
 def used(transfer: Transfer, bucket: str, set_name: str, keys: Keys = NONE) -> Iterator[str]:
-    """The keys of kept bytes that a set's listing, or the parts of an unfinished one, name; in order.
+    """The keys of kept bytes that a set's listing, or the parts of an unfinished one, name; in order, a bundle's once.
 
     Raises ObjectMissing where the set has neither listing nor parts nor a beginning; WrongKey.
     """
@@ -328,10 +329,16 @@ def used(transfer: Transfer, bucket: str, set_name: str, keys: Keys = NONE) -> I
         found = parts(transfer, bucket, set_name)
         if not found and not transfer.exists(bucket, f"{set_name}{BASES}"):
             raise
-        for each in found:
-            yield from (entry.kept for entry in entries(transfer, bucket, each, keys=keys))
+        named = chain.from_iterable(entries(transfer, bucket, each, keys=keys) for each in found)
     else:
-        yield from (entry.kept for entry in entries(transfer, bucket, name, keys=keys))
+        named = entries(transfer, bucket, name, keys=keys)
+    bundles = set[str]()
+    for entry in named:
+        if entry.kept in bundles:
+            continue
+        if entry.at is not None:
+            bundles.add(entry.kept)
+        yield entry.kept
 
 
 def _frames(name: str, pieces: Iterator[bytes]) -> Iterator[bytes]:
