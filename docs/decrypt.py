@@ -29,12 +29,13 @@ def derived(shown, salt, purpose):
 
 
 def decrypted(stored, name, to, at=None, length=-1):
-    """Write what `stored` holds under the name `name` (of a bundle, from `at` on) to the file `to`, decrypted."""
-    with open(stored, "rb") as file, open(to, "wb") as written:
-        if at is not None:
-            file.seek(at)
-            file, name = io.BytesIO(file.read(length)), f"{name}+{at}"
+    """Write what `stored` holds as `name` (in a bundle, from `at` on) to the file `to`. length: 0 if it may be plain."""
+    with open(stored, "rb") as held, open(to, "wb") as written:
+        held.seek(at or 0)
+        file, name = (held, name) if at is None else (io.BytesIO(held.read(length)), f"{name}+{at}")
         line = file.readline(1 << 14)
+        if length and not line.startswith(MAGIC):
+            sys.exit(f"{stored} is not encrypted, and should be")
         if not line.startswith(MAGIC):
             written.writelines((line, *iter(lambda: file.read(CHUNK), b"")))
             return
@@ -67,7 +68,7 @@ def artifacts(listing, objects, to):
             sys.exit(f"{entry['key']} would leave {to}")
         path.parent.mkdir(parents=True, exist_ok=True)
         kept, length = pathlib.Path(objects, entry["kept"].removeprefix("objects/")), entry.get("encrypted", {})
-        decrypted(kept, entry["kept"], path, entry.get("at"), length.get("bytes", -1))
+        decrypted(kept, entry["kept"], path, entry.get("at"), length.get("bytes", 0))
 
 
 if __name__ == "__main__":

@@ -145,9 +145,12 @@ def test_artifacts_of_a_bundle_are_each_taken_from_their_place_and_from_no_other
     done = run("artifacts", "artifacts.jsonl", "objects", "to")
     assert done.returncode == 0, done.stderr
     assert {key: (tmp_path / "to" / "own" / key).read_bytes() for key in contents} == contents
-    # A line that points at another's bytes, or at fewer of its own.
-    for wrong in (replace(lines[1], at=lines[2].at, stored=lines[2].stored), replace(lines[3], stored=200)):
+    one, other = (body[each.at : each.at + each.stored] for each in lines[2:4])
+    shorter, plain = replace(lines[3], stored=200), replace(lines[3], at=lines[3].at + 1)
+    moved = replace(lines[2], stored=len(other))
+    for wrong, held in ((shorter, body), (plain, body), (moved, body.replace(one + other, other + one))):
+        path.write_bytes(held)
         listing.write_bytes(wrong.line())
         refused = run("artifacts", "artifacts.jsonl", "objects", "to")
         assert refused.returncode != 0
-        assert "was written as" in refused.stderr or "InvalidTag" in refused.stderr
+        assert any(each in refused.stderr for each in ("was written as", "InvalidTag", "is not encrypted"))
