@@ -29,7 +29,7 @@ def derived(shown, salt, purpose):
 
 
 def decrypted(stored, name, to, at=None, length=-1):
-    """Write what `stored` holds as `name` (in a bundle, from `at` on) to the file `to`. length: 0 if it may be plain."""
+    """Write what `stored` holds as `name` (in a bundle, from `at` on) to the file `to`. length: 0 if it is plain."""
     with open(stored, "rb") as held, open(to, "wb") as written:
         held.seek(at or 0)
         file, name = (held, name) if at is None else (io.BytesIO(held.read(length)), f"{name}+{at}")
