@@ -17,6 +17,7 @@ from redis.exceptions import RedisError
 from workers.operations.backup import sets
 from workers.operations.backup.sets import Found
 from workers.records.keys import PREFIX
+from workers.settings import SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -59,7 +60,7 @@ def look(systems: Systems, now: float) -> None:
     """
     try:
         at, _ = known(systems.redis)
-    except RedisError:
+    except (RedisError, SettingsError):
         return
     if now - at < AGAIN_SECONDS:
         return
@@ -75,7 +76,7 @@ def made(systems: Systems, manifest: Manifest) -> None:
     look(systems, now)
     try:
         at, others = known(systems.redis)
-    except RedisError:
+    except (RedisError, SettingsError):
         return
     others = [each for each in others if each.id != manifest.id]
     _keep(systems.redis, [_seen(Found(manifest.name, manifest), None, ""), *others], at or now)
