@@ -40,6 +40,7 @@ from workers.operations.backup import (
 from workers.operations.backup.encryption import Keys
 from workers.operations.backup.locking import Locking
 from workers.operations.backup.manifest import ArtifactsPart, ConfigurationPart, DatabasePart, Manifest
+from workers.operations.backup.wal import access
 from workers.operations.choices import PARTS
 from workers.operations.storage import cache
 from workers.report import Report
@@ -191,7 +192,8 @@ class _Making:
             last: DatabasePart | None = getattr(self._last(), field_name, None)
             expected = last.bytes if last else 0
             given = each, self.transfer, self.bucket, key, self.systems.settings, self.progress
-            part = self.made[field_name] = database.dump(*given, expected_bytes=expected)
+            made = database.dump(*given, expected_bytes=expected)
+            part = self.made[field_name] = made.model_copy(update={"system": access.system_of(self.systems)})
             self.progress.ended(f"{part.held}, {size(part.bytes)}")
             self.progress.checkpoint()
 

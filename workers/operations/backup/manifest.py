@@ -54,7 +54,8 @@ class DatabasePart(_Part):
     """A dump in pg_dump's custom format. apart: dumps of the rows of the largest tables, which `dump` does not have.
 
     rows: by table, at the moment of the dump. entries: in its table of contents. alembic_revision: of MLflow's schema.
-    catalog: what it was like besides its rows, where that was recorded. roles: whom that names.
+    catalog: what it was like besides its rows, where that was recorded. roles: whom that names. system: the server's
+    identifier where its WAL is kept, so that what is kept of it is known again.
     """
 
     dump: Stored
@@ -68,6 +69,7 @@ class DatabasePart(_Part):
     catalog: Stored | None = None
     roles: tuple[str, ...] = ()
     size_bytes: int = Field(0, description="of the live database, on the server's disk")
+    system: str = ""
     seconds: float = 0.0
 
     @property
