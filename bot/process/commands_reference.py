@@ -19,6 +19,9 @@ from workers.wording import count
 _HEAD: Final = """\
 # Commands
 
+Every command with its options, examples, and who may ask for it. What can go wrong with each, and how to undo it, is in
+the site's runbook.
+
 Made by `mlflow-ops config commands`; do not edit it by hand. Each is typed after `/mlflow` in Slack, and after
 `mlflow-ops run` in a terminal.
 

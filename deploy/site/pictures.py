@@ -80,9 +80,10 @@ class Studio:
             page.reload()
             page.wait_for_selector("html[data-ready=true]")
             message = page.locator(f"#main .message[data-ts='{ts}']").last
-            message.scroll_into_view_if_needed()
+            message.wait_for()
             if thread:
-                message.locator(".replies").click()
+                # What arrives meanwhile moves it, and a click of the mouse waits until nothing does.
+                message.locator(".replies").evaluate("each => each.click()")
                 reply = page.get_by_label("Thread", exact=True).locator(".message").nth(1)
                 reply.wait_for()
                 page.wait_for_timeout(600)
@@ -216,26 +217,26 @@ def compare(studio: Studio) -> None:
 
 def home(studio: Studio) -> None:
     """The app's Home tab, where something waits for approval."""
-    ts = studio.asked("scale 4", "Waiting for approval")
+    ts = studio.asked("scale 9", "Waiting for approval")
     studio.omar.open_home()
     for theme, page in studio.pages.items():
         page.goto(f"{studio.sandbox.slack_url}/?person={ADA}&theme={theme}#home")
         page.reload()
         page.wait_for_selector("html[data-ready=true]")
-        page.get_by_text("scale 4").first.wait_for(timeout=SECONDS * 1000)
+        page.get_by_text("scale 9").first.wait_for(timeout=SECONDS * 1000)
         keep(page, f"home-{theme}")
     assert studio.omar.press(OPS_CHANNEL, ts, "withdraw").ok
 
 
 SCENES: Final = {
+    "compare": compare,
     "restore": restore,
     "digest": digest,
-    "compare": compare,
     "home": home,
     "alert": alert,
     "health": health,
 }
-"""In the order in which they are played: what comes first leaves a backup behind."""
+"""In the order in which they are played: what comes later stands below it in the channel, and has a backup."""
 
 
 @contextmanager
@@ -245,7 +246,10 @@ def studio() -> Iterator[Studio]:
         sandbox = testing.start(Path(folder) / "data")
         browser = playwright.chromium.launch(executable_path=fixtures.CHROMIUM, args=fixtures.FLAGS)
         try:
-            yield Studio(sandbox, {theme: browser.new_page(viewport=SIZE) for theme in THEMES})
+            pages = {theme: browser.new_page(viewport=SIZE) for theme in THEMES}
+            for page in pages.values():
+                page.set_default_timeout(SECONDS * 1000)
+            yield Studio(sandbox, pages)
         finally:
             browser.close()
             testing.remove(sandbox)
