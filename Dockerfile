@@ -91,9 +91,9 @@ RUN apt-get update -o APT::Update::Error-Mode=any && \
     rm -rf /var/lib/apt/lists/*
 
 FROM runtime AS worker
-SHELL ["/bin/bash", "-euo", "pipefail", "-c"]
 ARG POSTGRES=18
 ARG POSTGRES_SERVER=
+SHELL ["/bin/bash", "-euo", "pipefail", "-c"]
 COPY --from=postgres-key /usr/share/postgresql-common/pgdg/apt.postgresql.org.asc /usr/share/keyrings/postgresql.asc
 # hadolint ignore=DL3008
 RUN . /etc/os-release && \
