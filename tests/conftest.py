@@ -27,6 +27,7 @@ from mlflow_ops_sandbox import testing
 from mlflow_ops_sandbox.cluster.apiserver import least_privilege
 from mlflow_ops_sandbox.fixtures import start_sandbox, start_sandbox_once
 from mlflow_ops_sandbox.parts.redis import program
+from mlflow_ops_sandbox.patience import stretched
 from mlflow_ops_sandbox.slack.state.workspace import Workspace
 from mlflow_ops_sandbox.slack.testing import example, serving
 from workers import redaction, settings
@@ -203,14 +204,14 @@ def redis_url(tmp_path_factory):
         stdout=subprocess.DEVNULL,
     )
     url = f"redis://127.0.0.1:{port}/0"
-    deadline = time.monotonic() + 10
+    began = time.monotonic()
     with Redis.from_url(url) as client:
         while True:
             try:
                 client.ping()
                 break
             except RedisConnectionError:
-                assert time.monotonic() < deadline
+                assert time.monotonic() - began < stretched(10)
             time.sleep(0.02)
     yield url
     server.terminate()
@@ -286,15 +287,15 @@ def started(tmp_path):
             [sys.executable, "-m", "bot", *arguments], env={**env, "MLFLOW_OPS_READY_FILE": str(ready_file)}
         )
         try:
-            deadline = time.monotonic() + 30
+            began = time.monotonic()
             while not ready_file.exists():
                 assert running.poll() is None, f"{arguments} ended with {running.returncode}"
-                assert time.monotonic() < deadline, f"{arguments} was not ready in time"
+                assert time.monotonic() - began < stretched(30), f"{arguments} was not ready in time"
                 time.sleep(0.02)
             yield running
             if running.poll() is None:
                 running.send_signal(signal.SIGTERM)
-                assert running.wait(20) == 0
+                assert running.wait(stretched(20)) == 0
         finally:
             running.kill()
             running.wait()

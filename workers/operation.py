@@ -124,13 +124,15 @@ class Later(BaseException):
     """Raised if the rest waits for somebody outside, perhaps for days: no worker and no lock waits with it.
 
     then: the operation that goes on; it only looks, and raises this again if it is too early still. step: what is shown
-    meanwhile, and url where to see it. seconds: after how many; 0: at once, as work that takes its time.
+    meanwhile, and url where to see it. of: as in `Progress.step`; the planned steps before that one are done. seconds:
+    after how many; 0: at once, as work that takes its time.
     """
 
-    def __init__(self, then: Call, step: str, seconds: float, url: str = "") -> None:
+    def __init__(self, then: Call, step: str, seconds: float, url: str = "", of: str = "") -> None:
         super().__init__(step)
         self.then = then
         self.step = step
+        self.of = of
         self.seconds = seconds
         self.url = url
 
@@ -138,13 +140,23 @@ class Later(BaseException):
 class Progress(Protocol):
     """How a running operation speaks, and where it hears that it was cancelled."""
 
-    def step(self, name: str) -> None:
-        """A new step begins; `name` says what is being done ("Asking eleven systems")."""
+    def step(self, name: str, of: str = "") -> None:
+        """A new step begins; `name` says what is being done ("Asking eleven systems").
+
+        of: words of the step of its plan to which it belongs; without, it belongs to the one that is under way, and is
+        told by itself where none is.
+        """
 
     def advance(self, done: int, total: int, unit: str) -> None:
         """So much of the current step is done, of `total` or, where that is 0, of nobody knows how much.
 
         Called as often as convenient; shown at a bearable rate.
+        """
+
+    def ended(self, said: str = "", *, well: bool = True) -> None:
+        """The step that is under way has come to its end: what came of it ("65 tables, 3,682 rows"), and whether well.
+
+        Only for steps of which there is that to say: the next step ends the one before it, and so does the end.
         """
 
     def checkpoint(self) -> None:
@@ -172,14 +184,39 @@ def pace(done: int, total: int, unit: str, seconds: float) -> str:
 class Unwatched:
     """The progress of an operation that nobody watches and nobody stops: in a script, in a test."""
 
-    def step(self, name: str) -> None:
+    def step(self, name: str, of: str = "") -> None:
         """Say nothing."""
 
     def advance(self, done: int, total: int, unit: str) -> None:
         """Say nothing."""
 
+    def ended(self, said: str = "", *, well: bool = True) -> None:
+        """Say nothing."""
+
     def checkpoint(self) -> None:
         """Go on."""
+
+
+class Within:
+    """The progress of an operation that another one runs as one of its steps: its steps are of that one."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+
+    def step(self, name: str, of: str = "") -> None:  # noqa: ARG002 - of its own plan
+        """Told, but of no other step of the plan."""
+        self._progress.step(name)
+
+    def advance(self, done: int, total: int, unit: str) -> None:
+        """As it is."""
+        self._progress.advance(done, total, unit)
+
+    def ended(self, said: str = "", *, well: bool = True) -> None:
+        """The step goes on."""
+
+    def checkpoint(self) -> None:
+        """As it is."""
+        self._progress.checkpoint()
 
 
 _PLANNING: ContextVar[Progress] = ContextVar("planning")

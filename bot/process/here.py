@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 from commands import grammar
 
 if TYPE_CHECKING:
-    from workers.operation import Operation, Progress
+    from bot.process.progress import TerminalProgress
+    from workers.operation import Operation
     from workers.report import Report
     from workers.systems import Systems
 
@@ -62,16 +63,21 @@ def read(words: str, program: str) -> Asked:
     return Asked(words, request)
 
 
-def carried_out(asked: Asked, name: str | None, systems: Systems, progress: Progress) -> Report:
+def carried_out(asked: Asked, name: str | None, systems: Systems, progress: TerminalProgress) -> Report:
     """The report on it; of a change, its plan, unless a name says in whose name it is done. Raises StoppedError."""
     from workers.engine import performing
     from workers.errors import OperatorError
     from workers.operation import Cancelled
+    from workers.report import Status
 
     assert asked.operation is not None
     try:
-        return performing.perform_here(asked.operation, asked.words, name, systems, progress)
+        report = performing.perform_here(asked.operation, asked.words, name, systems, progress, begins=progress.planned)
     except OperatorError as error:
+        progress.over(error.message)
         raise StoppedError(str(error)) from None
     except Cancelled as cancelled:
+        progress.over("stopped")
         raise StoppedError(f"It was stopped at a safe point. {cancelled.left}".rstrip()) from None
+    progress.over(report.summary if report.status is Status.FAIL else "")
+    return report

@@ -1,7 +1,8 @@
 """Progress on standard error: a bar with its rate and the time left in a window, plain lines in a pipe or a file.
 
 Standard output has the report alone. A window shows a step at once and a bar once there is something to count; a read
-that is quick leaves no line in a file, so that what a cron job mails is what went wrong.
+that is quick leaves no line in a file, so that what a cron job mails is what went wrong. Of what is planned, each step
+that has ended leaves a line, with what came of it, in a window too; at the end, what failed and what was not begun.
 """
 
 from __future__ import annotations
@@ -9,11 +10,14 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Final, Self, TextIO
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
+
+    from workers.operation import Plan
+    from workers.rendering.walk import Step, Walk
 
 QUIET_SECONDS: Final = 2.0
 """A read that takes no longer says nothing where nobody watches."""
@@ -22,6 +26,7 @@ LINE_SECONDS: Final = 10.0
 BAR_SECONDS: Final = 0.4
 """A step that takes no longer has no bar: it would only flicker."""
 _CLEAR: Final = "\r\x1b[2K"
+_MARKS: Final = {"pending": "-", "complete": "✓", "error": "✗"}
 
 
 class TerminalProgress:
@@ -46,6 +51,8 @@ class TerminalProgress:
         self._step, self._began, self._told_at, self._told = "", monotonic(), 0.0, True
         self._bar: Progress | None = None
         self._task: TaskID | None = None
+        self._walk: Walk | None = None
+        self._listed: set[str] = set()
 
     def __enter__(self) -> Self:
         return self
@@ -61,8 +68,24 @@ class TerminalProgress:
         elif self._watched:
             self._write(_CLEAR)
 
-    def step(self, name: str) -> None:
+    def planned(self, plan: Plan) -> None:
+        """This is about to be carried out. One of a single step is told as what has no plan."""
+        from workers.rendering.walk import Walk
+
+        if len(plan.steps) > 1:
+            self._walk = Walk(plan.steps, monotonic=self._monotonic)
+
+    def over(self, why: str = "") -> None:
+        """What was planned is over. why: why it failed; empty if it went well."""
+        if self._walk is not None and self._walk.begun:
+            self._list(self._walk.end(why).steps)
+        self._walk = None
+
+    def step(self, name: str, of: str = "") -> None:
         """See Progress."""
+        if self._walk is not None:
+            self._walk.begin(name, of)
+            self._list([each for each in self._walk.steps() if each.state in {"complete", "error"}])
         self._step, self._began, self._told = name, self._monotonic(), False
         if not self._watched:
             self._tell("")
@@ -76,11 +99,18 @@ class TerminalProgress:
         from workers.operation import how_far, pace
 
         took = self._monotonic() - self._began
+        if self._walk is not None and 0 < total <= done:
+            self._walk.said(how_far(done, total, unit))
         figure = f"{how_far(done, total, unit)}{pace(done, total, unit, took)}"
         if not self._watched:
             self._tell(figure)
         elif self._bar is not None or took >= BAR_SECONDS:
             self._draw(figure, done, total)
+
+    def ended(self, said: str = "", *, well: bool = True) -> None:
+        """See Progress."""
+        if self._walk is not None:
+            self._walk.ended(said, well=well)
 
     def checkpoint(self) -> None:
         """See Progress."""
@@ -88,6 +118,21 @@ class TerminalProgress:
 
         if self._stop and self._stop.is_set():
             raise Cancelled
+
+    def _list(self, steps: Iterable[Step]) -> None:
+        """A line for each that has none yet."""
+        from workers.rendering.plans import in_words
+
+        for each in steps:
+            about = in_words(each)
+            line = f"{_MARKS.get(each.state, ' ')} {each.name}{f'  {about}' if about else ''}"
+            if each.name in self._listed and each.state == "complete":
+                continue
+            self._listed.add(each.name)
+            if self._bar is not None:
+                self._bar.console.print(line, markup=False, highlight=False)
+            else:
+                self._write(f"{_CLEAR if self._watched else ''}{line}\n")
 
     def _tell(self, figure: str) -> None:
         now = self._monotonic()

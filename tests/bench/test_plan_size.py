@@ -55,11 +55,14 @@ class Told:
         self.began = time.perf_counter()
         self.said = []
 
-    def step(self, name):
+    def step(self, name, of=""):
         self.said.append((time.perf_counter() - self.began, name))
 
     def advance(self, done, total, unit):
         self.said.append((time.perf_counter() - self.began, f"{done} {unit}"))
+
+    def ended(self, said="", *, well=True):
+        pass
 
     def checkpoint(self):
         pass

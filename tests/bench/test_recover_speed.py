@@ -29,11 +29,14 @@ class Timed:
     def __init__(self):
         self.began = []
 
-    def step(self, name):
+    def step(self, name, of=""):
         if name.startswith(TOP):
             self.began.append((name.partition(" (")[0], time.perf_counter()))
 
     def advance(self, done, total, unit):
+        pass
+
+    def ended(self, said="", *, well=True):
         pass
 
     def checkpoint(self):

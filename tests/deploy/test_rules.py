@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+pytestmark = pytest.mark.slow
+
 RULES = Path(__file__).parents[2] / "deploy" / "prometheus" / "rules.yaml"
 ALERTS = [rule["alert"] for group in yaml.safe_load(RULES.read_text())["groups"] for rule in group["rules"]]
 UP = 'up{job="mlflow", instance="a"}'

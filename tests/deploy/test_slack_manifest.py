@@ -1,6 +1,7 @@
 """The Slack app asks for the scopes of the methods that the code calls, and for no others."""
 
 import ast
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -67,14 +68,15 @@ METHODS = {name for name in dir(WebClient) if "_" in name.strip("_") and not nam
 
 def called(sources):
     """The Web API methods that the sources call."""
-    found = set()
-    for source in sources:
-        for node in ast.walk(ast.parse(source)):
-            if isinstance(node, ast.Attribute) and node.attr in METHODS:
-                found.add(node.attr)
-            named = isinstance(node, ast.Attribute) and node.attr == "api_call"
-            assert not named, "api_call hides which method is called: use the client's own method"
-    return found
+    return set().union(*map(called_in, sources))
+
+
+@cache
+def called_in(source):
+    """Those that one source calls."""
+    attributes = {node.attr for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Attribute)}
+    assert "api_call" not in attributes, "api_call hides which method is called: use the client's own method"
+    return attributes & METHODS
 
 
 def sources():

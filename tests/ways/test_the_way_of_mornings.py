@@ -15,6 +15,7 @@ import pytest
 
 from bot.process import scheduler
 from mlflow_ops_sandbox.parts.wiring import OPS_CHANNEL
+from mlflow_ops_sandbox.patience import stretched
 from mlflow_ops_sandbox.slack.client import words
 from workers import settings
 from workers.operations.history.store import History, Sample
@@ -287,6 +288,6 @@ def test_pausing_survives_a_restart_of_the_scheduler(sandbox, omar, vera):
 
 
 def becomes_not_paused(person):
-    deadline = time.monotonic() + SECONDS
+    deadline = time.monotonic() + stretched(SECONDS)
     while "paused" in words(ask(person, "schedule list", "scheduled jobs")):
         assert time.monotonic() < deadline

@@ -4,6 +4,7 @@ import time
 
 import pytest
 
+from mlflow_ops_sandbox.patience import stretched
 from mlflow_ops_sandbox.slack.client import words
 from tests.commands.typed import MEANT, TYPED, cases
 from workers import registry
@@ -26,7 +27,7 @@ def slack(local_slack, environment, started):
 
 def recorded(records, known):
     """The operation that was recorded since."""
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + stretched(10)
     while time.monotonic() < deadline:
         fresh = set(records.open()) - known
         if fresh:

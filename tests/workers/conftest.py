@@ -34,6 +34,8 @@ PARAMETERS = """
 INSERT INTO params (key, value, run_uuid)
 SELECT key, (n %% 7)::text, md5(%(seed)s || n) FROM generate_series(1, %(number)s) n, unnest(%(keys)s::text[]) key
 """
+OF_RUNS = ("metrics", "latest_metrics", "params", "tags", "runs")
+WRITTEN = "run_uuid IN (SELECT run_uuid FROM runs WHERE user_id = 'tests' AND experiment_id = ANY(%s))"
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +61,8 @@ def experiment(mlflow):
 
 @pytest.fixture
 def many_runs(sandbox):
-    """Writes so many runs into an experiment; their ids."""
+    """Writes so many runs into an experiment; their ids. They go with the test: MLflow deletes runs one by one."""
+    written = set()
 
     def write(experiment, number, *, days_old=100, status="FINISHED", metrics=(), params=()):
         seed = uuid.uuid4().hex
@@ -70,6 +73,7 @@ def many_runs(sandbox):
             "start": int(time.time() * 1000) - days_old * DAY_MS,
             "experiment": int(experiment),
         }
+        written.add(int(experiment))
         with psycopg.connect(sandbox.env["MLFLOW_OPS_DATABASE_URL"]) as connection:
             connection.execute(RUNS, values)
             connection.execute(METRICS, {"seed": seed, "number": number, "keys": list(metrics)})
@@ -79,7 +83,10 @@ def many_runs(sandbox):
             ).fetchall()
         return {row[0] for row in rows}
 
-    return write
+    yield write
+    with psycopg.connect(sandbox.env["MLFLOW_OPS_DATABASE_URL"]) as connection:
+        for table in OF_RUNS:
+            connection.execute(f"DELETE FROM {table} WHERE {WRITTEN}", (list(written),))
 
 
 @pytest.fixture

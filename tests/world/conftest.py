@@ -21,6 +21,7 @@ import psycopg
 import pytest
 
 from mlflow_ops_sandbox.parts import accounts
+from mlflow_ops_sandbox.patience import stretched
 from workers import settings
 from workers.operation import Unwatched
 from workers.systems import Systems
@@ -101,7 +102,7 @@ def serving(major, folder):
         )  # fmt: skip
     server = Server(major, port, programs)
     try:
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + stretched(30)
         while True:
             try:
                 server.do("SELECT 1")

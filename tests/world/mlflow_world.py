@@ -15,6 +15,7 @@ import yaml
 from commands import grammar
 from mlflow_ops_sandbox.errors import SandboxError
 from mlflow_ops_sandbox.parts.mlflow import environments
+from mlflow_ops_sandbox.patience import stretched
 from workers import settings
 from workers.engine import performing
 from workers.operation import Unwatched
@@ -79,7 +80,7 @@ def begun(start, folder, patch, *versions):
 
 def until(condition, seconds=60):
     """Wait until it holds."""
-    ends = time.monotonic() + seconds
+    ends = time.monotonic() + stretched(seconds)
     while not condition():
         assert time.monotonic() < ends
         time.sleep(0.2)

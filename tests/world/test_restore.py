@@ -110,7 +110,7 @@ class Watching(Unwatched):
     def __init__(self, at=lambda _: None):
         self.steps, self._at = [], at
 
-    def step(self, name):
+    def step(self, name, of=""):
         self.steps.append(name)
         self._at(name)
 

@@ -19,6 +19,7 @@ from workers.records.record import Phase, Record
 from workers.records.store import Records
 from workers.rendering import blocks, buttons
 from workers.rendering import message as render
+from workers.rendering.walk import Walk
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -85,7 +86,9 @@ def _fields(record: Record, later: Later) -> dict[str, Any]:
 
 def _said(record: Record, later: Later) -> list[Draft]:
     """The step as the command's first message shows it, and as a line in its thread, where it stays."""
-    shown = render.under_way(record.words, record.requester, later.step, "")
+    walk = Walk((record.plan or {}).get("steps", ()), goes_on=True)
+    walk.begin(later.step, later.of)
+    shown = render.under_way(record.words, record.requester, later.step, "", walk)
     shown = render.and_also(render.calling(shown, record.calls), buttons.row(record, buttons.CANCEL))
     link = f" {blocks.link('Open it', later.url)}" if later.url else ""
     line = Message(text=blocks.short(later.step), blocks=blocks.paragraphs(f"{blocks.plain(later.step)}{link}"))

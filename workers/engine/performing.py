@@ -18,6 +18,8 @@ from workers.rendering import dry_run
 from workers.report import Report, Status
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from workers.operation import Operation, Plan, Progress
     from workers.systems import Systems
 
@@ -45,17 +47,34 @@ def in_place_of(operation: Operation, plan: Plan, caller: Caller) -> Operation:
     return registry.build(plan.instead.operation, plan.instead.arguments).asked_by(caller)
 
 
-def perform_here(operation: Operation, words: str, name: str | None, systems: Systems, progress: Progress) -> Report:
+def perform_here(  # noqa: PLR0913 - all but the last as `run` needs them
+    operation: Operation,
+    words: str,
+    name: str | None,
+    systems: Systems,
+    progress: Progress,
+    *,
+    begins: Callable[[Plan], None] = lambda _: None,
+) -> Report:
     """Run an operation in this process, without Slack. What changes something is done in somebody's `name` only, else
-    its plan is reported; it takes its locks in Redis as any other, and keeps them. Raises OperatorError and Cancelled.
+    its plan is reported; it takes its locks in Redis as any other, and keeps them. begins: told of a plan that is about
+    to be carried out. Raises OperatorError and Cancelled.
     """
     try:
-        return _performed(operation, words, name, systems, progress)
+        return _performed(operation, words, name, systems, progress, begins=begins)
     except AlreadySo as so:
         return already(operation, so)
 
 
-def _performed(operation: Operation, words: str, name: str | None, systems: Systems, progress: Progress) -> Report:
+def _performed(  # noqa: PLR0913 - as above
+    operation: Operation,
+    words: str,
+    name: str | None,
+    systems: Systems,
+    progress: Progress,
+    *,
+    begins: Callable[[Plan], None],
+) -> Report:
     requester = f"{BY_TERMINAL}{name or ''}"
     caller = Caller(record_id=new_id(), requester=requester, channel=TERMINAL)
     operation = operation.asked_by(caller)
@@ -84,6 +103,7 @@ def _performed(operation: Operation, words: str, name: str | None, systems: Syst
         with alive(records, record) as signs:
             with locks.held(systems.redis, record, operation.touches) as taken:
                 signs.beside(taken.renew)
+                begins(plan)
                 carried_out = in_place_of(operation, plan, caller.model_copy(update={"words": words}))
                 found = _once(carried_out, systems, progress)
             report = _to_its_end(found, systems, progress)
@@ -112,7 +132,7 @@ def _once(operation: Operation, systems: Systems, progress: Progress) -> Report 
 def _to_its_end(found: Report | Later, systems: Systems, progress: Progress) -> Report:
     """A terminal waits itself for what is decided outside; without locks."""
     while isinstance(found, Later):
-        progress.step(found.step)
+        progress.step(found.step, found.of)
         until = time.monotonic() + found.seconds
         while time.monotonic() < until:
             progress.checkpoint()

@@ -38,8 +38,10 @@ from workers.records.store import NO_JOB, Records
 from workers.rendering import message as render
 from workers.rendering import proposals, thread
 from workers.rendering.blocks import plain, whom
+from workers.rendering.walk import Walk
 from workers.report import Report, Status
 from workers.systems import Systems
+from workers.systems.errors import ClusterNotFound, GatewayError, SilenceMissing, TrackingMissing
 from workers.systems.redis import connect
 
 if TYPE_CHECKING:
@@ -47,6 +49,8 @@ if TYPE_CHECKING:
 
 EXPORT = "audit-export"
 EXPORT_SECONDS = 60
+NOT_THERE = (ClusterNotFound, TrackingMissing, SilenceMissing)
+"""What a system says of a name that somebody got wrong."""
 _ENDED = frozenset({Phase.DONE, Phase.FAILED, Phase.CANCELLED})
 
 _log = structlog.get_logger(__name__)
@@ -74,9 +78,10 @@ def run(record_id: str) -> str:
             _exported(record, phase)
             return phase.value
         after: dict[str, Any] = {}
+        walk = Walk((record.plan or {}).get("steps", ()), goes_on=record.continuation is not None)
 
         def carry_out(operation: Operation) -> Report:
-            report = _carried_out(operation, record, signs)
+            report = _carried_out(operation, record, signs, walk)
             after.update(undo=report.undo, offers=[offer.command for offer in report.offers])
             return report
 
@@ -91,6 +96,7 @@ def run(record_id: str) -> str:
             records.give_way(record, earlier.token)
             return "claimed before"
         else:
+            ending = replace(ending, messages=(*ending.messages, *thread.walked(record, walk, ending)))
             phase = _end(record, records, ending, **after)
             _exported(record, phase)
         return phase.value
@@ -149,7 +155,7 @@ def _look_outside(record: Record, records: Records) -> Phase:
         return ending.phase
 
 
-def _carried_out(operation: Operation, record: Record, signs: Signs) -> Report:
+def _carried_out(operation: Operation, record: Record, signs: Signs, walk: Walk) -> Report:
     systems = systems_here()
     cancellable = not operation.goes_on
     grace = systems.settings.environment.grace_seconds if cancellable else inf
@@ -157,6 +163,7 @@ def _carried_out(operation: Operation, record: Record, signs: Signs) -> Report:
         Outbox(systems.redis),
         record,
         Records(systems.redis),
+        walk=walk,
         cancellable=cancellable,
         should_stop=partial(shutdown.should_stop, resumes=operation.resumes, grace_seconds=grace),
         no_longer_ours=stop_here,
@@ -201,15 +208,17 @@ def _attempt(  # noqa: PLR0911 - each way out has its own words
         raise
     except Moved as error:
         _log.info("not done: the world has moved", reason=str(error))
-        return thread.failure(record, error.message, error.hint, again=True)
+        return replace(thread.failure(record, error.message, error.hint, again=True), refused=True)
     except locks.Held as error:
         _log.info("not done: locked", reason=str(error))
-        return thread.failure(record, error.message, error.hint, again=True, holder=error.requester)
+        ending = thread.failure(record, error.message, error.hint, again=True, holder=error.requester)
+        return replace(ending, refused=True)
     except AlreadySo as so:
         return thread.success(record, already(operation, so))
     except OperatorError as error:
         _log.info("failed", reason=str(error))
-        return thread.failure(record, error.message, error.hint)
+        refused = record.stage is Stage.PLAN and (not isinstance(error, GatewayError) or isinstance(error, NOT_THERE))
+        return replace(thread.failure(record, error.message, error.hint), refused=refused)
     except settings.SettingsError as error:
         _log.warning("a setting is missing or wrong", reason=str(error))
         return thread.failure(record, f"The workers can't do that: {error}", "mlflow-ops check names what is missing.")
@@ -230,8 +239,6 @@ def _attempt(  # noqa: PLR0911 - each way out has its own words
 
 def _end(record: Record, records: Records, ending: Ending, **after: Any) -> Phase:
     """after: what buttons ask for from then on."""
-    if record.stage is Stage.RUN:
-        ending = replace(ending, messages=(*ending.messages, *thread.walked(record, _steps(record, records), ending)))
     if not _written(record, records, partial(records.finish, record.id, ending, **after)):
         _log.warning("ended by somebody else", phase=ending.phase, outcome=ending.outcome)
     return ending.phase
@@ -246,14 +253,6 @@ def _exported(record: Record, phase: Phase) -> None:
             registry.build(EXPORT, {}).run(systems_here(), Unwatched())
     except (OperatorError, settings.SettingsError, RedisError, timeouts.TimedOut) as error:
         _log.warning("the audit record was not exported at its end", why=str(error) or type(error).__name__)
-
-
-def _steps(record: Record, records: Records) -> dict[str, Any]:
-    """What it was told to be doing; nothing where Redis does not say, because it ends all the same."""
-    try:
-        return records.step(record.id)
-    except RedisError:
-        return {}
 
 
 def _hand_over(record: Record, records: Records) -> Phase:

@@ -72,7 +72,8 @@ class Record(BaseModel):
     arguments, where it waited for somebody outside; look_at: when to look again; looks: how often that was.
     token: of the claim that holds (see workers.records.scripts). doubted: since when Redis may have lost what became of
     it; resumes: the fields with which it goes on where it is found that nothing did. more: how many like it, by
-    the same person, have its answer too.
+    the same person, have its answer too. refused: it could not be done as asked, so nothing was begun, and no
+    system has failed.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -120,6 +121,7 @@ class Record(BaseModel):
     ended_at: float | None = None
     worker: str | None = None
     outcome: str | None = None
+    refused: bool = False
 
     @property
     def thread(self) -> str | None:
@@ -139,11 +141,14 @@ class Record(BaseModel):
 
 @dataclass(frozen=True)
 class Ending:
-    """How a command ended. outcome: in a sentence. messages: the last that are said about it, the first one first."""
+    """How a command ended. outcome: in a sentence. messages: the last that are said about it, the first one first.
+    refused: as in a record.
+    """
 
     phase: Phase
     outcome: str
     messages: tuple[Draft, ...] = ()
+    refused: bool = False
 
 
 def as_kept(fields: dict[str, Any]) -> dict[Any, Any]:

@@ -195,14 +195,12 @@ class Records:
         step: str,
         figure: str = "",
         share: float | None = None,
-        done: Sequence[Sequence[str | float]] = (),
     ) -> bool:
         """Words of a running one about what it is doing, there and for whoever looks from elsewhere. share: 0 to 1.
-        done: the steps before, each with its figure and its seconds. Kept with the token of whose steps they are.
 
         False where its claim does not hold any more: then nothing was said.
         """
-        about_it = {"step": step, "figure": figure, "share": share, "done": done, "token": record.token}
+        about_it = {"step": step, "figure": figure, "share": share}
         body = json.dumps(cleaned(about_it), ensure_ascii=False)
         keys = [_key(record.id), _claim(record.id), f"{_key(record.id)}:step"]
         about: list[Any] = [record.id, time.time(), _token(record), body, STEP_SECONDS]
@@ -335,6 +333,7 @@ class Records:
         when it was read, and is not in doubt. more: other fields of the record.
         """
         now, outcome = time.time(), without_secrets(ending.outcome)
+        more |= {"refused": True} if ending.refused else {}
         fields = as_kept({"phase": ending.phase, "ended_at": now, "outcome": outcome, **more})
         keys = [_key(record_id), _claim(record_id), _OPEN, _alive(record_id)]
         only = json.dumps(before) if before else ""

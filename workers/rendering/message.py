@@ -32,8 +32,9 @@ from workers.rendering.blocks import (
     whom,
 )
 from workers.rendering.older import older
-from workers.rendering.plans import Step, walked
+from workers.rendering.plans import walked
 from workers.rendering.terminal import to_terminal
+from workers.rendering.walk import Ended, Walk
 from workers.report import Attachment, Chart, Check, Facts, Lead, Links, Report, Section, Status, Table, Text
 from workers.wording import NOTHING, Linked, count
 
@@ -76,20 +77,25 @@ def asked(words: str, requester: str) -> Message:
     return Message(text=short(f"/mlflow {words}"), blocks=[section(text)])
 
 
-def under_way(words: str, requester: str, step: str, figure: str, done: Sequence[Step] = ()) -> Message:
-    """The root message while the command runs. done: the steps before this one."""
+def under_way(words: str, requester: str, step: str, figure: str, walk: Walk | None = None) -> Message:
+    """The root message while the command runs. walk: its steps so far, and those that are planned."""
     text = f":hourglass_flowing_sand: {code('/mlflow ' + words)} asked by {whom(requester)}"
-    told = short(f"/mlflow {words}: {step}")
-    if done:
-        now = Step(step, figure.lstrip(" ·"), state="in_progress")
-        return Message(text=told, blocks=[section(text), walked(f"Step {len(done) + 1}", [*done, now])])
-    return Message(text=told, blocks=[section(f"{text}\n{plain(step)} {plain(figure)}".rstrip())])
+    told = f"/mlflow {words}: {step}"
+    if walk is None or max(walk.begun, len(walk.planned)) == 1:
+        return Message(text=short(told), blocks=[section(f"{text}\n{plain(step)} {plain(figure)}".rstrip())])
+    steps = walk.steps(figure.lstrip(" ·"))
+    if walk.planned:
+        done = sum(each.state == "complete" and each.at >= 0 for each in steps)
+        title = f"{done} of {count(len(walk.planned), 'step')} done"
+        told = f"{told} ({title})"
+    else:
+        title = f"Step {walk.begun}"
+    return Message(text=short(told), blocks=[section(text), walked(title, steps)])
 
 
-def steps_taken(words: str, steps: Sequence[Step]) -> Message:
+def steps_taken(words: str, ended: Ended) -> Message:
     """For the thread of a command that has ended: what it did, step by step."""
-    title = f"What was done: {count(len(steps), 'step')}"
-    return Message(text=short(f"/mlflow {words}: {title}"), blocks=[walked(title, steps)])
+    return Message(text=short(f"/mlflow {words}: {ended.title}"), blocks=[walked(ended.title, ended.steps)])
 
 
 def failed(  # noqa: PLR0913 - all that is told of it

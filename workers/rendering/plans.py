@@ -1,33 +1,23 @@
 """Steps as Slack's own `plan` with its task cards: what would be done, what is being done, and how each step ended.
 
-A plan's steps and the steps that a run goes through are not the same list: a run names what it does as it does it, and
-what it did not reach is not shown as done. The trap: a plan takes twelve tasks, so of a long run the first ones are
-told in one line, and a plan of more steps than that is text.
+Which step is in which state is `walk`'s. The trap: a plan takes twelve tasks, so of a long run those that are done are
+told in one task, and those that come later in another; a plan of more steps than that is text.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final
 
 from workers.rendering import limits
 from workers.rendering.blocks import Block, in_one_line, paragraphs, plain
 from workers.rendering.richtext import rich, said
+from workers.rendering.walk import State, Step
 from workers.wording import count, duration, shortened
 
-State = Literal["pending", "in_progress", "complete", "error"]
 TENTHS_BELOW: Final = 10.0
-
-
-@dataclass(frozen=True)
-class Step:
-    """What a run did, or does. figure: how far it came; seconds: how long it took, None while it lasts."""
-
-    name: str
-    figure: str = ""
-    seconds: float | None = None
-    state: State = "complete"
+AHEAD: Final = 3
+"""So many of the steps to come are shown where not all can be."""
 
 
 def planned(steps: Sequence[str]) -> list[Block]:
@@ -39,19 +29,38 @@ def planned(steps: Sequence[str]) -> list[Block]:
 
 
 def walked(title: str, steps: Sequence[Step]) -> Block:
-    """What a run did so far, the latest step last."""
-    room = limits.TASKS - 1
-    shown = steps[-room:] if len(steps) > limits.TASKS else steps
+    """The steps of a run, in order, each as it stands."""
+    first, last = _window(steps)
     tasks = []
-    if len(shown) < len(steps):
-        earlier = steps[: len(steps) - len(shown)]
-        seconds = sum(each.seconds or 0.0 for each in earlier)
-        tasks.append(_task(0, count(len(earlier), "earlier step"), "complete", duration(seconds)))
-    first = len(steps) - len(shown) + 1
-    for at, each in enumerate(shown, first):
-        took = "" if each.seconds is None else _seconds(each.seconds)
-        tasks.append(_task(at, each.name, each.state, " · ".join(filter(None, (each.figure, took)))))
+    if first:
+        seconds = sum(each.seconds or 0.0 for each in steps[:first])
+        state: State = "error" if any(each.state == "error" for each in steps[:first]) else "complete"
+        tasks.append(_task(0, count(first, "earlier step"), state, duration(seconds)))
+    for at, each in enumerate(steps[first:last], first + 1):
+        tasks.append(_task(at, each.name, each.state, in_words(each)))
+    if last < len(steps):
+        tasks.append(_task(last + 1, count(len(steps) - last, "later step"), "pending"))
     return _plan(title, tasks)
+
+
+def in_words(step: Step) -> str:
+    """What is being done of it, or what came of it and how long it took; empty where there is nothing to say."""
+    if step.state == "in_progress":
+        return step.doing
+    took = "" if step.seconds is None else _seconds(step.seconds)
+    return " · ".join(filter(None, (step.said, took)))
+
+
+def _window(steps: Sequence[Step]) -> tuple[int, int]:
+    """Which of them have a task each: from, and up to. Before them all have ended, after them none has begun."""
+    last = len(steps)
+    if last <= limits.TASKS:
+        return 0, last
+    begun = sum(each.state != "pending" for each in steps)
+    if last - begun > AHEAD + 1:
+        last = begun + AHEAD
+    room = limits.TASKS - (last < len(steps))
+    return (0, last) if last <= room else (last - room + 1, last)
 
 
 def _seconds(seconds: float) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import structlog
 from redis.exceptions import RedisError
@@ -20,7 +20,7 @@ from workers.records.outbox import Outbox
 from workers.records.record import Ending, Phase
 from workers.rendering import blocks, buttons
 from workers.rendering import message as render
-from workers.rendering.plans import Step
+from workers.rendering.walk import Walk
 
 if TYPE_CHECKING:
     from workers.records.message import Draft, Kind, Message
@@ -30,9 +30,8 @@ if TYPE_CHECKING:
 
 EDIT_SECONDS = 1.0
 LOOK_SECONDS = 0.5
-STEPS_KEPT = 40
 STEPS_TOLD = 2
-"""Before the last one."""
+"""What had fewer is told in its report alone."""
 
 _log = structlog.get_logger(__name__)
 
@@ -46,6 +45,7 @@ class SlackThread:
         record: Record,
         records: Records | None = None,
         *,
+        walk: Walk | None = None,
         cancellable: bool = False,
         should_stop: Callable[[], bool] = lambda: False,
         no_longer_ours: Callable[[], None] = lambda: None,
@@ -57,19 +57,17 @@ class SlackThread:
         self._looked = monotonic()
         self._monotonic = monotonic
         self._step = ""
-        self._figure = ""
-        self._done: list[Step] = []
+        self._walk = walk or Walk(monotonic=monotonic)
         self._began = monotonic()
         self._edited = monotonic()
         self._cancellable = cancellable
         self._should_stop = should_stop
         self._no_longer_ours = no_longer_ours
 
-    def step(self, name: str) -> None:
+    def step(self, name: str, of: str = "") -> None:
         """See Progress."""
-        if self._step:
-            self._done.append(Step(self._step, self._figure, self._monotonic() - self._began))
-        self._step, self._figure = name, ""
+        self._step = name
+        self._walk.begin(name, of)
         self._began = self._monotonic()
         self._show("")
 
@@ -78,8 +76,13 @@ class SlackThread:
         took = self._monotonic() - self._began
         share = min(1.0, done / total) if total > 0 else None
         # How far it was last told is not how far it came, unless that was all.
-        self._figure = how_far(done, total, unit) if 0 < total <= done else ""
+        if 0 < total <= done:
+            self._walk.said(how_far(done, total, unit))
         self._edit(f"{how_far(done, total, unit)}{pace(done, total, unit, took)}", share)
+
+    def ended(self, said: str = "", *, well: bool = True) -> None:
+        """See Progress; shown with what follows."""
+        self._walk.ended(said, well=well)
 
     def checkpoint(self) -> None:
         """See Progress; Redis is asked at most once in LOOK_SECONDS."""
@@ -101,14 +104,9 @@ class SlackThread:
         if now - self._edited >= EDIT_SECONDS:
             self._show(figure, share)
 
-    def _kept(self) -> list[list[str | float]]:
-        """The steps before this one, for whoever tells how it ended."""
-        walked: list[list[str | float]] = [[each.name, each.figure, each.seconds or 0.0] for each in self._done]
-        return walked[-STEPS_KEPT:]
-
     def _show(self, figure: str, share: float | None = None) -> None:
         self._edited = self._monotonic()
-        message = render.under_way(self._record.words, self._record.requester, self._step, figure, self._done)
+        message = render.under_way(self._record.words, self._record.requester, self._step, figure, self._walk)
         message = render.calling(message, self._record.calls)
         if self._cancellable:
             message = render.and_also(message, buttons.row(self._record, buttons.CANCEL))
@@ -117,9 +115,7 @@ class SlackThread:
             if self._records is None:
                 self._outbox.push(self._record.id, words)
                 return
-            ours = self._records.tell(
-                self._record, words, step=self._step, figure=figure, share=share, done=self._kept()
-            )
+            ours = self._records.tell(self._record, words, step=self._step, figure=figure, share=share)
         except RedisError as error:
             _log.warning("progress could not be shown", error=type(error).__name__)
             return
@@ -139,16 +135,15 @@ def success(record: Record, report: Report, phase: Phase = Phase.DONE) -> Ending
     return Ending(phase, report.summary, (draft("edit", root), *pin, *replies))
 
 
-def walked(record: Record, told: dict[str, Any], ending: Ending) -> tuple[Draft, ...]:
-    """What a change did, step by step, for its thread; nothing where that was a step or two, or where it only read.
-    told: as Records.step has it.
-    """
-    done = [Step(name, figure, seconds) for name, figure, seconds in told.get("done", ())]
-    if record.plan is None or record.quiet or len(done) < STEPS_TOLD or told.get("token") != record.token:
+def walked(record: Record, walk: Walk, ending: Ending) -> tuple[Draft, ...]:
+    """What a change did, step by step, for its thread; nothing where that was one step, or none, or it only read."""
+    if record.plan is None or record.quiet or not walk.begun or max(len(walk.planned), walk.begun) < STEPS_TOLD:
         return ()
-    well = ending.phase is Phase.DONE
-    last = Step(told.get("step", ""), "" if well else ending.outcome, state="complete" if well else "error")
-    return (draft("reply", render.steps_taken(record.words, [*done, last])),)
+    if ending.phase is Phase.CANCELLED:
+        ended = walk.end("stopped", "Stopped")
+    else:
+        ended = walk.end("" if ending.phase is Phase.DONE else ending.outcome or str(ending.phase))
+    return (draft("reply", render.steps_taken(record.words, ended)),)
 
 
 def _kind(message: Message) -> Kind:

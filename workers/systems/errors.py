@@ -155,6 +155,10 @@ class TrackingBehindProxy(TrackingError):
     """A proxy answered that it does not reach MLflow, or not in time (502, 503, 504)."""
 
 
+class TrackingLate(TrackingBehindProxy):
+    """A proxy passed the request on, and MLflow did not answer it in time (504)."""
+
+
 class TrackingUnavailable(TrackingError):
     """MLflow answered with a server error (5xx): it cannot do its work, most often for want of its database."""
 

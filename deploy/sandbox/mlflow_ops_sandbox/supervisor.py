@@ -20,6 +20,7 @@ import psutil
 from mlflow_ops_sandbox.errors import PartError, SandboxError
 from mlflow_ops_sandbox.parts import process
 from mlflow_ops_sandbox.parts.folder import read_json, write_json
+from mlflow_ops_sandbox.patience import stretched
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -140,8 +141,8 @@ class Supervisor:
     async def _becomes_ready(self, running: Running) -> bool:
         """Whether it gets ready before it ends and before its deadline."""
         part = running.part
-        end = time.monotonic() + part.deadline
-        while running.popen.poll() is None and time.monotonic() < end:
+        began = time.monotonic()
+        while running.popen.poll() is None and time.monotonic() - began < stretched(part.deadline):
             if await part.ready():
                 if part.settle is not None:
                     await part.settle()
@@ -180,7 +181,7 @@ class Supervisor:
     def _failure(self, running: Running) -> str:
         part = running.part
         code = running.popen.poll()
-        how = f"was not ready after {part.deadline:g} s" if code is None else _how_it_ended(code)
+        how = f"was not ready after {stretched(part.deadline):.0f} s" if code is None else _how_it_ended(code)
         log = self._folder.log(part.name)
         lines = log.read_text(encoding="utf-8", errors="replace").splitlines()[-_LAST_LINES:]
         quoted = "".join(f"\n    {line}" for line in lines)

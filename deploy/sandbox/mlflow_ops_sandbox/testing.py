@@ -21,6 +21,7 @@ from mlflow_ops_sandbox import control
 from mlflow_ops_sandbox.errors import SandboxError
 from mlflow_ops_sandbox.parts import leftovers, postgres
 from mlflow_ops_sandbox.parts.folder import Folder, read_json
+from mlflow_ops_sandbox.patience import stretched
 
 START_SECONDS = 180.0
 
@@ -137,10 +138,10 @@ class StartSandbox(Protocol):
 
 
 def wait_for(condition: Callable[[], object], what: str, seconds: float) -> None:
-    """Return once the condition holds; raise AssertionError after `seconds`."""
-    end = time.monotonic() + seconds
+    """Return once the condition holds; raise AssertionError after `seconds` of a machine at rest."""
+    began = time.monotonic()
     while not condition():
-        if time.monotonic() > end:
+        if time.monotonic() - began > stretched(seconds):
             msg = f"waited {seconds:g} s for {what}"
             raise AssertionError(msg)
         time.sleep(0.05)

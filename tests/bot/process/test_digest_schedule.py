@@ -16,6 +16,7 @@ import pytest
 
 from bot import slash
 from bot.process import scheduler
+from mlflow_ops_sandbox.patience import stretched
 from tests.series import slow
 from workers import settings
 from workers.errors import AlreadySo, OperatorError
@@ -103,7 +104,7 @@ def test_two_schedulers_that_are_killed_at_random_around_eight_give_one_digest_a
             # Later in the day somebody works again, if nobody did at eight.
             watch.set(morning + timedelta(hours=4))
             running = [pid or forked(loaded, watch) for pid in running]
-            deadline = time.monotonic() + 10
+            deadline = time.monotonic() + stretched(10)
             while days_of(redis)[morning.date()] < 1:
                 assert time.monotonic() < deadline, f"no digest on {morning.date()} (seed {seed})"
                 time.sleep(0.01)

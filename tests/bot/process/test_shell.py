@@ -12,6 +12,7 @@ import pytest
 
 from bot.process import here, manual, shell
 from bot.process.cli import main
+from mlflow_ops_sandbox.patience import stretched
 from workers.operations.deployment.scale import Scale
 from workers.report import Report, Status
 
@@ -98,7 +99,7 @@ def test_a_person_types_completes_and_leaves(tmp_path):
         def until(word):
             """Read up to a word, and go on behind it."""
             nonlocal seen
-            deadline = time.monotonic() + 60
+            deadline = time.monotonic() + stretched(60)
             while word not in (plain := re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", seen)):
                 assert time.monotonic() < deadline, seen
                 if select.select([leader], [], [], 0.2)[0]:

@@ -89,6 +89,7 @@ def test_a_record_runs_and_its_end_is_kept(worker, ask, redis):
     assert record.started_at <= record.ended_at
 
 
+@pytest.mark.slow
 def test_a_record_that_is_queued_twice_runs_once(worker, ask, redis, slack):
     record_id = ask("queues")
     ended(redis, record_id)
@@ -180,6 +181,7 @@ def test_a_reply_that_was_not_read_is_not_taken_for_another_when_it_leaves(envir
     assert not redis.sismember(leaving.redis_workers_keys, leaving.key)
 
 
+@pytest.mark.slow
 def test_what_does_not_end_within_its_grace_is_stopped_and_told_why(slack, environment, started, blackhole, ask, redis):
     env = {**environment(slack), "MLFLOW_OPS_DATABASE_URL": blackhole, "MLFLOW_OPS_GRACE_SECONDS": "1"}
     with started("worker", "--queue", "quick", env=env) as worker:

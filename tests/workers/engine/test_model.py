@@ -14,7 +14,7 @@ from workers.records.store import Records
 from workers.rendering import thread
 
 SEEDS = int(os.environ.get("MLFLOW_OPS_MODEL_SEEDS", "600"))
-FAST, SLOW = 25, 100
+FAST, SLOW = 10, 100
 FOUND_WITHIN = 400
 
 

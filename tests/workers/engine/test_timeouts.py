@@ -30,7 +30,7 @@ def test_except_exception_does_not_swallow_it():
     began = time.monotonic()
     with pytest.raises(TimedOut):
         limited(0.2, stubborn, Exception, 99)
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 4
 
 
 def test_a_bare_except_swallows_it_for_a_moment_only(monkeypatch):
@@ -38,7 +38,7 @@ def test_a_bare_except_swallows_it_for_a_moment_only(monkeypatch):
     began = time.monotonic()
     with pytest.raises(TimedOut):
         limited(0.1, stubborn, BaseException, 3)
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 4
 
 
 def test_what_is_in_time_is_left_alone_and_the_timer_before_goes_on():

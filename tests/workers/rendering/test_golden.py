@@ -14,8 +14,8 @@ from workers.operation import Change, Plan
 from workers.records.record import Phase, Record
 from workers.rendering import blocks, buttons, forms, limits, proposals
 from workers.rendering import message as render
-from workers.rendering.plans import Step
 from workers.rendering.terminal import to_terminal
+from workers.rendering.walk import Walk
 from workers.report import Attachment, Chart, Check, Facts, Lead, Line, Links, Offer, Report, Status, Table, Text
 from workers.wording import NOTHING, Linked, duration, moment, size
 
@@ -42,6 +42,16 @@ def record(phase=Phase.PENDING, **more):
     kept = {"approvals": 2, "approvers": "<!subteam^S07APPROVERS>", "expires_at": AT + 1800, "accepted_at": AT}
     told = {"channel": "C07OPS00001", "permalink": "https://example.slack.com/archives/C07OPS00001/p1"}
     return Record(**about, phase=phase, **(kept | told | more))
+
+
+def walk(*planned):
+    """A restore that is comparing, five seconds after it began."""
+    clock = iter((0.0, 0.0, 1.2, 1.2, 5.0, 5.0, 9.0, 9.0))
+    made = Walk(planned, monotonic=lambda: next(clock))
+    made.begin("Making mlflow_3fa0c1", of="into mlflow_3fa0c1")
+    made.said("65 of 65 tables")
+    made.begin("Comparing", of="Compare its tables")
+    return made
 
 
 GOOD = Check(name="pods", title="Pods", status=Status.OK, figure="2/2 ready", sentence="Both pods are ready.")
@@ -122,10 +132,11 @@ MESSAGES = {
     "asked": render.asked(WORDS, OMAR),
     "asked-by-the-clock": render.asked("backup", "clock:backup"),
     "under-way": render.under_way(WORDS, OMAR, "Restoring 3fa0c1", "3 of 65 tables · 2 tables/s, 31 s left"),
-    "under-way-later": render.under_way(WORDS, OMAR, "Comparing", "", [Step("Restoring", "65 of 65 tables", 1.2)]),
-    "steps-taken": render.steps_taken(
-        WORDS, [Step("Restoring", "", 1.2), Step("Switching", "It is held.", None, "error")]
-    ),
+    "under-way-unplanned": render.under_way(WORDS, OMAR, "Comparing", "3 of 65 tables", walk()),
+    "under-way-planned": render.under_way(WORDS, OMAR, "Comparing", "3 of 65 tables", walk(*PLAN.steps)),
+    "steps-taken": render.steps_taken(WORDS, walk(*PLAN.steps[:2]).end()),
+    "steps-taken-not-needed": render.steps_taken(WORDS, walk(*PLAN.steps).end()),
+    "steps-taken-failed": render.steps_taken(WORDS, walk(*PLAN.steps).end("The table runs has 3 rows too few.")),
     "failed": render.failed(WORDS, OMAR, "The set is damaged.", "Use another one."),
     "failed-approved": render.failed(WORDS, OMAR, "It broke.", "", render.approved((ADA,), AT)),
     "failed-held": render.failed(WORDS, OMAR, "A backup runs.", "Ask again when it is over.", holder=ADA),

@@ -6,8 +6,8 @@ from functools import partial
 import pytest
 
 from workers.engine import shutdown
-from workers.records.record import Ending, Phase, Record
-from workers.rendering import limits, plans, thread
+from workers.records.record import Record
+from workers.rendering import limits, thread
 
 
 class Kept:
@@ -105,23 +105,3 @@ def test_of_several_steps_each_is_a_task_with_what_came_of_it(told):
         ("Comparing", "in_progress"),
     ]
     assert "65 of 65 tables · 5.0 s" in str(plan["tasks"][0]["output"])
-
-
-@pytest.mark.parametrize("steps", [2, 12, 13, 200])
-def test_many_steps_stay_within_what_a_plan_takes(steps):
-    block = plans.walked("Vacuum", [plans.Step(f"step {number}", "", 1.0) for number in range(steps)])
-    assert not limits.refused([block])
-    assert block["tasks"][-1]["title"] == f"step {steps - 1}"
-
-
-@pytest.mark.parametrize(("phase", "state"), [(Phase.DONE, "complete"), (Phase.FAILED, "error")])
-def test_what_has_ended_tells_its_steps_and_which_one_failed(phase, state):
-    about = {"operation": "backup", "arguments": {}, "words": "backup", "requester": "U0OLEG", "channel": "C0OPS"}
-    record = Record(**about, token="a/1", plan={})
-    kept = {"step": "Switching", "figure": "", "done": [["One", "3 of 3 sets", 1.2], ["Two", "", 0.1]], "token": "a/1"}
-    (told,) = thread.walked(record, kept, Ending(phase, "The lock is held."))
-    tasks = json.loads(told.body)["blocks"][0]["tasks"]
-    assert [task["status"] for task in tasks] == ["complete", "complete", state]
-    assert ("The lock is held." in str(tasks[-1])) is (phase is Phase.FAILED)
-    assert not thread.walked(record, kept | {"token": "another"}, Ending(phase, ""))
-    assert not thread.walked(Record(**about, token="a/1"), kept, Ending(phase, "")), "it only read"

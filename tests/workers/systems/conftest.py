@@ -92,6 +92,10 @@ def http() -> Iterator[Canned]:
             self.end_headers()
             self.wfile.write(body)
 
+        def do_PUT(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.do_GET()
+
         def log_message(self, *_: object) -> None:
             pass
 

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 import psycopg
 import pytest
 
+from mlflow_ops_sandbox.patience import stretched
 from workers.settings import SettingsError
 from workers.systems.errors import DatabaseError, DatabaseMissing, DatabaseRefused, DatabaseUnreachable
 from workers.systems.postgres.database import Database
@@ -135,7 +136,7 @@ def _cancelled(connection, query):
 
 
 def _until(ask, good, seconds=10):
-    end = time.monotonic() + seconds
+    end = time.monotonic() + stretched(seconds)
     while True:
         found = ask()
         if good(found) or time.monotonic() > end:

@@ -15,6 +15,8 @@ from workers.systems.git.github import GitHub
 from workers.systems.git.gitlab import GitLab
 from workers.systems.git.repository import Commit, RequestState
 
+pytestmark = pytest.mark.slow
+
 TEXT = "# two are enough\nspec:\n  replicas: 2\n"
 FILE = "apps/mlflow/deployment.yaml"
 MORE = TEXT.replace("2", "4")

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from mlflow_ops_sandbox.patience import stretched
 from workers import settings
 from workers.errors import OperatorError
 from workers.systems.postgres import private_server
@@ -47,7 +48,7 @@ def owner(place):
 
 
 def until(condition):
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + stretched(30)
     while not (found := condition()):
         assert time.monotonic() < deadline
         time.sleep(0.02)

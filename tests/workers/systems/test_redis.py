@@ -10,6 +10,7 @@ import redis as client
 from redis import exceptions
 
 from mlflow_ops_sandbox.parts.redis import program
+from mlflow_ops_sandbox.patience import stretched
 from workers import settings
 from workers.settings import SettingsError
 from workers.systems.errors import GatewayError
@@ -27,7 +28,7 @@ def serve(tmp_path):
         command = [str(program()), *arguments] if arguments[:1] == (str(tmp_path / "sentinel.conf"),) else None
         command = command or [str(program()), "--port", str(port), "--bind", "127.0.0.1", "--save", "", *arguments]
         started.append(subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL))
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + stretched(20)
         with client.Redis(port=port) as asked:
             while True:
                 try:

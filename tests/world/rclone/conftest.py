@@ -18,6 +18,7 @@ import boto3
 import pytest
 from botocore.exceptions import BotoCoreError, ClientError
 
+from mlflow_ops_sandbox.patience import stretched
 from tests.workers.operations.backup.artifacts.conftest import (  # noqa: F401 - fixtures
     Place,
     connect,
@@ -67,7 +68,7 @@ def rclone(tmp_path_factory):
     client = boto3.client(
         "s3", endpoint_url=url, aws_access_key_id=KEY, aws_secret_access_key=SECRET, region_name="us-east-1"
     )
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + stretched(30)
     while True:
         try:
             client.list_buckets()

@@ -66,13 +66,14 @@ class AlertsSilence(Operation):
 
     def run(self, systems: Systems, progress: Progress) -> Report:
         """Make it; the group's thread is told."""
-        progress.step("Making the silence")
+        progress.step("Making the silence", of="Make the silence")
         matchers = self._matchers(systems)
         by, said = _who(systems)
         begins = datetime.now(UTC)
         ends = begins + timedelta(seconds=self.seconds)
         why = self.why or "no reason was given"
         made = systems.alertmanager.create(matchers, begins, ends, said, f"{why} (asked by {said} through mlflow-ops)")
+        progress.step("Telling the alert's thread", of="Say so")
         keeping = AlertStore(systems.redis)
         silence = Silence(id=made, until=ends.timestamp(), by=by, why=self.why)
         keeping.silenced(self.target, silence, begins.timestamp())
@@ -143,9 +144,10 @@ class AlertsUnsilence(Operation):
 
     def run(self, systems: Systems, progress: Progress) -> Report:
         """End it; the thread of the group is told."""
-        progress.step("Ending the silence")
+        progress.step("Ending the silence", of="End the silence")
         silence_id = self._silence_id(systems)
         systems.alertmanager.expire(silence_id)
+        progress.step("Telling the alert's thread", of="Say so")
         keeping, now = AlertStore(systems.redis), datetime.now(UTC).timestamp()
         for group in keeping.groups():
             if group.silence is not None and group.silence.id == silence_id:

@@ -59,6 +59,9 @@ AHEAD_SECONDS: Final = 600
 _WITHOUT_SECRETS: Final = "WITHOUT SECRETS: {}, so Secrets are not in this set and cannot be restored from it."
 
 
+_READ_BACK: Final = "Read every part back"
+
+
 class Backup(Operation):
     """Make a set. parts: of database, artifacts and config; empty for all."""
 
@@ -101,7 +104,8 @@ class Backup(Operation):
             steps.append(f"{how} what is new of s3://{ops.storage.artifacts_bucket}")
         if "config" in self.wanted:
             steps.append(f"Export MLflow's objects from the namespace {ops.kubernetes.namespace}")
-        steps += ["Read every part back and compare its checksum", "Write the manifest"]
+        steps += [f"{_READ_BACK} and compare its checksum"] if {"database", "config"} & set(self.wanted) else []
+        steps += ["Write the manifest"]
         steps += [f"Copy the set to s3://{each.bucket} and compare it" for each in ops.backup.copies]
         without = _without_secrets(systems) if "config" in self.wanted else ()
         warnings = (*without, *(() if encryption.given(systems.settings) else (signing.NOT_SIGNED,)))
@@ -182,7 +186,7 @@ class _Making:
 
     def databases(self) -> None:
         for field_name, each in _databases(self.systems):
-            self.progress.step(f"Database {each.name}: dumping")
+            self.progress.step(f"Database {each.name}: dumping", of=f"Dump the database {each.name} ")
             key = f"{self.name}{database.NAME if field_name == 'database' else database.AUTH_NAME}"
             last: DatabasePart | None = getattr(self._last(), field_name, None)
             self.made[field_name] = database.dump(
@@ -198,7 +202,7 @@ class _Making:
 
     def artifacts(self) -> None:
         objects = self.transfer.objects
-        self.progress.step("Artifacts: asking where experiments keep theirs")
+        self.progress.step("Artifacts: asking where experiments keep theirs", of="what is new of")
         self.places = places.survey(self.systems)
         self.progress.step("Artifacts: copying what is new")
         sources = self._sources(damaged.noted(objects, self.bucket))
@@ -233,7 +237,7 @@ class _Making:
         self.progress.checkpoint()
 
     def configuration(self) -> None:
-        self.progress.step("Configuration: exporting")
+        self.progress.step("Configuration: exporting", of="Export MLflow's objects")
         keys = encryption.for_configuration(self.systems.settings)
         part = configuration.store(
             self.systems.cluster, self.systems.settings.ops.kubernetes, keys, self.transfer, self.bucket, self.name
@@ -246,7 +250,7 @@ class _Making:
         for field_name, source in _databases(self.systems) if "database" in self.made else ():
             part: DatabasePart | None = self.made.get(field_name)
             if part:
-                self.progress.step(f"Database {part.database}: reading back")
+                self.progress.step(f"Database {part.database}: reading back", of=_READ_BACK)
                 entries = database.read_back(part, self.transfer, self.bucket, self.systems.settings, self.progress)
                 self.made[field_name] = part.model_copy(update={"entries": entries})
                 keys = Keys.of(self.systems.settings)
@@ -254,12 +258,12 @@ class _Making:
                 self.warnings += (*catalog_record.lacking(part), *outlook.warnings(self.systems, source, part, lines))
         exported: ConfigurationPart | None = self.made.get("configuration")
         if exported:
-            self.progress.step("Configuration: reading back")
+            self.progress.step("Configuration: reading back", of=_READ_BACK)
             configuration.read(exported, Keys.of(self.systems.settings), self.transfer, self.bucket)
 
     def finish(self) -> Manifest:
         self.progress.checkpoint()
-        self.progress.step("Writing the manifest")
+        self.progress.step("Writing the manifest", of="Write the manifest")
         keys = Keys.of(self.systems.settings)
         if keys is None:
             self.warnings.append(signing.NOT_SIGNED)

@@ -68,11 +68,12 @@ def make(systems: Systems, made: Manifest, progress: Progress) -> tuple[Copied, 
     """Copy a finished set to each place. What fails is told, and changes nothing about the set. Raises Cancelled."""
     done = []
     for there in every(systems):
-        progress.step(f"Copying to {place(there)}")
+        progress.step(f"Copying to {place(there)}", of=f"Copy the set to {place(there)} ")
         try:
             done.append(_copied(systems, there, made, progress))
         except OperatorError as error:
             done.append(Copied(place(there), problem=error.message))
+            progress.ended(error.message, well=False)
     return tuple(done)
 
 

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, ClassVar
 
 from workers.errors import OperatorError
-from workers.operation import Change, Operation, Plan, Progress, Risk
+from workers.operation import Change, Operation, Plan, Progress, Risk, Within
 from workers.operations.backup import copies, leftovers, sets
 from workers.operations.backup.backup import LOCK
 from workers.operations.backup.encryption import Keys
@@ -65,8 +65,7 @@ class BackupPrune(Operation):
                 *(f"Remove {count(len(of.going), 'set')} of {place}" for place, of in elsewhere.items()),
                 "Remove unfinished sets and uploads in which nothing was written for a day",
                 "Remove the bytes of artifacts that no remaining set uses",
-                *(f"Remove the base backup {each.name}" for each in (wal.going if wal else ())),
-                *((f"Remove WAL that no base needs: one can then go {wal.words}",) if wal else ()),
+                *((f"Remove {_bases(wal)}WAL that no base needs: one can then go {wal.words}",) if wal else ()),
             ),
             changes=tuple(
                 Change(what=f"{each.id} of {moment(each.begun)}", before="good", after="removed")
@@ -91,10 +90,13 @@ class BackupPrune(Operation):
         summary, chosen = _pruned(systems, progress)
         also, status = [], Status.OK
         for there in copies.every(systems):
+            place = copies.place(there)
+            progress.step(f"Pruning {place}", of=f" of {place}")
             try:
-                also.append(f"In {copies.place(there)}: {_pruned(there, progress)[0]}.")
+                also.append(f"In {place}: {_pruned(there, Within(progress))[0]}.")
             except OperatorError as error:
-                also.append(f"{copies.place(there)} was left alone: {error.message}")
+                also.append(f"{place} was left alone: {error.message}")
+                progress.ended(error.message, well=False)
                 status = Status.WARN
         recovery = self._wal(systems, progress)
         return Report(
@@ -115,12 +117,18 @@ class BackupPrune(Operation):
 
         if not systems.settings.ops.recovery.point_in_time:
             return ""
-        progress.step("Removing WAL that no base needs")
+        progress.step("Removing WAL that no base needs", of="WAL that no base needs")
         chosen = keeping.look(systems)
         with Transfer.of(systems.backups, CALLS_AT_ONCE) as transfer:
             gone = keeping.remove(chosen, transfer, systems.settings.ops.storage.backups_bucket)
         bases = f"{count(len(chosen.going), 'base backup')} and " if chosen.going else ""
         return f" {bases}{count(gone, 'object')} of WAL removed; one can go {chosen.words}."
+
+
+def _bases(going: keeping.Choice) -> str:
+    """The base backups that would go, before the WAL that does; empty if none."""
+    names = [each.name for each in going.going]
+    return f"the base backup{'s' if len(names) > 1 else ''} {listed(names)} and " if names else ""
 
 
 def _elsewhere(systems: Systems) -> tuple[dict[str, Choice], dict[str, str]]:
@@ -147,12 +155,13 @@ def _pruned(systems: Systems, progress: Progress) -> tuple[str, Choice]:
     with Transfer.of(systems.backups, CALLS_AT_ONCE) as transfer:
         for done, each in enumerate(chosen.going):
             progress.checkpoint()
-            progress.step(f"Removing {each.name}")
+            progress.step(f"Removing {each.name}", of=f"Remove {each.name}")
             progress.advance(done, len(chosen.going), "sets")
             leftovers.remove(transfer, bucket, each.name)
+        progress.step("Removing unfinished sets and uploads", of="Remove unfinished")
         swept = leftovers.sweep(transfer, bucket, now)
     progress.checkpoint()
-    progress.step("Removing bytes that no set uses")
+    progress.step("Removing bytes that no set uses", of="Remove the bytes")
     relied_on = [
         each.name for each in chosen.staying if each.name not in swept and _has_listing(systems.backups, bucket, each)
     ]

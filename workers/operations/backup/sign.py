@@ -62,6 +62,7 @@ class BackupSign(Operation):
         made, keys = self._wanted(systems)
         title, bucket = f"Sign backup {made.id}", systems.settings.ops.storage.backups_bucket
         with Transfer.of(systems.backups, verify.READERS, rule(systems.settings, datetime.now(UTC))) as transfer:
+            progress.step("Reading every part", of="compare every checksum")
             problems = verify.problems(systems, made, transfer, progress, deep=True)
             if problems:
                 return Report(
@@ -71,7 +72,7 @@ class BackupSign(Operation):
                     sections=(Text(title="What is wrong", text="\n".join(problems), literal=True),),
                     hints=("backup list",),
                 )
-            progress.step("Signing")
+            progress.step("Signing", of="Sign the manifest")
             progress.checkpoint()
             manifest.store(signing.signed(made, keys), transfer, bucket)
         return Report(

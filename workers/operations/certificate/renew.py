@@ -80,9 +80,9 @@ class CertRenew(Operation):
         """Ask, wait for the new serial number, and check what came."""
         served = IngressCertificate.of(systems)
         before = _held(systems, served.secret)
-        progress.step("Asking cert-manager for a new certificate")
+        progress.step("Asking cert-manager for a new certificate", of="Set the condition")
         name = _ask(systems, served.secret)
-        progress.step(f"Waiting for cert-manager to issue {name}")
+        progress.step(f"Waiting for cert-manager to issue {name}", of="Wait until cert-manager")
         after, why = _await(systems, progress, served.secret, before)
         if after is None:
             still = f"The one before is still in place: {_in_short(before)}." if before else ""
@@ -92,6 +92,7 @@ class CertRenew(Operation):
                 summary=f"cert-manager has not issued a new certificate: {why}. {still}".strip(),
                 hints=("cert show",),
             )
+        progress.step("Checking what came", of="Check its dates")
         secret = read_secret(systems, served.secret)
         status, sentence = verdict(systems, served, secret, after)
         was = f" (was {before.serial}, until {moment(before.certificate.ends)})" if before else ""

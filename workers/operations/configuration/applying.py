@@ -20,7 +20,7 @@ from workers.operations.configuration.configmap import CHECKSUM, ConfigMap
 from workers.operations.configuration.references import References
 from workers.operations.deployment.judging import Way, template_to_return_to
 from workers.operations.deployment.rollout import Outcome, Unstoppable, Watched, doubt_now, watch
-from workers.operations.deployment.template_change import put_back
+from workers.operations.deployment.template_change import IF_NOT, WAIT, put_back
 from workers.report import Report, Status, Table
 from workers.systems.cluster.annotations import RESTARTED_AT, timestamp
 from workers.systems.cluster.fields import Fields
@@ -65,7 +65,7 @@ _LEFT: Final = "No pod was ready before it either, so the change was left in pla
 def apply(systems: Systems, progress: Progress, wanted: Wanted) -> Report:
     """Do it, watch it, prove it; put back what does not come up, also where it is cancelled. Raises OperatorError."""
     names = systems.settings.ops.kubernetes
-    progress.step(f"Changing {names.configmap}")
+    progress.step(f"Changing {names.configmap}", of=f"in configmap/{names.configmap}")
     before = systems.cluster.deployment(names.deployment)
     way = template_to_return_to(before, systems.cluster.replica_sets(names.selector))
     there = Fields(before, "Deployment").labels("spec", "template", "metadata", "annotations")
@@ -73,10 +73,12 @@ def apply(systems: Systems, progress: Progress, wanted: Wanted) -> Report:
     edited = replace(_write(systems, wanted), annotations=annotations, deployment=before, way=way)
     try:
         edited = replace(edited, rolled=_annotate(systems, progress, edited))
+        progress.step("Waiting for the new pods", of=WAIT)
         outcome = watch(Watched.of(systems, READY_SECONDS, before=before), progress)
     except Cancelled:
         if edited.left:
             raise Cancelled(f"{edited.left}.") from None
+        progress.ended("stopped", well=False)
         back = _put_back(systems, progress, edited)
         state = "every pod is ready" if back.well else back.why
         raise Cancelled(f"{names.configmap} is as it was, and {state}.") from None
@@ -157,7 +159,7 @@ def _read_again(systems: Systems) -> ConfigMap:
 def _annotate(systems: Systems, progress: Progress, edited: Edited) -> dict[str, Any]:
     """Have the pods replaced; the template with which they are."""
     names = systems.settings.ops.kubernetes
-    progress.step(f"Replacing the pods of {names.deployment}")
+    progress.step(f"Replacing the pods of {names.deployment}", of="Annotate the template")
     now = timestamp()
     patch = _annotated({RESTARTED_AT: now, CHECKSUM: edited.configmap.checksum})
     template: dict[str, Any] = systems.cluster.patch_deployment(names.deployment, patch)["spec"]["template"]
@@ -200,6 +202,7 @@ def _failed(systems: Systems, progress: Progress, edited: Edited, outcome: Outco
             sections=(_changed(systems, edited), *outcome.sections),
             hints=(*commands, "config show", "rollback"),
         )
+    progress.ended(outcome.why, well=False)
     try:
         back = _put_back(systems, progress, edited)
         end = f"{names.configmap} is as it was, and "
@@ -221,7 +224,7 @@ def _failed(systems: Systems, progress: Progress, edited: Edited, outcome: Outco
 def _put_back(systems: Systems, progress: Progress, edited: Edited) -> Outcome:
     """The ConfigMap first: pods of the template before must start with what was there before."""
     names = systems.settings.ops.kubernetes
-    progress.step(f"Putting {names.configmap} back")
+    progress.step(f"Putting {names.configmap} back", of=IF_NOT)
     _restore(systems, edited)
     if edited.rolled is not None and edited.way is not None and edited.way.revision:
         return put_back(systems, progress, edited.way.template, edited.rolled)
@@ -229,7 +232,9 @@ def _put_back(systems: Systems, progress: Progress, edited: Edited) -> Outcome:
     systems.cluster.patch_deployment(names.deployment, _annotated(edited.annotations))
     if edited.way is None:
         return Outcome(well=False, why="no pod was replaced")
-    return watch(Watched.of(systems, READY_SECONDS, before=failed), Unstoppable(progress))
+    back = watch(Watched.of(systems, READY_SECONDS, before=failed), Unstoppable(progress))
+    progress.ended(back.why, well=back.well)
+    return back
 
 
 def _restore(systems: Systems, edited: Edited) -> None:

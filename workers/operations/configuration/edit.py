@@ -16,6 +16,7 @@ from workers.operations.configuration.references import References
 from workers.operations.deployment import gitops, permission, preconditions, proposal
 from workers.operations.deployment.estimate import rollout_seconds
 from workers.operations.deployment.rollout import state_now
+from workers.operations.deployment.template_change import IF_NOT, WAIT
 from workers.report import Report
 from workers.systems.cluster.fields import Fields
 from workers.wording import listed
@@ -132,8 +133,8 @@ def _plan(systems: Systems, wanted: Wanted, *, why_not: str = "") -> Plan:
         steps=(
             f"{verb} {', '.join(changes)} in configmap/{configmap.name}; running pods keep theirs",
             f"Annotate the template of deployment/{names.deployment} with its checksum: the pods are replaced in turn",
-            "Wait until every pod is a new one and ready, and check that each bears that checksum",
-            "Where that does not happen: put the ConfigMap back, then the template, and wait again",
+            f"{WAIT}, and check that each bears that checksum",
+            f"{IF_NOT}: put the ConfigMap back, then the template, and wait again",
         ),
         changes=tuple(
             Change(

@@ -174,10 +174,7 @@ class DatabaseCancel(Operation):
             title=self.title,
             summary=f"{called(session)} ({session.user} from {session.client}), {session.state} for "
             f"{duration(age(session))}: {shown_query(session.query)}",
-            steps=(
-                "End the session" if self.end else "Cancel its query, if it is still this one",
-                "Look whether it is",
-            ),
+            steps=(f"{'End the session' if self.end else 'Cancel its query'}, if it is still this one",),
             changes=(Change(what=f"session {self.pid}", before="there" if self.end else "active", after=after),),
             warnings=("It looks like a backup or another operation of ours; cancel that one instead.",) if ours else (),
             undo="",

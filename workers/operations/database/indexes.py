@@ -205,11 +205,13 @@ class DatabaseIndexesCreate(Operation):
         maintenance = systems.maintenance
         wanted, leftovers = self._wanted(systems)
         for name in leftovers:
-            progress.step(f"Dropping what is left of {name}")
+            progress.step(f"Dropping what is left of {name}", of=f"leftover {name},")
             maintenance.drop_index(name)
         built: list[str] = []
         for number, each in enumerate(wanted, 1):
-            progress.step(f"Building {each.name} on {each.table} ({number} of {len(wanted)})")
+            progress.step(
+                f"Building {each.name} on {each.table} ({number} of {len(wanted)})", of=f"INDEX CONCURRENTLY {each}"
+            )
 
             def how_far(_phase: str, done: int, total: int) -> None:
                 progress.checkpoint()
@@ -225,7 +227,7 @@ class DatabaseIndexesCreate(Operation):
             except OperatorError as error:
                 return self._broke_off(systems, each, error, built)
             built.append(each.name)
-        progress.step("Reading back")
+        progress.step("Reading back", of="Read back")
         valid = {each.name for each in maintenance.indexes() if each.valid}
         lacking = [name for name in built if name not in valid]
         if lacking:

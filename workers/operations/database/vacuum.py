@@ -74,7 +74,10 @@ class DatabaseVacuum(Operation):
         done: list[str] = []
         failed: dict[str, OperatorError] = {}
         for number, table in enumerate(before, 1):
-            progress.step(f"Vacuuming {table.name} ({number} of {len(before)}, {size(table.total_bytes)})")
+            progress.step(
+                f"Vacuuming {table.name} ({number} of {len(before)}, {size(table.total_bytes)})",
+                of="one after the other",
+            )
             try:
                 progress.checkpoint()
                 systems.maintenance.vacuum(table.name, full=self.full, how_far=_told(progress))
@@ -85,7 +88,7 @@ class DatabaseVacuum(Operation):
                 failed[table.name] = error
             else:
                 done.append(table.name)
-        progress.step("Reading the sizes again")
+        progress.step("Reading the sizes again", of="Read the sizes")
         return self._report(before, {each.name: each for each in systems.maintenance.tables()}, failed)
 
     def aftermath(self, systems: Systems, planned: Plan) -> str:  # noqa: ARG002 - PostgreSQL leaves nothing half done

@@ -19,7 +19,7 @@ from workers.operations.deployment import failed_before, permission, preconditio
 from workers.operations.deployment.estimate import rollout_seconds
 from workers.operations.deployment.judging import available, is_complete, owned
 from workers.operations.deployment.rollout import state_now
-from workers.operations.deployment.template_change import roll
+from workers.operations.deployment.template_change import IF_NOT, WAIT, roll
 from workers.operations.deployment.template_diff import bare, differences
 from workers.report import Report, Status, Table
 from workers.systems.cluster.annotations import REVISION
@@ -140,8 +140,8 @@ class Rollback(Operation):
             summary=f"from revision {current.number} to revision {target.number}",
             steps=(
                 f"Put the pod template of revision {target.number} in the place of revision {current.number}'s",
-                "Wait until every pod is a new one and ready",
-                "Where that does not happen: put the template before back, and wait again",
+                WAIT,
+                f"{IF_NOT}: put the previous template back, and wait again",
             ),
             changes=changes,
             warnings=(
@@ -168,7 +168,7 @@ class Rollback(Operation):
             return systems.cluster.replace_template(names.deployment, target.template, generation=generation)
 
         new, old = f"revision {target.number}", f"revision {current.number}"
-        rolled = roll(systems, change, progress, f"Rolling back to {new}", old)
+        rolled = roll(systems, change, progress, (f"Rolling back to {new}", "Put the pod template"), old)
         if not rolled.well:
             words = rolled.told(new.capitalize(), old)
             return Report(

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from workers.systems import Systems
 
 PROPOSE: Final = "propose"
+FOLLOWING: Final = "Follow it"
+WATCHING: Final = "Watch the pods"
 """The operation that carries it out."""
 
 
@@ -147,8 +149,8 @@ def proposed(systems: Systems, plan: Plan, what: Proposal) -> Plan:
             "title": f"{plan.title}, proposed in Git",
             "steps": (
                 f"Open a {git.called} in {gitops.repository}: {what.path} in {what.file}",
-                f"Follow it until {what.owner} has applied it, or it is closed, for {gitops.follow_hours:g} h at most",
-                "Watch the pods",
+                f"{FOLLOWING} until {what.owner} has applied it or it is closed, for {gitops.follow_hours:g} h at most",
+                WATCHING,
             ),
             "changes": changes,
             "warnings": (*plan.warnings, *_apart(what, found.text, gitops.branch)),

@@ -18,7 +18,7 @@ from workers.operation import Change, Operation, Plan, Progress, Risk
 from workers.operations.deployment import capacity, gitops, permission, preconditions, proposal
 from workers.operations.deployment.estimate import rollout_seconds
 from workers.operations.deployment.rollout import state_now
-from workers.operations.deployment.template_change import patched, roll
+from workers.operations.deployment.template_change import IF_NOT, WAIT, patched, roll
 from workers.report import Report, Status
 from workers.systems.cluster.fields import Fields
 from workers.systems.cluster.quantities import quantity
@@ -101,8 +101,8 @@ class Resources(Operation):
             summary=f"{', '.join(f'{each.what} {each.before} → {each.after}' for each in changes)}",
             steps=(
                 f"Set the resources of the container {name} of deployment/{names.deployment}",
-                "Wait until every pod is a new one and ready: one rollout",
-                "Where that does not happen: put the resources before back, and wait again",
+                f"{WAIT}: one rollout",
+                f"{IF_NOT}: put the previous resources back, and wait again",
             ),
             changes=changes,
             warnings=cautions,
@@ -127,7 +127,7 @@ class Resources(Operation):
         def change() -> dict[str, Any]:
             return patched(systems.cluster, names.deployment, patch, lambda now: _resources(now, name) == before)
 
-        rolled = roll(systems, change, progress, "Rolling the new resources out", old)
+        rolled = roll(systems, change, progress, ("Rolling the new resources out", "Set the resources"), old)
         if not rolled.well:
             return Report(
                 title=title,

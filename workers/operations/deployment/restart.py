@@ -59,10 +59,11 @@ class Restart(Operation):
     def run(self, systems: Systems, progress: Progress) -> Report:
         """Do it and watch it."""
         names = systems.settings.ops.kubernetes
-        progress.step(f"Restarting {names.deployment}")
+        progress.step(f"Restarting {names.deployment}", of="Annotate the template")
         template = {"metadata": {"annotations": {RESTARTED_AT: timestamp()}}}
         before = systems.cluster.deployment(names.deployment)
         changed = systems.cluster.patch_deployment(names.deployment, {"spec": {"template": template}})
+        progress.step("Waiting for the new pods", of="Wait until every pod")
         outcome = watch(Watched.of(systems, READY_SECONDS, before=before), progress)
         title = f"Restart {names.deployment}"
         if not outcome.well:

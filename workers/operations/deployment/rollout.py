@@ -69,13 +69,17 @@ class Unstoppable:
 
     progress: Progress
 
-    def step(self, name: str) -> None:
+    def step(self, name: str, of: str = "") -> None:
         """Pass it on."""
-        self.progress.step(name)
+        self.progress.step(name, of)
 
     def advance(self, done: int, total: int, unit: str) -> None:
         """Pass it on."""
         self.progress.advance(done, total, unit)
+
+    def ended(self, said: str = "", *, well: bool = True) -> None:
+        """Pass it on."""
+        self.progress.ended(said, well=well)
 
     def checkpoint(self) -> None:
         """Hear nothing."""

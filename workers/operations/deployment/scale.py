@@ -101,9 +101,10 @@ class Scale(Operation):
         """Do it and watch it. A failure leaves the wish as it is and says why the pods do not come."""
         names = systems.settings.ops.kubernetes
         cluster = systems.cluster
-        progress.step(f"Scaling {names.deployment} to {self.replicas}")
+        progress.step(f"Scaling {names.deployment} to {self.replicas}", of="Set the replicas")
         was = cluster.deployment(names.deployment)
         before = _write(cluster, names.deployment, self.replicas)
+        progress.step("Waiting for its pods", of="Wait until")
         try:
             outcome = watch(Watched.of(systems, READY_SECONDS, goal=Goal.REPLICAS, before=was), progress)
         except Cancelled:

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from workers.systems import Systems
     from workers.systems.cluster.client import Cluster
 
+WAIT: Final = "Wait until every pod is a new one and ready"
+IF_NOT: Final = "If they don't come up"
 READY_SECONDS: Final = 600.0
 LEFT: Final = (
     "No pod was ready before it either, so it was left in place. Go on with /mlflow update, or go back with "
@@ -84,25 +86,27 @@ def end_of(back: Outcome) -> str:
 
 
 def roll(
-    systems: Systems, change: Callable[[], dict[str, Any]], progress: Progress, doing: str, old: str
+    systems: Systems, change: Callable[[], dict[str, Any]], progress: Progress, doing: tuple[str, str], old: str
 ) -> RolloutResult:
     """Make a change of MLflow's Deployment, and watch it.
 
-    change: makes it and returns the Deployment as it then is. doing: the step's name. old: what it was, for the words
-    about putting it back. Raises Cancelled once it is put back.
+    change: makes it and returns the Deployment as it then is. doing: the step, and words of the planned one. old:
+    what it was, for the words about putting it back. Raises Cancelled once it is put back.
     """
     names = systems.settings.ops.kubernetes
     before = systems.cluster.deployment(names.deployment)
     way = template_to_return_to(before, systems.cluster.replica_sets(names.selector))
-    progress.step(doing)
+    progress.step(*doing)
     changed = change()["spec"]["template"]
     left = why_left(way, changed)
+    progress.step("Waiting for the new pods", of=WAIT)
     try:
         outcome = watch(Watched.of(systems, READY_SECONDS, before=before), progress)
     except Cancelled:
         if way is None or left:
             raise Cancelled(left) from None
-        progress.step(f"Stopped: putting {_named(way, old)} back")
+        progress.ended("stopped", well=False)
+        progress.step(f"Stopped: putting {_named(way, old)} back", of=IF_NOT)
         back = put_back(systems, progress, way.template, changed)
         end = "is back" if back.well else f"was put back, but {back.why}"
         raise Cancelled(f"{before_it(way, old)} {end}.") from None
@@ -110,7 +114,8 @@ def roll(
         return RolloutResult(outcome, doubt=doubt_now(systems, changed))
     if way is None or left:
         return RolloutResult(outcome, left=left)
-    progress.step(f"It does not come up: putting {_named(way, old)} back")
+    progress.ended(outcome.why, well=False)
+    progress.step(f"It does not come up: putting {_named(way, old)} back", of=IF_NOT)
     return RolloutResult(outcome, put_back(systems, progress, way.template, changed), way)
 
 
@@ -148,8 +153,11 @@ def put_back(systems: Systems, progress: Progress, template: dict[str, Any], cha
     try:
         failed = _replace(systems.cluster, name, template, changed)
     except OperatorError as error:
-        return Outcome(well=False, why=f"it could not be put back: {error.message}")
-    return watch(Watched.of(systems, READY_SECONDS, before=failed), Unstoppable(progress))
+        back = Outcome(well=False, why=f"it could not be put back: {error.message}")
+    else:
+        back = watch(Watched.of(systems, READY_SECONDS, before=failed), Unstoppable(progress))
+    progress.ended(back.why, well=back.well)
+    return back
 
 
 def _named(way: Way, old: str) -> str:

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final
 from pydantic import Field
 
 from workers.errors import AlreadySo, OperatorError
-from workers.operation import Change, Operation, Plan, Progress, Risk, Unwatched
+from workers.operation import Change, Operation, Plan, Progress, Risk, Unwatched, Within
 from workers.operations.backup.backup import LOCK, Backup
 from workers.operations.deployment import gitops, permission, preconditions, proposal, schema
 from workers.operations.deployment.estimate import rollout_seconds
 from workers.operations.deployment.rollout import LOOK_SECONDS, state_now
-from workers.operations.deployment.template_change import patched, roll
+from workers.operations.deployment.template_change import IF_NOT, WAIT, patched, roll
 from workers.report import Report, Status
 from workers.settings import SettingsError
 from workers.systems.cluster.fields import Fields
@@ -84,9 +84,9 @@ class Update(Operation):
             steps=(
                 *(_upgrading(needs, after) if needs.upgrade else ()),
                 f"Set the image of the container {names.container} of deployment/{names.deployment}",
-                "Wait until every pod runs it and is ready",
+                f"{WAIT}: it runs {after}",
                 "Ask MLflow for its version",
-                "Where that does not happen: put the image before back, and wait again",
+                f"{IF_NOT}: put the previous image back, and wait again",
             ),
             changes=(
                 Change(what=f"image of {names.container}", before=before, after=after),
@@ -131,7 +131,7 @@ class Update(Operation):
                 systems.cluster, names.deployment, patch, lambda now: image_of(now, names.container) == before
             )
 
-        rolled = roll(systems, change, progress, f"Rolling out {after}", before)
+        rolled = roll(systems, change, progress, (f"Rolling out {after}", "Set the image"), before)
         if not rolled.well:
             return Report(
                 title=title,
@@ -140,6 +140,7 @@ class Update(Operation):
                 sections=rolled.sections,
                 hints=rolled.hints,
             )
+        progress.step("Asking MLflow for its version", of="Ask MLflow")
         said, doubt = _told_version(systems, after)
         since = f". Since then: {rolled.doubt}" if rolled.doubt else ""
         return Report(
@@ -157,14 +158,14 @@ class Update(Operation):
         return f"{super().aftermath(systems, planned)} {state_now(systems)} To go back: /mlflow rollback."
 
     def _upgrade(self, systems: Systems, progress: Progress, image: str, needs: Schema) -> None:
-        progress.step(f"{_BACKUP} first")
-        made = Backup(parts=("database",)).run(systems, progress)
+        progress.step(f"{_BACKUP} first", of=_BACKUP)
+        made = Backup(parts=("database",)).run(systems, Within(progress))
         if made.status is Status.FAIL:
             raise OperatorError(f"Nothing was changed: the backup failed: {made.summary}", "See /mlflow backup list.")
         for name in needs.early:
-            progress.step(f"Dropping the index {name}, which the upgrade makes")
+            progress.step(f"Dropping the index {name}, which the upgrade makes", of=f"Drop the index {name}:")
             systems.maintenance.drop_index(name)
-        progress.step(f"Upgrading the database's schema from {needs.now} to {needs.needed}")
+        progress.step(f"Upgrading the schema from {needs.now} to {needs.needed}", of="Upgrade the database's schema")
         ended = schema.upgrade(systems, progress, image)
         now = systems.database.schema_revision()
         if ended.well and now == needs.needed:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
@@ -25,6 +25,8 @@ LINES: Final = 6
 _ROWS: Final = 40
 _WORDS: Final = 60
 _BAD: Final = frozenset({"failed", "expired"})
+_REFUSED: Final = "refused"
+"""It could not be done as it was asked for: a person's mistake, and no failure of anything."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +102,8 @@ def commands(redis: Redis, since: datetime) -> Commands:
         if kind is not None and kind.risk is Risk.READ:
             reads += 1
         else:
-            changes.append(told)
+            refused = record is not None and record.refused
+            changes.append(replace(told, end=_REFUSED) if refused else told)
     return Commands(tuple(changes), reads, by_clock, tuple(clock_failed))
 
 

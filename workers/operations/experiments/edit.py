@@ -14,13 +14,16 @@ from pydantic import AfterValidator, Field
 
 from workers.errors import AlreadySo, OperatorError
 from workers.operation import Change, Operation, Plan, Progress, Risk
-from workers.operations.experiments.finding import Experiment, active, find, refuse_taken
+from workers.operations.experiments.finding import Experiment, active, find, known, named, refuse_taken
+from workers.operations.late_answers import change
 from workers.report import Report, Status
 from workers.systems.errors import TrackingTaken
 from workers.systems.mlflow.run_counts import RunCount, run_counts
 from workers.wording import count
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from workers.settings import Ops
     from workers.systems import Systems
     from workers.systems.mlflow.tracking import Tracking
@@ -86,24 +89,33 @@ class ExperimentCreate(Operation):
         """Make it; where somebody was faster, nothing is done."""
         progress.step(f"Creating {self.experiment}")
         body = {"name": self.experiment, "tags": [{"key": k, "value": v} for k, v in self.tags.items()]}
+        tracking = systems.tracking
         try:
-            made = systems.tracking.call("experiments/create", body | _location(self.location))
+            change(
+                tracking,
+                "experiments/create",
+                body | _location(self.location),
+                lambda: named(tracking, self.experiment) is not None,
+                progress,
+            )
         except TrackingTaken:
-            refuse_taken(systems.tracking, self.experiment)
+            refuse_taken(tracking, self.experiment)
             raise
-        known = Experiment.of({"experiment_id": made.get("experiment_id"), "name": self.experiment})
+        made = find(tracking, self.experiment)
         return Report(
             title="Create an experiment",
             status=Status.OK,
-            summary=f"“{known.name}” is there, with the id {known.id}.",
-            hints=(f"experiments show {known.word}",),
-            undo=f"experiments delete {known.id}",
+            summary=f"“{made.name}” is there, with the id {made.id}.",
+            hints=(f"experiments show {made.word}",),
+            undo=f"experiments delete {made.id}",
         )
 
 
 @dataclass(frozen=True)
 class _Edit:
-    """A change of one experiment: as it is told, and MLflow's call with its body. undo: a command."""
+    """A change of one experiment: as it is told, and MLflow's call with its body. made: whether it looks done. undo: a
+    command.
+    """
 
     summary: str
     step: str
@@ -111,6 +123,7 @@ class _Edit:
     warnings: tuple[str, ...]
     call: str
     body: dict[str, str]
+    made: Callable[[Experiment], bool]
     outcome: str
     hint: str
     undo: str
@@ -143,8 +156,17 @@ class _ExperimentEdit(Operation):
     def run(self, systems: Systems, progress: Progress) -> Report:
         """Change it. Raises as `plan` does, where somebody was faster."""
         progress.step(f"{self.doing} {self.experiment}")
-        edit = self._edit(self._find(systems.tracking))
-        systems.tracking.within(_SECONDS).call(edit.call, edit.body)
+        found = self._find(systems.tracking)
+        edit = self._edit(found)
+        tracking = systems.tracking.within(_SECONDS)
+        change(
+            tracking,
+            edit.call,
+            edit.body,
+            lambda: edit.made(known(tracking, found.id)),
+            progress,
+            wait_seconds=_LATE_SECONDS,
+        )
         return Report(title=self.headline, status=Status.OK, summary=edit.outcome, hints=(edit.hint,), undo=edit.undo)
 
     def _find(self, tracking: Tracking) -> Experiment:
@@ -179,6 +201,7 @@ class ExperimentRename(_ExperimentEdit):
             warnings=("Programs that log to it by its old name will make a new experiment of that name.",),
             call="experiments/update",
             body={"experiment_id": found.id, "new_name": self.to},
+            made=lambda now: now.name == self.to,
             outcome=f"The experiment {found.id} is called “{self.to}”; it was “{found.name}”.",
             hint=f"experiments show {found.id}",
             undo=f"experiments rename {found.id} {found.word}",
@@ -215,6 +238,7 @@ class ExperimentDelete(_ExperimentEdit):
             warnings=tuple(warnings),
             call="experiments/delete",
             body={"experiment_id": found.id},
+            made=lambda now: now.deleted,
             outcome=f"“{found.name}” and its runs are deleted; they can be brought back.",
             hint="experiments list --deleted",
             undo=f"experiments restore {found.id}",
@@ -242,6 +266,7 @@ class ExperimentRestore(_ExperimentEdit):
             warnings=("MLflow restores every run of it, also those that were deleted or archived before it was.",),
             call="experiments/restore",
             body={"experiment_id": found.id},
+            made=lambda now: not now.deleted,
             outcome=f"“{found.name}” is active again, and so are its runs.",
             hint=f"experiments show {found.word}",
             undo=f"experiments delete {found.id}",
@@ -249,6 +274,8 @@ class ExperimentRestore(_ExperimentEdit):
 
 
 _SECONDS: Final = 50.0
+_LATE_SECONDS: Final = 900.0
+"""MLflow 3 needs some milliseconds for each run of an experiment that is deleted or restored."""
 
 
 def _location(location: str) -> dict[str, str]:

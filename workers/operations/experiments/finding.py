@@ -115,6 +115,11 @@ def named(tracking: Tracking, name: str) -> Experiment | None:
     return Experiment.of(answer.get("experiment", {}))
 
 
+def known(tracking: Tracking, experiment_id: str) -> Experiment:
+    """The experiment of that id, active or deleted. Raises TrackingMissing."""
+    return Experiment.of(tracking.ask("experiments/get", experiment_id=experiment_id).get("experiment", {}))
+
+
 def refuse_taken(tracking: Tracking, name: str) -> None:
     """Raise OperatorError where a name is held, also by a deleted experiment, and say the ways out."""
     holder = named(tracking, name)
@@ -136,7 +141,7 @@ def _by_id(tracking: Tracking, called: str) -> Experiment | None:
     if not (called.isascii() and called.isdigit()):
         return None
     try:
-        return Experiment.of(tracking.ask("experiments/get", experiment_id=called).get("experiment", {}))
+        return known(tracking, called)
     except TrackingMissing:
         return None
 

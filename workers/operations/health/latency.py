@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, ClassVar, Final
 
 from pydantic import AfterValidator, Field
@@ -21,6 +22,8 @@ from pydantic import AfterValidator, Field
 from workers.errors import OperatorError
 from workers.operation import Operation, Progress, Risk
 from workers.operations.choices import HEALTH_PATH
+from workers.operations.history import metrics
+from workers.operations.history.recording import typical
 from workers.report import Chart, Facts, Line, Report, Section, Status, Table
 from workers.wording import NOTHING, count, milliseconds, share, thousands
 
@@ -69,7 +72,12 @@ class Latency(Operation):
         found = measure(tracking, self.path, self.requests, progress, at_once=at_once, seconds_at_most=seconds_at_most)
         if not found.seconds:
             raise found.errors[0]
-        return self._report(found, tracking, systems.settings.ops.health.thresholds.tracking_p95_warn_seconds, at_once)
+        report = self._report(
+            found, tracking, systems.settings.ops.health.thresholds.tracking_p95_warn_seconds, at_once
+        )
+        if self.path != HEALTH_PATH:
+            return report
+        return _beside(report, typical(systems.settings, metrics.BY_NAME["latency"].figure, datetime.now(UTC)))
 
     def _bounded(self, ops: Ops) -> None:
         for what, asked, most in (
@@ -114,6 +122,19 @@ class Latency(Operation):
         hints = (f"latency --path {question}",) if self.path == HEALTH_PATH else ("health mlflow",)
         end = "" if summary.endswith(".") else "."
         return Report(title="Latency", status=status, summary=f"{summary}{end}", sections=sections, hints=hints)
+
+
+def _beside(report: Report, last_week: tuple[float, int]) -> Report:
+    """The report with what is typical, which was measured with one request at a time."""
+    seconds, number = last_week
+    if not number:
+        return report
+    facts = report.sections[0]
+    assert isinstance(facts, Facts)
+    told = f"p95 {milliseconds(seconds)}, the median of {count(number, 'health check')}, one request at a time"
+    facts = facts.model_copy(update={"items": (*facts.items, ("last week", told))})
+    summary = f"{report.summary} Typical last week: p95 {milliseconds(seconds)}."
+    return report.model_copy(update={"summary": summary, "sections": (facts, *report.sections[1:])})
 
 
 @dataclass

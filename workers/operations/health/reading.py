@@ -1,7 +1,9 @@
 """One read of each kind through MLflow's API: a run, a metric's history, a registered model's version.
 
 Trap this avoids: a search for experiments is answered well while the tables behind runs, metrics or models are gone or
-no longer what this MLflow expects; people notice, and a check that asks for experiments only does not.
+no longer what this MLflow expects; people notice, and a check that asks for experiments only does not. MLflow 3.1 takes
+a question for a metric's history that says no number as one for none, and answers with an empty list
+(mlflow/server/handlers.py: an integer that is not set is 0).
 """
 
 from __future__ import annotations
@@ -10,12 +12,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from workers.systems.errors import GatewayError
+from workers.wording import count
 
 if TYPE_CHECKING:
     from workers.systems.mlflow.tracking import Tracking
 
 _EXPERIMENTS: Final = 50
 """Among which a run is looked for, the newest first."""
+_POINTS: Final = 100
 
 
 @dataclass(frozen=True)
@@ -37,8 +41,9 @@ def read(tracking: Tracking) -> Read:
         if run and metrics:
             what = "the history of a metric"
             key = str(metrics[0]["key"])
-            points = tracking.ask("metrics/get-history", run_id=run["info"]["run_id"], metric_key=key).get("metrics")
-            facts.append(("a metric's history", f"{key}, {len(points or ()):,} points"))
+            query = {"run_id": run["info"]["run_id"], "metric_key": key, "max_results": str(_POINTS)}
+            points = len(tracking.ask("metrics/get-history", **query).get("metrics") or ())
+            facts.append(("a metric's history", f"{key}, {'at least ' * (points == _POINTS)}{count(points, 'point')}"))
             if not points:
                 return Read(tuple(facts), f"the run has a metric {key}, and its history is empty")
         what = "model versions"

@@ -33,8 +33,11 @@ def settle(answers: Mapping[str, tuple[Question, Answer]]) -> list[tuple[Questio
 def summary(checks: tuple[Check, ...]) -> str:
     """The headline: the worst, how many more there are, and what to type next. `checks` are sorted worst first."""
     worst = checks[0]
+    if worst.status is Status.OK and len(checks) > 1:
+        return f"All {len(checks)} checks OK."
     if worst.status is Status.OK:
-        return "The check is OK." if len(checks) == 1 else f"All {len(checks)} checks OK."
+        figure = f"{worst.figure}. " if worst.figure and worst.figure not in worst.sentence else ""
+        return textwrap.shorten(f"{figure}{worst.sentence}", HEADLINE, placeholder="…")
     # Checks that share a cause share its sentence: it is said once.
     others = {each.sentence: each.status for each in reversed(checks) if each.sentence != worst.sentence}
     numbers = Counter(others.values())

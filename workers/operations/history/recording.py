@@ -5,6 +5,7 @@ Redis may be what is ill: then the report says nothing of the past, and is hardl
 
 from __future__ import annotations
 
+import statistics
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
@@ -52,6 +53,16 @@ def record_and_compare(
     if before is None:
         return _nothing(since_seconds, "no health check of then is kept.")
     return comparison.table(before, made, settings)
+
+
+def typical(settings: Settings, figure: str, now: datetime) -> tuple[float, int]:
+    """The median of a figure over the last week, and of how many; of none where Redis is away. Raises nothing."""
+    try:
+        with connect(settings, answer_within_seconds=PATIENCE_SECONDS) as redis:
+            values = [point.value for point in History(redis).points(figure, now - timedelta(days=7), now)]
+    except (SettingsError, RedisError):
+        return 0.0, 0
+    return (statistics.median(values) if values else 0.0), len(values)
 
 
 def _about(seconds: float) -> timedelta:

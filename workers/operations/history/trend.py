@@ -42,7 +42,7 @@ class Trend(Operation):
         if metric not in metrics.BY_NAME and "." not in metric:
             near = nearest(metric, metrics.NAMES)
             right = f"did you mean {near}?" if near else f"known are {', '.join(metrics.NAMES)}"
-            raise ValueError(f"there is no figure {metric!r}; {right}")
+            raise ValueError(f"there is no metric “{metric}”; {right}")
         return metric
 
     def run(self, systems: Systems, progress: Progress) -> Report:

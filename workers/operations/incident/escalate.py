@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Final
 from pydantic import Field
 
 from workers.errors import OperatorError
-from workers.operation import Change, Plan
+from workers.operation import Change, Plan, Within
 from workers.operations.commands.jobs import Jobs
 from workers.operations.health import Health
 from workers.operations.incident import paging, store
@@ -68,7 +68,7 @@ class Escalate(Urgent):
         return Plan(
             title=self.title,
             summary=f"calls {whom_.name}: {self.what}",
-            steps=("Page the person on call", *pages, "Open an incident, or add to the one that is open",
+            steps=("Page the person on call", "Open an incident, or add to the one that is open", *pages,
                    "Look at health, operations and logs, and keep a timeline until it is closed"),
             changes=(Change(what="incident", before=NOTHING, after="open"),),
             warnings=unknown,
@@ -77,7 +77,9 @@ class Escalate(Urgent):
 
     def run(self, systems: Systems, progress: Progress) -> Report:
         """Open it, page, look around. Raises redis.exceptions.RedisError."""
-        progress.step("Opening the incident")
+        # The command's first message calls them.
+        progress.step("Paging", of="Page the person")
+        progress.step("Opening the incident", of="Open an incident")
         caller, ops, redis = self.known_caller, systems.settings.ops, systems.redis
         now = time.time()
         whom_ = on_call(ops, datetime.fromtimestamp(now, UTC))
@@ -92,6 +94,8 @@ class Escalate(Urgent):
             after=store.last_entry(redis),
         )
         incident = store.open_(redis, mine)
+        if systems.settings.environment.pagerduty_key:
+            progress.step("Telling PagerDuty", of="Tell PagerDuty")
         paged = paging.trigger(systems, incident, self.what, caller.requester)
         if incident.id != mine.id:
             return self._added(incident, systems, paged)
@@ -142,7 +146,8 @@ class Escalate(Urgent):
         )
 
     def _report(self, incident: Incident, systems: Systems, progress: Progress, paged: str) -> Report:
-        health = Health().run(systems, progress)
+        progress.step("Looking at health, operations and logs", of="Look at health")
+        health = Health().run(systems, Within(progress))
         began = datetime.fromtimestamp(incident.began_at, systems.settings.ops.zone)
         facts = Facts(
             items=(

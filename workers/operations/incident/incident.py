@@ -112,14 +112,16 @@ class TakeIncident(_OfIncident):
         known = self.open(systems)
         pages = ("Tell PagerDuty",) if systems.settings.environment.pagerduty_key else ()
         return Plan(
-            title=self.title, summary="someone is on it", steps=("Note it", *pages), facts={"incident": known.id}
+            title=self.title, summary="someone is on it", steps=(*pages, "Note it"), facts={"incident": known.id}
         )
 
     def run(self, systems: Systems, progress: Progress) -> Report:
         """Say it in the incident's thread, and to PagerDuty."""
-        progress.step("Noting it")
+        if systems.settings.environment.pagerduty_key:
+            progress.step("Telling PagerDuty", of="Tell PagerDuty")
         known = self.open(systems)
         paged = paging.acknowledge(systems, known)
+        progress.step("Noting it", of="Note it")
         self.tell(systems, known, ":eyes:", "is on it.", f"PagerDuty {paged}" if paged else "")
         facts = (Facts(items=paging.fact(paged)),) if paged else ()
         return Report(title=self.title, status=Status.OK, summary="taken.", sections=facts)
@@ -139,14 +141,14 @@ class CloseIncident(_OfIncident):
         return Plan(
             title=self.title,
             summary=f"{known.what}: it is over",
-            steps=("Close it", "Put the account of it, as a Markdown file, into its thread", *pages),
+            steps=("Close it", *pages, "Put the account of it, as a Markdown file, into its thread"),
             changes=(Change(what="incident", before="open", after="closed"),),
             facts={"incident": known.id},
         )
 
     def run(self, systems: Systems, progress: Progress) -> Report:
         """Close it once, and put the account into its thread. Raises OperatorError where none is open any more."""
-        progress.step("Writing the account")
+        progress.step("Closing it", of="Close it")
         known, redis = self.open(systems), systems.redis
         now, caller = datetime.now(UTC), self.known_caller
         said = timeline.lines(redis, known)
@@ -157,7 +159,10 @@ class CloseIncident(_OfIncident):
         )
         if not store.close(redis, known):
             raise OperatorError("Someone else has just closed it.", "Nothing to do.")
+        if systems.settings.environment.pagerduty_key:
+            progress.step("Telling PagerDuty", of="Tell PagerDuty")
         paged = paging.resolve(systems, known)
+        progress.step("Writing the account", of="Put the account")
         lasted = duration(now.timestamp() - known.began_at)
         self.tell(
             systems, known, ":white_check_mark:", f"{ending} (after {lasted}).", f"PagerDuty {paged}" if paged else ""

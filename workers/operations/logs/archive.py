@@ -89,8 +89,10 @@ class LogsArchive(Operation):
             title=self.title,
             summary=f"the logs of all pods to s3://{bucket}/{PREFIX}",
             steps=(
-                "Read the log of each container, and the previous one if it was restarted, and blot out secrets",
-                f"Write them compressed{_how(systems)} to s3://{bucket}/{PREFIX}",
+                (
+                    "Read the log of each container, and the previous one if it was restarted, blot out secrets, and "
+                    f"write it compressed{_how(systems)} to s3://{bucket}/{PREFIX}"
+                ),
                 "Write the manifest",
             ),
             warnings=_plain(systems),
@@ -108,7 +110,7 @@ class LogsArchive(Operation):
         kept: list[Kept] = []
         missed: list[str] = []
         wanted, keys = list(_sources(systems)), encryption.for_configuration(systems.settings)
-        progress.step("Reading logs")
+        progress.step("Reading logs", of="Read the log")
         with Transfer.of(systems.backups, CALLS_AT_ONCE) as transfer:
             for number, source in enumerate(wanted):
                 progress.advance(number, len(wanted), "logs")
@@ -126,6 +128,7 @@ class LogsArchive(Operation):
                 "logs": [asdict(each) for each in kept],
                 "missed": missed,
             }
+            progress.step("Writing the manifest", of="Write the manifest")
             signing_keys = encryption.Keys.of(systems.settings)
             told["signature"] = signing.signature(told, signing_keys).model_dump() if signing_keys else None
             transfer.put(bucket, f"{name}manifest.json", json.dumps(told, indent=1).encode())

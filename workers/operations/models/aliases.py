@@ -1,7 +1,7 @@
 """A model's alias moved to another version, taken away, and brought back to the version before.
 
 An alias is what serving asks for (models:/NAME@champion), so moving one takes a bad version out of service. MLflow
-keeps
+keeps no history of an alias: the version before is in our record.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from pydantic import AfterValidator, Field
 
 from workers.errors import AlreadySo, OperatorError
 from workers.operation import Change, Operation, Plan, Progress, Risk
+from workers.operations.late_answers import change
 from workers.operations.models.finding import Model, Version, find, version
 from workers.records import audit_log
 from workers.records.record import Phase
@@ -106,7 +107,14 @@ class ModelUnalias(_Aliasing):
         self._now(found)
         progress.step("Removing the alias")
         body = {"name": found.name, "alias": self.alias}
-        systems.tracking.call("registered-models/alias", body, verb="DELETE")
+        change(
+            systems.tracking,
+            "registered-models/alias",
+            body,
+            lambda: self.alias not in find(systems.tracking, found.name).aliases,
+            progress,
+            verb="DELETE",
+        )
         return Report(
             title=self.title,
             status=Status.OK,
@@ -257,10 +265,15 @@ def _moving(title: str, found: Model, alias: str, to: Version) -> Plan:
 
 def _moved(systems: Systems, progress: Progress, title: str, found: Model, to: _To) -> Report:
     alias, number = to.alias, to.version
-    progress.step(f"Setting {found.name}@{alias}")
-    systems.tracking.call("registered-models/alias", {"name": found.name, "alias": alias, "version": number})
-    progress.step("Reading it back")
-    now = find(systems.tracking, found.name).aliases.get(alias)
+
+    def named() -> str | None:
+        return find(systems.tracking, found.name).aliases.get(alias)
+
+    progress.step(f"Setting {found.name}@{alias}", of="Let ")
+    body = {"name": found.name, "alias": alias, "version": number}
+    change(systems.tracking, "registered-models/alias", body, lambda: named() == number, progress)
+    progress.step("Reading it back", of="Read it back")
+    now = named()
     if now != number:
         summary = f"{found.name}@{alias} is {f'version {now}' if now else _UNSET}, and should be version {number}."
         return Report(title=title, status=Status.FAIL, summary=summary, hints=(f"models show {found.word}",))

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import shlex
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, ClassVar, Final, Literal
 
 from pydantic import AfterValidator, Field
 
 from workers.errors import AlreadySo
 from workers.operation import Change, Operation, Plan, Progress, Risk
+from workers.operations.late_answers import change
 from workers.operations.models.finding import Model, find, version
 from workers.operations.runs.tags import TOGETHER, key_problem
 from workers.report import Report, Status
@@ -53,6 +55,10 @@ class _OfModel(Operation):
         """The model, and the tags that are meant. Raises OperatorError where it, or the version, is not there."""
         model = find(systems.tracking, self.model)
         return model, version(systems.tracking, model, self.version).tags if self.version else model.tags
+
+    def has(self, systems: Systems, key: str, value: str | None) -> bool:
+        """Whether the tag has this value now; None: whether it is gone."""
+        return self.found(systems)[1].get(key) == value
 
     def called(self, model: Model) -> str:
         """As it is told."""
@@ -113,7 +119,8 @@ class ModelTag(_OfModel):
         progress.step("Setting the tags")
         model, held = self.found(systems)
         for key, value in self.tags.items():
-            systems.tracking.call(f"{self.part}/set-tag", self.body(model, key=key, value=value))
+            method, body = f"{self.part}/set-tag", self.body(model, key=key, value=value)
+            change(systems.tracking, method, body, partial(self.has, systems, key, value), progress)
         return Report(
             title=self.title,
             status=Status.OK,
@@ -155,7 +162,8 @@ class ModelUntag(_OfModel):
         model, held = self.found(systems)
         keys = self._there(model, held)
         for key in keys:
-            systems.tracking.call(f"{self.part}/delete-tag", self.body(model, key=key), verb="DELETE")
+            method, body = f"{self.part}/delete-tag", self.body(model, key=key)
+            change(systems.tracking, method, body, partial(self.has, systems, key, None), progress, verb="DELETE")
         return Report(
             title=self.title,
             status=Status.OK,
@@ -207,7 +215,13 @@ class ModelStage(_OfModel):
         now = version(systems.tracking, model, self.version).stage
         # MLflow's own default for the last: the others stay where they are.
         body = {**self.body(model, stage=self.stage), "archive_existing_versions": False}
-        systems.tracking.call("model-versions/transition-stage", body)
+        change(
+            systems.tracking,
+            "model-versions/transition-stage",
+            body,
+            lambda: version(systems.tracking, model, self.version).stage == self.stage,
+            progress,
+        )
         return Report(
             title=self.title,
             status=Status.OK,

@@ -10,7 +10,7 @@ import time
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from workers.operation import Call, Later, Operation, Progress, Risk
-from workers.operations.deployment.proposal import Proposal
+from workers.operations.deployment.proposal import FOLLOWING, WATCHING, Proposal
 from workers.report import Data, Offer, Report, Status
 from workers.systems.cluster.fields import Fields
 from workers.systems.errors import ClusterError, GitError, GitMissing
@@ -103,7 +103,7 @@ class FollowProposal(Operation):
         missing = missing_in(what, _object(systems, what))
         if not missing:
             step = f"{called} was merged as {short}, and {what.owner} has applied it. Watching the pods."
-            raise Later(self._call(WATCH, this), step, 0)
+            raise Later(self._call(WATCH, this), step, 0, of=WATCHING)
         if time.time() >= this.until:
             return this.report(
                 Status.WARN,
@@ -121,7 +121,7 @@ class FollowProposal(Operation):
     def _later(self, this: Followed, step: str) -> Later:
         now = time.time()
         seconds = min(max((now - this.since) * _SHARE, FIRST_SECONDS), LONGEST_SECONDS, max(this.until - now, 1.0))
-        return Later(self._call(FOLLOW, this), step, seconds, url=this.url)
+        return Later(self._call(FOLLOW, this), step, seconds, url=this.url, of=FOLLOWING)
 
     def _call(self, name: str, this: Followed) -> Call:
         return Call(operation=name, arguments={"followed": this.model_dump(mode="json")})

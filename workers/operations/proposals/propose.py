@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, ClassVar, Final
 
 from workers.errors import OperatorError
 from workers.operation import Call, Caller, Later, Operation, Plan, Progress, Risk
-from workers.operations.deployment.proposal import PROPOSE, Proposal
+from workers.operations.deployment.proposal import FOLLOWING, PROPOSE, Proposal
 from workers.operations.proposals import request_text
 from workers.operations.proposals.follow import FIRST_SECONDS, FOLLOW, Followed
 from workers.report import Report
@@ -44,14 +44,14 @@ class Propose(Operation):
     def run(self, systems: Systems, progress: Progress) -> Report:
         """Open it. Raises Later with what follows it; OperatorError if it cannot be opened."""
         git, what = systems.git, self.proposal
-        progress.step(f"Opening a {git.called} in {systems.settings.ops.gitops.repository}")
+        progress.step(f"Opening a {git.called} in {systems.settings.ops.gitops.repository}", of="Open a")
         request, had = self._there(git), "is open already"
         if request is None:
             request, had = self._opened(systems), "is open"
         followed = Followed.of(what, request, systems)
         call = Call(operation=FOLLOW, arguments={"followed": followed.model_dump(mode="json")})
         step = f"{git.called.capitalize()} {request.number} {had}: {request.url}. Waiting until it is merged."
-        raise Later(call, step, FIRST_SECONDS, url=request.url)
+        raise Later(call, step, FIRST_SECONDS, url=request.url, of=FOLLOWING)
 
     def aftermath(self, systems: Systems, planned: Plan) -> str:  # noqa: ARG002 - what is there says it
         """Whether the request was opened, and what became of it."""

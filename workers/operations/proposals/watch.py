@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, Final
 from workers.operation import Cancelled, Operation, Progress, Risk
 from workers.operations.configuration.configmap import ConfigMap, older_pods
 from workers.operations.deployment.judging import Goal
+from workers.operations.deployment.proposal import WATCHING
 from workers.operations.deployment.rollout import Watched, state_now, watch
 from workers.operations.proposals.follow import WATCH, Followed
 from workers.report import Report, Status
@@ -31,7 +32,7 @@ class WatchProposal(Operation):
         """Watch them. Raises Cancelled; what was merged stays."""
         this, what = self.followed, self.followed.proposal
         called = this.called(systems)
-        progress.step("Watching the pods")
+        progress.step("Watching the pods", of=WATCHING)
         goal = Goal.REPLICAS if what.field == "replicas" else Goal.TEMPLATE
         try:
             outcome = watch(Watched.of(systems, READY_SECONDS, goal=goal), progress)

@@ -96,8 +96,8 @@ class RestoreArtifacts(Operation):
             summary=f"{count(seen.missing + seen.differing, 'artifact')} ({size(seen.bytes)}) from the backup "
             f"{found.id} to {place}",
             steps=(
-                f"Copy {count(seen.missing, 'missing artifact')} and {seen.differing:,} that differ, compare checksums",
-                *((f"Remove {count(seen.extra, 'artifact')} that the backup does not hold",) if self.exact else ()),
+                f"Copy {count(seen.missing, 'missing artifact')} and {seen.differing:,} that differ, compare checksums"
+                + (f"; then remove {count(seen.extra, 'artifact')} that it does not hold" if self.exact else ""),
             ),
             changes=tuple(each for each in changes if not each.what.startswith("0 ")),
             warnings=(
@@ -125,7 +125,10 @@ class RestoreArtifacts(Operation):
         wanted, found = self._wanted(systems)
         progress.step(f"Comparing the bucket with the backup {found.id}")
         seen = artifacts.compare(systems.objects, wanted, progress, backups=systems.backups)
-        progress.step(f"Putting back {count(seen.missing + seen.differing, 'artifact')} ({size(seen.bytes)})")
+        progress.step(
+            f"Putting back {count(seen.missing + seen.differing, 'artifact')} ({size(seen.bytes)})",
+            of="compare checksums",
+        )
         expected = seen.missing + seen.differing
         try:
             done = artifacts.restore(systems.objects, wanted, progress, expected=expected, backups=systems.backups)

@@ -109,8 +109,8 @@ def plan(systems: Systems, wanted: Then) -> Plan:
         title="Restore artifacts",
         summary=f"{count(seen.missing + seen.another, 'artifact')} ({size(seen.bytes)}) of {wanted.place} as at {then}",
         steps=(
-            f"Copy older versions of {count(seen.missing, 'missing artifact')} and {seen.another:,} that differ",
-            *((f"Delete {count(seen.since, 'artifact')} made since; their versions stay",) if wanted.exact else ()),
+            f"Copy older versions of {count(seen.missing, 'missing artifact')} and {seen.another:,} that differ"
+            + (f"; then delete {count(seen.since, 'artifact')} made since: versions stay" if wanted.exact else ""),
         ),
         changes=tuple(each for each in changes if not each.what.startswith("0 ")),
         warnings=tuple(filter(None, (stay, kept))),
@@ -168,7 +168,7 @@ def beside_rows(systems: Systems, wanted: Then, progress: Progress) -> str:
     """Bring back what is missing or another, after rows of the same moment; how that went. Raises OperatorError."""
     if systems.objects.versioning(wanted.bucket) == "Off":
         return f"; its artifacts stay as they are: s3://{wanted.bucket} keeps no versions"
-    progress.step("Bringing its artifacts back from their versions")
+    progress.step("Bringing its artifacts back from their versions", of="Bring its artifacts back")
     seen, lost = _brought_back(systems, wanted, progress)
     told = f"; {count(seen.missing + seen.another - len(lost), 'artifact')} came back, {seen.same:,} were there"
     return told + (f"; {count(len(lost), 'artifact')} could not be had: {lost[0]}" if lost else "")

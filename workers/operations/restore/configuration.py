@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final
 from pydantic import Field
 
 from workers.errors import AlreadySo, OperatorError
-from workers.operation import Cancelled, Change, Operation, Plan, Progress, Risk
+from workers.operation import Cancelled, Change, Operation, Plan, Progress, Risk, Within
 from workers.operations.backup import configuration, sets
 from workers.operations.backup.backup import make
 from workers.operations.backup.encryption import Keys
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 READY_SECONDS: Final = 600.0
 CALLS_AT_ONCE: Final = 4
+WAIT: Final = "Wait until every pod is ready"
 _STARTED_WITH: Final = {"Secret", "ConfigMap"}
 
 
@@ -58,7 +59,7 @@ class RestoreConfiguration(Operation):
             steps=(
                 "Make a backup of the configuration that is there",
                 *(f"Put {one.name} back" for one in each if one.changes),
-                "Wait until every pod is ready; if that fails, put back what was there",
+                f"{WAIT}; if that fails, put back what was there",
             ),
             changes=changes,
             warnings=(*passed, *left_out, *_owned(systems, each)),
@@ -77,10 +78,14 @@ class RestoreConfiguration(Operation):
         found, items = self._wanted(systems)
         each = [one for one in cluster_objects.compared(systems.cluster, items) if one.changes]
         title = "Restore the configuration"
-        kept = make(systems, progress, ("config",))[0] if any(one.live for one in each) else None
+        kept = None
+        if any(one.live for one in each):
+            progress.step("Backing the configuration up", of="Make a backup")
+            kept = make(systems, Within(progress), ("config",))[0]
         try:
             outcome = put(systems, progress, each)
         except BaseException as error:
+            progress.ended(well=False)
             back = put_back(systems, progress, each)
             if isinstance(error, Cancelled):
                 raise Cancelled(back) from None
@@ -88,6 +93,7 @@ class RestoreConfiguration(Operation):
                 raise OperatorError(f"{error.message} {back}", error.hint) from None
             raise
         if not outcome.well:
+            progress.ended(outcome.why, well=False)
             back = put_back(systems, progress, each)
             summary = f"With it {systems.settings.ops.kubernetes.deployment} does not come up: {outcome.why}. {back}"
             return Report(
@@ -138,18 +144,17 @@ def put(systems: Systems, progress: Progress, each: list[Applied]) -> Outcome:
     names = systems.settings.ops.kubernetes
     before = deployment_now(systems)
     for number, one in enumerate(each):
-        progress.step(f"Putting {one.name} back")
+        progress.step(f"Putting {one.name} back", of=f"Put {one.name} back")
         progress.checkpoint()
         progress.advance(number, len(each), "objects")
         cluster_objects.apply(systems.cluster, one.wanted)
         template_changed |= one.wanted["kind"] == "Deployment"
     started_with = any(one.wanted["kind"] in _STARTED_WITH for one in each)
     if started_with:
-        progress.step(f"Replacing the pods of {names.deployment}: they start with what was put back")
+        progress.step(f"Replacing the pods of {names.deployment}: they start with what was put back", of=WAIT)
         annotated = {"spec": {"template": {"metadata": {"annotations": {RESTARTED_AT: timestamp()}}}}}
         systems.cluster.patch_deployment(names.deployment, annotated)
-    if template_changed and not started_with:
-        progress.step(f"Waiting for the pods of {names.deployment}")
+    progress.step(f"Waiting for the pods of {names.deployment}", of=WAIT)
     return watch(Watched.of(systems, READY_SECONDS, before=before), progress)
 
 
@@ -163,7 +168,9 @@ def put_back(systems: Systems, progress: Progress, each: list[Applied]) -> str:
             cluster_objects.apply(systems.cluster, item)
         outcome = watch(Watched.of(systems, READY_SECONDS, before=failed), Unstoppable(progress))
     except OperatorError as error:
+        progress.ended(error.message, well=False)
         return f"It could not be put back: {error.message}"
+    progress.ended(outcome.why, well=outcome.well)
     told = f"{count(len(before), 'object')} that were there before are back"
     return f"{told}, and every pod is ready." if outcome.well else f"{told}, but {outcome.why}."
 

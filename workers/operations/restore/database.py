@@ -174,15 +174,18 @@ class RestoreDatabase(Operation):
             downtime.scaled_to_0(systems, progress),
             _kept_for_the_next_try(restored, "" if self.at else _again(found.id, auth=self.auth)),
         ):
-            progress.step(f"Switching: {live} becomes {previous}")
+            progress.step(f"Switching: {live} becomes {previous}", of=switching.RENAME)
             progress.checkpoint()
             gap = switching.do(systems, Names(live, restored, previous), comments)
-        progress.step("Asking MLflow")
+        progress.step("Asking MLflow", of=switching.ASK)
         trouble = switching.answers(systems)
         title = f"Restore the database {live}"
         if trouble:
+            progress.ended(trouble, well=False)
+            progress.step("Switching back")
             switching.do(systems, Names(live, previous, restored), {live: databases[live].comment})
             server.drop(restored)
+            progress.ended("the previous database is live again")
             return Report(
                 title=title,
                 status=Status.FAIL,
@@ -285,7 +288,7 @@ def _upgrade(systems: Systems, progress: Progress, restored: str, part: Database
     names = systems.settings.ops.kubernetes
     spec = systems.cluster.deployment(names.deployment)["spec"]["template"]["spec"]
     image = next((each["image"] for each in spec["containers"] if each["name"] == names.container), "")
-    progress.step(f"Upgrading {restored} from {part.alembic_revision} to {revision}")
+    progress.step(f"Upgrading {restored} from {part.alembic_revision} to {revision}", of="Run mlflow db upgrade")
     care = DatabaseMaintenance(server.database(restored, systems.database))
     try:
         for index in schema.early(care, part.alembic_revision, revision):
@@ -317,7 +320,7 @@ def _taken_up(systems: Systems, restored: str, part: DatabasePart, progress: Pro
     server = systems.server
     if not _waiting(server.databases(), restored, part, _revision(systems)):
         return None
-    progress.step(f"Looking whether {restored} holds what it held when it was checked")
+    progress.step(f"Looking whether {restored} holds what it held when it was checked", of="Take up ")
     return kept.taken_up(server, server.database(restored, systems.database))
 
 

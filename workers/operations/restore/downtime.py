@@ -33,6 +33,11 @@ def wanted(systems: Systems) -> bool:
     return systems.settings.ops.restore.while_switching == SCALED
 
 
+def steps(deployment: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """What a plan says of it: before what happens in between, and after it."""
+    return (f"Scale {deployment} to 0",), (f"Scale {deployment} back",)
+
+
 @contextmanager
 def scaled_to_0(systems: Systems, progress: Progress) -> Iterator[None]:
     """Within it MLflow has no pods, if that is wanted; after it as many as before, whatever happened.
@@ -44,14 +49,19 @@ def scaled_to_0(systems: Systems, progress: Progress) -> Iterator[None]:
         yield
         return
     names = systems.settings.ops.kubernetes
-    progress.step(f"Scaling {names.deployment} from {replicas} to 0")
+    progress.step(f"Scaling {names.deployment} from {replicas} to 0", of=f"Scale {names.deployment} to 0")
     try:
         change = {"metadata": {"annotations": {REPLICAS: str(replicas)}}, "spec": {"replicas": 0}}
         systems.cluster.patch_deployment(names.deployment, change)
         _await_none(systems, progress)
         yield
+    except BaseException:
+        progress.ended(well=False)
+        raise
     finally:
+        progress.step(f"Scaling {names.deployment} back", of=f"Scale {names.deployment} back")
         bring_back(systems)
+        progress.ended()
 
 
 def bring_back(systems: Systems) -> int:

@@ -54,9 +54,9 @@ class Drill(Operation):
             summary=f"restore {size(found.database.size_bytes)} and {count(sample, 'artifact')} to one side, check "
             "them, and remove them",
             steps=(
-                f"Restore the database{copy} into {name} and compare it with the manifest",
-                f"Read {count(sample, 'artifact')} as a restore does, and compare their checksums",
-                "Remove the database, and note the result",
+                f"Restore the database{copy} into {name}, compare it with the manifest, and remove it",
+                *((f"Read {count(sample, 'artifact')} as a restore does, and compare checksums",) if sample else ()),
+                "Note the result",
             ),
             warnings=(*passed, *room.warnings(systems, found.database)),
             undo="nothing stays",
@@ -83,11 +83,13 @@ class Drill(Operation):
             copied = _sample(there, found, progress)
         except (SetDamaged, ObjectMissing) as error:
             problem = error.message
+            progress.ended(problem, well=False)
         except OperatorError as error:
             message = (
                 f"The drill could not be carried out: {error.message} That says nothing about the backup {found.id}."
             )
             raise OperatorError(message, error.hint) from None
+        progress.step("Noting the result", of="Note the result")
         done = DrillResult(
             set_id=found.id,
             at=datetime.now(UTC),
@@ -101,6 +103,7 @@ class Drill(Operation):
         drill_result.note(there.backups, bucket, found.name, done)
         if there is not systems:
             drill_result.keep(systems.backups, systems.settings.ops.storage.backups_bucket, done)
+        progress.ended()
         return _report(found, done, systems.settings.ops.restore.rto_seconds, users)
 
 
@@ -120,7 +123,7 @@ def _sample(systems: Systems, found: Manifest, progress: Progress) -> int:
     wanted = _sampled(systems, found)
     if found.artifacts is None or not wanted:
         return 0
-    progress.step(f"Reading {count(wanted, 'artifact')}")
+    progress.step(f"Reading {count(wanted, 'artifact')}", of="as a restore does")
     bucket = systems.settings.ops.storage.backups_bucket
     seen = artifacts.verify(
         systems.backups,

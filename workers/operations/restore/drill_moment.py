@@ -50,8 +50,8 @@ class DrillMoment(Operation):
             summary=f"bring {which} back to one side, check it, and remove it",
             steps=(
                 "Fetch a base backup and replay the WAL in a private PostgreSQL",
-                "Dump the database from it, restore it beside the live one, and compare the two",
-                "Remove all of it, and note the result",
+                "Dump the database from it, restore it beside the live one, compare the two, and remove all of it",
+                "Note the result",
             ),
             undo="nothing stays",
             estimate_seconds=chosen.estimate_seconds,
@@ -75,6 +75,8 @@ class DrillMoment(Operation):
                 newest = _newest(rows.row(side, NEWEST_RUN))
         except SetDamaged as error:
             problem = error.message
+            progress.ended(problem, well=False)
+        progress.step("Noting the result", of="Note the result")
         done = MomentDrill(
             moment=at,
             at=datetime.now(UTC),
@@ -84,6 +86,7 @@ class DrillMoment(Operation):
             problem=problem,
         )
         drilled.note(access.archive(systems, seen.where), done)
+        progress.ended()
         return _report(done, chosen, (held, newest), systems.settings.ops.restore.rto_seconds)
 
 

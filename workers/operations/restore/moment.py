@@ -132,12 +132,12 @@ def taken(systems: Systems, chosen: Chosen, progress: Progress) -> Iterator[Mani
             with private_server.prepared(settings) as server:
                 _refuse_no_room(chosen, server.folder, settings.environment.scratch_bytes)
                 _unpack(chosen, server, Reading(chosen.base.tar, transfer, bucket, progress, keys), progress)
-                progress.step(f"Replaying the WAL up to {moment_of(chosen.at)}")
+                progress.step(f"Replaying the WAL up to {moment_of(chosen.at)}", of="replay the WAL")
                 target = private_server.at_target(chosen.at, inclusive=chosen.inclusive)
                 server.start(program, chosen.base.superuser, _settings(systems, chosen) | target)
                 with _Feeder(chosen, server, transfer, bucket, Packing.of(settings)) as feeder:
                     _replay(chosen, server, feeder, progress)
-                progress.step(f"Dumping {systems.database.name} {chosen.words}")
+                progress.step(f"Dumping {systems.database.name} {chosen.words}", of="dump ")
                 private = server.database(systems.database.name)
                 part = database.dump(private, transfer, bucket, key, settings, progress)
             yield made.model_copy(update={"database": part})
@@ -184,7 +184,7 @@ def _refuse_no_room(chosen: Chosen, folder: Path, allowed: int | None) -> None:
 
 def _unpack(chosen: Chosen, server: PrivateServer, reading: Reading, progress: Progress) -> None:
     base = chosen.base
-    progress.step(f"Fetching the base backup of {moment_of(base.finished_at)}: {size(base.tar.bytes)}")
+    progress.step(f"Fetching the base backup of {moment_of(base.finished_at)}: {size(base.tar.bytes)}", of="Fetch ")
     stream = cast("IO[bytes]", _Stream(packing.decompressed(reading, base.tar.key)))
     try:
         with tarfile.open(fileobj=stream, mode="r|", bufsize=MIB) as files:

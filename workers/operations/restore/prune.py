@@ -58,7 +58,7 @@ class RestorePrune(Operation):
         """Remove them."""
         server, going = systems.server, _left(systems, everything=self.everything)
         for each in going:
-            progress.step(f"Removing {each.name}")
+            progress.step(f"Removing {each.name}", of=f"DROP DATABASE {each.name}")
             progress.checkpoint()
             replaying.discard(server, each)
         freed = size(sum(each.size_bytes for each in going))

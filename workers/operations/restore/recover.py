@@ -41,7 +41,8 @@ if TYPE_CHECKING:
 
 ANSWER_SECONDS: Final = 180.0
 READY_SECONDS: Final = 900.0
-PODS, ANSWERS = "Pods", "MLflow answers"
+_WAIT, _SMOKE = "Wait until every pod is ready", "Log a run and an artifact"
+PODS, ANSWERS, SMOKE = "Pods", "MLflow answers", "Smoke test"
 DONE, SKIPPED, FAILED, LEFT = "done", "skipped, because it is so already", "FAILED", "not reached"
 
 
@@ -52,6 +53,11 @@ class Step:
     name: str
     missing: Callable[[], str]
     do: Callable[[], str]
+
+
+def _planned(step: str) -> str:
+    """Words of the planned step to which one of ours belongs."""
+    return {PODS: _WAIT, ANSWERS: _WAIT, SMOKE: _SMOKE}.get(step, f"{step}: ")
 
 
 class Recover(Operation):
@@ -83,8 +89,8 @@ class Recover(Operation):
             summary=f"from the backup {found.id}: {listed([name for name, _ in made] or [PODS])}",
             steps=(
                 *(f"{name}: {lacks}" for name, lacks in made),
-                "Wait until every pod is ready and MLflow answers",
-                "Log a run and an artifact through MLflow, read them back, and delete them",
+                f"{_WAIT} and MLflow answers",
+                f"{_SMOKE} through MLflow, read them back, and delete them",
             ),
             changes=tuple(Change(what=name, before=lacks, after="as in the backup") for name, lacks in made),
             warnings=(
@@ -112,14 +118,16 @@ class Recover(Operation):
                 continue
             progress.checkpoint()
             since = time.monotonic()
-            progress.step(f"{step.name} ({duration(since - began)} since the beginning)")
+            progress.step(f"{step.name} ({duration(since - began)} since the beginning)", of=_planned(step.name))
             try:
                 lacks = step.missing()
                 said = step.do() if lacks else ""
                 told.append((step.name, DONE if lacks else SKIPPED, said, duration(time.monotonic() - since)))
+                progress.ended(said if lacks else "it was there")
             except OperatorError as error:
                 problem = error
                 told.append((step.name, FAILED, error.message, duration(time.monotonic() - since)))
+                progress.ended(error.message, well=False)
         return _report(systems, recovery.found, told, problem, (time.monotonic() - began, lost))
 
     def aftermath(self, systems: Systems, planned: Plan) -> str:
@@ -170,7 +178,7 @@ class _Recovery:
         ]
 
     def smoke_step(self) -> Step:
-        return Step("Smoke test", lambda: "not done", lambda: smoke_test.test(self.systems))
+        return Step(SMOKE, lambda: "not done", lambda: smoke_test.test(self.systems))
 
     @property
     def _going(self) -> Progress:

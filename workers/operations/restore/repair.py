@@ -45,7 +45,7 @@ class RestoreRepair(Operation):
         return Plan(
             title="Let MLflow back in",
             summary="; ".join(f"{each.what}: {each.before} → {each.after}" for each in changes),
-            steps=tuple(f"{each.what}: {each.after}" for each in changes),
+            steps=("; ".join(f"{each.what}: {each.after}" for each in changes),),
             changes=tuple(changes),
             undo="nothing else is changed",
         )

@@ -94,13 +94,17 @@ class _Watch:
         self._progress, self._look = progress, look
         self._next = time.monotonic()
 
-    def step(self, name: str) -> None:
+    def step(self, name: str, of: str = "") -> None:
         """As it is."""
-        self._progress.step(name)
+        self._progress.step(name, of)
 
     def advance(self, done: int, total: int, unit: str) -> None:
         """As it is."""
         self._progress.advance(done, total, unit)
+
+    def ended(self, said: str = "", *, well: bool = True) -> None:
+        """As it is."""
+        self._progress.ended(said, well=well)
 
     def checkpoint(self) -> None:
         """As it is, and every few seconds a look."""

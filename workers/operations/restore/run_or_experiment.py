@@ -20,6 +20,7 @@ from workers.operations.backup import artifacts, sets
 from workers.operations.backup.encryption import Keys
 from workers.operations.backup.wal.archive import moment_of
 from workers.operations.experiments.finding import find as find_experiment
+from workers.operations.late_answers import change
 from workers.operations.restore import artifacts_at, events, moment, prerequisites, rows
 from workers.operations.restore.side_database import ROWS, restored_beside
 from workers.operations.runs.finding import find as find_run
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
     from workers.systems import Systems
     from workers.systems.postgres.database import Database
 
+_SECONDS: Final = 50.0
+_LATE_SECONDS: Final = 900.0
+"""MLflow restores the runs of an experiment one after the other."""
 _RUN: Final = "SELECT artifact_uri, experiment_id FROM runs WHERE run_uuid = %s"
 _EXPERIMENT: Final = (
     "SELECT artifact_location, experiment_id, name FROM experiments WHERE name = %s OR experiment_id::text = %s "
@@ -91,16 +95,25 @@ class _Restore(Operation):
         known = self._known(systems)
         if known is not None:
             progress.step("Asking MLflow to restore it")
-            systems.tracking.call(f"{self.kind}s/restore", {f"{self.kind}_id": known.id})
+            change(
+                systems.tracking.within(_SECONDS),
+                f"{self.kind}s/restore",
+                {f"{self.kind}_id": known.id},
+                lambda: self._active(systems),
+                progress,
+                wait_seconds=_LATE_SECONDS,
+            )
             return self._report(known, f"MLflow had only marked it as deleted{self.also_back}")
+        progress.step("Restoring the database beside the live one", of="beside the live one")
         with self._source(systems, progress) as found:
             _same_schema(systems, found)
             with restored_beside(systems, found, progress, ROWS) as side:
                 held = self._held(side, systems.database)
                 if held is None:
                     raise OperatorError(f"{self._from(found)} does not hold the {self._asked}.", "Try an older one.")
-                progress.step("Copying its rows")
+                progress.step("Copying its rows", of="into the live one")
                 copied = rows.copy(side, systems.database, self.table, held.id, progress)
+                progress.step("Removing the database beside it", of="Remove the database")
         told = f"{count(sum(copied.values()), 'row')} in {count(len(copied), 'table')} were copied"
         return self._report(held, told + self._artifacts_back(systems, found, held.location, progress))
 
@@ -129,6 +142,10 @@ class _Restore(Operation):
     def _known(self, systems: Systems) -> _Found | None:
         raise NotImplementedError
 
+    def _active(self, systems: Systems) -> bool:
+        known = self._known(systems)
+        return known is not None and not known.deleted
+
     def _held(self, side: Database, live: Database) -> _Found | None:
         """Raises OperatorError where the live database has no place for it."""
         raise NotImplementedError
@@ -150,8 +167,8 @@ class _Restore(Operation):
             steps=(
                 f"Restore the database of {found.id} beside the live one",
                 f"Copy its {self.within} into the live one, in one transaction",
-                f"Copy its artifacts{without}",
                 "Remove the database beside it",
+                f"Copy its artifacts{without}",
             ),
             changes=(Change(what=self._asked, before="gone", after=f"as in the backup {found.id}"),),
             warnings=sets.cautions(systems, self.set, found, part="database"),
@@ -278,7 +295,7 @@ def _same_schema(systems: Systems, found: Manifest) -> None:
 def _artifacts_of_the_set(systems: Systems, found: Manifest, location: str, progress: Progress) -> str:
     if found.artifacts is None:
         return "; the backup holds no artifacts"
-    progress.step("Copying its artifacts")
+    progress.step("Copying its artifacts", of="Copy its artifacts")
     storage = systems.settings.ops.storage
     bucket, prefix = in_a_bucket(systems, location)
     if not prerequisites.has_bucket(systems.objects, bucket):

@@ -156,11 +156,11 @@ def restore_into(  # noqa: PLR0913 - from where, to where
     progress = room.watched(systems, server, progress)
     known = likeness.recorded(systems, part)
     seen = foreseen.of(known.lines, server, like.owner)
-    progress.step(f"Making {name}")
+    progress.step(f"Making {name}", of=f" into {name}")
     with replaying.into(
         server, systems.database, name, likeness.like(seen, like), comment("being restored", found.name)
     ) as going:
-        progress.step(f"Restoring {found.id} into {name}")
+        progress.step(f"Restoring {found.id} into {name}", of=f" into {name}")
         with Transfer.of(systems.backups, CALLS_AT_ONCE) as transfer:
             keys = Keys.all_of(systems.settings)
             dump, *apart = (Reading(each, transfer, bucket, progress, keys) for each in part.dumps)
@@ -174,7 +174,7 @@ def restore_into(  # noqa: PLR0913 - from where, to where
                 admin=server.database(name, server.admin),
                 known=Known(named(known.lines, "extension"), likeness.extensions_of(systems)),
             )
-        progress.step("Comparing it with the backup's manifest")
+        progress.step("Comparing it with the backup's manifest", of="Compare its tables")
         compare(going.target, part)
         handing_over.publish(going.target, seen.expected)
         going.hand_over()

@@ -141,12 +141,17 @@ def mended_and(systems: Systems, look: Callable[[], str]) -> str:
         return f"{said}The live database is {systems.database.name}. Asked now, it would be refused: {error.message}"
 
 
+RENAME: Final = "Refuse sessions, end those that are there, and rename"
+ASK: Final = "Ask MLflow"
+
+
 def steps(systems: Systems, live: str, becomes: str, comes: str) -> tuple[str, ...]:
     """What a plan says of the switch in which the live database `becomes` one name and another `comes` in its place."""
     name = systems.settings.ops.kubernetes.deployment
-    scaled = (f"Scale {name} to 0, and back once its database was switched",) if downtime.wanted(systems) else ()
+    away, back = downtime.steps(name) if downtime.wanted(systems) else ((), ())
     return (
-        *scaled,
-        f"Refuse sessions, end those that are there, and rename: {live} → {becomes}, {comes} → {live}",
-        "Ask MLflow; if it doesn't answer, switch back",
+        *away,
+        f"{RENAME}: {live} → {becomes}, {comes} → {live}",
+        *back,
+        f"{ASK}; if it doesn't answer, switch back",
     )

@@ -56,14 +56,17 @@ class RestoreUndo(Operation):
         server.drop(undone)
         told = {name: each.comment for name, each in server.databases().items()}
         with downtime.scaled_to_0(systems, progress):
-            progress.step(f"Switching: {previous} becomes {live}")
+            progress.step(f"Switching: {previous} becomes {live}", of=switching.RENAME)
             gap = switching.do(systems, Names(live, previous, undone), _told(told, live, previous, undone))
-        progress.step("Asking MLflow")
+        progress.step("Asking MLflow", of=switching.ASK)
         trouble = switching.answers(systems)
         title = f"Undo the restore of {live}"
         if trouble:
             comments = {live: told[live], previous: told[previous]}
+            progress.ended(trouble, well=False)
+            progress.step("Switching back")
             switching.do(systems, Names(live, undone, previous), comments)
+            progress.ended("the restored database is live again")
             summary = f"MLflow doesn't answer with it: {trouble}. The restored database is live again."
             return Report(title=title, status=Status.FAIL, summary=summary, hints=("health",))
         summary = f"{live} is the database from before the restore again, with {gap * 1000:.0f} ms of downtime."

@@ -98,8 +98,10 @@ class RunsArchive(Operation):
             title=self.title,
             summary=f"{count(total, 'run')} of {count(len(counted), 'experiment')} that began before {day}",
             steps=(
-                f"Mark each of the {total:,} runs with the tag {TAG}={self.mark}",
-                "Delete each as MLflow does: it can be brought back until it is purged",
+                (
+                    f"Mark each of the {total:,} runs with the tag {TAG}={self.mark}, and delete it as MLflow does: it "
+                    "can be brought back until it is purged"
+                ),
                 "Read back that all of them are archived",
             ),
             changes=tuple(
@@ -120,7 +122,7 @@ class RunsArchive(Operation):
         chosen = self._chosen or choose(systems, self._wanted(), progress)
         total = len(chosen.rows)
         tracking = systems.tracking
-        progress.step(f"Archiving {count(total, 'run')} (mark {self.mark})")
+        progress.step(f"Archiving {count(total, 'run')} (mark {self.mark})", of="Mark each")
         tally = Tally()
         try:
             _archive(systems, chosen.ids, self.mark, tally, progress)
@@ -130,7 +132,7 @@ class RunsArchive(Operation):
             ) from None
         except OperatorError as error:
             return self._report(Status.FAIL, f"It broke off after {tally.done:,} of {count(total, 'run')}: {error}")
-        progress.step("Reading back what is archived")
+        progress.step("Reading back what is archived", of="Read back")
         there = {run.id for run in Retrying()(lambda: asked_back(tracking, self.mark)) if run.deleted}
         missing = set(chosen.ids) - there - set(tally.gone)
         if missing:

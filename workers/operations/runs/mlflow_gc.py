@@ -108,8 +108,11 @@ class _Watching:
     before: int
     total: int
 
-    def step(self, name: str) -> None:
+    def step(self, name: str, of: str = "") -> None:
         """The step is the whole's."""
+
+    def ended(self, said: str = "", *, well: bool = True) -> None:
+        """As the step is."""
 
     def advance(self, done: int, total: int, unit: str) -> None:
         """Counted in `checkpoint`."""

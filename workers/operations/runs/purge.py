@@ -126,13 +126,13 @@ class RunsPurge(Operation):
         """Verify the backup, purge exactly what was planned, and ask whether it is gone."""
         backup = young_backup(systems)
         chosen = self._chosen or choose(systems, self._asked(), backup.started_at)
-        progress.step(f"Verifying the backup {backup.id}")
+        progress.step(f"Verifying the backup {backup.id}", of="Verify the newest backup")
         seen = verified(systems, backup.name, progress, deep=False)
         if seen.status is not Status.OK:
             raise OperatorError(f"Nothing was purged: the backup {backup.id} is not good. {seen.summary}", _MAKE_ONE)
         store = DeletedRuns(systems.database)
         experiments, _, _ = store.counts()
-        progress.step(f"mlflow gc: {count(len(chosen.runs), 'run')}")
+        progress.step(f"mlflow gc: {count(len(chosen.runs), 'run')}", of="Run mlflow gc")
         purged = PurgeProgress()
         try:
             purge(systems, progress, chosen.ids, purged)
@@ -145,7 +145,7 @@ class RunsPurge(Operation):
             )
         finally:
             cache.stale(systems.redis)
-        progress.step("Asking whether they are gone")
+        progress.step("Asking whether they are gone", of="Ask the database")
         wrong = _still_there(systems, chosen, purged)
         after, _, _ = store.counts()
         if after < experiments:

@@ -9,12 +9,14 @@ from __future__ import annotations
 import posixpath
 import re
 import shlex
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, ClassVar, Final
 
 from pydantic import AfterValidator, Field
 
 from workers.errors import AlreadySo, OperatorError
 from workers.operation import Change, Operation, Plan, Progress, Risk
+from workers.operations.late_answers import change
 from workers.operations.runs.finding import Run, active
 from workers.report import Report, Status
 from workers.wording import count, listed
@@ -99,7 +101,13 @@ class RunTag(Operation):
         progress.step("Setting the tags")
         run = active(systems.tracking, self.run_id)
         tags = [{"key": key, "value": value} for key, value in self.tags.items()]
-        systems.tracking.call("runs/log-batch", {"run_id": run.id, "tags": tags})
+        change(
+            systems.tracking,
+            "runs/log-batch",
+            {"run_id": run.id, "tags": tags},
+            lambda: self.tags.items() <= active(systems.tracking, run.id).tags.items(),
+            progress,
+        )
         return Report(
             title="Tag a run",
             status=Status.OK,
@@ -138,7 +146,8 @@ class RunUntag(Operation):
         run = active(systems.tracking, self.run_id)
         held = self._held(run)
         for key in held:
-            systems.tracking.call("runs/delete-tag", {"run_id": run.id, "key": key})
+            body = {"run_id": run.id, "key": key}
+            change(systems.tracking, "runs/delete-tag", body, partial(_without, systems, run, key), progress)
         return Report(
             title="Untag a run",
             status=Status.OK,
@@ -189,7 +198,13 @@ class RunParam(Operation):
         run = active(systems.tracking, self.run_id)
         self._refuse_set(run)
         body = {"run_id": run.id, "key": self.key, "value": self.value}
-        systems.tracking.call("runs/log-parameter", body)
+        change(
+            systems.tracking,
+            "runs/log-parameter",
+            body,
+            lambda: active(systems.tracking, run.id).params.get(self.key) == self.value,
+            progress,
+        )
         return Report(
             title="Log a parameter",
             status=Status.OK,
@@ -207,6 +222,10 @@ class RunParam(Operation):
                 f"The parameter {self.key} of {run.called} is {held}, and MLflow never changes a parameter.",
                 f"Say it with a tag, which can be changed: runs tag {run.short} {pair}",
             )
+
+
+def _without(systems: Systems, run: Run, key: str) -> bool:
+    return key not in active(systems.tracking, run.id).tags
 
 
 def _back(run: Run, keys: tuple[str, ...]) -> str:

@@ -208,7 +208,7 @@ class Cluster:
             "kind": "SelfSubjectAccessReview",
             "spec": {"resourceAttributes": asked},
         }
-        answer = self.requests.send("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", "POST", review)
+        answer = self.requests.review("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", review)
         return bool((answer.get("status") or {}).get("allowed"))
 
     def named(self, kind: str, name: str, group: str = "api/v1") -> Json:

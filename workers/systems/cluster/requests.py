@@ -41,9 +41,13 @@ if TYPE_CHECKING:
 PAGE = 500
 """Objects per page of a list, as kubectl asks for them."""
 CONNECT_SECONDS = 3.0
+CHANGE_SECONDS = 65.0
+"""A change waits for what admits it, 30 s at most for each webhook; the server itself gives up after its own
+--request-timeout, one minute (https://kubernetes.io/docs/reference/access-authn-authz/extensible-admission-controllers/)."""
 LONGEST_LINE = 16_384
 """Characters of one log line that are kept; the rest of the line is skipped."""
 _CHUNK = 65_536
+_LOOK = "It may have been done all the same: look before you ask again."
 
 PROGRAM = "mlflow-ops/"
 """How requests begin to say who sends them; a cluster's audit log shows it."""
@@ -64,11 +68,12 @@ class _Configuration(Configuration):
 class Requests:
     """One API server. Safe for threads. Methods raise ClusterError or Nonsense.
 
-    answer_within_seconds: how long one call may be silent.
+    answer_within_seconds: how long one call may be silent, but for those that change something.
     """
 
     api: ApiClient
     answer_within_seconds: float = 10.0
+    change_within_seconds: float = CHANGE_SECONDS
 
     @classmethod
     def connect(cls, settings: Settings) -> Requests:
@@ -115,9 +120,13 @@ class Requests:
         content_type: str = "application/json",
         **query: Any,
     ) -> Json:
-        """Another method than GET, while the command is ours; the answer must be a JSON object."""
+        """A change, made while the command is ours; the answer must be a JSON object."""
         fencing.before_changing()
         return self._object(self._open(path, method, body, content_type, **query))
+
+    def review(self, path: str, body: Json) -> Json:
+        """A question that the API has as a POST, which changes nothing."""
+        return self._object(self._open(path, "POST", body, patience=self.answer_within_seconds))
 
     def pages(self, path: str, **query: Any) -> list[Json]:
         """All items of a list, which is asked for page by page."""
@@ -172,9 +181,12 @@ class Requests:
         method: str = "GET",
         sent: Json | Sequence[Json] | None = None,
         content_type: str = "application/json",
+        patience: float = 0.0,
         **query: Any,
     ) -> urllib3.BaseHTTPResponse:
-        """A response with status 2xx whose body has not been read."""
+        """A response with status 2xx whose body has not been read. patience: in seconds, else the method's own."""
+        changing = method != "GET" and not patience
+        patience = patience or (self.change_within_seconds if changing else self.answer_within_seconds)
         try:
             accept = {"Accept": "application/json, */*"}
             method, url, headers, body, *_ = self.api.param_serialize(
@@ -185,13 +197,15 @@ class Requests:
                 body=sent,
                 auth_settings=["BearerToken"],
             )
-            patience = (min(CONNECT_SECONDS, self.answer_within_seconds), self.answer_within_seconds)
-            answer = self.api.call_api(method, url, header_params=headers, body=body, _request_timeout=patience)
+            timeouts = (min(CONNECT_SECONDS, self.answer_within_seconds), patience)
+            answer = self.api.call_api(method, url, header_params=headers, body=body, _request_timeout=timeouts)
             response: urllib3.BaseHTTPResponse = answer.response
             if response.status < 300:  # noqa: PLR2004 - HTTP's first status that is no success
                 return response
             raise self._refusal(response.status, response.data)
         except urllib3.exceptions.HTTPError as error:
+            if changing and isinstance(error, urllib3.exceptions.ReadTimeoutError | urllib3.exceptions.ProtocolError):
+                raise ClusterUnreachable(self._silent(error, patience), _LOOK) from None
             raise self._unreachable(error) from None
         except ApiException:  # what the client makes of urllib3's SSLError, and of nothing else here
             raise self._unreachable(urllib3.exceptions.SSLError()) from None
@@ -222,14 +236,17 @@ class Requests:
             return ClusterInvalid(f"Kubernetes does not take it: {words}.")
         if status == 400:  # noqa: PLR2004
             return ClusterNotReady(f"Kubernetes: {words}.")
+        if status == 504:  # noqa: PLR2004
+            return ClusterError(f"Kubernetes at {self.address} answers 504: {words}.", _LOOK)
         kind = ClusterUnavailable if status == 503 else ClusterError  # noqa: PLR2004
         return kind(f"Kubernetes at {self.address} answers {status}: {words}.")
 
     def _unreachable(self, error: urllib3.exceptions.HTTPError) -> ClusterError:
-        return ClusterUnreachable(
-            f"Kubernetes at {self.address} {connections.words(error, self.answer_within_seconds)}.",
-            "Check the API server and the network to it.",
-        )
+        said = self._silent(error, self.answer_within_seconds)
+        return ClusterUnreachable(said, "Check the API server and the network to it.")
+
+    def _silent(self, error: urllib3.exceptions.HTTPError, patience: float) -> str:
+        return f"Kubernetes at {self.address} {connections.words(error, patience)}."
 
 
 def _why(error: Exception) -> str:

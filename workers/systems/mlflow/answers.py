@@ -29,6 +29,7 @@ from workers.systems.errors import (
     TrackingGuarded,
     TrackingHostRefused,
     TrackingInvalid,
+    TrackingLate,
     TrackingMissing,
     TrackingTaken,
     TrackingTimeout,
@@ -210,8 +211,9 @@ def _gateway(access: Access, answer: Answer) -> GatewayError:
     at = f"MLflow at {access.address}"
     if answer.code:
         return TrackingUnavailable(f"{at} answers {answer.status}: {answer.code}.")
-    how = "does not get its answer in time" if answer.status == 504 else "does not reach it"  # noqa: PLR2004
-    return TrackingBehindProxy(
+    late = answer.status == 504  # noqa: PLR2004
+    how = "does not get its answer in time" if late else "does not reach it"
+    return (TrackingLate if late else TrackingBehindProxy)(
         f"A proxy answered for {at}: {answer.status}, it {how}.", "See whether MLflow's pods are ready: /mlflow health."
     )
 

@@ -24,6 +24,7 @@ from mlflow_ops_sandbox.cluster.api.objects import Object
 from mlflow_ops_sandbox.cluster.cluster import Cluster, Options
 from mlflow_ops_sandbox.cluster.kubelet.pace import Pace
 from mlflow_ops_sandbox.cluster.wiring import wiring_from
+from mlflow_ops_sandbox.patience import stretched
 
 QUICK = Pace(
     probe_period=0.05, start=0.0, pull=0.05, crash_after=0.05, back_off=0.2, drain=0.3, job_back_off=0.1, resync=0.1,
@@ -144,11 +145,14 @@ async def _start(options: Options) -> Cluster:
 
 
 def until(look: Callable[[], _Result], seconds: float = 15.0) -> _Result:
-    """Look again and again until there is something (true), and return it. Raises TimeoutError."""
-    end = time.monotonic() + seconds
+    """Look again and again until there is something (true), and return it. Raises TimeoutError.
+
+    seconds: of a machine at rest.
+    """
+    began = time.monotonic()
     while not (found := look()):
-        if time.monotonic() > end:
-            message = f"it did not come to be within {seconds:.0f} s"
+        if time.monotonic() - began > stretched(seconds):
+            message = f"it did not come to be within {time.monotonic() - began:.0f} s"
             raise TimeoutError(message)
         time.sleep(0.02)
     return found

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from urllib.parse import urlencode, urlsplit
 
 from mlflow_ops_sandbox.errors import RefusedError
+from mlflow_ops_sandbox.patience import stretched
 
 Json = dict[str, Any]
 T = TypeVar("T")
@@ -101,13 +102,13 @@ class Sandbox:
 
 
 def wait_for(predicate: Callable[[], T | None], deadline: float = 10.0) -> T:
-    """Poll until `predicate` returns something true, and return that; TimeoutError after `deadline` s."""
-    end, pause = time.monotonic() + deadline, POLL
+    """Poll until `predicate` returns something true, and return that; TimeoutError after `deadline` s at rest."""
+    began, pause = time.monotonic(), POLL
     while True:
         if found := predicate():
             return found
-        if time.monotonic() > end:
-            msg = f"nothing after {deadline} s"
+        if time.monotonic() - began > stretched(deadline):
+            msg = f"nothing after {time.monotonic() - began:.0f} s"
             raise TimeoutError(msg)
         time.sleep(pause)
         pause = min(pause * 1.5, LONGEST_POLL)

@@ -306,3 +306,48 @@ def test_without_surroundings_there_is_no_panel(tmp_path):
     with serving(Workspace.from_json(example()), tmp_path) as alone:
         assert alone.sandbox.get("/sandbox/workspace")["panel"] is False
         assert requests.get(f"{alone.base_url}/sandbox/panel", timeout=5).status_code == 404
+
+
+@pytest.mark.parametrize(("width", "theme"), [(1400, "light"), (400, "dark")])
+def test_a_first_visit_is_offered_five_things_to_try_by_keyboard_alone(open_page, slack, width, theme):
+    expect = pytest.importorskip("playwright.sync_api", reason="playwright is not installed").expect
+    page = open_page(slack.base_url, f"?theme={theme}", OPS, viewport={"width": width, "height": 800})
+    tour = page.locator("#tour")
+    expect(tour.locator("li")).to_have_count(5)
+    expect(page.locator("#tour-title")).to_be_focused()
+    box = tour.bounding_box()
+    assert box["x"] >= 0
+    assert box["x"] + box["width"] <= width
+    typed = set()
+    for step in range(5):
+        for button in range(tour.locator("li").nth(step).locator(".tour-type").count()):
+            at = tour.locator("li").nth(step).locator(".tour-type").nth(button)
+            words = at.inner_text()
+            for _ in range(20):
+                if at.evaluate("node => node === document.activeElement"):
+                    break
+                page.keyboard.press("Tab")
+            page.keyboard.press("Enter")
+            expect(page.locator("#composer")).to_be_focused()
+            expect(page.locator("#composer")).to_have_value(words)
+            typed.add(words)
+            page.keyboard.press("Alt+t")
+            page.keyboard.press("Alt+t")
+            expect(page.locator("#tour-title")).to_be_focused()
+    assert len(typed) >= 5
+    assert all(words.startswith("/mlflow ") for words in typed)
+    expect(page.locator(".tour-count")).to_contain_text("5 of 5 tried")
+    page.keyboard.press("Escape")
+    expect(tour).to_be_hidden()
+    expect(page.locator("#composer")).to_be_focused()
+    page.reload()
+    page.wait_for_selector("html[data-ready=true]")
+    expect(tour).to_be_hidden()
+    page.keyboard.press("Alt+t")
+    expect(tour).to_be_visible()
+
+
+def test_who_is_led_to_the_page_is_not_stopped_by_the_tour(open_page, slack):
+    person = slack.sandbox.get("/sandbox/workspace")["people"][0]["id"]
+    page = open_page(slack.base_url, f"?person={person}", OPS)
+    assert page.locator("#tour").is_hidden()

@@ -33,7 +33,7 @@ class Silent(Unwatched):
         self.steps = []
         self.at = at
 
-    def step(self, name):
+    def step(self, name, of=""):
         self.steps.append(name)
         if self.at:
             self.at(name)

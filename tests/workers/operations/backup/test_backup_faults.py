@@ -272,12 +272,14 @@ from workers.operations.backup.backup import Backup
 from workers.systems import Systems
 
 class Spoken:
-    def step(self, name):
+    def step(self, name, of=""):
         print(name, flush=True)
         if name.startswith(sys.argv[1]):
             import time
             time.sleep(60)
     def advance(self, *_): pass
+    def ended(self, said="", *, well=True):
+        pass
     def checkpoint(self): pass
 
 Backup().run(Systems(settings.load()), Spoken())

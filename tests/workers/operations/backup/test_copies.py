@@ -20,6 +20,8 @@ from workers.operations.restore import drill
 from workers.operations.restore.artifacts import RestoreArtifacts
 from workers.report import Status
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def copied(place, store, tmp_path):  # noqa: F811 - the fixture

@@ -9,6 +9,7 @@ import boto3
 import pytest
 import yaml
 
+from tests.series import slow
 from tests.workers.operations.backup import forging
 from tests.workers.operations.backup.artifacts.conftest import store  # noqa: F401 - a fixture
 from workers import settings
@@ -206,7 +207,7 @@ def test_encrypted_parts_are_refused_also_where_a_manifest_knows_the_other_bytes
     assert bool(named) is (change is not as_they_are), problems
 
 
-@pytest.mark.parametrize("change", ["exchanged", "older", "cut", "plain", "emptied"])
+@pytest.mark.parametrize("change", ["exchanged", *slow("older", "cut", "plain", "emptied")])
 def test_an_artifacts_bytes_are_refused_unless_they_are_its_own(change, place, two):
     newer = two[1]
     listed = place.s3.list_objects_v2(Bucket=place.backups, Prefix="objects/")["Contents"]
@@ -360,7 +361,7 @@ def test_sign_reads_every_byte_first(place, monkeypatch):
         sign.plan(place.systems)
 
 
-@pytest.mark.parametrize("text", [forging.yaml_bomb(b""), b"[" * 500_000, b"a: {" * 500_000, b"- x\n- y\n"])
+@pytest.mark.parametrize("text", [forging.yaml_bomb(b""), *slow(b"[" * 500_000, b"a: {" * 500_000, b"- x\n- y\n")])
 def test_a_yaml_bomb_in_a_set_that_nobody_signs_is_refused(text, place):
     plain = place.load(MLFLOW_OPS_BACKUP_KEY="")
     found = forging.made(place, forging.now(), keys=None, progress=Unwatched())

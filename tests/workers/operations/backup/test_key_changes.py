@@ -18,6 +18,8 @@ from workers.operations.restore.artifacts import RestoreArtifacts
 from workers.report import Status
 from workers.systems import kms
 
+pytestmark = pytest.mark.slow
+
 BOTH = {"MLFLOW_OPS_BACKUP_KEY": forging.OTHER_KEY, "MLFLOW_OPS_BACKUP_KEYS_OLD": forging.KEY}
 
 

@@ -19,6 +19,8 @@ from workers.report import Status
 from workers.systems.s3 import lock
 from workers.systems.s3.lock import Lock
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def locked(place, tmp_path):  # noqa: F811 - the fixture

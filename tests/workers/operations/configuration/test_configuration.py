@@ -31,7 +31,7 @@ class Quiet(Unwatched):
     def __init__(self, stop=False):
         self.steps, self.stop = [], stop
 
-    def step(self, name):
+    def step(self, name, of=""):
         self.steps.append(name)
 
     def checkpoint(self):
@@ -94,7 +94,7 @@ def test_the_plan_says_what_changes_in_which_order_and_how_to_undo_it(systems):
     (changed,) = plan.changes
     assert (changed.what, changed.before, changed.after) == ("gunicorn_workers in configmap/mlflow-config", "4", "8")
     assert plan.undo == "/mlflow config set gunicorn_workers=4"
-    assert [step.partition(" ")[0] for step in plan.steps] == ["Set", "Annotate", "Wait", "Where"]
+    assert [step.partition(" ")[0] for step in plan.steps] == ["Set", "Annotate", "Wait", "If"]
     assert ConfigSet(pairs={"gunicorn_workers": "8", "log_level": "info"}).plan(systems).digest == plan.digest
 
 

@@ -10,6 +10,7 @@ import psycopg
 import pytest
 
 from commands import grammar
+from mlflow_ops_sandbox.patience import stretched
 from workers import settings
 from workers.engine import performing
 from workers.errors import OperatorError
@@ -84,7 +85,7 @@ def cells(report, title):
 
 
 def until(ask, wanted, seconds=20):
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + stretched(seconds)
     while not wanted(found := ask()):
         assert time.monotonic() < deadline, found
         time.sleep(0.05)

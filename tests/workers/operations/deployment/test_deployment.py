@@ -218,7 +218,7 @@ rollout.HOPELESS_SECONDS, rollout.LOOK_SECONDS = 0.4, 0.05
 left = [int(sys.argv[2])]
 
 class Dies:
-    def step(self, name):
+    def step(self, name, of=""):
         left[0] -= 1
         if left[0] == 0:
             os.kill(os.getpid(), signal.SIGKILL)
@@ -226,6 +226,8 @@ class Dies:
         # The step has had its effect; the next one has not begun.
         if left[0] == 1 and "--inside" in sys.argv:
             os.kill(os.getpid(), signal.SIGKILL)
+    def ended(self, said="", *, well=True):
+        pass
     def checkpoint(self):
         pass
 

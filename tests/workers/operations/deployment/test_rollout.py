@@ -289,7 +289,8 @@ LATE = deployment(
 def rolled(before, sets, tmp_path, *after, progress=None):
     cluster = Answers(before, LATE, *after, sets=sets)
     changed = {"spec": {"template": BAD}}
-    done = template_change.roll(systems(cluster, tmp_path), lambda: changed, progress or Unwatched(), "Rolling", "v2")
+    rolling = "Rolling", ""
+    done = template_change.roll(systems(cluster, tmp_path), lambda: changed, progress or Unwatched(), rolling, "v2")
     return cluster, done
 
 
@@ -338,7 +339,7 @@ def test_what_has_changed_since_is_read_again(tmp_path):
     for after, said in ((whole, ""), (fewer, "1 of 2 pods are ready now"), (deployment(of=NEW), "was changed again")):
         cluster = Answers(deployment(of=NEW), whole, after)
         changed = {"spec": {"template": BAD}}
-        done = template_change.roll(systems(cluster, tmp_path), lambda c=changed: c, Unwatched(), "Rolling", "v2")
+        done = template_change.roll(systems(cluster, tmp_path), lambda c=changed: c, Unwatched(), ("Rolling", ""), "v2")
         assert done.well
         assert said in done.doubt
         assert bool(said) == bool(done.doubt)

@@ -113,12 +113,12 @@ def test_a_backups_age_is_told_against_what_is_allowed(settings_of_nothing):
 # Who did what.
 
 
-def did(redis, words, operation, requester="U0OLEG", phase=Phase.DONE, outcome="well"):
+def did(redis, words, operation, requester="U0OLEG", phase=Phase.DONE, outcome="well", *, refused=False):
     record = Record(operation=operation, arguments={}, words=words, requester=requester, channel="C0OPS")
     records = Records(redis)
     records.accept(record, record.id, render.asked(words, requester))
     if phase.ended:
-        records.finish(record.id, Ending(phase, outcome))
+        records.finish(record.id, Ending(phase, outcome, refused=refused))
     else:
         records.update(record.id, phase=phase, permalink="https://slack/x")
     return record
@@ -148,6 +148,16 @@ def test_yesterdays_commands_with_who_and_what_came_of_them(redis):
         ("• scale 2: open", ("terminal:kim",)),
     ]
     assert yesterday.commands(redis, datetime.now(UTC) + timedelta(hours=1)).in_short() == "no changes"
+
+
+def test_what_could_not_be_done_as_asked_is_no_failure(redis):
+    did(redis, "rollback --to 99", "rollback", phase=Phase.FAILED, outcome="There is no revision 99.", refused=True)
+    did(redis, "scale 4", "scale", outcome="Already at 4 replicas.")
+    done = yesterday.commands(redis, NOW - timedelta(days=3650))
+    assert done.failed == ()
+    assert done.in_short() == "2 commands, none failed"
+    assert [lead.text for lead in done.leads()] == ["• rollback --to 99: refused", "• scale 4: done"]
+    assert "refused" in str(done.table(redis))
 
 
 def test_what_waits_is_linked_where_it_stands(redis):

@@ -9,6 +9,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
+from mlflow_ops_sandbox.patience import stretched
 from workers import settings
 from workers.operation import Unwatched
 from workers.operations.health import CHECKS, Health
@@ -188,7 +189,7 @@ def test_nothing_is_configured(tmp_path, monkeypatch):
 
 def _until(report, good, seconds=30):
     """The first report that is good, or the last within the time: the cluster's status follows a fault in a moment."""
-    end = time.monotonic() + seconds
+    end = time.monotonic() + stretched(seconds)
     while True:
         checks, found = report()
         if good(checks) or time.monotonic() > end:

@@ -12,6 +12,7 @@ from redis.exceptions import RedisError
 from rq import Worker
 
 from mlflow_ops_sandbox.parts.redis import program
+from mlflow_ops_sandbox.patience import stretched
 from workers import settings
 from workers.engine import queues
 from workers.errors import OperatorError
@@ -34,7 +35,7 @@ def server(tmp_path_factory):
     process.stdin.write(told.encode())
     process.stdin.close()
     client = Redis(port=port, password=PASSWORD)
-    end = time.monotonic() + 20
+    end = time.monotonic() + stretched(20)
     while time.monotonic() < end:
         try:
             client.ping()

@@ -72,10 +72,13 @@ class Heard:
         self.steps = []
         self.stop = stop
 
-    def step(self, name):
+    def step(self, name, of=""):
         self.steps.append(name)
 
     def advance(self, done, total, unit):
+        pass
+
+    def ended(self, said="", *, well=True):
         pass
 
     def checkpoint(self):

@@ -39,8 +39,10 @@ from workers.operations.restore.database import RestoreDatabase
 from workers.systems import Systems
 
 class Printing:
-    def step(self, name): print(name, flush=True)
+    def step(self, name, of=""): print(name, flush=True)
     def advance(self, done, total, unit): pass
+    def ended(self, said="", *, well=True):
+        pass
     def checkpoint(self): pass
 
 # As from a terminal: with its locks, and a note in the audit record, in Redis.

@@ -10,6 +10,7 @@ import psycopg
 import pytest
 
 from commands import grammar
+from mlflow_ops_sandbox.patience import stretched
 from workers import settings
 from workers.engine import performing
 from workers.errors import OperatorError
@@ -178,7 +179,7 @@ def test_a_plan_says_what_it_is_doing_and_can_be_stopped(mlflow, experiment, man
     said = []
 
     class Stops(Unwatched):
-        def step(self, name):
+        def step(self, name, of=""):
             said.append(name)
 
         def checkpoint(self):
@@ -295,7 +296,7 @@ def test_mlflow_restarted_in_the_middle_is_waited_for(do, experiment, many_runs,
     reports = []
     worker = threading.Thread(target=lambda: reports.append(do(asked)))
     worker.start()
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + stretched(30)
     while len(states()[1]) < 50:
         assert time.monotonic() < deadline
     sandbox.kill("mlflow")

@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from commands import grammar
+from mlflow_ops_sandbox.patience import stretched
 from workers import settings
 from workers.errors import AlreadySo, OperatorError
 from workers.operation import Cancelled
@@ -32,11 +33,14 @@ class Told:
     def __init__(self, cancelled_at=None):
         self.steps, self.done, self.cancelled_at = [], [], cancelled_at
 
-    def step(self, name):
+    def step(self, name, of=""):
         self.steps.append(name)
 
     def advance(self, done, total, unit):
         self.done.append((done, total, unit))
+
+    def ended(self, said="", *, well=True):
+        pass
 
     def checkpoint(self):
         gone = [done for done, _, unit in self.done if unit == "runs"]
@@ -181,7 +185,7 @@ def test_a_job_whose_worker_died_is_waited_for_and_then_swept_up(systems, experi
     assert report.status is Status.FAIL
     assert "A Job of an earlier purge is still at its runs." in report.summary
     assert there(sandbox, [run]) == {run}
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + stretched(30)
     while once.sweep(here.cluster, "gc"):
         assert time.monotonic() < deadline
         time.sleep(0.1)

@@ -69,8 +69,7 @@ class BackupBase(Operation):
             title="Base backup",
             summary=f"all of the server, PostgreSQL {known.version}, to s3://{bucket}/{where.prefix}{places.BASE}",
             steps=(
-                f"Stream the server's files with pg_basebackup {program.version}",
-                "Compare each file with the manifest on the way",
+                f"Stream the server's files with pg_basebackup {program.version}, comparing each with the manifest",
                 "Wait until the WAL up to its end is in the bucket",
             ),
             facts={"system": known.system, "bucket": bucket},
@@ -112,7 +111,7 @@ def make(systems: Systems, progress: Progress, *, fast: bool) -> Base:
     key = f"{where.base(name)}{places.BASE_TAR}"
     with Transfer.of(systems.backups, CALLS_AT_ONCE) as transfer:
         _sweep(transfer, bucket, where)
-        progress.step("Waiting for the server's checkpoint")
+        progress.step("Waiting for the server's checkpoint", of="Stream the server's files")
         upload = Writing(transfer, bucket, key, encryption.for_data(systems.settings))
         stored, checked = _streamed(replication, program, upload, progress, fast=fast)
         made = Base(
@@ -133,7 +132,7 @@ def make(systems: Systems, progress: Progress, *, fast: bool) -> Base:
             files=checked.files,
             seconds=time.monotonic() - began,
         )
-        progress.step("Waiting for the WAL up to its end")
+        progress.step("Waiting for the WAL up to its end", of="Wait until the WAL")
         try:
             _wait_for_wal(made, transfer, bucket, where, progress)
         except BaseException:

@@ -132,10 +132,13 @@ class Listening:
         self.heard = []
         self.stop_after = stop_after
 
-    def step(self, name): ...
+    def step(self, name, of=""): ...
 
     def advance(self, done, total, unit):
         self.heard.append((done, total, unit))
+
+    def ended(self, said="", *, well=True):
+        pass
 
     def checkpoint(self):
         if self.stop_after is not None and self.heard and self.heard[-1][0] >= self.stop_after:

@@ -17,6 +17,7 @@ import pytest
 import yaml
 from moto.server import ThreadedMotoServer
 
+from mlflow_ops_sandbox.patience import stretched
 from tests.world.conftest import FOLDERS, OURS, OWNER, TABLES, serving
 from workers import settings
 from workers.errors import OperatorError
@@ -159,7 +160,7 @@ def progress():
 
 def until(condition, seconds=60.0):
     """Wait until that is true; what it was."""
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + stretched(seconds)
     while not (found := condition()):
         assert time.monotonic() < deadline, "it did not become true"
         time.sleep(0.05)

@@ -164,6 +164,9 @@ async function start() {
     const panel = await import("/page/panel/panel.js");
     element("panel").hidden = false;
     panel.mount(element("panel"));
+    // Who comes with a person in the address has been here, or is led by something else.
+    const tour = await import("/page/panel/tour.js");
+    await tour.mount(document.body, { first: !asked && !localStorage.getItem("tour") });
   }
   root.dataset.ready = "true";
 }

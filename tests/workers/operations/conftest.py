@@ -1,0 +1,74 @@
+"""Whatever test plans an operation and then runs it: each of the plan's steps is one that the run has told of."""
+
+import pytest
+
+from workers import registry
+from workers.operation import Operation, Progress
+from workers.rendering.walk import Walk
+from workers.report import Status
+
+CONDITIONAL = ("If they don't come up",)
+"""Steps that are planned for what may go wrong."""
+UNNEEDED = {
+    "escalate": ("Look at health",),
+    "restore-database": ("Scale ",),
+    "restore-undo": ("Scale ",),
+    "restore-run": ("Copy its artifacts",),
+    "restore-experiment": ("Copy its artifacts",),
+}
+"""What a run may find that it need not do: an incident is open, MLflow has no pods, a set has no artifacts."""
+
+
+class Walking:
+    """A progress that keeps the walk, and passes all on."""
+
+    def __init__(self, progress: Progress, walk: Walk):
+        self._progress, self._walk = progress, walk
+
+    def step(self, name, of=""):
+        self._walk.begin(name, of)
+        self._progress.step(name, of)
+
+    def advance(self, done, total, unit):
+        self._progress.advance(done, total, unit)
+
+    def ended(self, said="", *, well=True):
+        self._walk.ended(said, well=well)
+        self._progress.ended(said, well=well)
+
+    def checkpoint(self):
+        self._progress.checkpoint()
+
+
+def _checked(plan, run, planned):
+    def plans(self, systems):
+        made = plan(self, systems)
+        planned[id(self)] = (self, made)
+        return made
+
+    def runs(self, systems, progress):
+        known = planned.get(id(self))
+        if known is None or known[1].instead is not None:
+            return run(self, systems, progress)
+        walk = Walk(known[1].steps)
+        report = run(self, systems, Walking(progress, walk))
+        left = [each.name for each in walk.steps() if each.state == "pending"]
+        may_be = (*CONDITIONAL, *UNNEEDED.get(self.name, ()))
+        if report.status in {Status.OK, Status.WARN}:
+            assert not [each for each in left if not each.startswith(may_be)], f"{self.name} did not tell of these"
+        elif walk.begun:
+            assert "error" in {each.state for each in walk.end(report.summary).steps}
+        return report
+
+    return plans, runs
+
+
+@pytest.fixture(autouse=True)
+def steps_are_told(monkeypatch):
+    """Each operation's `plan` and `run`, watched."""
+    planned = {}
+    for each in registry.operations().values():
+        if each.plan is not Operation.plan:
+            plans, runs = _checked(each.plan, each.run, planned)
+            monkeypatch.setattr(each, "plan", plans)
+            monkeypatch.setattr(each, "run", runs)
