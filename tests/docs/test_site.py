@@ -186,3 +186,10 @@ def test_a_picture_is_that_of_the_theme(pages):
     assert made == (
         "![An alert](../pictures/alert-light.png#only-light)![An alert](../pictures/alert-dark.png#only-dark)"
     )
+
+
+def test_every_fence_begins_as_the_site_reads_it(documents):
+    """One word, and a title in quotes: what else stands there makes text of the code."""
+    for file in documents.DOCS.rglob("*.md"):
+        for fence in re.findall(r"^ *```(.+)$", file.read_text(), re.MULTILINE):
+            assert re.fullmatch(r'\w+( title="[^"]+")?', fence), (file.name, fence)
