@@ -235,7 +235,7 @@ def test_commands_buttons_dialogs_home_and_pictures_work_with_what_the_images_ho
     answered("/mlflow health", "MLflow health")
     answered("/mlflow digest", "Digest, ")
     omar.wait_for(lambda: omar.find(OPS_CHANNEL, "MLflow over 14 days"), deadline=120)
-    answered("/mlflow experiments create of-an-image", "of-an-image")
+    answered("/mlflow experiments create of-an-image", "is there, with the id")
     waiting = answered("/mlflow experiments delete of-an-image", "Waiting for approval")
     assert ada.press(OPS_CHANNEL, waiting["ts"], "approve").ok
     omar.wait_for(lambda: omar.find(OPS_CHANNEL, "approved by"), deadline=120)
