@@ -71,7 +71,7 @@ class Manifest(Operation):
         lines = text.count("\n")
         hidden = text.count(MASK)
         file = self.as_file or lines > IN_MESSAGE
-        summary = f"{self.what}/{name}: {count(lines, 'line')}, {size(len(text.encode()))}"
+        summary = f"{count(lines, 'line')}, {size(len(text.encode()))}"
         if hidden:
             summary += f"; {count(hidden, 'value')} masked"
         sections: list[Section] = [] if file else [Text(text=text, literal=True)]
