@@ -19,6 +19,9 @@ from workers.wording import count
 _HEAD: Final = """\
 # Commands
 
+Every command with its options, examples, and who may ask for it. What can go wrong with each, and how to undo it, is in
+the site's runbook.
+
 Made by `mlflow-ops config commands`; do not edit it by hand. Each is typed after `/mlflow` in Slack, and after
 `mlflow-ops run` in a terminal.
 
@@ -43,29 +46,29 @@ def markdown() -> str:
         command = root.get_command(context, name)
         assert command is not None
         chapter = getattr(command, "chapter", "")
-        chapters.setdefault(chapter, []).extend(_leaves(command, context, name))
+        chapters.setdefault(chapter, []).extend(leaves(command, context, name))
     ordered = [*grammar.CHAPTERS, *sorted(set(chapters) - set(grammar.CHAPTERS))]
     sections = [_chapter(chapter, chapters[chapter]) for chapter in ordered if chapter in chapters]
     return "\n".join([_HEAD, *sections]).rstrip() + "\n"
 
 
-def _leaves(
+def leaves(
     command: click.Command, parent: click.Context, path: str
 ) -> Iterator[tuple[str, click.Command, click.Context]]:
+    """The commands below one that have none below them, each with all its words; or the command itself."""
     context = click.Context(command, info_name=path.rsplit(" ", 1)[-1], parent=parent)
     if isinstance(command, click.Group):
         for name in command.list_commands(context):
             each = command.get_command(context, name)
             assert each is not None
-            yield from _leaves(each, context, f"{path} {name}")
+            yield from leaves(each, context, f"{path} {name}")
     else:
         yield path, command, context
 
 
 def _chapter(title: str, leaves: list[tuple[str, click.Command, click.Context]]) -> str:
     rows = [
-        f"| `{_cell(_usage(path, command))}` | {_cell(_what(command))} | {_who(command)} |"
-        for path, command, _ in leaves
+        f"| `{_cell(_usage(path, command))}` | {_cell(what(command))} | {who(command)} |" for path, command, _ in leaves
     ]
     table = ["| Command | What it does | Who may |", "| --- | --- | --- |", *rows]
     return "\n".join(
@@ -99,11 +102,12 @@ def _usage(path: str, command: click.Command) -> str:
     return " ".join(["/mlflow", path, *arguments])
 
 
-def _what(command: click.Command) -> str:
+def what(command: click.Command) -> str:
+    """What its help says, as one paragraph."""
     return " ".join((command.help or "").split())
 
 
-def _who(command: click.Command) -> str:
+def who(command: click.Command) -> str:
     """The role that may ask, and how many must approve."""
     ops = Ops()
     asked = [grammar.parse(example) for example in getattr(command, "examples", ())]

@@ -19,6 +19,8 @@ from workers.settings import Environment, Ops
 
 _HEAD: Final = """# Configuration
 
+Every key of ops.yaml and every variable of the environment: its type, limits, default and meaning.
+
 Made by `mlflow-ops config reference`; do not edit it by hand. A wrong key or value stops the process with one sentence
 that names it (exit code 2).
 

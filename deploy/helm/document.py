@@ -30,6 +30,8 @@ LIMITS: Final[dict[str, dict[str, Any]]] = {
     "fullnameOverride": {"pattern": r"^([a-z]([-a-z0-9]*[a-z0-9])?)?$", "maxLength": 40},
     "image.repository": {"minLength": 1},
     "image.digest": {"pattern": r"^(sha256:[0-9a-f]{64})?$"},
+    "botImage.tag": {"pattern": r"^([A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?$"},
+    "botImage.digest": {"pattern": r"^(sha256:[0-9a-f]{64})?$"},
     "image.pullPolicy": {"enum": ["", "Always", "IfNotPresent", "Never"]},
     "target": {"pattern": r"^[a-z0-9-]{1,40}$"},
     "secrets.slack": {"pattern": _NAME},

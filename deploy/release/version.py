@@ -25,9 +25,10 @@ PLACES: Final[dict[str, tuple[str, ...]]] = {
     "deploy/helm/mlflow-ops/README.md": (r"--version (\S+) ",),
     "deploy/helm/examples/argocd-application.yaml": (r"targetRevision: (.+)$",),
     "deploy/helm/examples/flux-helmrelease.yaml": (r"ref: \{tag: (.+)\}$",),
+    "deploy/kubernetes/components/bot-image/kustomization.yaml": (r"newTag: (.+)-bot\}$",),
     "deploy/kubernetes/overlays/minimal/kustomization.yaml": (r"newTag: (.+)\}$",),
     "deploy/kubernetes/overlays/production/kustomization.yaml": (r"newTag: (.+)\}$",),
-    "docs/real-cluster.md": (r"registry\.example\.com/mlflow-ops:(\S+)",),
+    "docs/real-cluster.md": (r"registry\.example\.com/mlflow-ops:([\w.]+)",),
 }  # fmt: skip
 """File → patterns whose first group is the version; each must be found at least once."""
 

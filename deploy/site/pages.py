@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from mkdocs.structure.pages import Page
 
 ROOT: Final = Path(__file__).parents[2]
+_PICTURE: Final = re.compile(r"!\[([^]]*)\]\(([\w./-]+)-light\.png\)")
+"""In a document one picture is named, the light one; the site shows that of the theme."""
 SOURCE: Final = "https://github.com/mlflow-ops/mlflow-ops/blob/main/"
 
 
@@ -169,6 +171,7 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
     """Make a link of each document and each file of the repository that the text names."""
     above = "../" * page.file.src_uri.count("/")
     known = {file.src_uri for file in files.documentation_pages()}
+    markdown = _PICTURE.sub(r"![\1](\2-light.png#only-light)![\1](\2-dark.png#only-dark)", markdown)
     parts = re.split(r"(^```.*?^```$)", markdown, flags=re.MULTILINE | re.DOTALL)
     return "".join(part if part.startswith("```") else _linked(part, above, known) for part in parts)
 

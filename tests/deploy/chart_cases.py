@@ -91,13 +91,15 @@ CASES = {
         said_in(MINIMAL)
         | {
             "alerts": {"enabled": True},
+            "botImage": {"tag": "0.1.0-bot"},
             "httpProbes": True,
             "monitoring": {"enabled": True},
             "rbac": {"exec": True, "recovery": True},
         },
         "resources: [../kubernetes/overlays/minimal, ../kubernetes/exec, ../kubernetes/recovery]\n"
         "components: [../kubernetes/components/alerts, ../kubernetes/components/http-probes,"
-        " ../kubernetes/components/monitoring]\n",
+        " ../kubernetes/components/monitoring, ../kubernetes/components/bot-image]\n"
+        "images: [{name: mlflow-ops-bot, newName: registry.example.com/mlflow-ops, newTag: 0.1.0-bot}]\n",
     ),
     "other names in another namespace": Case(
         said_in(PRODUCTION)

@@ -23,7 +23,7 @@ def copy(documents, tmp_path_factory):
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(documents.ROOT / name, tree)
     text = (documents.DOCS / "adding-a-command.md").read_text()
-    files = re.findall(r"^```python (\S+)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    files = re.findall(r'^```python title="(\S+)"\n(.*?)^```$', text, re.MULTILINE | re.DOTALL)
     assert [path.split("/")[0] for path, _ in files] == ["workers", "commands", "tests"]
     for path, content in files:
         assert not (tree / path).exists()

@@ -22,7 +22,7 @@ def sample(documents):
 
 def test_the_document_shows_the_package_as_it_is(documents, sample):
     text = (documents.DOCS / "extending.md").read_text()
-    shown = dict(re.findall(r"^```(?:python|toml) (\S+)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL))
+    shown = dict(re.findall(r'^```(?:python|toml) title="(\S+)"\n(.*?)^```$', text, re.MULTILINE | re.DOTALL))
     assert set(shown) == {
         "pyproject.toml", "mlflow_ops_hello/operations.py", "mlflow_ops_hello/commands.py", "tests/test_hello.py",
     }  # fmt: skip

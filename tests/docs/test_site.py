@@ -5,10 +5,14 @@ import json
 import re
 import subprocess
 import sys
+from types import SimpleNamespace
 
+import click
 import pytest
 
+from commands import grammar
 from mlflow_ops_sandbox.fixtures import browser
+from workers.operation import Operation, Risk
 
 __all__ = ["browser"]
 
@@ -27,13 +31,23 @@ def site(documents, tmp_path_factory):
     return folder
 
 
-@pytest.fixture(scope="module")
-def pages(documents):
-    """The hook that makes the reference."""
-    spec = importlib.util.spec_from_file_location("pages", documents.ROOT / "deploy" / "site" / "pages.py")
+def hook(documents, name):
+    spec = importlib.util.spec_from_file_location(name, documents.ROOT / "deploy" / "site" / f"{name}.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="module")
+def pages(documents):
+    """The hook that makes the reference."""
+    return hook(documents, "pages")
+
+
+@pytest.fixture(scope="module")
+def handbook(documents):
+    """The hook that makes the runbook's chapters."""
+    return hook(documents, "handbook")
 
 
 @pytest.mark.slow
@@ -79,10 +93,17 @@ def test_the_api_is_there_with_its_sentences(site):
     assert "SHA-256 over steps, changes, facts" in text
 
 
-def test_the_first_lines_of_a_page_say_what_it_is_for(documents):
-    for file in documents.DOCS.glob("*.md"):
-        head = file.read_text().split("\n\n", 2)
-        assert head[0].startswith("# "), file.name
+def test_the_first_paragraph_of_a_page_says_whom_or_what_it_is_for(documents, pages, handbook):
+    """A reader at 3 a.m. decides by it: prose, short, and no table, list or remark about how the page is made."""
+    texts = {file.name: file.read_text() for file in documents.DOCS.glob("*.md")}
+    texts |= {name: make() for name, make in pages.PAGES.items()}
+    texts |= {title: handbook.page(title) for title in handbook.chapters()}
+    wrong = []
+    for name, text in texts.items():
+        title, first, *_ = text.split("\n\n")
+        prose = re.match(r"[A-Z`]", first) and not first.startswith("Made by") and len(first) < 450
+        wrong += [] if title.startswith("# ") and "\n" not in title and prose and first[-1] in ".?:" else [name]
+    assert wrong == []
 
 
 def test_the_reference_is_of_the_code(pages, documents):
@@ -109,3 +130,66 @@ def test_what_is_named_becomes_a_link(pages):
         "[`deploy/site/pages.py`](https://github.com/mlflow-ops/mlflow-ops/blob/main/deploy/site/pages.py)"
     )
     assert pages._linked("`deploy/nowhere.py` nowhere.md", "", known) == "`deploy/nowhere.py` nowhere.md"
+
+
+def test_the_chapters_say_of_each_command_what_goes_wrong_and_how_to_undo_it(handbook):
+    chapters = handbook.chapters()
+    said = handbook.SAID
+    assert set(said["chapters"]) == set(chapters)
+    commands = dict(each for found in chapters.values() for each in found)
+    assert set(said["commands"]) == set(commands)
+    for path, command in commands.items():
+        risks = {operation.risk for operation in asked(command)}
+        own = said["commands"][path]
+        assert own["wrong"].endswith("."), path
+        assert own.get("undo", "").endswith(".") is ("undo" in own), path
+        assert "undo" in own or risks <= {Risk.READ}, f"{path} changes something"
+    for title in chapters:
+        page = handbook.page(title)
+        for path, _ in chapters[title]:
+            section = page.partition(f"\n## {path}\n")[2].partition("\n## ")[0]
+            for part in ("Who may: ", "```text\n/mlflow ", "**What can go wrong.** ", "**How to undo it.** "):
+                assert part in section, (title, path, part)
+
+
+def asked(command):
+    """The operations of a command's examples."""
+    found = [grammar.parse(example) for example in getattr(command, "examples", ())]
+    return [each for each in found if isinstance(each, Operation) and each.name != "dry-run"]
+
+
+def test_every_command_that_the_chapters_name_is_one(handbook):
+    root = grammar.load()
+    for path, own in handbook.SAID["commands"].items():
+        for typed in re.findall(r"`/mlflow ([a-z ]+?)(?: [A-Z-].*?)?`", f"{own['wrong']} {own.get('undo', '')}"):
+            command = root
+            for word in typed.split():
+                command = command.get_command(click.Context(command), word) if hasattr(command, "commands") else command
+                assert command is not None, f"{path}: {typed}"
+
+
+def test_every_picture_is_there_in_both_themes_small_and_shown(handbook, documents):
+    there = {file.stem: file for file in (documents.DOCS / "pictures").glob("*.png")}
+    shown = {name for chapter in handbook.SAID["chapters"].values() for name in chapter.get("pictures", ())}
+    for file in [*documents.DOCS.glob("*.md"), documents.ROOT / "README.md"]:
+        shown |= set(re.findall(r"pictures/([a-z-]+)-(?:light|dark)\.png", file.read_text()))
+    assert set(there) == {f"{name}-{theme}" for name in shown for theme in ("light", "dark")}
+    for file in there.values():
+        assert file.read_bytes()[:4] == b"\x89PNG"
+        assert file.stat().st_size < 200_000, file.name
+
+
+def test_a_picture_is_that_of_the_theme(pages):
+    page = SimpleNamespace(file=SimpleNamespace(src_uri="runbook/alerts.md"))
+    files = SimpleNamespace(documentation_pages=tuple)
+    made = pages.on_page_markdown("![An alert](../pictures/alert-light.png)", page, None, files)
+    assert made == (
+        "![An alert](../pictures/alert-light.png#only-light)![An alert](../pictures/alert-dark.png#only-dark)"
+    )
+
+
+def test_every_fence_begins_as_the_site_reads_it(documents):
+    """One word, and a title in quotes: what else stands there makes text of the code."""
+    for file in documents.DOCS.rglob("*.md"):
+        for fence in re.findall(r"^ *```(.+)$", file.read_text(), re.MULTILINE):
+            assert re.fullmatch(r'\w+( title="[^"]+")?', fence), (file.name, fence)

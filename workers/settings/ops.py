@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 from workers.settings.gitops import Gitops, GitopsMode
 from workers.settings.links import Links
 from workers.settings.people import Approval, Escalation, Roles, Scaling
-from workers.settings.recovery import Recovery
+from workers.settings.recovery import Peek, Recovery
 from workers.settings.schedule import (
     BACKUP,
     DAILY_BASE,
@@ -238,6 +238,7 @@ class Ops(Section):
     backup: Backup = Backup()
     restore: Restore = Restore()
     recovery: Recovery = Recovery()
+    peek: Peek = Peek()
     approvals: dict[str, Approval] = Field(
         {},
         description="by the operation's name (scale, restore-database), or by a chapter's (restore) for all of its "

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 __all__ = ["browser", "open_page", "start_sandbox", "start_sandbox_once"]
 
-_CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-_FLAGS = [
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+FLAGS = [
     *("--headless", "--no-sandbox", "--disable-gpu"),
     *("--disable-background-networking", "--disable-component-update"),
 ]
@@ -50,11 +50,11 @@ def start_sandbox_once() -> Iterator[testing.StartSandbox]:
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """Chromium, driven by Playwright; its tests are skipped where it is not installed."""
-    if _CHROMIUM is None:
+    if CHROMIUM is None:
         pytest.skip("no chromium on this machine")
     playwright_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     with playwright_api.sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=_CHROMIUM, args=_FLAGS)
+        running = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         yield running
         running.close()
 

@@ -26,6 +26,16 @@
 {{- end -}}
 {{- end -}}
 
+{{- define "mlflow-ops.botImage" -}}
+{{- if .Values.botImage.digest -}}
+{{- printf "%s@%s" .Values.image.repository .Values.botImage.digest -}}
+{{- else if .Values.botImage.tag -}}
+{{- printf "%s:%s" .Values.image.repository .Values.botImage.tag -}}
+{{- else -}}
+{{- include "mlflow-ops.image" . -}}
+{{- end -}}
+{{- end -}}
+
 {{/* ops.yaml's kubernetes, with the product's defaults, and the release's namespace. As YAML. */}}
 {{- define "mlflow-ops.mlflow" -}}
 {{- $defaults := dict "namespace" .Release.Namespace "deployment" "mlflow" "container" "mlflow" "service" "mlflow" "ingress" "mlflow-ingress" "configmap" "mlflow-config" "secret" "mlflow-backend-secret" "tls_secret" "mlflow-tls" -}}

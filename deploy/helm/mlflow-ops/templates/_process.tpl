@@ -1,5 +1,5 @@
 {{/*
-A Deployment of one process. Takes root, component, args, account, token, grace, own (its values), env and envFrom (lists),
+A Deployment of one process. Takes root, component, image, args, account, token, grace, own (its values), env and envFrom (lists),
 tmp (its volume), scaled (whether KEDA says how many), and probes (whether the kubelet may ask over HTTP).
 */}}
 {{- define "mlflow-ops.process" -}}
@@ -78,7 +78,7 @@ spec:
       {{- include "mlflow-ops.podSecurity" 10001 | nindent 6 }}
       containers:
         - name: mlflow-ops
-          image: {{ include "mlflow-ops.image" $root }}
+          image: {{ .image }}
           {{- with $root.Values.image.pullPolicy }}
           imagePullPolicy: {{ . }}
           {{- end }}
