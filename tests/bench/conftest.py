@@ -17,7 +17,11 @@ WHOLE = """## Whole commands
 against `aws s3 sync` and `rclone sync`, which let the store copy within itself and encrypt nothing,
 and against `rclone sync` into a `crypt` remote, which reads and encrypts each object as ours does.
 The aim is 1.5 times the faster for a first copy, 2 times if nothing is new, 1.5 times for the
-database. It is not reached everywhere on this machine, for these reasons:
+database. On moto, a store in Python, a first copy of 2,000 objects reaches it (43.6 s, where
+`aws s3 sync` took 75.8, `rclone sync` 80.8 and `crypt` 61.3, on a machine that did ten other
+things). With nothing new it is as fast as `aws s3 sync`, and twice as fast as both of rclone's. On
+rclone's own server a first copy is slower than rclone's (22.2 s, 12.9 and 15.0; `aws s3 sync` 30.6),
+and so is one with nothing new (20.7 s, 10.7 and 9.3; 12.6). The reasons:
 
 - Each start of Python, with all that a backup needs, takes about 0.7 s of a core; rclone, a
   compiled program, takes less than 0.1 s. If 2,000 objects are to be compared, that is most of our
