@@ -28,11 +28,12 @@ def _all(parts: tuple[str, ...]) -> Operation:
 
 @change("base", examples=("backup base", "backup base --now"))
 @click.option("--now", is_flag=True, help="Have the server write its checkpoint at once: quicker, and more load.")
-def _base(*, now: bool) -> Operation:
+@click.option("--full", is_flag=True, help="All of it, also where what has changed since the last one would do.")
+def _base(*, now: bool, full: bool) -> Operation:
     """Make a base backup of the database server, for going back to any moment since (recovery.point_in_time)."""
     from workers.operations.backup.wal.base import BackupBase
 
-    return BackupBase(now=now)
+    return BackupBase(now=now, full=full)
 
 
 @command("list", examples=("backup list", "backup list --limit 5"))

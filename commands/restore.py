@@ -254,19 +254,22 @@ def drill(set_: str, at: datetime | str | None, *, unsigned: bool) -> Operation:
     return Drill(set=set_, unsigned=unsigned)
 
 
-@change("recover", examples=("recover --dry-run", "recover", "recover --from 1a2b3c"))
+@change("recover", examples=("recover --dry-run", "recover", "recover --from 1a2b3c", "recover --at 14:05:09"))
 @click.option(
     "--from", "set_", type=NameOf("set"), metavar="ID", default="latest", help="Of that backup; else the latest."
 )
 @_ELSEWHERE
 @_UNSIGNED
-def recover(set_: str, *, from_elsewhere: bool, unsigned: bool) -> Operation:
-    """Everything is gone: bring MLflow back from a backup, from its role in PostgreSQL to a run that is logged. What is
-    there is not replaced; asked again, it goes on where it stopped. Needs two approvals.
+@_AT
+def recover(set_: str, at: datetime | None, *, from_elsewhere: bool, unsigned: bool) -> Operation:
+    """Everything is gone: bring MLflow back from a backup, from its role in PostgreSQL to a run that is logged; its
+    database from WAL where that is newer, or with --at. What is there is not replaced; asked again, it goes on where it
+    stopped. Needs two approvals.
     """
     from workers.operations.restore.recover import Recover
 
-    return Recover(set=set_, from_elsewhere=from_elsewhere, unsigned=unsigned)
+    _refuse_two(set_, at, "")
+    return Recover(set=set_, from_elsewhere=from_elsewhere, unsigned=unsigned, at=at)
 
 
 @command("timeline", examples=("timeline", "timeline --since 1d"))

@@ -8,7 +8,7 @@
 MLFLOW_OPS_BACKUP_KEY holds the key, or several with commas. Data keys of KMS are unwrapped by the program aws.
 """
 
-import base64, hashlib, hmac, json, os, pathlib, subprocess, sys
+import base64, hashlib, hmac, io, json, os, pathlib, subprocess, sys
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
@@ -28,10 +28,14 @@ def derived(shown, salt, purpose):
     return HKDF(hashes.SHA256(), 32, salt, purpose).derive(key)
 
 
-def decrypted(stored, name, to):
-    """Write what `stored` holds under the name `name` to the file `to`, decrypted if it is encrypted."""
-    with open(stored, "rb") as file, open(to, "wb") as written:
+def decrypted(stored, name, to, at=None, length=-1):
+    """Write what `stored` holds as `name` (in a bundle, from `at` on) to the file `to`. length: 0 if it is plain."""
+    with open(stored, "rb") as held, open(to, "wb") as written:
+        held.seek(at or 0)
+        file, name = (held, name) if at is None else (io.BytesIO(held.read(length)), f"{name}+{at}")
         line = file.readline(1 << 14)
+        if length and not line.startswith(MAGIC):
+            sys.exit(f"{stored} is not encrypted, and should be")
         if not line.startswith(MAGIC):
             written.writelines((line, *iter(lambda: file.read(CHUNK), b"")))
             return
@@ -63,7 +67,8 @@ def artifacts(listing, objects, to):
         if ".." in path.parts:
             sys.exit(f"{entry['key']} would leave {to}")
         path.parent.mkdir(parents=True, exist_ok=True)
-        decrypted(pathlib.Path(objects, entry["kept"].removeprefix("objects/")), entry["kept"], path)
+        kept, length = pathlib.Path(objects, entry["kept"].removeprefix("objects/")), entry.get("encrypted", {})
+        decrypted(kept, entry["kept"], path, entry.get("at"), length.get("bytes", 0))
 
 
 if __name__ == "__main__":

@@ -18,8 +18,9 @@ from redis.exceptions import LockError, RedisError
 
 from commands import grammar, policy
 from workers.errors import OperatorError
-from workers.operation import Operation
+from workers.operation import Cancelled, Operation
 from workers.operations.backup.wal import access, archive, receiving, state
+from workers.operations.backup.wal import copying as copies_of_wal
 from workers.records.keys import PREFIX
 from workers.records.requester import BY_CLOCK
 from workers.records.store import RECORD_SECONDS, Records
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from redis import Redis
     from redis.lock import Lock
 
+    from workers.operations.backup.wal.copying import Copying
     from workers.operations.backup.wal.receiving import Keeping
 
 LOCK_SECONDS: Final = 15.0
@@ -82,6 +84,9 @@ def _hold(settings: Settings, redis: Redis, lock: Lock, stop: threading.Event, s
     renewing.start()
     base_due = 0.0
     systems = Systems(settings)
+    copying = threading.Thread(target=_copy, args=(systems, stop, over), name="copies", daemon=True)
+    if settings.ops.backup.copies:
+        copying.start()
     try:
         with (
             temporary.folder("wal") as folder,
@@ -96,6 +101,31 @@ def _hold(settings: Settings, redis: Redis, lock: Lock, stop: threading.Event, s
     finally:
         over.set()
         renewing.join()
+        if copying.is_alive():
+            copying.join()
+
+
+def _copy(systems: Systems, stop: threading.Event, over: threading.Event) -> None:
+    """Have the WAL in each copy too, until it is `over`: a store that is away holds nothing up."""
+    kept: list[Copying] = []
+
+    def checkpoint() -> None:
+        if stop.is_set() or over.is_set():
+            raise Cancelled
+
+    while not stop.is_set() and not over.wait(systems.settings.ops.recovery.flush_seconds):
+        try:
+            kept = kept or copies_of_wal.every(systems, access.places(systems))
+        except OperatorError as error:
+            _log.warning("the WAL is not being copied", why=error.message)
+            continue
+        for each in kept:
+            try:
+                each.wal(checkpoint)
+            except OperatorError as error:
+                _log.warning("the WAL is not being copied", to=each.place, why=error.message)
+            except Cancelled:
+                return
 
 
 def _renew(lock: Lock, over: threading.Event, every_seconds: float) -> None:

@@ -9,7 +9,6 @@ a word ends, so that doesn't and o'brien are words like others.
 from __future__ import annotations
 
 import re
-import unicodedata
 from dataclasses import dataclass
 from functools import cache
 from typing import Final
@@ -46,11 +45,14 @@ _ENDS: Final = ".,;:!?…，、。"  # noqa: RUF001
 """Punctuation that may follow a word, or a quote."""
 _COMMAS: Final = re.compile("[,，、]")  # noqa: RUF001
 _MARKS: Final = "*_~`"
-_DASHES: Final = "".join(["\u2212", *(chr(code) for code in range(0x10000) if unicodedata.category(chr(code)) == "Pd")])
-"""The minus sign, and all that Unicode calls a dash."""
-_OPTION: Final = re.compile(f"([{re.escape(_DASHES)}]+)(?=[^\\W\\d_])")
-_BELOW_ZERO: Final = re.compile(f"[{re.escape(_DASHES)}](?=\\d)")
-_ANY_DASH: Final = re.compile(f"[{re.escape(_DASHES)}]")
+DASHES: Final = (
+    "\u2212-\u058a\u05be\u1400\u1806\u2010\u2011\u2012\u2013\u2014\u2015\u2e17\u2e1a\u2e3a\u2e3b\u2e40\u301c\u3030\u30a0"
+    "\ufe31\ufe32\ufe58\ufe63\uff0d\u2e5d"
+)
+"""The minus sign, and all that Unicode calls a dash; to look for them takes longer than to start."""
+_OPTION: Final = re.compile(f"([{re.escape(DASHES)}]+)(?=[^\\W\\d_])")
+_BELOW_ZERO: Final = re.compile(f"[{re.escape(DASHES)}](?=\\d)")
+_ANY_DASH: Final = re.compile(f"[{re.escape(DASHES)}]")
 _UNSEEN: Final = UNSEEN | dict.fromkeys([0xAD, 0x200E, 0x200F, 0x2060, 0x180E])
 """Marks without a width, which come along with what is copied."""
 _WRAPPED: Final = re.compile(r"(```|[*_~`])(.+)\1", re.DOTALL)

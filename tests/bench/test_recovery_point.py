@@ -31,7 +31,8 @@ from workers.operations.restore.database import RestoreDatabase
 from workers.systems.s3.transfer import Transfer
 
 pytestmark = [pytest.mark.slow, pytest.mark.bench, pytest.mark.timeout(1800)]
-KILLS = int(os.environ.get("MLFLOW_OPS_TESTS_KILLS", "5"))
+KILLS = int(os.environ.get("MLFLOW_OPS_TESTS_KILLS", "10"))
+VICTIMS = ("process", "receiver", "connections", "server")
 FLUSH_SECONDS = 3.0
 SEED = int(os.environ.get("MLFLOW_OPS_TESTS_SEED", "22"))
 
@@ -42,6 +43,12 @@ class Writing(threading.Thread):
     def __init__(self, url):
         super().__init__()
         self.url, self.over, self.last, self.rows = url, threading.Event(), None, 0
+
+    def is_writing(self):
+        """Whether it has committed something since."""
+        before = self.rows
+        time.sleep(0.1)
+        return self.rows > before
 
     def run(self):
         while not self.over.is_set():
@@ -75,16 +82,10 @@ def test_kills_at_random_moments(server, live, systems, bucket, redis, redis_url
         writing.start()
         for _ in range(KILLS):
             time.sleep(chance.uniform(0.5, 3 * FLUSH_SECONDS))
-            victim = chance.choice(("process", "receiver", "connections"))
+            victim = chance.choice(VICTIMS)
+            until(writing.is_writing)
             committed = writing.last
-            if victim == "process":
-                process.send_signal(signal.SIGKILL)
-                process.wait()
-            elif victim == "receiver":
-                for pid in children(process.pid):
-                    os.kill(pid, signal.SIGKILL)
-            else:
-                server.do("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()")
+            kill(victim, process, server, live)
             point = access.archive(made).point()
             behind.append(max(0.0, (committed - point.at).total_seconds()))
             if victim == "process":
@@ -110,6 +111,45 @@ def test_kills_at_random_moments(server, live, systems, bucket, redis, redis_url
     assert held == there, SEED
     # Of a busy machine: one flush, and what storing it takes.
     assert statistics.median(behind) < 3 * FLUSH_SECONDS, SEED
+
+
+def kill(victim, process, there, database):
+    """Kill it, as nobody expects it. there: the server."""
+    if victim == "process":
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    elif victim == "receiver":
+        for pid in children(process.pid):
+            os.kill(pid, signal.SIGKILL)
+    elif victim == "server":
+        crash(there.url("postgres", database))
+    else:
+        there.do("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()")
+
+
+def crash(url):
+    """Of one process that is killed so, PostgreSQL ends all the others, and recovers; when it has."""
+    with psycopg.connect(url, autocommit=True) as watching:
+        query = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        os.kill(watching.execute(query).fetchone()[0], signal.SIGKILL)
+        until(lambda: not answers(watching))
+
+    def back():
+        try:
+            with psycopg.connect(url, connect_timeout=5) as again:
+                return answers(again)
+        except psycopg.Error:
+            return False
+
+    until(back)
+
+
+def answers(connection):
+    """Whether it is of use still."""
+    try:
+        return connection.execute("SELECT 1").fetchone() == (1,)
+    except psycopg.Error:
+        return False
 
 
 def started(environ):

@@ -1,5 +1,6 @@
 """Every word as people type it: in a hurry, on a phone, pasted from a page."""
 
+import unicodedata
 from itertools import pairwise
 
 import pytest
@@ -334,3 +335,8 @@ def test_a_names_plain_form_is_what_a_keyboard_writes(typed, plain):
 def test_an_age_may_be_said_in_words():
     assert grammar.parse("runs archive --older-than '90 days'") == grammar.parse("runs archive --older-than 90d")
     assert isinstance(grammar.parse("runs archive --older-than 12weeks"), RunsArchive)
+
+
+def test_every_dash_of_unicode_is_one():
+    called = {chr(code) for code in range(0x10000) if unicodedata.category(chr(code)) == "Pd"}
+    assert called | {"\u2212"} == set(words.DASHES)

@@ -5,10 +5,12 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
 
+from workers.operations.backup.artifacts import object_keys
 from workers.operations.backup.artifacts.listing import Entry
 from workers.operations.backup.encryption import Keys
 from workers.operations.backup.manifest import DatabasePart, Manifest, Stored
@@ -124,3 +126,31 @@ def test_artifacts_come_by_bucket_encrypted_or_not(run, tmp_path):
     assert not outside.exists()
     (tmp_path / "artifacts.jsonl").write_bytes(Entry("../../x", 9, "", "", kept["c"], "sha256", "").line())
     assert "would leave" in run("artifacts", "artifacts.jsonl", "objects", "to").stderr
+
+
+def test_artifacts_of_a_bundle_are_each_taken_from_their_place_and_from_no_other(run, tmp_path):
+    keys, bundle = Keys((NEW,)), object_keys.bundle()
+    contents = {f"run/{number}": f"content {number}".encode() * number for number in range(5)}
+    body, lines = b"", []
+    for key, content in contents.items():
+        entry = Entry(key, len(content), "", "", bundle, "sha256", "", key_id=keys.current_id, at=len(body))
+        stored = keys.encrypted(content, entry.name)
+        lines.append(replace(entry, stored=len(stored)))
+        body += stored
+    path = tmp_path / bundle
+    path.parent.mkdir(parents=True)
+    path.write_bytes(body)
+    listing = tmp_path / "artifacts.jsonl"
+    listing.write_bytes(b"".join(each.line() for each in lines))
+    done = run("artifacts", "artifacts.jsonl", "objects", "to")
+    assert done.returncode == 0, done.stderr
+    assert {key: (tmp_path / "to" / "own" / key).read_bytes() for key in contents} == contents
+    one, other = (body[each.at : each.at + each.stored] for each in lines[2:4])
+    shorter, plain = replace(lines[3], stored=200), replace(lines[3], at=lines[3].at + 1)
+    moved = replace(lines[2], stored=len(other))
+    for wrong, held in ((shorter, body), (plain, body), (moved, body.replace(one + other, other + one))):
+        path.write_bytes(held)
+        listing.write_bytes(wrong.line())
+        refused = run("artifacts", "artifacts.jsonl", "objects", "to")
+        assert refused.returncode != 0
+        assert any(each in refused.stderr for each in ("was written as", "InvalidTag", "is not encrypted"))

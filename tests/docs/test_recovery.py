@@ -40,6 +40,8 @@ def s3(sandbox):
 @pytest.fixture(scope="module")
 def environment(sandbox, s3, tmp_path_factory):
     """What the document says that one must know, and a PATH without any program of ours."""
+    for number in range(20):  # enough to be kept together
+        s3.put_object(Bucket="mlflow-artifacts", Key=f"recovered/{number}.txt", Body=f"small {number}".encode())
     made = subprocess.run(
         [sys.executable, "-m", "bot", "run", "backup", "--yes-by", "tester"],
         env={**os.environ, **sandbox.env},
@@ -107,6 +109,8 @@ def test_the_artifacts_are_there_byte_by_byte(recovered, s3):
 
     assert len(content("recovered-artifacts")) > 1
     assert content("recovered-artifacts") == content("mlflow-artifacts")
+    lines = map(json.loads, (recovered / "artifacts.jsonl").read_text(encoding="utf-8").splitlines())
+    assert sum("at" in each for each in lines) >= 20
 
 
 def test_the_configuration_is_there_and_in_the_cluster(recovered, environment):

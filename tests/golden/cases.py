@@ -26,7 +26,6 @@ EMPTY = (
     Case("audit-empty", "audit"),
     Case("restore-undo-nothing-to-undo", "restore undo"),
     Case("restore-prune-nothing-to-remove", "restore prune"),
-    Case("runs-unarchive-none", "runs unarchive nothing-is-called-so"),
     Case("schedule-list", "schedule list"),
 )
 WELL = (
@@ -150,6 +149,7 @@ MISTYPED = (
     "experiments shw",
     "health podz",
     "cancel",
+    "runs unarchive nothing-is-called-so",
     "scale 4 --force",
 )
 """Usage errors need no world."""

@@ -80,6 +80,6 @@ def _said(value: Any) -> Any:
         case dict():
             return {key: _said(each) for key, each in value.items()}
         case list():
-            return tuple(_said(each) for each in value)
+            return [_said(each) for each in value]
         case _:
             return value

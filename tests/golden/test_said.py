@@ -16,7 +16,7 @@ from tests.golden import kept
 from tests.golden.cases import BACKED_UP, BROKEN, DONE, EMPTY, PLANS, REFUSED, WELL
 from workers import settings
 from workers.engine import performing
-from workers.errors import OperatorError
+from workers.errors import AlreadySo, OperatorError
 from workers.operation import Plan, Risk, Unwatched
 from workers.report import Report, Table
 from workers.systems import Systems
@@ -42,6 +42,8 @@ def said(case, systems, names):
         if asked.risk is Risk.READ or case.do:
             return words, performing.perform_here(asked, words, "olga", systems, Unwatched())
         return words, asked.plan(systems)
+    except AlreadySo as so:
+        return words, performing.already(asked, so)
     except OperatorError as error:
         return words, error
 

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import boto3
 import psutil
@@ -32,6 +33,7 @@ pytestmark = pytest.mark.slow
 SECONDS = 60
 AWAY_SECONDS = float(os.environ.get("MLFLOW_OPS_AWAY_SECONDS", "12"))
 BUCKET = "mlflow-backups"
+DECRYPT = Path(__file__).parents[2] / "docs" / "decrypt.py"
 DATABASES = ("MLFLOW_OPS_DATABASE_URL", "MLFLOW_OPS_DATABASE_ADMIN_URL")
 
 
@@ -85,8 +87,8 @@ def test_a_backup_is_made_listed_shown_and_verified(said, people, s3):
     people["vera"].wait_for(lambda: "PostgreSQL 18" in shown() or None, deadline=10)
     for part in ("dc11669786a5", "experiments", "secret/mlflow-backend-secret"):
         assert part in shown()
-    said("vera", f"backup verify {short}", "All of it is as it was written")
-    said("omar", "backup verify latest --deep", "All of it is as it was written")
+    said("vera", f"backup verify {short}", "Intact: ")
+    said("omar", "backup verify latest --deep", "Intact: ")
     said("vera", "health backup", "The last good backup is")
 
 
@@ -213,7 +215,7 @@ def test_pruning_waits_for_somebody_else_and_keeps_the_last_good_set(said, peopl
         deadline=SECONDS,
     )
     assert before[-1] in manifests(s3)
-    said("omar", "backup verify latest", "All of it is as it was written")
+    said("omar", "backup verify latest", "Intact: ")
 
 
 def everything_in(redis):
@@ -246,7 +248,7 @@ def test_no_secret_is_told_anywhere(sandbox, people):
             assert secret not in text, place
 
 
-def test_logs_are_kept_whole_with_a_manifest_and_the_lives_before(said, s3, sandbox):
+def test_logs_are_kept_whole_with_a_manifest_and_the_lives_before_and_are_read_without_us(said, s3, sandbox, tmp_path):
     loaded = settings.load(sandbox.process_env)
     cluster, keys = Cluster.connect(loaded), Keys.of(loaded)
     root, _ = said("omar", "logs archive", "are in s3://")
@@ -267,3 +269,30 @@ def test_logs_are_kept_whole_with_a_manifest_and_the_lives_before(said, s3, sand
     clean = Redacting()
     now = b"".join(map(clean.add, cluster.log_bytes(pod, "mlflow"))) + clean.end()
     assert now.startswith(kept)
+
+    # And as somebody reads them who has the key, docs/decrypt.py, and nothing of ours.
+    folder, held = tmp_path / "logs", s3.list_objects_v2(Bucket=BUCKET, Prefix=place)["Contents"]
+    for item in held:
+        path = folder / item["Key"].removeprefix(place)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(s3.get_object(Bucket=BUCKET, Key=item["Key"])["Body"].read())
+    key = sandbox.process_env["MLFLOW_OPS_BACKUP_KEY"]
+    hidden = [sandbox.process_env[name].encode() for name in ("AWS_SECRET_ACCESS_KEY", "MLFLOW_OPS_DATABASE_URL")]
+    assert by_script(place, folder, key) == (0, "signed\n", "")
+    for each in manifest["logs"]:
+        read = gzip.decompress((folder / each["key"].removeprefix(place).removesuffix(".enc")).read_bytes())
+        assert len(read) == each["bytes"]
+        assert not any(secret in read for secret in hidden)
+    assert gzip.decompress((folder / ours["key"].removeprefix(place).removesuffix(".enc")).read_bytes()) == kept
+    told = (folder / "manifest.json").read_text(encoding="utf-8")
+    (folder / "manifest.json").write_text(told.replace(f'"{pod}"', '"another"'), encoding="utf-8")
+    code, _, said_by_it = by_script(place, folder, key)
+    assert code == 1
+    assert said_by_it.startswith("FORGED: ")
+
+
+def by_script(name, folder, key):
+    """What docs/decrypt.py says of a set or an archive."""
+    command = [sys.executable, "-I", DECRYPT, "set", name, folder]
+    done = subprocess.run(command, env={"MLFLOW_OPS_BACKUP_KEY": key}, capture_output=True, text=True, check=False)
+    return done.returncode, done.stdout, done.stderr

@@ -214,4 +214,4 @@ def test_tags_are_set_and_undone(omar, experiment, tracking):
     assert actions(done) == ["undo"]
     before = {message["ts"] for message in omar.messages(OPS_CHANNEL)}
     omar.press(OPS_CHANNEL, done["ts"], "undo")
-    assert fresh(omar, before, "is without reviewed")
+    assert fresh(omar, before, "no longer has reviewed")

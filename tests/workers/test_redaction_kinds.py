@@ -1,5 +1,6 @@
 """One detector for every way out: none of the known kinds passes, and ordinary logs stay as they are."""
 
+import base64
 import importlib
 import re
 import time
@@ -128,6 +129,79 @@ def test_a_value_with_a_telling_name_never_passes(name, form, value, before):
     assert value[2:] not in redaction.redacted(before + form.format(name, value) + " and more")
 
 
+HEX = st.text("0123456789abcdef", min_size=30, max_size=64).map(lambda text: f"{text}0f")
+TOKEN = st.text("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~+/", min_size=20, max_size=80).map(
+    lambda text: f"a{text}7"
+)
+BASIC = st.builds(
+    lambda user, password: base64.b64encode(f"{user}:{password}".encode()).decode(),
+    st.text("abcdefgh", min_size=1, max_size=8),
+    st.text("abcdefgh0123456789!#", min_size=4, max_size=20),
+)
+SCHEMES = st.one_of(
+    st.tuples(st.sampled_from(["Bearer", "bearer", "BEARER", "Bearer token"]), st.one_of(HEX, TOKEN)),
+    st.tuples(st.sampled_from(["Token", "token", "ApiKey", "Api-Key", "API key"]), HEX),
+    st.tuples(st.sampled_from(["Basic", "basic", "BASIC"]), BASIC),
+    st.tuples(
+        st.sampled_from(["Negotiate", "NTLM", "negotiate"]),
+        st.binary(min_size=30, max_size=90).map(lambda held: f"YII7{base64.b64encode(held).decode()}"),
+    ),
+)
+
+
+@given(
+    scheme=SCHEMES,
+    around=st.sampled_from(
+        [
+            "{}",
+            "sent {} to the proxy",
+            "curl -H '{}'",
+            'said "{}", then left',
+            "{}\nnext line",
+            "401 for {}: try again",
+            "headers=['{}']",
+            "({})",
+        ]
+    ),
+)
+def test_a_credential_behind_the_name_of_its_scheme_needs_no_other_name(scheme, around):
+    name, credential = scheme
+    shown = redaction.without_secrets(around.format(f"{name} {credential}"))
+    assert credential.rstrip("=") not in shown
+    assert name in shown
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "Bearer authentication is required",
+        'WWW-Authenticate: Bearer realm="mlflow2", error="invalid_token"',
+        "the bearer token is missing",
+        "bearer token expires in 3600 s",
+        "Basic authentication failed for user bob",
+        "basic auth is on, with BasicAuthMiddleware2",
+        "Basic configuration of logging",
+        'WWW-Authenticate: Basic realm="mlflow"',
+        "Negotiate authentication failed",
+        "token bucket 12 of 64 is empty",
+        "The API key is wrong",
+        "key 0123456789abcdef0123456789abcdef of the cache",
+        "digest sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
+        "Token limit 4096 reached by gpt-4o-2026-11-30",
+    ],
+)
+def test_words_behind_the_name_of_a_scheme_stay(line):
+    assert redaction.without_secrets(line) == line
+
+
+def test_signatures_in_headers_go():
+    signature = "0123456789abcdef" * 4
+    said = f"Authorization: AWS4-HMAC-SHA256 Credential=me/20261130/s3, SignedHeaders=host;date, Signature={signature}"
+    assert signature not in redaction.without_secrets(said)
+    said = f'Digest username="bob", realm="mlflow", nonce="x", response="{signature[:32]}"'
+    assert signature[:32] not in redaction.without_secrets(said)
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_of_ten_thousand_ordinary_lines_fewer_than_five_are_changed(seed):
     changed = [line for line in ordinary_logs.lines(10_000, seed) if redaction.redacted(line) != line]
@@ -158,6 +232,12 @@ def test_it_is_quick_and_takes_no_memory():
         "://x:" * 50_000,
         "key " * 100_000,
         "-----BEGIN PRIVATE KEY" * 5_000,
+        "bearer " * 60_000,
+        "Bearer " + "a" * 400_000,
+        "Basic " + "a" * 400_000,
+        "token " * 60_000,
+        "AWS4-HMAC-SHA256 " * 20_000,
+        "digest " * 60_000,
     ],
 )
 def test_no_line_takes_long(hostile):

@@ -112,8 +112,12 @@ def _look_into(record: Record, redis: Redis) -> None:
     if time.time() - (record.doubted or 0) < ALIVE_SECONDS:
         return
     waits = record.phase in {Phase.PENDING, Phase.APPROVED, Phase.QUEUED}
+    planned = record.phase is Phase.RUNNING and record.stage is Stage.PLAN
+    if planned and records.alive(record.id):
+        # Whoever plans it says soon how it goes on; it is looked into then.
+        return
     reads = record.stage is Stage.RUN and record.plan is None
-    if not waits or reads or record.stage is Stage.LOOK:
+    if not (waits or planned) or reads or record.stage is Stage.LOOK:
         records.update(record.id, doubted=None)
         return
     resumes: dict[str, Any] | None = None

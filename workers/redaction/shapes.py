@@ -8,7 +8,10 @@ Every line of every log passes here, so a kind is looked for only if a piece of 
 
 from __future__ import annotations
 
+import base64
+import binascii
 import re
+from functools import cache
 from typing import Final
 
 MASK: Final = "***"
@@ -32,6 +35,24 @@ _KINDS: Final[tuple[tuple[tuple[str, ...], str], ...]] = (
         ("ccountKey=", "ccessKey=", "ccessSignature="),
         r"(?i)((?:AccountKey|SharedAccessKey|SharedAccessSignature)=)[^;\s\"']+",
     ),
+    # What follows the name of a scheme of HTTP authentication, whatever stands before it (RFC 9110, 11.4).
+    (
+        ("earer", "EARER"),
+        (
+            r"(?i)\b(bearer(?:[ _-]?token)?(?:\s*[:=]\s*|\s+|%20)[\"'\\<]*)"
+            r"(?:(?=[\w.~+/-]*\d)(?=[\d.~+/_-]*[a-z])[\w.~+/-]{8,}|\d{16,}|[a-z]{24,})=*"
+        ),
+    ),
+    (
+        ("oken ", "OKEN ", "ey ", "EY "),
+        r"(?i)\b((?:token|api[ _-]?key)\s+[\"'\\<]*)(?=[a-z_-]*\d)(?=[\d_-]*[a-z])[\w-]{32,}=*",
+    ),
+    (
+        ("egotiate ", "EGOTIATE ", "NTLM ", "erberos "),
+        r"((?i:\b(?:negotiate|ntlm|kerberos))\s+[\"'\\]*)(?=[A-Za-z+/]*\d)(?=[a-z\d+/]*[A-Z])[A-Za-z\d+/]{16,}={0,2}",
+    ),
+    (("AWS4-HMAC",), r"(AWS4-HMAC-SHA256\b[^\n]{0,400}?Signature=)[0-9a-f]{64}"),
+    (("igest ", "IGEST "), r"(?i)(\bdigest\s[^\n]{0,400}?\bresponse=[\"'\\]*)[0-9a-f]{32,}"),
     # JSON Web Tokens.
     (("eyJ",), r"\beyJ[\w=-]+\.[\w=-]+(?:\.[\w.+/=-]*)?"),
     # Git hosts, package indexes, container registries.
@@ -68,7 +89,8 @@ _KINDS: Final[tuple[tuple[tuple[str, ...], str], ...]] = (
     ),
     (("PuTTY-User-Key-File-",), r"PuTTY-User-Key-File-\d(?:.|\n)*"),
 )
-_COMPILED: Final = tuple((hints, re.compile(pattern)) for hints, pattern in _KINDS)
+_URL_SAFE: Final = str.maketrans("-_", "+/")
+_BASIC: Final = re.compile(r"\b((?i:basic)(?:\s+|%20)[\"'\\]*)([A-Za-z\d+/_-]{4,}={0,2})")
 _ADDRESS: Final = re.compile(r"://[^\s/@:\"']*:[^\s/\"']*@")
 
 
@@ -76,12 +98,30 @@ def without_shapes(text: str) -> str:
     """The text, and *** in place of what has a secret's shape."""
     if "://" in text:
         text = _ADDRESS.sub(f"://{MASK}@", text)
-    for hints, pattern in _COMPILED:
+    if "asic" in text or "ASIC" in text:
+        text = _BASIC.sub(_credentials, text)
+    for hints, pattern in _KINDS:
         for hint in hints:
             if hint in text:
-                text = pattern.sub(_masked, text)
+                text = _compiled(pattern).sub(_masked, text)
                 break
     return text
+
+
+@cache
+def _compiled(pattern: str) -> re.Pattern[str]:
+    """Once it is needed: most never are, and every program waits for what is compiled at its start."""
+    return re.compile(pattern)
+
+
+def _credentials(found: re.Match[str]) -> str:
+    """Of `Basic …`, only what is a name and a password: base64 with a colon in it (RFC 7617). Words are not."""
+    coded = found[2].rstrip("=").translate(_URL_SAFE)
+    try:
+        said = base64.b64decode(coded + "=" * (-len(coded) % 4), validate=True)
+    except binascii.Error:
+        return found[0]
+    return f"{found[1]}{MASK}" if b":" in said and said.isascii() else found[0]
 
 
 def _masked(found: re.Match[str]) -> str:

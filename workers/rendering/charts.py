@@ -41,6 +41,8 @@ _LONG_DAYS: Final = 45
 _FEW_DAYS: Final = 4
 _SPAN: Final = 0.08
 """A scale shows at least such a share of its highest value."""
+_NOTHING: Final = 1e-6
+"""Such a share of a scale is none of it."""
 _GAP: Final = 4
 """A line breaks where there was no figure for so many times the usual distance."""
 
@@ -179,8 +181,12 @@ def _ticks(series: Series, bottom: float, top: float) -> list[tuple[float, str]]
     unit = max((each for each in series.units if each * 2 <= top), default=series.units[0])
     found: dict[str, float] = {}
     for step in MaxNLocator(nbins=4, steps=[1, 2, 5, 10]).tick_values(bottom / unit, top / unit):
-        if bottom <= step * unit <= top:
-            found.setdefault(series.shown(float(step * unit)), float(step * unit))
+        # What is nothing but for a rounding would read -0.
+        at = 0.0 if abs(step * unit) < (top - bottom) * _NOTHING else float(step * unit)
+        words = series.shown(at)
+        # Too little to be written is not told as nothing.
+        if bottom <= at <= top and (not at or any(each in "123456789" for each in words)):
+            found.setdefault(words, at)
     return [(at, words) for words, at in found.items()]
 
 

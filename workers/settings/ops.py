@@ -8,8 +8,9 @@ from zoneinfo import ZoneInfo
 from pydantic import Field, model_validator
 
 from workers.settings.gitops import Gitops, GitopsMode
+from workers.settings.links import Links
 from workers.settings.people import Approval, Escalation, Roles, Scaling
-from workers.settings.recovery import Recovery
+from workers.settings.recovery import Peek, Recovery
 from workers.settings.schedule import (
     BACKUP,
     DAILY_BASE,
@@ -237,6 +238,7 @@ class Ops(Section):
     backup: Backup = Backup()
     restore: Restore = Restore()
     recovery: Recovery = Recovery()
+    peek: Peek = Peek()
     approvals: dict[str, Approval] = Field(
         {},
         description="by the operation's name (scale, restore-database), or by a chapter's (restore) for all of its "
@@ -258,6 +260,7 @@ class Ops(Section):
         description="by a metric's name, as `trend` takes it: where it must not go (database: 50Gi); `per_person`: how "
         "many commands one person may have under way, 10 unless it says otherwise",
     )
+    links: Links = Links()
     maintenance: MaintenanceWindows = MaintenanceWindows()
     time_zone: TimeZone = "UTC"
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from workers.settings.values import Section
+from workers.settings.values import HttpUrl, Section
 
 GIB = 1 << 30
 
@@ -26,6 +26,11 @@ class Recovery(Section):
     keep_days: Annotated[int, Field(ge=1, le=3650)] = Field(
         7, description="how far back one can go; WAL and bases that no such moment needs are pruned"
     )
+    full_days: Annotated[int, Field(ge=1, le=365)] = Field(
+        7,
+        description="how old the last full base backup may be: those in between hold only what has changed, where the "
+        "server is 17 or newer and has summarize_wal = on",
+    )
     slot_bytes: Annotated[int, Field(ge=1)] = Field(
         16 * GIB,
         description="how much WAL the server may have to keep for us (as while the store is down) before its slot is "
@@ -34,3 +39,22 @@ class Recovery(Section):
     spool_bytes: Annotated[int, Field(ge=1)] = Field(
         GIB, description="how much WAL may wait on the process's own disk; beyond it the server keeps the rest"
     )
+
+
+class Peek(Section):
+    """`peek`: MLflow as it was at a moment, run as a Job in the cluster, to look at."""
+
+    url: HttpUrl | None = Field(
+        None,
+        description="where people's browsers reach its pods (label mlflow-ops/purpose=peek), such as an Ingress of "
+        "yours that asks who they are: shown as a link. By default they use kubectl port-forward",
+    )
+    port: Annotated[int, Field(ge=1024, le=65534)] = Field(5000, description="on which its pod listens")
+
+    @property
+    def allowed_hosts(self) -> str:
+        """The names that MLflow is to answer to, with commas between; empty: those that it answers to anyway."""
+        if self.url is None or self.url.host is None:
+            return ""
+        names = ("localhost", "127.0.0.1", self.url.host)
+        return ",".join(f"{name},{name}:*" for name in dict.fromkeys(names))

@@ -100,7 +100,7 @@ class _Sandbox:
     ) -> None:
         wiring.write_ops(self.folder)
         if point_in_time:
-            recovery.turn_on(self.folder)
+            recovery.turn_on(self.folder, self.ports["peek"])
         if mode is not None:
             gitops.turn_on(self.folder, self.ports, mode)
         wiring.write_workspace(self.folder, self.credentials, _suggestions())

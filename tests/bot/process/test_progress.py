@@ -6,7 +6,7 @@ from io import StringIO
 import pytest
 
 from bot.process.progress import LINE_SECONDS, QUIET_SECONDS, TerminalProgress
-from workers.operation import Cancelled
+from workers.operation import Cancelled, Plan
 
 
 class Clock:
@@ -83,3 +83,40 @@ def test_it_hears_that_it_is_to_stop(clock):
     stop.set()
     with pytest.raises(Cancelled):
         progress.checkpoint()
+
+
+PLAN = Plan(
+    title="Update",
+    summary="to v3",
+    steps=("Set the image", "Wait until every pod is new", "Ask MLflow", "If they don't come up: put it back"),
+)
+
+
+@pytest.mark.parametrize("page", [StringIO(), Window()], ids=["file", "window"])
+def test_each_planned_step_has_a_line_once_it_has_ended_and_the_rest_at_the_end(clock, page):
+    with TerminalProgress(stream=page, quiet_seconds=0, monotonic=clock) as progress:
+        progress.planned(PLAN)
+        progress.step("Rolling out", of="Set the image")
+        clock.now += 0.3
+        progress.step("Waiting", of="Wait until")
+        progress.advance(2, 2, "pods ready")
+        clock.now += 2
+        progress.step("Asking MLflow", of="Ask MLflow")
+        progress.over("v2 answers.")
+    told = [line.rpartition("\x1b[2K")[2] for line in page.getvalue().splitlines()]
+    assert [line for line in told if line.startswith(("✓", "✗", "-"))] == [
+        "✓ Set the image  0.3 s",
+        "✓ Wait until every pod is new  2 of 2 pods ready · 2.0 s",
+        "✗ Ask MLflow  v2 answers. · 0.0 s",
+        "- If they don't come up: put it back",
+    ]
+
+
+def test_what_went_well_leaves_no_line_of_what_was_not_needed(clock):
+    page = StringIO()
+    with TerminalProgress(stream=page, monotonic=clock) as progress:
+        progress.planned(PLAN)
+        progress.step("Rolling out", of="Set the image")
+        progress.over()
+        progress.step("Reading")
+    assert page.getvalue() == "✓ Set the image  0.0 s\n"

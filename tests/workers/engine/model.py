@@ -55,6 +55,10 @@ FAR = (1, 1, 2, 5, 15, 30)
 ROUNDS = 300
 
 
+TOLD_AS_DONE = ("carried out", "had begun", "could not be looked at")
+"""One of these is in the words about what failed, where something was done."""
+
+
 class Died(BaseException):
     """What a part that is dead meets wherever it goes on."""
 
@@ -390,6 +394,8 @@ class Model:
                 yield f"{to} ended {record.phase} ({record.outcome}), and was told last: {said}"
             elif done and any(each in said for each in nothing):
                 yield f"{to} was done, and was told: {said}"
+            elif done and record.phase is Phase.FAILED and not any(each in said for each in TOLD_AS_DONE):
+                yield f"{to} was done, and nobody was told: {said}"
             elif not done and record.phase is Phase.DONE and record.operation != ModelRead.name:
                 yield f"{to} was not done, and was told as done: {said}"
 

@@ -46,9 +46,13 @@ def accepted(redis, records):
             words="scale 4",
             requester="U0OLEG",
             channel="C0OPS",
-            plan=PLAN.model_dump(mode="json"),
-            digest=PLAN.digest,
-            **{"phase": Phase.QUEUED, **queues.run_fields("scale"), **changes},
+            **{
+                "plan": PLAN.model_dump(mode="json"),
+                "digest": PLAN.digest,
+                "phase": Phase.QUEUED,
+                **queues.run_fields("scale"),
+                **changes,
+            },
         )
         records.accept(record, record.id, render.asked(record.words, record.requester))
         return record
@@ -225,6 +229,21 @@ def test_a_scale_that_was_done_is_not_expired(accepted, records, redis, here, mo
     assert records.get(record.id).stage is Stage.LOOK
     assert running.run(record.id) == Phase.DONE
     assert "It had been carried out: mlflow has 4 replicas already." in records.get(record.id).outcome
+
+
+def test_a_plan_that_redis_has_gone_back_to_may_have_been_carried_out(accepted, records, redis, here):
+    """It was saved while somebody planned, and done before it was lost."""
+    record = accepted(stage=Stage.PLAN, plan=None)
+    assert records.start(record.id, "w1", Stage.PLAN)
+    begins_anew(redis, records)
+    records.update(record.id, doubted=1.0)
+    rescuing.rescue(redis)
+    planned = records.get(record.id)
+    assert (planned.stage, planned.phase) == (Stage.PLAN, Phase.RUNNING), "its worker lives"
+    redis.delete(f"mlflow-ops:mlflow:record:{record.id}:alive")
+    rescuing.rescue(redis)
+    assert running.run(record.id) == Phase.FAILED
+    assert "It may have been carried out." in records.get(record.id).outcome
 
 
 def test_where_nothing_was_done_it_goes_on(accepted, records, redis, here, monkeypatch):

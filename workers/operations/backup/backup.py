@@ -39,7 +39,8 @@ from workers.operations.backup import (
 )
 from workers.operations.backup.encryption import Keys
 from workers.operations.backup.locking import Locking
-from workers.operations.backup.manifest import ArtifactsPart, ConfigurationPart, DatabasePart, Manifest, OtherBucket
+from workers.operations.backup.manifest import ArtifactsPart, ConfigurationPart, DatabasePart, Manifest
+from workers.operations.backup.wal import access
 from workers.operations.choices import PARTS
 from workers.operations.storage import cache
 from workers.report import Report
@@ -104,11 +105,11 @@ class Backup(Operation):
             steps.append(f"{how} what is new of s3://{ops.storage.artifacts_bucket}")
         if "config" in self.wanted:
             steps.append(f"Export MLflow's objects from the namespace {ops.kubernetes.namespace}")
-        steps += [f"{_READ_BACK} and compare its checksum"] if {"database", "config"} & set(self.wanted) else []
-        steps += ["Write the manifest"]
+        read = [f"{_READ_BACK} and compare its checksum"] if {"database", "config"} & set(self.wanted) else []
+        steps += [*read, "Write the manifest"]
         steps += [f"Copy the set to s3://{each.bucket} and compare it" for each in ops.backup.copies]
-        without = _without_secrets(systems) if "config" in self.wanted else ()
-        warnings = (*without, *(() if encryption.given(systems.settings) else (signing.NOT_SIGNED,)))
+        warnings = _without_secrets(systems) if "config" in self.wanted else ()
+        warnings += () if encryption.given(systems.settings) else (signing.NOT_SIGNED,)
         return Plan(
             title="Backup",
             summary=f"{listed(self.wanted)} to s3://{bucket}/{sets.PREFIX}",
@@ -124,7 +125,7 @@ class Backup(Operation):
     def run(self, systems: Systems, progress: Progress) -> Report:
         """Make the set. Raises OperatorError where any part fails: then there is no set."""
         made, swept = make(systems, progress, self.wanted)
-        seen.made(systems.redis, made)
+        seen.made(systems, made)
         report = summary.report(made, systems.settings.ops.storage.backups_bucket, swept)
         return copies.told(report, copies.make(systems, made, progress))
 
@@ -189,15 +190,11 @@ class _Making:
             self.progress.step(f"Database {each.name}: dumping", of=f"Dump the database {each.name} ")
             key = f"{self.name}{database.NAME if field_name == 'database' else database.AUTH_NAME}"
             last: DatabasePart | None = getattr(self._last(), field_name, None)
-            self.made[field_name] = database.dump(
-                each,
-                self.transfer,
-                self.bucket,
-                key,
-                self.systems.settings,
-                self.progress,
-                expected_bytes=last.bytes if last else 0,
-            )
+            expected = last.bytes if last else 0
+            given = each, self.transfer, self.bucket, key, self.systems.settings, self.progress
+            made = database.dump(*given, expected_bytes=expected)
+            part = self.made[field_name] = made.model_copy(update={"system": access.system_of(self.systems)})
+            self.progress.ended(f"{part.held}, {size(part.bytes)}")
             self.progress.checkpoint()
 
     def artifacts(self) -> None:
@@ -207,9 +204,13 @@ class _Making:
         self.progress.step("Artifacts: copying what is new")
         sources = self._sources(damaged.noted(objects, self.bucket))
         bad = sources.distrust
-        self._copy(sources)
-        self.progress.step("Artifacts: looking whether all bytes are there")
-        missing = self._missing_artifacts()
+        gone = self._copy(sources)
+        part: ArtifactsPart = self.made["artifacts"]
+        missing: tuple[str, ...] = ()
+        if part.copied_objects:
+            # What was kept before was seen to be there on the way.
+            self.progress.step("Artifacts: looking whether all bytes are there")
+            missing = self._missing_artifacts()
         if missing:
             # A set that builds on lost bytes would be lost as well, and so would all that come after it.
             self.progress.step("Artifacts: bytes of earlier sets are missing, copying them again")
@@ -218,13 +219,14 @@ class _Making:
             if missing_still:
                 what = f"What was copied is not in the bucket: {listed(missing_still)}."
                 raise OperatorError(what, "Check the store; then ask again.")
-        if bad or missing:
+        if bad or gone or missing:
+            lost = count(gone + len(bad.union(missing)), "object")
             self.warnings.append(
-                f"{count(len(bad.union(missing)), 'object')} that earlier sets rely on had been lost or damaged in the "
-                "bucket; what its artifacts still have was copied again."
+                f"{lost} that earlier sets rely on had been lost or damaged in the bucket; what its artifacts "
+                "still have was copied again."
             )
             damaged.forget(objects, self.bucket)
-        part: ArtifactsPart = self.made["artifacts"]
+        part = self.made["artifacts"]
         if part.copied_objects or part.objects != self.before:
             # What `storage` has measured is not what is there, whoever changed it.
             cache.stale(self.systems.redis)
@@ -234,6 +236,7 @@ class _Making:
                 f"be read: {listed(part.left_out)}. The next backup tries again."
             )
         self.warnings += self.places.warnings()
+        self.progress.ended(f"{part.copied_objects:,} new of {count(part.objects, 'artifact')}")
         self.progress.checkpoint()
 
     def configuration(self) -> None:
@@ -300,8 +303,10 @@ class _Making:
         others = self.places.items if self.places else None
         return replace(parallel.sources_of(self.systems, asked), others=others)
 
-    def _copy(self, sources: Sources) -> None:
+    def _copy(self, sources: Sources) -> int:
+        """Of how many artifacts the bytes that earlier sets kept were gone; they are copied again."""
         from workers.operations.backup.artifacts import copying, spans
+        from workers.systems.s3.attributes import acls
 
         ops, objects = self.systems.settings.ops, self.transfer.objects
         wanted = (ops.backup.helpers + 1) * parallel.SPANS_PER_WORKER
@@ -310,24 +315,9 @@ class _Making:
             parallel.copy_together(self.systems, sources, cut, self.progress)
             self.progress.step("Artifacts: making the listing")
         done = copying.whole(objects, sources, self.progress, after_spans=bool(cut))
-        self.made["artifacts"] = ArtifactsPart(
-            listing=done.listing,
-            bucket=sources.source_bucket,
-            objects=done.objects,
-            bytes=done.bytes,
-            copied_objects=done.copied_objects,
-            copied_bytes=done.copied_bytes,
-            changed=done.changed,
-            vanished=done.vanished,
-            left_out=done.left_out,
-            left_out_objects=done.left_out_objects,
-            left_out_bytes=done.left_out_bytes,
-            key_id=sources.key_id,
-            others=tuple(OtherBucket(bucket=each, objects=n, bytes=b) for each, (n, b) in sorted(done.others.items())),
-            elsewhere=self.places.left_out if self.places else (),
-            storage_classes=done.classes,
-            seconds=done.seconds,
-        )
+        elsewhere = self.places.left_out if self.places else ()
+        self.made["artifacts"] = done.part(sources, elsewhere, acls(self.systems.objects, sources.source_bucket))
+        return done.missing
 
     def _missing_artifacts(self) -> tuple[str, ...]:
         from workers.operations.backup.artifacts import verify

@@ -132,23 +132,22 @@ def _copied(systems: Systems, there: Systems, made: Manifest, progress: Progress
 
 
 def _lacking(systems: Systems, made: Manifest, origin: Transfer, goal: Transfer, target: str) -> Iterator[Entry]:
-    """The artifacts whose bytes are not there, or not in their length."""
+    """The artifacts whose bytes are not there, or not in their length; of those in one bundle, one."""
     from workers.operations.backup.artifacts import listing, object_keys
+    from workers.operations.backup.artifacts.presence import Presence
 
     if made.artifacts is None:
         return
     stored = made.artifacts.listing
     bucket = systems.settings.ops.storage.backups_bucket
     entries = listing.entries(origin, bucket, stored.key, stored.sha256, Keys.all_of(systems.settings))
-    groups = object_keys.groups(goal.items(target, object_keys.PREFIX))
-    at, there = "", dict[str, int]()
+    presence, bundles = Presence(goal.items(target, object_keys.PREFIX)), set[str]()
     for entry in entries:
-        wanted = object_keys.group(entry.kept)
-        while at < wanted:
-            at, items = next(groups, (wanted, iter(())))
-            there = {item.key: item.size for item in items}
-        if at != wanted or there.get(entry.kept) != entry.kept_bytes:
-            yield entry
+        if entry.kept in bundles or not presence.problem(entry.kept, entry.kept_bytes, entry.at):
+            continue
+        if entry.at is not None:
+            bundles.add(entry.kept)
+        yield entry
 
 
 def _refuse_incomplete(there: Systems, made: Manifest, progress: Progress) -> None:
@@ -181,7 +180,7 @@ class _Copying:
 
     def artifact(self, entry: Entry) -> int:
         """Copy an artifact's bytes; how many they were."""
-        if 0 < entry.kept_bytes <= _SMALL:
+        if entry.at is None and 0 < entry.kept_bytes <= _SMALL:
             _, content = self.origin.fetch(self.source, entry.kept, at_most=entry.kept_bytes)
             self.goal.put(self.target, entry.kept, content)
             return len(content)

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Final
 
 from redis.exceptions import RedisError
 
-from workers.operations.audit.trail import commands_of
 from workers.operations.backup.shrinking import ARTIFACTS, CONFIGURATION, EXPERIMENTS, ROWS, TABLES
 from workers.records import audit_log
 from workers.wording import moment
@@ -45,6 +44,8 @@ _RUNS: Final = re.compile(rf"([\d,]+) runs? {GONE}")
 
 def explanations(systems: Systems, before: Manifest, now: Manifest, losses: Iterable[Loss]) -> dict[Loss, str]:
     """For each loss that it explains, which command did it, by whom and when: of those between the two sets."""
+    from workers.operations.audit.trail import commands_of
+
     wanted = list(losses)
     since, until = before.started_at.timestamp(), now.started_at.timestamp()
     try:

@@ -53,13 +53,14 @@ class BackupHold(Operation):
     def plan(self, systems: Systems) -> Plan:
         """What would be held or released. Raises OperatorError, and AlreadySo."""
         made = self._wanted(systems)
-        objects = len(made.stored) + 1 + (made.artifacts.objects if made.artifacts else 0)
+        own, artifacts = len(made.stored) + 1, made.artifacts.objects if made.artifacts else 0
+        everything = count(own, "object") + (f" and the bytes of {count(artifacts, 'artifact')}" if artifacts else "")
         what = "release" if self.release else "hold"
         states = ("held", "released") if self.release else ("not held", "held")
         return Plan(
             title=f"{what.capitalize()} backup {made.id}",
-            summary=f"{what} {count(objects, 'object')} of {made.id}",
-            steps=(f"{'Lift the' if self.release else 'Put a'} legal hold on each of its {count(objects, 'object')}",),
+            summary=f"{what} {made.id}: {everything}",
+            steps=(f"{'Lift the' if self.release else 'Put a'} legal hold on each: {everything}",),
             changes=(Change(what=made.name, before=states[0], after=states[1]),),
             warnings=("Prune may remove it from then on.",) if self.release else (),
             undo=f"/mlflow backup hold {made.id}" + ("" if self.release else " --release"),
@@ -119,7 +120,7 @@ def _mark(systems: Systems, made: Manifest) -> None:
 
 def _artifacts(systems: Systems, made: Manifest, *, released: bool) -> Iterator[str]:
     """The keys of its artifacts' bytes; of one that is released, those that no other held set uses."""
-    from workers.operations.backup.artifacts import references
+    from workers.operations.backup.artifacts import object_keys, references
 
     bucket, keys = systems.settings.ops.storage.backups_bucket, Keys.all_of(systems.settings)
 
@@ -133,8 +134,18 @@ def _artifacts(systems: Systems, made: Manifest, *, released: bool) -> Iterator[
         return
     found = [each.manifest for each in sets.every(systems) if each.manifest and each.manifest.artifacts]
     others = held(systems, [each.name for each in found if each.name != made.name])
-    ours = ((key, True) for key in of(made.name))
-    theirs = (((key, False) for key in of(name)) for name in others)
-    for key, together in groupby(heapq.merge(ours, *theirs), lambda each: each[0]):
+    bundles: dict[bool, set[str]] = {True: set(), False: set()}
+
+    def alone(name: str, *, mine: bool) -> Iterator[tuple[str, bool]]:
+        """Those of a set that are no bundles, in order; bundles have none."""
+        for key in of(name):
+            if object_keys.bundled(key):
+                bundles[mine].add(key)
+            else:
+                yield key, mine
+
+    streams = [alone(made.name, mine=True), *(alone(name, mine=False) for name in others)]
+    for key, together in groupby(heapq.merge(*streams), lambda each: each[0]):
         if all(mine for _, mine in together):
             yield key
+    yield from sorted(bundles[True] - bundles[False])

@@ -13,7 +13,7 @@ import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
-from workers.engine import locks, queues
+from workers.engine import locks
 from workers.errors import OperatorError
 from workers.operation import Operation, Progress, Risk
 from workers.operations.backup.encryption import Keys, for_data
@@ -126,6 +126,8 @@ def take_all(systems: Systems, sources: Sources, progress: Progress) -> tuple[in
 
 def _ask(systems: Systems, sources: Sources, number: int) -> list[str]:
     """Records of as many helpers; none where nobody in Slack asked for the set, as in a terminal."""
+    from workers.engine import queues
+
     records = Records(systems.redis)
     holder = locks.holder(systems.redis, "backup")
     parent = records.get(holder) if holder else None

@@ -98,7 +98,8 @@ class BackupPrune(Operation):
                 also.append(f"{place} was left alone: {error.message}")
                 progress.ended(error.message, well=False)
                 status = Status.WARN
-        recovery = self._wal(systems, progress)
+        recovery, left = self._wal(systems, progress)
+        also, status = [*also, *left], Status.WARN if left else status
         return Report(
             title="Prune backups",
             status=status,
@@ -111,18 +112,26 @@ class BackupPrune(Operation):
         )
 
     @staticmethod
-    def _wal(systems: Systems, progress: Progress) -> str:
-        """Remove what going back to a moment does not need any more; what was removed, in a sentence."""
+    def _wal(systems: Systems, progress: Progress) -> tuple[str, list[str]]:
+        """Remove what going back to a moment does not need any more; what was removed, and from which copies not."""
         from workers.systems.s3.transfer import Transfer
 
         if not systems.settings.ops.recovery.point_in_time:
-            return ""
+            return "", []
         progress.step("Removing WAL that no base needs", of="WAL that no base needs")
         chosen = keeping.look(systems)
         with Transfer.of(systems.backups, CALLS_AT_ONCE) as transfer:
             gone = keeping.remove(chosen, transfer, systems.settings.ops.storage.backups_bucket)
+        left = []
+        for there in copies.every(systems):
+            try:
+                with Transfer.of(there.backups, CALLS_AT_ONCE) as transfer:
+                    keeping.remove(chosen, transfer, there.settings.ops.storage.backups_bucket)
+            except OperatorError as error:
+                left.append(f"WAL in {copies.place(there)} was left alone: {error.message}")
         bases = f"{count(len(chosen.going), 'base backup')} and " if chosen.going else ""
-        return f" {bases}{count(gone, 'object')} of WAL removed; one can go {chosen.words}."
+        said = f" {bases}{count(gone, 'object')} of WAL removed; one can go {chosen.words}."
+        return said, left
 
 
 def _bases(going: keeping.Choice) -> str:

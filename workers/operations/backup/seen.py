@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Any, Final
 import structlog
 from redis.exceptions import RedisError
 
+from workers.operations.backup import sets
 from workers.operations.backup.sets import Found
 from workers.records.keys import PREFIX
+from workers.settings import SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -23,9 +25,11 @@ if TYPE_CHECKING:
     from redis import Redis
 
     from workers.operations.backup.manifest import Manifest
+    from workers.systems import Systems
 
 KEEP_SECONDS: Final = 30 * 24 * 3600
 MOST: Final = 60
+AGAIN_SECONDS: Final = 24 * 3600
 _log = structlog.get_logger(__name__)
 
 _SEEN: Final = PREFIX + "backup:seen"
@@ -50,19 +54,36 @@ def note(redis: Redis, newest: Iterable[tuple[Found, tuple[bool | None, str]]], 
     _keep(redis, [_seen(found, *drill) for found, drill in newest], now)
 
 
-def made(redis: Redis, manifest: Manifest) -> None:
-    """A set was made: it stands before those that were seen. As `note`, where Redis does not take it."""
+def look(systems: Systems, now: float) -> None:
+    """Look at the newest sets, unless that was done within a day. For whatever is at the bucket anyway, so that a menu
+    has them before anybody asks for a list, and after Redis was lost. As `note`. Raises ObjectsError.
+    """
     try:
-        at, sets = known(redis)
-    except RedisError:
+        at, _ = known(systems.redis)
+    except (RedisError, SettingsError):
         return
-    found = Found(manifest.name, manifest)
-    others = [each for each in sets if each.id != manifest.id]
-    _keep(redis, [_seen(found, None, ""), *others], at or manifest.finished_at.timestamp())
+    if now - at < AGAIN_SECONDS:
+        return
+    found = sets.every(systems, MOST)[::-1]
+    bucket = systems.settings.ops.storage.backups_bucket
+    drills = sets.verdicts(systems.backups, bucket, [each.name for each in found])
+    note(systems.redis, zip(found, drills, strict=True), now)
 
 
-def _keep(redis: Redis, sets: Sequence[Seen], now: float) -> None:
-    body = {"at": now, "sets": [asdict(each) for each in sets[:MOST]]}
+def made(systems: Systems, manifest: Manifest) -> None:
+    """A set was made: it stands before those that were seen. As `note`. Raises ObjectsError."""
+    now = manifest.finished_at.timestamp()
+    look(systems, now)
+    try:
+        at, others = known(systems.redis)
+    except (RedisError, SettingsError):
+        return
+    others = [each for each in others if each.id != manifest.id]
+    _keep(systems.redis, [_seen(Found(manifest.name, manifest), None, ""), *others], at or now)
+
+
+def _keep(redis: Redis, newest: Sequence[Seen], now: float) -> None:
+    body = {"at": now, "sets": [asdict(each) for each in newest[:MOST]]}
     try:
         redis.set(_SEEN, json.dumps(body, ensure_ascii=False), ex=KEEP_SECONDS)
     except RedisError as error:

@@ -110,12 +110,12 @@ def look(objects: Objects, bucket: str, name: str, trust: Trust) -> Found:
     return Found(name, found)
 
 
-def every(systems: Systems) -> list[Found]:
-    """All sets, oldest first, each with its manifest. Raises ObjectsError."""
+def every(systems: Systems, newest: int = 0) -> list[Found]:
+    """All sets, or so many of the newest, oldest first, each with its manifest. Raises ObjectsError."""
     objects, bucket = systems.backups, systems.settings.ops.storage.backups_bucket
     trust = Trust.of(systems.settings)
     with ThreadPoolExecutor(_READERS) as pool:
-        return list(pool.map(lambda name: look(objects, bucket, name, trust), names(objects, bucket)))
+        return list(pool.map(lambda name: look(objects, bucket, name, trust), names(objects, bucket)[-newest:]))
 
 
 def good(

@@ -147,7 +147,7 @@ class BackupUsage(Operation):
                 ("artifacts, were each set to keep its own", f"{size(apart)} ({apart / kept:.1f} times as much)")
             )
         return Report(
-            title="Backups: what they take up",
+            title="Backup storage",
             status=Status.OK,
             summary=f"{size(total)} in {count(seen, 'object')} of {bucket}.",
             sections=(Facts(items=tuple(facts)), *((table,) if rows else ())),
@@ -240,5 +240,7 @@ def _details(made: Manifest) -> list[Section]:
     sections: list[Section] = [Facts(items=tuple(items))]
     if rows:
         sections.append(Table(title="Rows", columns=("table", "rows"), rows=tuple(rows), numeric=("rows",)))
+    if unset := summary.not_set_again(made):
+        sections.append(Text(title="Not set again by a restore", text="\n".join(unset)))
     sections += [Text(title="Note", text=each) for each in made.warnings]
     return sections

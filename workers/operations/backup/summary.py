@@ -22,6 +22,8 @@ def report(made: Manifest, bucket: str, swept: tuple[str, ...] = ()) -> Report:
             f"While it ran, {count(len(made.artifacts.changed), 'artifact')} changed and "
             f"{len(made.artifacts.vanished)} vanished: {listed((*made.artifacts.changed, *made.artifacts.vanished))}."
         )
+    if made.artifacts and (made.artifacts.attributes or made.artifacts.storage_classes):
+        notes.append(f"A restore does not set again: {'; '.join(not_set_again(made))}.")
     if swept:
         notes.append(f"Removed {count(len(swept), 'unfinished set')} older than a day: {listed(swept)}.")
     total = sum(each.bytes for each in made.stored)
@@ -46,6 +48,19 @@ def lacking(made: Manifest) -> tuple[str, ...]:
     if part.left_out_objects:
         said.append(f"{count(part.left_out_objects, 'artifact')} ({size(part.left_out_bytes)}) couldn't be read.")
     return tuple(said)
+
+
+def not_set_again(made: Manifest) -> tuple[str, ...]:
+    """What of artifacts a restore does not set again, and how many have it; what is the default is left out."""
+    part = made.artifacts
+    if part is None:
+        return ()
+    named = {f"storage class {name}": number for name, number in part.storage_classes.items()} | part.attributes
+    counted = (f"{count(number, 'artifact')} with {name}" for name, number in sorted(named.items()))
+    unseen = (
+        "" if part.key_id else "encryption and locks of single objects, which are not seen while the store copies them"
+    )
+    return tuple(filter(None, (*counted, part.acls, unseen)))
 
 
 def table(made: Manifest) -> Table:

@@ -80,13 +80,13 @@ def verified(systems: Systems, wanted: str, progress: Progress, *, deep: bool) -
         wrong = problems(systems, made, transfer, progress, deep=deep)
     what = f"{count(len(made.stored), 'part')} read"
     if made.artifacts:
-        read = "read" if deep else "there, in their sizes"
+        read = "read and compared" if deep else "present with the right sizes"
         what += f", {count(made.artifacts.objects, 'artifact')} ({size(made.artifacts.bytes)}) {read}"
     if not wrong:
         return Report(
             title=f"Verify backup {made.id}",
             status=Status.OK,
-            summary=f"All of it is as it was written: {what}.",
+            summary=f"Intact: {what}.",
             hints=(f"backup show {made.id}", *(() if deep else (f"backup verify {made.id} --deep",))),
         )
     text = "\n".join(wrong)

@@ -105,7 +105,8 @@ def _is(edited: Edited, key: str) -> str:
     if value is None:
         return "is removed"
     uid = edited.configmap.uid
-    return f"is {values.shown(uid, key, value)} (was {values.shown(uid, key, edited.before[key])})"
+    was = values.shown(uid, key, edited.before[key])
+    return f"is {values.shown(uid, key, value)} (was {'not set' if was == values.NOT_SET else was})"
 
 
 def _changed(systems: Systems, edited: Edited) -> Table:

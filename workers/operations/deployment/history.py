@@ -109,9 +109,8 @@ class History(Operation):
             )
         table = Table(columns=("revision", "age", "image", "pods", "what changed"), rows=tuple(rows))
         current = next((revision for revision in found if revision.current), None)
-        summary = (
-            f"{count(len(found), 'revision')}; {current.number if current else 'none of them'} is the one that runs."
-        )
+        running = f"revision {current.number}" if current else "none of them"
+        summary = f"{count(len(found), 'revision')}; {running} is running."
         hints = ("rollback",) if len(found) > 1 else ()
         return Report(
             title=f"Revisions of {names.deployment}", status=Status.OK, summary=summary, sections=(table,), hints=hints
@@ -215,7 +214,7 @@ class Rollback(Operation):
             )
         others = [revision for revision in found if not revision.current]
         if self.to == current.number:
-            raise AlreadySo(f"Revision {self.to} is the one that runs.", "Nothing to do.")
+            raise AlreadySo(f"Revision {self.to} is running already.", "Nothing to do.")
         if not others:
             raise OperatorError("There is no other revision to go back to.", "See /mlflow history.")
         if not self.to:

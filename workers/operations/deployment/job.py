@@ -30,7 +30,7 @@ NOT_STARTED: Final = frozenset({"StartError", "ContainerCannotRun", "RunContaine
 """The image is there, and the program isn't in it."""
 _PLACELESS_SECONDS: Final = 20.0
 """No node has had room for so long: it is said, instead of waiting until the end."""
-_PURPOSE: Final = "mlflow-ops/purpose"
+PURPOSE: Final = "mlflow-ops/purpose"
 _ENDED: Final = frozenset({"Complete", "Failed"})
 _KEPT_OF_POD: Final = (
     "serviceAccountName",
@@ -76,24 +76,30 @@ def run_once(systems: Systems, progress: Progress, once: JobSpec) -> JobResult:
     """Run it, and wait. Raises OperatorError, also if a quota or a limit refuses it, and Cancelled."""
     cluster, names = systems.cluster, systems.settings.ops.kubernetes
     deployment = cluster.deployment(names.deployment)
-    name = f"{names.deployment[:30]}-{once.purpose}-{secrets.token_hex(4)}"
-    job = _job(deployment, names.container, name, once)
-    _require_allowed(systems, job)
+    name = named(names.deployment, once.purpose)
+    job = manifest(deployment, names.container, name, once)
+    require_allowed(systems, job)
     cluster.create_job(job)
     try:
-        return _await(cluster, progress, name, once.seconds)
+        return wait(cluster, progress, name, once.seconds)
     finally:
         cluster.delete_job(name)
+
+
+def named(deployment: str, purpose: str) -> str:
+    """A name for such a Job, new each time."""
+    return f"{deployment[:30]}-{purpose}-{secrets.token_hex(4)}"
 
 
 def require_room(systems: Systems, once: JobSpec) -> None:
     """Raise OperatorError if a quota or a limit of the namespace refuses such a Job, before anybody approves it."""
     names = systems.settings.ops.kubernetes
-    job = _job(systems.cluster.deployment(names.deployment), names.container, once.purpose, once)
-    _require_allowed(systems, job)
+    job = manifest(systems.cluster.deployment(names.deployment), names.container, once.purpose, once)
+    require_allowed(systems, job)
 
 
-def _require_allowed(systems: Systems, job: dict[str, Any]) -> None:
+def require_allowed(systems: Systems, job: dict[str, Any]) -> None:
+    """Raise OperatorError if a quota or a limit of the namespace refuses such a Job."""
     limit_range.require_within(systems, job["spec"]["template"]["spec"])
     quota.require_room_for_job(systems, job)
 
@@ -104,7 +110,7 @@ def sweep(cluster: Cluster, purpose: str) -> bool:
     Raises ClusterError.
     """
     running = False
-    for job in cluster.jobs(f"{_PURPOSE}={purpose}"):
+    for job in cluster.jobs(f"{PURPOSE}={purpose}"):
         conditions = (job.get("status") or {}).get("conditions") or ()
         if any(each.get("type") in _ENDED and each.get("status") == "True" for each in conditions):
             cluster.delete_job(job["metadata"]["name"])
@@ -113,7 +119,8 @@ def sweep(cluster: Cluster, purpose: str) -> bool:
     return running
 
 
-def _await(cluster: Cluster, progress: Progress, name: str, seconds: float) -> JobResult:
+def wait(cluster: Cluster, progress: Progress, name: str, seconds: float, mark: str = "") -> JobResult:
+    """Wait until it has ended, or has printed that line; how it is then. Raises ClusterError, Cancelled."""
     began = time.monotonic()
     while time.monotonic() - began < seconds:
         conditions = {
@@ -128,6 +135,8 @@ def _await(cluster: Cluster, progress: Progress, name: str, seconds: float) -> J
             if "Complete" in conditions:
                 return JobResult(well=True, lines=_printed(cluster, name))
             return JobResult(well=False, why=said, lines=_printed(cluster, name), state=state)
+        if mark and mark in (lines := _printed(cluster, name)):
+            return JobResult(well=True, lines=lines)
         placeless = time.monotonic() - began > _PLACELESS_SECONDS
         for each in states:
             if each.state in HOPELESS or (placeless and each.trouble == "Unschedulable"):
@@ -136,7 +145,9 @@ def _await(cluster: Cluster, progress: Progress, name: str, seconds: float) -> J
                 return JobResult(well=False, why=why, state=each.state, said=said)
         progress.checkpoint()
         time.sleep(LOOK_SECONDS)
-    return JobResult(well=False, why=f"it did not end within {seconds:.0f} s", lines=_printed(cluster, name))
+    return JobResult(
+        well=False, why=f"it did not {'begin' if mark else 'end'} within {seconds:.0f} s", lines=_printed(cluster, name)
+    )
 
 
 def _pull_words(cluster: Cluster, pod: pods.PodState) -> str:
@@ -166,7 +177,8 @@ def _printed(cluster: Cluster, name: str) -> tuple[str, ...]:
     return tuple(lines[-LOG_LINES:])
 
 
-def _job(deployment: dict[str, Any], container: str, name: str, once: JobSpec) -> dict[str, Any]:
+def manifest(deployment: dict[str, Any], container: str, name: str, once: JobSpec) -> dict[str, Any]:
+    """The Job. deployment, container: whose settings it has."""
     spec = deployment["spec"]["template"]["spec"]
     ours = next((each for each in spec["containers"] if each["name"] == container), spec["containers"][0])
     like = {key: ours[key] for key in _KEPT_OF_CONTAINER if key in ours}
@@ -174,7 +186,7 @@ def _job(deployment: dict[str, Any], container: str, name: str, once: JobSpec) -
     if once.environment:
         kept = [each for each in like.get("env") or () if each.get("name") not in dict(once.environment)]
         like["env"] = [*kept, *({"name": key, "value": value} for key, value in once.environment)]
-    labels = {"app.kubernetes.io/managed-by": "mlflow-ops", _PURPOSE: once.purpose}
+    labels = {"app.kubernetes.io/managed-by": "mlflow-ops", PURPOSE: once.purpose}
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",

@@ -22,10 +22,11 @@ from workers.report import Facts, Report, Section, Status, Table
 from workers.settings import SettingsError
 from workers.systems.mlflow import contents
 from workers.systems.mlflow.run_counts import RunCount, run_counts
-from workers.wording import NOTHING, count, size, thousands
+from workers.wording import NOTHING, count, linked, size, thousands
 
 if TYPE_CHECKING:
     from workers.operations.storage.cache import Point
+    from workers.settings.links import Links
     from workers.systems import Systems
 
 PAGE: Final = 20
@@ -59,7 +60,7 @@ class ExperimentsList(Operation):
             return Report(title=self.title, status=Status.OK, summary=summary, hints=wider)
         states = {"ACTIVE_ONLY": ", all active", "DELETED_ONLY": ", all deleted", "ALL": ""}[self.view]
         measured = sizes.latest(systems)
-        table = _table(page.shown, _counts(systems, page.shown), measured)
+        table = _table(page.shown, _counts(systems, page.shown), measured, systems.settings.ops.links)
         as_of = f" Sizes of {moment_ms(int(measured.at * 1000))}." if measured else ""
         if measured and changed_since(systems.redis, measured.at):
             as_of = f"{as_of[:-1]}; artifacts were changed since: /mlflow storage."
@@ -154,13 +155,13 @@ def _besides(systems: Systems, found: Experiment) -> str:
         return ""
 
 
-def _table(shown: list[Experiment], counts: dict[str, RunCount], measured: Point | None) -> Table:
+def _table(shown: list[Experiment], counts: dict[str, RunCount], measured: Point | None, links: Links) -> Table:
     rows = []
     for each in shown:
         runs = counts.get(each.id)
         rows.append(
             (
-                each.name,
+                linked(each.name, links.experiment(each.id)),
                 each.id,
                 "deleted" if each.deleted else "active",
                 thousands(runs.active) if runs else NOTHING,

@@ -29,7 +29,7 @@ from workers.operations.health import (
     storage,
 )
 from workers.operations.health.questions import Answer, Asking, Question, ask_all
-from workers.report import Report, verdict
+from workers.report import Links, Report, verdict
 from workers.wording import count, nearest
 
 if TYPE_CHECKING:
@@ -102,6 +102,8 @@ class Health(Operation):
         from workers.operations.history import recording
 
         sections = recording.record_and_compare(checks, systems.settings, asking.now, self.since_seconds)
+        if dashboard := systems.settings.ops.links.grafana:
+            sections = (*sections, Links(items=(("Grafana", str(dashboard)),)))
         return Report(
             title=self.title,
             status=verdict(checks),

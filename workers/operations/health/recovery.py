@@ -6,8 +6,11 @@ server's slot are looked at.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from workers.errors import OperatorError
+from workers.operations.backup import copies
 from workers.operations.backup.wal import access, archive, drilled, overview
 from workers.operations.choices import RECOVERY
 from workers.operations.health.questions import Answer, Question
@@ -19,6 +22,7 @@ if TYPE_CHECKING:
     from workers.operations.backup.wal.overview import Overview
     from workers.operations.health.questions import Asking
     from workers.settings import Recovery, Settings
+    from workers.systems import Systems
 
 LATE: Final = 4
 """Flushes that may be missed before it is said; ten minutes of none is a failure."""
@@ -36,12 +40,14 @@ def ask(asking: Asking) -> Answer:
         return Answer(Status.FAIL, sentence, "not kept", (Text(text=text),), own_fault=True)
     seen = overview.look(asking.systems)
     drill = drilled.last(access.archive(asking.systems, seen.where))
-    return judge(seen, asking.settings.ops.recovery, drill)
+    copied = tuple(_copy(seen, there) for there in copies.every(asking.systems))
+    return judge(seen, asking.settings.ops.recovery, drill, copied)
 
 
-def judge(seen: Overview, wanted: Recovery, drill: MomentDrill | None = None) -> Answer:
-    """From what is kept, and the last drill."""
+def judge(seen: Overview, wanted: Recovery, drill: MomentDrill | None = None, copied: tuple[Copy, ...] = ()) -> Answer:
+    """From what is kept, the last drill, and the copies."""
     found: list[tuple[Status, str]] = [*_of_point(seen, wanted), *_of_bases(seen), *_of_slot(seen, wanted)]
+    found += [each for copy in copied for each in _of_copy(copy, wanted)]
     if drill is not None and not drill.well:
         found.append((Status.WARN, f"The last drill failed: {drill.problem}"))
     late = seen.point_seconds
@@ -62,6 +68,7 @@ def judge(seen: Overview, wanted: Recovery, drill: MomentDrill | None = None) ->
             ("last base backup", ago(base) if base is not None else "none"),
             ("WAL kept", f"{count(len(seen.kept.ordered()), 'segment')}, {size(seen.kept.bytes)}"),
             ("last drill", _drill(seen, drill)),
+            *((f"copy in {each.place}", each.problem or _ago(each.late)) for each in copied),
             *(("missing", archive.gap_words(each, seen.where.segment_bytes)) for each in seen.gaps[:5]),
         )
     )
@@ -109,6 +116,33 @@ def _of_slot(seen: Overview, wanted: Recovery) -> list[tuple[Status, str]]:
             f"The server keeps {size(seen.slot.lag_bytes)} for us; at {size(wanted.slot_bytes)} the slot is given up."
         )
         return [(Status.WARN, sentence)]
+    return []
+
+
+@dataclass(frozen=True)
+class Copy:
+    """A copy of the WAL. late: how old the newest moment in it is. problem: why it can't be looked at."""
+
+    place: str
+    late: float | None = None
+    problem: str = ""
+
+
+def _copy(seen: Overview, there: Systems) -> Copy:
+    place = copies.place(there)
+    try:
+        point = access.archive(there, seen.where).point()
+    except OperatorError as error:
+        return Copy(place, problem=error.message)
+    return Copy(place, (seen.now - point.at).total_seconds() if point else None)
+
+
+def _of_copy(copy: Copy, wanted: Recovery) -> list[tuple[Status, str]]:
+    if copy.problem:
+        return [(Status.WARN, f"The WAL's copy in {copy.place} can't be looked at: {copy.problem}")]
+    if copy.late is None or copy.late > max(LATE_SECONDS, 2 * LATE * wanted.flush_seconds):
+        behind = f"is {duration(copy.late)} behind" if copy.late is not None else "isn't there yet"
+        return [(Status.WARN, f"The WAL's copy in {copy.place} {behind}.")]
     return []
 
 

@@ -19,7 +19,7 @@ def number(value: float) -> str:
 
 
 def _days(value: float) -> str:
-    return Figure(f"{value:,.0f} day{'' if round(value) == 1 else 's'}", round(value * DAY), "seconds")
+    return Figure(f"{value:z,.0f} day{'' if round(value) == 1 else 's'}", round(value * DAY), "seconds")
 
 
 @dataclass(frozen=True)

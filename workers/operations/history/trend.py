@@ -14,7 +14,7 @@ from workers.operations.history import forecast, metrics
 from workers.operations.history.forecast import Line
 from workers.operations.history.store import DAYS, History, Point
 from workers.rendering import charts, over_time
-from workers.report import Attachment, Facts, Report, Status
+from workers.report import Attachment, Facts, Links, Report, Section, Status
 from workers.wording import nearest
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class Trend(Operation):
         if metric not in metrics.BY_NAME and "." not in metric:
             near = nearest(metric, metrics.NAMES)
             right = f"did you mean {near}?" if near else f"known are {', '.join(metrics.NAMES)}"
-            raise ValueError(f"there is no metric “{metric}”; {right}")
+            raise ValueError(f"“{metric}” is not known; {right}")
         return metric
 
     def run(self, systems: Systems, progress: Progress) -> Report:
@@ -114,10 +114,16 @@ def _report(  # noqa: PLR0913, PLR0917 - all that is told
         title=metric.title,
         status=Status.WARN if days is not None and days <= NEAR_DAYS else Status.OK,
         summary=f"{metric.shown(values[-1])} now. {direction}",
-        sections=(Facts(items=tuple(items)), *((chart,) if chart else ())),
+        sections=(Facts(items=tuple(items)), *((chart,) if chart else ()), *_dashboard(settings)),
         # All that was measured, with the limit and the forecast; the chart has a figure for each day.
         attachments=(Attachment(filename=f"{metric.name}.png", content=picture, alt=alt, in_sight=chart is None),),
     )
+
+
+def _dashboard(settings: Settings) -> tuple[Section, ...]:
+    """The way to the team's Grafana, if ops.yaml says where that is."""
+    place = settings.ops.links.grafana
+    return (Links(items=(("Grafana", str(place)),)),) if place else ()
 
 
 def _without_end(limit: float | None, line: Line | None) -> str:

@@ -15,8 +15,8 @@ from workers.operations.deployment.judging import is_stuck, past_deadline
 from workers.operations.health import death, pods
 from workers.operations.inspection import events
 from workers.operations.inspection.finding import mlflow_pods, name_of, one_of, our_pods
-from workers.operations.inspection.kubectl import by_hand, kubectl
 from workers.operations.inspection.masking import variable_of
+from workers.operations.kubectl import by_hand, kubectl
 from workers.report import Facts, Report, Section, Status, Table
 from workers.systems.cluster.annotations import REVISION
 from workers.systems.cluster.fields import Fields

@@ -13,7 +13,7 @@ from pydantic import Field
 
 from workers.operation import Operation, Progress, Risk
 from workers.operations.inspection.finding import is_mlflows
-from workers.operations.inspection.kubectl import by_hand, kubectl
+from workers.operations.kubectl import by_hand, kubectl
 from workers.report import Report, Status, Table
 from workers.systems.cluster import events
 from workers.systems.cluster.events import LONG_AGO, Event

@@ -81,7 +81,7 @@ def one_of(word: str, names: Iterable[str], kind: str) -> str:
     if not known:
         raise OperatorError(f"There is no {kind} at all.", "See /mlflow status.")
     near = nearest(wanted, known)
-    hint = f"Did you mean {near}?" if near else f"There is {listed(known, most=8)}."
+    hint = f"Did you mean {near}?" if near else f"Known: {listed(known, most=8)}."
     raise OperatorError(f"There is no {kind} “{word[:60]}”.", hint)
 
 

@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from workers.errors import OperatorError
 from workers.operation import Operation, Progress, Risk
+from workers.operations.backup.wal.archive import moment_of
 from workers.operations.inspection.finding import Container, chosen, name_of
-from workers.operations.inspection.kubectl import by_hand, kubectl
+from workers.operations.kubectl import by_hand, kubectl
+from workers.operations.peek import peek
 from workers.report import Report, Section, Status, Text
 from workers.systems.cluster.fields import Fields
 
@@ -53,6 +55,10 @@ class HowTo(Operation):
             local = port if port >= FREE_PORTS else port + 8000
             lines.append(kubectl(settings, "port-forward", f"svc/{wanted}", f"{local}:{port}"))
             addresses.append(f"http://127.0.0.1:{local}")
+        past = peek.open_now(systems)
+        if past is not None:
+            lines.append(peek.forward(settings, past))
+            addresses.append(f"{peek.local(settings)} (MLflow as it was at {moment_of(past.at)})")
         sections: tuple[Section, ...] = (
             by_hand(*lines),
             Text(

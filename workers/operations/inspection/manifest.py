@@ -13,8 +13,8 @@ import yaml
 from workers.operation import Operation, Progress, Risk
 from workers.operations.choices import ManifestKind
 from workers.operations.inspection.finding import name_of, one_of, our_pods
-from workers.operations.inspection.kubectl import by_hand, kubectl
 from workers.operations.inspection.masking import masked
+from workers.operations.kubectl import by_hand, kubectl
 from workers.redaction import MASK
 from workers.report import Attachment, Report, Section, Status, Text
 from workers.wording import count, size
@@ -71,7 +71,7 @@ class Manifest(Operation):
         lines = text.count("\n")
         hidden = text.count(MASK)
         file = self.as_file or lines > IN_MESSAGE
-        summary = f"{self.what}/{name}: {count(lines, 'line')}, {size(len(text.encode()))}"
+        summary = f"{count(lines, 'line')}, {size(len(text.encode()))}"
         if hidden:
             summary += f"; {count(hidden, 'value')} masked"
         sections: list[Section] = [] if file else [Text(text=text, literal=True)]

@@ -17,7 +17,7 @@ from workers.operation import Operation, Progress, Risk
 from workers.operations.deployment import drift_report, ownership
 from workers.operations.health import pods
 from workers.operations.inspection.finding import name_of
-from workers.operations.inspection.kubectl import by_hand, kubectl
+from workers.operations.kubectl import by_hand, kubectl
 from workers.report import Report, Section, Status, Table, Text
 from workers.systems.cluster.fields import Fields
 from workers.systems.errors import ClusterForbidden, ClusterNotFound

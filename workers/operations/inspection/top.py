@@ -8,7 +8,7 @@ from workers.errors import OperatorError
 from workers.operation import Operation, Progress, Risk
 from workers.operations.health import resources
 from workers.operations.inspection.finding import name_of, one_of, our_pods
-from workers.operations.inspection.kubectl import by_hand, kubectl
+from workers.operations.kubectl import by_hand, kubectl
 from workers.report import Report
 from workers.systems.errors import ClusterNotFound, ClusterUnavailable
 

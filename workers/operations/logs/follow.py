@@ -21,7 +21,7 @@ from workers.operation import Cancelled, Operation, Progress, Risk
 from workers.operations.choices import MOST_LINES, Level
 from workers.operations.health.log_errors import Groups
 from workers.operations.inspection.finding import Container, chosen
-from workers.operations.inspection.kubectl import by_hand, kubectl
+from workers.operations.kubectl import by_hand, kubectl
 from workers.operations.logs.line_filter import LineFilter, Sieve
 from workers.operations.logs.lines import CHARACTERS, Line, format_lines, split_timestamp
 from workers.operations.logs.pattern import Pattern

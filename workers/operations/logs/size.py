@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 from workers.errors import OperatorError
 from workers.operation import Operation, Progress, Risk
 from workers.operations.inspection.finding import containers_of, mlflow_pods, name_of, one_of, our_pods
-from workers.operations.inspection.kubectl import by_hand, kubectl
+from workers.operations.kubectl import by_hand, kubectl
 from workers.report import Report, Section, Status, Table, Text
 from workers.systems.cluster.fields import Fields
 from workers.systems.errors import ClusterError, ClusterForbidden, ClusterNotFound, ClusterNotReady

@@ -15,7 +15,7 @@ from workers.rendering.pagination import Page
 from workers.report import Facts, Report, Section, Status, Table, Text
 from workers.settings import SettingsError
 from workers.systems.mlflow import contents
-from workers.wording import NOTHING, count, listed
+from workers.wording import NOTHING, count, linked, listed
 
 if TYPE_CHECKING:
     from workers.systems import Systems
@@ -45,7 +45,7 @@ class ModelsList(Operation):
             return Report(title=self.title, status=Status.OK, summary="No model is registered.")
         rows = tuple(
             (
-                each.name,
+                linked(each.name, systems.settings.ops.links.model(each.name)),
                 str(each.newest or NOTHING),
                 listed(f"{alias} → {version}" for alias, version in each.aliases.items()) or NOTHING,
                 moment_ms(each.updated_ms),

@@ -167,7 +167,7 @@ class ModelUntag(_OfModel):
         return Report(
             title=self.title,
             status=Status.OK,
-            summary=f"{self.called(model)} is without {listed(keys)}.",
+            summary=f"{self.called(model)} no longer has {listed(keys)}.",
             hints=(f"models show {model.word}",),
             undo=self.back(model, held, keys),
         )

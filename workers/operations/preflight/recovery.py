@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from workers.errors import OperatorError
-from workers.operations.backup.wal import access
+from workers.operations.backup.wal import access, incremental
 from workers.operations.health.questions import Answer, Question
 from workers.report import Facts, Status, Text
 from workers.wording import size
@@ -13,6 +13,7 @@ from workers.wording import size
 if TYPE_CHECKING:
     from workers.operations.health.questions import Asking
     from workers.settings import Settings
+    from workers.systems.postgres.replication import Replication
 
 
 def ask(asking: Asking) -> Answer:
@@ -50,10 +51,17 @@ def ask(asking: Asking) -> Answer:
             *((each.name, f"{each.version}, {each.path}") for each in found),
             ("postgres", server),
             ("max_slot_wal_keep_size", size(bound) if bound is not None else "not set"),
+            ("incremental bases", _incremental(replication, known.major)),
         )
     )
     sentence = " ".join(warnings) or "The server's WAL can be kept, and any moment brought back here."
     return Answer(Status.WARN if warnings else Status.OK, sentence, "", (facts,), own_fault=True)
+
+
+def _incremental(replication: Replication, major: int) -> str:
+    if major < incremental.SINCE:
+        return f"since PostgreSQL {incremental.SINCE}"
+    return "yes" if replication.summarizes() else "no: ALTER SYSTEM SET summarize_wal = on; then reload"
 
 
 def _look(_settings: Settings) -> str:

@@ -32,7 +32,8 @@ if TYPE_CHECKING:
 
 
 _DEFAULTS: Final = (
-    "Single objects come back without ACLs, encryption settings and Object Lock retention: the bucket's defaults apply."
+    "Single objects come back without storage class, ACL, encryption settings and Object Lock: the bucket's defaults "
+    "apply."
 )
 
 
@@ -216,10 +217,8 @@ def _not_in_it(wanted: artifacts.Wanted, found: Manifest) -> tuple[str, ...]:
         said.append(
             f"What was in {listed([each.bucket for each in part.others])} stays as it is: that isn't this MLflow's."
         )
-    classes = ", ".join(f"{number:,} in {name}" for name, number in sorted(part.storage_classes.items()))
-    if classes:
-        said.append(f"Artifacts come back in the bucket's default storage class; when backed up: {classes}.")
-    return (*said, _DEFAULTS)
+    unset = "; ".join(summary.not_set_again(found)) or "nothing that is not the default"
+    return (*said, f"{_DEFAULTS} When backed up: {unset}.")
 
 
 def _warnings(seen: Difference, wanted: artifacts.Wanted, versions: str) -> tuple[str, ...]:

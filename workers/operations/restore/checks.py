@@ -34,8 +34,8 @@ class Lost:
     def words(self, what: str, more: str = "") -> str:
         """As in "Not in the backup: 3 runs created since." more: where these are."""
         numbers = ((self.runs, "run"), (self.experiments, "experiment"))
-        some = " and ".join(count(number, word) for number, word in numbers if number) or "no run or experiment"
-        return f"Not in {what}: {some} created since{more}."
+        some = " and ".join(count(number, word) for number, word in numbers if number)
+        return f"Not in {what}: {some} created since{more}." if some else "No run or experiment was created since."
 
 
 def refuse_newer(systems: Systems, found: Manifest, part: DatabasePart, revision: str) -> None:

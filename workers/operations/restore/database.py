@@ -194,12 +194,12 @@ class RestoreDatabase(Operation):
             )
         with server.opened(previous):
             lost = checks.lost_since(server.database(previous, systems.database), found)
-        missed = f" {lost.words(_it(self.at))} They're in {previous}." if lost else ""
-        rows = sum(part.rows.values())
+        missed = f" {lost.words(_it(self.at))}" if lost else ""
+        missed += f" They're in {previous}." if lost and (lost.runs or lost.experiments) else ""
         return Report(
             title=title,
             status=_well(made),
-            summary=f"{live} is {what} ({count(len(part.rows), 'table')}, {count(rows, 'row')}), "
+            summary=f"{live} is {what} ({part.held}), "
             f"with {gap * 1000:.0f} ms of downtime. The previous database is kept as {previous}.{missed}",
             sections=(_checks(systems, part, gap), *side_database.notes(made), *_users(all_systems, found)),
             hints=("health", *((f"restore auth {found.id}",) if found.auth_database else ()), "experiments list"),
@@ -371,7 +371,7 @@ def _loss(systems: Systems, found: Manifest) -> str:
     lost = checks.lost_since(systems.database, found)
     if lost is None:
         return f"The backup is {age} old; what was written since then could not be counted."
-    return f"The backup is {age} old. {lost.words('it')} Neither is what is written until the switch."
+    return f"The backup is {age} old. {lost.words('it')} What is written until the switch is lost."
 
 
 def _estimate(systems: Systems, part: DatabasePart) -> float:
@@ -386,7 +386,7 @@ def _sizes(found: Manifest, part: DatabasePart, now: DatabaseInfo | None) -> Fac
     return Facts(
         items=(
             ("backup", f"{found.name}, {wording.moment(found.finished_at)}"),
-            ("holds", f"{count(len(part.rows), 'table')}, {count(sum(part.rows.values()), 'row')}"),
+            ("holds", part.held),
             ("size there", size(part.size_bytes)),
             ("live now", size(now.size_bytes) if now else "there is none"),
         )

@@ -10,28 +10,27 @@ The worker's volume holds the base's files and a little WAL ahead of what is rep
 from __future__ import annotations
 
 import hashlib
-import tarfile
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Final, Self, cast
+from typing import TYPE_CHECKING, Final
 
 from workers.errors import OperatorError, SetDamaged
 from workers.operations.backup import database, encryption
 from workers.operations.backup.encryption import NAME_END, Keys
 from workers.operations.backup.manifest import Manifest
 from workers.operations.backup.stream import MIB, Reading
-from workers.operations.backup.wal import access, archive, packing
-from workers.operations.backup.wal.archive import Base, Kept, Point, Window, moment_of
+from workers.operations.backup.wal import access, archive
+from workers.operations.backup.wal.archive import Archive, Base, Kept, Point, Window, moment_of
 from workers.operations.backup.wal.packing import Packing
 from workers.operations.backup.wal.places import Places
-from workers.operations.restore import scratch
-from workers.systems.errors import ObjectMissing
-from workers.systems.postgres import private_server
+from workers.operations.restore import scratch, unpacking
+from workers.operations.restore.feeding import AHEAD, Feeder
+from workers.systems.postgres import private_server, wal_reading
 from workers.systems.postgres.replication import HOT_STANDBY
 from workers.systems.postgres.wal_position import Segment, position
 from workers.wording import ago, count, size
@@ -40,12 +39,11 @@ if TYPE_CHECKING:
     from workers.operation import Progress
     from workers.settings import Settings
     from workers.systems import Systems
-    from workers.systems.postgres.private_server import PrivateServer
+    from workers.systems.postgres.private_server import Door, PrivateServer
+    from workers.systems.postgres.programs import Program
     from workers.systems.s3.transfer import Transfer
 
 PREFIX: Final = "moments/"
-AHEAD: Final = 16
-"""Segments that lie ready for the private server."""
 CALLS_AT_ONCE: Final = 4
 LOOK_SECONDS: Final = 0.1
 STALLED_SECONDS: Final = 60.0
@@ -56,7 +54,10 @@ PACE: Final = 60 * MIB
 
 @dataclass(frozen=True)
 class Chosen:
-    """How a moment is reached. inclusive: what was committed at that very microsecond belongs to it."""
+    """How a moment is reached. inclusive: what was committed at that very microsecond belongs to it.
+
+    rests_on: the bases that its base holds only the changes of, the full one first.
+    """
 
     at: datetime
     inclusive: bool
@@ -64,6 +65,7 @@ class Chosen:
     window: Window
     kept: Kept
     point: Point
+    rests_on: tuple[Base, ...] = ()
 
     @property
     def base(self) -> Base:
@@ -84,7 +86,16 @@ class Chosen:
     @property
     def estimate_seconds(self) -> float:
         """How long until the dump is there."""
-        return (self.base.tar_bytes * 3 + self.kept.bytes * 3) / PACE + 5
+        return (self.tar_bytes * 3 + self.kept.bytes * 3) / PACE + 5
+
+    @property
+    def tar_bytes(self) -> int:
+        """Of all the bases that are fetched."""
+        return self.base.tar_bytes + sum(each.tar_bytes for each in self.rests_on)
+
+    @property
+    def _of(self) -> str:
+        return f" with {count(len(self.rests_on), 'base')} that it rests on" if self.rests_on else ""
 
     def manifest(self) -> Manifest:
         """What is known of the database before it is there."""
@@ -95,25 +106,31 @@ class Chosen:
         """For a plan."""
         return (
             ("moment", f"{moment_of(self.at)}, {ago((now - self.at).total_seconds())}"),
-            ("base backup", f"{moment_of(self.base.finished_at)}, {size(self.base.tar_bytes)}"),
+            ("base backup", f"{moment_of(self.base.finished_at)}, {size(self.tar_bytes)}{self._of}"),
             ("WAL kept since", f"{count(len(self.kept.ordered()), 'segment')}, {size(self.kept.bytes)} compressed"),
             ("from this base", f"{moment_of(self.window.since)} to {moment_of(self.window.until)}"),
         )
 
 
-def choose(systems: Systems, at: datetime, *, inclusive: bool = True) -> Chosen:
-    """How that moment is reached. Raises OperatorError where it cannot be, and says which can."""
+def choose(systems: Systems, at: datetime | None, *, inclusive: bool = True, there: Archive | None = None) -> Chosen:
+    """How that moment is reached. at: None for the newest. there: of which server; None: of the one that is there.
+
+    Raises OperatorError where it cannot be, and says which can.
+    """
     from workers.systems.s3.transfer import Transfer
 
     private_server.refuse_root(systems.settings)
-    there = access.archive(systems)
+    there = there or access.archive(systems)
     with Transfer.of(systems.backups, CALLS_AT_ONCE) as transfer:
         last, found = there.point(), there.bases()
         kept = archive.list_wal(transfer, there.bucket, there.where, since=found[0].first if found else None)
-    window = archive.window_of(archive.windows(found, kept, last), at)
+    windows = archive.windows(found, kept, last)
+    at = at or max((each.until for each in windows), default=datetime.now(UTC))
+    window = archive.window_of(windows, at)
     assert last is not None
     private_server.find(systems.settings, window.base.major)
-    return Chosen(at, inclusive, there.where, window, kept.since(window.base.first), last)
+    *rests_on, _ = archive.chain(found, window.base) or [window.base]
+    return Chosen(at, inclusive, there.where, window, kept.since(window.base.first), last, tuple(rests_on))
 
 
 @contextmanager
@@ -121,28 +138,77 @@ def taken(systems: Systems, chosen: Chosen, progress: Progress) -> Iterator[Mani
     """A dump of MLflow's database at that moment, for as long as this goes on. Raises OperatorError, and Cancelled."""
     from workers.systems.s3.transfer import Transfer
 
-    settings, bucket = systems.settings, systems.settings.ops.storage.backups_bucket
-    program = private_server.find(settings, chosen.base.major)
+    bucket = systems.settings.ops.storage.backups_bucket
     made = chosen.manifest()
-    key, keys = f"{made.name}{database.NAME}", Keys.all_of(settings)
-    _refuse_plain(chosen.base, settings)
+    key = f"{made.name}{database.NAME}"
     with Transfer.of(systems.backups, CALLS_AT_ONCE) as transfer:
         _sweep(transfer, bucket)
         try:
-            with private_server.prepared(settings) as server:
-                _refuse_no_room(chosen, server.folder, settings.environment.scratch_bytes)
-                _unpack(chosen, server, Reading(chosen.base.tar, transfer, bucket, progress, keys), progress)
-                progress.step(f"Replaying the WAL up to {moment_of(chosen.at)}", of="replay the WAL")
-                target = private_server.at_target(chosen.at, inclusive=chosen.inclusive)
-                server.start(program, chosen.base.superuser, _settings(systems, chosen) | target)
-                with _Feeder(chosen, server, transfer, bucket, Packing.of(settings)) as feeder:
-                    _replay(chosen, server, feeder, progress)
+            with replayed(systems, chosen, progress) as server:
                 progress.step(f"Dumping {systems.database.name} {chosen.words}", of="dump ")
                 private = server.database(systems.database.name)
-                part = database.dump(private, transfer, bucket, key, settings, progress)
+                part = database.dump(private, transfer, bucket, key, systems.settings, progress)
             yield made.model_copy(update={"database": part})
         finally:
             transfer.delete(bucket, [item.key for item in transfer.items(bucket, made.name)])
+
+
+@contextmanager
+def replayed(systems: Systems, chosen: Chosen, progress: Progress, door: Door | None = None) -> Iterator[PrivateServer]:
+    """A private server as the target's was at that moment, which nobody can write to: it never ends its recovery.
+
+    door: whom it lets in besides us. Raises OperatorError, and Cancelled. Where its database was being dropped then, it
+    is replayed once more, up to the last commit before that.
+    """
+    from workers.systems.s3.transfer import Transfer
+
+    settings, bucket = systems.settings, systems.settings.ops.storage.backups_bucket
+    program = private_server.find(settings, chosen.base.major)
+    keys = Keys.all_of(settings)
+    for each in (*chosen.rests_on, chosen.base):
+        _refuse_plain(each, settings)
+
+    def reading(transfer: Transfer, base: Base) -> Reading:
+        return Reading(base.tar, transfer, bucket, progress, keys)
+
+    target = private_server.at_target(chosen.at, inclusive=chosen.inclusive)
+    with Transfer.of(systems.backups, CALLS_AT_ONCE) as transfer:
+        for again in (False, True):
+            with private_server.prepared(settings) as server:
+                _refuse_no_room(chosen, server.folder, settings.environment.scratch_bytes)
+                unpacking.unpack((*chosen.rests_on, chosen.base), server, program, partial(reading, transfer), progress)
+                progress.step(f"Replaying the WAL up to {moment_of(chosen.at)}", of="replay the WAL")
+                server.start(program, chosen.base.superuser, _settings(systems, chosen) | target, door)
+                kept = chosen.base, chosen.kept, chosen.where
+                with Feeder(*kept, server, transfer, bucket, Packing.of(settings)) as feeder:
+                    stopped = _replay(chosen, server, feeder, progress)
+                whole = server.holds(systems.database.name)
+                if whole:
+                    yield server
+                    return
+                if whole is None or again:
+                    raise OperatorError(
+                        f"There was no database {systems.database.name} at {moment_of(chosen.at)}.",
+                        "Go back to an earlier moment: /mlflow timeline.",
+                    )
+                progress.step(
+                    f"{systems.database.name} was being dropped then: once more, up to the commit before that"
+                )
+                target = private_server.after_position(_before_the_drop(chosen, server, program, stopped))
+
+
+def _before_the_drop(chosen: Chosen, server: PrivateServer, program: Program, stopped: int) -> int:
+    """Where the last commit before it stands; no earlier than where the base is whole (see wal_reading.py)."""
+    bytes_each = chosen.base.segment_bytes
+    laid = sorted(each for path in server.wal.iterdir() if (each := Segment.named(path.name, bytes_each)))
+    beyond = [position(chosen.base.ends)]
+    for segment in laid:
+        first, end = segment.start(bytes_each), min(stopped, segment.start(bytes_each) + bytes_each)
+        if first < end:
+            waldump = program.beside("pg_waldump")
+            found = wal_reading.last_commit(waldump, server.wal, segment.timeline, first, end)
+            beyond += [found] if found is not None else []
+    return max(beyond)
 
 
 def _refuse_plain(base: Base, settings: Settings) -> None:
@@ -173,7 +239,9 @@ def _settings(systems: Systems, chosen: Chosen) -> dict[str, str]:
 
 
 def _refuse_no_room(chosen: Chosen, folder: Path, allowed: int | None) -> None:
-    needs = chosen.base.tar_bytes + 2 * AHEAD * chosen.base.segment_bytes + SPARE_BYTES
+    # Combined, they take as much as the full one once more.
+    combined = chosen.rests_on[0].tar_bytes if chosen.rests_on else 0
+    needs = chosen.tar_bytes + combined + 2 * AHEAD * chosen.base.segment_bytes + SPARE_BYTES
     room = scratch.free(folder, allowed)
     if room < needs:
         raise OperatorError(
@@ -182,28 +250,8 @@ def _refuse_no_room(chosen: Chosen, folder: Path, allowed: int | None) -> None:
         )
 
 
-def _unpack(chosen: Chosen, server: PrivateServer, reading: Reading, progress: Progress) -> None:
-    base = chosen.base
-    progress.step(f"Fetching the base backup of {moment_of(base.finished_at)}: {size(base.tar.bytes)}", of="Fetch ")
-    stream = cast("IO[bytes]", _Stream(packing.decompressed(reading, base.tar.key)))
-    try:
-        with tarfile.open(fileobj=stream, mode="r|", bufsize=MIB) as files:
-            for member in files:
-                files.extract(member, server.data, filter="data")
-                files.members = []  # type: ignore[attr-defined]  # it would keep a line for each file
-    except (tarfile.TarError, EOFError) as error:
-        hint = "Go back to a moment of another base."
-        raise OperatorError(f"The base backup {base.name} is no whole tar: {error}.", hint) from None
-    while stream.read(MIB):
-        pass
-    reading.compare("Go back to a moment of another base.")
-    for name in ("backup_label", "PG_VERSION"):
-        if not (server.data / name).exists():
-            raise OperatorError(f"The base backup {base.name} has no {name}.", "Go back to a moment of another base.")
-
-
-def _replay(chosen: Chosen, server: PrivateServer, feeder: _Feeder, progress: Progress) -> None:
-    """Until it is as it was at the moment. Raises OperatorError where it does not get there."""
+def _replay(chosen: Chosen, server: PrivateServer, feeder: Feeder, progress: Progress) -> int:
+    """Until it is as it was at the moment; up to where that is. Raises OperatorError where it does not get there."""
     furthest, since = -1, time.monotonic()
     first = chosen.base.first.number
     total = max(1, chosen.kept.ordered()[-1].number - first + 1)
@@ -214,10 +262,10 @@ def _replay(chosen: Chosen, server: PrivateServer, feeder: _Feeder, progress: Pr
         if now is not None:
             feeder.replayed = now.lsn
             if now.stopped:
-                return
+                return now.lsn
             # Nothing was committed between the moment and the end of what is kept: it is as it was then.
             if feeder.done and now.lsn >= chosen.point.lsn:
-                return
+                return now.lsn
             progress.advance(now.lsn // chosen.base.segment_bytes - first, total, "segments")
         at = now.lsn if now else len(server.taken())
         if at != furthest:
@@ -229,114 +277,6 @@ def _replay(chosen: Chosen, server: PrivateServer, feeder: _Feeder, progress: Pr
                 "Go back to an earlier moment; /mlflow health recovery shows what is kept.",
             )
         time.sleep(LOOK_SECONDS)
-
-
-@dataclass
-class _Feeder:
-    """Lays WAL ready for the private server, a little ahead of it, and removes what it has replayed.
-
-    replayed: how far it is; None before it says so. done: all that is kept lies ready.
-    """
-
-    chosen: Chosen
-    server: PrivateServer
-    transfer: Transfer
-    bucket: str
-    packing: Packing
-    replayed: int | None = None
-    done: bool = False
-    _error: BaseException | None = None
-    _stop: threading.Event = field(default_factory=threading.Event)
-    _thread: threading.Thread | None = None
-
-    def __enter__(self) -> Self:
-        for name in self.chosen.kept.histories:
-            self.server.lay(name, self._pieces(self.chosen.where.history(name)))
-        self._thread = threading.Thread(target=self._run, name="wal feeder", daemon=True)
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        assert self._thread is not None
-        self._thread.join()
-
-    def check(self) -> None:
-        """Raises what has ended it."""
-        if self._error is not None:
-            raise self._error
-
-    def _run(self) -> None:
-        try:
-            self._feed()
-        except (OperatorError, OSError) as error:
-            self._error = error
-
-    def _feed(self) -> None:
-        bytes_each = self.chosen.base.segment_bytes
-        # Read first of all, and it may lie far behind where replaying begins.
-        checkpoint = position(self.chosen.base.checkpoint) // bytes_each
-        laid: list[Segment] = []
-        for segment in self.chosen.kept.ordered():
-            while segment.number > max(checkpoint, self._taken()) + AHEAD:
-                if self._stop.wait(LOOK_SECONDS):
-                    return
-                self._remove(laid, bytes_each)
-            if self._stop.is_set():
-                return
-            self.server.lay(segment.name(bytes_each), self._segment(segment), length=bytes_each)
-            laid.append(segment)
-        self.done = True
-
-    def _taken(self) -> int:
-        named = Segment.named(self.server.taken(), self.chosen.base.segment_bytes)
-        return named.number if named else 0
-
-    def _remove(self, laid: list[Segment], bytes_each: int) -> None:
-        while self.replayed and laid and laid[0].number < self.replayed // bytes_each - 1:
-            (self.server.wal / laid.pop(0).name(bytes_each)).unlink(missing_ok=True)
-
-    def _segment(self, segment: Segment) -> Iterator[bytes]:
-        where, kept = self.chosen.where, self.chosen.kept
-        if segment in kept.whole:
-            return self._pieces(where.whole(segment))
-        try:
-            return iter(self._parts(segment))
-        except ObjectMissing:
-            # It has become whole since it was listed.
-            return self._pieces(where.whole(segment))
-
-    def _parts(self, segment: Segment) -> list[bytes]:
-        held: list[bytes] = []
-        end = 0
-        for part in sorted(self.chosen.kept.parts[segment]):
-            if part.first > end:
-                break  # what is missing there is beyond the plan's window
-            held.append(b"".join(self._pieces(self.chosen.where.part(part)))[end - part.first :])
-            end = max(end, part.end)
-        return held
-
-    def _pieces(self, key: str) -> Iterator[bytes]:
-        return self.packing.unpacked(self.transfer.open(self.bucket, key)[1], key)
-
-
-class _Stream:
-    """Pieces as a file that is read."""
-
-    def __init__(self, pieces: Iterator[bytes]) -> None:
-        self._pieces = pieces
-        self._waiting = b""
-
-    def read(self, wanted: int) -> bytes:
-        """That many bytes; fewer at the end only."""
-        held = [self._waiting]
-        length = len(self._waiting)
-        while length < wanted and (piece := next(self._pieces, b"")):
-            held.append(piece)
-            length += len(piece)
-        whole = b"".join(held)
-        self._waiting = whole[wanted:]
-        return whole[:wanted]
 
 
 def _sweep(transfer: Transfer, bucket: str) -> None:

@@ -1,4 +1,5 @@
-"""Everything is gone: MLflow from a backup, step by step, from its role in PostgreSQL to a run that is logged.
+"""Everything is gone: MLflow from a backup, step by step, from its role in PostgreSQL to a run that is logged; its
+database from WAL, where that reaches further (recover_moment.py).
 
 Each step looks first whether it is so already, so a recovery that was interrupted, or failed, is simply asked for
 again and goes on where it stopped. Nothing that is there is replaced: that is what `restore` is for.
@@ -12,10 +13,10 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, ClassVar, Final
 
-from pydantic import Field
+from pydantic import AwareDatetime, Field
 
 from workers.errors import AlreadySo, OperatorError
-from workers.operation import Change, Operation, Plan, Progress, Risk
+from workers.operation import Change, Operation, Plan, Progress, Risk, Within
 from workers.operations.backup import artifacts, sets
 from workers.operations.backup.encryption import Keys
 from workers.operations.deployment.rollout import Watched, deployment_now, watch
@@ -24,12 +25,17 @@ from workers.operations.restore import (
     cluster_objects,
     configuration,
     prerequisites,
+    recover_moment,
+    recover_report,
     side_database,
     smoke_test,
     switching,
 )
+from workers.operations.restore import moment as restore_moment
+from workers.operations.restore.recover_moment import Beyond
+from workers.operations.restore.recover_report import DONE, FAILED, LEFT, SKIPPED
 from workers.operations.storage import cache
-from workers.report import Facts, Report, Status
+from workers.report import Facts, Report
 from workers.systems.errors import AccessDenied, ClusterNotFound, GatewayError
 from workers.systems.postgres.admin import Server
 from workers.systems.postgres.switch import Names, rename
@@ -37,13 +43,14 @@ from workers.wording import count, duration, listed, moment, size
 
 if TYPE_CHECKING:
     from workers.operations.backup.manifest import Manifest
+    from workers.operations.restore.moment import Chosen
     from workers.systems import Systems
 
 ANSWER_SECONDS: Final = 180.0
 READY_SECONDS: Final = 900.0
 _WAIT, _SMOKE = "Wait until every pod is ready", "Log a run and an artifact"
 PODS, ANSWERS, SMOKE = "Pods", "MLflow answers", "Smoke test"
-DONE, SKIPPED, FAILED, LEFT = "done", "skipped, because it is so already", "FAILED", "not reached"
+DATABASE: Final = "Database"
 
 
 @dataclass(frozen=True)
@@ -61,7 +68,10 @@ def _planned(step: str) -> str:
 
 
 class Recover(Operation):
-    """Bring MLflow back from a set where it, its database and its bucket are gone. set: an id or latest."""
+    """Bring MLflow back from a set where it, its database and its bucket are gone. set: an id or latest.
+
+    at: the database as it was then, from WAL.
+    """
 
     name: ClassVar[str] = "recover"
     risk: ClassVar[Risk] = Risk.DESTRUCTIVE
@@ -72,6 +82,7 @@ class Recover(Operation):
     set: Annotated[str, Field(min_length=1, max_length=80)] = sets.LATEST
     from_elsewhere: bool = False
     unsigned: bool = False
+    at: AwareDatetime | None = None
 
     def plan(self, systems: Systems) -> Plan:
         """What is missing. Raises OperatorError, and AlreadySo where nothing is."""
@@ -81,35 +92,45 @@ class Recover(Operation):
             raise AlreadySo("Nothing of MLflow is missing.", "To replace what is there: /mlflow restore.")
         # How many pods are ready moves by itself, and follows from the rest.
         made = [(name, lacks) for name, lacks in missing if lacks and name not in {PODS, ANSWERS}]
-        found = recovery.found
-        age = duration((datetime.now(UTC) - found.started_at).total_seconds())
+        found, chosen = recovery.found, recovery.beyond.chosen
+        age = duration((datetime.now(UTC) - recovery.as_of).total_seconds())
         allowed = systems.settings.ops.restore.rto_seconds
         return Plan(
             title="Recover MLflow",
-            summary=f"from the backup {found.id}: {listed([name for name, _ in made] or [PODS])}",
+            summary=f"from the backup {found.id}{_of(chosen)}: {listed([name for name, _ in made] or [PODS])}",
             steps=(
                 *(f"{name}: {lacks}" for name, lacks in made),
                 f"{_WAIT} and MLflow answers",
                 f"{_SMOKE} through MLflow, read them back, and delete them",
             ),
-            changes=tuple(Change(what=name, before=lacks, after="as in the backup") for name, lacks in made),
+            changes=tuple(
+                Change(
+                    what=name, before=lacks, after=chosen.words if chosen and name == DATABASE else "as in the backup"
+                )
+                for name, lacks in made
+            ),
             warnings=(
-                f"The backup is {age} old: what was written since {moment(found.started_at)} is lost.",
+                f"That is {age} ago: what was written since {moment(recovery.as_of)} is lost.",
+                *recovery.beyond.notes,
                 f"The aim is {duration(allowed)}.",
                 *found.warnings,
                 *sets.cautions(systems, self.set, found, part="database"),
                 *(each for each in (auth.left_out(systems, found),) if each),
             ),
             undo="nothing that is there is replaced; what is made can be removed by hand",
-            estimate_seconds=(found.database.seconds * 2 if found.database else 0) + 60,
-            facts={"set": found.name, **found.checksums, "artifacts that would be added": recovery.coming()},
+            estimate_seconds=(found.database.seconds * 2 if found.database else 0)
+            + (chosen.estimate_seconds if chosen else 0)
+            + 60,
+            sections=(Facts(items=chosen.facts(datetime.now(UTC))),) if chosen else (),
+            facts={"set": found.name, **found.checksums, "artifacts that would be added": recovery.coming()}
+            | ({"moment": chosen.at.isoformat(), "base": chosen.base.name} if chosen else {}),
         )
 
     def run(self, systems: Systems, progress: Progress) -> Report:
         """Do what is missing, step by step. Raises Cancelled; what was done until then stays, and is skipped later."""
         began = time.monotonic()
         recovery = _Recovery.of(systems, self, progress)
-        lost = (datetime.now(UTC) - recovery.found.started_at).total_seconds()
+        lost = (datetime.now(UTC) - recovery.as_of).total_seconds()
         told: list[tuple[str, str, str, str]] = []
         problem: OperatorError | None = None
         for step in (*recovery.steps(), recovery.smoke_step()):
@@ -128,7 +149,11 @@ class Recover(Operation):
                 problem = error
                 told.append((step.name, FAILED, error.message, duration(time.monotonic() - since)))
                 progress.ended(error.message, well=False)
-        return _report(systems, recovery.found, told, problem, (time.monotonic() - began, lost))
+        aims = systems.settings.ops.restore.rto_seconds, systems.settings.ops.health.thresholds.backup_age_fail_seconds
+        took = time.monotonic() - began
+        if problem is not None:
+            return recover_report.stopped(told, problem, took, _again(recovery))
+        return recover_report.done(told, moment(recovery.as_of), (took, lost), aims)
 
     def aftermath(self, systems: Systems, planned: Plan) -> str:
         """Let MLflow back in where the switch was cut off, and say what is missing still."""
@@ -142,7 +167,7 @@ class _Recovery:
     progress: Progress | None
     server: Server
     elsewhere: bool = False
-    notes: list[str] = field(default_factory=list)
+    beyond: Beyond = field(default_factory=Beyond)
 
     @classmethod
     def of(cls, systems: Systems, asked: Recover, progress: Progress | None = None) -> _Recovery:
@@ -151,13 +176,19 @@ class _Recovery:
         )
         if not asked.from_elsewhere:
             sets.refuse_foreign(systems, found)
-        return cls(systems, found, progress, systems.server, asked.from_elsewhere)
+        beyond = recover_moment.look(systems, found, asked.at, alone=asked.set != sets.LATEST)
+        return cls(systems, found, progress, systems.server, asked.from_elsewhere, beyond)
+
+    @property
+    def as_of(self) -> datetime:
+        """What was written after that is lost."""
+        return self.beyond.chosen.at if self.beyond.chosen else self.found.started_at
 
     def steps(self) -> tuple[Step, ...]:
         steps = self.database_steps()
         if auth.restorable(self.systems, self.found):
             theirs, found = auth.systems_of(self.systems), auth.manifest_of(self.systems, self.found)
-            steps += replace(self, systems=theirs, found=found).database_steps(" of basic-auth")
+            steps += replace(self, systems=theirs, found=found, beyond=Beyond()).database_steps(" of basic-auth")
         if self.found.artifacts:
             steps += [
                 Step("Bucket", self._bucket_missing, self._make_bucket),
@@ -174,7 +205,7 @@ class _Recovery:
     def database_steps(self, whose: str = "") -> list[Step]:
         return [
             Step(f"Role{whose} in PostgreSQL", self._role_missing, self._make_role),
-            Step(f"Database{whose}", self._database_missing, self._make_database),
+            Step(f"{DATABASE}{whose}", self._database_missing, self._make_database),
         ]
 
     def smoke_step(self) -> Step:
@@ -201,18 +232,24 @@ class _Recovery:
         return f"the database {live} is empty" if prerequisites.is_empty(self.systems) else ""
 
     def _make_database(self) -> str:
-        part, live = self.found.database, self.systems.database.name
+        if self.beyond.chosen is None:
+            return self._made_from(self.found)
+        with restore_moment.taken(self.systems, self.beyond.chosen, Within(self._going)) as found:
+            return f"{self._made_from(found)} {self.beyond.chosen.words[0].upper()}{self.beyond.chosen.words[1:]}."
+
+    def _made_from(self, found: Manifest) -> str:
+        part, live = found.database, self.systems.database.name
         assert part is not None
-        restored = side_database.restored_name(live, self.found.id)
+        restored = side_database.restored_name(live, found.id)
         like = prerequisites.like_for(self.server, prerequisites.role_of(self.systems))
-        made = side_database.restore_into(self.systems, self.server, restored, self.found, self._going, like=like)
+        made = side_database.restore_into(self.systems, self.server, restored, found, self._going, like=like)
         databases = self.server.databases()
         if live in databases:
-            previous = side_database.previous_name(live, self.found.id, databases)
-            comments = side_database.comments(live, previous, self.found.name)
+            previous = side_database.previous_name(live, found.id, databases)
+            comments = side_database.comments(live, previous, found.name)
             switching.do(self.systems, Names(live, restored, previous), comments)
         else:
-            told = side_database.comment("restored", self.found.name)
+            told = side_database.comment("restored", found.name)
             patience = self.systems.settings.ops.restore.switch_seconds
             rename(self.server, restored, live, told, patience_seconds=patience)
         rows = count(sum(part.rows.values()), "row")
@@ -336,40 +373,12 @@ class _Recovery:
         )
 
 
-def _report(
-    systems: Systems,
-    found: Manifest,
-    told: list[tuple[str, str, str, str]],
-    problem: OperatorError | None,
-    seconds: tuple[float, float],
-) -> Report:
-    """seconds: that it took, and that the backup was old when it began."""
-    took, lost = seconds
-    point = systems.settings.ops.health.thresholds.backup_age_fail_seconds
-    allowed = systems.settings.ops.restore.rto_seconds
-    steps = Facts(items=tuple((name, _told(outcome, what, seconds)) for name, outcome, what, seconds in told))
-    if problem is not None:
-        return Report(
-            title="Recover MLflow",
-            status=Status.FAIL,
-            summary=f"It stopped after {duration(took)}: {problem.message} {problem.hint}".strip()
-            + " Ask again once that is mended: it goes on from there.",
-            sections=(steps,),
-            hints=(f"recover --from {found.id}", "health"),
-        )
-    within = "within" if took <= allowed else "more than"
-    return Report(
-        title="Recover MLflow",
-        status=Status.OK if took <= allowed else Status.WARN,
-        summary=f"MLflow is back after {duration(took)}, {within} the {duration(allowed)} aimed at. It is as it was at "
-        f"{moment(found.started_at)}; what was written in the {duration(lost)} after that is lost, "
-        f"{'within' if lost <= point else 'more than'} the {duration(point)} that may be.",
-        sections=(steps,),
-        hints=("health", "backup"),
-    )
+def _of(chosen: Chosen | None) -> str:
+    return f", the database {chosen.words}" if chosen else ""
 
 
-def _told(outcome: str, what: str, took: str) -> str:
-    if outcome == LEFT:
-        return outcome
-    return f"{outcome} in {took}: {what}" if outcome != SKIPPED else outcome
+def _again(recovery: _Recovery) -> str:
+    chosen = recovery.beyond.chosen
+    if chosen is None:
+        return f"recover --from {recovery.found.id}"
+    return f"recover --at {chosen.at:%Y-%m-%dT%H:%M:%SZ}"

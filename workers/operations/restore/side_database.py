@@ -186,6 +186,7 @@ def restore_into(  # noqa: PLR0913 - from where, to where
             told = likeness.different(seen, likeness.of_database(server, name), major=server.major(), of=part)
             likeness.refuse_other(told)
             notes = tuple(f"Not as it was: {each}." for each in told.rights)
+        progress.ended(part.held)
         lost = (f"Did not come back: {each}" for each in seen.lost)
         return Restored(target, (*likeness.uncompared(known), *lost, *notes))
 

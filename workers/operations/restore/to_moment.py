@@ -92,7 +92,7 @@ def lost(systems: Systems, chosen: Chosen) -> str:
     names = _experiments(systems.database, int(chosen.at.timestamp() * 1000))
     within = f", in {listed(names, most=NAMED)}" if names else ""
     return (
-        f"{found.words('it', within)} Neither is what is written until the switch. Other databases of the server "
+        f"{found.words('it', within)} What is written until the switch is lost. Other databases of the server "
         "stay as they are."
     )
 

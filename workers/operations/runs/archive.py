@@ -11,11 +11,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Annotated, ClassVar, Final, Literal
 
-from pydantic import Field, PrivateAttr
+from pydantic import AfterValidator, Field, PrivateAttr
 
 from workers.errors import AlreadySo, OperatorError
 from workers.operation import Cancelled, Change, Operation, Plan, Progress, Risk, planning
@@ -171,6 +172,13 @@ class RunsArchive(Operation):
         )
 
 
+def _as_mark(word: str) -> str:
+    if not re.fullmatch(r"\d{6}-[0-9a-f]{6}|[0-9a-f]{10}", word):
+        msg = f"“{word[:40]}” is neither a mark, such as 261130-0a1b2c, nor the id of a command; its thread has both"
+        raise ValueError(msg)
+    return word
+
+
 class RunsUnarchive(Operation):
     """Bring back the runs that one archiving has taken. mark: as that one has told it; or the id of its command."""
 
@@ -179,7 +187,7 @@ class RunsUnarchive(Operation):
     touches: ClassVar[tuple[str, ...]] = ("runs",)
     timeout_seconds: ClassVar[int] = 4 * 3600
 
-    mark: Annotated[str, Field(pattern=r"^(\d{6}-[0-9a-f]{6}|[0-9a-f]{10})$")]
+    mark: Annotated[str, AfterValidator(_as_mark)]
 
     _marked: tuple[list[str], list[str]] | None = PrivateAttr(None)
 

@@ -17,9 +17,10 @@ from workers.operations.runs.csv_file import Sheet
 from workers.operations.runs.finding import Run, find, search
 from workers.report import Facts, Offer, Report, Section, Status, Table, Text
 from workers.systems.errors import TrackingInvalid
-from workers.wording import NOTHING, Figure, as_typed, count
+from workers.wording import NOTHING, Figure, as_typed, count, linked
 
 if TYPE_CHECKING:
+    from workers.settings.links import Links
     from workers.systems import Systems
 
 _METRICS: Final = 4
@@ -68,7 +69,7 @@ class RunsSearch(Operation):
             hints = (f"runs search {experiment.word}",) if self.filter else (f"experiments show {experiment.word}",)
             return Report(title=title, status=Status.OK, summary=f"There are no active runs{about}.", hints=hints)
         summary = f"{count(len(runs), 'run')}{about}{'; there are more' if more else ''}."
-        table = _table(runs)
+        table = _table(runs, systems.settings.ops.links)
         attachments = (_sheet(runs).file("runs.csv"),) if len(runs) > _IN_TABLE else ()
         further = (f"{self._words(experiment.word)} --max {min(self.most * 10, MOST_RUNS)}",) if more else ()
         offers = tuple(Offer(sentence="There are more.", label="Show more", command=words) for words in further)
@@ -152,11 +153,11 @@ def figure(value: float) -> Figure:
     return Figure(f"{value:.6g}", value)
 
 
-def _table(runs: list[Run]) -> Table:
+def _table(runs: list[Run], links: Links) -> Table:
     names = _often(runs)[:_METRICS]
     rows = tuple(
         (
-            run.name or NOTHING,
+            linked(run.name or NOTHING, links.run(run.experiment, run.id)),
             Figure(run.short, run.id, "name"),
             run.status,
             moment_ms(run.start_ms),

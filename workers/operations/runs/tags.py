@@ -151,7 +151,7 @@ class RunUntag(Operation):
         return Report(
             title="Untag a run",
             status=Status.OK,
-            summary=f"{run.called} is without {listed(held)}.",
+            summary=f"{run.called} no longer has {listed(held)}.",
             hints=(f"runs show {run.short}",),
             undo=_back(run, held).removeprefix("/mlflow "),
         )

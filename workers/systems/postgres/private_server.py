@@ -1,4 +1,5 @@
-"""A private PostgreSQL: on a socket in a folder of its own, nobody's but ours, gone with the folder.
+"""A private PostgreSQL: on a socket in a folder of its own, nobody's but ours, gone with the folder. A door may be made
+for one role that only reads.
 
 It is given a base backup's files and replays WAL that is laid into a folder beside them, as a standby does: so it may
 be asked while it waits for more, and where the WAL ends it waits instead of failing. (With recovery.signal it would
@@ -36,14 +37,14 @@ from workers.systems.postgres import private_guard
 from workers.systems.postgres.database import Database
 from workers.systems.postgres.programs import Program
 from workers.systems.postgres.replication import HOT_STANDBY
-from workers.systems.postgres.wal_position import position
+from workers.systems.postgres.wal_position import position, shown
 
 if TYPE_CHECKING:
     from workers.settings import Settings
 
 FOLDER: Final = "mlflow-ops-moment-"
 PORT: Final = 5432
-"""Of the socket's name; nobody listens on a port."""
+"""Of the socket's name; nobody listens on it unless there is a door."""
 DATA, WAL, LOG = "data", "wal", "log"
 FORGOTTEN_SECONDS: Final = 3600.0
 """After which a folder without a guard is nobody's: between the two there is a moment."""
@@ -52,6 +53,8 @@ _DEBIAN: Final = Path("/usr/lib/postgresql")
 _RESTORED: Final = re.compile(r'restored log file "([0-9A-F]{24})" from archive')
 _FATAL: Final = re.compile(r"(?:FATAL|PANIC): +(.*)")
 _QUESTION: Final = "SELECT pg_last_wal_replay_lsn()::text, pg_last_xact_replay_timestamp()"
+_WHOLE: Final = "SELECT datconnlimit <> -2 FROM pg_database WHERE datname = %s"
+"""-2 is what DROP DATABASE writes before it removes the files (DATCONNLIMIT_INVALID_DB in pg_database.h)."""
 _STOPPED: Final = re.compile(r"recovery stopping (?:before|after) ")
 _TOO_SMALL: Final = re.compile(r"(?:hot standby is not possible|recovery aborted) because of insufficient parameter")
 
@@ -65,6 +68,22 @@ class Replayed:
     last: datetime | None
 
 
+@dataclass(frozen=True)
+class Door:
+    """Who is let in by TCP: one role, with the password that it had, to one database. address: of this machine."""
+
+    address: str
+    port: int
+    database: str
+    role: str
+
+    @property
+    def rules(self) -> str:
+        """Of pg_hba.conf. `md5` takes what the role has, SCRAM's verifier too, and never sends a password."""
+        names = " ".join('"' + each.replace('"', '""') + '"' for each in (self.database, self.role))
+        return "".join(f"host {names} {everybody} md5\n" for everybody in ("0.0.0.0/0", "::0/0"))
+
+
 @dataclass
 class PrivateServer:
     """A folder with a guard, in which a server may be started once. Methods raise OperatorError."""
@@ -73,6 +92,7 @@ class PrivateServer:
     _guard: subprocess.Popen[bytes]
     _account: tuple[int, int] | None
     _superuser: str = ""
+    _port: int = PORT
 
     @property
     def data(self) -> Path:
@@ -84,12 +104,16 @@ class PrivateServer:
         """Where the WAL is laid, each file whole at once (by renaming)."""
         return self.folder / WAL
 
-    def start(self, program: Program, superuser: str, settings: Mapping[str, str]) -> None:
-        """Start it on the files in `data`. settings: of postgresql.conf, in which there is nothing but these."""
+    def start(self, program: Program, superuser: str, settings: Mapping[str, str], door: Door | None = None) -> None:
+        """Start it on the files in `data`. settings: of postgresql.conf, in which there is nothing but these.
+
+        door: whom it lets in besides us, who come by its socket; None: nobody listens on a port.
+        """
         self._superuser = superuser
+        self._port = door.port if door else PORT
         config = {
-            "listen_addresses": "",
-            "port": str(PORT),
+            "listen_addresses": door.address if door else "",
+            "port": str(self._port),
             "unix_socket_directories": str(self.folder),
             "unix_socket_permissions": "0700",
             "hba_file": str(self.folder / "hba"),
@@ -111,7 +135,7 @@ class PrivateServer:
         }
         lines = [f"{name} = '{_quoted(value)}'\n" for name, value in config.items()]
         (self.folder / "conf").write_text("".join(lines), encoding="utf-8")
-        (self.folder / "hba").write_text("local all all trust\n", encoding="ascii")
+        (self.folder / "hba").write_text(f"local all all trust\n{door.rules if door else ''}", encoding="utf-8")
         (self.folder / "ident").touch()
         (self.data / "postgresql.auto.conf").write_text("", encoding="ascii")
         for name in ("postmaster.pid", "recovery.signal"):
@@ -139,7 +163,7 @@ class PrivateServer:
 
     def database(self, name: str) -> Database:
         """One of its databases, as its superuser."""
-        return Database(make_conninfo("", host=str(self.folder), port=PORT, dbname=name, user=self._superuser))
+        return Database(make_conninfo("", host=str(self.folder), port=self._port, dbname=name, user=self._superuser))
 
     def replayed(self) -> Replayed | None:
         """How far it is; None while it lets nobody in. Raises OperatorError where it has ended."""
@@ -154,6 +178,15 @@ class PrivateServer:
             return None
         # It also pauses where its own settings are too small: that is not the moment.
         return Replayed(position(row[0]), bool(_STOPPED.search(said)), row[1])
+
+    def holds(self, name: str) -> bool | None:
+        """Whether that database is whole: False while it is being dropped; None where there is none."""
+        try:
+            with psycopg.connect(self.database("postgres").url, autocommit=True, connect_timeout=5) as connection:
+                row = connection.execute(_WHOLE, (name,)).fetchone()
+        except psycopg.Error as error:
+            raise DatabaseError(f"The private PostgreSQL can't be asked: {error}.", "See the worker's log.") from None
+        return bool(row[0]) if row else None
 
     def taken(self) -> str:
         """The name of the last segment that it has taken; empty before the first."""
@@ -325,6 +358,16 @@ def at_target(moment: datetime, *, inclusive: bool) -> dict[str, str]:
     return {
         "recovery_target_time": f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S.%f}+00",
         "recovery_target_inclusive": "on" if inclusive else "off",
+        "recovery_target_action": "pause",
+        "recovery_target_timeline": "latest",
+    }
+
+
+def after_position(lsn: int) -> dict[str, str]:
+    """The settings that have it stop right after the record that stands there, or that comes next."""
+    return {
+        "recovery_target_lsn": shown(lsn),
+        "recovery_target_inclusive": "on",
         "recovery_target_action": "pause",
         "recovery_target_timeline": "latest",
     }

@@ -245,6 +245,11 @@ class Replication:
             )
         return tuple(found)
 
+    def summarizes(self) -> bool:
+        """Whether the server keeps what an incremental base backup needs (summarize_wal, since 17)."""
+        query = "SELECT count(*) FROM pg_settings WHERE name = 'summarize_wal' AND setting = 'on'"
+        return bool(self._row(query)[0])
+
     def keeps_at_most(self) -> int | None:
         """Bytes of WAL that the server keeps for a slot (max_slot_wal_keep_size); None: as much as there is."""
         query = "SELECT setting::bigint FROM pg_settings WHERE name = 'max_slot_wal_keep_size'"

@@ -8,6 +8,8 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Final
 
+from workers.systems.s3 import attributes
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -67,7 +69,7 @@ class Listed:
 class Described:
     """An object as HEAD describes it. moves: what must be set for a copy to be like it.
 
-    tags: how many it has; None where the store does not say.
+    tags: how many it has; None where the store does not say. attributes: what its copy will not have (attributes.py).
     """
 
     size: int
@@ -75,6 +77,7 @@ class Described:
     last_modified: str
     moves: dict[str, Any]
     tags: int | None
+    attributes: dict[str, str]
 
     @classmethod
     def of(cls, answer: Mapping[str, Any]) -> Described:
@@ -91,7 +94,8 @@ class Described:
         # GET says how many tags there are (and nothing where there are none); HEAD does not say on every store.
         tags = answer.get("TagCount", 0 if "Body" in answer else None)
         size, modified = int(answer["ContentLength"]), _iso(answer["LastModified"])
-        return cls(size, bare(answer.get("ETag")), modified, moves, tags)
+        headers = (answer.get("ResponseMetadata") or {}).get("HTTPHeaders") or {}
+        return cls(size, bare(answer.get("ETag")), modified, moves, tags, attributes.of(headers))
 
     @classmethod
     def by_headers(cls, headers: Mapping[str, str]) -> Described:
@@ -102,6 +106,7 @@ class Described:
         answer |= {"LastModified": parsedate_to_datetime(headers["last-modified"])}
         whole = headers.get("content-range", "").rpartition("/")[2]
         answer |= {"ContentLength": whole} if whole.isdecimal() else {}
+        answer |= {"ResponseMetadata": {"HTTPHeaders": headers}}
         return cls.of(answer | {"TagCount": int(headers.get("x-amz-tagging-count", 0))})
 
 

@@ -7,14 +7,13 @@ to uploads that older S3 servers refuse (only where required); HEAD answers carr
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 from urllib.parse import urlsplit
 
-import boto3
 import botocore.session
 from botocore import exceptions as boto
 from botocore.config import Config
@@ -57,6 +56,9 @@ _ARCHIVED: Final = {"InvalidObjectState", "ObjectNotInActiveTierError"}
 """GetObject and CopyObject of an object in an archive (API_GetObject, API_CopyObject: Errors)."""
 _UNLOCKED: Final = {"ObjectLockConfigurationNotFoundError", "ObjectLockConfigurationNotFound", "NotFound"}
 
+_BULK_CONNECTIONS: Final = 24
+"""That a client for bulk work may keep, at least; none is opened before it is needed."""
+
 T = TypeVar("T")
 
 
@@ -71,6 +73,7 @@ class Objects:
     answer_within_seconds: float
     session: Any = None
     endpoint: str | None = None
+    _bulk: dict[int, Objects] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
     def connect(cls, settings: Settings, *, backups: bool = False) -> Objects:
@@ -95,14 +98,14 @@ class Objects:
         return cls._at(settings, _session(*pair, to.region or None), to.endpoint_url)
 
     @classmethod
-    def _at(cls, settings: Settings, session: boto3.session.Session, endpoint: HttpUrl | None) -> Objects:
+    def _at(cls, settings: Settings, session: botocore.session.Session, endpoint: HttpUrl | None) -> Objects:
         # Ahead of a health check's deadline, so that the sentence says what is wrong.
         patience = 0.8 * settings.ops.health.deadline_seconds
         named = str(endpoint) if endpoint else None
-        client = session.client(
+        client = session.create_client(
             "s3",
             endpoint_url=named,
-            region_name=session.region_name or DEFAULT_REGION,
+            region_name=session.get_config_variable("region") or DEFAULT_REGION,
             config=Config(
                 connect_timeout=min(CONNECT_SECONDS, patience),
                 read_timeout=patience,
@@ -117,10 +120,13 @@ class Objects:
     def for_bulk(self, at_once: int) -> Objects:
         """The same store through a client for long work: patient, and trying again what may be repeated.
 
-        at_once: how many threads will use it.
+        at_once: how many threads will use it. A client takes longer to make than a call does, so there is one for all.
         """
+        at_once = max(at_once, _BULK_CONNECTIONS)
+        if at_once in self._bulk:
+            return self._bulk[at_once]
         session = self.session or _session()
-        client = session.client(
+        client = session.create_client(
             "s3",
             endpoint_url=self.endpoint,
             region_name=self.client.meta.region_name,
@@ -133,7 +139,7 @@ class Objects:
                 )
             ),
         )
-        return Objects(client, BULK_SECONDS, session, self.endpoint)
+        return self._bulk.setdefault(at_once, Objects(client, BULK_SECONDS, session, self.endpoint))
 
     @property
     def address(self) -> str:
@@ -324,16 +330,18 @@ def _moment(text: Any) -> datetime:
 
 def _session(
     key_id: str | None = None, secret: SecretStr | None = None, region: str | None = None
-) -> boto3.session.Session:
+) -> botocore.session.Session:
     """With these credentials, or with those of AWS_*."""
     session = botocore.session.Session()
     session.register_component("data_loader", _descriptions())
     session.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=_moment)
     if key_id and secret:
         session.set_credentials(key_id, secret.get_secret_value())
-    return boto3.session.Session(botocore_session=session, region_name=region)
+    if region:
+        session.set_config_variable("region", region)
+    return session
 
 
 def preload() -> None:
     """Read what a client is made from, so that processes forked later have it."""
-    _session().client("s3", region_name=DEFAULT_REGION, aws_access_key_id="-", aws_secret_access_key="-")  # noqa: S106 - none
+    _session().create_client("s3", region_name=DEFAULT_REGION, aws_access_key_id="-", aws_secret_access_key="-")  # noqa: S106 - none

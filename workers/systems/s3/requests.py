@@ -21,7 +21,6 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote, urlsplit
 
-import botocore.session
 from botocore import exceptions as boto
 from botocore.auth import S3SigV4Auth
 from botocore.awsrequest import AWSRequest
@@ -80,9 +79,7 @@ class SignedCalls:
         self._attempts = attempts
         self._stopping = stopping
         self._http = URLLib3Session(
-            verify=botocore.session.Session().get_config_variable("ca_bundle")
-            or os.environ.get("REQUESTS_CA_BUNDLE")
-            or True,
+            verify=objects.session.get_config_variable("ca_bundle") or os.environ.get("REQUESTS_CA_BUNDLE") or True,
             proxies=get_environ_proxies(self._endpoint),
             timeout=(meta.config.connect_timeout, meta.config.read_timeout),
             max_pool_connections=at_once,

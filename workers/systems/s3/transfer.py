@@ -198,14 +198,16 @@ class Transfer:
             again = query | {"Range": f"bytes={at}-", "IfMatch": etag}
             answer = self._ask(partial(self.objects.client.get_object, **again), query["Bucket"])
 
-    def fetch(self, bucket: str, key: str, etag: str = "", *, at_most: int = 0) -> tuple[Described, bytes]:
+    def fetch(
+        self, bucket: str, key: str, etag: str = "", *, at_most: int = 0, first: int = 0
+    ) -> tuple[Described, bytes]:
         """The same of a small object, in one piece and at less cost. Raises as `open`.
 
         at_most: how many bytes are read, however many there are; for an object that is not known to be the one that
-        was meant, and not to be empty (a range of nothing is an error).
+        was meant, and not to be empty (a range of nothing is an error). first: where these begin.
         """
         headers = {"If-Match": f'"{etag}"'} if etag else {}
-        headers |= {"Range": f"bytes=0-{at_most - 1}"} if at_most else {}
+        headers |= {"Range": f"bytes={first}-{first + at_most - 1}"} if at_most else {}
 
         def ask() -> tuple[Described, bytes]:
             try:

@@ -28,7 +28,7 @@ PORTS: Final = (
     *("slack", "postgres", "redis", "objects", "mlflow", "service", "kubernetes", "control"),
     # The bot's for Alertmanager, and the one where the workers look for an Alertmanager, if you start one.
     *("alerts", "alertmanager"),
-    "git",
+    *("git", "peek"),
 )
 
 

@@ -14,6 +14,7 @@ import yaml
 
 from mlflow_ops_sandbox.parts import accounts, postgres
 from mlflow_ops_sandbox.parts.folder import write_private
+from mlflow_ops_sandbox.parts.ports import HOST
 from mlflow_ops_sandbox.parts.process import Part
 
 if TYPE_CHECKING:
@@ -31,14 +32,16 @@ def is_on(folder: Folder) -> bool:
     return bool((document.get("recovery") or {}).get("point_in_time"))
 
 
-def turn_on(folder: Folder) -> None:
-    """Have it kept from now on."""
+def turn_on(folder: Folder, peek_port: int) -> None:
+    """Have it kept from now on. peek_port: where MLflow as it was is to be seen."""
     path = folder / "ops.yaml"
     text = path.read_text(encoding="utf-8")
     header = "".join(line for line in text.splitlines(keepends=True) if line.startswith("#"))
     document: dict[str, Any] = yaml.safe_load(text)
     recovery = {"point_in_time": True, "flush_seconds": FLUSH_SECONDS}
     document["recovery"] = {**recovery, **(document.get("recovery") or {}), "point_in_time": True}
+    # Its pod listens on this machine's own loopback address, as all that runs here does.
+    document["peek"] = {"url": f"http://{HOST}:{peek_port}", "port": peek_port}
     write_private(path, header + yaml.safe_dump(document, sort_keys=False))
 
 

@@ -318,6 +318,8 @@ def test_a_first_visit_is_offered_five_things_to_try_by_keyboard_alone(open_page
     box = tour.bounding_box()
     assert box["x"] >= 0
     assert box["x"] + box["width"] <= width
+    below = page.locator(".composer").bounding_box()
+    assert below["y"] + below["height"] > 760, "the composer is at the foot of the page, however narrow that is"
     typed = set()
     for step in range(5):
         for button in range(tour.locator("li").nth(step).locator(".tour-type").count()):

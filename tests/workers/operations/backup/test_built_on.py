@@ -10,7 +10,7 @@ from tests.workers.operations.backup.artifacts.conftest import store  # noqa: F4
 from tests.workers.operations.backup.test_forged import place  # noqa: F401 - a fixture
 from workers.operation import Unwatched
 from workers.operations.backup import backup, sets
-from workers.operations.backup.artifacts import copying, listing, verify
+from workers.operations.backup.artifacts import copying, listing, verify, writing
 from workers.operations.backup.artifacts.known import Known
 from workers.operations.backup.artifacts.listing import Frames
 from workers.operations.backup.backup import Backup
@@ -97,7 +97,7 @@ def test_our_own_parts_are_built_on_under_their_own_name_only(change, encrypt, p
     sources = copying.Sources(place.artifacts, place.backups, name, (name,), keys=place.keys, encrypt=encrypt)
     key_id = place.keys.current_id if encrypt else ""
     with Transfer.of(place.systems.backups, 1) as transfer:
-        notes = copying.Notes(transfer, sources)
+        notes = writing.Notes(transfer, sources)
         items = list(transfer.items(place.artifacts))
         for item in items:
             entry = listing.Entry(item.key, item.size, item.etag, item.last_modified, "objects/x", "md5", "0" * 32)

@@ -104,10 +104,18 @@ def test_prune_leaves_a_set_until_its_lock_is_over(locked, place, monkeypatch): 
     assert newer.name in chosen.reasons
 
 
-def test_a_hold_is_on_each_object_and_goes_with_the_last_set_that_needs_it(locked, place):  # noqa: F811
+@pytest.mark.parametrize("number", [1, 20])
+def test_a_hold_is_on_each_object_and_goes_with_the_last_set_that_needs_it(locked, place, number):  # noqa: F811
+    """Also where artifacts are kept together: each set's new ones in a bundle."""
     systems = locked()
+
+    def put(folder):
+        for each in range(number):
+            place.s3.put_object(Bucket=place.artifacts, Key=f"{folder}/{each}", Body=b"new")
+
+    put("1/more")
     first = back_up(systems)
-    place.s3.put_object(Bucket=place.artifacts, Key="2/new", Body=b"new")
+    put("2/new")
     second = back_up(systems)
 
     def on(key):

@@ -102,7 +102,7 @@ def test_every_pod_is_a_new_one_that_was_started_with_the_change(systems, admin)
     before = pods(admin)
     report = ConfigSet(pairs={"gunicorn_workers": "8", "new": "two words"}).run(systems, Quiet())
     assert report.status is Status.OK
-    assert "gunicorn_workers is 8 (was 4), new is two words (was (not set))" in report.summary
+    assert "gunicorn_workers is 8 (was 4), new is two words (was not set)" in report.summary
     assert "every pod of mlflow was started with it" in report.summary
     assert (report.undo, *report.hints) == ("config set gunicorn_workers=4", "config unset new", "config show")
     assert data(admin) == {**FIRST, "gunicorn_workers": "8", "new": "two words"}

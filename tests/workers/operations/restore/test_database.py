@@ -239,7 +239,7 @@ def test_mlflow_has_no_pods_while_its_database_is_switched_where_that_is_wanted(
 
     before = cluster.scale("mlflow")["spec"]["replicas"]
     plan = RestoreDatabase().plan(made)
-    assert "Scale mlflow to 0, and back once its database was switched" in plan.steps
+    assert {"Scale mlflow to 0", "Scale mlflow back"} <= set(plan.steps)
     RestoreDatabase().run(made, progress_that(look))
     assert seen == [(0, [])]
     assert cluster.scale("mlflow")["spec"]["replicas"] == before > 0

@@ -7,7 +7,6 @@ parts as it goes, each only after its bytes are there: killed at any moment, the
 
 from __future__ import annotations
 
-import hashlib
 import json
 import time
 from collections import Counter, deque
@@ -16,25 +15,24 @@ from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from itertools import chain
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Final
 
-from workers.operations.backup.artifacts import listing
-from workers.operations.backup.artifacts.known import Known, Sources
+from workers.operations.backup.artifacts import bundling, listing, object_keys
+from workers.operations.backup.artifacts.known import Found, Known, Sources
 from workers.operations.backup.artifacts.listing import Frames
 from workers.operations.backup.artifacts.object_copying import ObjectCopied, ObjectCopier, Tuning
-from workers.operations.backup.encryption import NAME_END
+from workers.operations.backup.artifacts.presence import Presence
+from workers.operations.backup.artifacts.writing import ListingWriter, NoListing, Notes, read_back
 from workers.operations.backup.locking import nothing
-from workers.operations.backup.manifest import Stored
-from workers.operations.backup.sealing import Sealer
-from workers.systems.errors import GatewayError, ObjectsError
+from workers.operations.backup.manifest import ArtifactsPart, OtherBucket
+from workers.systems.errors import GatewayError
+from workers.systems.s3.attributes import kinds
 from workers.systems.s3.metadata import Listed
-from workers.systems.s3.multipart import Writer
 from workers.systems.s3.transfer import Transfer
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from workers.operation import Progress
+    from workers.operations.backup.manifest import Elsewhere, Stored
     from workers.systems.s3.objects import Objects
 
 NAMES_AT_MOST: Final = 100
@@ -48,7 +46,8 @@ class Copied:
 
     left_out: the first hundred that cannot be read, each with the reason; left_out_objects and _bytes: of all of them.
     others: how many artifacts, and bytes, of each other bucket. classes: how many are of each storage class but the
-    default.
+    default. missing: of how many the bytes that were kept before are gone; they are copied again.
+    attributes: how many have what a restore does not set again, of each kind.
     """
 
     objects: int
@@ -64,6 +63,31 @@ class Copied:
     left_out_bytes: int = 0
     others: dict[str, tuple[int, int]] = field(default_factory=dict)
     classes: dict[str, int] = field(default_factory=dict)
+    missing: int = 0
+    attributes: dict[str, int] = field(default_factory=dict)
+
+    def part(self, sources: Sources, elsewhere: tuple[Elsewhere, ...], acls: str) -> ArtifactsPart:
+        """As the manifest has it. elsewhere: places of artifacts that are not in it. acls: what is said of these."""
+        return ArtifactsPart(
+            listing=self.listing,
+            bucket=sources.source_bucket,
+            objects=self.objects,
+            bytes=self.bytes,
+            copied_objects=self.copied_objects,
+            copied_bytes=self.copied_bytes,
+            changed=self.changed,
+            vanished=self.vanished,
+            left_out=self.left_out,
+            left_out_objects=self.left_out_objects,
+            left_out_bytes=self.left_out_bytes,
+            key_id=sources.key_id,
+            others=tuple(OtherBucket(bucket=each, objects=n, bytes=b) for each, (n, b) in sorted(self.others.items())),
+            elsewhere=elsewhere,
+            storage_classes=self.classes,
+            attributes=self.attributes,
+            acls=acls,
+            seconds=self.seconds,
+        )
 
 
 @dataclass(frozen=True)
@@ -127,9 +151,10 @@ def whole(objects: Objects, sources: Sources, progress: Progress, *, after_spans
         notes = Notes(target, sources, silent=after_spans)
         run = Run(place.copier, place.pool, writer, notes, progress, place.known.objects)
         others = sources.others(place.origin) if sources.others else ()
+        run.presence = Presence(target.items(bucket, object_keys.PREFIX))
         run.walk(chain(others, place.origin.items(sources.source_bucket)), place.known)
         writer.close()
-        _read_back(target, bucket, writer)
+        read_back(target, bucket, writer)
         target.delete(bucket, [*listing.parts(target, bucket, set_name), f"{set_name}{listing.BASES}"])
     return Copied(
         run.frames.objects,
@@ -145,96 +170,9 @@ def whole(objects: Objects, sources: Sources, progress: Progress, *, after_spans
         run.left_out_bytes,
         run.others,
         dict(run.classes),
+        run.missing,
+        dict(run.attributes),
     )
-
-
-@dataclass
-class ListingWriter:
-    """Where a listing goes: into an object, encrypted where it is to be. A context, as the object's writer is."""
-
-    writer: Writer
-    key: str
-    key_id: str
-    sealer: Sealer | None
-
-    @classmethod
-    def of(cls, target: Transfer, sources: Sources) -> ListingWriter:
-        """For the set that is made."""
-        keys = sources.keys if sources.encrypt else None
-        key = f"{sources.set_name}{listing.NAME}{NAME_END if keys else ''}"
-        sealer = Sealer(keys.current, key) if keys else None
-        return cls(Writer(target, sources.backup_bucket, key), key, sources.key_id, sealer)
-
-    def __enter__(self) -> Self:
-        self.writer.__enter__()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self.writer.__exit__(kind, error, at)
-
-    def write(self, piece: bytes) -> None:
-        """Add to it."""
-        self.writer.write(self.sealer.add(piece) if self.sealer else piece)
-
-    def close(self) -> None:
-        """It is whole: let it be there."""
-        if self.sealer:
-            self.writer.write(self.sealer.end())
-        self.writer.close()
-
-    @property
-    def stored(self) -> Stored:
-        """What was written."""
-        return Stored(key=self.key, bytes=self.writer.size, sha256=self.writer.sha256, key_id=self.key_id)
-
-
-class NoListing:
-    """Where a listing goes that nobody wants: the parts tell what a span has copied."""
-
-    def write(self, piece: bytes) -> None:
-        """Forget it."""
-
-
-@dataclass
-class Notes:
-    """Parts of the listing: what was copied so far, for the next run where this one ends early.
-
-    written: the number of the last part. silent: write none.
-    """
-
-    target: Transfer
-    sources: Sources
-    written: int = 0
-    silent: bool = False
-    frames: Frames = field(default_factory=Frames)
-    waiting: bytearray = field(default_factory=bytearray)
-    since: float = field(default_factory=time.monotonic)
-
-    def add(self, line: bytes, size: int) -> None:
-        """Note an artifact of that size."""
-        if self.silent:
-            return
-        tuning = self.sources.tuning
-        self.waiting += self.frames.add(line, size)
-        if (
-            self.frames.objects >= tuning.note_objects
-            or self.frames.bytes >= tuning.note_bytes
-            or time.monotonic() - self.since >= tuning.note_seconds
-        ):
-            self.flush()
-
-    def flush(self) -> None:
-        """Write what is waiting."""
-        self.since = time.monotonic()
-        if not self.frames.objects:
-            return
-        self.written += 1
-        body = bytes(self.waiting + self.frames.end())
-        name = listing.part_name(self.sources.set_name, self.written)
-        sources = self.sources
-        listing.put_part(self.target, sources.backup_bucket, name, body, sources.keys, encrypt=sources.encrypt)
-        self.frames = Frames()
-        self.waiting.clear()
 
 
 @dataclass(slots=True)
@@ -253,7 +191,10 @@ class _Item:
 
 @dataclass
 class Run:
-    """The walk, with the window of copies that are under way in the order of their keys."""
+    """The walk, with the window of copies that are under way in the order of their keys.
+
+    presence: to see whether what is known is there still; missing: how many were not.
+    """
 
     copier: ObjectCopier
     pool: ThreadPoolExecutor
@@ -273,6 +214,10 @@ class Run:
     left_out_bytes: int = 0
     others: dict[str, tuple[int, int]] = field(default_factory=dict)
     classes: Counter[str] = field(default_factory=Counter)
+    attributes: Counter[str] = field(default_factory=Counter)
+    presence: Presence | None = None
+    missing: int = 0
+    bundle: bundling.Bundle | None = None
 
     def walk(self, source: Iterator[Listed], known: Known) -> None:
         """Take every artifact; at the end the listing is complete, save that it is not closed."""
@@ -295,21 +240,48 @@ class Run:
             self.classes[listed.storage_class] += 1
         copier = replace(self.copier, source_bucket=listed.bucket) if listed.bucket else self.copier
         found = known.find(listed)
-        if found is None:
-            self.window.append(_Item(listed, self.pool.submit(copier.copy, listed)))
-        elif found.short and not found.bad:
+        lost = found is not None and self._lost(found)
+        if found is None or (lost and not found.mends):
+            self.window.append(_Item(listed, self._begun(copier, listed)))
+        elif lost:
+            self.window.append(_Item(listed, self.pool.submit(copier.copy, listed, found.kept)))
+        elif found.short:
             self.window.append(_Item(listed, self.pool.submit(copier.lock_longer, found.line)))
-        elif found.bad:
-            self.window.append(_Item(listed, self.pool.submit(copier.copy, listed, found.bad)))
         else:
+            self.attributes.update(kinds(found.attributes))
             self.window.append(_Item(listed, None, found.line, found.unfinished))
         while self.window and self.window[0].settled:
             self._settle()
         while len(self.window) >= self.copier.tuning.ahead:
             self._settle()
 
+    def _lost(self, found: Found) -> bool:
+        """Whether its bytes are bad, or gone."""
+        if found.bad or self.presence is None or not self.presence.problem(found.kept, found.length, found.at):
+            return found.bad
+        self.missing += 1
+        return True
+
+    def _begun(self, copier: ObjectCopier, listed: Listed) -> Future[ObjectCopied]:
+        """The copy of something new, begun."""
+        if copier.keys is None or listed.size > bundling.SMALL:
+            return self.pool.submit(copier.copy, listed)
+        self.bundle = self.bundle or bundling.Bundle(self.copier)
+        told = self.bundle.add(self.pool, copier, listed)
+        if self.bundle.full:
+            self._close()
+        return told
+
+    def _close(self) -> None:
+        if self.bundle:
+            self.bundle.close(self.pool)
+        self.bundle = None
+
     def _settle(self) -> None:
         item = self.window[0]
+        if not item.settled:
+            # What is waited for may be in the bundle that is still open.
+            self._close()
         if item.copying is None:
             self._write(item.line, item.listed.size, item.listed.bucket)
             if item.unfinished:
@@ -335,6 +307,7 @@ class Run:
             self.changed += [where] if len(self.changed) < NAMES_AT_MOST else []
         self.copied_objects += moved.copied
         self.copied_bytes += moved.entry.size * moved.copied
+        self.attributes.update(kinds(moved.entry.attributes))
         line = replace(moved.entry, bucket=listed.bucket).line()
         self._write(line, moved.entry.size, listed.bucket)
         self.notes.add(line, moved.entry.size)
@@ -364,12 +337,3 @@ class Run:
                     self._record(item.listed, item.copying.result())
         with suppress(GatewayError):
             self.notes.flush()
-
-
-def _read_back(target: Transfer, bucket: str, writer: ListingWriter) -> None:
-    digest, stored = hashlib.sha256(), writer.stored
-    for piece in target.open(bucket, stored.key)[1]:
-        digest.update(piece)
-    if digest.hexdigest() != stored.sha256:
-        msg = f"The listing {stored.key} does not read back as it was written."
-        raise ObjectsError(msg, "Look at the store's health.")

@@ -66,15 +66,22 @@ class Sources:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A line of an earlier listing. unfinished: of an unfinished set. bad: where its bytes are, if they are bad.
+    """A line of an earlier listing. unfinished: of an unfinished set. bad: its bytes are known to be.
 
-    short: the lock on its bytes ends too early.
+    short: the lock on them ends too early. kept, length, at: where they are, as in the listing's entry. mends: whether
+    bytes that are written in their place mend the other sets that use them: only what is like them does, and a bundle
+    has others' beside them. attributes: as in the entry.
     """
 
     line: bytes
     unfinished: bool
-    bad: str = ""
-    short: bool = False
+    bad: bool
+    short: bool
+    kept: str
+    length: int
+    at: int | None
+    mends: bool
+    attributes: dict[str, str]
 
 
 class Known:
@@ -142,15 +149,22 @@ class _Stream:
             and entry["size"] == wanted.size
             and entry["last_modified"] == wanted.last_modified
         )
-        key_id = str((entry.get("encrypted") or {}).get("key_id", ""))
+        encrypted = entry.get("encrypted") or {}
+        key_id = str(encrypted.get("key_id", ""))
         if not same or not self._sources.readable(key_id):
             return None
-        if entry["kept"] not in self._sources.distrust:
-            locking = self._sources.locking
-            short = locking is not None and str(entry.get("locked_until", "")) < locking.needed_until
-            return Found(line, self.unfinished, short=short)
-        # In their place only what is like them mends the other sets that use them.
-        return Found(line, self.unfinished, entry["kept"]) if key_id == self._sources.key_id else None
+        locking, at = self._sources.locking, entry.get("at")
+        return Found(
+            line,
+            self.unfinished,
+            bad=entry["kept"] in self._sources.distrust,
+            short=locking is not None and str(entry.get("locked_until", "")) < locking.needed_until,
+            kept=entry["kept"],
+            length=int(encrypted["bytes"]) if key_id else wanted.size,
+            at=at,
+            mends=at is None and key_id == self._sources.key_id,
+            attributes=entry.get("attributes") or {},
+        )
 
     def _step(self) -> tuple[dict[str, Any], bytes] | None:
         try:

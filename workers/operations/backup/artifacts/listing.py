@@ -15,6 +15,7 @@ import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Final
 
 import zstandard
@@ -42,6 +43,8 @@ _STEP: Final = 512
 """Bytes that are decompressed at a time: zstd makes at most 128 KiB of 4 bytes (RFC 8878, RLE_Block), so 16 MiB."""
 _BASES_AT_MOST: Final = 1 << 20
 _LEVEL: Final = 3
+_SHORT: Final = 16 << 20
+"""Bytes of a listing that is kept in memory while its checksum is compared; a longer one is read twice."""
 
 
 class ListingDamaged(SetDamaged):
@@ -57,6 +60,8 @@ class Entry:
     and the like where the bytes do not carry them themselves and they are not the default. bucket: where that is
     another than the artifacts' own. key_id: of the key that its bytes are encrypted with, empty where they are not.
     stored: the length of what is kept then. locked_until: when what is kept may be removed, where that is locked.
+    attributes: what it had besides, and does not get back (workers/systems/s3/attributes.py).
+    at: where its bytes begin in what is kept, if that is a bundle, which holds those of others as well.
     """
 
     key: str
@@ -72,6 +77,8 @@ class Entry:
     key_id: str = ""
     stored: int = 0
     locked_until: str = ""
+    at: int | None = None
+    attributes: dict[str, str] = field(default_factory=dict)
 
     @property
     def where(self) -> str:
@@ -82,6 +89,11 @@ class Entry:
     def kept_bytes(self) -> int:
         """The length of what is kept."""
         return self.stored if self.key_id else self.size
+
+    @property
+    def name(self) -> str:
+        """What its bytes are encrypted as: their key; in a bundle, with where they begin."""
+        return self.kept if self.at is None else f"{self.kept}+{self.at}"
 
     def line(self) -> bytes:
         """As it stands in the listing."""
@@ -101,6 +113,10 @@ class Entry:
             shown["bucket"] = self.bucket
         if self.key_id:
             shown["encrypted"] = {"key_id": self.key_id, "bytes": self.stored}
+        if self.at is not None:
+            shown["at"] = self.at
+        if self.attributes:
+            shown["attributes"] = self.attributes
         if self.locked_until:
             shown["locked_until"] = self.locked_until
         return json.dumps(shown, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
@@ -112,6 +128,9 @@ class Entry:
         if not str(found["kept"]).startswith(object_keys.PREFIX) or kind not in _KINDS:
             raise ValueError(found["kept"])
         encrypted = found.get("encrypted") or {"key_id": "", "bytes": 0}
+        at = found.get("at")
+        if object_keys.bundled(found["kept"]) != (isinstance(at, int) and at >= 0 and bool(encrypted["key_id"])):
+            raise ValueError(at)
         return cls(
             found["key"],
             found["size"],
@@ -126,6 +145,8 @@ class Entry:
             encrypted["key_id"],
             encrypted["bytes"],
             found.get("locked_until", ""),
+            at,
+            found.get("attributes", {}),
         )
 
 
@@ -201,7 +222,10 @@ def opened(transfer: Transfer, bucket: str, name: str, sha256: str = "", keys: K
     """The bytes of a listing, known to be those with that SHA-256 where one is given. Raises as `entries`."""
     try:
         described, pieces = transfer.open(bucket, name)
-        if sha256:
+        if sha256 and described.size <= _SHORT:
+            content = b"".join(_compared(name, pieces, sha256))
+            pieces = iter((content,))
+        elif sha256:
             for _ in _compared(name, pieces, sha256):
                 pass
             # The very object that was read: another is refused by its etag, or at its end where the store ignores that.
@@ -295,7 +319,7 @@ def bases(transfer: Transfer, bucket: str, set_name: str) -> tuple[str, ...]:
 
 
 def used(transfer: Transfer, bucket: str, set_name: str, keys: Keys = NONE) -> Iterator[str]:
-    """The keys of kept bytes that a set's listing, or the parts of an unfinished one, name; in order.
+    """The keys of kept bytes that a set's listing, or the parts of an unfinished one, name; in order, a bundle's once.
 
     Raises ObjectMissing where the set has neither listing nor parts nor a beginning; WrongKey.
     """
@@ -305,10 +329,16 @@ def used(transfer: Transfer, bucket: str, set_name: str, keys: Keys = NONE) -> I
         found = parts(transfer, bucket, set_name)
         if not found and not transfer.exists(bucket, f"{set_name}{BASES}"):
             raise
-        for each in found:
-            yield from (entry.kept for entry in entries(transfer, bucket, each, keys=keys))
+        named = chain.from_iterable(entries(transfer, bucket, each, keys=keys) for each in found)
     else:
-        yield from (entry.kept for entry in entries(transfer, bucket, name, keys=keys))
+        named = entries(transfer, bucket, name, keys=keys)
+    bundles = set[str]()
+    for entry in named:
+        if entry.kept in bundles:
+            continue
+        if entry.at is not None:
+            bundles.add(entry.kept)
+        yield entry.kept
 
 
 def _frames(name: str, pieces: Iterator[bytes]) -> Iterator[bytes]:

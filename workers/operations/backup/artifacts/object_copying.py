@@ -1,4 +1,5 @@
-"""One artifact's way into the backup bucket: copied by the store itself; streamed to another store, or encrypted.
+"""One artifact's way into the backup bucket: copied by the store itself; streamed to another store, or encrypted;
+a small one that is encrypted, into memory and from there with others (bundling.py).
 
 What is kept is the version that was listed. Where the object is another by the time it is copied, the new version is
 taken and the change recorded; where it is gone, that is recorded.
@@ -13,13 +14,14 @@ import hashlib
 import json
 import re
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 from workers.operations.backup.artifacts import object_keys
+from workers.operations.backup.artifacts.bundling import AT_LEAST, SMALL
 from workers.operations.backup.artifacts.listing import Entry
-from workers.operations.backup.sealing import Sealer
+from workers.operations.backup.sealing import Sealer, sealed
 from workers.systems.errors import (
     AccessDenied,
     BucketMissing,
@@ -52,17 +54,18 @@ class Tuning:
 
     at_once: threads. ahead: artifacts between the oldest unfinished one and the newest begun. parts_above and
     part_bytes: from where and how the store copies in parts. note_objects, note_bytes, note_seconds: after how much
-    new work it is written down, for the next run to go on from.
+    new work it is written down, for the next run to go on from. bundle_objects: artifacts in a bundle, at most.
     """
 
     at_once: int = 16
-    ahead: int = 512
+    ahead: int = 4096
     parts_above: int = COPY_AT_MOST
     part_bytes: int = GIB // 2
     stream_part_bytes: int = 8 * MIB
     note_objects: int = 2000
     note_bytes: int = GIB
     note_seconds: float = 20.0
+    bundle_objects: int = 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,21 +96,94 @@ class ObjectCopier:
     tuning: Tuning
     keys: Keys | None = None
     _streams: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(_STREAMS_AT_ONCE))
+    _retained: set[str] = field(default_factory=set)
+    """Bundles that are locked for longer already."""
 
     def copy(self, listed: Listed, kept: str = "") -> ObjectCopied:
         """Copy what was listed, or what is there by now, to a new place or to `kept`, which holds it badly.
 
         Raises ObjectsError where that cannot be done.
         """
+        return self._attempted(listed, lambda wanted: self._kept(wanted, kept if wanted == listed else ""))
+
+    def read(self, listed: Listed) -> tuple[ObjectCopied, bytes]:
+        """A small artifact into memory, to be written with others. What has grown meanwhile is copied by itself.
+
+        Raises ObjectsError.
+        """
+        content = b""
+
+        def taken(wanted: Listed) -> Entry:
+            nonlocal content
+            if wanted.size > SMALL:
+                return self._kept(wanted, "")
+            described, content = self.source.fetch(self.source_bucket, wanted.key, wanted.etag)
+            if described.etag != wanted.etag:
+                raise ObjectChanged(f"The artifact {wanted.key} has changed.")
+            if len(content) != wanted.size:
+                raise _differs(wanted)
+            moves = described.moves | self.source.tags(self.source_bucket, wanted.key, described)
+            digest = hashlib.sha256(content).hexdigest()
+            entry = Entry(wanted.key, wanted.size, wanted.etag, wanted.last_modified, "", "sha256", digest, 0, moves)
+            return replace(entry, attributes=described.attributes)
+
+        return self._attempted(listed, taken), content
+
+    def write(self, read: Sequence[tuple[ObjectCopied, bytes]]) -> list[ObjectCopied]:
+        """Keep what `read` gave: in one bundle, or each by itself where they are few. Raises ObjectsError."""
+        assert self.keys
+        some = [found for found, _ in read if found.entry and not found.entry.kept]
+        together = object_keys.bundle() if len(some) >= AT_LEAST else ""
+        body, done = bytearray(), []
+        for found, content in read:
+            entry = found.entry
+            if entry and not entry.kept and together:
+                entry = replace(entry, kept=together, at=len(body), key_id=self.keys.current_id)
+                stored = sealed(content, self.keys.current, entry.name)
+                body += stored
+                entry = self._locked(replace(entry, stored=len(stored)))
+            elif entry and not entry.kept:
+                entry = self._apart(entry, content)
+            done.append(replace(found, entry=entry))
+        if together:
+            self._put(together, body)
+        return done
+
+    def _apart(self, entry: Entry, content: bytes) -> Entry:
+        assert self.keys
+        listed = Listed(entry.key, entry.size, entry.etag, entry.last_modified)
+        place = object_keys.kept(listed, self.set_name, self.keys)
+        stored = sealed(content, self.keys.current, place)
+        self._put(place, stored)
+        return self._locked(replace(entry, kept=place, key_id=self.keys.current_id, stored=len(stored)))
+
+    def _put(self, place: str, body: bytes | bytearray) -> None:
+        made = self.target.put(self.backup_bucket, place, body)
+        md5 = hashlib.md5(body, usedforsecurity=False).hexdigest()
+        self._compare(made, place, md5, hashlib.sha256(body).hexdigest())
+
+    def _compare(self, made: Made, place: str, md5: str, sha256: str) -> None:
+        """Raises ObjectsError unless what the store has written is what it was given."""
+        if not _MD5.fullmatch(made.etag) or made.sealed or made.etag == md5:
+            return
+        if self._sha256(self.target, self.backup_bucket, place, "") != sha256:
+            raise ObjectsError(f"What was written as {place} is not what the store has.", "Look at the store's health.")
+
+    def _kept(self, wanted: Listed, place: str) -> Entry:
+        """Copy it, to a new place or to this one."""
         copied = self._by_store if not self.keys and self.source.same_store(self.target) else self._through_us
+        return self._locked(copied(wanted, place or object_keys.kept(wanted, self.set_name, self.keys)))
+
+    def _locked(self, entry: Entry) -> Entry:
+        lock = self.target.lock(entry.kept)
+        return replace(entry, locked_until=lock.moment) if lock else entry
+
+    def _attempted(self, listed: Listed, taken: Callable[[Listed], Entry]) -> ObjectCopied:
+        """What became of it by `taken`, which takes what was listed or is there by now."""
         wanted = listed
         for _ in range(_ATTEMPTS):
             try:
-                place = kept if kept and wanted == listed else object_keys.kept(wanted, self.set_name, self.keys)
-                entry = copied(wanted, place)
-                lock = self.target.lock(place)
-                entry = replace(entry, locked_until=lock.moment) if lock else entry
-                return ObjectCopied(entry, changed=wanted != listed)
+                return ObjectCopied(taken(wanted), changed=wanted != listed)
             except ObjectMissing:
                 return ObjectCopied(None)
             except (Unreachable, StoreFull, BucketMissing):
@@ -133,7 +209,10 @@ class ObjectCopier:
         lock = self.target.lock(entry.kept)
         assert lock is not None
         try:
-            retain(self.target.objects, self.backup_bucket, entry.kept, lock)
+            if entry.kept not in self._retained:
+                retain(self.target.objects, self.backup_bucket, entry.kept, lock)
+            if entry.at is not None:
+                self._retained.add(entry.kept)
         except ObjectMissing:
             # It is found missing with all others that are, and copied again.
             return ObjectCopied(entry, copied=False)
@@ -203,17 +282,15 @@ class ObjectCopier:
         # What describes an artifact is as secret as its bytes: with these encrypted, it stands in the listing only.
         written_with = {} if sealer else moves
         with Writer(self.target, self.backup_bucket, kept, part_bytes=part_bytes, moves=written_with) as writer:
-            for piece in _sealed(read, sealer):
+            for piece in _passed(read, sealer):
                 md5.update(piece)
                 writer.write(piece)
             if read.size != listed.size:
                 raise _differs(listed)
             made = writer.close()
-        if _MD5.fullmatch(made.etag) and not made.sealed and made.etag != md5.hexdigest():
-            written = self._sha256(self.target, self.backup_bucket, kept, "")
-            if written != writer.sha256:
-                raise _differs(listed)
+        self._compare(made, kept, md5.hexdigest(), writer.sha256)
         entry = Entry(listed.key, read.size, listed.etag, listed.last_modified, kept, "sha256", read.sha256, 0, moves)
+        entry = replace(entry, attributes=described.attributes)
         return replace(entry, key_id=self.keys.current_id, stored=writer.size) if self.keys else entry
 
     def _opened(self, listed: Listed) -> tuple[Described, Iterable[bytes]]:
@@ -241,7 +318,7 @@ class _Read:
         return self._hash.hexdigest()
 
 
-def _sealed(pieces: Iterable[bytes], sealer: Sealer | None) -> Iterator[bytes]:
+def _passed(pieces: Iterable[bytes], sealer: Sealer | None) -> Iterator[bytes]:
     """What is to be stored of them."""
     if sealer is None:
         yield from pieces

@@ -9,6 +9,7 @@ the listing of any set are walked side by side, each once and none in memory. Th
 - "!" sorts before everything that is left in a key: what sorts before "-" is written as "(" and two digits.
 - An artifact of another bucket than the artifacts' own has that bucket's name before it, behind a "!", which no folder
   begins with. So all of these come first.
+- Bundles, each the bytes of many small artifacts, are in a folder before all of these, `objects/!!/<32 digits>`.
 - A key near S3's limit of 1,024 bytes (or with a name near a file system's 255) is cut where the next letter might not
   fit, whatever letter it is: a cut that looked at it would put a short letter behind and a long one before. Artifacts
   that are cut to the same folder are told apart by their digits, and form one group in the walk.
@@ -18,6 +19,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import secrets
 from collections.abc import Iterable, Iterator
 from itertools import groupby
 from typing import TYPE_CHECKING, Final
@@ -30,6 +32,8 @@ PREFIX: Final = "objects/"
 OTHER: Final = "!"
 """Before the name of another bucket. It sorts before every folder: in these, what is lower than "-" is written so."""
 END: Final = "!/"
+BUNDLES: Final = f"{PREFIX}!{END}"
+"""Before a bundle's digits: it sorts before all else, and makes one group of them."""
 FOLDER_AT_MOST: Final = 900
 """Bytes of the folder's name; with prefix and digits it stays below S3's 1,024 (S3 user guide, object keys)."""
 NAME_AT_MOST: Final = 250
@@ -45,6 +49,16 @@ def kept(listed: Listed, set_name: str, keys: Keys | None = None) -> str:
     identity = "\0".join((listed.key, listed.etag, str(listed.size), listed.last_modified, set_name))
     digits = keys.naming(identity) if keys else hashlib.sha256(identity.encode()).hexdigest()[:32]
     return f"{PREFIX}{place(listed)}{END}{digits}"
+
+
+def bundle() -> str:
+    """A new key for the bytes of many artifacts."""
+    return f"{BUNDLES}{secrets.token_hex(16)}"
+
+
+def bundled(kept_key: str) -> bool:
+    """Whether that is a bundle's key."""
+    return kept_key.startswith(BUNDLES)
 
 
 def place(listed: Listed) -> str:

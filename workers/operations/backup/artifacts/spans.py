@@ -16,7 +16,8 @@ from pydantic import BaseModel, ConfigDict
 
 from workers.errors import SetDamaged
 from workers.operations.backup.artifacts import listing
-from workers.operations.backup.artifacts.copying import NoListing, Notes, Run, begin
+from workers.operations.backup.artifacts.copying import Run, begin
+from workers.operations.backup.artifacts.writing import NoListing, Notes
 from workers.operations.backup.encryption import NONE, WrongKey
 from workers.systems.errors import ObjectMissing
 from workers.systems.s3.transfer import Transfer

@@ -1,6 +1,7 @@
 """Kept bytes that no set refers to any more are removed; nothing else ever is.
 
-The listings of all sets that stay are merged and walked beside the listing of what is kept: constant memory. A set
+The listings of all sets that stay are merged and walked beside the listing of what is kept: constant memory, save the
+keys of bundles. A bundle stays as long as any artifact in it does. A set
 that is still being made refers to what it has copied and to all of the sets that it builds on. What was written lately
 is left alone, whoever refers to it: a running backup copies first and lists later.
 
@@ -119,18 +120,31 @@ def _readable(transfer: Transfer, bucket: str, set_name: str) -> bool:
 
 
 def _unused(transfer: Transfer, bucket: str, sets: Sequence[str], keys: Keys) -> Iterator[Listed]:
-    streams = (
-        ((object_keys.group(key), key) for key in listing.used(transfer, bucket, set_name, keys)) for set_name in sets
-    )
+    def alone(set_name: str) -> Iterator[tuple[str, str]]:
+        """What a set uses that is no bundle."""
+        for key in listing.used(transfer, bucket, set_name, keys):
+            if object_keys.bundled(key):
+                used_bundles.add(key)
+            else:
+                yield object_keys.group(key), key
+
+    streams = map(alone, sets)
+    bundles, used_bundles = list[Listed](), set[str]()
     used = groupby(heapq.merge(*streams, key=itemgetter(0)), itemgetter(0))
     place, used_here = "", set[str]()
     for group, items in object_keys.groups(transfer.items(bucket, object_keys.PREFIX)):
+        if object_keys.bundled(f"{group}{object_keys.END}"):
+            bundles += items
+            continue
         while place < group:
             place, pairs = next(used, (_LAST, iter(())))
             used_here = {key for _, key in pairs}
         for item in items:
             if place != group or item.key not in used_here:
                 yield item
+    for _ in used:
+        pass  # whether a bundle is used is known once every listing was read to its end
+    yield from (item for item in bundles if item.key not in used_bundles)
 
 
 def _abort_stale(transfer: Transfer, bucket: str, sets: Sequence[str], older_than: datetime) -> None:

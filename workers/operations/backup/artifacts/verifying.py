@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from workers.errors import SetDamaged
 from workers.operations.backup.artifacts import kept, listing, object_keys
+from workers.operations.backup.artifacts.presence import Presence
 from workers.operations.backup.encryption import NONE
 from workers.operations.in_order import in_order, threads
 from workers.systems.errors import ObjectMissing
@@ -107,24 +108,9 @@ def _spread(entries: Iterator[Entry], some: int, of: int) -> Iterator[Entry]:
 
 
 def _walk(transfer: Transfer, bucket: str, found: Iterator[Entry], findings: _Findings) -> None:
-    groups = object_keys.groups(transfer.items(bucket, object_keys.PREFIX))
-    place = ""
-    there: dict[str, int] = {}
+    presence = Presence(transfer.items(bucket, object_keys.PREFIX))
     for entry in found:
-        wanted = object_keys.group(entry.kept)
-        while place < wanted:
-            following = next(groups, None)
-            if following is None:
-                place, there = wanted, {}
-            else:
-                place, there = following[0], {item.key: item.size for item in following[1]}
-        size = there.get(entry.kept) if place == wanted else None
-        if size is None:
-            findings.add(entry, "its bytes are missing")
-        elif size != entry.kept_bytes:
-            findings.add(entry, f"{size:,} bytes are kept of {entry.kept_bytes:,}")
-        else:
-            findings.add(entry, "")
+        findings.add(entry, presence.problem(entry.kept, entry.kept_bytes, entry.at))
 
 
 def _read(transfer: Transfer, bucket: str, found: Iterator[Entry], findings: _Findings, keys: Keys) -> None:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
 
 from workers.errors import OperatorError
-from workers.operations.backup.wal.archive import Archive
+from workers.operations.backup.wal.archive import Archive, servers
 from workers.operations.backup.wal.packing import Packing
 from workers.operations.backup.wal.places import Places
 
 if TYPE_CHECKING:
     from workers.systems import Systems
     from workers.systems.postgres.replication import Replication
+
+SEGMENT_BYTES: Final = 16 << 20
+"""PostgreSQL's own; a server may have another."""
 
 
 def replication(systems: Systems) -> Replication:
@@ -34,6 +38,29 @@ def archive(systems: Systems, where: Places | None = None) -> Archive:
     """What is kept of the target's server. where: its keys, where they are known."""
     where = where or places(systems)
     return Archive(systems.backups, systems.settings.ops.storage.backups_bucket, where, Packing.of(systems.settings))
+
+
+def archives(systems: Systems) -> list[Archive]:
+    """What is kept of every server, also of such as are gone: nobody but the bucket is asked. Raises ObjectsError."""
+    objects, bucket = systems.backups, systems.settings.ops.storage.backups_bucket
+    packing, found = Packing.of(systems.settings), []
+    for system in servers(objects, bucket):
+        # How long a segment is stands in its own documents.
+        there = Archive(objects, bucket, Places(system, SEGMENT_BYTES), packing)
+        point = there.point()
+        if point is not None:
+            found.append(replace(there, where=Places(system, point.segment_bytes)))
+    return found
+
+
+def system_of(systems: Systems) -> str:
+    """The identifier of the server that is there; empty where no WAL is kept, or it does not tell."""
+    if not systems.settings.ops.recovery.point_in_time:
+        return ""
+    try:
+        return replication(systems).identity().system
+    except OperatorError:
+        return ""
 
 
 def refuse_off(systems: Systems) -> None:

@@ -34,6 +34,7 @@ AT_MOST: Final = 1 << 20
 class Base(BaseModel):
     """A base backup. starts: where replaying begins; checkpoint: what is read before; ends: from there on it is whole.
 
+    previous: the base that it rests on, where it holds only what has changed since.
     started_at and finished_at are by the server's clock. settings: what must not be less where it is replayed.
     """
 
@@ -56,6 +57,7 @@ class Base(BaseModel):
     tar_bytes: int
     files: int
     seconds: float
+    previous: str = ""
 
     @property
     def first(self) -> Segment:
@@ -288,12 +290,24 @@ class Archive:
         return base
 
 
+def chain(found: list[Base], base: Base) -> list[Base] | None:
+    """What a base rests on, the full one first, and itself; None where one of them is not there any more."""
+    named = {each.name: each for each in found}
+    links = [base]
+    while links[0].previous:
+        before = named.get(links[0].previous)
+        if before is None or before in links:
+            return None
+        links.insert(0, before)
+    return links
+
+
 def windows(found: list[Base], kept: Kept, last: Point | None) -> list[Window]:
     """Where one can go back to, oldest first. Windows of neighboring bases overlap."""
     seen = []
     for base in found:
         reached = kept.reaches(base.first)
-        if reached is None or last is None:
+        if reached is None or last is None or chain(found, base) is None:
             continue
         gap = next((each for each in kept.gaps(base.first, last) if each.first.number > reached.number), None)
         # About: what was committed when is known only once it is replayed.

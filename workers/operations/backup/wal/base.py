@@ -19,12 +19,12 @@ from workers.operation import Operation, Plan, Progress, Risk
 from workers.operations.backup import encryption
 from workers.operations.backup.manifest import Stored
 from workers.operations.backup.stream import Writing
-from workers.operations.backup.wal import access, archive, packing, places, tar_check
+from workers.operations.backup.wal import access, archive, copying, incremental, locked, packing, places, tar_check
 from workers.operations.backup.wal.archive import Base
 from workers.operations.backup.wal.tar_check import Checked, Tee
 from workers.report import Facts, Report, Status
 from workers.systems.postgres.wal_position import Segment, position
-from workers.wording import duration, size
+from workers.wording import count, duration, size
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,7 +49,10 @@ LOOK_SECONDS: Final = 0.5
 
 
 class BackupBase(Operation):
-    """Make a base backup of the whole server. now: have the server write a checkpoint at once, not at leisure."""
+    """Make a base backup of the whole server. now: have the server write a checkpoint at once, not at leisure.
+
+    full: all of it, also where what has changed would do.
+    """
 
     name: ClassVar[str] = "backup-base"
     risk: ClassVar[Risk] = Risk.CHANGE
@@ -58,6 +61,7 @@ class BackupBase(Operation):
     resumes: ClassVar[bool] = True
 
     now: bool = False
+    full: bool = False
 
     def plan(self, systems: Systems) -> Plan:
         """What would be read and where it would go. Raises OperatorError where it cannot be made."""
@@ -77,20 +81,24 @@ class BackupBase(Operation):
 
     def run(self, systems: Systems, progress: Progress) -> Report:
         """Make it. Raises OperatorError, and Cancelled: then there is no base."""
-        made = make(systems, progress, fast=self.now)
-        saved = f"{size(made.tar_bytes)} as {size(made.tar.bytes)}"
+        made = make(systems, progress, fast=self.now, full=self.full)
+        told, status = _copied(systems, made, progress)
+        what = "changes, " if made.previous else ""
+        saved = f"{what}{size(made.tar_bytes)} as {size(made.tar.bytes)}"
         return Report(
             title="Base backup",
-            status=Status.OK,
+            status=status,
             summary=f"{saved} in {duration(made.seconds)}: one can go back to any moment since "
             f"{archive.moment_of(made.finished_at)}.",
             sections=(
                 Facts(
                     items=(
                         ("base", made.name),
+                        ("holds", f"what has changed since {made.previous}" if made.previous else "all of the server"),
                         ("files", f"{made.files:,}, each compared with the manifest's SHA-256"),
                         ("WAL from", made.first.name(made.segment_bytes)),
                         ("server", f"PostgreSQL {made.server_version}, timeline {made.timeline}"),
+                        *told,
                     )
                 ),
             ),
@@ -98,8 +106,22 @@ class BackupBase(Operation):
         )
 
 
-def make(systems: Systems, progress: Progress, *, fast: bool) -> Base:
-    """Make a base. Raises OperatorError, and Cancelled: then there is none."""
+def _copied(systems: Systems, made: Base, progress: Progress) -> tuple[tuple[tuple[str, str], ...], Status]:
+    """What became of its copies; one that failed is made with the next base. Raises Cancelled: the base stays."""
+    told, status = [], Status.OK
+    for each in copying.every(systems, places.Places(made.system, made.segment_bytes)):
+        progress.step(f"Copying to {each.place}")
+        try:
+            number = each.bases(progress.checkpoint)
+            told.append(("copied", f"{each.place}: {count(number, 'base')}, read back and compared"))
+        except OperatorError as error:
+            told.append(("NOT COPIED", f"{each.place}: {error.message}"))
+            status = Status.WARN
+    return tuple(told), status
+
+
+def make(systems: Systems, progress: Progress, *, fast: bool, full: bool = False) -> Base:
+    """Make a base. full: never an incremental one. Raises OperatorError, and Cancelled: then there is none."""
     from workers.systems.s3.transfer import Transfer
 
     replication, program = _able(systems)
@@ -109,11 +131,27 @@ def make(systems: Systems, progress: Progress, *, fast: bool) -> Base:
     began, started = time.monotonic(), replication.clock()
     name = places.new_base(started)
     key = f"{where.base(name)}{places.BASE_TAR}"
-    with Transfer.of(systems.backups, CALLS_AT_ONCE) as transfer:
+    with Transfer.of(systems.backups, CALLS_AT_ONCE, locked.rule(systems.settings)) as transfer:
         _sweep(transfer, bucket, where)
-        progress.step("Waiting for the server's checkpoint", of="Stream the server's files")
-        upload = Writing(transfer, bucket, key, encryption.for_data(systems.settings))
-        stored, checked = _streamed(replication, program, upload, progress, fast=fast)
+        there = access.archive(systems, where)
+        rests_on = None if full else incremental.previous(systems.settings, replication, program, there, started)
+
+        def streamed(since: Path | None) -> tuple[Stored, Checked]:
+            progress.step("Waiting for the server's checkpoint", of="Stream the server's files")
+            upload = Writing(transfer, bucket, key, encryption.for_data(systems.settings))
+            return _streamed(replication, program, upload, progress, fast=fast, since=since)
+
+        if rests_on is not None:
+            with incremental.manifest_of(rests_on, there, transfer) as since:
+                try:
+                    stored, checked = streamed(since)
+                    rests_on = rests_on if since else None
+                except OperatorError as error:
+                    # As where the server has removed its summaries: they are kept for ten days.
+                    progress.step(f"All of it, because what has changed can't be had: {error.message}"[:200])
+                    rests_on, (stored, checked) = None, streamed(None)
+        else:
+            stored, checked = streamed(None)
         made = Base(
             name=name,
             system=known.system,
@@ -131,6 +169,7 @@ def make(systems: Systems, progress: Progress, *, fast: bool) -> Base:
             tar_bytes=checked.bytes,
             files=checked.files,
             seconds=time.monotonic() - began,
+            previous=rests_on.name if rests_on else "",
         )
         progress.step("Waiting for the WAL up to its end", of="Wait until the WAL")
         try:
@@ -138,9 +177,20 @@ def make(systems: Systems, progress: Progress, *, fast: bool) -> Base:
         except BaseException:
             transfer.delete(bucket, [stored.key])
             raise
-        there = access.archive(systems, where)
-        there.write(f"{where.base(name)}{places.BASE_MANIFEST}", made.model_dump_json(indent=2).encode())
+        files = f"{where.base(name)}{places.BASE_FILES}"
+        _put(transfer, bucket, files, there.packing.packed(checked.manifest, files))
+        key, content = f"{where.base(name)}{places.BASE_MANIFEST}", made.model_dump_json(indent=2).encode()
+        transfer.put(bucket, key, there.packing.document(content, key))
     return made
+
+
+def _put(transfer: Transfer, bucket: str, key: str, content: bytes) -> None:
+    """An object that may be of some length: a line for each of the server's files."""
+    from workers.systems.s3.multipart import Writer
+
+    with Writer(transfer, bucket, key, part_bytes=8 * MIB) as writer:
+        writer.write(content)
+        writer.close()
 
 
 def _able(systems: Systems) -> tuple[Replication, Program]:
@@ -172,8 +222,8 @@ class _Read:
         self.bytes = number
 
 
-def _streamed(
-    replication: Replication, program: Program, upload: Writing, progress: Progress, *, fast: bool
+def _streamed(  # noqa: PLR0913 - from where, to where
+    replication: Replication, program: Program, upload: Writing, progress: Progress, *, fast: bool, since: Path | None
 ) -> tuple[Stored, Checked]:
     from workers.systems.postgres import programs
 
@@ -188,6 +238,7 @@ def _streamed(
         "--label=mlflow-ops",
         "--no-password",
         f"--dbname={programs.address(database)}",
+        *([f"--incremental={since}"] if since else []),
     ]
     read = _Read()
 

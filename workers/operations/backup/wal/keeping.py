@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
-from workers.operations.backup.wal import access, places
+from workers.operations.backup.wal import access, archive, places
 from workers.operations.backup.wal.archive import Base, moment_of
 from workers.operations.backup.wal.places import Part, Places
 from workers.systems.postgres.wal_position import Segment
@@ -25,11 +25,15 @@ BATCH: Final = 1000
 
 @dataclass(frozen=True)
 class Choice:
-    """What stays and what goes. first: the oldest segment that stays; None where there is no base, so all stays."""
+    """What stays and what goes. first: the oldest segment that stays; None where there is no base, so all stays.
+
+    rested_on: older bases that those that stay hold only the changes of.
+    """
 
     where: Places
     going: tuple[Base, ...]
     staying: tuple[Base, ...]
+    rested_on: tuple[Base, ...] = ()
 
     @property
     def first(self) -> Segment | None:
@@ -48,8 +52,11 @@ def choose(found: list[Base], where: Places, keep_days: int, now: datetime) -> C
     """Judge every base. found: oldest first. now: by the server's clock, as the bases' times are."""
     until = now - timedelta(days=keep_days)
     before = [each for each in found if each.finished_at <= until]
-    going = tuple(before[:-1])
-    return Choice(where, going, tuple(each for each in found if each not in going))
+    old = before[:-1]
+    staying = tuple(each for each in found if each not in old)
+    needed = [one for each in staying for one in archive.chain(found, each) or ()]
+    rested_on = tuple(each for each in old if each in needed)
+    return Choice(where, tuple(each for each in old if each not in rested_on), staying, rested_on)
 
 
 def look(systems: Systems) -> Choice:

@@ -13,8 +13,11 @@ from workers.systems.postgres.wal_position import Segment
 
 PREFIX: Final = "wal/"
 POINT: Final = "point.json"
+PARTS: Final = ".part/"
 BASE: Final = "base/"
 BASE_TAR: Final = f"base.tar{SUFFIX}"
+BASE_FILES: Final = f"backup_manifest{SUFFIX}"
+"""PostgreSQL's own: what the next base is compared with, where that is an incremental one."""
 BASE_MANIFEST: Final = "base.json"
 TIME: Final = "%Y%m%dT%H%M%SZ"
 _WHOLE: Final = re.compile(rf"[0-9A-F]{{8}}/([0-9A-F]{{24}}){re.escape(SUFFIX)}")
@@ -69,7 +72,7 @@ class Places:
 
     def parts(self, segment: Segment) -> str:
         """What the keys of a segment's parts begin with."""
-        return f"{self.stem(segment)}.part/"
+        return f"{self.stem(segment)}{PARTS}"
 
     def part(self, part: Part) -> str:
         """Some bytes of a segment."""

@@ -22,7 +22,7 @@ import structlog
 from psycopg.conninfo import make_conninfo
 
 from workers.errors import OperatorError
-from workers.operations.backup.wal import access
+from workers.operations.backup.wal import access, locked
 from workers.operations.backup.wal.archive import Point
 from workers.operations.backup.wal.packing import Packing
 from workers.operations.backup.wal.places import Places
@@ -225,7 +225,7 @@ def keeping(systems: Systems, folder: Path) -> Iterator[Keeping]:
     from workers.systems.s3.transfer import Transfer
 
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with Transfer.of(systems.backups, CALLS_AT_ONCE) as transfer:
+    with Transfer.of(systems.backups, CALLS_AT_ONCE, locked.rule(systems.settings)) as transfer:
         going = Keeping(systems, transfer, folder)
         try:
             yield going

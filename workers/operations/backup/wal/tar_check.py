@@ -30,7 +30,10 @@ _AGAIN: Final = "Ask again: /mlflow backup base."
 
 @dataclass(frozen=True)
 class Checked:
-    """A tar that is whole. starts, checkpoint, ends: positions in the WAL. files and bytes: of what it holds."""
+    """A tar that is whole. starts, checkpoint, ends: positions in the WAL. files and bytes: of what it holds.
+
+    manifest: PostgreSQL's.
+    """
 
     starts: str
     checkpoint: str
@@ -38,6 +41,7 @@ class Checked:
     timeline: int
     files: int
     bytes: int
+    manifest: bytes = b""
 
 
 @dataclass
@@ -101,7 +105,7 @@ def _compared(seen: _Seen) -> Checked:
     start, checkpoint = _START.search(seen.label), _CHECKPOINT.search(seen.label)
     if start is None or checkpoint is None:
         raise OperatorError("The base backup doesn't say where its WAL starts.", _AGAIN)
-    return Checked(start[1], checkpoint[1], ends, timeline, len(wanted), seen.bytes)
+    return Checked(start[1], checkpoint[1], ends, timeline, len(wanted), seen.bytes, seen.manifest)
 
 
 def _path(entry: dict[str, Any]) -> str:

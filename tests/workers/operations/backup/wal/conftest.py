@@ -92,12 +92,13 @@ def client(s3, bucket):
 
 @pytest.fixture
 def systems(server, live, s3, bucket, tmp_path):
-    """Makes the systems of a worker, with changes to ops.yaml's recovery, and to the environment."""
+    """Makes the systems of a worker, with changes to ops.yaml's recovery and backup, and to the environment."""
 
-    def make(recovery=(), **environment):
+    def make(recovery=(), backup=(), **environment):
         ops = {
             "storage": {"backups_bucket": bucket},
             "recovery": {"point_in_time": True, "flush_seconds": 1, **dict(recovery)},
+            "backup": dict(backup),
             "channels": ["C0OPS"],
         }
         path = tmp_path / "ops.yaml"

@@ -9,9 +9,9 @@ const TRIED = "tour-tried";
 const STEPS = [
   { id: "health", title: "Ask whether MLflow is well", types: "/mlflow health",
     look: "The first line is the answer. Its thread has every check in one table that sorts and filters." },
-  { id: "break", title: "Break a pod, then ask for health", types: "/mlflow health", breaks: "crash",
+  { id: "break", title: "Break a pod, then ask for health", breaks: "crash", types: "/mlflow health",
     look: "The first line names the broken pod and what to type next. Then switch it back." },
-  { id: "restore", title: "Back up, lose a table, restore it", types: "/mlflow backup all", then: "/mlflow restore database latest", breaks: "table",
+  { id: "restore", title: "Back up, lose a table, restore it", first: "/mlflow backup all", breaks: "table", types: "/mlflow restore database latest",
     look: "A second person must approve: become one with Alt and their number. Each planned step turns into a done one, and “Undo” goes back." },
   { id: "bad-image", title: "Roll out an image that nobody has", types: "/mlflow update v0.0.0",
     look: "It's refused before a pod is touched, with the registry's own words and what to check." },
@@ -61,9 +61,9 @@ class Tour {
       h("h3", {}, step.title, this.tried.has(step.id) ? h("span", { class: "tour-tick", "aria-label": ", tried" }, " ✓") : null),
       h("p", {}, step.look),
       h("div", { class: "tour-acts" },
-        this.button(step, step.types),
+        step.first ? this.button(step, step.first) : null,
         step.breaks ? h("button", { class: "button", type: "button", onclick: () => this.panel(step) }, "Break it…") : null,
-        step.then ? this.button(step, step.then) : null))));
+        this.button(step, step.types)))));
   }
 
   button(step, words) {
