@@ -151,7 +151,8 @@ def test_it_ends_by_itself_where_its_host_was_killed(past, systems, ask, then):
         os.kill(each.pid, signal.SIGKILL)
 
     until(lambda: gone(url))
-    assert "its database" in words(ask("peek list", "isn't there"))
+    until(lambda: not pod.serving(systems))
+    assert "Job ended" in words(ask("peek list", "isn't there"))
     ask("peek stop", "Closed")
 
 

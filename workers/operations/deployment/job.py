@@ -104,6 +104,12 @@ def require_allowed(systems: Systems, job: dict[str, Any]) -> None:
     quota.require_room_for_job(systems, job)
 
 
+def has_ended(job: dict[str, Any]) -> bool:
+    """Whether a Job is over, well or not."""
+    conditions = (job.get("status") or {}).get("conditions") or ()
+    return any(each.get("type") in _ENDED and each.get("status") == "True" for each in conditions)
+
+
 def sweep(cluster: Cluster, purpose: str) -> bool:
     """Remove the Jobs of that purpose that have ended and whose worker was not there to do it; whether one still runs.
 
@@ -111,8 +117,7 @@ def sweep(cluster: Cluster, purpose: str) -> bool:
     """
     running = False
     for job in cluster.jobs(f"{PURPOSE}={purpose}"):
-        conditions = (job.get("status") or {}).get("conditions") or ()
-        if any(each.get("type") in _ENDED and each.get("status") == "True" for each in conditions):
+        if has_ended(job):
             cluster.delete_job(job["metadata"]["name"])
         else:
             running = True

@@ -125,7 +125,7 @@ class PeekList(Operation):
     def run(self, systems: Systems, progress: Progress) -> Report:
         """Look at what is asked for, at its host and at its Job. Raises OperatorError."""
         progress.step("Looking for what is open")
-        wanted, hosted, jobs = state.asked(systems.redis), state.host(systems.redis), pod.running(systems)
+        wanted, hosted, jobs = state.asked(systems.redis), state.host(systems.redis), pod.serving(systems)
         if wanted is None:
             return Report(title="Peeks", status=Status.OK, summary="Nothing is open.", hints=("peek --at 10m",))
         lacks = _lacks(wanted, hosted, jobs)

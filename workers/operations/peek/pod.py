@@ -61,6 +61,12 @@ def running(systems: Systems) -> list[str]:
     return sorted(str(each["metadata"]["name"]) for each in found)
 
 
+def serving(systems: Systems) -> list[str]:
+    """The names of those that have not ended."""
+    found = systems.cluster.jobs(f"{job.PURPOSE}={PURPOSE}")
+    return [str(each["metadata"]["name"]) for each in found if not job.has_ended(each)]
+
+
 def name(settings: Settings) -> str:
     """A name for a Job."""
     return job.named(settings.ops.kubernetes.deployment, PURPOSE)

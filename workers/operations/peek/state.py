@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 ASKED: Final = f"{PREFIX}peek"
 HOST: Final = f"{PREFIX}peek:host"
-HOST_SECONDS: Final = 60
+HOST_SECONDS: Final = 20
 _LEAST_SECONDS: Final = 1
 
 
