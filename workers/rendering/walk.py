@@ -2,7 +2,8 @@
 
 A run names what it does as it does it, and says of it which planned step it belongs to (`Progress.step`, `of`). What
 names none belongs to the planned step that is under way; where none is, it is told as a step of its own. So a planned
-step that no run has begun is never told as done: it is pending, or, where all went well without it, was not needed.
+step that no run has begun is never told as done: it stays pending, and one for the case that something goes wrong is
+left out where nothing did.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from typing import Any, Final, Literal
 from workers.wording import count
 
 State = Literal["pending", "in_progress", "complete", "error"]
+CONDITIONAL: Final = "If "
+"""How a step begins that is planned for what may go wrong."""
 OWN: Final = -1
 """The place of a step that was not planned."""
 
@@ -119,11 +122,12 @@ class Walk:
         done = sum(each.state == "complete" and each.at != OWN for each in told)
         if why:
             return Ended(f"{how} after {done} of {count(len(self.planned), 'step')}", told)
-        gone = tuple(each for each in told if each.state != "pending")
-        if not self.planned:
-            return Ended(f"{count(len(gone), 'step')} done", gone)
-        left_out = f", {len(told) - len(gone)} not needed" if len(gone) < len(told) else ""
-        return Ended(f"{count(done, 'step')} done{left_out}", gone)
+        told = tuple(each for each in told if each.state != "pending" or not each.name.startswith(CONDITIONAL))
+        planned = sum(each.at != OWN for each in told)
+        if not planned:
+            return Ended(f"{count(len(told), 'step')} done", told)
+        of = f"{done} of " if done < planned else ""
+        return Ended(f"{of}{count(planned, 'step')} done", told)
 
     def _put(self, **fields: Any) -> None:
         assert self._now is not None

@@ -11,12 +11,13 @@ CONDITIONAL = ("If they don't come up",)
 """Steps that are planned for what may go wrong."""
 UNNEEDED = {
     "escalate": ("Look at health",),
+    "peek": ("Remove both after",),
     "restore-database": ("Scale ",),
     "restore-undo": ("Scale ",),
     "restore-run": ("Copy its artifacts",),
     "restore-experiment": ("Copy its artifacts",),
 }
-"""What a run may find that it need not do: an incident is open, MLflow has no pods, a set has no artifacts."""
+"""What a run need not do: an incident is open, MLflow has no pods, a set no artifacts; or does once it is over."""
 
 
 class Walking:

@@ -135,7 +135,7 @@ MESSAGES = {
     "under-way-unplanned": render.under_way(WORDS, OMAR, "Comparing", "3 of 65 tables", walk()),
     "under-way-planned": render.under_way(WORDS, OMAR, "Comparing", "3 of 65 tables", walk(*PLAN.steps)),
     "steps-taken": render.steps_taken(WORDS, walk(*PLAN.steps[:2]).end()),
-    "steps-taken-not-needed": render.steps_taken(WORDS, walk(*PLAN.steps).end()),
+    "steps-taken-and-one-to-come": render.steps_taken(WORDS, walk(*PLAN.steps).end()),
     "steps-taken-failed": render.steps_taken(WORDS, walk(*PLAN.steps).end("The table runs has 3 rows too few.")),
     "failed": render.failed(WORDS, OMAR, "The set is damaged.", "Use another one."),
     "failed-approved": render.failed(WORDS, OMAR, "It broke.", "", render.approved((ADA,), AT)),

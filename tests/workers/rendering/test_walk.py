@@ -72,13 +72,21 @@ def test_a_failure_marks_the_step_in_which_it_happened_and_those_after_it_stay_p
     assert ended.steps[1].said == "It was not ready within 600 s."
 
 
-def test_what_went_well_without_a_step_did_not_need_it():
+def test_what_was_planned_for_a_failure_is_left_out_where_there_was_none():
     made = walk(*PLAN)
     for name in PLAN[:3]:
         made.begin(name, of=name)
     ended = made.end()
-    assert ended.title == "3 steps done, 1 not needed"
+    assert ended.title == "3 steps done"
     assert len(ended.steps) == 3
+
+
+def test_what_is_yet_to_come_once_the_run_is_over_stays_pending():
+    made = walk("Start it", "Remove it after an hour")
+    made.begin("Starting", of="Start it")
+    ended = made.end()
+    assert ended.title == "1 of 2 steps done"
+    assert [each.state for each in ended.steps] == ["complete", "pending"]
 
 
 def test_what_goes_on_elsewhere_has_those_before_it_done():
@@ -116,9 +124,11 @@ def test_whatever_happens_nothing_is_told_as_done_that_was_not_begun(planned, do
         assert not limits.refused(render.under_way("x", "U0OLEG", "doing", "", made).blocks)
     ended = made.end("" if well else "It broke.")
     assert "in_progress" not in {each.state for each in ended.steps}
-    if well:
-        assert "pending" not in {each.state for each in ended.steps}
-    elif made.begun:
+    assert {each.name for each in ended.steps if each.state == "complete"} <= {
+        *begun,
+        *(f"doing {how}" for _, how in doing),
+    }
+    if not well and made.begun:
         assert "error" in {each.state for each in ended.steps}
     assert not limits.refused([plans.walked(ended.title, ended.steps)])
 
@@ -142,6 +152,6 @@ def test_a_change_that_has_ended_tells_its_steps_and_a_read_does_not(phase):
     (told,) = thread.walked(Record(**about, plan={"steps": ["One", "Two"]}), made, Ending(phase, "The lock is held."))
     assert ("The lock is held." in told.body) is (phase is Phase.FAILED)
     assert ("Stopped after" in told.body) is (phase is Phase.CANCELLED)
-    assert ("1 not needed" in told.body) is (phase is Phase.DONE)
+    assert ("1 of 2 steps done" in told.body) is (phase is Phase.DONE)
     assert not thread.walked(Record(**about), made, Ending(phase, "")), "it only read"
     assert not thread.walked(Record(**about, plan={"steps": ["One", "Two"]}), walk("One", "Two"), Ending(phase, "x"))

@@ -162,6 +162,7 @@ class PeekStop(Operation):
         """Close it. Raises OperatorError."""
         progress.step("Closing it", of="Remove the Job")
         close(systems)
+        progress.step("Waiting until its private PostgreSQL has ended", of="Stop the private PostgreSQL")
         until = time.monotonic() + END_SECONDS
         while state.host(systems.redis) is not None:
             progress.checkpoint()

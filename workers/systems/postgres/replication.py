@@ -172,11 +172,16 @@ class Replication:
         return made
 
     def new_receiver(self) -> str:
-        """A slot for a receiver that is started now; those that were started before are ended. Its name."""
+        """A slot for a receiver that is started now; those that were started before are ended. Its name.
+
+        It begins where ours is: of an empty folder, pg_receivewal goes on from there (since 15). One with the segment
+        before that tells it the same, save for the very first: it takes segment 0 for none (FindStreamingStart in
+        pg_receivewal.c), and would begin where the server is by now.
+        """
         self.end_receivers()
         name = self._receivers.replace(RANDOM, secrets.token_hex(3))
         with self._connected() as connection:
-            connection.execute("SELECT pg_create_physical_replication_slot(%s)", (name,))
+            connection.execute("SELECT pg_copy_physical_replication_slot(%s, %s)", (self.slot, name))
         return name
 
     def end_receivers(self, only: str = "") -> None:

@@ -18,11 +18,7 @@ if TYPE_CHECKING:
     from workers.operations.backup.artifacts.object_copying import ObjectCopied, ObjectCopier
     from workers.systems.s3.metadata import Listed
 
-AT_LEAST: Final = 16
-"""Artifacts; fewer are not worth one."""
 BYTES_AT_MOST: Final = 4 << 20
-SMALL: Final = 128 << 10
-"""Bytes up to which an artifact is put into one."""
 
 
 @dataclass

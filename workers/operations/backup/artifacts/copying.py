@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Final
 from workers.operations.backup.artifacts import bundling, listing, object_keys
 from workers.operations.backup.artifacts.known import Found, Known, Sources
 from workers.operations.backup.artifacts.listing import Frames
-from workers.operations.backup.artifacts.object_copying import ObjectCopied, ObjectCopier, Tuning
+from workers.operations.backup.artifacts.object_copying import SMALL, ObjectCopied, ObjectCopier, Tuning
 from workers.operations.backup.artifacts.presence import Presence
 from workers.operations.backup.artifacts.writing import ListingWriter, NoListing, Notes, read_back
 from workers.operations.backup.locking import nothing
@@ -264,7 +264,7 @@ class Run:
 
     def _begun(self, copier: ObjectCopier, listed: Listed) -> Future[ObjectCopied]:
         """The copy of something new, begun."""
-        if copier.keys is None or listed.size > bundling.SMALL:
+        if copier.keys is None or listed.size > SMALL:
             return self.pool.submit(copier.copy, listed)
         self.bundle = self.bundle or bundling.Bundle(self.copier)
         told = self.bundle.add(self.pool, copier, listed)

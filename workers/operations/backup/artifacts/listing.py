@@ -329,7 +329,7 @@ def used(transfer: Transfer, bucket: str, set_name: str, keys: Keys = NONE) -> I
         found = parts(transfer, bucket, set_name)
         if not found and not transfer.exists(bucket, f"{set_name}{BASES}"):
             raise
-        named = chain.from_iterable(entries(transfer, bucket, each, keys=keys) for each in found)
+        named: Iterator[Entry] = chain.from_iterable(entries(transfer, bucket, each, keys=keys) for each in found)
     else:
         named = entries(transfer, bucket, name, keys=keys)
     bundles = set[str]()

@@ -19,7 +19,6 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 from workers.operations.backup.artifacts import object_keys
-from workers.operations.backup.artifacts.bundling import AT_LEAST, SMALL
 from workers.operations.backup.artifacts.listing import Entry
 from workers.operations.backup.sealing import Sealer, sealed
 from workers.systems.errors import (
@@ -44,6 +43,10 @@ if TYPE_CHECKING:
 _MD5: Final = re.compile(r"[0-9a-f]{32}")
 _ATTEMPTS: Final = 5
 _STREAMS_AT_ONCE: Final = 4
+SMALL: Final = 128 << 10
+"""Bytes up to which an artifact is kept with others, where it is encrypted."""
+AT_LEAST: Final = 16
+"""Artifacts that are kept together; of fewer, each is kept apart."""
 _PROOFS: Final = MIB
 """More in a part than 10,000 of them need, for what encryption adds."""
 

@@ -110,12 +110,14 @@ def _copied(systems: Systems, made: Base, progress: Progress) -> tuple[tuple[tup
     """What became of its copies; one that failed is made with the next base. Raises Cancelled: the base stays."""
     told, status = [], Status.OK
     for each in copying.every(systems, places.Places(made.system, made.segment_bytes)):
+        progress.ended()
         progress.step(f"Copying to {each.place}")
         try:
             number = each.bases(progress.checkpoint)
             told.append(("copied", f"{each.place}: {count(number, 'base')}, read back and compared"))
         except OperatorError as error:
             told.append(("NOT COPIED", f"{each.place}: {error.message}"))
+            progress.ended(error.message, well=False)
             status = Status.WARN
     return tuple(told), status
 

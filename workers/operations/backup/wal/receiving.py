@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from workers.settings import Recovery
     from workers.systems import Systems
     from workers.systems.postgres.programs import Running
+    from workers.systems.postgres.replication import Slot
     from workers.systems.s3.transfer import Transfer
 
 CALLS_AT_ONCE: Final = 4
@@ -43,6 +44,8 @@ CATCH_UP_SECONDS: Final = 2.0
 """How long a flush waits for what the server has written to come."""
 LOOK_SECONDS: Final = 0.1
 SEGMENTS: Final = 4
+BEGINS_AT_SLOT: Final = 15
+"""The version since which pg_receivewal asks its slot where to begin; the server has to tell it, too."""
 WARN_SHARE: Final = 0.8
 """Of slot_bytes, from which on it is said that the slot will be given up."""
 
@@ -145,6 +148,9 @@ class Keeping:
         if slot is not None and slot.kept_from is None:
             self._give_up("the server has removed WAL that we had not stored yet (max_slot_wal_keep_size)")
             slot = None
+        elif slot is not None and _left_behind(slot, known):
+            self._give_up("pg_receivewal before 15 can't begin at a server's first segment")
+            slot = None
         slot = slot or replication.make()
         assert slot.kept_from is not None
         where = Places(known.system, known.segment_bytes)
@@ -217,6 +223,13 @@ class Keeping:
     def _stop_receiving(self) -> None:
         self._receiver = None
         self._running.close()
+
+
+def _left_behind(slot: Slot, known: Identity) -> bool:
+    """Whether our slot is in the server's first segment, where pg_receivewal can't begin, and the server beyond it."""
+    assert slot.kept_from is not None
+    first, now = (lsn // known.segment_bytes for lsn in (slot.kept_from, slot.kept_from + slot.lag_bytes))
+    return known.major < BEGINS_AT_SLOT and first <= 1 < now
 
 
 @contextmanager

@@ -28,6 +28,10 @@ _CHECKPOINT: Final = re.compile(r"^CHECKPOINT LOCATION: ([0-9A-F/]+)", re.MULTIL
 _AGAIN: Final = "Ask again: /mlflow backup base."
 
 
+Content = bytes
+"""Of a file: within the class below, `bytes` is how many."""
+
+
 @dataclass(frozen=True)
 class Checked:
     """A tar that is whole. starts, checkpoint, ends: positions in the WAL. files and bytes: of what it holds.
@@ -41,7 +45,7 @@ class Checked:
     timeline: int
     files: int
     bytes: int
-    manifest: bytes = b""
+    manifest: Content = b""
 
 
 @dataclass

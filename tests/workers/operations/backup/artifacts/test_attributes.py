@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from workers.operations.backup.artifacts import Tuning, bundling, restoring
+from workers.operations.backup.artifacts import Tuning, object_copying, restoring
 from workers.operations.backup.artifacts.copying import whole
 from workers.operations.backup.artifacts.known import Sources
 from workers.operations.backup.artifacts.pairing import Wanted
@@ -62,7 +62,7 @@ def backup(place, listening, number, done=None):
     return whole(place.objects, sources, listening())
 
 
-@pytest.mark.parametrize("size", [10, bundling.SMALL + 10])
+@pytest.mark.parametrize("size", [10, object_copying.SMALL + 10])
 def test_each_is_set_again_or_counted_and_named(size, locking, listening):
     body = b"x" * size
     for name, value in SET_AGAIN.items():

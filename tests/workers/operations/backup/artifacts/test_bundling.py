@@ -8,7 +8,15 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import zstandard
 
-from workers.operations.backup.artifacts import Tuning, bundling, listing, object_keys, restoring, sweeping, verify
+from workers.operations.backup.artifacts import (
+    Tuning,
+    listing,
+    object_copying,
+    object_keys,
+    restoring,
+    sweeping,
+    verify,
+)
 from workers.operations.backup.artifacts.copying import whole
 from workers.operations.backup.artifacts.known import Sources
 from workers.operations.backup.artifacts.pairing import Wanted
@@ -69,7 +77,7 @@ def sweep(place, kept):
 
 def test_what_is_small_is_kept_together_and_comes_back_as_it_was(place, backup, listening):
     place.fill(40)
-    place.put("1/large.bin", random.Random(1).randbytes(bundling.SMALL + 1))
+    place.put("1/large.bin", random.Random(1).randbytes(object_copying.SMALL + 1))
     place.put("1/none", b"")
     before = source(place)
     done = backup()
@@ -97,10 +105,10 @@ def test_content_type_metadata_and_tags_stay_with_what_is_kept_together(place, b
 
 
 def test_few_are_kept_apart(place, backup, listening):
-    place.fill(bundling.AT_LEAST - 1)
+    place.fill(object_copying.AT_LEAST - 1)
     done = backup()
     assert place.keys(object_keys.BUNDLES) == []
-    assert len(place.keys("objects/")) == bundling.AT_LEAST - 1
+    assert len(place.keys("objects/")) == object_copying.AT_LEAST - 1
     assert problems(place, 1, done, listening) == ()
 
 
@@ -181,7 +189,7 @@ def test_what_becomes_of_one_costs_the_others_nothing(place, backup, way, listen
             if request.key == changed:
                 place.put(changed, b"changed")
             if request.key == grown:
-                place.put(grown, b"g" * (bundling.SMALL + 1))
+                place.put(grown, b"g" * (object_copying.SMALL + 1))
         return None
 
     way.meet = meet

@@ -6,7 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.workers.operations.backup.wal.conftest import OURS, OWNER, REPLICATOR, add_run, being_kept, reaches, until
+from tests.workers.operations.backup.wal.conftest import (
+    OURS,
+    OWNER,
+    REPLICATOR,
+    add_run,
+    being_kept,
+    now,
+    reaches,
+    until,
+)
 from tests.world.conftest import serving
 from workers.errors import OperatorError
 from workers.operations.backup import sets
@@ -61,6 +70,26 @@ def moved(systems, other, live):
         MLFLOW_OPS_DATABASE_ADMIN_URL=other.url(OURS),
         MLFLOW_OPS_REPLICATION_URL=other.url(REPLICATOR),
     )
+
+
+def test_a_young_servers_first_segment_is_taken_up_again(systems, other, live, redis_url, progress, tmp_path):
+    """What was left in it by a process that was killed, when the server has gone on since."""
+    other.do(f"CREATE DATABASE {live} OWNER {OWNER}")
+    made = systems(
+        REDIS_URL=redis_url,
+        MLFLOW_OPS_DATABASE_URL=other.url(OWNER, live),
+        MLFLOW_OPS_DATABASE_ADMIN_URL=other.url(OURS),
+        MLFLOW_OPS_REPLICATION_URL=other.url(REPLICATOR),
+    )
+    assert other.do("SELECT left(pg_walfile_name(pg_current_wal_lsn()), 24)") == [("000000010000000000000001",)]
+    with being_kept(made, tmp_path / "one"):
+        until(lambda: access.archive(made).point())
+    for number in range(2):
+        other.do(f"CREATE TABLE at_{number} (a int)", "SELECT pg_switch_wal()", database=live)
+    at = now(other)
+    with being_kept(made, tmp_path / "two"):
+        until(lambda: reaches(made, at))
+        assert access.replication(made).look().kept_from >= 3 * access.places(made).segment_bytes
 
 
 def look(systems, *, at=None, alone=False):
