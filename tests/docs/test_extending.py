@@ -88,17 +88,12 @@ def test_it_is_typed_in_slack_planned_done_and_in_the_record(extended):
     def answered(command, said):
         before = {message["ts"] for message in omar.messages(OPS_CHANNEL)}
         assert omar.command(OPS_CHANNEL, command).ok
-        omar.wait_for(
-            lambda: next(
-                (
-                    message
-                    for message in omar.messages(OPS_CHANNEL)
-                    if message["ts"] not in before and said in words(message)
-                ),
-                None,
-            ),
-            deadline=90,
-        )
+
+        def there():
+            fresh = [message for message in omar.messages(OPS_CHANNEL) if message["ts"] not in before]
+            return any(said in words(message) or omar.find_reply(OPS_CHANNEL, message["ts"], said) for message in fresh)
+
+        omar.wait_for(there, deadline=180)
 
     answered("/mlflow hello", "Hello! MLflow has ")
     answered("/mlflow hello play omar --dry-run", "playground-omar")

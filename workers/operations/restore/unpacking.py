@@ -46,7 +46,12 @@ def unpack(
         folders.append(folder)
     progress.step(f"Combining {len(folders)} base backups")
     server.data.rmdir()
-    command = [program.beside(incremental.COMBINE).path, "--no-sync", f"--output={server.data}", *folders]
+    command: list[str | Path] = [
+        program.beside(incremental.COMBINE).path,
+        "--no-sync",
+        f"--output={server.data}",
+        *folders,
+    ]
     with programs.running(command) as combining:
         if combining.wait(COMBINE_SECONDS, progress.checkpoint) != 0:
             raise OperatorError(f"The base backups can't be combined: {combining.said()}", _ANOTHER)

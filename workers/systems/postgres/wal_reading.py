@@ -28,7 +28,7 @@ def last_commit(program: Program, folder: Path, timeline: int, first: int, end: 
 
     What cannot be read any more, because it isn't there, ends the reading.
     """
-    command = [
+    command: list[str | Path] = [
         program.path,
         f"--path={folder}",
         f"--timeline={timeline}",

@@ -128,7 +128,7 @@ class ObjectCopier:
             moves = described.moves | self.source.tags(self.source_bucket, wanted.key, described)
             digest = hashlib.sha256(content).hexdigest()
             entry = Entry(wanted.key, wanted.size, wanted.etag, wanted.last_modified, "", "sha256", digest, 0, moves)
-            return replace(entry, attributes=described.attributes)
+            return replace(entry, bucket=wanted.bucket, attributes=described.attributes)
 
         return self._attempted(listed, taken), content
 
@@ -154,7 +154,7 @@ class ObjectCopier:
 
     def _apart(self, entry: Entry, content: bytes) -> Entry:
         assert self.keys
-        listed = Listed(entry.key, entry.size, entry.etag, entry.last_modified)
+        listed = Listed(entry.key, entry.size, entry.etag, entry.last_modified, entry.bucket)
         place = object_keys.kept(listed, self.set_name, self.keys)
         stored = sealed(content, self.keys.current, place)
         self._put(place, stored)
