@@ -106,7 +106,8 @@ def judge(reading: Reading, settings: Settings, now: datetime) -> Answer:
     if ranked:
         most = ranked[0]
         kinds = f" of {count(len(ranked), 'kind')}" if len(ranked) > 1 else ""
-        sentence = f"{count(total, 'error')}{kinds} in {window}: {most.message[:120].rstrip('.')} ({most.count} times)."
+        often = f" ({most.count} times)" if 1 < most.count < total else ""
+        sentence = f"{count(total, 'error')}{kinds} in {window}: {most.message[:120].rstrip('.')}{often}."
     elif reading.died:
         died = reading.died.sentence(now, f"{reading.died.pod}'s")
         sentence = f"No errors logged in {window}, but {died}."
