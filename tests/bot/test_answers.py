@@ -80,10 +80,10 @@ def test_the_help_of_a_window_is_whole_too(vera):
 
 
 def test_a_window_is_asked_for_once_the_command_is_acknowledged(vera, slack):
-    slack.sandbox.fault("latency", method="views.open", seconds=4.0)
+    slack.sandbox.fault("latency", method="views.open", seconds=2.0)
     outcome = vera.command("C0OPS", "/mlflow restore")
     assert outcome.ok
-    assert outcome.seconds < 3
+    assert outcome.seconds < 2
     vera.wait_for(vera.view)
     vera.close_view()
 

@@ -7,6 +7,8 @@ import copy
 import json
 import re
 import shutil
+import time
+from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -19,6 +21,9 @@ from tests.deploy.admission import Policy
 from workers import settings
 from workers.operation import Unwatched
 from workers.operations.deployment.job import JobSpec, run_once
+from workers.operations.peek import pod as peek_pod
+from workers.operations.peek.state import Asked
+from workers.settings import recovery
 from workers.systems.cluster.client import Cluster
 
 pytestmark = pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not on PATH")
@@ -191,6 +196,15 @@ def volume(item, **source):
 
 def variable(item, **source):
     first(item).setdefault("env", []).append({"name": "MORE", "valueFrom": source})
+
+
+def test_the_job_of_a_peek_passes(worker, mlflow):
+    wanted = Asked(id="1a2b3c", at=datetime.now(UTC), until=time.time() + 600, job="mlflow-peek-00000000")
+    ops = SimpleNamespace(kubernetes=settings.KubernetesNames(), peek=recovery.Peek())
+    systems = SimpleNamespace(cluster=Dry(worker, mlflow), settings=SimpleNamespace(ops=ops))
+    with pytest.raises(Sent) as sent:
+        peek_pod.open_on(systems, Unwatched(), wanted, "10.0.0.1:5432")
+    assert JOBS.refusals(asked(), sent.value.args[0], params=mlflow) == []
 
 
 HOSTILE_JOBS = {

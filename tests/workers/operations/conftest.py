@@ -11,6 +11,8 @@ CONDITIONAL = ("If they don't come up",)
 """Steps that are planned for what may go wrong."""
 UNNEEDED = {
     "escalate": ("Look at health",),
+    "maintenance-start": ("Pin a notice", "After "),
+    "maintenance-end": ("Unpin the notice",),
     "peek": ("Remove both after",),
     "restore-database": ("Scale ",),
     "restore-undo": ("Scale ",),

@@ -115,7 +115,7 @@ class StartMaintenance(Operation):
 
     def run(self, systems: Systems, progress: Progress) -> Report:
         """Begin it."""
-        progress.step("Beginning the maintenance")
+        progress.step("Beginning the maintenance", of="Pause ")
         now = time.time()
         record_id = locks.holder(systems.redis, TARGET) or ""
         begun = Maintenance(record_id=record_id, reason=self.reason, began_at=now, until=now + self.seconds)
@@ -162,7 +162,7 @@ class EndMaintenance(Operation):
 
     def run(self, systems: Systems, progress: Progress) -> Report:
         """End it."""
-        progress.step("Ending the maintenance")
+        progress.step("Ending the maintenance", of="Resume ")
         known = end(systems.redis, "it was ended")
         if known is None:
             return Report(title=self.title, status=Status.OK, summary="It had ended meanwhile.")

@@ -77,13 +77,17 @@ def run_once(systems: Systems, progress: Progress, once: JobSpec) -> JobResult:
     cluster, names = systems.cluster, systems.settings.ops.kubernetes
     deployment = cluster.deployment(names.deployment)
     name = named(names.deployment, once.purpose)
-    job = manifest(deployment, names.container, name, once)
-    require_allowed(systems, job)
-    cluster.create_job(job)
+    begin(systems, manifest(deployment, names.container, name, once))
     try:
         return wait(cluster, progress, name, once.seconds)
     finally:
         cluster.delete_job(name)
+
+
+def begin(systems: Systems, job: dict[str, Any]) -> None:
+    """Create a Job. Raises OperatorError, also if a quota or a limit refuses it."""
+    require_allowed(systems, job)
+    systems.cluster.create_job(job)
 
 
 def named(deployment: str, purpose: str) -> str:

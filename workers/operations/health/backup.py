@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 from workers.errors import OperatorError
-from workers.operations.backup import copies, drill_result, manifest, seen, sets, shrinking, summary
+from workers.operations.backup import copies, drill_result, manifest, sets, shrinking, summary
 from workers.operations.backup.encryption import given
 from workers.operations.backup.manifest import ManifestDamaged
 from workers.operations.backup.signing import NOT_SIGNED, NotOurs, Trust
@@ -88,6 +88,8 @@ def _first_place(asking: Asking) -> Answer:
     except BucketMissing as error:
         sentence = f"There are no backups: the bucket {bucket} does not exist."
         return Answer(Status.WARN, sentence, figure="none", details=(Text(text=error.hint),))
+    from workers.operations.backup import seen
+
     seen.look(asking.systems, asking.now.timestamp())
     drill = drill_result.last(asking.systems.backups, bucket)
     return judge(found, asking.settings, asking.now, drill, _lost(asking, found.made))

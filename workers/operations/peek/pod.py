@@ -40,9 +40,7 @@ def open_on(systems: Systems, progress: Progress, wanted: Asked, where: str) -> 
 
     Raises OperatorError where it does not come to that, and Cancelled.
     """
-    made = _manifest(systems, wanted, where)
-    job.require_allowed(systems, made)
-    systems.cluster.create_job(made)
+    job.begin(systems, _manifest(systems, wanted, where))
     seen = job.wait(systems.cluster, progress, wanted.job, OPEN_SECONDS, pod_program.OPEN)
     if seen.well and pod_program.OPEN in seen.lines:
         return
@@ -89,6 +87,5 @@ def _manifest(systems: Systems, wanted: Asked, where: str) -> dict[str, Any]:
     pod["volumes"] = [each for each in pod.get("volumes") or () if "emptyDir" in each]
     empty = {each["name"] for each in pod["volumes"]}
     container["volumeMounts"] = [each for each in container.get("volumeMounts") or () if each["name"] in empty]
-    container["ports"] = [{"name": "http", "containerPort": peek.port}]
     container["readinessProbe"] = {"httpGet": {"path": "/health", "port": peek.port}, "periodSeconds": 5}
     return made

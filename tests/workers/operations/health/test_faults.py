@@ -158,7 +158,8 @@ def test_mlflow_is_a_black_hole(report):
         port = hole.getsockname()[1]
         checks, found = report(MLFLOW_TRACKING_URI=f"http://127.0.0.1:{port}")
     assert red(checks) == {"mlflow"}
-    assert f"MLflow at 127.0.0.1:{port} does not answer" in found.summary
+    # On a machine that is slow enough, health's own deadline comes first.
+    assert found.summary.startswith((f"MLflow at 127.0.0.1:{port} does not answer", "MLflow did not answer within"))
 
 
 def test_kubernetes_is_a_black_hole(report, paused):

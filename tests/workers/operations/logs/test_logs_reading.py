@@ -144,7 +144,7 @@ def test_a_pod_by_a_part_of_its_name(do, say):
     ("words", "said", "hint"),
     [
         ("logs --pod mlflow", "fits 2 pods", "more of the name"),
-        ("logs --pod nosuch", "There is no pod “nosuch”", "There is"),
+        ("logs --pod nosuch", "There is no pod “nosuch”", "Known: mlflow-"),
         ("logs --container mlflwo", "There is no container “mlflwo”", "Did you mean mlflow"),
         ("logs --previous", "no log of before a restart", "without --previous"),
         ("logs --grep '(a+'", "is not a regular expression", "backslash"),
