@@ -119,7 +119,7 @@ def test_two_schedulers_that_are_killed_at_random_around_eight_give_one_digest_a
     }
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [1, *slow(2)])
 def test_two_that_both_believe_to_hold_the_seat_give_one_a_day_in_each_channel(redis, monkeypatch, seed):
     """Without the lock, and dead between any two words to Redis."""
     chance = random.Random(seed)

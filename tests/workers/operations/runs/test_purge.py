@@ -178,7 +178,7 @@ def test_a_job_whose_worker_died_is_waited_for_and_then_swept_up(systems, experi
     back_up(here)
     deployment = here.cluster.deployment("mlflow")
     image = "ghcr.io/mlflow/mlflow:v3.17.2"
-    job = once._job(deployment, "mlflow", "mlflow-gc-lost", JobSpec(image, ("sleep", "3"), "gc", 60))
+    job = once.manifest(deployment, "mlflow", "mlflow-gc-lost", JobSpec(image, ("sleep", "3"), "gc", 60))
     here.cluster.create_job(job)
     asked = grammar.parse(f"runs purge --run {run}")
     report = asked.run(here, Told())
