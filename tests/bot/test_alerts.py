@@ -343,6 +343,7 @@ def test_what_it_shows_is_harmless(post, redis, slack):
 # Many at once.
 
 
+@pytest.mark.slow
 def test_a_storm_of_a_thousand_groups_becomes_one_message(post, redis, slack, clock):
     every = [f"Alert{number}" for number in range(1000)]
     random.Random(1).shuffle(every)
@@ -492,6 +493,7 @@ def test_a_silence_needs_an_alertmanager_and_something_to_silence(redis, redis_u
         AlertsSilence(target=group(redis).id).plan(systems)
 
 
+@pytest.mark.slow
 def test_over_http_too_and_not_without_a_secret(local_slack, environment, started, free_port, tmp_path):
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

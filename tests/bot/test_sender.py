@@ -205,6 +205,7 @@ def test_what_slack_refuses_is_told_without_its_form(sender, slack, redis, recor
     assert told(slack, redis, record)[1:] == ["the plain words"]
 
 
+@pytest.mark.slow
 def test_many_senders_share_one_outbox(slack, redis, outbox):
     records = []
     for number in range(10):

@@ -32,6 +32,7 @@ def test_a_command_is_answered_in_its_thread(slack):
     assert {ping["target"] for ping in slack.sandbox.pings()} <= {"U0VERA"}
 
 
+@pytest.mark.slow
 def test_a_member_of_a_user_group_has_the_groups_role(slack):
     anna = slack.person("anna")
     assert anna.command("C0OPS", "/mlflow health queues").ok

@@ -69,6 +69,7 @@ def nothing_is_left(s3, buckets, keys_in):
     return check
 
 
+@pytest.mark.slow
 def test_a_table_that_stays_locked_is_told_and_the_next_run_succeeds(systems, progress, database_url, nothing_is_left):
     ready = systems()
     with locked(database_url), pytest.raises(OperatorError, match="A table was locked"):

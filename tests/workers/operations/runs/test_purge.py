@@ -192,6 +192,7 @@ def test_a_job_whose_worker_died_is_waited_for_and_then_swept_up(systems, experi
     assert here.cluster.jobs("mlflow-ops/purpose=gc") == []
 
 
+@pytest.mark.slow
 def test_nothing_is_purged_on_an_old_backup_nor_what_it_does_not_hold(
     systems, experiment, deleted, log_run, client, tmp_path
 ):
