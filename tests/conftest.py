@@ -43,9 +43,9 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 hypothesis.settings.register_profile("any machine", deadline=None)
 hypothesis.settings.load_profile("any machine")
 
-RUN = "MLFLOW_OPS_TESTS_RUN"
 collect_ignore = ["extension"]
 """A package of its own, whose tests run where it is installed (docs/test_extending.py)."""
+RUN = "MLFLOW_OPS_TESTS_RUN"
 """The folder that all processes of a run share. `.ci/run` makes one for several calls of pytest."""
 
 
@@ -182,6 +182,24 @@ def seeded():
             testing.seed(run / "seeded")
             (run / "seeded.done").touch()
     return run / "seeded"
+
+
+@pytest.fixture
+def golden_in(request):
+    """Makes what compares with the golden files of a folder; with the flag, it writes them."""
+
+    def of(folder):
+        def same(name, seen):
+            text = json.dumps(seen, indent=1, ensure_ascii=False) + "\n"
+            file = folder / f"{name}.json"
+            if request.config.getoption("--renew-golden"):
+                file.write_text(text, encoding="utf-8")
+            assert file.exists(), f"new: write it with --renew-golden ({file})"
+            assert text == file.read_text(encoding="utf-8"), "meant? then --renew-golden, and read the difference"
+
+        return same
+
+    return of
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ After a change of words that is meant: pytest tests/golden/test_seen.py --renew-
 """
 
 import io
-import json
 import re
 from pathlib import Path
 
@@ -43,18 +42,9 @@ def slug(words):
 
 
 @pytest.fixture
-def golden(request):
+def golden(golden_in):
     """Compare with a file; with the flag, write it."""
-
-    def same(name, seen):
-        text = json.dumps(seen, indent=1, ensure_ascii=False) + "\n"
-        file = SEEN / f"{name}.json"
-        if request.config.getoption("--renew-golden"):
-            file.write_text(text, encoding="utf-8")
-        assert file.exists(), f"new: write it with --renew-golden ({file})"
-        assert text == file.read_text(encoding="utf-8"), "meant? then --renew-golden, and read the difference"
-
-    return same
+    return golden_in(SEEN)
 
 
 def as_seen(message):

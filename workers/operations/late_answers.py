@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 
 LATE_SECONDS: Final = 60.0
 """How long a small change is waited for after its answer did not come."""
+OF_MANY_RUNS_SECONDS: Final = 900.0
+"""The same for an experiment with its runs: MLflow needs some milliseconds for each."""
+ANSWER_SECONDS: Final = 50.0
+"""How long the answer to a change of that kind is waited for."""
 LOOK_SECONDS: Final = 2.0
 
 

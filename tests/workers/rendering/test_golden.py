@@ -4,7 +4,6 @@ After a change of words that is meant: pytest tests/workers/rendering/test_golde
 """
 
 import io
-import json
 from pathlib import Path
 
 import pytest
@@ -172,18 +171,9 @@ VIEWS = {
 
 
 @pytest.fixture
-def golden(request):
+def golden(golden_in):
     """Compare with a file; with the flag, write it."""
-
-    def same(name, seen):
-        text = json.dumps(seen, indent=1, ensure_ascii=False) + "\n"
-        file = GOLDEN / f"{name}.json"
-        if request.config.getoption("--renew-golden"):
-            file.write_text(text)
-        assert file.exists(), f"new: write it with --renew-golden ({file})"
-        assert text == file.read_text(), "meant? then --renew-golden, and read the difference"
-
-    return same
+    return golden_in(GOLDEN)
 
 
 def as_seen(message):

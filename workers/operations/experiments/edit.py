@@ -15,7 +15,7 @@ from pydantic import AfterValidator, Field
 from workers.errors import AlreadySo, OperatorError
 from workers.operation import Change, Operation, Plan, Progress, Risk
 from workers.operations.experiments.finding import Experiment, active, find, known, named, refuse_taken
-from workers.operations.late_answers import change
+from workers.operations.late_answers import ANSWER_SECONDS, OF_MANY_RUNS_SECONDS, change
 from workers.report import Report, Status
 from workers.systems.errors import TrackingTaken
 from workers.systems.mlflow.run_counts import RunCount, run_counts
@@ -158,14 +158,14 @@ class _ExperimentEdit(Operation):
         progress.step(f"{self.doing} {self.experiment}")
         found = self._find(systems.tracking)
         edit = self._edit(found)
-        tracking = systems.tracking.within(_SECONDS)
+        tracking = systems.tracking.within(ANSWER_SECONDS)
         change(
             tracking,
             edit.call,
             edit.body,
             lambda: edit.made(known(tracking, found.id)),
             progress,
-            wait_seconds=_LATE_SECONDS,
+            wait_seconds=OF_MANY_RUNS_SECONDS,
         )
         return Report(title=self.headline, status=Status.OK, summary=edit.outcome, hints=(edit.hint,), undo=edit.undo)
 
@@ -271,11 +271,6 @@ class ExperimentRestore(_ExperimentEdit):
             hint=f"experiments show {found.word}",
             undo=f"experiments delete {found.id}",
         )
-
-
-_SECONDS: Final = 50.0
-_LATE_SECONDS: Final = 900.0
-"""MLflow 3 needs some milliseconds for each run of an experiment that is deleted or restored."""
 
 
 def _location(location: str) -> dict[str, str]:

@@ -20,7 +20,7 @@ from workers.operations.backup import artifacts, sets
 from workers.operations.backup.encryption import Keys
 from workers.operations.backup.wal.archive import moment_of
 from workers.operations.experiments.finding import find as find_experiment
-from workers.operations.late_answers import change
+from workers.operations.late_answers import ANSWER_SECONDS, OF_MANY_RUNS_SECONDS, change
 from workers.operations.restore import artifacts_at, events, moment, prerequisites, rows
 from workers.operations.restore.side_database import ROWS, restored_beside
 from workers.operations.runs.finding import find as find_run
@@ -34,9 +34,6 @@ if TYPE_CHECKING:
     from workers.systems import Systems
     from workers.systems.postgres.database import Database
 
-_SECONDS: Final = 50.0
-_LATE_SECONDS: Final = 900.0
-"""MLflow restores the runs of an experiment one after the other."""
 _RUN: Final = "SELECT artifact_uri, experiment_id FROM runs WHERE run_uuid = %s"
 _EXPERIMENT: Final = (
     "SELECT artifact_location, experiment_id, name FROM experiments WHERE name = %s OR experiment_id::text = %s "
@@ -96,12 +93,12 @@ class _Restore(Operation):
         if known is not None:
             progress.step("Asking MLflow to restore it")
             change(
-                systems.tracking.within(_SECONDS),
+                systems.tracking.within(ANSWER_SECONDS),
                 f"{self.kind}s/restore",
                 {f"{self.kind}_id": known.id},
                 lambda: self._active(systems),
                 progress,
-                wait_seconds=_LATE_SECONDS,
+                wait_seconds=OF_MANY_RUNS_SECONDS,
             )
             return self._report(known, f"MLflow had only marked it as deleted{self.also_back}")
         progress.step("Restoring the database beside the live one", of="beside the live one")

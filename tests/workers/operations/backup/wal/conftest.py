@@ -44,14 +44,12 @@ def s3():
     server.stop()
 
 
-@pytest.fixture(scope="module", params=MAJORS, ids=lambda major: f"postgres{major}")
-def server(request):
-    """A server with MLflow's database, and a role that may replicate and nothing else."""
-    if request.param not in FOLDERS:
-        pytest.skip(f"no server of PostgreSQL {request.param} on this machine")
+@contextmanager
+def with_roles(major):
+    """A server of that version with MLflow's role, ours, and one that may replicate and nothing else."""
     with tempfile.TemporaryDirectory(prefix="mlflow-ops-wal-test-") as folder:
         Path(folder).chmod(0o711)
-        with serving(request.param, Path(folder)) as started:
+        with serving(major, Path(folder)) as started:
             started.do(
                 f"CREATE ROLE {OWNER} LOGIN",
                 f"CREATE ROLE {OURS} LOGIN CREATEDB CREATEROLE",
@@ -59,6 +57,15 @@ def server(request):
                 f"GRANT {OWNER} TO {OURS}",
             )
             yield started
+
+
+@pytest.fixture(scope="module", params=MAJORS, ids=lambda major: f"postgres{major}")
+def server(request):
+    """A server with MLflow's database, and a role that may replicate and nothing else."""
+    if request.param not in FOLDERS:
+        pytest.skip(f"no server of PostgreSQL {request.param} on this machine")
+    with with_roles(request.param) as started:
+        yield started
 
 
 @pytest.fixture

@@ -1,8 +1,6 @@
 """The server is gone, and another one is there: the database comes back from the WAL, newer than the last backup."""
 
-import tempfile
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 
@@ -15,8 +13,8 @@ from tests.workers.operations.backup.wal.conftest import (
     now,
     reaches,
     until,
+    with_roles,
 )
-from tests.world.conftest import serving
 from workers.errors import OperatorError
 from workers.operations.backup import sets
 from workers.operations.backup.backup import Backup
@@ -31,16 +29,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 @pytest.fixture
 def other(server):
     """Another server of the same version, with the same roles and nothing else."""
-    with tempfile.TemporaryDirectory(prefix="mlflow-ops-wal-other-") as folder:
-        Path(folder).chmod(0o711)
-        with serving(server.major, Path(folder)) as started:
-            started.do(
-                f"CREATE ROLE {OWNER} LOGIN",
-                f"CREATE ROLE {OURS} LOGIN CREATEDB CREATEROLE",
-                f"CREATE ROLE {REPLICATOR} LOGIN REPLICATION",
-                f"GRANT {OWNER} TO {OURS}",
-            )
-            yield started
+    with with_roles(server.major) as started:
+        yield started
 
 
 @pytest.fixture
