@@ -8,7 +8,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -26,6 +25,7 @@ from xdist.scheduler import LoadFileScheduling
 from mlflow_ops_sandbox import testing
 from mlflow_ops_sandbox.cluster.apiserver import least_privilege
 from mlflow_ops_sandbox.fixtures import start_sandbox, start_sandbox_once
+from mlflow_ops_sandbox.parts import ports
 from mlflow_ops_sandbox.parts.redis import program
 from mlflow_ops_sandbox.patience import stretched
 from mlflow_ops_sandbox.slack.state.workspace import Workspace
@@ -205,17 +205,13 @@ def golden_in(request):
 @pytest.fixture
 def free_port():
     """A port on which nothing listens."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    return ports.free()
 
 
 @pytest.fixture(scope="session")
 def redis_url(tmp_path_factory):
     """A real Redis server for this run."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = ports.free()
     folder = tmp_path_factory.mktemp("redis")
     server = subprocess.Popen(
         [str(program()), "--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder)],

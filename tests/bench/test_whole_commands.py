@@ -14,7 +14,6 @@ MLFLOW_OPS_BENCH_ARTIFACTS sets how many objects there are (2,000).
 
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -28,6 +27,7 @@ import pytest
 import yaml
 from botocore.exceptions import BotoCoreError, ClientError
 
+from mlflow_ops_sandbox.parts import ports
 from tests.bench import seed_artifacts, seed_database
 from tests.world.rclone.conftest import program as rclone_program
 
@@ -70,9 +70,7 @@ def place(request, parts, tmp_path_factory) -> Iterator[Place]:
     running, url = None, parts.env["AWS_ENDPOINT_URL_S3"]
     if request.param == "rclone":
         (folder / "data").mkdir()
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
+        port = ports.free()
         command = [rclone_program(), "serve", "s3", folder / "data", "--addr", f"127.0.0.1:{port}"]
         quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
         running = subprocess.Popen([*command, "--config", folder / "none"], **quiet, env={"PATH": os.environ["PATH"]})

@@ -4,7 +4,6 @@ import base64
 import io
 import json
 import random
-import socket
 import subprocess
 import sys
 import threading
@@ -22,6 +21,7 @@ from bot.alert_webhook import app, authorised
 from bot.alerts import Alerts
 from bot.modals import silence
 from commands import alert_commands, grammar
+from mlflow_ops_sandbox.parts import ports
 from workers import settings
 from workers.errors import AlreadySo, OperatorError
 from workers.operations.alerts import group as groups
@@ -495,9 +495,7 @@ def test_a_silence_needs_an_alertmanager_and_something_to_silence(redis, redis_u
 
 @pytest.mark.slow
 def test_over_http_too_and_not_without_a_secret(local_slack, environment, started, free_port, tmp_path):
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = ports.free()
     url = f"http://127.0.0.1:{free_port}/slack/events"
     way = ["--http", "--host", "127.0.0.1", "--port", str(free_port), "--alerts-port", str(port)]
     with local_slack(mode="http", request_url=url) as slack:

@@ -8,7 +8,6 @@ makes databases and is a member of MLflow's, but no superuser.
 import os
 import re
 import shutil
-import socket
 import subprocess
 import tempfile
 import time
@@ -20,7 +19,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from mlflow_ops_sandbox.parts import accounts
+from mlflow_ops_sandbox.parts import accounts, ports
 from mlflow_ops_sandbox.patience import stretched
 from workers import settings
 from workers.operation import Unwatched
@@ -89,9 +88,7 @@ def serving(major, folder):
     make = [programs / "initdb", "-D", home / "data", "-U", SUPERUSER, "-A", "trust", "-N", "-E", "UTF8",
             "--locale=C.UTF-8"]  # fmt: skip
     subprocess.run(make, check=True, stdout=subprocess.DEVNULL, cwd=home, env=env, **lent)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = ports.free()
     chosen = {"port": port, "listen_addresses": "127.0.0.1", "unix_socket_directories": "", "fsync": "off",
               "wal_level": "logical", "max_prepared_transactions": "10"}  # fmt: skip
     words = [word for name, value in chosen.items() for word in ("-c", f"{name}={value}")]

@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import socket
 import subprocess
 import threading
 import time
@@ -12,7 +11,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from mlflow_ops_sandbox.parts import accounts
+from mlflow_ops_sandbox.parts import accounts, ports
 from mlflow_ops_sandbox.slack.controls import wait_for
 from tests.world.conftest import FOLDERS, OURS, OWNER
 from workers.errors import AlreadySo, OperatorError
@@ -45,9 +44,7 @@ def bouncer(server, live, request, tmp_path):
     for folder in tmp_path.parents:
         if folder.is_relative_to("/tmp") and folder != Path("/tmp"):
             folder.chmod(folder.stat().st_mode | 0o011)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = ports.free()
     ignored = "extra_float_digits" + (",options" if request.param == "session" else "")
     config, users = tmp_path / "pgbouncer.ini", tmp_path / "users.txt"
     users.write_text("".join(f'"{each}" ""\n' for each in (OWNER, OURS, CONSOLE)))

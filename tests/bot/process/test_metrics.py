@@ -15,6 +15,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from bot.process import metrics
+from mlflow_ops_sandbox.parts import ports
 from mlflow_ops_sandbox.slack.controls import wait_for
 from tests.bot.test_away import RedisServer
 from workers.engine import queues
@@ -124,9 +125,7 @@ def asked(port, path):
 
 def test_the_scheduler_serves_them_and_is_not_ready_without_redis(environment, local_slack, tmp_path, free_port):
     own = RedisServer(tmp_path / "own-redis", free_port)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = ports.free()
     with local_slack() as slack:
         env = {**os.environ, **environment(slack), "REDIS_URL": own.url}
         command = [sys.executable, "-m", "bot", "scheduler", "--metrics-port", str(port)]
@@ -149,9 +148,7 @@ def test_the_scheduler_serves_them_and_is_not_ready_without_redis(environment, l
 
 @pytest.fixture
 def another_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    return ports.free()
 
 
 @pytest.mark.slow

@@ -11,6 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
+from mlflow_ops_sandbox.parts import ports
 from workers import settings
 from workers.settings import Settings
 
@@ -25,8 +26,7 @@ def silent() -> Iterator[int]:
 @pytest.fixture
 def closed() -> int:
     """A port on which nobody listens."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return listener.getsockname()[1]
+    return ports.free()
 
 
 @pytest.fixture

@@ -1,7 +1,5 @@
 """Each way in which Redis may be of no use has a sentence of its own; and it is found by its sentinels."""
 
-import random
-import socket
 import subprocess
 import time
 
@@ -9,6 +7,7 @@ import pytest
 import redis as client
 from redis import exceptions
 
+from mlflow_ops_sandbox.parts import ports
 from mlflow_ops_sandbox.parts.redis import program
 from mlflow_ops_sandbox.patience import stretched
 from workers import settings
@@ -37,6 +36,7 @@ def serve(tmp_path):
                 except exceptions.AuthenticationError:
                     break
                 except exceptions.ConnectionError:
+                    assert started[-1].poll() is None, f"{command} ended"
                     assert time.monotonic() < deadline
                     time.sleep(0.05)
         return connect(settings.load({"REDIS_URL": url.format(port=port)}))
@@ -85,30 +85,16 @@ def test_each_refusal_has_its_sentence(error, sentence):
     assert sentence in str(explained(error))
 
 
-def beside(port):
-    return port + 1 if port < 65_000 else port - 1
-
-
-def port_with_room_above():
-    """A port on which nothing listens; nor does anything 10,000 above, where a cluster's bus is."""
-    while True:
-        port = random.randrange(20_000, 55_000)
-        try:
-            with socket.create_server(("127.0.0.1", port)), socket.create_server(("127.0.0.1", port + 10_000)):
-                return port
-        except OSError:
-            continue
-
-
 def test_a_cluster_is_refused_with_a_reason(serve):
-    redis = serve(port_with_room_above(), "--cluster-enabled", "yes")
+    # Unless it is told, its bus is on the port 10,000 above.
+    redis = serve(ports.free(), "--cluster-enabled", "yes", "--cluster-port", str(ports.free()))
     with pytest.raises(SettingsError, match="one step of ours writes keys of several slots"):
         refuse_cluster(redis)
 
 
 def test_its_sentinels_say_where_it_is(serve, free_port, tmp_path):
     serve(free_port, "--requirepass", "secret")
-    port = beside(free_port)
+    port = ports.free()
     conf = tmp_path / "sentinel.conf"
     conf.write_text(f"port {port}\nbind 127.0.0.1\nsentinel monitor ops 127.0.0.1 {free_port} 1\n"
                     "sentinel auth-pass ops secret\n")  # fmt: skip

@@ -7,7 +7,6 @@ tests/workers as they are, and names those that ask for what this store doesn't 
 
 import copy
 import os
-import socket
 import subprocess
 import time
 import uuid
@@ -18,6 +17,7 @@ import boto3
 import pytest
 from botocore.exceptions import BotoCoreError, ClientError
 
+from mlflow_ops_sandbox.parts import ports
 from mlflow_ops_sandbox.patience import stretched
 from tests.workers.operations.backup.artifacts.conftest import (  # noqa: F401 - fixtures
     Place,
@@ -57,9 +57,7 @@ def rclone(tmp_path_factory):
     """The address of an `rclone serve s3` of this run."""
     folder = tmp_path_factory.mktemp("rclone")
     (folder / "data").mkdir()
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = ports.free()
     # Without keys of its own it takes everybody's: some tests bring theirs.
     command = [program(), "serve", "s3", folder / "data", "--addr", f"127.0.0.1:{port}", "--config", folder / "none"]
     with (folder / "log").open("wb") as log:

@@ -56,6 +56,11 @@ def choose(names: Iterable[str], remembered: Mapping[str, int], fixed: Mapping[s
     return chosen
 
 
+def free() -> int:
+    """A port on which nothing listens, for whoever is to listen there next. Raises SandboxError where none is left."""
+    return choose(["it"], {}, {})["it"]
+
+
 def _hold_any() -> socket.socket | None:
     """Any free port, held; of the system's own choice only where none of the quiet ones is free."""
     tried = (_hold(port) for port in _chance.sample(QUIET, len(QUIET)))

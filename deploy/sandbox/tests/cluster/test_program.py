@@ -12,19 +12,12 @@ import yaml
 from kubernetes import client, config
 
 from mlflow_ops_sandbox.cluster.testing import until
-
-
-def free_ports(count):
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [entry.getsockname()[1] for entry in sockets]
-    for entry in sockets:
-        entry.close()
-    return ports
+from mlflow_ops_sandbox.parts import ports
 
 
 @pytest.fixture
 def program(tmp_path):
-    port, control, service = free_ports(3)
+    port, control, service = ports.choose(["port", "control", "service"], {}, {}).values()
     wiring = {"namespace": "data-platform", "service_ports": {"mlflow": service}}
     (tmp_path / "wiring.json").write_text(json.dumps(wiring))
     arguments = ["--port", str(port), "--control-port", str(control), "--data", str(tmp_path / "data")]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import http.client
 import json
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -13,6 +12,7 @@ import time
 import pytest
 from slack_sdk import WebClient
 
+from mlflow_ops_sandbox.parts import ports
 from mlflow_ops_sandbox.slack import Workspace, WorkspaceError
 from mlflow_ops_sandbox.slack.client import Sandbox, SlackPerson
 from mlflow_ops_sandbox.slack.testing import example, serving
@@ -101,9 +101,7 @@ def test_time_never_runs_backwards_across_a_restart(tmp_path):
 def test_it_runs_as_a_program_and_survives_being_killed(tmp_path):
     file = tmp_path / "workspace.json"
     file.write_text(json.dumps(example()))
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = ports.free()
     arguments = ["--port", str(port), "--data", str(tmp_path / "data"), "--workspace", str(file)]
     base = f"http://127.0.0.1:{port}"
 

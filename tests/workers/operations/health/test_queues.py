@@ -11,6 +11,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 from rq import Worker
 
+from mlflow_ops_sandbox.parts import ports
 from mlflow_ops_sandbox.parts.redis import program
 from mlflow_ops_sandbox.patience import stretched
 from workers import settings
@@ -28,8 +29,7 @@ PASSWORD = "hunter2"
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
     folder = tmp_path_factory.mktemp("redis")
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = ports.free()
     told = f"port {port}\nbind 127.0.0.1\nrequirepass {PASSWORD}\nappendonly yes\ndir {folder}\n"
     process = subprocess.Popen([program(), "-"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
     process.stdin.write(told.encode())
@@ -116,8 +116,7 @@ def test_a_wrong_password_is_told_without_it(server, redis):
 
 
 def test_nobody_there_is_told_with_the_address():
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = ports.free()
     with pytest.raises(Unreachable, match=rf"Redis at 127\.0\.0\.1:{port} refuses connections\."):
         ask(f"redis://127.0.0.1:{port}/0")
 

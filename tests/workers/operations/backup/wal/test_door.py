@@ -1,10 +1,9 @@
 """The private server of a moment with a door: who comes in, and that nobody writes."""
 
-import socket
-
 import psycopg
 import pytest
 
+from mlflow_ops_sandbox.parts import ports
 from tests.workers.operations.backup.wal.conftest import add_run, now, reaches, until
 from tests.world.conftest import OURS, OWNER, SUPERUSER
 from workers.operations.backup.wal import access
@@ -17,12 +16,6 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 HERE = "127.0.0.1"
 
 
-def free():
-    with socket.socket() as probe:
-        probe.bind((HERE, 0))
-        return probe.getsockname()[1]
-
-
 def test_mlflows_role_reads_and_nobody_writes(kept, server, live, progress):
     server.do(f"ALTER ROLE {OWNER} PASSWORD 'then'", f"ALTER ROLE {OURS} PASSWORD 'ours'")
     server.do(f"ALTER ROLE {SUPERUSER} PASSWORD 'all'")
@@ -32,7 +25,7 @@ def test_mlflows_role_reads_and_nobody_writes(kept, server, live, progress):
     server.do("DELETE FROM runs WHERE run_uuid = 'run 1'", role=OWNER, database=live)
     late = now(server)
     until(lambda: reaches(kept, late))
-    door = Door(HERE, free(), live, OWNER)
+    door = Door(HERE, ports.free(), live, OWNER)
 
     def come(role, password, database=live):
         return psycopg.connect(
