@@ -17,6 +17,9 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+import structlog
+from redis.exceptions import RedisError
+
 from workers.errors import OperatorError
 from workers.records.keys import PREFIX
 from workers.records.record import Record
@@ -27,6 +30,8 @@ if TYPE_CHECKING:
 
 LEASE_SECONDS = 2 * ALIVE_SECONDS
 """Longer than a sign of life: a record is ended before its locks lapse."""
+
+_log = structlog.get_logger(__name__)
 
 _TAKE = """
 local function over(holder)
@@ -142,7 +147,11 @@ def held(redis: Redis, record: Record, parts: Sequence[str]) -> Iterator[Locks]:
     try:
         yield locks
     finally:
-        locks.give_back()
+        try:
+            locks.give_back()
+        except RedisError as error:
+            # What was done within is done; they lapse, and whoever wants them sees that their record has ended.
+            _log.warning("the locks were not given back", record_id=record.id, why=str(error))
 
 
 def _held(part: str, holder: Record | None) -> Held:

@@ -135,10 +135,7 @@ def accept(  # noqa: PLR0913 - all but the first three by name
     person = at_most and not operation.urgent
     like = _kind(record) if person and operation.risk is Risk.READ and not record.calls else ""
     limits = {"remember_seconds": remember_seconds, "at_most": at_most if person else 0}
-    records = Records(redis)
-    # Before it is there: what this Redis was told itself is not in doubt.
-    records.doubt()
-    return records.accept(placed, delivery, root, job=_job(placed, operation, redis), like=like, **limits)
+    return Records(redis).accept(placed, delivery, root, job=_job(placed, operation, redis), like=like, **limits)
 
 
 def _kind(record: Record) -> str:

@@ -69,7 +69,7 @@ def tell_lost(record: Record, redis: Redis, why: str) -> None:
     _log.error("lost", operation_id=record.id, why=why)
     message = f"The worker lost this command: {why}."
     if record.stage is Stage.RUN and record.plan is not None:
-        if _to_be_looked_at(record, message, redis):
+        if have_it_looked_at(record, message, redis):
             return
     elif record.stage is Stage.LOOK and record.phase is Phase.RUNNING:
         look_again(record, redis, f"{why}.")
@@ -92,8 +92,8 @@ def look_again(record: Record, redis: Redis, why: str) -> bool:
     return Records(redis).move(record.id, *words, before=Phase.RUNNING, claim=record, **fields)
 
 
-def _to_be_looked_at(record: Record, message: str, redis: Redis) -> bool:
-    """Have another worker look at what a lost run has left. False where its job could not begin it either."""
+def have_it_looked_at(record: Record, message: str, redis: Redis) -> bool:
+    """Have a worker look at what a run that broke off has left. message: why it did. False where it never began."""
     if record.phase is not Phase.RUNNING:
         return False
     step = f"{message} Looking at what it has left."

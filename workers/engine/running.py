@@ -28,6 +28,7 @@ from workers.engine import approvals, following, locks, looking, queues, rights,
 from workers.engine.lease import Signs, alive, stop_here
 from workers.engine.patience import PATIENCE_SECONDS, patiently
 from workers.engine.performing import already, in_place_of, perform
+from workers.engine.rescuing import have_it_looked_at
 from workers.errors import AlreadySo, OperatorError
 from workers.operation import Caller, Cancelled, Later, Operation, Plan, Risk, Unwatched, planned_with
 from workers.records import counters
@@ -42,7 +43,7 @@ from workers.rendering.walk import Walk
 from workers.report import Report, Status
 from workers.systems import Systems
 from workers.systems.errors import ClusterNotFound, GatewayError, SilenceMissing, TrackingMissing
-from workers.systems.redis import connect
+from workers.systems.redis import connect, explained
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -77,29 +78,37 @@ def run(record_id: str) -> str:
             phase = looking.look(record, partial(_attempt, record), systems_here(), redis_here(), signs)
             _exported(record, phase)
             return phase.value
-        after: dict[str, Any] = {}
-        walk = Walk((record.plan or {}).get("steps", ()), goes_on=record.continuation is not None)
-
-        def carry_out(operation: Operation) -> Report:
-            report = _carried_out(operation, record, signs, walk)
-            after.update(undo=report.undo, offers=[offer.command for offer in report.offers])
-            return report
-
         try:
-            ending = _attempt(record, carry_out)
-        except _HandedOver:
-            phase = _hand_over(record, records)
-        except Later as later:
-            phase = patiently(partial(following.begin, record, later, redis_here()))
+            return _do(record, records, signs).value
         except locks.TakenByItself as earlier:
             _log.warning("not run again: the worker that Redis had lost still runs it", operation_id=record_id)
             records.give_way(record, earlier.token)
             return "claimed before"
-        else:
-            ending = replace(ending, messages=(*ending.messages, *thread.walked(record, walk, ending)))
-            phase = _end(record, records, ending, **after)
-            _exported(record, phase)
-        return phase.value
+
+
+def _do(record: Record, records: Records, signs: Signs) -> Phase:
+    """What was asked for, to its end or to where somebody else goes on. Raises locks.TakenByItself."""
+    after: dict[str, Any] = {}
+    walk = Walk((record.plan or {}).get("steps", ()), goes_on=record.continuation is not None)
+
+    def carry_out(operation: Operation) -> Report:
+        report = _carried_out(operation, record, signs, walk)
+        after.update(undo=report.undo, offers=[offer.command for offer in report.offers])
+        return report
+
+    try:
+        ending = _attempt(record, carry_out)
+    except _HandedOver:
+        return _hand_over(record, records)
+    except _BrokenOff as broken:
+        patiently(partial(have_it_looked_at, record, broken.message, redis_here()))
+        return Phase.QUEUED
+    except Later as later:
+        return patiently(partial(following.begin, record, later, redis_here()))
+    ending = replace(ending, messages=(*ending.messages, *thread.walked(record, walk, ending)))
+    phase = _end(record, records, ending, **after)
+    _exported(record, phase)
+    return phase
 
 
 def _plan(record: Record, records: Records) -> Phase:
@@ -224,17 +233,29 @@ def _attempt(  # noqa: PLR0911 - each way out has its own words
         return thread.failure(record, f"The workers can't do that: {error}", "mlflow-ops check names what is missing.")
     except Cancelled as cancelled:
         return _stopped(record, cancelled.left)
-    except timeouts.TimedOut:
-        _log.warning("timed out")
-        return thread.failure(record, "It took longer than allowed and was stopped.", "Check /mlflow health.")
-    except (Exception, SystemExit):  # noqa: BLE001 - the one place where anything else is caught, logged and told
-        incident = uuid.uuid4().hex[:8]
-        _log.exception("unexpected error", incident=incident)
-        message = f"Something unexpected happened (id {incident})."
-        return thread.failure(record, message, f"The workers' log has the details under {incident}.")
+    except (timeouts.TimedOut, Exception, SystemExit) as error:  # noqa: BLE001 - the one place where all else is caught
+        message, hint = _broken_off(error)
+        if record.stage is Stage.RUN and record.plan is not None and record.continuation is None:
+            raise _BrokenOff(message) from None
+        return thread.failure(record, message, hint)
     # What could not be done, or was put back, is reported as a failure by its status.
     failed = operation.risk is not Risk.READ and report.status is Status.FAIL
     return thread.success(record, report, Phase.FAILED if failed else Phase.DONE)
+
+
+def _broken_off(error: BaseException) -> tuple[str, str]:
+    """Why it did not come to an end that it knows of, and what to do; in the log, too."""
+    match error:
+        case timeouts.TimedOut():
+            _log.warning("timed out")
+            return "It took longer than allowed and was stopped.", "Check /mlflow health."
+        case RedisError():
+            why = explained(error, redis_here())
+            _log.warning("Redis was of no use while it ran", why=why.message)
+            return why.message, why.hint
+    incident = uuid.uuid4().hex[:8]
+    _log.error("unexpected error", incident=incident, exc_info=error)
+    return f"Something unexpected happened (id {incident}).", f"The workers' log has the details under {incident}."
 
 
 def _end(record: Record, records: Records, ending: Ending, **after: Any) -> Phase:
@@ -296,6 +317,14 @@ class Moved(OperatorError):  # noqa: N818 - its message is a sentence for people
 
 class _HandedOver(BaseException):
     """It stopped for its worker's sake, and goes on elsewhere."""
+
+
+class _BrokenOff(BaseException):
+    """It ended in a way that no one foresaw: nobody knows how far it has come. message: why."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
 
 
 @cache

@@ -18,6 +18,13 @@ from workers.records.outbox import PUSH
 FENCE: Final = PREFIX + "fence"
 """How many claims there were."""
 
+RUN_ID: Final = "redis.call('INFO', 'server')"
+"""What holds the random name that each process of Redis gives itself (https://redis.io/docs/latest/commands/info/)."""
+
+_SERVER: Final = f"""
+local function this_server() return string.match({RUN_ID}, 'run_id:(%x+)') end
+"""
+
 _CLAIMS: Final = """
 local none = '""'
 local function token_of(record) return redis.call('HGET', record, 'token') or none end
@@ -44,10 +51,13 @@ ACCEPT: Final = (
     + NOTE
     + _CLAIMS
     + _ENQUEUE
+    + _SERVER
     + """
--- KEYS: seen, record, open, recent, the person's, the one like it that they asked for last (where records stand: none).
+-- KEYS: seen, record, open, recent, the person's, the one like it that they asked for last (where records stand: none),
+-- of which Redis all is known.
 -- ARGV: id, seconds of seen, of the record, when, body, how many of the
 -- recent, moment, at most so many of a person (0: any number), where records stand, number of fields, fields, job.
+if redis.call('GET', KEYS[7]) ~= this_server() then return -3 end
 local known = redis.call('GET', KEYS[1])
 if known then return known == ARGV[1] and 1 or 0 end
 local like = redis.call('GET', KEYS[6])
@@ -222,22 +232,25 @@ return 1
 """
 )
 
-DOUBT: Final = """
--- KEYS: of which Redis all is known, open. ARGV: which it is, now, where records stand, milliseconds.
-local known = redis.call('GET', KEYS[1])
-if known == ARGV[1] then return 0 end
-redis.call('SET', KEYS[1], ARGV[1])
+DOUBT: Final = (
+    _SERVER
+    + """
+-- KEYS: of which Redis all is known, open. ARGV: now, where records stand, milliseconds.
+local known, this = redis.call('GET', KEYS[1]), this_server()
+if known == this then return 0 end
+redis.call('SET', KEYS[1], this)
 if not known then return 0 end
 local open = redis.call('ZRANGE', KEYS[2], 0, -1)
 for _, id in ipairs(open) do
-  local record = ARGV[3] .. id
-  if redis.call('EXISTS', record) == 1 then redis.call('HSET', record, 'doubted', ARGV[2]) end
+  local record = ARGV[2] .. id
+  if redis.call('EXISTS', record) == 1 then redis.call('HSET', record, 'doubted', ARGV[1]) end
   if redis.call('HGET', record, 'phase') == '"running"' then
-    redis.call('SET', record .. ':alive', '1', 'PX', ARGV[4])
+    redis.call('SET', record .. ':alive', '1', 'PX', ARGV[3])
   end
 end
 return #open
 """
+)
 
 GRACE: Final = """
 -- KEYS: open. ARGV: where records stand, milliseconds.

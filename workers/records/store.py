@@ -58,6 +58,7 @@ _OPEN = PREFIX + "open"
 _RECENT = PREFIX + "recent"
 _RECENT_KEPT = 1000
 _MERGED = -2
+_ANOTHER_SERVER = -3
 _SERVER = PREFIX + "server"
 
 
@@ -115,11 +116,14 @@ class Records:
         body = draft("root", root).body
         keys = [f"{PREFIX}seen:{delivery}", _key(record.id), _OPEN, _RECENT, f"{PREFIX}person:{record.requester}"]
         # Without anything like it, a key that is never there.
-        keys.append(f"{keys[-1]}:like:{like}" if like else _key(""))
+        keys += [f"{keys[-1]}:like:{like}" if like else _key(""), _SERVER]
         about: list[Any] = [record.id, remember_seconds, RECORD_SECONDS, record.accepted_at, body, _RECENT_KEPT]
         fields = record.fields
         about += [asked(record), at_most, _key(""), len(fields) // 2]
-        answer = int(self._accept(keys=keys, args=[*about, *fields, *job.parts]))
+        about += [*fields, *job.parts]
+        while (answer := int(self._accept(keys=keys, args=about))) == _ANOTHER_SERVER:
+            # Before it is there: what this Redis was told itself is not in doubt.
+            self.doubt()
         if answer == _MERGED:
             raise Merged("You asked for the same a moment ago, and it hasn't begun yet: its answer will be for both.")
         if answer < 0:
@@ -268,8 +272,7 @@ class Records:
 
     def doubt(self) -> bool:
         """Doubt what is open if this is another Redis than before: one that began anew, or a replica. Whether so."""
-        server: Any = self.redis.info("server")
-        about = [server["run_id"], json.dumps(time.time()), _key(""), int(ALIVE_SECONDS * 1000)]
+        about = [json.dumps(time.time()), _key(""), int(ALIVE_SECONDS * 1000)]
         return bool(self._doubt(keys=[_SERVER, _OPEN], args=about))
 
     def grace(self) -> None:

@@ -23,6 +23,7 @@ from workers.records import store
 from workers.records.keys import PREFIX
 from workers.records.outbox import Outbox
 from workers.records.record import Phase, Record
+from workers.records.scripts import RUN_ID
 from workers.records.store import Records
 from workers.rendering import message
 from workers.settings import Ops
@@ -53,6 +54,8 @@ KINDS = ((ModelChange, 0), (ModelChange, 1), (ModelSwitch, 0), (ModelSwitch, 1),
 FAR = (1, 1, 2, 5, 15, 30)
 """How far a part goes on, in stops."""
 ROUNDS = 300
+SERVER = "model:server"
+"""Says which process of Redis it is said to be."""
 
 
 TOLD_AS_DONE = ("carried out", "had begun", "could not be looked at")
@@ -95,9 +98,9 @@ class Client(Redis):
         made.part = self.part
         return made
 
-    def info(self, *_sections):
-        self.part.stops()
-        return {"run_id": self.part.model.server, "redis_version": "6.2.14"}
+    def register_script(self, script):
+        # One and the same process plays all of them.
+        return super().register_script(script.replace(RUN_ID, f"redis.call('GET', '{SERVER}')"))
 
 
 class _Pipeline(Pipeline):
@@ -187,7 +190,7 @@ class Model:
     def __init__(self, redis, seed):
         self.redis, self.random = redis, random.Random(seed)
         self.main, self.current = greenlet.getcurrent(), None
-        self.now, self.server, self.away = 1_800_000_000.0, "1", False
+        self.now, self.servers, self.away = 1_800_000_000.0, 0, False
         self.world = World(self)
         self.parts, self.accepted, self.told = {}, {}, {}
         self.asked = 0
@@ -303,6 +306,11 @@ class Model:
         found = pipe.execute()
         self.snapshot = list(zip(keys, found[::2], found[1::2], strict=True))
 
+    def begins(self):
+        """It is another process than before."""
+        self.servers += 1
+        self.redis.set(SERVER, f"run_id:{self.servers}")
+
     def lose(self):
         """It begins anew with what it had on its disk."""
         if not self.snapshot:
@@ -313,7 +321,7 @@ class Model:
             if value is not None:
                 pipe.restore(key, max(0, left), value)
         pipe.execute()
-        self.server = str(int(self.server) + 1)
+        self.begins()
         kept = {key.decode().rpartition(":")[2] for key, _, _ in self.snapshot}
         self.accepted = {each: to for each, to in self.accepted.items() if each in kept}
 
@@ -370,6 +378,7 @@ class Model:
         self.redis.flushall()
         # A script that is not known yet costs a command more: a seed must not depend on those before it.
         self.redis.script_flush()
+        self.begins()
         Records(self.plain()).doubt()
         self.everybody()
         for _ in range(STEPS):

@@ -1,11 +1,13 @@
 """What a dead worker has left is looked at until somebody could look, and by somebody else where a look dies."""
 
+import re
 import time
 
 import pytest
+from redis.exceptions import ConnectionError as RedisConnectionError
 
 from workers import settings
-from workers.engine import queues, rescuing, running
+from workers.engine import locks, queues, rescuing, running, timeouts
 from workers.operation import Plan
 from workers.operations.restore.database import RestoreDatabase
 from workers.records.record import Phase, Record, Stage
@@ -16,8 +18,8 @@ from workers.systems.errors import DatabaseUnreachable
 
 
 @pytest.fixture
-def lost(redis, redis_url, monkeypatch):
-    """The id of a restore whose worker has died; this process is the next one."""
+def planned(redis, redis_url, monkeypatch):
+    """The id of a restore that is planned and waits for this process."""
     monkeypatch.setattr(running, "redis_here", lambda: redis)
     monkeypatch.setattr(RestoreDatabase, "carried_out", lambda *_: "")
     monkeypatch.setattr(running, "systems_here", lambda: Systems(settings.load({"REDIS_URL": redis_url})))
@@ -31,11 +33,17 @@ def lost(redis, redis_url, monkeypatch):
         queue=queues.OPS,
         plan=Plan(title="Restore", summary="from the backup abcdef", steps=()).model_dump(mode="json"),
     )
-    records = Records(redis)
-    assert records.accept(record, record.id, message.asked(record.words, record.requester))
-    assert records.start(record.id, "dead", Stage.RUN)
-    rescuing.tell_lost(records.get(record.id), redis, "its process was killed")
+    assert Records(redis).accept(record, record.id, message.asked(record.words, record.requester))
     return record.id
+
+
+@pytest.fixture
+def lost(planned, redis):
+    """The id of a restore whose worker has died; this process is the next one."""
+    records = Records(redis)
+    assert records.start(planned, "dead", Stage.RUN)
+    rescuing.tell_lost(records.get(planned), redis, "its process was killed")
+    return planned
 
 
 def swept(redis, record_id):
@@ -100,3 +108,36 @@ def test_what_had_been_done_is_not_told_as_failed(lost, redis, monkeypatch):
     monkeypatch.setattr(RestoreDatabase, "carried_out", lambda *_: "It is live.")
     assert running.run(lost) == Phase.DONE
     assert "The backup abcdef is live." in Records(redis).get(lost).outcome
+
+
+@pytest.mark.parametrize(
+    ("error", "why"),
+    [
+        (ZeroDivisionError("secret"), r"Something unexpected happened \(id [0-9a-f]{8}\)\."),
+        (SystemExit(3), r"Something unexpected happened \(id [0-9a-f]{8}\)\."),
+        (timeouts.TimedOut(), r"It took longer than allowed and was stopped\."),
+        (RedisConnectionError("Connection refused"), r"Redis at \S+ cannot be reached\."),
+    ],
+)
+def test_what_breaks_off_as_nobody_foresaw_is_looked_at_too(planned, redis, monkeypatch, error, why):
+    def breaks_off(*_):
+        raise error
+
+    monkeypatch.setattr(running, "_carried_out", breaks_off)
+    monkeypatch.setattr(RestoreDatabase, "aftermath", lambda *_: "mlflow is as it was.")
+    assert running.run(planned) == Phase.QUEUED
+    record = Records(redis).get(planned)
+    assert record.stage is Stage.LOOK
+    assert queues.job_id(record) in queues.queue(queues.QUICK, redis).job_ids
+    assert running.run(planned) == Phase.FAILED
+    assert re.fullmatch(f"{why} mlflow is as it was\\.", Records(redis).get(planned).outcome)
+
+
+def test_what_was_done_is_told_as_done_though_redis_went_away_before_its_locks_were_given_back(redis, monkeypatch):
+    def away(_self):
+        raise RedisConnectionError("Connection refused")
+
+    monkeypatch.setattr(locks.Locks, "give_back", away)
+    with locks.held(redis, Record(operation="scale", arguments={}, words="", requester="", channel=""), ["deployment"]):
+        done = True
+    assert done

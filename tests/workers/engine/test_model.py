@@ -8,14 +8,16 @@ import structlog
 from tests.workers.engine import model
 from tests.workers.engine.model_world import ModelSwitch, World
 from workers.engine import locks, rescuing
+from workers.records import scripts
 from workers.records.outbox import Outbox
-from workers.records.record import Stage
+from workers.records.record import Phase, Stage
 from workers.records.store import Records
 from workers.rendering import thread
 
 SEEDS = int(os.environ.get("MLFLOW_OPS_MODEL_SEEDS", "600"))
 FAST, SLOW = 10, 100
 FOUND_WITHIN = 400
+NOTHING_IN_DOUBT = f"redis.call('SET', KEYS[1], string.match({scripts.RUN_ID}, 'run_id:(%x+)')) return 0"
 
 
 @pytest.fixture
@@ -94,7 +96,7 @@ def test_it_finds_the_record_that_ran_on_two_workers(play, monkeypatch):
 
     real_init = locks.Locks.__init__
     monkeypatch.setattr(locks.Locks, "__init__", nobody)
-    monkeypatch.setattr(Records, "doubt", lambda _: False)
+    monkeypatch.setattr(scripts, "DOUBT", NOTHING_IN_DOUBT)
     monkeypatch.setattr(Records, "holds", lambda *_: True)
     monkeypatch.setattr(Records, "renew", renew)
     wrong = ("was done 2 times", "went on after somebody else", "was done, and was told")
@@ -117,3 +119,18 @@ def test_it_finds_the_second_death_that_leaves_the_world_closed(play, monkeypatc
     monkeypatch.setattr(model, "KINDS", ((ModelSwitch, 0),))
     monkeypatch.setattr(World, "slow", 20)
     assert found(play, monkeypatch, "the world was left closed", ask=2, dies=10, everybody=8, waits=15)
+
+
+@pytest.mark.slow
+def test_it_finds_the_plan_that_redis_went_back_to(play, monkeypatch):
+    """As before a record was looked into that Redis last saw being planned."""
+    real = rescuing._look_into
+
+    def look_into(record, redis):
+        if record.phase is Phase.RUNNING and record.stage is Stage.PLAN:
+            Records(redis).update(record.id, doubted=None)
+        else:
+            real(record, redis)
+
+    monkeypatch.setattr(rescuing, "_look_into", look_into)
+    assert found(play, monkeypatch, "was done, and", keep=8, lose=4, dies=10)
