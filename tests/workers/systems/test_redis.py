@@ -1,12 +1,15 @@
 """Each way in which Redis may be of no use has a sentence of its own; and it is found by its sentinels."""
 
+import random
 import subprocess
 import time
+from contextlib import suppress
 
 import pytest
 import redis as client
 from redis import exceptions
 
+from mlflow_ops_sandbox.errors import SandboxError
 from mlflow_ops_sandbox.parts import ports
 from mlflow_ops_sandbox.parts.redis import program
 from mlflow_ops_sandbox.patience import stretched
@@ -85,9 +88,16 @@ def test_each_refusal_has_its_sentence(error, sentence):
     assert sentence in str(explained(error))
 
 
+def port_with_room_above():
+    """A port on which nothing listens; nor does anything 10,000 above, where a cluster's bus is."""
+    while True:
+        port = random.choice(ports.QUIET[:2_000])
+        with suppress(SandboxError):
+            return ports.choose((), {}, {"redis": port, "its bus": port + 10_000})["redis"]
+
+
 def test_a_cluster_is_refused_with_a_reason(serve):
-    # Unless it is told, its bus is on the port 10,000 above.
-    redis = serve(ports.free(), "--cluster-enabled", "yes", "--cluster-port", str(ports.free()))
+    redis = serve(port_with_room_above(), "--cluster-enabled", "yes")
     with pytest.raises(SettingsError, match="one step of ours writes keys of several slots"):
         refuse_cluster(redis)
 
