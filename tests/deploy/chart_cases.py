@@ -1,4 +1,4 @@
-"""Five sets of settings, each said to the chart by values and to kustomize by an overlay."""
+"""Six sets of settings, each said to the chart by values and to kustomize by an overlay."""
 
 import re
 import shutil
@@ -100,6 +100,10 @@ CASES = {
         "components: [../kubernetes/components/alerts, ../kubernetes/components/http-probes,"
         " ../kubernetes/components/monitoring, ../kubernetes/components/bot-image]\n"
         "images: [{name: mlflow-ops-bot, newName: registry.example.com/mlflow-ops, newTag: 0.1.0-bot}]\n",
+    ),
+    "peek": Case(
+        said_in(MINIMAL) | {"peek": {"enabled": True}},
+        "resources: [../kubernetes/overlays/minimal]\ncomponents: [../kubernetes/components/peek]\n",
     ),
     "other names in another namespace": Case(
         said_in(PRODUCTION)
