@@ -1,4 +1,4 @@
-"""Six sets of settings, each said to the chart by values and to kustomize by an overlay."""
+"""Seven sets of settings, each said to the chart by values and to kustomize by an overlay."""
 
 import re
 import shutil
@@ -67,6 +67,7 @@ def other_names(kubernetes):
     (production / "ops.yaml").write_text(yaml.safe_dump(said | {"kubernetes": {**NAMES, "namespace": "ml-prod"}}))
 
 
+FROM_CNPG = {"recovery": {"source": "cnpg", "cluster": "mlflow-db"}}
 CASES = {
     "minimal": Case(said_in(MINIMAL), "resources: [../kubernetes/overlays/minimal]\n"),
     "production": Case(said_in(PRODUCTION) | PRODUCTIONS, "resources: [../kubernetes/overlays/production]\n"),
@@ -105,6 +106,17 @@ CASES = {
         said_in(MINIMAL) | {"peek": {"enabled": True}},
         "resources: [../kubernetes/overlays/minimal]\ncomponents: [../kubernetes/components/peek]\n",
     ),
+    "CloudNativePG": Case(
+        said_in(MINIMAL)
+        | {
+            "ops": said_in(MINIMAL)["ops"] | FROM_CNPG,
+            "rbac": {"cloudnativepg": True},
+        },
+        "resources: [../kubernetes/overlays/minimal]\ncomponents: [../kubernetes/components/cloudnativepg]\n",
+        lambda kubernetes: _said(
+            kubernetes / "overlays" / "minimal", {"recovery": {"source": "cnpg", "cluster": "mlflow-db"}}
+        ),
+    ),
     "other names in another namespace": Case(
         said_in(PRODUCTION)
         | PRODUCTIONS
@@ -118,6 +130,11 @@ CASES = {
         "ml-prod",
     ),
 }
+
+
+def _said(overlay, more):
+    file = overlay / "ops.yaml"
+    file.write_text(yaml.safe_dump(yaml.safe_load(file.read_text()) | more))
 
 
 def _without(overlay, lines):
