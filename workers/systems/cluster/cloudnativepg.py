@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import json
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from psycopg.conninfo import make_conninfo
@@ -111,16 +111,10 @@ class Clusters:
             item = self.cluster.named(STORES, stored["barmanObjectName"], STORES_GROUP)
             windows = (item.get("status") or {}).get("serverRecoveryWindow") or {}
             said = windows.get(stored["serverName"]) or {}
-            return Window(_moment(said.get("firstRecoverabilityPoint")), _moment(said.get("lastSuccessfulBackupTime")))
+            return Window(_since(said.get("firstRecoverabilityPoint")), _moment(said.get("lastSuccessfulBackupTime")))
         status = live.get("status") or {}
-        # Of volume snapshots nothing is said here: they are not what a second Cluster is made from.
-        method = "barmanObjectStore"
-        first = (status.get("firstRecoverabilityPointByMethod") or {}).get(method)
-        last = (status.get("lastSuccessfulBackupByMethod") or {}).get(method)
-        return Window(
-            _moment(first or status.get("firstRecoverabilityPoint")),
-            _moment(last or status.get("lastSuccessfulBackup")),
-        )
+        first, last = (_of_store(status, key) for key in ("firstRecoverabilityPoint", "lastSuccessfulBackup"))
+        return Window(_since(first), _moment(last))
 
     def superuser(self, name: str, database: str) -> Database:
         """A database of it, as its superuser. Raises OperatorError where the Secret has no password."""
@@ -190,6 +184,18 @@ def archives(live: Json) -> tuple[bool, str]:
         if each.get("type") == "ContinuousArchiving":
             return each.get("status") != "False", str(each.get("message") or "")
     return True, ""
+
+
+def _of_store(status: Json, key: str) -> Any:
+    """By the kind of backup, where that is told: a second Cluster isn't made from volume snapshots."""
+    kinds = status.get(f"{key}ByMethod")
+    return kinds.get("barmanObjectStore") if isinstance(kinds, dict) else status.get(key)
+
+
+def _since(said: Any) -> datetime | None:
+    """It is told in whole seconds, cut off: from the next one on it is sure."""
+    found = _moment(said)
+    return found + timedelta(seconds=1) if found else None
 
 
 def _moment(said: Any) -> datetime | None:

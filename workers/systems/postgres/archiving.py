@@ -56,8 +56,9 @@ class Archiver:
 
     @property
     def waiting(self) -> int:
-        """Whole segments that wait to be archived."""
-        return max(0, self._number(self.current) - self._number(self.segment) - 1) if self.segment else 0
+        """Whole segments that wait to be archived; none is known of right after a failover."""
+        last = self._number(self.segment)
+        return max(0, self._number(self.current) - last - 1) if last >= 0 else 0
 
     @property
     def late_seconds(self) -> float | None:

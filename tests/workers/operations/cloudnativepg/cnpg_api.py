@@ -146,14 +146,14 @@ class Api:
         found = PATHS.fullmatch(parts.path)
         if self.down:
             raise RefusedError(503, "the server is currently unable to handle the request")
-        if found is None:
-            raise RefusedError(404, "the server could not find the requested resource")
-        group, kind, name, sub = (found[each] or "" for each in ("group", "kind", "name", "sub"))
         if parts.path.endswith("/selfsubjectaccessreviews"):
             asked = body["spec"]["resourceAttributes"]
             resource = "/".join(each for each in (asked["resource"], asked.get("subresource")) if each)
             may = self.allows(asked["verb"], asked["group"], resource, asked.get("name", "")) is not None
             return {"status": {"allowed": may}}
+        if found is None:
+            raise RefusedError(404, "the server could not find the requested resource")
+        group, kind, name, sub = (found[each] or "" for each in ("group", "kind", "name", "sub"))
         if group.endswith("cnpg.io") and not self.installed:
             raise RefusedError(404, "the server could not find the requested resource")
         if not kind:

@@ -114,6 +114,8 @@ class Operator:
         threading.Thread(target=self._remove, args=(name,), daemon=True).start()
 
     def _remove(self, name):
+        if name not in self.running:
+            return
         thread, process, home = self.running[name]
         self.hold.set()
         thread.join()
@@ -122,7 +124,7 @@ class Operator:
             process.terminate()
             process.wait()
         shutil.rmtree(home, ignore_errors=True)
-        del self.running[name]
+        self.running.pop(name, None)
         for kind, which in (("jobs", f"{name}-1-full-recovery"), ("pods", f"{name}-1-full-recovery"),
                             ("secrets", f"{name}-superuser"), ("clusters", name)):  # fmt: skip
             self.api.drop(kind, which)

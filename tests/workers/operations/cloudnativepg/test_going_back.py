@@ -41,7 +41,7 @@ def left(api, operator):
 def backed(cnpg, operator, server, live):
     """The same, once there is a backup with MLflow's database in it."""
     operator.backup()
-    time.sleep(1.1)  # a Cluster's status says seconds
+    time.sleep(2.1)  # a Cluster's status says seconds, so it is sure of the next one only
     return cnpg
 
 
@@ -166,6 +166,7 @@ def test_what_the_operator_does_not_recover_is_told_in_its_words_and_removed(
 def test_what_a_killed_worker_left_is_removed_by_the_next(backed, api, operator, server, live, progress):
     at = add_run(server, live, "run 1")
     chosen = moment.choose(backed, at)
+    archived.until_now(backed.admin_database, progress)
     killed = beside.recovered(backed, chosen.source.of, chosen.to, progress)
     killed.__enter__()
     assert SECOND in operator.running
