@@ -11,7 +11,8 @@ from __future__ import annotations
 from datetime import UTC
 from typing import TYPE_CHECKING, Any, Final
 
-from workers.systems.cluster import annotations, cloudnativepg
+from workers.systems.cluster import cloudnativepg
+from workers.systems.cluster.annotations import PURPOSE as PURPOSE_LABEL
 
 if TYPE_CHECKING:
     from workers.operations.moments import Moment
@@ -40,7 +41,7 @@ def name_of(live: str) -> str:
 
 def labels(target: str) -> dict[str, str]:
     """By which ours is known. target: MLFLOW_OPS_TARGET."""
-    return {"app.kubernetes.io/managed-by": "mlflow-ops", annotations.PURPOSE: PURPOSE, TARGET: target}
+    return {"app.kubernetes.io/managed-by": "mlflow-ops", PURPOSE_LABEL: PURPOSE, TARGET: target}
 
 
 def made(live: Json, to: Moment, target: str) -> Json:
@@ -62,7 +63,7 @@ def made(live: Json, to: Moment, target: str) -> Json:
             "enablePDB": False,
             "enableSuperuserAccess": True,
             # Its pods can be named in a NetworkPolicy.
-            "inheritedMetadata": {"labels": {annotations.PURPOSE: PURPOSE}},
+            "inheritedMetadata": {"labels": {PURPOSE_LABEL: PURPOSE}},
             "postgresql": _postgresql(spec.get("postgresql") or {}),
             "bootstrap": {"recovery": _recovery(to)},
             "externalClusters": [{"name": ORIGIN, **_origin(live)}],
@@ -81,7 +82,7 @@ def _image(live: Json) -> dict[str, Any]:
 
 def _postgresql(given: dict[str, Any]) -> dict[str, Any]:
     """No setting is less than where the WAL was written, and no subscription goes on with the live one's slot."""
-    kept = {key: given[key] for key in ("shared_preload_libraries", "extensions") if key in given}
+    kept: dict[str, Any] = {key: given[key] for key in ("shared_preload_libraries", "extensions") if key in given}
     return {**kept, "parameters": {**(given.get("parameters") or {}), "max_logical_replication_workers": "0"}}
 
 
