@@ -274,7 +274,7 @@ class Records:
 
     def doubt(self) -> bool:
         """Doubt what is open if this is another Redis than before: one that began anew, or a replica. Whether so."""
-        about = [json.dumps(time.time()), _key(""), int(ALIVE_SECONDS * 1000)]
+        about: list[Any] = [json.dumps(time.time()), _key(""), int(ALIVE_SECONDS * 1000)]
         return bool(self._doubt(keys=[_SERVER, _OPEN, _ANOTHER], args=about))
 
     def another_since(self) -> float | None:
