@@ -9,8 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from psycopg.conninfo import conninfo_to_dict
-
 from workers.errors import OperatorError
 from workers.systems.cluster import cloudnativepg
 from workers.systems.cluster.cloudnativepg import Clusters
@@ -57,6 +55,8 @@ class Live:
 
 def named(systems: Systems) -> tuple[Clusters, str]:
     """Where it is, and its name. Raises OperatorError where nobody says."""
+    from psycopg.conninfo import conninfo_to_dict
+
     wanted, namespace = systems.settings.ops.recovery.cluster, systems.settings.ops.kubernetes.namespace
     if wanted:
         elsewhere, _, name = wanted.rpartition("/")

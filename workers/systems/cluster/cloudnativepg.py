@@ -12,15 +12,13 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from psycopg.conninfo import make_conninfo
-
 from workers.errors import OperatorError
 from workers.systems.errors import ClusterForbidden, ClusterNotFound, GatewayError
-from workers.systems.postgres.database import Database
 
 if TYPE_CHECKING:
     from workers.systems.cluster.client import Cluster
     from workers.systems.cluster.requests import Json
+    from workers.systems.postgres.database import Database
 
 CLUSTERS: Final = "clusters"
 GROUP: Final = "apis/postgresql.cnpg.io/v1"
@@ -118,6 +116,10 @@ class Clusters:
 
     def superuser(self, name: str, database: str) -> Database:
         """A database of it, as its superuser. Raises OperatorError where the Secret has no password."""
+        from psycopg.conninfo import make_conninfo
+
+        from workers.systems.postgres.database import Database
+
         secret = self.cluster.secret(superuser_secret(name))
         held = {key: base64.b64decode(value).decode() for key, value in (secret.get("data") or {}).items()}
         if not held.get("username") or not held.get("password"):
