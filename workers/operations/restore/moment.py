@@ -136,7 +136,7 @@ def taken(systems: Systems, chosen: Chosen, progress: Progress) -> Iterator[Mani
         try:
             with chosen.source.database(systems, chosen.to, progress) as then:
                 progress.step(f"Dumping {systems.database.name} {chosen.words}", of="dump ")
-                part = database.dump(then, transfer, bucket, key, systems.settings, progress)
+                part = database.dump(then, transfer, bucket, key, systems.settings, progress, passing=True)
             yield made.model_copy(update={"database": part})
         finally:
             transfer.delete(bucket, [item.key for item in transfer.items(bucket, made.name)])
