@@ -18,7 +18,7 @@ import urllib3
 pytestmark = [pytest.mark.bench, pytest.mark.timeout(1800)]
 
 ROOT = Path(__file__).parents[2]
-LEFT_OUT = ("kubernetes", "slack", "bot", "scheduler", "worker-quick", "worker-ops")
+LEFT_OUT = ("slack", "bot", "scheduler", "worker-quick", "worker-ops")
 MEGABYTES = int(os.environ.get("MLFLOW_OPS_BENCH_MEGABYTES", "150"))
 SECONDS = float(os.environ.get("MLFLOW_OPS_BENCH_LOAD_SECONDS", "20"))
 TURNS = 4

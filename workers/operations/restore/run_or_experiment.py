@@ -101,8 +101,8 @@ class _Restore(Operation):
                 wait_seconds=OF_MANY_RUNS_SECONDS,
             )
             return self._report(known, f"MLflow had only marked it as deleted{self.also_back}")
-        progress.step("Restoring the database beside the live one", of="beside the live one")
         with self._source(systems, progress) as found:
+            progress.step("Restoring the database beside the live one", of="beside the live one")
             _same_schema(systems, found)
             with restored_beside(systems, found, progress, ROWS) as side:
                 held = self._held(side, systems.database)
@@ -187,7 +187,7 @@ class _Restore(Operation):
             summary=f"{chosen.words}; nothing else is changed",
             steps=(
                 *chosen.source.steps(chosen.to, systems.database.name),
-                "Restore that dump beside the live database",
+                "Restore that dump beside the live one",
                 f"Copy its {self.within} into the live one, in one transaction",
                 "Remove the database beside it",
                 *(("Bring its artifacts back from the versions that the bucket keeps",) if keeps != "Off" else ()),
