@@ -1,7 +1,8 @@
 """What MLflow notices of a base backup: the p95 of its answers while one is streamed at the pace of the schedule's.
 
 Requests come at a fixed pace and count from when they were due, so that one that waits for another is not forgotten.
-Stretches with a base and without one take turns, so that what else the machine does falls on both.
+Stretches with a base and without one take turns, so that what else the machine does falls on both; where that leaves
+MLflow hardly time to answer, nothing is said.
 """
 
 import os
@@ -22,7 +23,7 @@ LEFT_OUT = ("slack", "bot", "scheduler", "worker-quick", "worker-ops")
 MEGABYTES = int(os.environ.get("MLFLOW_OPS_BENCH_MEGABYTES", "150"))
 SECONDS = float(os.environ.get("MLFLOW_OPS_BENCH_LOAD_SECONDS", "20"))
 TURNS = 4
-EVERY = 0.05
+EVERY = 0.2
 ROWS = 9_000
 BAR = 1.1
 BASES = """
@@ -94,4 +95,6 @@ def test_mlflow_answers_as_fast_while_a_base_backup_runs(parts, say):
     )
     for name, took in (("with", within), ("without", without)):
         say(f"  {name} a base: {len(took)} requests, median {statistics.median(took) * 1000:.1f} ms")
+    if statistics.median(without) > EVERY / 2:
+        pytest.skip("the machine is too busy to tell: MLflow hardly keeps up without a base backup")
     assert p95(within) <= BAR * p95(without)
