@@ -145,6 +145,10 @@ if redis.call('HEXISTS', KEYS[2], 'ended') == 1 or redis.call('HEXISTS', KEYS[2]
 local earlier = redis.call('HGET', KEYS[1], 'stage') == '"plan"' and ARGV[4] ~= 'plan'
 if token_of(KEYS[1]) ~= none and token_of(KEYS[1]) ~= ARGV[2] and not earlier then return 0 end
 fill(KEYS[1], 8, #ARGV)
+-- Its turns are counted from this one again: a look that somebody has had meanwhile is to be had again.
+for _, turn in ipairs(redis.call('HKEYS', KEYS[2])) do
+  if turn ~= 'stop' then redis.call('HDEL', KEYS[2], turn) end
+end
 redis.call('HSET', KEYS[2], ARGV[4], 'again')
 redis.call('EXPIRE', KEYS[1], ARGV[5])
 redis.call('EXPIRE', KEYS[2], ARGV[5])
