@@ -1,5 +1,6 @@
 """A change on a whole sandbox: planned, shown with buttons, decided by somebody else, and told."""
 
+import re
 import subprocess
 import sys
 import threading
@@ -425,7 +426,7 @@ def running(person):
     """The ids of what runs, as jobs lists them."""
     root = answered(person, "jobs", "running or queued")
     listed = person.wait_for(lambda: person.find_reply(OPS_CHANNEL, root["ts"], "running"), deadline=SECONDS)
-    return [line.split()[0] for line in words(listed).splitlines() if "running" in line]
+    return re.findall(r"\b[0-9a-f]{10}\b", words(listed))
 
 
 def container(cluster):
