@@ -53,8 +53,10 @@ def ask(asking: Asking) -> Answer:
             return _behind(asking, burst.refused[0])
         raise burst.refused[0]
     said = version.result(timeout=asking.left)
-    patient = tracking.within(max(0.1, round(asking.left * 0.8, 1)))
-    seen = asking.aside(partial(reading.read, patient)).result(timeout=asking.left)
+    # One question waits for the one before: on a kept connection each takes 40 ms more.
+    patient = tracking.within(max(0.1, round(asking.left * 0.8, 1))).afresh()
+    reads = [asking.aside(partial(read, patient)) for read in (reading.runs, reading.models)]
+    seen = reading.together(*(each.result(timeout=asking.left) for each in reads))
     return judge(burst, said, asking.settings, tracking.address, seen)
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 _EXPERIMENTS: Final = 50
 """Among which a run is looked for, the newest first."""
 _POINTS: Final = 100
+_UNREADABLE: Final = (GatewayError, KeyError, TypeError, AttributeError)
 
 
 @dataclass(frozen=True)
@@ -30,8 +31,8 @@ class Read:
     trouble: str = ""
 
 
-def read(tracking: Tracking) -> Read:
-    """Read the newest run, the history of one of its metrics, and a model version; what there is of these."""
+def runs(tracking: Tracking) -> Read:
+    """Read the newest run and the history of one of its metrics; what there is of these."""
     facts: list[tuple[str, str]] = []
     what = "runs"
     try:
@@ -46,15 +47,33 @@ def read(tracking: Tracking) -> Read:
             facts.append(("a metric's history", f"{key}, {'at least ' * (points == _POINTS)}{count(points, 'point')}"))
             if not points:
                 return Read(tuple(facts), f"the run has a metric {key}, and its history is empty")
-        what = "model versions"
-        versions = tracking.ask("model-versions/search", max_results="1").get("model_versions") or []
-        first = versions[0] if versions else None
-        facts.append(("a model version", f"{first['name']} {first['version']}" if first else "there is none"))
-    except GatewayError as error:
-        return Read(tuple(facts), f"{what} can't be read: {error.message.rstrip('.')}")
-    except (KeyError, TypeError, AttributeError):
-        return Read(tuple(facts), f"what it says of {what} is not what MLflow says")
+    except _UNREADABLE as error:
+        return Read(tuple(facts), _trouble(what, error))
     return Read(tuple(facts))
+
+
+def models(tracking: Tracking) -> Read:
+    """Read a version of a registered model, if there is one."""
+    what = "model versions"
+    try:
+        versions = tracking.ask("model-versions/search", max_results="1").get("model_versions") or []
+        said = f"{versions[0]['name']} {versions[0]['version']}" if versions else "there is none"
+    except _UNREADABLE as error:
+        return Read((), _trouble(what, error))
+    return Read((("a model version", said),))
+
+
+def together(*parts: Read) -> Read:
+    """All of their facts, and all of their troubles."""
+    return Read(
+        tuple(fact for part in parts for fact in part.facts), "; ".join(part.trouble for part in parts if part.trouble)
+    )
+
+
+def _trouble(what: str, error: Exception) -> str:
+    if isinstance(error, GatewayError):
+        return f"{what} can't be read: {error.message.rstrip('.')}"
+    return f"what it says of {what} is not what MLflow says"
 
 
 def _run(tracking: Tracking) -> dict[str, Any] | None:
