@@ -8,6 +8,7 @@ a question for a metric's history that says no number as one for none, and answe
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -31,12 +32,15 @@ class Read:
     trouble: str = ""
 
 
-def runs(tracking: Tracking) -> Read:
-    """Read the newest run and the history of one of its metrics; what there is of these."""
+def runs(tracking: Tracking, known: Sequence[dict[str, Any]] = ()) -> Read:
+    """Read a run, the newest of where it is found, and the history of one of its metrics; what there is of these.
+
+    known: experiments, as MLflow tells of them, in which it is looked for first.
+    """
     facts: list[tuple[str, str]] = []
     what = "runs"
     try:
-        run = _run(tracking)
+        run = _newest(tracking, known) or _newest(tracking, _experiments(tracking))
         facts.append(("a run", str(run["info"]["run_id"]) if run else "there is none"))
         metrics = (run or {}).get("data", {}).get("metrics") or []
         if run and metrics:
@@ -76,11 +80,12 @@ def _trouble(what: str, error: Exception) -> str:
     return f"what it says of {what} is not what MLflow says"
 
 
-def _run(tracking: Tracking) -> dict[str, Any] | None:
+def _experiments(tracking: Tracking) -> Sequence[dict[str, Any]]:
     asked = {"max_results": _EXPERIMENTS, "order_by": ["last_update_time DESC"]}
-    experiments = tracking.call("experiments/search", asked).get("experiments") or []
+    return tracking.call("experiments/search", asked).get("experiments") or []
+
+
+def _newest(tracking: Tracking, experiments: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
     ids = [str(each["experiment_id"]) for each in experiments]
-    if not ids:
-        return None
-    found = tracking.call("runs/search", {"experiment_ids": ids, "max_results": 1}).get("runs") or []
+    found = (tracking.call("runs/search", {"experiment_ids": ids, "max_results": 1}).get("runs") or []) if ids else []
     return dict(found[0]) if found else None

@@ -21,10 +21,14 @@ class Tracking:
 
     def __init__(self, history, points):
         self.history = lambda asked: history([{"value": n} for n in range(points)], asked)
+        self.asked = []
 
     def call(self, method, body):
+        self.asked.append(method)
         if method == "experiments/search":
             return {"experiments": [{"experiment_id": "1"}]}
+        if "1" not in body["experiment_ids"]:
+            return {}
         return {"runs": [{"info": {"run_id": "a" * 32}, "data": {"metrics": [{"key": "loss", "value": 1}]}}]}
 
     def ask(self, method, **query):
@@ -59,3 +63,25 @@ def test_a_table_that_is_gone_is_trouble_in_mlflows_words():
     trouble = read(Broken(HISTORIES["3.17: so many, else all"], 1)).trouble
     said = "can't be read: MLflow at h:1 answers 500: INTERNAL_ERROR"
     assert trouble == f"the history of a metric {said}; model versions {said}"
+
+
+@pytest.mark.parametrize(
+    ("known", "asked"),
+    [
+        ([], ["experiments/search", "runs/search"]),
+        ([{"experiment_id": "1"}], ["runs/search"]),
+        ([{"experiment_id": "2"}], ["runs/search", "experiments/search", "runs/search"]),
+    ],
+    ids=["none is known", "one with a run", "one without a run"],
+)
+def test_a_run_is_looked_for_in_the_experiment_that_is_known_and_then_in_others(known, asked):
+    mlflow = Tracking(HISTORIES["3.17: so many, else all"], 3)
+    found = reading.runs(mlflow, known)
+    assert ("a run", "a" * 32) in found.facts
+    assert mlflow.asked == asked
+
+
+@pytest.mark.parametrize("known", [[{}], [{"id": 1}], ["an experiment"]])
+def test_what_is_no_experiment_is_trouble(known):
+    found = reading.runs(Tracking(HISTORIES["3.17: so many, else all"], 3), known)
+    assert found.trouble == "what it says of runs is not what MLflow says"
