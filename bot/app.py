@@ -17,7 +17,7 @@ from typing import Any
 import structlog
 from slack_bolt import App
 
-from bot import membership, sender, slash
+from bot import forgotten, membership, sender, slash
 from bot.buttons import Buttons
 from bot.client import TIMEOUT_SECONDS, web_client
 from bot.directory import ANSWER_SECONDS, Directory, groups_of
@@ -81,6 +81,8 @@ class Bot:
         clients = (web_client(self._settings, patient=False) for _ in range(sender.THREADS))
         members = self._directory.members
         self._senders = sender.start(clients, connect(self._settings), self._settings.ops, members, self._stop)
+        client = web_client(self._settings, patient=False)
+        forgotten.start(client, connect(self._settings), self._settings.ops.channels, self._stop)
         client = web_client(self._settings, patient=False)
         self._senders.append(publishing.start(client, connect(self._settings), self._settings.ops, members, self._stop))
 

@@ -17,6 +17,7 @@ from workers.engine import queues
 from workers.errors import OperatorError
 from workers.records.record import Phase
 from workers.rendering import forms, thread
+from workers.wording import shortened
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from workers.records.store import Records
 
 METADATA: Final = "mlflow_ops_message"
+_WORDS_CHARACTERS: Final = 1000
 
 _log = structlog.get_logger(__name__)
 
@@ -133,7 +135,11 @@ class Delivery:
 
 
 def _marked(entry: Entry, record: Record) -> dict[str, Any]:
-    return {"event_type": METADATA, "event_payload": {"id": record.id, "number": entry.number}}
+    payload = {"id": record.id, "number": entry.number}
+    if entry.kind in {"root", "edit"}:
+        # All that is left of a command that Redis has forgotten (see bot.forgotten).
+        payload |= {"words": shortened(record.words, _WORDS_CHARACTERS), "requester": record.requester}
+    return {"event_type": METADATA, "event_payload": payload}
 
 
 def _wait_only(error: Exception) -> None:

@@ -12,7 +12,7 @@ import shlex
 import unicodedata
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import Literal, Self
+from typing import Final, Literal, Self
 
 MINUTE, HOUR, DAY = 60, 3600, 86400
 
@@ -67,6 +67,9 @@ class Linked(str):
         return str(self), self.url
 
 
+_OF_ONE: Final = {"are": "is", "were": "was", "have": "has"}
+
+
 def linked(text: str, url: str) -> str:
     """The text, leading there where there is an address."""
     return Linked(text, url) if url else text
@@ -77,9 +80,15 @@ def thousands(value: int) -> Figure:
     return Figure(f"{value:,}", value)
 
 
-def count(number: int, word: str) -> Figure:
-    """1 pod, 2 pods."""
-    return Figure(f"{number:,} {word}" if number == 1 else f"{number:,} {word}s", number)
+def count(number: int, word: str, verb: str = "") -> Figure:
+    """1 pod, 2 pods; with a verb, as several have it: 1 pod is, 2 pods are."""
+    counted = f"{number:,} {word}" if number == 1 else f"{number:,} {word}s"
+    return Figure(f"{counted} {agreeing(number, verb)}".rstrip(), number)
+
+
+def agreeing(number: int, verb: str) -> str:
+    """A verb as one thing has it, or several. verb: as several have it."""
+    return _OF_ONE.get(verb, f"{verb}s" if verb else "") if number == 1 else verb
 
 
 def duration(seconds: float) -> Figure:
@@ -134,11 +143,12 @@ def share(part: float) -> Figure:
     return Figure(f"{part * 100:z.0f} %", round(part, 4), "share")
 
 
-def listed(names: Iterable[str], *, most: int = 3) -> str:
-    """a, b and 4 more."""
+def listed(names: Iterable[str], verb: str = "", *, most: int = 3) -> str:
+    """a, b and 4 more; with a verb, as several have it: a is, a, b are."""
     every = list(names)
     shown = ", ".join(every[:most])
-    return f"{shown} and {len(every) - most} more" if len(every) > most else shown
+    told = f"{shown} and {len(every) - most} more" if len(every) > most else shown
+    return f"{told} {agreeing(len(every), verb)}".rstrip()
 
 
 def shortened(text: str, most: int) -> str:

@@ -86,25 +86,23 @@ def _read(line: str, program: str) -> click.Context | Help:
     command = asked.context.command
     if asked.help or not isinstance(command, Command) or isinstance(command, click.Group):
         return Help(asked.context.get_help())
-    usage = asked.context.get_usage()
     try:
         given = arranged(command, line, asked.left)
         return command.make_context(str(command.name), given, parent=asked.context.parent)
     except HelpAsked:
         return Help(asked.context.get_help())
     except OpenQuoteError as error:
-        raise mistakes.unclosed(error, line, usage) from None
+        raise mistakes.unclosed(error, line, asked.context.get_usage()) from None
     except click.UsageError as error:
-        raise mistakes.of_click(error, line, asked.left, usage) from None
+        raise mistakes.of_click(error, line, asked.left, asked.context.get_usage()) from None
 
 
 def _made(context: click.Context, line: str) -> Operation | BreakGlass:
-    usage = context.get_usage()
     try:
         with context:
             operation: Operation | BreakGlass = context.command.invoke(context)
     except click.UsageError as error:
-        raise mistakes.of_click(error, line, (), usage) from None
+        raise mistakes.of_click(error, line, (), context.get_usage()) from None
     except ValueError as error:
         from pydantic import ValidationError
 
@@ -113,7 +111,7 @@ def _made(context: click.Context, line: str) -> Operation | BreakGlass:
         first = error.errors(include_url=False, include_context=False)[0]
         field = " ".join(str(part) for part in first["loc"]).replace("_", " ")
         problem = first["msg"].removeprefix("Value error, ")
-        raise Mistake(f"{field}: {problem[0].lower()}{problem[1:]}.", usage) from None
+        raise Mistake(f"{field}: {problem[0].lower()}{problem[1:]}.", context.get_usage()) from None
     return operation
 
 

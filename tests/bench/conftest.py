@@ -4,11 +4,15 @@ MLFLOW_OPS_BENCHMARKS=docs/benchmarks.md makes that document of them.
 """
 
 import os
+import shutil
+import subprocess
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+
+from tests.bench.stores import LIGHT, ROOT, Store
 
 HEADS = ("What", "Takes", "By the other way", "Times as fast", "At least")
 WHOLE = """## Whole commands
@@ -77,3 +81,44 @@ def pytest_terminal_summary(terminalreporter):
             "`MLFLOW_OPS_BENCHMARKS=docs/benchmarks.md pytest -m bench`.\n\n"
         )
         Path(target).write_text(text + "\n".join(lines) + f"\n\n{WHOLE}", encoding="utf-8")
+
+
+@pytest.fixture(scope="session")
+def aws(tmp_path_factory):
+    """The AWS CLI, in an environment of its own."""
+    folder = tmp_path_factory.mktemp("aws")
+    try:
+        subprocess.run([sys.executable, "-m", "venv", folder], check=True, capture_output=True, timeout=60)
+        pip = [folder / "bin" / "pip", "install", "--quiet", "awscli"]
+        subprocess.run(pip, check=True, capture_output=True, timeout=150)
+    except (subprocess.SubprocessError, OSError):
+        found = shutil.which("aws")
+        if found is None:
+            pytest.skip("the AWS CLI is not on PATH and cannot be installed: nothing to compare with")
+        return found
+    return str(folder / "bin" / "aws")
+
+
+@pytest.fixture
+def own_credentials(monkeypatch, tmp_path):
+    """Credentials and nothing of the machine's own, for us and for the CLI."""
+    for name in list(os.environ):
+        if name.startswith("AWS_") or name.lower().endswith("_proxy"):
+            monkeypatch.delenv(name)
+    for name, value in {
+        "AWS_ACCESS_KEY_ID": "AKIDSANDBOX",
+        "AWS_SECRET_ACCESS_KEY": "hunter2",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "AWS_CONFIG_FILE": str(tmp_path / "config"),
+        "AWS_SHARED_CREDENTIALS_FILE": str(tmp_path / "credentials"),
+        "PYTHONPATH": str(ROOT),
+    }.items():
+        monkeypatch.setenv(name, value)
+
+
+@pytest.fixture
+def light(own_credentials, free_port):
+    store = Store([sys.executable, LIGHT, str(free_port)], free_port)
+    yield store
+    store.stop()

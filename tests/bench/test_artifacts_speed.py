@@ -8,21 +8,17 @@ takes to start is shown, and left out of a second ratio.
 
 import json
 import os
-import shutil
-import socket
 import statistics
 import subprocess
 import sys
 import time
-import urllib.request
-from pathlib import Path
 
 import boto3
 import pytest
 
 from tests.bench import seed_artifacts
+from tests.bench.stores import ROOT, Store, starting
 
-ROOT = Path(__file__).resolve().parents[2]
 OBJECTS = int(os.environ.get("MLFLOW_OPS_BENCH_ARTIFACTS", "4000"))
 MEMORY = (1000, int(os.environ.get("MLFLOW_OPS_BENCH_ARTIFACTS_MEMORY", "10000")))
 MOTO_OBJECTS = 1000
@@ -47,74 +43,8 @@ print(json.dumps({"took": took, "objects": copied.objects, "copied": copied.copi
 """
 
 
-@pytest.fixture(scope="module")
-def aws(tmp_path_factory):
-    """The AWS CLI, in an environment of its own."""
-    folder = tmp_path_factory.mktemp("aws")
-    try:
-        subprocess.run([sys.executable, "-m", "venv", folder], check=True, capture_output=True, timeout=60)
-        pip = [folder / "bin" / "pip", "install", "--quiet", "awscli"]
-        subprocess.run(pip, check=True, capture_output=True, timeout=150)
-    except (subprocess.SubprocessError, OSError):
-        found = shutil.which("aws")
-        if found is None:
-            pytest.skip("the AWS CLI is not on PATH and cannot be installed: nothing to compare with")
-        return found
-    return str(folder / "bin" / "aws")
-
-
 @pytest.fixture
-def environment(monkeypatch, tmp_path):
-    """Credentials and nothing of the machine's own, for us and for the CLI."""
-    for name in list(os.environ):
-        if name.startswith("AWS_") or name.lower().endswith("_proxy"):
-            monkeypatch.delenv(name)
-    for name, value in {
-        "AWS_ACCESS_KEY_ID": "AKIDSANDBOX",
-        "AWS_SECRET_ACCESS_KEY": "hunter2",
-        "AWS_DEFAULT_REGION": "us-east-1",
-        "AWS_EC2_METADATA_DISABLED": "true",
-        "AWS_CONFIG_FILE": str(tmp_path / "config"),
-        "AWS_SHARED_CREDENTIALS_FILE": str(tmp_path / "credentials"),
-        "PYTHONPATH": str(ROOT),
-    }.items():
-        monkeypatch.setenv(name, value)
-
-
-class Store:
-    """An S3 server as a process."""
-
-    def __init__(self, command, port):
-        self.url = f"http://127.0.0.1:{port}"
-        self._process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        deadline = time.monotonic() + 30
-        while not self._answers(port):
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
-
-    @staticmethod
-    def _answers(port):
-        with socket.socket() as probe:
-            return probe.connect_ex(("127.0.0.1", port)) == 0
-
-    def order(self, words):
-        with urllib.request.urlopen(f"{self.url}/_/{words}") as answer:
-            return json.load(answer)
-
-    def stop(self):
-        self._process.terminate()
-        self._process.wait()
-
-
-@pytest.fixture
-def light(environment, free_port):
-    store = Store([sys.executable, "tests/bench/light_store.py", str(free_port)], free_port)
-    yield store
-    store.stop()
-
-
-@pytest.fixture
-def moto(environment, free_port, tmp_path):
+def moto(own_credentials, free_port, tmp_path):
     """The sandbox's own object store."""
     keys = {"access_key": "AKIDSANDBOX", "secret_key": "hunter2", "region": "us-east-1"}
     buckets = {SOURCE: {"versioning": True}, BACKUPS: {"versioning": False}, THEIRS: {"versioning": False}}
@@ -145,15 +75,6 @@ def theirs(aws, store):
     command = [aws, "--endpoint-url", store.url, "s3", "sync", "--only-show-errors", f"s3://{SOURCE}", f"s3://{THEIRS}"]
     subprocess.run(command, check=True, capture_output=True)
     return time.perf_counter() - began
-
-
-def starting(aws):
-    took = []
-    for _ in range(3):
-        began = time.perf_counter()
-        subprocess.run([aws, "--version"], check=True, capture_output=True)
-        took.append(time.perf_counter() - began)
-    return statistics.median(took)
 
 
 @pytest.mark.bench

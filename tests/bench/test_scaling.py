@@ -16,7 +16,8 @@ import yaml
 from rq import Worker
 
 from mlflow_ops_sandbox.testing import wait_for
-from tests.bench.test_artifacts_speed import BACKUPS, ROOT, SIZE, SOURCE, Store
+from tests.bench.stores import LIGHT, ROOT, Store
+from tests.bench.test_artifacts_speed import BACKUPS, SIZE, SOURCE
 from workers import settings
 from workers.engine import locks, queues
 from workers.operation import Unwatched
@@ -96,7 +97,7 @@ def test_one_two_and_four_workers_on_one_backup(env, redis, announced, free_port
     try:
         wait_for(lambda: len(Worker.all(connection=redis)) == len(running), "the workers", 60)
         for delay in (NEAR_SECONDS, FAR_SECONDS):
-            store = Store([sys.executable, "tests/bench/light_store.py", str(free_port), str(delay)], free_port)
+            store = Store([sys.executable, LIGHT, str(free_port), str(delay)], free_port)
             try:
                 systems = Systems(settings.load(env))
                 store.order(f"seed?bucket={SOURCE}&objects={OBJECTS}&size={SIZE}")

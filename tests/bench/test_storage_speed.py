@@ -9,8 +9,6 @@ out of a second ratio.
 
 import json
 import os
-import shutil
-import socket
 import statistics
 import subprocess
 import sys
@@ -18,11 +16,11 @@ import time
 import urllib.parse
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.bench.stores import ROOT, starting
+
 OBJECTS = int(os.environ.get("MLFLOW_OPS_BENCH_STORAGE", "20000"))
 MEMORY = (2000, OBJECTS)
 SIZE = 4000
@@ -51,69 +49,13 @@ print(json.dumps({"took": took, "objects": found.total.objects, "bytes": found.t
 """
 
 
-@pytest.fixture(scope="module")
-def aws(tmp_path_factory):
-    """The AWS CLI, in an environment of its own."""
-    folder = tmp_path_factory.mktemp("aws")
-    try:
-        subprocess.run([sys.executable, "-m", "venv", folder], check=True, capture_output=True, timeout=60)
-        pip = [folder / "bin" / "pip", "install", "--quiet", "awscli"]
-        subprocess.run(pip, check=True, capture_output=True, timeout=150)
-    except (subprocess.SubprocessError, OSError):
-        found = shutil.which("aws")
-        if found is None:
-            pytest.skip("the AWS CLI is not on PATH and cannot be installed: nothing to compare with")
-        return found
-    return str(folder / "bin" / "aws")
-
-
-@pytest.fixture
-def environment(monkeypatch, tmp_path):
-    """Credentials and nothing of the machine's own, for us and for the CLI."""
-    for name in list(os.environ):
-        if name.startswith("AWS_") or name.lower().endswith("_proxy"):
-            monkeypatch.delenv(name)
-    for name, value in {
-        "AWS_ACCESS_KEY_ID": "AKIDSANDBOX",
-        "AWS_SECRET_ACCESS_KEY": "hunter2",
-        "AWS_DEFAULT_REGION": "us-east-1",
-        "AWS_EC2_METADATA_DISABLED": "true",
-        "AWS_CONFIG_FILE": str(tmp_path / "config"),
-        "AWS_SHARED_CREDENTIALS_FILE": str(tmp_path / "credentials"),
-        "PYTHONPATH": str(ROOT),
-    }.items():
-        monkeypatch.setenv(name, value)
-
-
-@pytest.fixture
-def store(environment, free_port):
-    """The address of a store, as a process of its own."""
-    url = f"http://127.0.0.1:{free_port}"
-    process = subprocess.Popen([sys.executable, "tests/bench/light_store.py", str(free_port)], cwd=ROOT)
-    deadline = time.monotonic() + 30
-    while True:
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", free_port)) == 0:
-                break
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    yield url
-    process.terminate()
-    process.wait()
-
-
-def order(store, words):
-    with urllib.request.urlopen(f"{store}/_/{words}") as answer:
-        return json.load(answer)
-
-
 def ours(store):
-    run = subprocess.run([sys.executable, "-c", LIST, store], check=True, capture_output=True, text=True, cwd=ROOT)
+    run = subprocess.run([sys.executable, "-c", LIST, store.url], check=True, capture_output=True, text=True, cwd=ROOT)
     return json.loads(run.stdout)
 
 
 def theirs(aws, store):
-    command = [aws, "--endpoint-url", store, "s3", "ls", "--recursive", "--summarize", f"s3://{BUCKET}"]
+    command = [aws, "--endpoint-url", store.url, "s3", "ls", "--recursive", "--summarize", f"s3://{BUCKET}"]
     began = time.perf_counter()
     said = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     took = time.perf_counter() - began
@@ -127,7 +69,7 @@ def the_store_alone(store, at_once=8):
 
     def page(key):
         query = urllib.parse.urlencode({"list-type": 2, "max-keys": 1000, "start-after": key})
-        with urllib.request.urlopen(f"{store}/{BUCKET}/?{query}") as answer:
+        with urllib.request.urlopen(f"{store.url}/{BUCKET}/?{query}") as answer:
             return len(answer.read())
 
     began = time.perf_counter()
@@ -136,28 +78,19 @@ def the_store_alone(store, at_once=8):
     return time.perf_counter() - began
 
 
-def starting(aws):
-    took = []
-    for _ in range(3):
-        began = time.perf_counter()
-        subprocess.run([aws, "--version"], check=True, capture_output=True)
-        took.append(time.perf_counter() - began)
-    return statistics.median(took)
-
-
 @pytest.mark.bench
 @pytest.mark.timeout(300 + OBJECTS // 100)
-def test_adding_up_a_bucket_against_aws_s3_ls(aws, store, say, ratio):
-    order(store, f"seed?bucket={BUCKET}&objects={OBJECTS}&size={SIZE}")
+def test_adding_up_a_bucket_against_aws_s3_ls(aws, light, say, ratio):
+    light.order(f"seed?bucket={BUCKET}&objects={OBJECTS}&size={SIZE}")
     start = starting(aws)
     mine, other, alone = [], [], []
     for _ in range(3):
-        order(store, "count")
-        mine.append(ours(store))
-        calls = order(store, "count")["ListObjectsV2"]
-        other.append(theirs(aws, store))
-        their_calls = order(store, "count")["ListObjectsV2"]
-        alone.append(the_store_alone(store))
+        light.order("count")
+        mine.append(ours(light))
+        calls = light.order("count")["ListObjectsV2"]
+        other.append(theirs(aws, light))
+        their_calls = light.order("count")["ListObjectsV2"]
+        alone.append(the_store_alone(light))
     assert {(run["objects"], run["bytes"]) for run in mine} == {(OBJECTS, OBJECTS * SIZE)}
     assert {run[1:] for run in other} == {(OBJECTS, OBJECTS * SIZE)}
     took, their_took = statistics.median(run["took"] for run in mine), statistics.median(run[0] for run in other)
@@ -178,12 +111,12 @@ def test_adding_up_a_bucket_against_aws_s3_ls(aws, store, say, ratio):
 
 @pytest.mark.bench
 @pytest.mark.timeout(300)
-def test_memory_does_not_grow_with_the_number_of_objects(store, say):
+def test_memory_does_not_grow_with_the_number_of_objects(light, say):
     peaks = {}
     for objects in MEMORY:
-        order(store, f"forget?bucket={BUCKET}")
-        order(store, f"seed?bucket={BUCKET}&objects={objects}&size={SIZE}")
-        run = ours(store)
+        light.order(f"forget?bucket={BUCKET}")
+        light.order(f"seed?bucket={BUCKET}&objects={objects}&size={SIZE}")
+        run = ours(light)
         assert run["objects"] == objects
         peaks[objects] = run["peak"]
     say("\n| objects | peak memory of the process |")

@@ -82,3 +82,10 @@ def test_the_secrets_of_the_set_up_are_those_that_the_manifests_name(documents):
     given = set(re.findall(r"create secret generic (\S+)", (documents.DOCS / "real-cluster.md").read_text()))
     assert given == {"mlflow-ops-redis", "mlflow-ops-slack", "mlflow-ops-worker"}
     assert named == given
+
+
+def test_the_readme_is_short_and_has_two_commands_to_begin_with(documents):
+    text = (documents.ROOT / "README.md").read_text()
+    assert len(text.split()) < 900
+    begun = text.partition("\n## Two commands\n")[2].partition("\nThe sandbox is made")[0]
+    assert [block.count("&&") for block in re.findall(r"^```sh\n# .*\n(.*)\n```$", begun, re.MULTILINE)] == [2, 2]

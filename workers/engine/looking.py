@@ -18,7 +18,7 @@ from workers.errors import AlreadySo, OperatorError
 from workers.operation import Plan, Risk
 from workers.records.record import Phase, Record
 from workers.records.store import NO_JOB, Records
-from workers.rendering import thread
+from workers.rendering import message, thread
 from workers.report import Report, Status
 from workers.systems.errors import GatewayError
 
@@ -66,9 +66,7 @@ def look(
 
     ending = attempt(at)
     if left and planned is _FORGOTTEN:
-        ending = thread.failure(
-            record, str(record.outcome), "See /mlflow status, and ask again if it wasn't.", again=True
-        )
+        ending = thread.failure(record, str(record.outcome), message.AFTER_FORGOTTEN, again=True)
     elif left and carried_out[0]:
         said = Report(title=planned.title, status=Status.WARN, summary=f"{record.outcome} {left[0]}")
         ending = thread.success(record, said)

@@ -124,9 +124,7 @@ def _look_into(record: Record, redis: Redis) -> None:
     message = "Redis may have lost what became of this command."
     if record.plan is None:
         # Planned, and run, and forgotten, or none of it: the world alone doesn't tell.
-        message = (
-            "Redis lost its latest writes, and what became of this command with them. It may have been carried out."
-        )
+        message = render.FORGOTTEN
     else:
         resumes = {name: getattr(record, name) for name in ("phase", "stage", "queue", "queued_at", "queued_times")}
     fields = {**queues.look_fields(), "outcome": message, "doubted": None, "resumes": resumes}

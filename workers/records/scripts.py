@@ -235,10 +235,11 @@ return 1
 DOUBT: Final = (
     _SERVER
     + """
--- KEYS: of which Redis all is known, open. ARGV: now, where records stand, milliseconds.
+-- KEYS: of which Redis all is known, open, when that was found out. ARGV: now, where records stand, milliseconds.
 local known, this = redis.call('GET', KEYS[1]), this_server()
 if known == this then return 0 end
 redis.call('SET', KEYS[1], this)
+redis.call('SET', KEYS[3], ARGV[1])
 if not known then return 0 end
 local open = redis.call('ZRANGE', KEYS[2], 0, -1)
 for _, id in ipairs(open) do

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from typing import Final
 
 from workers.records.message import Message
 from workers.records.requester import BY_CLOCK
@@ -69,6 +70,12 @@ def calling(message: Message, ids: tuple[str, ...]) -> Message:
 def and_also(message: Message, block: Block) -> Message:
     """The same message with a block at its end."""
     return replace(message, blocks=[*message.blocks[: BLOCKS - 1], block])
+
+
+FORGOTTEN: Final = (
+    "Redis lost its latest writes, and what became of this command with them. It may have been carried out."
+)
+AFTER_FORGOTTEN: Final = "See /mlflow status, and ask again if it wasn't."
 
 
 def asked(words: str, requester: str) -> Message:

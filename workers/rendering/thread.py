@@ -116,6 +116,8 @@ class SlackThread:
                 self._outbox.push(self._record.id, words)
                 return
             ours = self._records.tell(self._record, words, step=self._step, figure=figure, share=share)
+            # Where Redis has lost the claim, it is written anew: what nobody else has is not given up.
+            ours = ours or self._records.holds(self._record)
         except RedisError as error:
             _log.warning("progress could not be shown", error=type(error).__name__)
             return

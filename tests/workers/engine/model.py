@@ -431,7 +431,11 @@ def played(monkeypatch, redis):  # noqa: C901 - small pieces of one stage
         mine.lease = None
 
     def stop_here():
-        part().dies()
+        mine = part()
+        record = mine.lease and mine.lease[1]
+        if record and Records(playing.model.plain()).get(record.id) is None:
+            playing.model.world.problems.append(f"{record.words} was given up, and nobody else knows of it")
+        mine.dies()
         raise Died
 
     def sleep(_seconds):

@@ -7,7 +7,7 @@ import structlog
 
 from tests.workers.engine import model
 from tests.workers.engine.model_world import ModelSwitch, World
-from workers.engine import locks, rescuing
+from workers.engine import locks, rescuing, running
 from workers.records import scripts
 from workers.records.outbox import Outbox
 from workers.records.record import Phase, Stage
@@ -134,3 +134,17 @@ def test_it_finds_the_plan_that_redis_went_back_to(play, monkeypatch):
 
     monkeypatch.setattr(rescuing, "_look_into", look_into)
     assert found(play, monkeypatch, "was done, and", keep=8, lose=4, dies=10)
+
+
+@pytest.mark.slow
+def test_it_finds_the_worker_that_gave_up_what_redis_had_lost(play, monkeypatch):
+    """As before a claim that Redis has lost was written anew when it was missed in the midst of a change."""
+    real = Records.tell
+
+    def tell(self, record, *drafts, **step):
+        if not real(self, record, *drafts, **step):
+            running.stop_here()
+        return True
+
+    monkeypatch.setattr(Records, "tell", tell)
+    assert found(play, monkeypatch, "nobody else knows of it", keep=6, lose=6)

@@ -187,9 +187,8 @@ def _counted(document: dict[str, Any], told: stream.Told) -> dict[str, Any]:
 
 def _cut_off(told: stream.Told, most: int) -> dict[str, Any]:
     """What can be said of a notification that was not read to its end: the key of its group stands there."""
-    said = (
-        f"It is larger than {size(most)}: {count(told.count, 'alert')} were read, the rest was not. See Alertmanager."
-    )
+    read = count(told.count, "alert", "were")
+    said = f"It is larger than {size(most)}: {read} read, the rest was not. See Alertmanager."
     _log.warning("a notification is too large to be read whole", alerts=told.count, limit_bytes=most)
     receiver = told.fields.get("receiver")
     labels = {"alertname": "A notification too large to read", "severity": "warning"}

@@ -32,7 +32,7 @@ def report(made: Manifest, bucket: str, swept: tuple[str, ...] = ()) -> Report:
     return Report(
         title=f"Backup {made.id}",
         status=Status.WARN if made.warnings else Status.OK,
-        summary=f"{shrank}{listed(made.parts)} are in s3://{bucket}/{made.name}, read back and compared "
+        summary=f"{shrank}{listed(made.parts, 'are')} in s3://{bucket}/{made.name}, read back and compared "
         f"({size(total + (made.artifacts.copied_bytes if made.artifacts else 0))} written in {duration(took)}).{loud}",
         sections=(table(made), *(Text(title="Note", text=each) for each in notes)),
         hints=(f"backup show {made.id}", f"backup verify {made.id}", "backup list"),

@@ -187,7 +187,7 @@ def _unproven(systems: Systems, edited: Edited) -> str:
         if fields.labels("metadata", "annotations").get(CHECKSUM) != edited.configmap.checksum:
             others.append(fields.text("metadata", "name"))
     if others or len(owners) > 1:
-        return f"{listed(others) or 'some pods'} are not of the new template"
+        return f"{listed(others, 'are') or 'some pods are'} not of the new template"
     return ""
 
 

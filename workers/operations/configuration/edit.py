@@ -176,7 +176,7 @@ def _differing(systems: Systems, configmap: ConfigMap, wanted: Wanted) -> Wanted
         older = older_pods(systems, configmap)
         raise AlreadySo(
             f"{configmap.name} has {same} already.",
-            f"{listed(older)} were started before it was changed: /mlflow restart lets them take it."
+            f"{listed(older, 'were')} started before it was changed: /mlflow restart lets them take it."
             if older
             else "Nothing to do.",
         )
@@ -193,5 +193,5 @@ def _undo_sentence(before: Mapping[str, str | None]) -> str:
 def _pods_now(systems: Systems) -> str:
     older = older_pods(systems, ConfigMap.read(systems))
     if older:
-        return f"{listed(older)} were started before that: /mlflow restart lets them take it."
+        return f"{listed(older, 'were')} started before that: /mlflow restart lets them take it."
     return state_now(systems)

@@ -102,7 +102,7 @@ def _verdict(  # noqa: PLR0911 - one line per finding, worst first
     idle = [queue for queue in queues if queue.workers == 0]
     stuck = [queue for queue in idle if queue.waiting]
     if stuck:
-        return Status.FAIL, f"{count(stuck[0].waiting, 'job')} wait on {stuck[0].name} and no worker serves it."
+        return Status.FAIL, f"{count(stuck[0].waiting, 'job', 'wait')} on {stuck[0].name} and no worker serves it."
     if not redis.last_write_ok:
         return Status.FAIL, f"Redis at {redis.address} cannot write its append-only file: its disk may be full."
     if idle:

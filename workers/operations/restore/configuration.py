@@ -100,7 +100,7 @@ class RestoreConfiguration(Operation):
                 title=title, status=Status.FAIL, summary=summary, sections=outcome.sections, hints=("health pods",)
             )
         summary = (
-            f"{listed([one.name for one in each], most=9)} are as in the backup {found.id}, and every pod is ready."
+            f"{listed([one.name for one in each], 'are', most=9)} as in the backup {found.id}, and every pod is ready."
         )
         return Report(
             title=title,
@@ -188,5 +188,5 @@ def _head(one: Applied) -> dict[str, Any]:
 def _changes(each: list[Applied]) -> tuple[Change, ...]:
     changes = tuple(change for one in each for change in one.changes)
     if not changes:
-        raise AlreadySo(f"All {count(len(each), 'object')} are as the backup holds them.", "Nothing to do.")
+        raise AlreadySo(f"All {count(len(each), 'object', 'are')} as the backup holds them.", "Nothing to do.")
     return changes

@@ -140,7 +140,7 @@ class RunsArchive(Operation):
             return self._report(Status.FAIL, f"{count(len(missing), 'run')} of {total:,} are still active.")
         gone = f" {count(len(tally.gone), 'run')} had been deleted by others meanwhile." if tally.gone else ""
         status = Status.WARN if tally.gone else Status.OK
-        return self._report(status, f"{count(tally.done, 'run')} are archived under the mark {self.mark}.{gone}")
+        return self._report(status, f"{count(tally.done, 'run', 'are')} archived under the mark {self.mark}.{gone}")
 
     def aftermath(self, systems: Systems, planned: Plan) -> str:  # noqa: ARG002 - the mark tells more
         """How far a killed run came."""
@@ -148,7 +148,7 @@ class RunsArchive(Operation):
         if not done:
             return "No run was archived."
         return (
-            f"{count(done, 'run')} are archived under the mark {self.mark}. Asked for again today, it goes on; "
+            f"{count(done, 'run', 'are')} archived under the mark {self.mark}. Asked for again today, it goes on; "
             f"runs unarchive {self.mark} brings them back."
         )
 
@@ -229,7 +229,7 @@ class RunsUnarchive(Operation):
                 for name, number in sorted(counted.items())[:_SHOWN]
             ),
             warnings=tuple(
-                f"{count(number, 'run')} stay: their experiment {name} is deleted. Restore it first."
+                f"{count(number, 'run', 'stay')}: their experiment {name} is deleted. Restore it first."
                 for name, number in sorted(asleep.items())
             ),
             estimate_seconds=float(max(1, len(back) // RUNS_A_SECOND)),
@@ -248,16 +248,16 @@ class RunsUnarchive(Operation):
         try:
             _restore(systems, (back, strays), self._mark(systems), tally, progress)
         except Cancelled:
-            raise Cancelled(f"{count(tally.done, 'run')} are active again; asked for again, it goes on.") from None
+            raise Cancelled(f"{count(tally.done, 'run', 'are')} active again; asked for again, it goes on.") from None
         except OperatorError as error:
             summary = f"It broke off after {count(tally.done, 'run')}: {error} Ask again: it goes on."
             return Report(title=self.title, status=Status.FAIL, summary=summary)
-        gone = f" {count(len(tally.gone), 'run')} are not there any more." if tally.gone else ""
+        gone = f" {count(len(tally.gone), 'run', 'are')} not there any more." if tally.gone else ""
         restored = len(back) - len(set(back) & set(tally.gone))
         return Report(
             title=self.title,
             status=Status.WARN if gone else Status.OK,
-            summary=f"{count(restored, 'run')} are active again.{gone}",
+            summary=f"{count(restored, 'run', 'are')} active again.{gone}",
             hints=("experiments list",),
         )
 
@@ -265,7 +265,7 @@ class RunsUnarchive(Operation):
         """How many are still archived."""
         mark = self._mark(systems)
         left = sum(run.deleted for run in sources.marked(systems, TAG, mark))
-        return f"{count(left, 'run')} are still archived under the mark {mark}; asked for again, it goes on."
+        return f"{count(left, 'run', 'are')} still archived under the mark {mark}; asked for again, it goes on."
 
     def _mark(self, systems: Systems) -> str:
         """The mark itself, or that of the archiving which bears this command's id."""

@@ -27,7 +27,7 @@ from workers.operations.storage.locations import place_of, proxied_to
 from workers.report import Facts, Report, Section, Status, Table
 from workers.systems.errors import TrackingMissing
 from workers.systems.mlflow.deleted_runs import DeletedRun, DeletedRuns
-from workers.wording import count, duration, listed, moment, thousands
+from workers.wording import agreeing, count, duration, listed, moment, thousands
 
 if TYPE_CHECKING:
     from workers.operations.backup.manifest import Manifest
@@ -151,9 +151,10 @@ class RunsPurge(Operation):
         if after < experiments:
             wrong.append(f"there were {count(experiments, 'experiment')} before, and {after:,} are left")
         if wrong:
-            told = f"{count(purged.done, 'run')} are purged, but {'; '.join(wrong)}."
+            told = f"{count(purged.done, 'run', 'are')} purged, but {'; '.join(wrong)}."
             return self._report(Status.FAIL, told, backup, chosen)
-        kept = f" {count(len(purged.kept), 'run')} were brought back meanwhile, and stay." if purged.kept else ""
+        back = len(purged.kept)
+        kept = f" {count(back, 'run', 'were')} brought back meanwhile, and {agreeing(back, 'stay')}." if back else ""
         gone = f" {count(len(purged.gone), 'run')} had been purged by others." if purged.gone else ""
         status = Status.WARN if kept or gone else Status.OK
         return self._report(
@@ -261,7 +262,7 @@ def _still_there(systems: Systems, chosen: Candidates, purged: PurgeProgress) ->
     wrong = []
     rows = DeletedRuns(systems.database).states([run.id for run in due])
     if rows:
-        wrong.append(f"{count(len(rows), 'run')} are still in the database")
+        wrong.append(f"{count(len(rows), 'run', 'are')} still in the database")
     known = [run.called for run in due[:_ASKED_AGAIN] if _known(systems, run)]
     if known:
         wrong.append(f"MLflow still knows {known[0]}")

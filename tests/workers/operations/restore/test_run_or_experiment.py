@@ -6,7 +6,6 @@ from datetime import UTC, datetime, timedelta
 import psycopg
 import pytest
 
-from workers import settings
 from workers.errors import AlreadySo, OperatorError
 from workers.operations.backup.backup import Backup
 from workers.operations.backup.wal.archive import moment_of
@@ -14,17 +13,13 @@ from workers.operations.restore import events
 from workers.operations.restore.artifacts import RestoreArtifacts
 from workers.operations.restore.run_or_experiment import RestoreExperiment, RestoreRun
 from workers.report import Status
-from workers.systems import Systems
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
-def systems(sandbox, monkeypatch):
-    for name, value in sandbox.env.items():
-        if name.startswith("AWS_"):
-            monkeypatch.setenv(name, value)
-    return Systems(settings.load(sandbox.env))
+def systems(in_sandbox):
+    return in_sandbox()
 
 
 @pytest.fixture(scope="module")

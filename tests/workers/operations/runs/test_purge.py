@@ -7,11 +7,9 @@ from pathlib import Path
 
 import psycopg
 import pytest
-import yaml
 
 from commands import grammar
 from mlflow_ops_sandbox.patience import stretched
-from workers import settings
 from workers.errors import AlreadySo, OperatorError
 from workers.operation import Cancelled
 from workers.operations.backup.backup import Backup
@@ -21,7 +19,6 @@ from workers.operations.runs import mlflow_gc
 from workers.operations.runs.purge import RunsPurge
 from workers.operations.runs.registered import registered_in, registered_runs
 from workers.report import Status
-from workers.systems import Systems
 from workers.systems.mlflow.run_rows import RunRows
 
 DAY_MS = 24 * 3600 * 1000
@@ -49,21 +46,8 @@ class Told:
 
 
 @pytest.fixture
-def systems(sandbox, monkeypatch, tmp_path):
-    """Makes the sandbox's systems, with changes to ops.yaml."""
-    for name, value in sandbox.process_env.items():
-        if name.startswith("AWS_"):
-            monkeypatch.setenv(name, value)
-
-    def make(**changed):
-        ops = yaml.safe_load(Path(sandbox.process_env["MLFLOW_OPS_CONFIG"]).read_text(encoding="utf-8"))
-        for section, values in changed.items():
-            ops[section] = {**ops.get(section, {}), **values}
-        path = tmp_path / "ops.yaml"
-        path.write_text(yaml.safe_dump(ops), encoding="utf-8")
-        return Systems(settings.load({**sandbox.process_env, "MLFLOW_OPS_CONFIG": str(path)}))
-
-    return make
+def systems(in_sandbox):
+    return in_sandbox
 
 
 @pytest.fixture
