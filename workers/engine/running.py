@@ -41,8 +41,8 @@ from workers.rendering import proposals, thread
 from workers.rendering.blocks import plain, whom
 from workers.rendering.walk import Walk
 from workers.report import Report, Status
-from workers.systems import Systems
-from workers.systems.errors import ClusterNotFound, GatewayError, SilenceMissing, TrackingMissing
+from workers.systems import Systems, fencing
+from workers.systems.errors import ClusterNotFound, GatewayError, SilenceMissing, TrackingMissing, Unreachable
 from workers.systems.redis import connect, explained
 
 if TYPE_CHECKING:
@@ -225,6 +225,8 @@ def _attempt(  # noqa: PLR0911 - each way out has its own words
     except AlreadySo as so:
         return thread.success(record, already(operation, so))
     except OperatorError as error:
+        if isinstance(error, Unreachable) and fencing.anything_begun():
+            _to_be_looked_at(record, error.message)
         _log.info("failed", reason=str(error))
         refused = record.stage is Stage.PLAN and (not isinstance(error, GatewayError) or isinstance(error, NOT_THERE))
         return replace(thread.failure(record, error.message, error.hint), refused=refused)
@@ -235,12 +237,17 @@ def _attempt(  # noqa: PLR0911 - each way out has its own words
         return _stopped(record, cancelled.left)
     except (timeouts.TimedOut, Exception, SystemExit) as error:  # noqa: BLE001 - the one place where all else is caught
         message, hint = _broken_off(error)
-        if record.stage is Stage.RUN and record.plan is not None and record.continuation is None:
-            raise _BrokenOff(message) from None
+        _to_be_looked_at(record, message)
         return thread.failure(record, message, hint)
     # What could not be done, or was put back, is reported as a failure by its status.
     failed = operation.risk is not Risk.READ and report.status is Status.FAIL
     return thread.success(record, report, Phase.FAILED if failed else Phase.DONE)
+
+
+def _to_be_looked_at(record: Record, message: str) -> None:
+    """Raises _BrokenOff where this run may have changed something, and nobody knows how far it has come."""
+    if record.stage is Stage.RUN and record.plan is not None and record.continuation is None:
+        raise _BrokenOff(message) from None
 
 
 def _broken_off(error: BaseException) -> tuple[str, str]:

@@ -23,6 +23,10 @@ RUN_ID: Final = "redis.call('INFO', 'server')"
 
 _SERVER: Final = f"""
 local function this_server() return string.match({RUN_ID}, 'run_id:(%x+)') end
+local function undoubted(server)
+  local known = redis.call('GET', server)
+  return not known or known == this_server()
+end
 """
 
 _CLAIMS: Final = """
@@ -141,6 +145,10 @@ if redis.call('HEXISTS', KEYS[2], 'ended') == 1 or redis.call('HEXISTS', KEYS[2]
 local earlier = redis.call('HGET', KEYS[1], 'stage') == '"plan"' and ARGV[4] ~= 'plan'
 if token_of(KEYS[1]) ~= none and token_of(KEYS[1]) ~= ARGV[2] and not earlier then return 0 end
 fill(KEYS[1], 8, #ARGV)
+-- Its turns are counted from this one again: a look that somebody has had meanwhile is to be had again.
+for _, turn in ipairs(redis.call('HKEYS', KEYS[2])) do
+  if turn ~= 'stop' then redis.call('HDEL', KEYS[2], turn) end
+end
 redis.call('HSET', KEYS[2], ARGV[4], 'again')
 redis.call('EXPIRE', KEYS[1], ARGV[5])
 redis.call('EXPIRE', KEYS[2], ARGV[5])
@@ -189,12 +197,15 @@ MOVE: Final = (
     + NOTE
     + _CLAIMS
     + _ENQUEUE
+    + _SERVER
     + """
--- KEYS: record, claim, alive. ARGV: id, now, the phase before, token (empty: of whichever claim), moment, number of
--- fields, number of drafts, fields, drafts, job.
+-- KEYS: record, claim, alive, of which Redis all is known. ARGV: id, now, the phase before, token (empty: of whichever
+-- claim, unless this is another Redis than the one that it was read from), moment, number of fields, number of drafts,
+-- fields, drafts, job.
 if redis.call('HEXISTS', KEYS[2], 'ended') == 1 then return 0 end
 if redis.call('HGET', KEYS[1], 'phase') ~= ARGV[3] then return 0 end
 if ARGV[4] ~= '' and token_of(KEYS[1]) ~= ARGV[4] then return 0 end
+if ARGV[4] == '' and not undoubted(KEYS[4]) then return 0 end
 local fields, drafts = 7 + 2 * ARGV[6], 7 + 2 * ARGV[6] + 2 * ARGV[7]
 fill(KEYS[1], 8, fields)
 redis.call('DEL', KEYS[3])
@@ -209,13 +220,16 @@ FINISH: Final = (
     PUSH
     + NOTE
     + _CLAIMS
+    + _SERVER
     + """
--- KEYS: record, claim, open, alive. ARGV: id, now, phase, the phase before (may be empty), token (the same), moment,
+-- KEYS: record, claim, open, alive, of which Redis all is known. ARGV: id, now, phase, the phase before (may be empty),
+-- token (the same; without one only where this is no other Redis than the one that the record was read from), moment,
 -- the stage and how often it was handed over (the same: as it was read, and not in doubt), number of fields, fields,
 -- drafts.
 if redis.call('HEXISTS', KEYS[2], 'ended') == 1 or redis.call('EXISTS', KEYS[1]) == 0 then return 0 end
 if ARGV[4] ~= '' and redis.call('HGET', KEYS[1], 'phase') ~= ARGV[4] then return 0 end
 if ARGV[5] ~= '' and token_of(KEYS[1]) ~= ARGV[5] then return 0 end
+if ARGV[5] == '' and not undoubted(KEYS[5]) then return 0 end
 if ARGV[7] ~= '' then
   local now = redis.call('HMGET', KEYS[1], 'stage', 'handovers', 'doubted')
   if now[1] ~= ARGV[7] or now[2] ~= ARGV[8] or (now[3] or 'null') ~= 'null' then return 0 end

@@ -324,7 +324,7 @@ class Records:
         if "phase" in fields:
             fields = {"token": "", **fields}
         encoded = as_kept(fields)
-        keys = [_key(record_id), _claim(record_id), _alive(record_id)]
+        keys = [_key(record_id), _claim(record_id), _alive(record_id), _SERVER]
         moment = _moment(str(fields.get("phase", "changed")), record_id, **_told(fields))
         token = _token(claim) if claim else ""
         told: list[Any] = [record_id, time.time(), json.dumps(before), token, moment, len(encoded), len(drafts)]
@@ -350,7 +350,7 @@ class Records:
         now, outcome = time.time(), without_secrets(ending.outcome)
         more |= {"refused": True} if ending.refused else {}
         fields = as_kept({"phase": ending.phase, "ended_at": now, "outcome": outcome, **more})
-        keys = [_key(record_id), _claim(record_id), _OPEN, _alive(record_id)]
+        keys = [_key(record_id), _claim(record_id), _OPEN, _alive(record_id), _SERVER]
         only = json.dumps(before) if before else ""
         moment = _moment(ending.phase, record_id, outcome=outcome, **_told(more))
         told: list[Any] = [record_id, now, ending.phase, only, _token(claim) if claim else "", moment]

@@ -25,12 +25,15 @@ _checks: list[Callable[[], None]] = []
 """A process carries out one command at a time, in as many threads as it likes."""
 _answered: list[float] = [float("-inf")]
 _putting_back: list[bool] = []
+_begun: list[bool] = []
+"""An entry for each change that was let through."""
 
 
 @contextmanager
 def checked_by(check: Callable[[], None]) -> Iterator[None]:
     """Within, `check` is asked before each change; it does not return where the command is not ours any more."""
     _checks.append(check)
+    _begun.clear()
     _answered[0] = time.monotonic()
     try:
         yield
@@ -48,6 +51,11 @@ def putting_back() -> Iterator[None]:
         _putting_back.pop()
 
 
+def anything_begun() -> bool:
+    """Whether something in the outside world was to be changed since the command was this process's."""
+    return bool(_begun)
+
+
 def before_changing() -> None:
     """Ask. Raises Unreachable where Redis has been away for longer than anybody knows."""
     from redis.exceptions import RedisError
@@ -63,3 +71,4 @@ def before_changing() -> None:
                 ) from None
         else:
             _answered[0] = time.monotonic()
+    _begun[:] = [True]

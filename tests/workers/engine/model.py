@@ -120,7 +120,7 @@ class Part:
         self.redis.part = self
         self.dead = self.frozen = self.busy_alone = self.idle = False
         self.lease = None
-        self.checks, self.answered = [], [float("-inf")]
+        self.checks, self.answered, self.begun = [], [float("-inf")], []
         self.run = greenlet.greenlet(lambda: self._body(body))
 
     def _body(self, body):
@@ -153,9 +153,11 @@ class Part:
 
     def goes_on(self):
         self.model.current, self.idle = self, False
-        fencing._checks[:], fencing._answered[:] = self.checks, self.answered
+        fencing._checks[:], fencing._answered[:], fencing._begun[:] = self.checks, self.answered, self.begun
         self.run.switch()
-        self.checks, self.answered = list(fencing._checks), list(fencing._answered)
+        self.checks, self.answered, self.begun = (
+            list(each) for each in (fencing._checks, fencing._answered, fencing._begun)
+        )
         fencing._checks.clear()
         self.model.current = None
 

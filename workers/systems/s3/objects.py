@@ -233,6 +233,12 @@ class Objects:
         """Delete an object, or hide it where the bucket keeps versions; that it is not there is no error."""
         self._ask(lambda: self.client.delete_object(Bucket=bucket, Key=key), bucket)
 
+    def another(self, bucket: str) -> ObjectChanged:
+        """What is said of an object that is no longer the one that was meant."""
+        return ObjectChanged(
+            f"The object store at {self.address} has another version of the object in {bucket} by now."
+        )
+
     def stuck(self, bucket: str) -> Nonsense:
         """What is said of a listing whose next page isn't further on: it would be listed for ever."""
         return Nonsense(
@@ -282,7 +288,7 @@ class Objects:
         if code in _FULL or status == 507:  # noqa: PLR2004
             return StoreFull(f"{at} has no room left in {bucket} ({code}).", "Make room or raise the quota.")
         if status == 412:  # noqa: PLR2004
-            return ObjectChanged(f"{at} has another version of the object in {bucket} by now.")
+            return self.another(bucket)
         if code in _ARCHIVED:
             return ObjectArchived(
                 f"{at} keeps an object of {bucket} in an archive tier.", "Restore it from there first."

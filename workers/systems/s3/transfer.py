@@ -120,7 +120,8 @@ class Transfer:
     def describe(self, bucket: str, key: str, etag: str = "", **version: str) -> Described:
         """An object's description. Raises ObjectMissing; ObjectChanged where it is not the one with `etag`."""
         query = {"Bucket": bucket, "Key": key, **version} | ({"IfMatch": f'"{etag}"'} if etag else {})
-        return Described.of(self._ask(lambda: self.objects.client.head_object(**query), bucket))
+        found = Described.of(self._ask(lambda: self.objects.client.head_object(**query), bucket))
+        return self._meant(found, etag, bucket)
 
     def copy(self, request: CopyRequest) -> Made:
         """Let the store copy an object: bytes, metadata and tags.
@@ -176,7 +177,13 @@ class Transfer:
         """
         query: dict[str, Any] = {"Bucket": bucket, "Key": key} | ({"IfMatch": f'"{etag}"'} if etag else {})
         answer = self._ask(lambda: self.objects.client.get_object(**query), bucket)
-        return Described.of(answer), self._pieces(query, answer)
+        return self._meant(Described.of(answer), etag, bucket), self._pieces(query, answer)
+
+    def _meant(self, found: Described, etag: str, bucket: str) -> Described:
+        """The same; raises ObjectChanged where a store has ignored the condition, as rclone's does."""
+        if etag and found.etag and found.etag != etag:
+            raise self.objects.another(bucket)
+        return found
 
     def _pieces(self, query: dict[str, Any], answer: dict[str, Any]) -> Iterator[bytes]:
         size, etag = int(answer["ContentLength"]), answer["ETag"]
@@ -197,6 +204,8 @@ class Transfer:
                 return
             again = query | {"Range": f"bytes={at}-", "IfMatch": etag}
             answer = self._ask(partial(self.objects.client.get_object, **again), query["Bucket"])
+            if answer.get("ETag", etag) != etag:
+                raise self.objects.another(query["Bucket"])
 
     def fetch(
         self, bucket: str, key: str, etag: str = "", *, at_most: int = 0, first: int = 0
@@ -219,7 +228,8 @@ class Transfer:
                 return self.describe(bucket, key, etag), b""
             return Described.by_headers(answer.headers), answer.content
 
-        return self._ask(ask, bucket)
+        found, content = self._ask(ask, bucket)
+        return self._meant(found, etag, bucket), content
 
     def put(self, bucket: str, key: str, body: bytes | bytearray, moves: dict[str, Any] | None = None) -> Made:
         """Write an object in one piece."""
