@@ -28,18 +28,18 @@ def shown(health: Health) -> list[Block]:
     if not known:
         return []
     before = health.before.figures if health.before else {}
-    rows = tuple(_row(each, before.get(each.figure), health.figures[each.figure]) for each in known)
-    columns = ("figure", "then", "now", "change")
-    head = "*Figures*"
     if health.before and any(each.figure in before for each in known):
-        head += f", beside those of {at(health.before.at.timestamp(), _WHEN)}"
+        head = f"*Figures*, beside those of {at(health.before.at.timestamp(), _WHEN)}"
+        columns: tuple[str, ...] = ("figure", "then", "now", "change")
+        rows = tuple(_row(each, before.get(each.figure), health.figures[each.figure]) for each in known)
     else:
-        columns, rows = columns[::2], tuple(row[::2] for row in rows)
+        head, columns = "*Figures*", ("figure", "now")
+        rows = tuple((each.title, each.shown(health.figures[each.figure])) for each in known)
     table = Table(title="Figures", columns=columns, rows=rows, numeric=columns[1:])
     return [section(head), *(tables.native(table, "Figures") or literal(tables.lines(table)))]
 
 
-def _row(metric: metrics.Metric, then: float | None, now: float) -> tuple[str, str, str, str]:
+def _row(metric: metrics.Metric, then: float | None, now: float) -> tuple[str, ...]:
     if then is None:
         return metric.title, NOTHING, metric.shown(now), NOTHING
     return metric.title, metric.shown(then), metric.shown(now), comparison.change(metric, then, now)
