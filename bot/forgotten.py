@@ -19,6 +19,7 @@ from redis.exceptions import RedisError
 from bot import conversation
 from bot.delivering import METADATA
 from bot.slack_errors import FAILURES, Kind, meaning
+from workers.records import another_server
 from workers.records.store import ALIVE_SECONDS, Records
 from workers.rendering import message as render
 
@@ -44,10 +45,10 @@ def start(client: WebClient, redis: Redis, channels: Iterable[str], stop: thread
     def serve() -> None:
         while not stop.wait(IDLE_SECONDS):
             try:
-                since = records.another_since()
+                since = another_server.since(redis)
                 if since is not None and time.time() - since >= SETTLED_SECONDS:
                     end_all(client, records, every)
-                    records.settled(since)
+                    another_server.settled(redis, since)
             except (RedisError, *FAILURES) as error:
                 _log.warning("not looked for what Redis forgot, tried again", why=type(error).__name__)
 

@@ -61,6 +61,10 @@ def serve(settings: Settings, stop: threading.Event, ready: Callable[[], None], 
     if not settings.ops.recovery.point_in_time:
         msg = "recovery.point_in_time is off in ops.yaml: set it on, or do not start this process."
         raise SettingsError(msg)
+    if not settings.ops.recovery.keeps_wal:
+        kept_by = settings.ops.recovery.source
+        msg = f"recovery.source is {kept_by} in ops.yaml, and that keeps the WAL: do not start this process."
+        raise SettingsError(msg)
     redis = connect(settings)
     # Renewed by another thread: to store what has gathered may take longer than the lock.
     lock = redis.lock(PREFIX + "wal", timeout=seat.lock_seconds, blocking=False, thread_local=False)

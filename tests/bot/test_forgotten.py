@@ -8,6 +8,7 @@ import pytest
 from bot import forgotten
 from mlflow_ops_sandbox.slack.client import wait_for, words
 from tests.bot.sending import OPS, Sending
+from workers.records import another_server
 from workers.records.message import draft
 from workers.records.record import Ending, Phase
 from workers.rendering import message as render
@@ -75,7 +76,7 @@ def test_it_is_looked_for_once_redis_is_another_and_those_who_work_had_time(send
         assert not any(LOST in each for each in roots(sending))
         monkeypatch.setattr(forgotten, "SETTLED_SECONDS", 0.1)
         wait_for(lambda: any(LOST in each for each in roots(sending)) or None, 10)
-        wait_for(lambda: sending.records.another_since() is None or None, 10)
+        wait_for(lambda: another_server.since(sending.redis) is None or None, 10)
     finally:
         stop.set()
         thread.join(10)

@@ -1,4 +1,4 @@
-"""Five sets of settings, each said to the chart by values and to kustomize by an overlay."""
+"""Seven sets of settings, each said to the chart by values and to kustomize by an overlay."""
 
 import re
 import shutil
@@ -67,6 +67,7 @@ def other_names(kubernetes):
     (production / "ops.yaml").write_text(yaml.safe_dump(said | {"kubernetes": {**NAMES, "namespace": "ml-prod"}}))
 
 
+FROM_CNPG = {"recovery": {"source": "cnpg", "cluster": "mlflow-db"}}
 CASES = {
     "minimal": Case(said_in(MINIMAL), "resources: [../kubernetes/overlays/minimal]\n"),
     "production": Case(said_in(PRODUCTION) | PRODUCTIONS, "resources: [../kubernetes/overlays/production]\n"),
@@ -101,6 +102,21 @@ CASES = {
         " ../kubernetes/components/monitoring, ../kubernetes/components/bot-image]\n"
         "images: [{name: mlflow-ops-bot, newName: registry.example.com/mlflow-ops, newTag: 0.1.0-bot}]\n",
     ),
+    "peek": Case(
+        said_in(MINIMAL) | {"peek": {"enabled": True}},
+        "resources: [../kubernetes/overlays/minimal]\ncomponents: [../kubernetes/components/peek]\n",
+    ),
+    "CloudNativePG": Case(
+        said_in(MINIMAL)
+        | {
+            "ops": said_in(MINIMAL)["ops"] | FROM_CNPG,
+            "rbac": {"cloudnativepg": True},
+        },
+        "resources: [../kubernetes/overlays/minimal]\ncomponents: [../kubernetes/components/cloudnativepg]\n",
+        lambda kubernetes: _said(
+            kubernetes / "overlays" / "minimal", {"recovery": {"source": "cnpg", "cluster": "mlflow-db"}}
+        ),
+    ),
     "other names in another namespace": Case(
         said_in(PRODUCTION)
         | PRODUCTIONS
@@ -114,6 +130,11 @@ CASES = {
         "ml-prod",
     ),
 }
+
+
+def _said(overlay, more):
+    file = overlay / "ops.yaml"
+    file.write_text(yaml.safe_dump(yaml.safe_load(file.read_text()) | more))
 
 
 def _without(overlay, lines):

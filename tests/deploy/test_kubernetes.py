@@ -15,6 +15,8 @@ from bot.process.cli import main
 from tests.deploy.image import stages
 from workers import settings
 from workers.engine import queues
+from workers.operations.deployment import job
+from workers.operations.peek import pod as peek_pod
 from workers.settings import Environment
 
 pytestmark = pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not on PATH")
@@ -358,6 +360,38 @@ def test_alertmanagers_way_to_the_bot_and_the_workers_way_to_alertmanager(kubect
     assert {"name": "MLFLOW_OPS_CONFIG", "value": "/etc/mlflow-ops/ops.yaml"} in environment
     option = next(each for each in main.commands["bot"].params if each.name == "alerts_port")
     assert option.envvar == "MLFLOW_OPS_ALERTS_PORT"
+
+
+def test_the_pod_of_a_peek_reaches_its_worker_and_nothing_else(kubectl, tmp_path):
+    (tmp_path / "overlay").mkdir()
+    shutil.copytree(KUBERNETES, tmp_path / "kubernetes")
+    (tmp_path / "overlay" / "kustomization.yaml").write_text(
+        "resources: [../kubernetes/overlays/minimal]\ncomponents: [../kubernetes/components/point-in-time]\n"
+    )
+    done = kubectl("kustomize", str(tmp_path / "overlay"))
+    assert done.returncode == 0, done.stderr
+    documents = list(yaml.safe_load_all(done.stdout))
+    assert tried(kubectl, ours(documents)).returncode == 0
+    label = {job.PURPOSE: peek_pod.PURPOSE}
+    policies = [each["spec"] for each in documents if each["kind"] == "NetworkPolicy"]
+    (own,) = (each for each in policies if each["podSelector"].get("matchLabels") == label)
+    assert own["policyTypes"] == ["Ingress", "Egress"]
+    assert "ingress" not in own
+    (rule,) = own["egress"]
+    (worker,) = rule["to"]
+    reached = [
+        name
+        for name, template in pods(documents).items()
+        if worker["podSelector"]["matchLabels"].items() <= template["metadata"]["labels"].items()
+    ]
+    assert reached == ["mlflow-ops-worker-ops"]
+    lets_in = [each for each in policies if {"podSelector": {"matchLabels": label}} in _peers(each)]
+    assert [each["podSelector"]["matchLabels"] for each in lets_in] == [worker["podSelector"]["matchLabels"]]
+    assert lets_in[0]["ingress"][0]["ports"] == rule["ports"]
+
+
+def _peers(policy):
+    return [peer for rule in policy.get("ingress", []) for peer in rule.get("from", [])]
 
 
 def test_production_has_a_budget_and_two_of_each_process(made):

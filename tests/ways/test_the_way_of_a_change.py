@@ -329,8 +329,8 @@ def test_a_worker_that_is_killed_leaves_no_lock_and_the_thread_says_so(people, c
     wait_for(lambda: cluster.scale("mlflow")["spec"]["replicas"] == 5 or None, 30)
     before = sandbox.process("worker-ops")
     sandbox.kill("worker-ops")
-    lost = omar.wait_for(lambda: omar.find(OPS_CHANNEL, "It had been carried out: mlflow has 5"), deadline=60)
-    assert "/mlflow scale 5` failed" in words(lost)
+    lost = omar.wait_for(lambda: omar.find(OPS_CHANNEL, "It had been carried out: Already at 5"), deadline=60)
+    assert ":warning: *Scale mlflow*" in words(lost)
     assert "The worker lost this command" in words(lost)
     sandbox.wait_until_ready("worker-ops", other_than=before)
     assert cluster.scale("mlflow")["spec"]["replicas"] == 5
@@ -413,7 +413,7 @@ def test_what_runs_can_be_stopped_with_a_button_and_is_put_back(people, asked, c
 def test_a_restart_cannot_be_stopped_and_says_why(people, cluster):
     omar = people["omar"]
     assert omar.command(OPS_CHANNEL, "/mlflow restart").ok
-    root = omar.wait_for(lambda: omar.find(OPS_CHANNEL, "Restarting mlflow"), deadline=SECONDS)
+    root = omar.wait_for(lambda: omar.find(OPS_CHANNEL, "Waiting for the new pods"), deadline=SECONDS)
     assert "cancel" not in actions(root)
     (record_id,) = running(people["vera"])
     assert omar.command(OPS_CHANNEL, f"/mlflow cancel {record_id}").ok
@@ -530,7 +530,7 @@ def test_going_back_to_an_earlier_revision(people, asked, cluster):
         *slow(
             (
                 "resources --cpu 350m:",
-                "Rolling the new resources out",
+                "Waiting for the new pods",
                 "The container mlflow has these resources already",
             ),
             (
@@ -603,7 +603,7 @@ def test_a_worker_killed_in_the_backup_has_changed_nothing_and_one_killed_in_the
 
     assert killed_in("Database mlflow: dumping", "Nothing had been changed.") == (older, before, [])
     locked_table.rollback()
-    upgrading = f"Upgrading the database's schema from {older} to {head}"
+    upgrading = f"Upgrading the schema from {older} to {head}"
     assert killed_in(upgrading, "It had begun: schema of the database") == (head, before, [])
 
 

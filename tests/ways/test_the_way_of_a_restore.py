@@ -106,7 +106,7 @@ def test_deleted_runs_are_back_and_the_restore_can_be_undone(sandbox, people):
     back = omar.wait_for(proposed, deadline=SECONDS)
     assert "What was written since the restore is no longer in the live database" in words(back)
     people["ben"].press(OPS_CHANNEL, back["ts"], "approve")
-    omar.wait_for(lambda: "is the database of before the restore" in words(now(omar, back)) or None, deadline=SECONDS)
+    omar.wait_for(lambda: "is the database from before the restore" in words(now(omar, back)) or None, deadline=SECONDS)
     assert runs(sandbox) == 0
     again = approved(people, "restore database latest", "ms of downtime")
     assert "mlflow is the backup" in words(again)

@@ -72,8 +72,8 @@ class Server:
 
 
 @contextmanager
-def serving(major, folder):
-    """A server of that version, as an account that is not root's."""
+def serving(major, folder, **more):
+    """A server of that version, as an account that is not root's. more: of its settings."""
     programs = FOLDERS[major]
     account = accounts.unprivileged(folder / "home")
     home = account.home if account else folder / "home"
@@ -90,7 +90,7 @@ def serving(major, folder):
     subprocess.run(make, check=True, stdout=subprocess.DEVNULL, cwd=home, env=env, **lent)
     port = ports.free()
     chosen = {"port": port, "listen_addresses": "127.0.0.1", "unix_socket_directories": "", "fsync": "off",
-              "wal_level": "logical", "max_prepared_transactions": "10"}  # fmt: skip
+              "wal_level": "logical", "max_prepared_transactions": "10", **more}  # fmt: skip
     words = [word for name, value in chosen.items() for word in ("-c", f"{name}={value}")]
     with (folder / "log").open("wb") as log:
         running = subprocess.Popen(

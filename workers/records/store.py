@@ -4,7 +4,6 @@
     record:<id>:claim  hash: which worker runs each stage of it, how it ended; each written once
     fence              how many claims there were: the number in each claim's token
     server             the Redis of which all is known (see `doubt`)
-    another            when that was found to be another than before, until it was looked for what it has forgotten
     record:<id>:alive  there while its worker lives
     record:<id>:step   JSON: what it is doing, and how far it is with it
     open               sorted set: the ids of those that have not ended → when they were accepted
@@ -33,6 +32,7 @@ from typing import TYPE_CHECKING, Any
 
 from workers.errors import OperatorError
 from workers.records import counters, scripts
+from workers.records.another_server import ANOTHER
 from workers.records.audit_log import note
 from workers.records.keys import PREFIX
 from workers.records.message import draft
@@ -61,7 +61,6 @@ _RECENT_KEPT = 1000
 _MERGED = -2
 _ANOTHER_SERVER = -3
 _SERVER = PREFIX + "server"
-_ANOTHER = PREFIX + "another"
 
 
 class TooMany(OperatorError):  # noqa: N818 - its message is a sentence for people
@@ -275,17 +274,7 @@ class Records:
     def doubt(self) -> bool:
         """Doubt what is open if this is another Redis than before: one that began anew, or a replica. Whether so."""
         about: list[Any] = [json.dumps(time.time()), _key(""), int(ALIVE_SECONDS * 1000)]
-        return bool(self._doubt(keys=[_SERVER, _OPEN, _ANOTHER], args=about))
-
-    def another_since(self) -> float | None:
-        """When this was found to be another Redis (epoch seconds); None once `settled`."""
-        raw: Any = self.redis.get(_ANOTHER)
-        return float(raw) if raw else None
-
-    def settled(self, since: float) -> None:
-        """What the Redis that was found to be another then has forgotten was looked for."""
-        if self.another_since() == since:
-            self.redis.delete(_ANOTHER)
+        return bool(self._doubt(keys=[_SERVER, _OPEN, ANOTHER], args=about))
 
     def grace(self) -> None:
         """Give all that run time for a sign of life: for whoever could not write either for a while."""

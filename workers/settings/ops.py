@@ -278,8 +278,10 @@ class Ops(Section):
         if self.channels:
             entries = (BACKUP, HOURLY_FIGURES, self.digest.entry, WEEKLY_DRILL, HOURLY_AUDIT)
             by_default = dict(zip(DEFAULT_ENTRIES, entries, strict=True))
-            if self.recovery.point_in_time:
-                by_default |= {"base": DAILY_BASE, "moment": WEEKLY_MOMENT}
+            if self.recovery.keeps_wal:
+                by_default |= {"base": DAILY_BASE}
+            if self.recovery.point_in_time and self.recovery.source in {"own", "cnpg"}:
+                by_default |= {"moment": WEEKLY_MOMENT}
         return {name: entry for name, entry in (by_default | self.schedule).items() if entry is not None}
 
     @property

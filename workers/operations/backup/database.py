@@ -52,11 +52,13 @@ def dump(  # noqa: PLR0913, PLR0917 - from where, to where
     progress: Progress,
     *,
     expected_bytes: int = 0,
+    passing: bool = False,
 ) -> DatabasePart:
     """Dump a database into the object `key` (with .enc where it is encrypted), which is there only if it is whole, and
     into others beside it if it is large.
 
     expected_bytes: how large the last one was, to show how far this one is; without, the database's own size is shown.
+    passing: it is restored at once and removed: packed by what costs least, and not by backup.compression.
     Raises OperatorError where pg_dump is missing, too old, fails or is killed; DatabaseError, ObjectsError; Cancelled.
     """
     from workers.systems.postgres import programs, snapshot
@@ -72,7 +74,8 @@ def dump(  # noqa: PLR0913, PLR0917 - from where, to where
             counting = counter.submit(_described, moment)
             try:
                 expected = expected_bytes or moment.size_bytes
-                command, keys = _command(program, moment, settings), encryption.for_data(settings)
+                packed = quickest(program) if passing else compression(program, settings.ops.backup.compression)
+                command, keys = _command(program, moment, settings, packed), encryption.for_data(settings)
                 commands = [[*command, *sharing.without_rows(shared)]]
                 commands += [[*command, *sharing.rows_only(each)] for each in shared]
                 names = [key, *(f"{key.removesuffix('.dump')}.apart-{n}.dump" for n in range(1, len(commands)))]
@@ -146,16 +149,15 @@ def read_dump(reading: Reading, settings: Settings, checkpoint: Checkpoint) -> i
         return sum(1 for line in listed if line.strip() and not line.startswith(b";"))
 
 
-def _command(program: Program, moment: Snapshot, settings: Settings) -> list[str]:
+def _command(program: Program, moment: Snapshot, settings: Settings, packed: str) -> list[str]:
     from workers.systems.postgres import programs
 
-    ours = settings.ops.backup
     return [
         str(program.path),
         "--format=custom",
-        f"--compress={compression(program, ours.compression)}",
+        f"--compress={packed}",
         f"--snapshot={moment.id}",
-        f"--lock-wait-timeout={ours.lock_wait_seconds}s",
+        f"--lock-wait-timeout={settings.ops.backup.lock_wait_seconds}s",
         "--no-password",
         f"--dbname={programs.address(moment.database)}",
     ]
@@ -167,6 +169,13 @@ def compression(program: Program, wanted: str) -> str:
     if program.major < 16:  # noqa: PLR2004
         return "0" if wanted == "none" else "1"
     return next(each for each in (wanted, "lz4:1", "gzip:1", "none") if program.compresses(each))
+
+
+def quickest(program: Program) -> str:
+    """What costs the least time to pack and unpack: gzip takes several times as long as the rest of a dump."""
+    if program.major < 16:  # noqa: PLR2004
+        return "0"
+    return next(each for each in ("lz4:1", "zstd:1", "none") if program.compresses(each))
 
 
 def _streams(

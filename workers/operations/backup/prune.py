@@ -54,7 +54,7 @@ class BackupPrune(Operation):
         """Which sets would go, here and in the copies. Raises ObjectsError."""
         chosen = choose(systems)
         wanted = systems.settings.ops.backup.retention
-        wal = keeping.look(systems) if systems.settings.ops.recovery.point_in_time else None
+        wal = keeping.look(systems) if systems.settings.ops.recovery.keeps_wal else None
         bases = f", remove {count(len(wal.going), 'base')}" if wal and wal.going else ""
         elsewhere, unseen = _elsewhere(systems)
         return Plan(
@@ -116,7 +116,7 @@ class BackupPrune(Operation):
         """Remove what going back to a moment does not need any more; what was removed, and from which copies not."""
         from workers.systems.s3.transfer import Transfer
 
-        if not systems.settings.ops.recovery.point_in_time:
+        if not systems.settings.ops.recovery.keeps_wal:
             return "", []
         progress.step("Removing WAL that no base needs", of="WAL that no base needs")
         chosen = keeping.look(systems)

@@ -18,6 +18,7 @@ from workers.operations.deployment import limit_range, quota
 from workers.operations.deployment.rollout import HOPELESS, LOOK_SECONDS
 from workers.operations.health import pods
 from workers.systems.cluster import events
+from workers.systems.cluster.annotations import PURPOSE as PURPOSE_LABEL
 
 if TYPE_CHECKING:
     from workers.operation import Progress
@@ -30,7 +31,7 @@ NOT_STARTED: Final = frozenset({"StartError", "ContainerCannotRun", "RunContaine
 """The image is there, and the program isn't in it."""
 _PLACELESS_SECONDS: Final = 20.0
 """No node has had room for so long: it is said, instead of waiting until the end."""
-PURPOSE: Final = "mlflow-ops/purpose"
+PURPOSE: Final = PURPOSE_LABEL
 _ENDED: Final = frozenset({"Complete", "Failed"})
 _KEPT_OF_POD: Final = (
     "serviceAccountName",

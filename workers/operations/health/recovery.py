@@ -13,6 +13,7 @@ from workers.errors import OperatorError
 from workers.operations.backup import copies
 from workers.operations.backup.wal import access, archive, drilled, overview
 from workers.operations.choices import RECOVERY
+from workers.operations.health import archiving
 from workers.operations.health.questions import Answer, Question
 from workers.report import Facts, Status, Text
 from workers.wording import ago, count, duration, size
@@ -32,7 +33,9 @@ SLOT_SHARE: Final = 0.8
 
 
 def ask(asking: Asking) -> Answer:
-    """Look at the bucket, the slot, and what is lacking."""
+    """Look at the bucket, the slot, and what is lacking; or at what hands the WAL to another program."""
+    if not asking.settings.ops.recovery.keeps_wal:
+        return archiving.ask(asking)
     lacking = access.replication(asking.systems).lacking()
     if lacking:
         sentence = f"The WAL can't be kept: {'; '.join(each.what for each in lacking)}."

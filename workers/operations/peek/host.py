@@ -27,7 +27,7 @@ from workers.errors import OperatorError
 from workers.operation import Cancelled
 from workers.operations.peek import state
 from workers.operations.peek.state import Asked, Host
-from workers.operations.restore import moment
+from workers.operations.restore import from_base, moment
 from workers.systems import Systems
 from workers.systems.postgres.private_server import Door
 
@@ -110,7 +110,7 @@ def serve(systems: Systems, wanted: Wanted) -> str:
         wanted.step("Looking at what is kept")
         chosen = moment.choose(systems, wanted.asked.at)
         door = door_of(systems)
-        with moment.replayed(systems, chosen, wanted, door) as server:
+        with from_base.replayed(systems, moment.of_base(chosen), chosen.to, wanted, door) as server:
             wanted.opened(written(door.address, door.port))
             while True:
                 wanted.checkpoint()

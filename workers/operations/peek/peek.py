@@ -55,13 +55,14 @@ class Peek(Operation):
         """From what it would be brought back, and where it would run. Raises OperatorError where it cannot be."""
         _refuse_another(systems)
         chosen = moment.choose(systems, self.at)
+        base = moment.of_base(chosen).base
         pod.require_room(systems, self._asked(systems, chosen))
         names = systems.settings.ops.kubernetes
         return Plan(
             title="Peek",
             summary=f"MLflow {chosen.words}, read-only, for {duration(self.seconds)}",
             steps=(
-                f"Fetch the base backup of {moment_of(chosen.base.finished_at)} into this worker's volume",
+                f"Fetch the base backup of {moment_of(base.finished_at)} into this worker's volume",
                 f"Replay the WAL up to {moment_of(chosen.at)} in a private PostgreSQL, which stays in recovery",
                 f"Run the image of deployment/{names.deployment} on it, as a Job, and try whether it can write",
                 f"Remove both after {duration(self.seconds)}",
@@ -71,7 +72,7 @@ class Peek(Operation):
             undo="/mlflow peek stop",
             estimate_seconds=chosen.estimate_seconds + 30,
             sections=(Facts(items=chosen.facts(datetime.now(UTC))),),
-            facts={"moment": chosen.at.isoformat(), "base": chosen.base.name, "seconds": self.seconds},
+            facts={"moment": chosen.at.isoformat(), "base": base.name, "seconds": self.seconds},
         )
 
     def run(self, systems: Systems, progress: Progress) -> Report:

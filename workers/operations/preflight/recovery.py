@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from workers.errors import OperatorError
 from workers.operations.backup.wal import access, incremental
 from workers.operations.health.questions import Answer, Question
+from workers.operations.preflight import archiving
 from workers.report import Facts, Status, Text
 from workers.wording import size
 
@@ -20,6 +21,8 @@ def ask(asking: Asking) -> Answer:
     """Compare what there is with what is needed."""
     from workers.systems.postgres import private_server, programs
 
+    if not asking.settings.ops.recovery.keeps_wal:
+        return archiving.ask(asking)
     replication = access.replication(asking.systems)
     lacking = replication.lacking()
     if lacking:

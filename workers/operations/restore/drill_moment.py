@@ -16,14 +16,13 @@ from pydantic import AwareDatetime
 
 from workers.errors import OperatorError, SetDamaged
 from workers.operation import Operation, Plan, Progress, Risk
-from workers.operations.backup.wal import access, archive, drilled, overview
+from workers.operations.backup.wal import archive, drilled
 from workers.operations.backup.wal.drilled import MomentDrill
 from workers.operations.restore import checks, moment, rows, side_database
 from workers.report import Facts, Report, Status
-from workers.wording import count, duration, size
+from workers.wording import duration
 
 if TYPE_CHECKING:
-    from workers.operations.backup.wal.archive import Window
     from workers.systems import Systems
 
 NEWEST_RUN = "SELECT run_uuid, start_time FROM runs ORDER BY start_time DESC NULLS LAST LIMIT 1"
@@ -42,15 +41,15 @@ class DrillMoment(Operation):
     def plan(self, systems: Systems) -> Plan:
         """What would be brought back, and where. Raises OperatorError where nothing can be."""
         checks.refuse_without_rights(systems.server, systems.database)
-        at = self.at or some(overview.look(systems).windows, random.SystemRandom())
+        at = self.at or some(moment.reach(systems).spans, random.SystemRandom())
         chosen = moment.choose(systems, at)
         which = archive.moment_of(chosen.at) if self.at else "a random moment"
         return Plan(
             title="Drill of going back",
             summary=f"bring {which} back to one side, check it, and remove it",
             steps=(
-                "Fetch a base backup and replay the WAL in a private PostgreSQL",
-                "Dump the database from it, restore it beside the live one, compare the two, and remove all of it",
+                *chosen.source.steps(chosen.to if self.at else None, systems.database.name),
+                "Restore the dump beside the live one, compare the two, and remove all of it",
                 "Note the result",
             ),
             undo="nothing stays",
@@ -60,8 +59,8 @@ class DrillMoment(Operation):
 
     def run(self, systems: Systems, progress: Progress) -> Report:
         """Do it. Raises OperatorError where a right, room, a program or a server was lacking."""
-        seen = overview.look(systems)
-        at = self.at or some(seen.windows, random.SystemRandom())
+        reach = moment.reach(systems)
+        at = self.at or some(reach.spans, random.SystemRandom())
         chosen = moment.choose(systems, at)
         began, problem, held = time.monotonic(), "", 0
         newest = "none"
@@ -82,20 +81,24 @@ class DrillMoment(Operation):
             at=datetime.now(UTC),
             well=not problem,
             seconds=time.monotonic() - began,
-            point_seconds=seen.point_seconds or 0.0,
+            point_seconds=reach.point_seconds or 0.0,
             problem=problem,
         )
-        drilled.note(access.archive(systems, seen.where), done)
+        drilled.note(moment.kept_at(systems, chosen), done)
         progress.ended()
         return _report(done, chosen, (held, newest), systems.settings.ops.restore.rto_seconds)
 
+    def aftermath(self, systems: Systems, planned: Plan) -> str:
+        """Remove what it was brought back with."""
+        moment.clear(systems)
+        return super().aftermath(systems, planned)
 
-def some(windows: list[Window], chance: random.Random) -> datetime:
+
+def some(spans: list[tuple[datetime, datetime]], chance: random.Random) -> datetime:
     """A moment out of all that can be brought back, each second as likely as another.
 
     Raises OperatorError where there is none.
     """
-    spans = archive.spans(windows)
     total = sum((until - since).total_seconds() for since, until in spans)
     if not spans:
         raise OperatorError("No moment can be brought back yet.", "See /mlflow health recovery.")
@@ -131,10 +134,9 @@ def _report(done: MomentDrill, chosen: moment.Chosen, held: tuple[int, str], all
         sections=(
             Facts(
                 items=(
-                    ("base backup", f"{chosen.base.name}, {size(chosen.base.tar_bytes)}"),
+                    *chosen.source.facts(),
                     ("rows compared", f"{held[0]:,}"),
                     ("newest run then", held[1]),
-                    ("WAL", count(len(chosen.kept.ordered()), "segment")),
                 )
             ),
         ),

@@ -1,81 +1,64 @@
-"""MLflow's database as it was at a moment: from a base backup and WAL, by a private PostgreSQL, into a dump.
+"""MLflow's database as it was at a moment: by whichever server of then (moments.py), into a dump.
 
 The dump then goes the way of every dump: into a database beside the live one, compared, switched to, undone. It lies
 under moments/ in the backups' bucket for as long as it is needed and is no set: nobody lists it, and its checksum is
-known to us alone. It is as of the last transaction that was committed at the moment, by the server's own clock.
-
-The worker's volume holds the base's files and a little WAL ahead of what is replayed, however much there is of it.
+known to us alone.
 """
 
 from __future__ import annotations
 
 import hashlib
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from workers.errors import OperatorError, SetDamaged
-from workers.operations.backup import database, encryption
-from workers.operations.backup.encryption import NAME_END, Keys
+from workers.errors import OperatorError
+from workers.operations.backup import database
 from workers.operations.backup.manifest import Manifest
-from workers.operations.backup.stream import MIB, Reading
-from workers.operations.backup.wal import access, archive
-from workers.operations.backup.wal.archive import Archive, Base, Kept, Point, Window, moment_of
-from workers.operations.backup.wal.packing import Packing
-from workers.operations.backup.wal.places import Places
-from workers.operations.restore import scratch, unpacking
-from workers.operations.restore.feeding import AHEAD, Feeder
-from workers.systems.postgres import private_server, wal_reading
-from workers.systems.postgres.replication import HOT_STANDBY
-from workers.systems.postgres.wal_position import Segment, position
-from workers.wording import ago, count, size
+from workers.operations.backup.wal import access
+from workers.operations.backup.wal.archive import moment_of
+from workers.operations.cloudnativepg import beside
+from workers.operations.moments import Moment, Reach
+from workers.operations.restore import by_hand, from_base, from_cnpg
+from workers.operations.restore.from_base import FromBase
+from workers.systems.postgres import private_server
+from workers.wording import ago
 
 if TYPE_CHECKING:
     from workers.operation import Progress
-    from workers.settings import Settings
+    from workers.operations.backup.wal.archive import Archive
+    from workers.operations.moments import Source
     from workers.systems import Systems
-    from workers.systems.postgres.private_server import Door, PrivateServer
-    from workers.systems.postgres.programs import Program
     from workers.systems.s3.transfer import Transfer
 
 PREFIX: Final = "moments/"
 CALLS_AT_ONCE: Final = 4
-LOOK_SECONDS: Final = 0.1
-STALLED_SECONDS: Final = 60.0
-SPARE_BYTES: Final = 256 * MIB
-PACE: Final = 60 * MIB
-"""Bytes a second, for an estimate: to fetch and unpack, to replay."""
+PACE: Final = from_base.PACE
 
 
 @dataclass(frozen=True)
 class Chosen:
-    """How a moment is reached. inclusive: what was committed at that very microsecond belongs to it.
+    """A moment, and how it is reached."""
 
-    rests_on: the bases that its base holds only the changes of, the full one first.
-    """
-
-    at: datetime
-    inclusive: bool
-    where: Places
-    window: Window
-    kept: Kept
-    point: Point
-    rests_on: tuple[Base, ...] = ()
+    to: Moment
+    source: Source
 
     @property
-    def base(self) -> Base:
-        """The newest base before it."""
-        return self.window.base
+    def at(self) -> datetime:
+        """Which."""
+        return self.to.at
+
+    @property
+    def inclusive(self) -> bool:
+        """Whether what was committed at that very microsecond belongs to it."""
+        return self.to.inclusive
 
     @property
     def id(self) -> str:
         """Six hexadecimal digits, the same for the same moment of the same server."""
-        said = f"{self.where.system} {self.at.isoformat()} {self.inclusive}"
+        said = f"{self.source.server} {self.at.isoformat()} {self.inclusive}"
         return hashlib.sha256(said.encode()).hexdigest()[:6]
 
     @property
@@ -86,16 +69,7 @@ class Chosen:
     @property
     def estimate_seconds(self) -> float:
         """How long until the dump is there."""
-        return (self.tar_bytes * 3 + self.kept.bytes * 3) / PACE + 5
-
-    @property
-    def tar_bytes(self) -> int:
-        """Of all the bases that are fetched."""
-        return self.base.tar_bytes + sum(each.tar_bytes for each in self.rests_on)
-
-    @property
-    def _of(self) -> str:
-        return f" with {count(len(self.rests_on), 'base')} that it rests on" if self.rests_on else ""
+        return self.source.estimate_seconds
 
     def manifest(self) -> Manifest:
         """What is known of the database before it is there."""
@@ -104,33 +78,49 @@ class Chosen:
 
     def facts(self, now: datetime) -> tuple[tuple[str, str], ...]:
         """For a plan."""
-        return (
-            ("moment", f"{moment_of(self.at)}, {ago((now - self.at).total_seconds())}"),
-            ("base backup", f"{moment_of(self.base.finished_at)}, {size(self.tar_bytes)}{self._of}"),
-            ("WAL kept since", f"{count(len(self.kept.ordered()), 'segment')}, {size(self.kept.bytes)} compressed"),
-            ("from this base", f"{moment_of(self.window.since)} to {moment_of(self.window.until)}"),
-        )
+        return (("moment", f"{moment_of(self.at)}, {ago((now - self.at).total_seconds())}"), *self.source.facts())
 
 
 def choose(systems: Systems, at: datetime | None, *, inclusive: bool = True, there: Archive | None = None) -> Chosen:
-    """How that moment is reached. at: None for the newest. there: of which server; None: of the one that is there.
+    """How that moment is reached. at: None for the newest. there: kept by us, of which server; None: of the one that is
+    there, by what recovery.source says.
 
     Raises OperatorError where it cannot be, and says which can.
     """
-    from workers.systems.s3.transfer import Transfer
+    to = Moment(at, inclusive) if at else None
+    kept_by = systems.settings.ops.recovery.source
+    if kept_by == "cnpg" and there is None:
+        return Chosen(*from_cnpg.choose(systems, to))
+    if kept_by != "own" and there is None:
+        by_hand.refuse(kept_by, at, systems.database.name)
+    return Chosen(*from_base.choose(systems, to, there))
 
-    private_server.refuse_root(systems.settings)
-    there = there or access.archive(systems)
-    with Transfer.of(systems.backups, CALLS_AT_ONCE) as transfer:
-        last, found = there.point(), there.bases()
-        kept = archive.list_wal(transfer, there.bucket, there.where, since=found[0].first if found else None)
-    windows = archive.windows(found, kept, last)
-    at = at or max((each.until for each in windows), default=datetime.now(UTC))
-    window = archive.window_of(windows, at)
-    assert last is not None
-    private_server.find(systems.settings, window.base.major)
-    *rests_on, _ = archive.chain(found, window.base) or [window.base]
-    return Chosen(at, inclusive, there.where, window, kept.since(window.base.first), last, tuple(rests_on))
+
+def of_base(chosen: Chosen) -> FromBase:
+    """From a base and WAL of ours. Raises OperatorError where it comes from elsewhere: that server takes writes."""
+    if isinstance(chosen.source, FromBase):
+        return chosen.source
+    raise OperatorError(
+        "`peek` opens a server that stays in recovery, and what recovery.source names doesn't give one.",
+        "Look into the database instead: restore database --at TIME --as NAME.",
+    )
+
+
+def reach(systems: Systems) -> Reach:
+    """Where one can go back to. Raises OperatorError."""
+    match systems.settings.ops.recovery.source:
+        case "own":
+            return from_base.reach(systems)
+        case "cnpg":
+            return from_cnpg.reach(systems)
+        case _:
+            return Reach([], None)
+
+
+def kept_at(systems: Systems, chosen: Chosen) -> Archive:
+    """Where what is noted of such a server's moments is kept."""
+    source = chosen.source
+    return access.archive(systems, source.where if isinstance(source, FromBase) else access.places_of(source.server))
 
 
 @contextmanager
@@ -144,139 +134,26 @@ def taken(systems: Systems, chosen: Chosen, progress: Progress) -> Iterator[Mani
     with Transfer.of(systems.backups, CALLS_AT_ONCE) as transfer:
         _sweep(transfer, bucket)
         try:
-            with replayed(systems, chosen, progress) as server:
+            with chosen.source.database(systems, chosen.to, progress) as then:
                 progress.step(f"Dumping {systems.database.name} {chosen.words}", of="dump ")
-                private = server.database(systems.database.name)
-                part = database.dump(private, transfer, bucket, key, systems.settings, progress)
+                part = database.dump(then, transfer, bucket, key, systems.settings, progress, passing=True)
             yield made.model_copy(update={"database": part})
         finally:
             transfer.delete(bucket, [item.key for item in transfer.items(bucket, made.name)])
 
 
-@contextmanager
-def replayed(systems: Systems, chosen: Chosen, progress: Progress, door: Door | None = None) -> Iterator[PrivateServer]:
-    """A private server as the target's was at that moment, which nobody can write to: it never ends its recovery.
-
-    door: whom it lets in besides us. Raises OperatorError, and Cancelled. Where its database was being dropped then, it
-    is replayed once more, up to the last commit before that.
-    """
-    from workers.systems.s3.transfer import Transfer
-
-    settings, bucket = systems.settings, systems.settings.ops.storage.backups_bucket
-    program = private_server.find(settings, chosen.base.major)
-    keys = Keys.all_of(settings)
-    for each in (*chosen.rests_on, chosen.base):
-        _refuse_plain(each, settings)
-
-    def reading(transfer: Transfer, base: Base) -> Reading:
-        return Reading(base.tar, transfer, bucket, progress, keys)
-
-    target = private_server.at_target(chosen.at, inclusive=chosen.inclusive)
-    with Transfer.of(systems.backups, CALLS_AT_ONCE) as transfer:
-        for again in (False, True):
-            with private_server.prepared(settings) as server:
-                _refuse_no_room(chosen, server.folder, settings.environment.scratch_bytes)
-                unpacking.unpack((*chosen.rests_on, chosen.base), server, program, partial(reading, transfer), progress)
-                progress.step(f"Replaying the WAL up to {moment_of(chosen.at)}", of="replay the WAL")
-                server.start(program, chosen.base.superuser, _settings(systems, chosen) | target, door)
-                kept = chosen.base, chosen.kept, chosen.where
-                with Feeder(*kept, server, transfer, bucket, Packing.of(settings)) as feeder:
-                    stopped = _replay(chosen, server, feeder, progress)
-                whole = server.holds(systems.database.name)
-                if whole:
-                    yield server
-                    return
-                if whole is None or again:
-                    raise OperatorError(
-                        f"There was no database {systems.database.name} at {moment_of(chosen.at)}.",
-                        "Go back to an earlier moment: /mlflow timeline.",
-                    )
-                progress.step(
-                    f"{systems.database.name} was being dropped then: once more, up to the commit before that"
-                )
-                target = private_server.after_position(_before_the_drop(chosen, server, program, stopped))
-
-
-def _before_the_drop(chosen: Chosen, server: PrivateServer, program: Program, stopped: int) -> int:
-    """Where the last commit before it stands; no earlier than where the base is whole (see wal_reading.py)."""
-    bytes_each = chosen.base.segment_bytes
-    laid = sorted(each for path in server.wal.iterdir() if (each := Segment.named(path.name, bytes_each)))
-    beyond = [position(chosen.base.ends)]
-    for segment in laid:
-        first, end = segment.start(bytes_each), min(stopped, segment.start(bytes_each) + bytes_each)
-        if first < end:
-            waldump = program.beside("pg_waldump")
-            found = wal_reading.last_commit(waldump, server.wal, segment.timeline, first, end)
-            beyond += [found] if found is not None else []
-    return max(beyond)
-
-
-def _refuse_plain(base: Base, settings: Settings) -> None:
-    """Raise SetDamaged where there is a key and a base's tar is not encrypted with one."""
-    if encryption.for_data(settings) is not None and not base.tar.key.endswith(NAME_END):
-        raise SetDamaged(
-            f"The base backup {base.name} is not encrypted, although there is a key.",
-            "Go back to a moment since there is a key: /mlflow backup base makes a new base.",
-        )
-
-
 def clear(systems: Systems) -> None:
-    """Remove what a run that was killed has left: its private server on this machine, and its dump.
+    """Remove what a run that was killed has left: its private server on this machine, a second Cluster, and its dump.
 
-    Raises ObjectsError.
+    Raises GatewayError.
     """
     from workers.systems.s3.transfer import Transfer
 
     private_server.sweep()
+    if systems.settings.ops.recovery.source == "cnpg":
+        beside.clear(systems)
     with Transfer.of(systems.backups, CALLS_AT_ONCE) as transfer:
         _sweep(transfer, systems.settings.ops.storage.backups_bucket)
-
-
-def _settings(systems: Systems, chosen: Chosen) -> dict[str, str]:
-    """What must not be less than it was, then or since."""
-    then, now = chosen.base.settings, access.replication(systems).settings()
-    return {name: str(max(then.get(name, 0), now.get(name, 0))) for name in HOT_STANDBY}
-
-
-def _refuse_no_room(chosen: Chosen, folder: Path, allowed: int | None) -> None:
-    # Combined, they take as much as the full one once more.
-    combined = chosen.rests_on[0].tar_bytes if chosen.rests_on else 0
-    needs = chosen.tar_bytes + combined + 2 * AHEAD * chosen.base.segment_bytes + SPARE_BYTES
-    room = scratch.free(folder, allowed)
-    if room < needs:
-        raise OperatorError(
-            f"Going back to a moment takes {size(needs)} of this worker's disk, and {size(room)} are left.",
-            "Give the worker a larger volume in /tmp (MLFLOW_OPS_SCRATCH_BYTES says how much it may take).",
-        )
-
-
-def _replay(chosen: Chosen, server: PrivateServer, feeder: Feeder, progress: Progress) -> int:
-    """Until it is as it was at the moment; up to where that is. Raises OperatorError where it does not get there."""
-    furthest, since = -1, time.monotonic()
-    first = chosen.base.first.number
-    total = max(1, chosen.kept.ordered()[-1].number - first + 1)
-    while True:
-        progress.checkpoint()
-        feeder.check()
-        now = server.replayed()
-        if now is not None:
-            feeder.replayed = now.lsn
-            if now.stopped:
-                return now.lsn
-            # Nothing was committed between the moment and the end of what is kept: it is as it was then.
-            if feeder.done and now.lsn >= chosen.point.lsn:
-                return now.lsn
-            progress.advance(now.lsn // chosen.base.segment_bytes - first, total, "segments")
-        at = now.lsn if now else len(server.taken())
-        if at != furthest:
-            furthest, since = at, time.monotonic()
-        if feeder.done and time.monotonic() - since > STALLED_SECONDS:
-            last = f" Its last transaction is of {moment_of(now.last)}." if now and now.last else ""
-            raise OperatorError(
-                f"The WAL that is kept ends before {moment_of(chosen.at)}, or is damaged.{last}",
-                "Go back to an earlier moment; /mlflow health recovery shows what is kept.",
-            )
-        time.sleep(LOOK_SECONDS)
 
 
 def _sweep(transfer: Transfer, bucket: str) -> None:

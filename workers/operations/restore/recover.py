@@ -123,7 +123,7 @@ class Recover(Operation):
             + 60,
             sections=(Facts(items=chosen.facts(datetime.now(UTC))),) if chosen else (),
             facts={"set": found.name, **found.checksums, "artifacts that would be added": recovery.coming()}
-            | ({"moment": chosen.at.isoformat(), "base": chosen.base.name} if chosen else {}),
+            | ({"moment": chosen.at.isoformat(), "base": chosen.source.rests} if chosen else {}),
         )
 
     def run(self, systems: Systems, progress: Progress) -> Report:

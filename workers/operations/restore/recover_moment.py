@@ -40,6 +40,12 @@ def look(systems: Systems, found: Manifest, at: datetime | None, *, alone: bool)
 
     Raises OperatorError where a moment is asked for that cannot be brought back.
     """
+    kept_by = systems.settings.ops.recovery.source
+    if at is not None and kept_by != "own":
+        raise OperatorError(
+            f"`recover` goes back to a moment with WAL that mlflow-ops keeps, and recovery.source is {kept_by}.",
+            "Have that server recovered first; then restore database --at.",
+        )
     if at is not None:
         return Beyond(moment.choose(systems, at, there=_whose(systems, found)))
     if alone or found.database is None:
@@ -49,7 +55,7 @@ def look(systems: Systems, found: Manifest, at: datetime | None, *, alone: bool)
         chosen = moment.choose(systems, None, there=there)
     except OperatorError as error:
         # Without WAL the backup is what there is; where WAL is kept, it is said why it is of no use.
-        kept = systems.settings.ops.recovery.point_in_time or bool(found.database.system)
+        kept = systems.settings.ops.recovery.keeps_wal or bool(found.database.system)
         return Beyond(notes=(f"The WAL is of no use: {error.message}",) if kept else ())
     newer = (chosen.at - found.started_at).total_seconds()
     if newer <= 0:
@@ -67,7 +73,7 @@ def look(systems: Systems, found: Manifest, at: datetime | None, *, alone: bool)
 def _same(systems: Systems, chosen: Chosen) -> bool:
     """Whether the server that is there is the one that the WAL is of; who does not tell may be."""
     try:
-        return access.replication(systems).identity().system == chosen.where.system
+        return access.replication(systems).identity().system == chosen.source.server
     except OperatorError:
         return True
 

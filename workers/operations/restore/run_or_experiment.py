@@ -101,8 +101,8 @@ class _Restore(Operation):
                 wait_seconds=OF_MANY_RUNS_SECONDS,
             )
             return self._report(known, f"MLflow had only marked it as deleted{self.also_back}")
-        progress.step("Restoring the database beside the live one", of="beside the live one")
         with self._source(systems, progress) as found:
+            progress.step("Restoring the database beside the live one", of="beside the live one")
             _same_schema(systems, found)
             with restored_beside(systems, found, progress, ROWS) as side:
                 held = self._held(side, systems.database)
@@ -113,6 +113,12 @@ class _Restore(Operation):
                 progress.step("Removing the database beside it", of="Remove the database")
         told = f"{count(sum(copied.values()), 'row')} in {count(len(copied), 'table')} were copied"
         return self._report(held, told + self._artifacts_back(systems, found, held.location, progress))
+
+    def aftermath(self, systems: Systems, planned: Plan) -> str:
+        """Remove what a moment was brought back with, and say what has become of it."""
+        if self.at or self.event:
+            moment.clear(systems)
+        return super().aftermath(systems, planned)
 
     def _artifacts_back(self, systems: Systems, found: Manifest, location: str, progress: Progress) -> str:
         if self.at is None:
@@ -180,7 +186,8 @@ class _Restore(Operation):
             title=f"Restore the {self._asked}",
             summary=f"{chosen.words}; nothing else is changed",
             steps=(
-                f"Bring the database back {chosen.words}, in a private PostgreSQL and then beside the live one",
+                *chosen.source.steps(chosen.to, systems.database.name),
+                "Restore that dump beside the live one",
                 f"Copy its {self.within} into the live one, in one transaction",
                 "Remove the database beside it",
                 *(("Bring its artifacts back from the versions that the bucket keeps",) if keeps != "Off" else ()),
@@ -190,7 +197,7 @@ class _Restore(Operation):
             undo="delete it again in MLflow",
             estimate_seconds=chosen.estimate_seconds,
             sections=(Facts(items=chosen.facts(datetime.now(UTC))),),
-            facts={"moment": chosen.at.isoformat(), "base": chosen.base.name},
+            facts={"moment": chosen.at.isoformat(), "base": chosen.source.rests},
         )
 
     def _report(self, of: _Found, told: str) -> Report:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Final
 from pydantic import Field
 
 from workers.operation import Operation, Progress, Risk
-from workers.operations.backup.wal import archive, overview
-from workers.operations.restore import events
+from workers.operations.backup.wal import archive
+from workers.operations.restore import events, moment
 from workers.operations.restore.events import Event
 from workers.report import Facts, Report, Status, Table
 from workers.wording import NOTHING, count, duration
@@ -37,19 +37,17 @@ class Timeline(Operation):
         since = datetime.now(UTC) - timedelta(seconds=self.since_seconds)
         progress.step("Reading MLflow's rows and the record")
         found = events.happened(systems, since)
-        seen = None
+        reach = None
         if systems.settings.ops.recovery.point_in_time:
             progress.step("Looking at what is kept")
-            seen = overview.look(systems)
+            reach = moment.reach(systems)
             found += [
-                Event(each.since, f"WAL is missing: {archive.gap_words(each, seen.where.segment_bytes)}")
-                for each in seen.gaps
-                if each.until >= since
+                Event(each.since, f"WAL is missing: {each.words}") for each in reach.missing if each.until >= since
             ]
         found.sort()
         shown = found[-MOST:]
-        kept = (("can go back to", seen.spans),) if seen else (("can go back to", "backups only"),)
-        back = archive.spans(seen.windows) if seen else []
+        back = reach.spans if reach else []
+        kept = (("can go back to", archive.spans_words(back) if reach else "backups only"),)
         table = Table(
             columns=("when (UTC)", "what", "who", "just before"),
             rows=tuple(_row(each, back) for each in reversed(shown)),

@@ -1,4 +1,4 @@
-"""The plan of going back to a moment: from which base, what would be lost, and what it takes.
+"""The plan of going back to a moment: from what, what would be lost, and what it takes.
 
 From the dump on it is the restore of a backup (database.py): the same checks, the same switch, the same undo.
 """
@@ -13,7 +13,6 @@ import psycopg
 from workers.errors import OperatorError
 from workers.operation import Change, Plan
 from workers.operations.backup.manifest import DatabasePart, Stored
-from workers.operations.backup.wal.archive import moment_of
 from workers.operations.restore import checks, moment, replaying, room, side_database, switching
 from workers.report import Facts
 from workers.wording import listed, size
@@ -46,13 +45,12 @@ def plan(systems: Systems, chosen: Chosen, beside: str, undo: str) -> Plan:
     size_bytes = part.size_bytes
     restored = beside or side_database.restored_name(live, chosen.id)
     making = (
-        f"Fetch the base backup of {moment_of(chosen.base.finished_at)} into this worker's volume",
-        f"Replay the WAL up to {moment_of(chosen.at)} in a private PostgreSQL, and dump {live} from it",
+        *chosen.source.steps(chosen.to, live),
         f"Restore the dump into {restored}, beside the live database",
         "Compare its tables with the dump's",
     )
     sections = (Facts(items=(*chosen.facts(datetime.now(UTC)), ("live now", size(size_bytes)))),)
-    facts = {"moment": chosen.at.isoformat(), "inclusive": chosen.inclusive, "base": chosen.base.name}
+    facts = {"moment": chosen.at.isoformat(), "inclusive": chosen.inclusive, "base": chosen.source.rests}
     estimate = chosen.estimate_seconds + size_bytes / moment.PACE
     warnings = (*room.warnings(systems, part), *replaying.exposed(server))
     if beside:
@@ -110,7 +108,7 @@ def _foreseen(systems: Systems, chosen: Chosen, size_bytes: int) -> DatabasePart
     return DatabasePart(
         dump=Stored(key="", bytes=0, sha256=""),
         database=systems.database.name,
-        server_version=chosen.base.server_version,
+        server_version=chosen.source.version,
         pg_dump_version="",
         size_bytes=size_bytes,
     )

@@ -1,4 +1,4 @@
-"""The annotations that Kubernetes' own tools write, and how they write a time."""
+"""The annotations that Kubernetes' own tools write, how they write a time, and our own label."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ REVISION: Final = "deployment.kubernetes.io/revision"
 """A Deployment's or a ReplicaSet's, by the deployment controller."""
 RESTARTED_AT: Final = "kubectl.kubernetes.io/restartedAt"
 """A pod template's, by `kubectl rollout restart`: another value is another template."""
+PURPOSE: Final = "mlflow-ops/purpose"
+"""The label of what we make in the cluster: what for."""
 
 
 def timestamp() -> str:

@@ -235,6 +235,22 @@ class Cluster:
         query = {"dryRun": "All"} if dry else {}
         return self.requests.send(self.path(kind, item["metadata"]["name"], group=group), "PUT", item, **query)
 
+    def remove(self, kind: str, name: str, group: str = "api/v1") -> None:
+        """Delete an object of any kind; it stays there until what it owns is gone. That it is not there is no error."""
+        options: Json = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Foreground"}
+        try:
+            self.requests.send(self.path(kind, name, group=group), "DELETE", options)
+        except ClusterNotFound:
+            return
+
+    def knows(self, kind: str, group: str) -> bool:
+        """Whether the cluster has that kind: a CustomResourceDefinition may not be installed."""
+        try:
+            found = self.requests.get(f"/{group}").get("resources") or []
+        except ClusterNotFound:
+            return False
+        return any(each.get("name") == kind for each in found)
+
     def path(self, kind: str, name: str = "", group: str = "api/v1") -> str:
         """Of a kind in the namespace, or of one object of it."""
         tail = f"/{quote(name, safe='')}" if name else ""

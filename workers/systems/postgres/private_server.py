@@ -36,6 +36,7 @@ from workers.systems.errors import DatabaseError
 from workers.systems.postgres import private_guard
 from workers.systems.postgres.database import Database
 from workers.systems.postgres.programs import Program
+from workers.systems.postgres.recovered import WHOLE
 from workers.systems.postgres.replication import HOT_STANDBY
 from workers.systems.postgres.wal_position import position, shown
 
@@ -53,8 +54,6 @@ _DEBIAN: Final = Path("/usr/lib/postgresql")
 _RESTORED: Final = re.compile(r'restored log file "([0-9A-F]{24})" from archive')
 _FATAL: Final = re.compile(r"(?:FATAL|PANIC): +(.*)")
 _QUESTION: Final = "SELECT pg_last_wal_replay_lsn()::text, pg_last_xact_replay_timestamp()"
-_WHOLE: Final = "SELECT datconnlimit <> -2 FROM pg_database WHERE datname = %s"
-"""-2 is what DROP DATABASE writes before it removes the files (DATCONNLIMIT_INVALID_DB in pg_database.h)."""
 _STOPPED: Final = re.compile(r"recovery stopping (?:before|after) ")
 _TOO_SMALL: Final = re.compile(r"(?:hot standby is not possible|recovery aborted) because of insufficient parameter")
 
@@ -183,7 +182,7 @@ class PrivateServer:
         """Whether that database is whole: False while it is being dropped; None where there is none."""
         try:
             with psycopg.connect(self.database("postgres").url, autocommit=True, connect_timeout=5) as connection:
-                row = connection.execute(_WHOLE, (name,)).fetchone()
+                row = connection.execute(WHOLE, (name,)).fetchone()
         except psycopg.Error as error:
             raise DatabaseError(f"The private PostgreSQL can't be asked: {error}.", "See the worker's log.") from None
         return bool(row[0]) if row else None

@@ -34,6 +34,11 @@ def places(systems: Systems) -> Places:
     return Places(known.system, known.segment_bytes)
 
 
+def places_of(system: str) -> Places:
+    """The keys of a server whose WAL we don't keep: what is noted of it lies there."""
+    return Places(system, SEGMENT_BYTES)
+
+
 def archive(systems: Systems, where: Places | None = None) -> Archive:
     """What is kept of the target's server. where: its keys, where they are known."""
     where = where or places(systems)
@@ -54,8 +59,8 @@ def archives(systems: Systems) -> list[Archive]:
 
 
 def system_of(systems: Systems) -> str:
-    """The identifier of the server that is there; empty where no WAL is kept, or it does not tell."""
-    if not systems.settings.ops.recovery.point_in_time:
+    """The identifier of the server that is there; empty where we keep no WAL of it, or it does not tell."""
+    if not systems.settings.ops.recovery.keeps_wal:
         return ""
     try:
         return replication(systems).identity().system
@@ -64,7 +69,13 @@ def system_of(systems: Systems) -> str:
 
 
 def refuse_off(systems: Systems) -> None:
-    """Raise OperatorError where point-in-time recovery is off."""
+    """Raise OperatorError where point-in-time recovery is off, or its WAL is kept by another program."""
+    recovery = systems.settings.ops.recovery
+    if recovery.point_in_time and not recovery.keeps_wal:
+        raise OperatorError(
+            f"WAL and base backups are kept by another program: recovery.source is {recovery.source}.",
+            "To keep them here, set recovery.source: own in ops.yaml.",
+        )
     if not systems.settings.ops.recovery.point_in_time:
         raise OperatorError(
             "Point-in-time recovery is off.", "Set recovery.point_in_time: on in ops.yaml, and run mlflow-ops wal."

@@ -349,6 +349,12 @@ def spans(seen: list[Window]) -> list[tuple[datetime, datetime]]:
     return joined
 
 
+def spans_words(joined: list[tuple[datetime, datetime]]) -> str:
+    """Them, for people."""
+    said = [f"{moment_of(since)} to {moment_of(until)}" for since, until in joined]
+    return "; ".join(said) or "nowhere yet"
+
+
 def moment_of(at: datetime) -> str:
     """A moment to the second."""
     return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"

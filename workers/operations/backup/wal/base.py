@@ -49,7 +49,7 @@ LOOK_SECONDS: Final = 0.5
 
 
 class BackupBase(Operation):
-    """Make a base backup of the whole server. now: have the server write a checkpoint at once, not at leisure.
+    """Make a base backup of the whole server. now: at once and as fast as it goes, not at leisure.
 
     full: all of it, also where what has changed would do.
     """
@@ -81,7 +81,8 @@ class BackupBase(Operation):
 
     def run(self, systems: Systems, progress: Progress) -> Report:
         """Make it. Raises OperatorError, and Cancelled: then there is no base."""
-        made = make(systems, progress, fast=self.now, full=self.full)
+        most = None if self.now else systems.settings.ops.recovery.base_bytes_per_second
+        made = make(systems, progress, fast=self.now, full=self.full, most=most)
         told, status = _copied(systems, made, progress)
         what = "changes, " if made.previous else ""
         saved = f"{what}{size(made.tar_bytes)} as {size(made.tar.bytes)}"
@@ -122,8 +123,12 @@ def _copied(systems: Systems, made: Base, progress: Progress) -> tuple[tuple[tup
     return tuple(told), status
 
 
-def make(systems: Systems, progress: Progress, *, fast: bool, full: bool = False) -> Base:
-    """Make a base. full: never an incremental one. Raises OperatorError, and Cancelled: then there is none."""
+def make(systems: Systems, progress: Progress, *, fast: bool, full: bool = False, most: int | None = None) -> Base:
+    """Make a base. fast: have the server write a checkpoint at once. full: never an incremental one. most: bytes of the
+    server that are read in a second; None: as they come.
+
+    Raises OperatorError, and Cancelled: then there is none.
+    """
     from workers.systems.s3.transfer import Transfer
 
     replication, program = _able(systems)
@@ -141,7 +146,7 @@ def make(systems: Systems, progress: Progress, *, fast: bool, full: bool = False
         def streamed(since: Path | None) -> tuple[Stored, Checked]:
             progress.step("Waiting for the server's checkpoint", of="Stream the server's files")
             upload = Writing(transfer, bucket, key, encryption.for_data(systems.settings))
-            return _streamed(replication, program, upload, progress, fast=fast, since=since)
+            return _streamed(replication, _command(replication, program, since, most, fast=fast), upload, progress)
 
         if rests_on is not None:
             with incremental.manifest_of(rests_on, there, transfer) as since:
@@ -224,13 +229,12 @@ class _Read:
         self.bytes = number
 
 
-def _streamed(  # noqa: PLR0913 - from where, to where
-    replication: Replication, program: Program, upload: Writing, progress: Progress, *, fast: bool, since: Path | None
-) -> tuple[Stored, Checked]:
+def _command(
+    replication: Replication, program: Program, since: Path | None, most: int | None, *, fast: bool
+) -> list[str | Path]:
     from workers.systems.postgres import programs
 
-    database = replication.database
-    command: list[str | Path] = [
+    return [
         program.path,
         "--pgdata=-",
         "--format=tar",
@@ -239,9 +243,18 @@ def _streamed(  # noqa: PLR0913 - from where, to where
         "--manifest-checksums=SHA256",
         "--label=mlflow-ops",
         "--no-password",
-        f"--dbname={programs.address(database)}",
+        f"--dbname={programs.address(replication.database)}",
         *([f"--incremental={since}"] if since else []),
+        *([f"--max-rate={most // 1024}k"] if most else []),
     ]
+
+
+def _streamed(
+    replication: Replication, command: list[str | Path], upload: Writing, progress: Progress
+) -> tuple[Stored, Checked]:
+    from workers.systems.postgres import programs
+
+    database = replication.database
     read = _Read()
 
     def moved(_: int) -> None:

@@ -50,9 +50,7 @@ class Overview:
     @property
     def spans(self) -> str:
         """Where one can go back to, in words."""
-        joined = archive.spans(self.windows)
-        said = [f"{archive.moment_of(since)} to {archive.moment_of(until)}" for since, until in joined]
-        return "; ".join(said) or "nowhere yet"
+        return archive.spans_words(archive.spans(self.windows))
 
 
 def look(systems: Systems) -> Overview:

@@ -8,7 +8,8 @@ from tests.workers.operations.backup.wal.conftest import add_run, now, reaches, 
 from tests.world.conftest import OURS, OWNER, SUPERUSER
 from workers.operations.backup.wal import access
 from workers.operations.backup.wal.base import BackupBase
-from workers.operations.restore import moment
+from workers.operations.moments import Moment
+from workers.operations.restore import from_base
 from workers.systems.postgres.private_server import Door
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
@@ -32,7 +33,8 @@ def test_mlflows_role_reads_and_nobody_writes(kept, server, live, progress):
             host=HERE, port=door.port, dbname=database, user=role, password=password, connect_timeout=5, autocommit=True
         )
 
-    with moment.replayed(kept, moment.choose(kept, at), progress, door):
+    to, source = from_base.choose(kept, Moment(at))
+    with from_base.replayed(kept, source, to, progress, door):
         with come(OWNER, "then") as connection:
             assert connection.execute("SELECT count(*) FROM runs WHERE run_uuid = 'run 1'").fetchone() == (1,)
             for statement in (

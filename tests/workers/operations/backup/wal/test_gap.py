@@ -10,7 +10,7 @@ from bot.process import wal
 from tests.workers.operations.backup.wal.conftest import add_run, reaches, until
 from tests.world.conftest import FOLDERS
 from workers.errors import OperatorError
-from workers.operations.backup.wal import access, overview, receiving
+from workers.operations.backup.wal import access, archive, overview, receiving
 from workers.operations.backup.wal.base import BackupBase
 from workers.operations.health import recovery
 from workers.operations.health.questions import Asking
@@ -67,7 +67,7 @@ def test_who_says_that_wal_is_missing_and_when(kept, server, live, progress, cli
     # What lies before the gap can still be had, and a random moment is one of these.
     assert refused(RestoreDatabase(at=before, beside="mlflow_then"), kept) == ""
     seen = overview.look(kept)
-    assert all(some(seen.windows, random.Random(seed)) < late for seed in range(50))
+    assert all(some(archive.spans(seen.windows), random.Random(seed)) < late for seed in range(50))
 
     BackupBase(now=True).run(kept, progress)
     at = add_run(server, live, "run 9")

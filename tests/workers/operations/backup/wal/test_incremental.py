@@ -93,7 +93,7 @@ def test_a_moment_comes_back_from_a_full_base_and_two_of_changes(kept, server, l
     late = add_run(server, live, "run 4")
     until(lambda: reaches(kept, late))
 
-    assert [each.name for each in moment.choose(kept, at).rests_on] == [made[0].name, made[1].name]
+    assert [each.name for each in moment.choose(kept, at).source.rests_on] == [made[0].name, made[1].name]
     RestoreDatabase(at=at, beside="mlflow_then").run(kept, progress)
 
     found = server.do(

@@ -34,21 +34,23 @@ def other(server):
 
 
 @pytest.fixture
-def kept(systems, redis_url, tmp_path):
-    """As conftest's, with a Redis, which backups are noted in."""
-    made = systems(REDIS_URL=redis_url)
-    with being_kept(made, tmp_path / "spool"):
-        yield made
+def kept(systems, redis_url):
+    """As conftest's, with a Redis, which backups are noted in; the WAL is kept while `newer` is made only."""
+    return systems(REDIS_URL=redis_url)
 
 
 @pytest.fixture
-def newer(kept, server, live, progress):
-    """What is kept: a base, a backup, and a run that is in the WAL alone. When that was committed."""
-    until(lambda: access.replication(kept).look())
-    BackupBase(now=True).run(kept, progress)
-    assert Backup(parts=("database",)).run(kept, progress).status in {"ok", "warn"}
-    at = add_run(server, live, "run after the backup")
-    until(lambda: reaches(kept, at))
+def newer(kept, server, live, progress, tmp_path):
+    """What is kept: a base, a backup, and a run that is in the WAL alone. When that was committed.
+
+    The server is lost then: nothing more is kept of it, so what can be brought back stays the same.
+    """
+    with being_kept(kept, tmp_path / "spool"):
+        until(lambda: access.replication(kept).look())
+        BackupBase(now=True).run(kept, progress)
+        assert Backup(parts=("database",)).run(kept, progress).status in {"ok", "warn"}
+        at = add_run(server, live, "run after the backup")
+        until(lambda: reaches(kept, at))
     return at
 
 
