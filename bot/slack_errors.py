@@ -147,9 +147,9 @@ class Answer:
 
     def lacking(self, kinds: set[str]) -> set[str]:
         """Of these types of blocks, those that the workspace does not have: as it says, or all if it does not say."""
-        if self.why != "invalid_blocks":
-            return set()
-        return {kind for kind in kinds if not self.told or f"unsupported type: {kind}" in self.told}
+        if self.why == "invalid_blocks" and not self.told:
+            return kinds
+        return {kind for kind in kinds if f"unsupported type: {kind}" in self.told}
 
     @property
     def again(self) -> bool:

@@ -1,4 +1,4 @@
-"""What the App Home shows, per person: health, what waits, what runs, what may be asked for, backups, the clock.
+"""What the App Home shows, per person: health, what waits, what runs, what may be asked for, backups, scheduled jobs.
 
 Each button is drawn only where policy would let this person press it; pressing it asks policy again. Times are given
 to Slack as moments and never as "5 minutes ago", so the page is the same until something has changed. Everything from
@@ -11,13 +11,13 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
+from bot.home import figures
 from bot.modals.asking import FORMS as FORMS_KNOWN
 from commands import grammar, policy
 from workers import registry
 from workers.operation import Operation, Plan
 from workers.operations.digest import todo
 from workers.operations.health import QUESTIONS
-from workers.operations.history import metrics
 from workers.records.record import Phase
 from workers.rendering import buttons, message, proposals
 from workers.rendering.blocks import (
@@ -28,7 +28,6 @@ from workers.rendering.blocks import (
     code,
     context,
     divider,
-    fields,
     header,
     home,
     link,
@@ -67,7 +66,6 @@ USUAL: Final = {
 }
 """By name: a button's label, and the command that it asks for."""
 ASKS: Final = {f"{ASK}{name}": shown for name, shown in (USUAL | todo.COMMANDS).items()}
-FIGURES: Final = ("latency", "errors", "database", "storage", "memory", "connections")
 _TITLES: Final = {question.name: question.title for question in QUESTIONS}
 _MOST: Final = 8
 _LINES: Final = 15
@@ -80,11 +78,11 @@ _AGO: Final = "{ago}"
 _WHEN: Final = "{date_short_pretty} {time}"
 _PHASES: Final = {
     Phase.ACCEPTED: ":hourglass_flowing_sand: accepted",
-    Phase.QUEUED: ":hourglass_flowing_sand: waits for a worker",
-    Phase.APPROVED: ":hourglass_flowing_sand: approved, waits for a worker",
-    Phase.PENDING: ":hourglass: waits for approval",
-    Phase.RUNNING: ":hourglass_flowing_sand: runs",
-    Phase.PROPOSED: ":hourglass: proposed, waits for its merge",
+    Phase.QUEUED: ":hourglass_flowing_sand: waiting for a worker",
+    Phase.APPROVED: ":hourglass_flowing_sand: approved, waiting for a worker",
+    Phase.PENDING: ":hourglass: waiting for approval",
+    Phase.RUNNING: ":hourglass_flowing_sand: running",
+    Phase.PROPOSED: ":hourglass: proposed, waiting for its merge",
     Phase.DONE: ":white_check_mark: done",
     Phase.FAILED: ":x: failed",
     Phase.DENIED: ":no_entry: denied",
@@ -179,16 +177,16 @@ def _now(seen: Overview, incidents: Sequence[tuple[Incident, str]]) -> list[Bloc
 
 def _health(person: Person, health: Health | None, now: datetime) -> list[Block]:
     if health is None:
-        return [header("MLflow"), section(":grey_question: *Nothing was measured yet.* Check health once to see it.")]
+        return [header("MLflow"), section(":grey_question: *No health check yet.* Press Check health to run one.")]
     ill = health.ill
-    said = f"*All is well*: {count(health.asked, 'check')}"
+    said = f"*{count(health.asked, 'check')} OK*"
     if ill:
         names = ", ".join(_title(name) for name, _, _ in ill[:3])
         more = f" and {len(ill) - 3} more" if len(ill) > 3 else ""  # noqa: PLR2004 - as many as a headline bears
-        said = f"*To look at: {names}{more}*; {health.asked - len(ill)} of {count(health.asked, 'check')} are well"
+        said = f"*{names}{more}*; {health.asked - len(ill)} of {count(health.asked, 'check')} OK"
     head = f"{message.EMOJI[health.status]} {said} · measured {at(health.at.timestamp(), _AGO)}"
     if now - health.at > _OLD:
-        head += "\n:warning: That is long ago: does the scheduler run?"
+        head += "\n:warning: That's more than 2 h ago. Is the scheduler running?"
     blocks = [header("MLflow"), section(head)]
     for name, status, sentence in ill[:_MOST]:
         line = section(f"{message.EMOJI[status]} *{_title(name)}*: {plain(sentence) or status.value}")
@@ -196,11 +194,7 @@ def _health(person: Person, health: Health | None, now: datetime) -> list[Block]
         if name in todo.COMMANDS and person.may_ask(ASKS[action][1]):
             line["accessory"] = button(action, ASKS[action][0])
         blocks.append(line)
-    known = [metrics.BY_NAME[name] for name in FIGURES if metrics.BY_NAME[name].figure in health.figures]
-    shown = [f"*{each.title}*\n{plain(each.shown(health.figures[each.figure]))}" for each in known]
-    if shown:
-        blocks.append(fields(shown))
-    return blocks
+    return [*blocks, *figures.shown(health)]
 
 
 def _waiting(person: Person, waiting: tuple[Record, ...]) -> list[Block]:
@@ -216,7 +210,7 @@ def _waiting(person: Person, waiting: tuple[Record, ...]) -> list[Block]:
 
 
 def _running(person: Person, running: tuple[Running, ...]) -> list[Block]:
-    blocks = [section(f":hourglass_flowing_sand: *{count(len(running), 'command')} under way*")] if running else []
+    blocks = [section(f":hourglass_flowing_sand: *{count(len(running), 'command')} running*")] if running else []
     for each in running[:_MOST]:
         record = each.record
         state = plain(" ".join(filter(None, (each.step, each.figure)))) or _PHASES[record.phase].partition(": ")[2]
@@ -235,7 +229,7 @@ def _asking(person: Person) -> list[Block]:
     usual += [button(name, asked.label) for name, asked in FORMS.items() if person.may_ask(asked.sample)]
     where = usual_channel(person.asked_last, person.ops)
     return [
-        section(f"*Ask*: it is answered in <#{where}>, as if you had typed it there."),
+        section(f"*Run a command*: the answer goes to <#{where}>, as if you'd typed it there."),
         actions([*usual, button(ANYTHING, "Something else …")]),
     ]
 
@@ -251,7 +245,7 @@ def _mine(mine: tuple[Record, ...]) -> list[Block]:
 def _backups(person: Person, seen: Overview) -> list[Block]:
     lines = _measured(seen.health, person.ops) if seen.health else []
     lines += [_made(each) for each in seen.backups]
-    return [section("\n".join(["*Backups*", *(lines or ["None was seen yet."])]))]
+    return [section("\n".join(["*Backups*", *(lines or ["No backups yet."])]))]
 
 
 def _measured(health: Health, ops: Ops) -> list[str]:
@@ -262,12 +256,12 @@ def _measured(health: Health, ops: Ops) -> list[str]:
         verdict = next((status for name, status, _ in health.ill if name == "backup"), Status.OK)
         allowed = duration(ops.health.thresholds.backup_age_fail_seconds)
         when = at(made.timestamp(), _WHEN)
-        lines.append(f"{message.EMOJI[verdict]} The last good set is from {when}; it may be {allowed} old.")
+        lines.append(f"{message.EMOJI[verdict]} Last good set: {when} ({allowed} allowed)")
     if drilled:
         well = bool(health.figures.get("backup.drill_well"))
         how = f"restored in {duration(health.figures.get('backup.restore_seconds', 0.0))}" if well else "*failed*"
         mark = message.EMOJI[Status.OK if well else Status.WARN]
-        lines.append(f"{mark} The last drill, {at(drilled.timestamp(), _WHEN)}: {how}.")
+        lines.append(f"{mark} Last drill: {at(drilled.timestamp(), _WHEN)}, {how}")
     return lines
 
 
@@ -281,7 +275,7 @@ def _schedule(schedule: tuple[EntryState, ...]) -> list[Block]:
     for each in schedule[:_LINES]:
         due = f"next {at(each.next_at.timestamp(), _WHEN)}" if each.next_at else ":double_vertical_bar: paused"
         lines.append(f"*{plain(each.name)}* {code('/mlflow ' + _cut(each.entry.command))} {due}")
-    return [section("\n".join(["*By the clock*", *lines])), *_more(len(schedule), _LINES)] if lines else []
+    return [section("\n".join(["*Scheduled jobs*", *lines])), *_more(len(schedule), _LINES)] if lines else []
 
 
 def _place(record: Record) -> str:

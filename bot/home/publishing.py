@@ -7,8 +7,9 @@
 
 Slack does not say when somebody leaves, so a Home counts as open for `OPEN_SECONDS`. What makes it out of date is a
 moment of some command, which the audit record tells at once; many moments within a few seconds are one drawing, and
-what would look the same is not sent (views.publish is tier 4). Any number of bots may do this: a person is drawn by
-whoever takes them from `due`, and the view's hash keeps an older drawing from overwriting a newer one
+what would look the same is not sent (views.publish is tier 4). A workspace that refuses a table in a Home gets older
+blocks there for a day. Any number of bots may do this: a person is drawn by whoever takes them from `due`, and the
+view's hash keeps an older drawing from overwriting a newer one
 (https://docs.slack.dev/reference/methods/views.publish).
 """
 
@@ -28,14 +29,17 @@ from slack_sdk.errors import SlackApiError
 
 from bot.home import page
 from bot.home.page import Person
-from bot.slack_errors import FAILURES, meaning
+from bot.slack_errors import FAILURES, Kind, meaning
 from commands.policy import Unsure
 from workers.operations.commands.overview import overview
 from workers.operations.incident import store
-from workers.records import audit_log, counters
+from workers.records import audit_log, counters, lacking
 from workers.records.keys import PREFIX
 from workers.records.outbox import Limit, Outbox
 from workers.records.store import Records
+from workers.rendering import limits
+from workers.rendering.blocks import home
+from workers.rendering.older import any_new, older
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -170,7 +174,7 @@ class Publisher:
         moment = datetime.fromtimestamp(now, UTC)
         seen = overview(self._redis, self._ops, user, moment) if may_look else None
         incidents = store.every(self._redis, self._ops, Records(self._redis)) if may_look else ()
-        view = page.view(person, seen, moment, incidents)
+        view = self._taken(page.view(person, seen, moment, incidents))
         digest = hashlib.sha256(json.dumps(view, sort_keys=True).encode()).hexdigest()
         shown = _Shown.of(self._redis, user)
         wait = 0.0 if digest == shown.digest else self._published(user, view, _Shown(shown.hash, digest, shown.at))
@@ -194,13 +198,18 @@ class Publisher:
         try:
             answer: Any = self._client.views_publish(user_id=user, view=view, hash=shown.hash or None)
         except FAILURES as error:
-            return self._after(error, user)
+            return self._after(error, user, any_new(view["blocks"]))
         known = _Shown(answer["view"]["hash"], shown.digest, self._clock())
         self._redis.set(_view(user), json.dumps(asdict(known)), ex=_VIEW_SECONDS)
         counters.slack_called(self._redis, "home", "ok")
         return 0.0
 
-    def _after(self, error: Exception, user: str) -> float:
+    def _taken(self, view: dict[str, Any]) -> dict[str, Any]:
+        """The view in blocks that Slack takes, and this workspace."""
+        refused = lacking.lacks(self._redis, any_new(view["blocks"]), lacking.HOME) or limits.refused_view(view)
+        return home(older(view["blocks"])) if refused else view
+
+    def _after(self, error: Exception, user: str, new: set[str]) -> float:
         if isinstance(error, SlackApiError) and error.response.get("error") == "hash_conflict":
             # Another bot was faster: what it drew may be older than what is known now.
             self._redis.delete(_view(user))
@@ -209,6 +218,9 @@ class Publisher:
         again = answer.again and (answer.untaken or not isinstance(error, SlackApiError))
         counters.slack_called(self._redis, "home", "again" if again else "refused")
         _log.warning("a Home was not published", why=answer.why, user=user)
+        if new and answer.kind is Kind.CONTENT:
+            lacking.note(self._redis, answer.lacking(new) or new, lacking.HOME)
+            return BETWEEN_SECONDS
         if not again:
             # Slack would refuse the same again; the next moment makes another.
             return 0.0

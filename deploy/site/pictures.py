@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import io
 import json
-import math
-import random
 import sys
 import tempfile
 import urllib.request
@@ -26,6 +24,7 @@ from playwright.sync_api import Locator, Page, sync_playwright
 from mlflow_ops_sandbox import fixtures, testing
 from mlflow_ops_sandbox.parts.wiring import OPS_CHANNEL, PEOPLE
 from mlflow_ops_sandbox.slack.client import SlackPerson, words
+from mlflow_ops_sandbox.two_weeks import two_weeks
 from workers import settings
 from workers.operations.history.store import History, Sample
 from workers.systems.redis import connect
@@ -131,8 +130,8 @@ def restore(studio: Studio) -> None:
 def digest(studio: Studio) -> None:
     """The morning after two weeks, with something to do."""
     redis = connect(settings.load(studio.sandbox.process_env))
-    for sample in two_weeks(datetime.now(UTC)):
-        History(redis).keep(sample)
+    for at, figures in two_weeks(datetime.now(UTC)):
+        History(redis).keep(Sample(at, figures, {"mlflow.version": ("3.17.2",)}))
     redis.close()
     studio.sandbox.kubernetes_control({"certificate_days": 5})
     ts = studio.asked("digest", "Digest, ")
@@ -144,25 +143,6 @@ def digest(studio: Studio) -> None:
 
     studio.take("digest", ts, until=picture)
     studio.sandbox.kubernetes_control({"certificate_days": 60})
-
-
-def two_weeks(now: datetime) -> Iterator[Sample]:
-    """Figures of each hour, as a small MLflow has them."""
-    chance = random.Random(5)  # noqa: S311 - the same picture each time
-    for hours in range(14 * 24 - 1, 0, -1):
-        at = now - timedelta(hours=hours)
-        busy = 1 + 0.4 * math.sin(at.hour / 24 * 2 * math.pi)
-        figures = {
-            "mlflow.p95_seconds": 0.09 * busy + chance.uniform(0, 0.02),
-            "mlflow.p50_seconds": 0.05 * busy + chance.uniform(0, 0.005),
-            "postgres.size_bytes": 11.6 * 2**20 - hours * 9000,
-            "backup.artifacts_bytes": 278 * 1024 - hours * 300,
-            "backup.age_seconds": chance.uniform(60, 3500),
-            "resources.memory_bytes": (540 + chance.uniform(0, 40)) * 2**20,
-            "resources.memory_limit_bytes": 8.0 * 2**30,
-            "logs.errors": float(chance.choice([0] * 30 + [2, 14])),
-        }
-        yield Sample(at, figures, {"mlflow.version": ("3.17.2",)})
 
 
 def alert(studio: Studio) -> None:

@@ -62,8 +62,9 @@ def test_what_waits_is_approved_at_home_and_the_thread_says_by_whom(people, visi
     asks(vera, "health", "MLflow health")
     page = visit(ADA)
     home = page.locator("#main .home")
-    expect(home).to_contain_text("The last good set is from Today", timeout=SECONDS * 1000)
+    expect(home).to_contain_text("Last good set: Today", timeout=SECONDS * 1000)
     expect(home).to_contain_text("database, artifacts, config are in s3://", timeout=SECONDS * 1000)
+    expect(home.get_by_role("row", name="Database size")).to_contain_text("iB", timeout=SECONDS * 1000)
     waits = asks(omar, f"experiments delete {name}", "Waiting for approval")
     # Nobody reloads anything: it appears, with what it would do.
     expect(home).to_contain_text(f"/mlflow experiments delete {name}", timeout=SECONDS * 1000)

@@ -1,8 +1,6 @@
 """The morning's digest in Slack: a green day of three lines, a bad one with buttons, and the picture below it."""
 
-import math
 import os
-import random
 import re
 import time
 import urllib.request
@@ -17,6 +15,7 @@ from bot.process import scheduler
 from mlflow_ops_sandbox.parts.wiring import OPS_CHANNEL
 from mlflow_ops_sandbox.patience import stretched
 from mlflow_ops_sandbox.slack.client import words
+from mlflow_ops_sandbox.two_weeks import two_weeks
 from workers import settings
 from workers.operations.history.store import History, Sample
 from workers.settings import Ops
@@ -47,23 +46,12 @@ def redis(sandbox):
 
 
 @pytest.fixture(scope="module")
-def two_weeks(redis):
-    """Figures of each hour of the last 14 days, as a small MLflow would have them; a version that changed today."""
-    chance, now, history = random.Random(5), datetime.now(UTC), History(redis)
-    for hours in range(14 * 24 - 1, 0, -1):
-        at = now - timedelta(hours=hours)
-        busy = 1 + 0.4 * math.sin(at.hour / 24 * 2 * math.pi)
-        figures = {
-            "mlflow.p95_seconds": 0.09 * busy + chance.uniform(0, 0.02),
-            "mlflow.p50_seconds": 0.05 * busy + chance.uniform(0, 0.005),
-            "postgres.size_bytes": 11.6 * 2**20 - hours * 9000,
-            "backup.artifacts_bytes": 278 * 1024 - hours * 300,
-            "backup.age_seconds": chance.uniform(60, 3500),
-            "resources.memory_bytes": (540 + chance.uniform(0, 40)) * 2**20,
-            "resources.memory_limit_bytes": 8.0 * 2**30,
-            "logs.errors": float(chance.choice([0] * 30 + [2, 14])),
-        }
-        history.keep(Sample(at, figures, {"mlflow.version": ("3.17.1" if hours > 6 else "3.17.2",)}))
+def past(redis):
+    """Figures of each hour of the last 14 days; a version that changed today."""
+    now, history = datetime.now(UTC), History(redis)
+    for at, figures in two_weeks(now):
+        version = "3.17.1" if now - at > timedelta(hours=6) else "3.17.2"
+        history.keep(Sample(at, figures, {"mlflow.version": (version,)}))
     return history
 
 
@@ -156,7 +144,7 @@ def typed_on_the_page(page, person):
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
-def test_a_green_day_is_three_lines_and_a_picture(visit, vera, two_weeks, backed_up, sandbox, theme):
+def test_a_green_day_is_three_lines_and_a_picture(visit, vera, past, backed_up, sandbox, theme):
     page = visit(VERA, theme)
     message = typed_on_the_page(page, vera)
     said = lines(message)
@@ -178,7 +166,7 @@ def test_a_green_day_is_three_lines_and_a_picture(visit, vera, two_weeks, backed
     shot(page, "digest-green", theme)
 
 
-def test_what_the_clock_slept_through_comes_once_and_late(redis, vera, two_weeks, backed_up):
+def test_what_the_clock_slept_through_comes_once_and_late(redis, vera, past, backed_up):
     """Two schedulers wake at half past nine."""
     entry = {"cron": "0 8 * * *", "command": "digest"}
     ops = Ops.model_validate({"channels": [OPS_CHANNEL], "schedule": NOTHING_ELSE | {uuid.uuid4().hex: entry}})
@@ -197,7 +185,7 @@ def test_what_the_clock_slept_through_comes_once_and_late(redis, vera, two_weeks
     assert sum("late (due" in words(each) for each in new) == 1
 
 
-def test_the_picture_has_words_its_own_paper_and_is_small(sandbox, vera, two_weeks, backed_up):
+def test_the_picture_has_words_its_own_paper_and_is_small(sandbox, vera, past, backed_up):
     message = ask(vera, "digest", "all is well")
     file = picture_below(vera, message)
     assert file["name"].startswith("mlflow-")
@@ -217,9 +205,7 @@ def test_the_picture_has_words_its_own_paper_and_is_small(sandbox, vera, two_wee
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
-def test_a_bad_day_says_what_needs_a_person_with_a_button_each(
-    visit, vera, omar, two_weeks, backed_up, troubled, theme
-):
+def test_a_bad_day_says_what_needs_a_person_with_a_button_each(visit, vera, omar, past, backed_up, troubled, theme):
     page = visit(VERA, theme)
     message = typed_on_the_page(page, vera)
     said = "\n".join(lines(message))
@@ -246,7 +232,7 @@ def test_a_bad_day_says_what_needs_a_person_with_a_button_each(
     assert f"asked by <@{VERA}>" in words(pods)
 
 
-def test_a_viewers_press_of_a_button_is_still_under_policy(vera, two_weeks, backed_up, troubled):
+def test_a_viewers_press_of_a_button_is_still_under_policy(vera, past, backed_up, troubled):
     message = ask(vera, "digest", "to look at today")
     number = next(each["action_id"] for each in offers(message) if each["text"]["text"] == "Renew it …")
     before = {each["ts"] for each in vera.ephemerals(OPS_CHANNEL)}
@@ -259,13 +245,13 @@ def test_a_viewers_press_of_a_button_is_still_under_policy(vera, two_weeks, back
     vera.wait_for(refused, deadline=SECONDS)
 
 
-def test_a_trend_is_a_picture_in_the_channel(vera, two_weeks, backed_up):
+def test_a_trend_is_a_picture_in_the_channel(vera, past, backed_up):
     root = ask(vera, "trend database --days 14", "now.")
     assert "It rises; where its limit is nobody has told" in words(root)
     assert picture_below(vera, root)["alt_txt"].startswith("Database size over 1")
 
 
-def test_health_since_yesterday_compares(vera, two_weeks, backed_up):
+def test_health_since_yesterday_compares(vera, past, backed_up):
     root = ask(vera, "health --since yesterday", "MLflow health")
 
     def told():

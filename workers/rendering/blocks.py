@@ -147,11 +147,6 @@ def literal(lines: Iterable[str]) -> Iterator[Block]:
         yield section(f"```\n{text}\n```")
 
 
-def fields(texts: Iterable[str]) -> Block:
-    """Short texts of mrkdwn in two columns; Slack takes ten."""
-    return {"type": "section", "fields": [_mrkdwn(cut(text, FIELD_TEXT)) for text in texts]}
-
-
 def context(text: str) -> Block:
     """Small print, of mrkdwn."""
     return {"type": "context", "elements": [_mrkdwn(cut(text, CONTEXT_TEXT))]}

@@ -1,8 +1,10 @@
 """Small line charts beside each other, as one PNG.
 
-The picture brings its own background, so it reads the same in Slack's light and dark theme; its colours are Okabe and
-Ito's, which colour-blind people can tell apart (https://jfly.uni-koeln.de/color/), and nothing is told by colour
-alone: the last value is written out, a limit is a dashed line with its name. Matplotlib is imported when a picture is
+Slack shows the same picture on white and on near black. No colour can be read as small text on both (4.1 to 1 at best,
+and WCAG 1.4.3 asks for 4.5), so the picture brings its own ground: slate, a card on the white page and no lamp on the
+dark one. Its colours are Okabe and Ito's, which colour-blind people can tell apart (https://jfly.uni-koeln.de/color/),
+and nothing is told by colour alone: the last value is written out, a limit is a dashed line with its name. The trap:
+what matplotlib colours by itself is black, so its defaults are replaced as well. It is imported when a picture is
 drawn, with the Agg renderer and without pyplot, which keeps figures of its own.
 """
 
@@ -19,26 +21,39 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from workers.rendering import time_axis
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-BLUE: Final = "#0072B2"
-VERMILION: Final = "#D55E00"
+BLUE: Final = "#56B4E9"
+ORANGE: Final = "#E69F00"
 GREEN: Final = "#009E73"
-BLACK: Final = "#000000"
-COLOURS: Final = (BLUE, VERMILION, GREEN, BLACK)
+WHITE: Final = "#FFFFFF"
+COLOURS: Final = (BLUE, ORANGE, GREEN, WHITE)
 STYLES: Final = ("solid", (0, (4, 1.2)), (0, (1, 1.2)), "dashdot")
-PAPER: Final = "#FFFFFF"
-INK: Final = "#1D1C1D"
-_FAINT: Final = "#C9C9C9"
-_MIDDLE: Final = "#5E5E5E"
+PAPER: Final = "#30343B"
+INK: Final = "#F8F8F8"
+_FAINT: Final = "#6B7280"
+_MIDDLE: Final = "#C6CAD0"
+_BY_ITSELF: Final = {
+    "font.family": "DejaVu Sans",
+    "font.size": 9,
+    "text.parse_math": False,
+    "text.color": INK,
+    **{f"{axis}tick.{part}": _MIDDLE for axis in "xy" for part in ("color", "labelcolor")},
+    "axes.labelcolor": _MIDDLE,
+    "axes.edgecolor": _FAINT,
+    "axes.facecolor": PAPER,
+    "savefig.facecolor": PAPER,
+    "figure.facecolor": PAPER,
+}
+"""What matplotlib takes where nothing else is said."""
 
 ALT_CHARACTERS: Final = 1000
 """https://docs.slack.dev/reference/methods/files.getUploadURLExternal: alt_txt"""
 _DPI: Final = 180
 _WIDE, _HIGH = 3.5, 1.75
-_LONG_DAYS: Final = 45
-_FEW_DAYS: Final = 4
 _SPAN: Final = 0.08
 """A scale shows at least such a share of its highest value."""
 _NOTHING: Final = 1e-6
@@ -103,8 +118,8 @@ def beside(
     from matplotlib.figure import Figure
 
     rows = math.ceil(panels / columns)
-    with rc_context({"font.family": "DejaVu Sans", "font.size": 9, "text.parse_math": False}):
-        figure = Figure(figsize=(wide * columns, high * rows + 0.15), dpi=_DPI, facecolor=PAPER)
+    with rc_context(_BY_ITSELF):  # type: ignore[arg-type]
+        figure = Figure(figsize=(wide * columns, high * rows + 0.15), dpi=_DPI)
         figure.set_layout_engine("constrained", w_pad=0.1, h_pad=0.08)
         FigureCanvasAgg(figure)
         axes = figure.subplots(rows, columns, squeeze=False)
@@ -114,7 +129,7 @@ def beside(
             else:
                 ax.set_axis_off()
         held = io.BytesIO()
-        figure.savefig(held, format="png", facecolor=PAPER, metadata={"Software": None})
+        figure.savefig(held, format="png", metadata={"Software": None})
     return held.getvalue()
 
 
@@ -127,10 +142,8 @@ def described(title: str, panels: Sequence[Panel]) -> str:
 def frame(ax: Axes, title: str) -> None:
     """A panel's title and axes."""
     ax.set_title(title, loc="left", fontsize=10, fontweight="bold", color=INK)
-    ax.set_facecolor(PAPER)
     ax.spines[["top", "right"]].set_visible(False)
-    ax.spines[["left", "bottom"]].set_color(_FAINT)
-    ax.tick_params(colors=_MIDDLE, labelsize=8, length=3)
+    ax.tick_params(labelsize=8, length=3)
     ax.grid(visible=True, axis="y", color=_FAINT, linewidth=0.5, alpha=0.6)
     ax.set_axisbelow(True)
 
@@ -163,7 +176,7 @@ def lines(ax: Axes, panel: Panel, zone: tzinfo, around: tuple[datetime, datetime
     ticks = _ticks(panel.series[0], *ax.get_ylim())
     ax.set_yticks([at for at, _ in ticks], [words for _, words in ticks])
     moments = around or [at for series in panel.series for at, _ in series.points]
-    _time(ax, (min(moments), max(moments)), zone)
+    time_axis.between(ax, min(moments), max(moments), zone)
     said = " · ".join(
         f"{series.name + ' ' if len(panel.series) > 1 else ''}{series.shown(series.points[-1][1])}"
         for series in panel.series
@@ -224,7 +237,7 @@ def _scale(ax: Axes, panel: Panel, zone: tzinfo) -> None:
         ax.annotate(words, (0.01, panel.limit), xycoords=("axes fraction", "data"), fontsize=7, color=INK, va="bottom")
     if panel.ahead:
         times: Any = [at.astimezone(zone).replace(tzinfo=None) for at, _ in panel.ahead]
-        ax.plot(times, [value for _, value in panel.ahead], color=VERMILION, linewidth=1.4, linestyle=(0, (1, 1.5)))
+        ax.plot(times, [value for _, value in panel.ahead], color=ORANGE, linewidth=1.4, linestyle=(0, (1, 1.5)))
     # Sizes that hardly change are not blown up; a figure near nothing starts at nothing.
     room = max((most - least) * 0.12, (abs(most) * _SPAN - (most - least)) / 2, 1e-9)
     if least == most == 0:
@@ -232,23 +245,3 @@ def _scale(ax: Axes, panel: Panel, zone: tzinfo) -> None:
         least, most, room = 0.0, 1.0, 0.1
     bottom = 0.0 if least >= 0 and least < most * 0.6 else least - room
     ax.set_ylim(bottom, most + room * (3 if len(panel.series) > 1 else 1.5))
-
-
-def _time(ax: Axes, around: tuple[datetime, datetime], zone: tzinfo) -> None:
-    from matplotlib.dates import AutoDateLocator, DateFormatter, DayLocator
-
-    begin, end = (moment.astimezone(zone).replace(tzinfo=None) for moment in around)
-    margin = max((end - begin) * 0.02, timedelta(hours=1))
-    left: Any = begin - margin
-    right: Any = end + margin
-    ax.set_xlim(left, right)
-    days = (end - begin).days
-    if _FEW_DAYS <= days <= _LONG_DAYS:
-        # Each label is a day, and no day has two.
-        ax.xaxis.set_major_locator(DayLocator(interval=math.ceil(days / 5)))  # type: ignore[no-untyped-call]
-    else:
-        most = 4 if 1 <= days < _FEW_DAYS else 6
-        ax.xaxis.set_major_locator(AutoDateLocator(minticks=3, maxticks=most))  # type: ignore[no-untyped-call]
-    short = "%d %b %H:%M" if days >= 1 else "%H:%M"
-    form = "%b %Y" if days > _LONG_DAYS * 4 else "%d %b" if days >= _FEW_DAYS else short
-    ax.xaxis.set_major_formatter(DateFormatter(form))  # type: ignore[no-untyped-call]

@@ -48,6 +48,8 @@ _STATES: Final = frozenset({"pending", "in_progress", "complete", "error"})
 
 NEW: Final = frozenset({"table", "data_table", "plan", "task_card", "data_visualization", "card", "alert"})
 """Blocks that a workspace may not have yet."""
+_IN_VIEWS: Final = {"modal": frozenset({"card", "alert"}), "home": frozenset({"table", "data_table", "card"})}
+"""Those of them that a view takes."""
 
 
 def refused(shown: Sequence[Block]) -> list[str]:
@@ -61,8 +63,12 @@ def refused_view(view: Block) -> list[str]:
     found = [f"{block.get('type')}: {why}" for block in shown for why in _of_one(block)]
     if len(shown) > blocks.VIEW_BLOCKS:
         found.append(f"{len(shown)} blocks")
-    if view["type"] == "modal":
-        found += [f"{block['type']}: in a modal" for block in shown if block["type"] in NEW - {"card", "alert"}]
+    kind = view["type"]
+    found += [f"{block['type']}: in a {kind}" for block in shown if block["type"] in NEW - _IN_VIEWS[kind]]
+    if sum(block["type"] in {"table", "data_table"} for block in shown) > blocks.TABLES:
+        # Documented of messages; of a Home nothing is said, so the same.
+        found.append("more than one table")
+    if kind == "modal":
         named = (view[name]["text"] for name in ("title", "submit", "close") if name in view)
         found += [f"a title of {len(text)} characters" for text in named if not 0 < len(text) <= blocks.VIEW_TITLE]
     return found

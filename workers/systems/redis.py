@@ -45,6 +45,8 @@ def connect(settings: Settings, *, answer_within_seconds: float = 10.0, patience
         "socket_connect_timeout": min(answer_within_seconds, 3.0),
         "retry": Retry(backoff, 1 + int(patience_seconds / every)),
         "health_check_interval": 30,
+        # Else each new connection looks the client's version up on the disk, and tells the server in two calls more.
+        "driver_info": None,
     }
     address = url.get_secret_value()
     return _by_sentinel(address, options) if address.startswith(SENTINEL) else Redis.from_url(address, **options)

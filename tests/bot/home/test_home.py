@@ -31,7 +31,7 @@ from workers.operations.commands.overview import overview
 from workers.operations.health import CHECKS
 from workers.operations.history.store import History, sample
 from workers.operations.incident.store import Incident, every, open_
-from workers.records import counters
+from workers.records import counters, lacking
 from workers.records.outbox import Outbox
 from workers.records.record import Ending, Phase, Stage
 from workers.records.store import Records
@@ -39,6 +39,7 @@ from workers.rendering import blocks, buttons, limits, message
 from workers.rendering.thread import SlackThread
 from workers.report import Check, Status
 from workers.settings import Ops
+from workers.wording import NOTHING
 
 NOW = datetime(2026, 11, 24, 7, tzinfo=UTC)
 ROLES = {
@@ -98,10 +99,10 @@ def waiting(redis, text="scale 9", **fields):
     return accepted(redis, text, phase=Phase.PENDING, stage=Stage.PLAN, **(plan | fields))
 
 
-def checked(redis, at, **ill):
+def checked(redis, at, mebibytes=11.6, **ill):
     """A whole health run is made; `ill`: what is said by a check that is not well."""
     figures = {
-        "postgres": {"size_bytes": 11.6 * 2**20},
+        "postgres": {"size_bytes": mebibytes * 2**20},
         "mlflow": {"p95_seconds": 0.09},
         "backup": {"age_seconds": 1200.0, "drill_age_seconds": 86_400.0, "drill_well": 1.0, "restore_seconds": 42.0},
     }
@@ -139,10 +140,18 @@ def everything(redis):
     return {"running": running, "waits": waiting(redis)}
 
 
+def figures_of(home):
+    """The rows of its table, as they are read."""
+    tables = [block for block in home["blocks"] if block["type"] in {"table", "data_table"}]
+    assert len(tables) == 1
+    return [[each["text"] for each in row] for row in tables[0]["rows"]]
+
+
 def seen_by(redis, user, now=NOW):
     view = page.view(Person(user, OPS, members), overview(redis, OPS, user, now), now)
-    stored, wrong = slack_blocks.checked(view["blocks"], limit=slack_blocks.IN_VIEW)
+    stored, wrong = slack_blocks.checked(view["blocks"], limit=slack_blocks.IN_VIEW, surface=slack_blocks.HOME)
     assert not wrong, wrong
+    assert not limits.refused_view(view)
     return {**view, "blocks": stored}
 
 
@@ -162,7 +171,7 @@ def test_each_role_sees_everything_and_may_press_what_policy_allows(
     assert actions(home) == ["ask-pods", *to_what_waits, "open-thread", *to_what_runs, *to_ask]
     said = words(home)
     assert f"You are {role} here" in said
-    assert ":x: *To look at: Pods*; 10 of 11 checks are well" in said
+    assert ":x: *Pods*; 10 of 11 checks OK" in said
     assert "mlflow-0 was restarted &lt;!channel&gt; 3 times." in said
     assert "*Scale mlflow*: from 2 to 9 replicas" in said
     assert "replicas: `2` → `9`" in said
@@ -172,12 +181,12 @@ def test_each_role_sees_everything_and_may_press_what_policy_allows(
     )
     assert "Artifacts: copying 300 of 1,000 objects" in said
     assert "▰▰▰▱▱▱▱▱▱▱ 30 %" in said
-    assert "*Database size*\n11.6 MiB" in said
-    assert f":white_check_mark: The last good set is from <!date^{int(NOW.timestamp()) - 240 - 1200}^" in said
+    assert ["Database size", "11.6 MiB"] in figures_of(home)
+    assert f":white_check_mark: Last good set: <!date^{int(NOW.timestamp()) - 240 - 1200}^" in said
     assert "restored in 42 s" in said
     assert "*digest* `/mlflow digest` next <!date^" in said
     asked_last = "C0SECOND" if user == "U0VERA" else "C0OPS"
-    assert f"*Ask*: it is answered in <#{asked_last}>" in said
+    assert f"*Run a command*: the answer goes to <#{asked_last}>" in said
     assert ("*Your last commands*" in said) is (user in {"U0VERA", "U0OLEG"})
 
 
@@ -198,14 +207,39 @@ def test_what_was_asked_again_since_the_last_whole_check_counts(redis):
     well = Check(name="pods", title="Pods", status=Status.OK, sentence="They are there.")
     remembered(redis, NOW - timedelta(minutes=10), well)
     said = words(seen_by(redis, "U0VERA"))
-    assert "*All is well*: 11 checks" in said
+    assert "*11 checks OK*" in said
     assert f"<!date^{int((NOW - timedelta(minutes=30)).timestamp())}^{{ago}}" in said
 
 
 def test_old_figures_are_said_to_be_old_and_none_to_be_none(redis):
-    assert "Nothing was measured yet" in words(seen_by(redis, "U0VERA"))
+    assert "No health check yet" in words(seen_by(redis, "U0VERA"))
     checked(redis, NOW - timedelta(hours=3))
-    assert "That is long ago" in words(seen_by(redis, "U0VERA"))
+    assert "more than 2 h ago" in words(seen_by(redis, "U0VERA"))
+
+
+def test_figures_stand_beside_those_of_a_day_before(redis):
+    checked(redis, NOW - timedelta(minutes=1))
+    assert figures_of(seen_by(redis, "U0VERA")) == [
+        ["figure", "now"],
+        ["Latency (p95)", "90 ms"],
+        ["Database size", "11.6 MiB"],
+    ]
+    then = NOW - timedelta(hours=26)
+    checked(redis, then, mebibytes=9.6)
+    home = seen_by(redis, "U0VERA")
+    assert figures_of(home) == [
+        ["figure", "then", "now", "change"],
+        ["Latency (p95)", "90 ms", "90 ms", NOTHING],
+        ["Database size", "9.6 MiB", "11.6 MiB", "+2.0 MiB (+21%)"],
+    ]
+    assert f"*Figures*, beside those of <!date^{int(then.timestamp())}^" in words(home)
+
+
+def test_what_is_further_from_a_day_than_half_a_day_is_no_day_before(redis):
+    checked(redis, NOW - timedelta(hours=11))
+    checked(redis, NOW - timedelta(hours=37))
+    checked(redis, NOW)
+    assert figures_of(seen_by(redis, "U0VERA"))[0] == ["figure", "now"]
 
 
 def test_forty_of_each_fit_into_a_view_that_slack_takes(redis):
@@ -277,7 +311,7 @@ def test_a_home_is_drawn_when_opened_and_again_when_something_happens(stage, red
     vera = stage.opens("vera")
     assert stage.draws() == 1
     first = vera.home()
-    assert "Nothing was measured yet" in words(first)
+    assert "No health check yet" in words(first)
     stage.draws(publishing.ANYWAY_SECONDS + 1)
     assert vera.home()["hash"] == first["hash"], "nothing has changed: nothing is sent"
     waiting(redis)
@@ -352,8 +386,45 @@ def test_what_slack_does_not_take_now_it_is_given_later(stage, redis):
     stage.draws(2)
     stage.slack.sandbox.away(on=False)
     stage.draws(publishing.AWAY_SECONDS + 0.1)
-    assert "Nothing was measured yet" in words(vera.home())
+    assert "No health check yet" in words(vera.home())
     assert counters.read(redis, counters.SLACK) == {("home", "again"): 2.0, ("home", "ok"): 1.0}
+
+
+def kinds(home):
+    return {block["type"] for block in home["blocks"]}
+
+
+def test_a_workspace_without_tables_in_a_home_gets_the_figures_in_older_blocks_for_a_day(stage, redis):
+    checked(redis, datetime.fromtimestamp(stage.now, UTC))
+    vera = stage.opens("vera")
+    stage.slack.sandbox.lacks("table")
+    stage.draws()
+    stage.draws(publishing.BETWEEN_SECONDS + 0.1)
+    assert "table" not in kinds(vera.home())
+    assert "Database size  11.6 MiB" in words(vera.home())
+    assert not lacking.lacks(redis, {"table"}), "a message may have what a Home may not"
+    assert redis.ttl(f"{lacking._LACKS}{lacking.HOME}table") == pytest.approx(24 * 3600, abs=60)
+
+    asked = stage.slack.sandbox.calls()["views.publish"]
+    waiting(redis)
+    stage.draws(publishing.BETWEEN_SECONDS + 0.1)
+    assert "Scale mlflow" in words(vera.home())
+    assert stage.slack.sandbox.calls()["views.publish"] == asked + 1, "it is not offered a table again"
+
+    stage.slack.sandbox.clear_faults()
+    redis.delete(f"{lacking._LACKS}{lacking.HOME}table")
+    stage.draws(publishing.ANYWAY_SECONDS + 1)
+    assert "table" in kinds(vera.home()), "a day later it is tried again"
+
+
+def test_a_home_that_slack_refuses_without_saying_why_is_drawn_in_older_blocks(stage, redis):
+    checked(redis, datetime.fromtimestamp(stage.now, UTC))
+    vera = stage.opens("vera")
+    stage.slack.sandbox.fault("error", method="views.publish", count=1, error="invalid_arguments", status=200)
+    stage.draws()
+    stage.draws(publishing.BETWEEN_SECONDS + 0.1)
+    assert "table" not in kinds(vera.home())
+    assert "11.6 MiB" in words(vera.home())
 
 
 def test_what_slack_refuses_is_not_tried_for_ever(stage, redis):
@@ -425,7 +496,7 @@ def test_what_waits_is_decided_at_home_under_the_same_rules_as_in_its_channel(bo
     approve = next(block for block in shown["U0ANNA"]["blocks"] if "approve" in actions({"blocks": [block]}))
     assert anna.press_in_view("approve", view=shown["U0ANNA"], block_id=approve["block_id"]).ok
     for person in (vera, oleg, anna):
-        at_home(person, "approved, waits for a worker")
+        at_home(person, "approved, waiting for a worker")
     known = Records(redis).get(record.id)
     assert (known.phase, known.decided_by) == (Phase.APPROVED, ("U0ANNA",))
     # The old view of somebody else, pressed late, is told so; in a window, as there is no channel.
@@ -449,7 +520,7 @@ def test_a_denial_from_home_asks_why(bot, redis):
 def test_a_command_from_home_is_asked_where_this_person_asked_last_and_home_says_where(bot, redis):
     vera = bot.person("vera")
     vera.open_home()
-    home = at_home(vera, "*Ask*")
+    home = at_home(vera, "*Run a command*")
     assert vera.press_in_view("ask-health", view=home).ok
     home = at_home(vera, "`/mlflow health` in <#C0OPS>")
     (record,) = [Records(redis).get(each) for each in Records(redis).open()]

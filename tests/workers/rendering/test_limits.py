@@ -5,6 +5,7 @@ import re
 
 import pytest
 
+from mlflow_ops_sandbox.slack.blocks import blocks as slack_blocks
 from mlflow_ops_sandbox.slack.blocks import content
 from mlflow_ops_sandbox.slack.errors import SlackError
 from tests.workers.rendering.random_reports import Made
@@ -132,3 +133,23 @@ def test_the_model_refuses_what_slack_would(made):
 def test_the_model_takes_what_slack_would(made):
     assert not limits.refused(made)
     assert content.read({"blocks": made}, weighed=True).blocks
+
+
+NOT_IN_VIEWS = {
+    "a table in a modal": ("modal", [data_table()]),
+    "two tables in a Home": ("home", [data_table(), {"type": "table", "rows": [[TEXT]]}]),
+    "a chart in a Home": ("home", [chart()]),
+    "a plan in a Home": ("home", [{"type": "plan", "title": "x", "tasks": []}]),
+    "an alert in a Home": ("home", [{"type": "alert", "text": blocks.plain_text("x")}]),
+}
+
+
+@pytest.mark.parametrize(("kind", "made"), NOT_IN_VIEWS.values(), ids=NOT_IN_VIEWS.keys())
+def test_the_model_refuses_in_a_view_what_slack_would(kind, made):
+    assert limits.refused_view({"type": kind, "blocks": made})
+
+
+@pytest.mark.parametrize("made", [[data_table()], [{"type": "card", "title": blocks.plain_text("x")}]])
+def test_the_model_takes_in_a_home_what_slack_would(made):
+    assert not limits.refused_view(blocks.home(made))
+    assert not slack_blocks.checked(made, limit=slack_blocks.IN_VIEW, surface=slack_blocks.HOME)[1]

@@ -205,7 +205,6 @@ def test_what_is_too_long_for_its_place_is_cut_there():
     assert len(blocks.section(long)["text"]["text"]) == blocks.SECTION_TEXT
     assert len(blocks.header(long)["text"]["text"]) == blocks.HEADER_TEXT
     assert len(blocks.context(long)["elements"][0]["text"]) == blocks.CONTEXT_TEXT
-    assert len(blocks.fields([long])["fields"][0]["text"]) == blocks.FIELD_TEXT
     assert len(blocks.button("do", long)["text"]["text"]) == blocks.BUTTON_TEXT
     assert len(blocks.home([blocks.divider()] * 101)["blocks"]) == blocks.VIEW_BLOCKS
     assert [len(part["text"]["text"]) for part in blocks.paragraphs(long)] == [3000, 2000]

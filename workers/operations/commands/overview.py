@@ -6,7 +6,7 @@ behind: the figures and verdicts of the health checks with their age, the record
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
@@ -32,6 +32,7 @@ RECENT: Final = 1000
 MINE: Final = 5
 MADE: Final = 3
 _BACKUP: Final = "backup"
+_DAY: Final = timedelta(days=1)
 _TELLING: Final = {Phase.RUNNING, Phase.PROPOSED}
 
 
@@ -46,6 +47,7 @@ class Health:
     ill: tuple[tuple[str, Status, str], ...]
     asked: int
     figures: dict[str, float]
+    before: Sample | None = None
 
     def ago(self, figure: str) -> datetime | None:
         """The moment of what a figure tells the age of, such as backup.age_seconds; None where it was not measured."""
@@ -86,8 +88,9 @@ def overview(redis: Redis, ops: Ops, user: str, now: datetime) -> Overview:
     records, history = Records(redis), History(redis)
     still = [each for each in map(records.get, records.open()) if each and each.channel in ops.channels]
     backups, mine = _lately(records, ops, user)
+    measured = health(history.latest(), history.said())
     return Overview(
-        health=health(history.latest(), history.said()),
+        health=measured and replace(measured, before=history.near(measured.at - _DAY, _DAY / 2)),
         running=tuple(_running(each, records) for each in still if each.phase is not Phase.PENDING and not each.quiet),
         waiting=tuple(each for each in still if each.phase is Phase.PENDING),
         backups=backups,

@@ -74,7 +74,7 @@ def create_app(
         live=Live(),
         faults=faults,
         ephemerals=Ephemerals(),
-        modals=Modals(workspace, clock),
+        modals=Modals(workspace, clock, lambda: faults.lacking),
         triggers=Triggers(clock, timings.trigger),
         response_urls=ResponseUrls(clock, timings.response_url),
         delivery=sockets if workspace.mode == "socket" else requests,

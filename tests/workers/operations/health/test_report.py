@@ -403,6 +403,23 @@ def test_mlflow_that_is_up_is_told_from_mlflow_that_works(tracking, status, word
     assert words in answer.sentence
 
 
+def test_no_question_to_mlflow_waits_for_a_kept_connections_late_acknowledgement():
+    class Kept(Pretending):
+        """One whose connection is kept: nothing may be asked over it but its version, which nothing waits for."""
+
+        def afresh(self):
+            return Pretending()
+
+        def call(self, method, body):
+            raise AssertionError(method)
+
+        ask = search_experiments = call
+
+    systems = Systems(TOLD)
+    systems.__dict__["tracking"] = Kept()
+    assert mlflow.ask(Asking(systems, 2.0)).status is Status.OK
+
+
 REDIS = RedisState("redis:6379", 0.001, 1e6, append_only=True, last_write_ok=True)
 
 

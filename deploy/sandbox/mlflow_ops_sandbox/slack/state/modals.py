@@ -15,7 +15,7 @@ from mlflow_ops_sandbox.slack.blocks.findings import Findings, text
 from mlflow_ops_sandbox.slack.errors import InvalidArgumentsError, Json, SlackError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Container
 
     from mlflow_ops_sandbox.slack.state.workspace import Workspace
 
@@ -40,10 +40,13 @@ _FIELDS = {
 class Modals:
     """The modals that are open, by person."""
 
-    def __init__(self, workspace: Workspace, clock: Callable[[], float]) -> None:
-        """Start with none open."""
+    def __init__(
+        self, workspace: Workspace, clock: Callable[[], float], lacking: Callable[[], Container[str]] = frozenset
+    ) -> None:
+        """Start with none open. lacking: blocks that the workspace does not have now."""
         self._workspace = workspace
         self._clock = clock
+        self._lacking = lacking
         self._open: dict[str, list[Json]] = {}
 
     def stack(self, user: str) -> list[Json]:
@@ -115,7 +118,7 @@ class Modals:
             raise InvalidArgumentsError("missing required field: view")
         if len(json.dumps(given)) > VIEW_BYTES:
             raise SlackError("view_too_large")
-        stored, wrong = blocks.checked(given.get("blocks"), limit=blocks.IN_VIEW, surface=kind)
+        stored, wrong = blocks.checked(given.get("blocks"), limit=blocks.IN_VIEW, surface=kind, lacking=self._lacking())
         wrong += _wrong(given, kind)
         if wrong:
             pointed = [message.replace("pointer:", "pointer:/view", 1) for message in wrong]
