@@ -1,7 +1,7 @@
 """The Home's figures, as Slack's own table: each as it was a day before, as it is now, and how far it went.
 
 The words are those of `health --since`. The trap: a message takes one table, Slack does not say how many a Home takes,
-and a workspace may have none yet (docs/decisions/0023): this is the only one there, and `bot.home.publishing` sends it
+and a workspace may have none yet (docs/decisions/0024): this is the only one there, and `bot.home.publishing` sends it
 in older blocks where Slack refuses it.
 """
 
