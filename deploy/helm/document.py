@@ -37,11 +37,13 @@ LIMITS: Final[dict[str, dict[str, Any]]] = {
     "secrets.slack": {"pattern": _NAME},
     "secrets.redis": {"pattern": _NAME},
     "secrets.worker": {"pattern": _NAME},
+    "secrets.replication": {"pattern": _NAME},
     "externalSecrets.store.kind": {"enum": ["ClusterSecretStore", "SecretStore"]},
     "redis.maxmemory": {"pattern": r"^[0-9]+(mb|gb)$"},
     "redis.storage": {"pattern": r"^[0-9]+(Mi|Gi|Ti)$"},
     "bot.replicas": _COUNT,
     "scheduler.replicas": _COUNT,
+    "wal.replicas": _COUNT,
     "workers.quick.replicas": _COUNT,
     "workers.ops.replicas": _COUNT,
     "workers.quick.graceSeconds": {"minimum": 60, "maximum": 86400},
@@ -61,7 +63,7 @@ LIMITS: Final[dict[str, dict[str, Any]]] = {
     "keda.ops.max": {"minimum": 1},
     "disruptionBudgets.maxUnavailable": {"minimum": 1},
 }
-_PROCESSES: Final = ("bot", "scheduler", "workers.quick", "workers.ops")
+_PROCESSES: Final = ("bot", "scheduler", "wal", "workers.quick", "workers.ops")
 _FREE: Final = ("commonLabels", "annotations", "labels", "nodeSelector", "affinity", "podLabels", "resources")
 """Maps whose keys are Kubernetes' business."""
 _TYPES: Final = {bool: "boolean", int: "integer", str: "string", list: "array"}

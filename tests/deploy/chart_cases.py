@@ -1,4 +1,4 @@
-"""Seven sets of settings, each said to the chart by values and to kustomize by an overlay."""
+"""Eight sets of settings, each said to the chart by values and to kustomize by an overlay."""
 
 import re
 import shutil
@@ -101,6 +101,11 @@ CASES = {
         "components: [../kubernetes/components/alerts, ../kubernetes/components/http-probes,"
         " ../kubernetes/components/monitoring, ../kubernetes/components/bot-image]\n"
         "images: [{name: mlflow-ops-bot, newName: registry.example.com/mlflow-ops, newTag: 0.1.0-bot}]\n",
+    ),
+    "any moment, and peek": Case(
+        said_in(MINIMAL) | {"wal": {"enabled": True}, "peek": {"enabled": True}},
+        "resources: [../kubernetes/overlays/minimal]\ncomponents: [../kubernetes/components/point-in-time]\n"
+        "images: [{name: mlflow-ops, newName: registry.example.com/mlflow-ops, newTag: 0.1.0}]\n",
     ),
     "peek": Case(
         said_in(MINIMAL) | {"peek": {"enabled": True}},
