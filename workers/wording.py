@@ -163,7 +163,8 @@ def nearest(word: str, known: Iterable[str], *, alike: float = 0.6) -> str:
 
 def as_typed(text: str) -> str:
     """Free text as it stands at the end of a command: itself, or in quotes where it would be read as something else."""
-    harmless = text == text.strip() and _FREE.match(text) and not _LIKE_AN_OPTION.search(text)
+    # A word of nothing that can be seen would be none at the end of a line.
+    harmless = text == text.strip() and text.isprintable() and _FREE.match(text) and not _LIKE_AN_OPTION.search(text)
     return text if harmless else shlex.quote(text)
 
 

@@ -15,15 +15,7 @@ from urllib.parse import urlsplit
 import psycopg
 import pytest
 
-from tests.bench.test_artifacts_speed import (  # noqa: F401 - fixtures
-    BACKUPS,
-    SOURCE,
-    THEIRS,
-    aws,
-    environment,
-    light,
-    ours,
-)
+from tests.bench.test_artifacts_speed import BACKUPS, SOURCE, THEIRS, ours
 from tests.bench.test_database_backup_speed import filled, parts  # noqa: F401 - fixtures
 
 pytestmark = [pytest.mark.bench, pytest.mark.timeout(900)]
@@ -128,7 +120,7 @@ def test_a_database_against_pg_restore_of_a_local_file(parts, say, ratio, tmp_pa
     assert peak < 300e6
 
 
-def test_artifacts_against_aws_s3_sync(aws, light, say, ratio):  # noqa: F811
+def test_artifacts_against_aws_s3_sync(aws, light, say, ratio):
     light.order(f"seed?bucket={SOURCE}&objects={ARTIFACTS}&size=2048")
     ours(light, "sets/0/")
     sync = [aws, "--endpoint-url", light.url, "s3", "sync", "--only-show-errors"]
