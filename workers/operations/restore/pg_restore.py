@@ -179,7 +179,7 @@ def compare(target: Database, part: DatabasePart) -> None:
     other = [table for table in {**part.rows, **rows} if part.rows.get(table) != rows.get(table)]
     if other:
         raise SetDamaged(
-            f"What was restored is not what was backed up: {listed(sorted(other), 'have')} other numbers of rows.",
+            f"What was restored is not what was backed up: other numbers of rows in {listed(sorted(other))}.",
             "Use another set: /mlflow backup list.",
         )
     if revision != part.alembic_revision:

@@ -189,7 +189,7 @@ def test_rows_that_are_not_those_of_the_manifest_stop_it(backed_up, database_url
     keys = Keys.of(backed_up.settings)
     s3.put_object(Bucket=buckets[1], Key=key, Body=(signed(other, keys) if keys else other).text())
     before = rows(database_url)
-    with pytest.raises(OperatorError, match="runs have other numbers of rows"):
+    with pytest.raises(OperatorError, match="other numbers of rows in runs"):
         RestoreDatabase().run(backed_up, progress)
     assert rows(database_url) == before
 
