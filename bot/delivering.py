@@ -13,6 +13,7 @@ import structlog
 
 from bot import conversation, uploads
 from bot.slack_errors import FAILURES, Kind, meaning
+from workers import TARGET
 from workers.engine import queues
 from workers.errors import OperatorError
 from workers.records.record import Phase
@@ -138,7 +139,8 @@ def _marked(entry: Entry, record: Record) -> dict[str, Any]:
     payload = {"id": record.id, "number": entry.number}
     if entry.kind in {"root", "edit"}:
         # All that is left of a command that Redis has forgotten (see bot.forgotten).
-        payload |= {"words": shortened(record.words, _WORDS_CHARACTERS), "requester": record.requester}
+        about = {"words": shortened(record.words, _WORDS_CHARACTERS), "requester": record.requester}
+        payload |= {"target": TARGET, **about}
     return {"event_type": METADATA, "event_payload": payload}
 
 

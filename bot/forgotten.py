@@ -19,6 +19,7 @@ from redis.exceptions import RedisError
 from bot import conversation
 from bot.delivering import METADATA
 from bot.slack_errors import FAILURES, Kind, meaning
+from workers import TARGET
 from workers.records import another_server
 from workers.records.store import ALIVE_SECONDS, Records
 from workers.rendering import message as render
@@ -77,7 +78,7 @@ def end_all(client: WebClient, records: Records, channels: Iterable[str]) -> int
 def _end(client: WebClient, records: Records, channel: str, message: dict[str, Any]) -> bool:
     marked = message.get("metadata") or {}
     payload = marked.get("event_payload") or {}
-    if marked.get("event_type") != METADATA or "words" not in payload:
+    if marked.get("event_type") != METADATA or payload.get("target") != TARGET:
         return False
     if UNDER_WAY not in json.dumps(message.get("blocks") or message.get("text")):
         return False

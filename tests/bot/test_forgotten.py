@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from bot import forgotten
+from bot import delivering, forgotten
 from mlflow_ops_sandbox.slack.client import wait_for, words
 from tests.bot.sending import OPS, Sending
 from workers.records import another_server
@@ -51,6 +51,14 @@ def test_what_is_lost_ends_and_nothing_else_is_touched(sending):
     assert "hourglass" not in said
     assert f"<@{lost.requester}>" in said
     assert any("health storage" in each and "hourglass" in each for each in roots(sending)), works
+    assert forgotten.end_all(sending.client, sending.records, [OPS]) == 0
+
+
+def test_what_another_target_keeps_is_its_own(sending, monkeypatch):
+    monkeypatch.setattr(delivering, "TARGET", "other")
+    theirs = sending.asked()
+    sending.drain()
+    forget(sending, theirs)
     assert forgotten.end_all(sending.client, sending.records, [OPS]) == 0
 
 

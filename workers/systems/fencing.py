@@ -26,7 +26,7 @@ _checks: list[Callable[[], None]] = []
 _answered: list[float] = [float("-inf")]
 _putting_back: list[bool] = []
 _begun: list[bool] = []
-"""An entry for each change that was let through."""
+"""Not empty once a change was let through."""
 
 
 @contextmanager
