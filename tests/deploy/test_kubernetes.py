@@ -334,15 +334,25 @@ def test_the_probes_over_http_go_to_a_port_that_is_named(kubectl, tmp_path):
     )
 
 
-def test_alertmanagers_way_to_the_bot_and_the_workers_way_to_alertmanager(kubectl, tmp_path):
-    (tmp_path / "overlay").mkdir()
-    shutil.copytree(KUBERNETES, tmp_path / "kubernetes")
-    (tmp_path / "overlay" / "kustomization.yaml").write_text(
-        "resources: [../kubernetes/overlays/minimal]\ncomponents: [../kubernetes/components/alerts]\n"
-    )
-    done = kubectl("kustomize", str(tmp_path / "overlay"))
-    assert done.returncode == 0, done.stderr
-    documents = list(yaml.safe_load_all(done.stdout))
+@pytest.fixture
+def minimal_with(kubectl, tmp_path):
+    """What kustomize makes of the minimal overlay with a component."""
+
+    def make(component):
+        (tmp_path / "overlay").mkdir()
+        shutil.copytree(KUBERNETES, tmp_path / "kubernetes")
+        (tmp_path / "overlay" / "kustomization.yaml").write_text(
+            f"resources: [../kubernetes/overlays/minimal]\ncomponents: [../kubernetes/components/{component}]\n"
+        )
+        done = kubectl("kustomize", str(tmp_path / "overlay"))
+        assert done.returncode == 0, done.stderr
+        return list(yaml.safe_load_all(done.stdout))
+
+    return make
+
+
+def test_alertmanagers_way_to_the_bot_and_the_workers_way_to_alertmanager(kubectl, minimal_with):
+    documents = minimal_with("alerts")
     assert tried(kubectl, ours(documents)).returncode == 0
     named = {each["metadata"]["name"]: each for each in documents if each["kind"] in {"Service", "NetworkPolicy"}}
     service, policy = named["mlflow-ops-alerts"]["spec"], named["mlflow-ops-from-alertmanager"]["spec"]
@@ -362,15 +372,8 @@ def test_alertmanagers_way_to_the_bot_and_the_workers_way_to_alertmanager(kubect
     assert option.envvar == "MLFLOW_OPS_ALERTS_PORT"
 
 
-def test_the_pod_of_a_peek_reaches_its_worker_and_nothing_else(kubectl, tmp_path):
-    (tmp_path / "overlay").mkdir()
-    shutil.copytree(KUBERNETES, tmp_path / "kubernetes")
-    (tmp_path / "overlay" / "kustomization.yaml").write_text(
-        "resources: [../kubernetes/overlays/minimal]\ncomponents: [../kubernetes/components/point-in-time]\n"
-    )
-    done = kubectl("kustomize", str(tmp_path / "overlay"))
-    assert done.returncode == 0, done.stderr
-    documents = list(yaml.safe_load_all(done.stdout))
+def test_the_pod_of_a_peek_reaches_its_worker_and_nothing_else(kubectl, minimal_with):
+    documents = minimal_with("point-in-time")
     assert tried(kubectl, ours(documents)).returncode == 0
     label = {job.PURPOSE: peek_pod.PURPOSE}
     policies = [each["spec"] for each in documents if each["kind"] == "NetworkPolicy"]
