@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from tests.workers.operations.backup.wal.conftest import add_run, now, until
+from tests.workers.operations.backup.wal.conftest import add_run, now, purged_experiment, runs, until
 from tests.workers.operations.cloudnativepg.cnpg_operator import LIVE
 from tests.world.conftest import OURS, OWNER, TABLES
 from workers.errors import OperatorError
@@ -24,12 +24,6 @@ from workers.operations.restore.undo import RestoreUndo
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 SECOND = f"{LIVE}-moment"
-
-
-def runs(server, database):
-    """The runs that tests have added."""
-    query = "SELECT run_uuid FROM runs WHERE starts_with(run_uuid, 'run ') ORDER BY 1"
-    return [name for (name,) in server.do(query, role=OWNER, database=database)]
 
 
 def left(api, operator):
@@ -94,12 +88,7 @@ def test_with_the_backups_of_before_the_plugin(backed, operator, server, live, p
 
 
 def test_a_purged_experiment_comes_back_and_later_runs_of_others_stay(backed, api, operator, server, live, progress):
-    server.do("INSERT INTO experiments VALUES (77, 'churn', 1)", role=OWNER, database=live)
-    server.do("INSERT INTO runs VALUES ('run churn', 77, 0, '')", role=OWNER, database=live)
-    there = now(server)
-    time.sleep(0.05)
-    server.do("DELETE FROM runs WHERE experiment_id = 77", role=OWNER, database=live)
-    server.do("DELETE FROM experiments WHERE experiment_id = 77", role=OWNER, database=live)
+    there = purged_experiment(server, live)
     add_run(server, live, "run later")
 
     with (

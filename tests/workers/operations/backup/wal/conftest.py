@@ -187,6 +187,23 @@ def add_run(server, live, name):
     return now(server)
 
 
+def runs(server, database):
+    """The runs that tests have added."""
+    query = "SELECT run_uuid FROM runs WHERE starts_with(run_uuid, 'run ') ORDER BY 1"
+    return [name for (name,) in server.do(query, role=OWNER, database=database)]
+
+
+def purged_experiment(server, live):
+    """Experiment 77 with a run is made, and purged; the server's time in between."""
+    server.do("INSERT INTO experiments VALUES (77, 'churn', 1)", role=OWNER, database=live)
+    server.do("INSERT INTO runs VALUES ('run churn', 77, 0, '')", role=OWNER, database=live)
+    there = now(server)
+    time.sleep(0.05)
+    server.do("DELETE FROM runs WHERE experiment_id = 77", role=OWNER, database=live)
+    server.do("DELETE FROM experiments WHERE experiment_id = 77", role=OWNER, database=live)
+    return there
+
+
 def reaches(systems, at):
     """Whether what is kept reaches that moment."""
     point = access.archive(systems).point()

@@ -8,7 +8,15 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from tests.workers.operations.backup.wal.conftest import add_run, being_kept, now, reaches, until
+from tests.workers.operations.backup.wal.conftest import (
+    add_run,
+    being_kept,
+    now,
+    purged_experiment,
+    reaches,
+    runs,
+    until,
+)
 from tests.world.conftest import OWNER
 from workers.errors import OperatorError
 from workers.operations.backup.wal import access, archive, drilled, keeping
@@ -23,12 +31,6 @@ from workers.systems.postgres import private_server
 from workers.systems.s3.transfer import Transfer
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
-
-
-def runs(server, database):
-    """The runs that tests have added."""
-    query = "SELECT run_uuid FROM runs WHERE starts_with(run_uuid, 'run ') ORDER BY 1"
-    return [name for (name,) in server.do(query, role=OWNER, database=database)]
 
 
 def reach_now(systems, server):
@@ -182,12 +184,7 @@ def test_a_slot_that_grew_too_long_is_given_up_and_a_new_base_begins_anew(system
 
 def test_a_purged_experiment_comes_back_and_later_runs_of_others_stay(kept, server, live, progress):
     based(kept, progress)
-    server.do("INSERT INTO experiments VALUES (77, 'churn', 1)", role=OWNER, database=live)
-    server.do("INSERT INTO runs VALUES ('run churn', 77, 0, '')", role=OWNER, database=live)
-    there = now(server)
-    time.sleep(0.05)
-    server.do("DELETE FROM runs WHERE experiment_id = 77", role=OWNER, database=live)
-    server.do("DELETE FROM experiments WHERE experiment_id = 77", role=OWNER, database=live)
+    there = purged_experiment(server, live)
     late = add_run(server, live, "run later")
     until(lambda: reaches(kept, late))
 
