@@ -1,15 +1,15 @@
 """MLflow itself: does it answer, can it reach its database, and how fast is it.
 
-`/health` says OK with the database gone, so the question that counts is a search for experiments, and after it one read
-of a run, a metric and a model (reading.py). Where only that search fails, MLflow is up and something behind it is not:
-the PostgreSQL check is then the red one (`rests_on`).
+`/health` says OK with the database gone, so the question that counts is a search for experiments. Three ask at once:
+one searches and then reads a run and a metric of what it found, one reads a model (reading.py), one searches, and who
+is done asks on for a while. So each kind of question is in the times that are told, and the reads cost no time of
+their own. Where all of it fails, MLflow is up and something behind it is not: the PostgreSQL check is then the red one
+(`rests_on`).
 """
 
 from __future__ import annotations
 
-import itertools
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 from workers.errors import OperatorError
 from workers.operations.health import reading
 from workers.operations.health.questions import Answer, Question
-from workers.operations.health.reading import Read
+from workers.operations.health.reading import NOTHING, Read
 from workers.report import Facts, Status, Text
 from workers.systems.errors import TrackingError, TrackingTimeout, TrackingUnavailable
 from workers.wording import count, milliseconds
@@ -27,16 +27,16 @@ if TYPE_CHECKING:
     from workers.settings import Settings
     from workers.systems.mlflow.tracking import Tracking
 
-CONCURRENCY: Final = 4
+CONCURRENCY: Final = 3
 
 
 @dataclass(frozen=True)
 class Burst:
-    """What a short burst of requests met. found: the experiment that they found, as MLflow tells of it."""
+    """What a short burst of requests met. seen: what was read of runs, metrics and models meanwhile."""
 
     seconds: tuple[float, ...]
     refused: tuple[OperatorError, ...]
-    found: tuple[dict[str, Any], ...] = ()
+    seen: Read = NOTHING
 
     def percentile(self, percent: int) -> float:
         """The smallest time that so many percent of the requests did not exceed (nearest rank)."""
@@ -53,20 +53,11 @@ def ask(asking: Asking) -> Answer:
         if isinstance(burst.refused[0], TrackingTimeout | TrackingUnavailable):
             return _behind(asking, burst.refused[0])
         raise burst.refused[0]
-    said = version.result(timeout=asking.left)
-    # One question waits for the one before: on a kept connection each takes 40 ms more.
-    patient = tracking.within(max(0.1, round(asking.left * 0.8, 1))).afresh()
-    runs = asking.aside(partial(reading.runs, patient, burst.found))
-    models = asking.aside(partial(reading.models, patient))
-    seen = reading.together(runs.result(timeout=asking.left), models.result(timeout=asking.left))
-    return judge(burst, said, asking.settings, tracking.address, seen)
+    return judge(burst, version.result(timeout=asking.left), asking.settings, tracking.address)
 
 
-def judge(burst: Burst, version: str, settings: Settings, address: str, seen: Read = Read(())) -> Answer:  # noqa: B008
-    """From a burst that was answered at least once; `version` is "unknown" where MLflow does not tell it.
-
-    seen: what was read of runs, metrics and models.
-    """
+def judge(burst: Burst, version: str, settings: Settings, address: str) -> Answer:
+    """From a burst that was answered at least once; `version` is "unknown" where MLflow does not tell it."""
     asked = len(burst.seconds) + len(burst.refused)
     facts = [
         ("address", address),
@@ -75,10 +66,10 @@ def judge(burst: Burst, version: str, settings: Settings, address: str, seen: Re
     ]
     p50, p95, p99 = (burst.percentile(percent) for percent in (50, 95, 99))
     facts += [("p50", milliseconds(p50)), ("p95", milliseconds(p95)), ("p99", milliseconds(p99))]
-    facts += seen.facts
+    facts += burst.seen.facts
     status, sentence = Status.OK, f"MLflow {version} answers; p95 is {milliseconds(p95)}."
-    if seen.trouble:
-        status, sentence = Status.FAIL, f"MLflow {version} answers, but {seen.trouble}."
+    if burst.seen.trouble:
+        status, sentence = Status.FAIL, f"MLflow {version} answers, but {burst.seen.trouble}."
     elif burst.refused:
         status, sentence = (
             Status.WARN,
@@ -124,34 +115,48 @@ def _version(tracking: Tracking) -> str:
 
 
 def _burst(asking: Asking, tracking: Tracking) -> Burst:
+    """Searches and reads, three at a time.
+
+    One question waits for the one before, so it is asked over a new connection: on a kept one each takes 40 ms more.
+    """
     ends = time.monotonic() + asking.health.burst_seconds
-    tickets = itertools.count()
-    wanted = asking.health.burst_requests
-    found: list[dict[str, Any]] = []
+    took: list[float] = []
+    refused: list[OperatorError] = []
+    timed = tracking.timed(took)
 
-    def keep_asking() -> tuple[list[float], list[OperatorError]]:
-        times: list[float] = []
-        refused: list[OperatorError] = []
-        # Each thread asks at least once, so that there is a figure however slow MLflow is.
-        while next(tickets) < wanted and (time.monotonic() < ends or not (times or refused)):
-            began = time.perf_counter()
-            try:
-                found[:] = tracking.search_experiments()
-            except OperatorError as error:
-                refused.append(error)
-            else:
-                times.append(time.perf_counter() - began)
-        return times, refused
+    def searched() -> list[dict[str, Any]] | None:
+        try:
+            return timed.search_experiments()
+        except OperatorError as error:
+            refused.append(error)
+            return None
 
-    futures = [asking.aside(keep_asking) for _ in range(CONCURRENCY)]
-    results: Sequence[tuple[list[float], list[OperatorError]]] = [
-        future.result(timeout=asking.left) for future in futures
-    ]
-    return Burst(
-        seconds=tuple(second for times, _ in results for second in times),
-        refused=tuple(error for _, refused in results for error in refused),
-        found=tuple(found),
-    )
+    def patient() -> Tracking:
+        return timed.within(max(0.1, round(asking.left * 0.8, 1)))
+
+    def on() -> None:
+        while time.monotonic() < ends and len(took) + len(refused) < asking.health.burst_requests:
+            searched()
+
+    def runs() -> Read | None:
+        found = searched()
+        return None if found is None else reading.runs(patient(), found)
+
+    def models() -> Read:
+        read = reading.models(timed)
+        on()
+        return read
+
+    def searches() -> None:
+        searched()
+        on()
+
+    of_runs, of_models, others = asking.aside(runs), asking.aside(models), asking.aside(searches)
+    read, model = of_runs.result(timeout=asking.left), of_models.result(timeout=asking.left)
+    others.result(timeout=asking.left)
+    if took and read is None:  # what was refused to one was answered to another
+        read = reading.runs(patient())
+    return Burst(tuple(took), tuple(refused), reading.together(*(each for each in (read, model) if each)))
 
 
 def _look(settings: Settings) -> str:

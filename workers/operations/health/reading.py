@@ -32,6 +32,9 @@ class Read:
     trouble: str = ""
 
 
+NOTHING: Final = Read(())
+
+
 def runs(tracking: Tracking, known: Sequence[dict[str, Any]] = ()) -> Read:
     """Read a run, the newest of where it is found, and the history of one of its metrics; what there is of these.
 

@@ -1,5 +1,6 @@
 """The report: deadlines, one culprit, the order, the summary, and the judgements on systems outside the cluster."""
 
+import itertools
 import json
 import subprocess
 import sys
@@ -363,9 +364,14 @@ class Pretending:
     def afresh(self):
         return self
 
+    def timed(self, took):
+        self.took = took
+        return self
+
     def search_experiments(self):
         if self.search:
             raise self.search
+        self.took.append(0.01)
         return []
 
     def health(self):
@@ -632,3 +638,45 @@ def test_a_restored_database_of_basic_auth_is_offered_as_that(live, command):
     told = settings.load({"MLFLOW_OPS_AUTH_DATABASE_URL": "postgresql://mlflow@db/mlflow_auth"})
     answer = postgres.judge(vitals(beside=(Beside("mlflow_auth_restore_abcdef", 4096, comment),)), told)
     assert [offer.command for offer in answer.offers] == [command]
+
+
+def test_a_slow_read_is_among_the_times_that_are_told():
+    class SlowToRead(Pretending):
+        def search_experiments(self):
+            time.sleep(0.01)
+            return super().search_experiments()
+
+        def call(self, method, body):
+            self.took.append(3.0)
+            return {}
+
+    systems = Systems(TOLD)
+    systems.__dict__["tracking"] = SlowToRead()
+    answer = mlflow.ask(Asking(systems, 2.0))
+    assert (answer.status, answer.sentence) == (Status.WARN, "MLflow is slow: p95 is 3,000 ms.")
+
+
+@pytest.mark.parametrize("refused_first", [1, 2, 3])
+def test_a_read_that_one_refused_search_left_out_is_made_all_the_same(refused_first):
+    class Unlucky(Pretending):
+        def __init__(self):
+            super().__init__()
+            self.left = itertools.count(1)
+            self.models = 0
+
+        def search_experiments(self):
+            if next(self.left) <= refused_first:
+                raise TrackingUnavailable("MLflow at x answers 503.")
+            return super().search_experiments()
+
+        def ask(self, method, **query):
+            self.models += 1
+            return {}
+
+    systems = Systems(TOLD)
+    unlucky = systems.__dict__["tracking"] = Unlucky()
+    answer = mlflow.ask(Asking(systems, 2.0))
+    assert answer.status is Status.WARN
+    assert f"MLflow failed {refused_first} of " in answer.sentence
+    assert unlucky.models == 1
+    assert {"a run", "a model version"} <= dict(answer.details[0].items).keys()
