@@ -16,9 +16,11 @@ from typing import TYPE_CHECKING, Final, TextIO
 import structlog
 from redis.exceptions import RedisError
 
-from workers.records import audit_log, audit_seals
+from workers.errors import OperatorError
+from workers.records import audit_key, audit_log, audit_seals
 from workers.records.audit_seals import Seal, SealKeys
-from workers.systems.redis import connect, explained
+from workers.systems import Systems
+from workers.systems.redis import explained
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
     from workers.settings import Settings
 
 EVERY_SECONDS: Final = 2.0
+KEY_SECONDS: Final = 15.0
+"""Between two questions for the key, where it is KMS' and was refused."""
 _NOTED_SECONDS: Final = 3600
 
 _log = structlog.get_logger(__name__)
@@ -68,23 +72,25 @@ class Sealing:
 def begin(settings: Settings) -> threading.Event:
     """Seal in a thread of this process until the event is set, or the process ends."""
     stop = threading.Event()
-    told_to = sys.stdout if settings.ops.audit.export == "stdout" else None
-    sealing = Sealing(connect(settings), SealKeys.of(settings), told_to)
-    if not sealing.keys.given:
-        _log.warning("the audit record is not sealed: set MLFLOW_OPS_AUDIT_KEY or MLFLOW_OPS_BACKUP_KEY")
-    threading.Thread(target=_serve, args=(sealing, stop), name="sealing", daemon=True).start()
+    if not audit_key.given(settings):
+        _log.warning("the audit record is not sealed: no MLFLOW_OPS_AUDIT_KEY, MLFLOW_OPS_BACKUP_KEY or KMS key")
+    threading.Thread(target=_serve, args=(settings, stop), name="sealing", daemon=True).start()
     return stop
 
 
-def _serve(sealing: Sealing, stop: threading.Event) -> None:
-    said = ""
+def _serve(settings: Settings, stop: threading.Event) -> None:
+    systems, told_to = Systems(settings), sys.stdout if settings.ops.audit.export == "stdout" else None
+    sealing, said, pause = None, "", EVERY_SECONDS
     while not stop.is_set():
         try:
+            # What has a key in KMS is not sealed without it, however long KMS or the bucket is away.
+            sealing = sealing or Sealing(systems.redis, audit_key.keys(systems, make=True), told_to)
             sealing.step()
-            said = ""
-        except RedisError as error:
+            said, pause = "", EVERY_SECONDS
+        except (RedisError, OperatorError) as error:
             # The worker itself waits for Redis, and says so; here it is only of note what is not done meanwhile.
-            if (why := str(explained(error, sealing.redis))) != said:
+            why = str(explained(error, systems.redis)) if isinstance(error, RedisError) else error.message
+            if why != said:
                 _log.warning("the audit record is not sealed at the moment", why=why)
-            said = why
-        stop.wait(EVERY_SECONDS)
+            said, pause = why, EVERY_SECONDS if isinstance(error, RedisError) else KEY_SECONDS
+        stop.wait(pause)

@@ -2,7 +2,7 @@
 
     audit:sealed   stream: an entry's id → its seal ("1201 3f9a… 8c1d…": number, key, HMAC-SHA-256)
 
-The key is the workers' (MLFLOW_OPS_AUDIT_KEY, else derived from MLFLOW_OPS_BACKUP_KEY): neither the bot nor Redis holds
+The key is the workers' (audit_key.py): neither the bot nor Redis holds
 it, so whoever owns those can make no seal. Any worker seals what is new, as often as it likes: seals are written only
 behind the one that was read as the last (in Lua), so two at once make one chain.
 
@@ -98,6 +98,11 @@ class SealKeys:
         secrets = (environment.audit_key, environment.backup_key, environment.backup_keys_old)
         texts = [text for each in secrets if each for text in each.get_secret_value().split(",")]
         return cls(tuple(_derived(base64.b64decode(each.strip())) for each in texts))
+
+    @classmethod
+    def from_key(cls, key: bytes) -> Self:
+        """Derived from that one."""
+        return cls((_derived(key),))
 
     @property
     def given(self) -> bool:

@@ -16,7 +16,7 @@ from redis.exceptions import LockError
 
 from workers.operation import Operation, Progress, Risk
 from workers.operations.audit.files import ENTRIES_AT_MOST, Export, FileDamaged
-from workers.records import audit_log, audit_seals
+from workers.records import audit_key, audit_log, audit_seals
 from workers.records.audit_seals import NOTHING_BEFORE, Seal, SealKeys
 from workers.report import Facts, Report, Status
 from workers.wording import count
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 KEPT_AT_MOST: Final = 100_000
 """Entries in Redis, with their seals about 50 MB, however young they are."""
 NOT_SEALED: Final = (
-    "NOT SEALED: neither MLFLOW_OPS_AUDIT_KEY nor MLFLOW_OPS_BACKUP_KEY is set, so whoever can write to Redis can "
-    "rewrite what is not exported yet."
+    "NOT SEALED: neither MLFLOW_OPS_AUDIT_KEY nor MLFLOW_OPS_BACKUP_KEY nor backup.kms_key_id is set, so whoever can "
+    "write to Redis can rewrite what is not exported yet."
 )
 _LOCK: Final = audit_log.STREAM + ":exporting"
 _LOCK_SECONDS: Final = 120.0
@@ -48,7 +48,7 @@ class AuditExport(Operation):
 
     def run(self, systems: Systems, progress: Progress) -> Report:
         """Nothing is trimmed that is not in the bucket. Raises ObjectsError, FileDamaged."""
-        redis, keys = systems.redis, SealKeys.of(systems.settings)
+        redis, keys = systems.redis, audit_key.keys(systems, make=True)
         lock = redis.lock(_LOCK, timeout=_LOCK_SECONDS, blocking=False)
         if not lock.acquire():
             return Report(title="Audit", status=Status.OK, summary="An export is under way already.")

@@ -12,25 +12,22 @@ not grow with the record.
 
 from __future__ import annotations
 
-import hashlib
 import json
-from base64 import b64encode
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from workers.errors import OperatorError
-from workers.records import audit_seals
+from workers.records import audit_key, audit_seals
 from workers.records.audit_log import Entry
 from workers.records.audit_seals import Seal
-from workers.systems.s3.lock import Lock
+from workers.systems.s3.lock import write
 
 if TYPE_CHECKING:
     from workers.systems import Systems
 
-FOLDER: Final = "audit/"
 ENTRIES_AT_MOST: Final = 1000
 _BYTES_AT_MOST: Final = 64 << 20
 _FORMAT: Final = 1
@@ -84,7 +81,7 @@ class Export:
     @property
     def folder(self) -> str:
         """Below which its days are."""
-        return f"{FOLDER}{self.systems.settings.environment.target}/"
+        return f"{audit_key.FOLDER}{self.systems.settings.environment.target}/"
 
     def files(self, since: datetime | None = None) -> Iterator[File]:
         """In the order in which they were written, from the day of `since` on."""
@@ -136,13 +133,7 @@ class Export:
         first, last = held[0][1].number, held[-1][1].number
         key = f"{self.folder}{now:%Y-%m-%d}/{now.strftime(_TIME)}-{first:012}-{last:012}.jsonl"
         objects, bucket = self.systems.backups, self.bucket
-        wanted = self.systems.settings.ops.backup.lock
-        lock = Lock(wanted.mode.upper(), now + timedelta(days=wanted.days)).parameters if wanted else {}
-        # Object Lock asks for a checksum (API_PutObject), and MD5 is the one that every store knows.
-        md5 = b64encode(hashlib.md5(body, usedforsecurity=False).digest()).decode()
-        objects.ask(
-            lambda: objects.client.put_object(Bucket=bucket, Key=key, Body=body, ContentMD5=md5, **lock), bucket
-        )
+        write(objects, bucket, key, body, audit_key.lock(self.systems.settings))
         if objects.read(bucket, key, at_most=len(body) + 1) != body:
             raise FileDamaged(f"s3://{bucket}/{key} did not come back as it was written.", "See the store's log.")
         return File(key, first, last, now)

@@ -12,13 +12,13 @@ from workers.operation import Operation, Progress, Risk
 from workers.operations.audit.comparing import Comparison, compare
 from workers.operations.audit.export import NOT_SEALED
 from workers.operations.audit.files import Export
-from workers.records import audit_chain
-from workers.records.audit_seals import SealKeys
+from workers.records import audit_chain, audit_key
 from workers.report import Facts, Report, Status, Table
 from workers.wording import NOTHING, ago, count, moment
 
 if TYPE_CHECKING:
     from workers.records.audit_chain import Verdict
+    from workers.records.audit_seals import SealKeys
     from workers.systems import Systems
 
 SEALED_WITHIN: Final = 60.0
@@ -38,7 +38,7 @@ class AuditVerify(Operation):
 
     def run(self, systems: Systems, progress: Progress) -> Report:
         """Raises ObjectsError, and RedisError."""
-        keys = SealKeys.of(systems.settings)
+        keys = audit_key.keys(systems)
         progress.step("Making the seals in Redis anew")
         here = audit_chain.verify(systems.redis, keys)
         progress.step("Comparing it with the export")
@@ -67,7 +67,7 @@ def _report(here: Verdict, there: Comparison, keys: SealKeys, export: Export) ->
         table = Table(title="What is wrong", columns=("what",), rows=tuple((f"{each}.",) for each in faults))
         summary = f"The record was tampered with: {faults[0]}.{more}"
         return Report(title="Audit", status=Status.FAIL, summary=summary, sections=(table, facts))
-    doubts = _doubts(here, there, keys)
+    doubts = _doubts(here, there, keys, export)
     said = f"{count(here.entries, 'moment')} in Redis and {there.entries:,} in the export are as they were written"
     summary = f"{said}: {count(here.proven + there.proven, 'seal')} verified." + "".join(f" {each}" for each in doubts)
     status = Status.WARN if doubts else Status.OK
@@ -80,7 +80,7 @@ def _exported(there: Comparison) -> str:
     return f"{there.last.number}, {moment(there.written_at)}"
 
 
-def _doubts(here: Verdict, there: Comparison, keys: SealKeys) -> list[str]:
+def _doubts(here: Verdict, there: Comparison, keys: SealKeys, export: Export) -> list[str]:
     """What could not be verified although nothing speaks against it."""
     doubts = []
     unproven = here.unproven + there.unproven
@@ -88,7 +88,7 @@ def _doubts(here: Verdict, there: Comparison, keys: SealKeys) -> list[str]:
         doubts.append(
             f"{count(unproven, 'seal')} can't be verified: this process has no MLFLOW_OPS_AUDIT_KEY. A worker does."
         )
-    elif not keys.given:
+    elif not audit_key.given(export.systems.settings):
         doubts.append(NOT_SEALED)
     elif here.keyless + there.keyless:
         keyless = here.keyless + there.keyless

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from workers.errors import OperatorError
 from workers.operations.audit.export import NOT_SEALED
 from workers.operations.health.questions import Answer, Question
-from workers.records.audit_seals import SealKeys
+from workers.records import audit_key
 from workers.report import Facts, Status
 from workers.systems.s3.lock import Lock, try_out
 
@@ -57,7 +57,7 @@ def ask(asking: Asking) -> Answer:
     if shared and bucket == asking.settings.ops.storage.artifacts_bucket:
         sentence = f"Backups go into the artifacts' own bucket {bucket}: give them one of their own."
         return Answer(Status.WARN, sentence, details=(facts,), own_fault=True)
-    if not SealKeys.of(asking.settings).given:
+    if not (audit_key.keys(asking.systems).given or audit_key.given(asking.settings)):
         return Answer(Status.WARN, f"The audit record is {NOT_SEALED}", details=(facts,), own_fault=True)
     sentence = f"{bucket} can be written, read and deleted from."
     sentence += (

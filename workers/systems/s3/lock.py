@@ -62,23 +62,28 @@ def hold(objects: Objects, bucket: str, key: str, *, on: bool) -> None:
     objects.ask(lambda: objects.client.put_object_legal_hold(Bucket=bucket, Key=key, LegalHold=status), bucket)
 
 
+def write(objects: Objects, bucket: str, key: str, body: bytes, lock: Lock | None) -> str:
+    """Write a small object, locked if `lock` says so: its version. Raises ObjectsError.
+
+    Object Lock asks for a checksum (API_PutObject), and MD5 is the one that every store knows.
+    """
+    md5 = b64encode(hashlib.md5(body, usedforsecurity=False).digest()).decode()
+    asked = {"Bucket": bucket, "Key": key, "Body": body, "ContentMD5": md5, **(lock.parameters if lock else {})}
+    return str(objects.ask(lambda: objects.client.put_object(**asked), bucket).get("VersionId") or "")
+
+
 def try_out(objects: Objects, bucket: str, key: str, lock: Lock) -> str:
     """Why a locked object can be removed all the same, found by trying; empty where it cannot. Raises ObjectsError.
 
     What is written stays until `lock` is over; what earlier tries have left is removed then.
     """
     body = b"a locked object, written by mlflow-ops check"
-    md5 = b64encode(hashlib.md5(body, usedforsecurity=False).digest()).decode()
-    client = objects.client
     _tidy(objects, bucket, key)
-    written = objects.ask(
-        lambda: client.put_object(Bucket=bucket, Key=key, Body=body, ContentMD5=md5, **lock.parameters), bucket
-    )
-    version = written.get("VersionId")
+    version = write(objects, bucket, key, body, lock)
     if not version:
         return "the bucket keeps no versions"
     try:
-        objects.ask(lambda: client.delete_object(Bucket=bucket, Key=key, VersionId=version), bucket)
+        objects.ask(lambda: objects.client.delete_object(Bucket=bucket, Key=key, VersionId=version), bucket)
     except AccessDenied:
         return ""
     return "the store removed a locked object when it was asked to"
