@@ -121,7 +121,7 @@ def moment(at: datetime | float, shown: str = "%Y-%m-%d %H:%M UTC") -> Figure:
 def milliseconds(seconds: float) -> Figure:
     """0.8 ms, 12 ms, 1,240 ms."""
     value = seconds * 1000
-    text = f"{value:z.1f} ms" if value < 10 else f"{value:,.0f} ms"  # noqa: PLR2004 - one decimal where it matters
+    text = f"{value:z.1f} ms" if round(value, 1) < 10 else f"{value:,.0f} ms"  # noqa: PLR2004 - one decimal where it matters
     return Figure(text, round(seconds, 6), "seconds")
 
 
@@ -132,8 +132,10 @@ def size(number: float) -> Figure:
 
 def _size(number: float) -> str:
     for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
-        if abs(number) < 1024:  # noqa: PLR2004
-            return f"{number:z.0f} {unit}" if unit == "B" or abs(number) >= 100 else f"{number:z.1f} {unit}"  # noqa: PLR2004
+        # As it is shown: just below 1 MiB rounds to 1.0 MiB, and not to 1024 KiB.
+        digits = 0 if unit == "B" or round(abs(number), 1) >= 100 else 1  # noqa: PLR2004
+        if round(abs(number), digits) < 1024:  # noqa: PLR2004
+            return f"{number:z.{digits}f} {unit}"
         number /= 1024
     return f"{number:,.1f} PiB"
 

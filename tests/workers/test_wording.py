@@ -1,9 +1,11 @@
-"""One thing is, several are: a sentence agrees with what it counts."""
+"""One thing is, several are: a sentence agrees with what it counts. And what is rounded is rounded into its unit."""
 
 import re
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from workers import wording
 
@@ -39,3 +41,32 @@ def test_no_sentence_of_the_product_has_a_fixed_verb_behind_a_count():
         if not any(text[: hit.start() + len("{count(")].endswith(each) for each in OF_SEVERAL)
     ]
     assert found == []
+
+
+@pytest.mark.parametrize(
+    ("number", "said"),
+    [
+        (0, "0 B"),
+        (1023, "1023 B"),
+        (1023.6, "1.0 KiB"),
+        (99.96 * 1024, "100 KiB"),
+        (1024**2 - 1, "1.0 MiB"),
+        (1024**5 - 1, "1.0 PiB"),
+        (-(1024**2) + 1, "-1.0 MiB"),
+    ],
+)
+def test_a_size_is_in_the_unit_that_it_rounds_to(number, said):
+    assert wording.size(number) == said
+
+
+@given(st.floats(0, 1024**5 - 1))
+def test_no_size_is_1024_of_its_unit_or_has_a_decimal_too_many(number):
+    amount, _, unit = wording.size(number).partition(" ")
+    assert float(amount) < 1024
+    assert len(amount.replace(".", "")) <= (4 if unit == "B" or float(amount) >= 1000 else 3)
+
+
+@given(st.floats(0, 100))
+def test_below_ten_milliseconds_there_is_one_decimal(seconds):
+    amount = wording.milliseconds(seconds).removesuffix(" ms").replace(",", "")
+    assert ("." in amount) == (float(amount) < 10)
