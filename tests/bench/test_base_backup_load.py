@@ -37,7 +37,7 @@ from workers.systems import Systems, preload
 
 preload()
 systems = Systems(settings.load())
-most = systems.settings.ops.recovery.base_bytes_per_second
+most = base.pace(systems)
 print("ready", flush=True)
 sys.stdin.readline()
 made = base.make(systems, Unwatched(), fast=True, full=True, most=most)

@@ -48,8 +48,9 @@ class Recovery(Section):
         "server is 17 or newer and has summarize_wal = on",
     )
     base_bytes_per_second: Annotated[int, Field(ge=32 << 10, le=GIB)] | None = Field(
-        32 << 20,
-        description="how fast a base backup may read the server, but for `backup base --now`; null: as fast as it goes",
+        8 << 20,
+        description="how fast a base backup reads the server, faster where that would take more than six hours; "
+        "`backup base --now` and null: as fast as it goes",
     )
     slot_bytes: Annotated[int, Field(ge=1)] = Field(
         16 * GIB,

@@ -250,6 +250,12 @@ class Replication:
             )
         return tuple(found)
 
+    def size_bytes(self) -> int:
+        """What the databases take whose size our role may ask for."""
+        query = """SELECT coalesce(sum(pg_database_size(oid)), 0)::bigint FROM pg_database
+                   WHERE has_database_privilege(oid, 'CONNECT') OR pg_has_role('pg_read_all_stats', 'USAGE')"""
+        return int(self._row(query)[0])
+
     def summarizes(self) -> bool:
         """Whether the server keeps what an incremental base backup needs (summarize_wal, since 17)."""
         query = "SELECT count(*) FROM pg_settings WHERE name = 'summarize_wal' AND setting = 'on'"

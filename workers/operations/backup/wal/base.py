@@ -46,6 +46,10 @@ GIVEN_UP_SECONDS: Final = 2
 WAL_SECONDS: Final = 300.0
 """How long the WAL up to a base's end may take to come."""
 LOOK_SECONDS: Final = 0.5
+UNHURRIED_SECONDS: Final = 6 * 3600
+"""A base at leisure of a large server takes no longer, if that takes more than the settings' bytes in a second."""
+RATE_AT_MOST: Final = 1 << 30
+"""Bytes in a second (pg_basebackup, --max-rate)."""
 
 
 class BackupBase(Operation):
@@ -81,7 +85,7 @@ class BackupBase(Operation):
 
     def run(self, systems: Systems, progress: Progress) -> Report:
         """Make it. Raises OperatorError, and Cancelled: then there is no base."""
-        most = None if self.now else systems.settings.ops.recovery.base_bytes_per_second
+        most = None if self.now else pace(systems)
         made = make(systems, progress, fast=self.now, full=self.full, most=most)
         told, status = _copied(systems, made, progress)
         what = "changes, " if made.previous else ""
@@ -121,6 +125,13 @@ def _copied(systems: Systems, made: Base, progress: Progress) -> tuple[tuple[tup
             progress.ended(error.message, well=False)
             status = Status.WARN
     return tuple(told), status
+
+
+def pace(systems: Systems) -> int | None:
+    """How many bytes of the server a base at leisure reads in a second; None: as they come. Raises OperatorError."""
+    most = systems.settings.ops.recovery.base_bytes_per_second
+    whole = access.replication(systems).size_bytes() if most else 0
+    return min(RATE_AT_MOST, max(most, whole // UNHURRIED_SECONDS)) if most else None
 
 
 def make(systems: Systems, progress: Progress, *, fast: bool, full: bool = False, most: int | None = None) -> Base:

@@ -20,6 +20,7 @@ from tests.workers.operations.backup.wal.conftest import (
 from tests.world.conftest import OWNER
 from workers.errors import OperatorError
 from workers.operations.backup.wal import access, archive, drilled, keeping
+from workers.operations.backup.wal import base as wal_base
 from workers.operations.backup.wal.base import BackupBase
 from workers.operations.health import recovery
 from workers.operations.health.questions import Asking
@@ -235,3 +236,18 @@ def test_pruning_keeps_what_the_bases_that_stay_need(kept, server, live, progres
     assert left[0] == new.first
     assert [each.name for each in access.archive(kept).bases()] == [new.name]
     RestoreDatabase(at=new.finished_at, beside="mlflow_then").run(kept, progress)
+
+
+def test_a_base_at_leisure_has_its_pace_and_a_large_server_is_read_faster(systems, server, live, monkeypatch):
+    def pace(**recovery):
+        return wal_base.pace(systems(recovery=recovery))
+
+    assert pace() == 8 << 20
+    assert pace(base_bytes_per_second=None) is None
+    whole = access.replication(systems()).size_bytes()
+    (told,) = server.do("SELECT sum(pg_database_size(oid)) FROM pg_database")
+    assert 0 < whole <= float(told[0]) * 1.1
+    monkeypatch.setattr(wal_base, "UNHURRIED_SECONDS", 1)
+    assert pace(base_bytes_per_second=32 << 10) == pytest.approx(whole, rel=0.1)
+    monkeypatch.setattr(wal_base, "RATE_AT_MOST", 1 << 20)
+    assert pace(base_bytes_per_second=32 << 10) == 1 << 20
