@@ -6,6 +6,7 @@ import sys
 import threading
 import time
 
+import psycopg
 import pytest
 import requests
 
@@ -416,17 +417,17 @@ def test_a_restart_cannot_be_stopped_and_says_why(people, cluster):
     assert omar.command(OPS_CHANNEL, "/mlflow restart").ok
     root = omar.wait_for(lambda: omar.find(OPS_CHANNEL, "Waiting for the new pods"), deadline=SECONDS)
     assert "cancel" not in actions(root)
-    (record_id,) = running(people["vera"])
+    (record_id,) = running(people["vera"], "restart")
     assert omar.command(OPS_CHANNEL, f"/mlflow cancel {record_id}").ok
     omar.wait_for(lambda: omar.find_ephemeral(OPS_CHANNEL, "It cannot be stopped: Kubernetes"), deadline=SECONDS)
     ends_with(omar, root, "Every pod of mlflow is a new one", 90)
 
 
-def running(person):
-    """The ids of what runs, as jobs lists them."""
+def running(person, command):
+    """The ids of such commands that run, as jobs lists them."""
     root = answered(person, "jobs", "running or queued")
     listed = person.wait_for(lambda: person.find_reply(OPS_CHANNEL, root["ts"], "running"), deadline=SECONDS)
-    return re.findall(r"\b[0-9a-f]{10}\b", words(listed))
+    return re.findall(rf"\b([0-9a-f]{{10}})\n{command}\b", words(listed))
 
 
 def container(cluster):
@@ -585,9 +586,21 @@ def jobs(cluster):
     return [each["metadata"]["name"] for each in listed if "mlflow-" in each["metadata"]["name"]]
 
 
+@pytest.fixture
+def held_up(sandbox):
+    """A table that pg_dump has to wait for, and no plan: those read indexes, and it has none."""
+    with psycopg.connect(sandbox.env["MLFLOW_OPS_DATABASE_URL"]) as connection:
+        connection.execute("CREATE TABLE held_up ()")
+        connection.commit()
+        connection.execute("LOCK TABLE held_up IN ACCESS EXCLUSIVE MODE")
+        yield connection
+        connection.rollback()
+        connection.execute("DROP TABLE held_up")
+
+
 @pytest.mark.slow
 def test_a_worker_killed_in_the_backup_has_changed_nothing_and_one_killed_in_the_upgrade_waits_for_it(
-    people, asked, cluster, sandbox, older_schema, locked_table
+    people, asked, cluster, sandbox, older_schema, held_up
 ):
     omar, before, (older, head, database) = people["omar"], image(cluster), older_schema
 
@@ -603,7 +616,7 @@ def test_a_worker_killed_in_the_backup_has_changed_nothing_and_one_killed_in_the
         return found
 
     assert killed_in("Database mlflow: dumping", "Nothing had been changed.") == (older, before, [])
-    locked_table.rollback()
+    held_up.rollback()
     upgrading = f"Upgrading the schema from {older} to {head}"
     assert killed_in(upgrading, "It had begun: schema of the database") == (head, before, [])
 
