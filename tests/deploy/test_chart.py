@@ -227,3 +227,19 @@ def test_other_settings_roll_the_pods():
 
     assert len(checksums("C0123ABCD")) == 1
     assert checksums("C0123ABCD") != checksums("C0123ABCE")
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_external_secrets_make_each_secret_that_a_process_reads(enabled):
+    values = said_in(MINIMAL) | {"externalSecrets": {"enabled": True}, "wal": {"enabled": enabled}}
+    if enabled:
+        values["ops"] = values["ops"] | {"recovery": {"point_in_time": True}}
+    documents = chart.rendered(helm, values)
+    made = {each["metadata"]["name"] for each in documents if each["kind"] == "ExternalSecret"}
+    read = set()
+    for each in documents:
+        if each["kind"] == "Deployment":
+            for container in each["spec"]["template"]["spec"]["containers"]:
+                read |= {of["secretRef"]["name"] for of in container.get("envFrom", ()) if "secretRef" in of}
+    assert made == read
+    assert ("mlflow-ops-replication" in made) == enabled

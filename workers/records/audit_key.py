@@ -22,6 +22,7 @@ from workers.systems.s3.lock import Lock, retain, write
 if TYPE_CHECKING:
     from workers.settings import Settings
     from workers.systems import Systems
+    from workers.systems.kms import Kms
 
 FOLDER: Final = "audit/"
 _BYTES_AT_MOST: Final = 16 << 10
@@ -42,21 +43,18 @@ def keys(systems: Systems, *, make: bool = False) -> SealKeys:
     if kms is None:
         return of_environment
     bucket, key = settings.ops.storage.backups_bucket, f"{FOLDER}{settings.environment.target}/key.json"
-    try:
-        raw = systems.backups.read(bucket, key, at_most=_BYTES_AT_MOST)
-    except ObjectMissing:
-        if not make:
-            return of_environment
+    raw = _there(systems, key)
+    if raw is None and not make:
+        return of_environment
+    if raw is None:
         if not systems.redis.set(_MAKING, 1, nx=True, ex=_MAKING_SECONDS):
             message = "Another worker makes the audit record's key at this moment."
-            raise KeyServiceError(message, "Try again in a minute.") from None
+            raise KeyServiceError(message, "Try again in a minute.")
         try:
-            plain, wrapped = kms.data_key()
-            told = json.dumps({"kms_key": kms.keys[0], "wrapped": wrapped}).encode()
-            write(systems.backups, bucket, key, told, lock(settings))
+            # Whoever made it a moment ago has given the lock back.
+            raw = _there(systems, key) or _made(systems, kms, key)
         finally:
             systems.redis.delete(_MAKING)
-        return SealKeys.from_key(plain)
     named, wrapped = _read(raw, f"s3://{bucket}/{key}")
     if named not in kms.keys:
         hint = "Name that key in backup.kms_keys_old of ops.yaml."
@@ -65,6 +63,19 @@ def keys(systems: Systems, *, make: bool = False) -> SealKeys:
     if make and (until := lock(settings)):
         retain(systems.backups, bucket, key, until)
     return SealKeys.from_key(opened)
+
+
+def _there(systems: Systems, key: str) -> bytes | None:
+    try:
+        return systems.backups.read(systems.settings.ops.storage.backups_bucket, key, at_most=_BYTES_AT_MOST)
+    except ObjectMissing:
+        return None
+
+
+def _made(systems: Systems, kms: Kms, key: str) -> bytes:
+    told = json.dumps({"kms_key": kms.keys[0], "wrapped": kms.data_key()[1]}).encode()
+    write(systems.backups, systems.settings.ops.storage.backups_bucket, key, told, lock(systems.settings))
+    return told
 
 
 def given(settings: Settings) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from itertools import zip_longest
 from typing import Final
 
 from workers.records.message import Message
@@ -22,6 +23,7 @@ from workers.rendering.blocks import (
     context,
     cut,
     escape,
+    in_one_line,
     link,
     literal,
     paragraphs,
@@ -43,6 +45,8 @@ DETAIL_MESSAGES = 4
 """What needs more messages than these becomes a file."""
 MANY_CHECKS = 4
 """So many are a table."""
+THREAD_CHARACTERS = 40
+"""Of fixed width in a line of a thread, whose window is 340 pixels wide."""
 FOOT_BYTES = 1500
 """What is kept free for a message's foot, and for a block that is put at its end."""
 
@@ -329,5 +333,21 @@ def _table_parts(table: Table, about: str, native: Native) -> Iterator[list[Bloc
         yield [*title, *made]
     else:
         lines = list(literal(tables.lines(table)))
+        if 0 < len(table.rows) <= tables.SHORT and any(len(line) > THREAD_CHARACTERS for line in tables.lines(table)):
+            lines = paragraphs("\n".join(_told(table)))
         yield [*title, *lines[:1]]
         yield from ([block] for block in lines[1:])
+
+
+def _told(table: Table) -> Iterator[str]:
+    """Each row as a line of text, which a narrow window may break anywhere: what it is of, and what it has."""
+    for row in table.rows[: table.screenful or None]:
+        named = list(zip_longest(table.columns, row, fillvalue=""))
+        name, cell = named.pop(table.identity)
+        has = " · ".join(f"{plain(name)} {_cell(cell)}".strip() for name, cell in named)
+        yield " ".join(filter(None, ("•", plain(name), f"*{_cell(cell)}*"))) + (f": {has}" if has else "")
+
+
+def _cell(text: str) -> str:
+    shown = in_one_line(str(text)) or NOTHING
+    return link(shown, text.url) if isinstance(text, Linked) else plain(shown)

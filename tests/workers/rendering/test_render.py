@@ -14,7 +14,7 @@ from workers.rendering import blocks, forms, limits
 from workers.rendering import message as render
 from workers.rendering.terminal import to_terminal
 from workers.report import Attachment, Check, Facts, Links, Report, Status, Table, Text
-from workers.wording import Linked, size
+from workers.wording import NOTHING, Linked, size
 
 texts = st.text(max_size=400) | st.sampled_from(
     ["<!channel>", "<@U012AB3CD>", "`rm`", "*bold*", "```", "a" * 5000, "<https://x|y>", "é😀\u202e", "&lt;!here&gt;"]
@@ -166,6 +166,18 @@ def test_more_tables_than_messages_leave_the_short_ones_as_lines():
     assert kinds.count("data_table") == 1
     assert "table" not in kinds
     assert len(messages) <= render.DETAIL_MESSAGES
+
+
+def test_a_short_table_of_lines_has_none_that_a_thread_would_break():
+    row = ("quick", "12", NOTHING, "3", Linked("1a2b3c4d5e", "https://example.slack.com/p1"), "a *b* <!here>")
+    columns = ("queue", "waiting", "oldest", "workers", "last failed", "which it was of all that failed in a day")
+    wide = [Table(title=f"Queues {n}", columns=columns, rows=(row,)) for n in range(6)]
+    messages = render.details(Report(title="T", status=Status.OK, summary="s", sections=tuple(wide)))
+    texts = [block["text"]["text"] for message in messages for block in message.blocks if block["type"] == "section"]
+    assert not any("```" in each for each in texts)
+    said = f"• queue *quick*: waiting 12 · oldest {NOTHING} · workers 3 · last failed <https://example.slack.com/p1|"
+    said += "1a2b3c4d5e> · which it was of all that failed in a day a *\u2060b* &lt;!here&gt;"
+    assert texts.count(said) == len(wide)
 
 
 @pytest.mark.parametrize("words", ["health <!channel>", "health `x` <@U1>", "health *b* & <http://x|y>"])

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
@@ -71,7 +71,7 @@ class Tracking:
         return replace(self, kept=False)
 
     def timed(self, took: list[float]) -> Tracking:
-        """The same server; the seconds that each call took which it answered are appended to `took`."""
+        """The same server; of each call that it answers as MLflow does, the seconds are appended to `took`."""
         return replace(self, took=took)
 
     @property
@@ -105,21 +105,24 @@ class Tracking:
 
     def search_experiments(self) -> list[dict[str, Any]]:
         """At most one experiment: the cheapest question that needs the database."""
-        found = self._object(self._get(SEARCH)).get("experiments", [])
-        if not isinstance(found, list):
-            raise self._nonsense()
-        return found
+        with self._noted():
+            found = self._object(self._get(SEARCH)).get("experiments", [])
+            if not isinstance(found, list):
+                raise self._nonsense()
+            return found
 
     def ask(self, method: str, **query: str) -> dict[str, Any]:
         """What a GET of this method ("runs/get") answers.
 
         Raises TrackingMissing, TrackingTaken and TrackingInvalid besides what every call does.
         """
-        return self._object(self._get(f"{API}{method}?{urlencode(query)}"))
+        with self._noted():
+            return self._object(self._get(f"{API}{method}?{urlencode(query)}"))
 
     def call(self, method: str, body: dict[str, Any], *, verb: str = "POST") -> dict[str, Any]:
         """What this method ("runs/search") answers to a body. Raises as `ask` does."""
-        return self._object(self._send(verb, API + method, body))
+        with self._noted():
+            return self._object(self._send(verb, API + method, body))
 
     def pages(self, method: str, of: str, body: dict[str, Any], *, size: int = PAGE) -> Iterator[list[dict[str, Any]]]:
         """All that a searching method finds, page by page: never more than `size` at once.
@@ -154,6 +157,14 @@ class Tracking:
             raise self._nonsense(data)
         return answer
 
+    @contextmanager
+    def _noted(self) -> Iterator[None]:
+        """Note how long it takes, if it comes to an end."""
+        began = time.perf_counter()
+        yield
+        if self.took is not None:
+            self.took.append(time.perf_counter() - began)
+
     def _get(self, path: str) -> bytes:
         return self._send("GET", path, None)
 
@@ -164,8 +175,6 @@ class Tracking:
             response = self._response(verb, path, body)
             took = time.monotonic() - began
             if response.status == answers.OK:
-                if self.took is not None:
-                    self.took.append(took)
                 return response.data
             pause = answers.pause_seconds(response.headers, tried, datetime.now(UTC))
             if response.status != answers.BUSY or took + pause > self.answer_within_seconds:
