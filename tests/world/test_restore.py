@@ -84,10 +84,13 @@ def again(backed_up, systems, progress):
     objects, bucket = systems.backups, systems.settings.ops.storage.backups_bucket
     now = datetime.now(UTC)
     name = sets.new_name(now, [backed_up.name])
-    key = f"{name}{dumping.NAME}"
-    part = backed_up.database
-    objects.write(bucket, key, objects.read(bucket, part.dump.key, at_most=1 << 30))
-    part = part.model_copy(update={"dump": part.dump.model_copy(update={"key": key})})
+    part, moved = backed_up.database, {}
+    for what in ("dump", "catalog"):
+        stored = getattr(part, what)
+        key = stored.key.replace(backed_up.name, name)
+        objects.write(bucket, key, objects.read(bucket, stored.key, at_most=1 << 30))
+        moved[what] = stored.model_copy(update={"key": key})
+    part = part.model_copy(update=moved)
     found = backed_up.model_copy(update={"name": name, "id": sets.id_of(name), "database": part, "finished_at": now})
     return written(systems, found)
 

@@ -22,6 +22,7 @@ from workers.systems.errors import GatewayError, Unreachable
 
 if TYPE_CHECKING:
     from workers.settings import Settings
+    from workers.systems import Systems
 
 SENTINEL: Final = ("redis+sentinel://", "rediss+sentinel://")
 SENTINEL_PORT: Final = 26379
@@ -82,6 +83,17 @@ def _by_sentinel(url: str, options: dict[str, Any]) -> Redis:
 def _host(text: str) -> tuple[str, int]:
     host, _, port = text.rpartition(":") if ":" in text.rpartition("]")[2] else (text, "", "")
     return host.strip("[]"), int(port) if port.isdigit() else SENTINEL_PORT
+
+
+def if_there(systems: Systems) -> tuple[Redis | None, str]:
+    """Our Redis; None where it is not configured or does not answer, and why: for what only says more with it."""
+    try:
+        systems.redis.ping()
+    except SettingsError as error:
+        return None, str(error)
+    except exceptions.RedisError as error:
+        return None, explained(error, systems.redis).message
+    return systems.redis, ""
 
 
 @contextmanager

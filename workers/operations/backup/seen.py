@@ -18,6 +18,7 @@ from workers.operations.backup import sets
 from workers.operations.backup.sets import Found
 from workers.records.keys import PREFIX
 from workers.settings import SettingsError
+from workers.systems.redis import if_there
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -47,11 +48,13 @@ class Seen:
     verdict: str
 
 
-def note(redis: Redis, newest: Iterable[tuple[Found, tuple[bool | None, str]]], now: float) -> None:
+def note(systems: Systems, newest: Iterable[tuple[Found, tuple[bool | None, str]]], now: float) -> None:
     """Keep what was found, each with what its last drill said (sets.drilled). newest: the newest first. Where Redis
-    does not take it, a menu is older: no reason to fail.
+    is not there or does not take it, a menu is older: no reason to fail.
     """
-    _keep(redis, [_seen(found, *drill) for found, drill in newest], now)
+    redis, _ = if_there(systems)
+    if redis is not None:
+        _keep(redis, [_seen(found, *drill) for found, drill in newest], now)
 
 
 def look(systems: Systems, now: float) -> None:
@@ -67,7 +70,7 @@ def look(systems: Systems, now: float) -> None:
     found = sets.every(systems, MOST)[::-1]
     bucket = systems.settings.ops.storage.backups_bucket
     drills = sets.verdicts(systems.backups, bucket, [each.name for each in found])
-    note(systems.redis, zip(found, drills, strict=True), now)
+    note(systems, zip(found, drills, strict=True), now)
 
 
 def made(systems: Systems, manifest: Manifest) -> None:

@@ -42,7 +42,7 @@ class BackupList(Operation):
         kept = reasons(systems, found)
         shown = found[: -self.limit - 1 : -1]
         verdicts = sets.verdicts(systems.backups, bucket, [each.name for each in shown])
-        seen.note(systems.redis, zip(shown, verdicts, strict=True), now.timestamp())
+        seen.note(systems, zip(shown, verdicts, strict=True), now.timestamp())
         rows = tuple(
             _row(each, kept.get(each.name, "prune removes it"), now, verdict)
             for each, verdict in zip(shown, verdicts, strict=True)

@@ -15,10 +15,13 @@ from workers.errors import OperatorError
 from workers.operation import Call
 from workers.operations.audit.trail import commands_of
 from workers.records import audit_log
+from workers.systems.redis import if_there
 from workers.wording import count, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from redis import Redis
 
     from workers.operation import Operation, Plan
     from workers.systems import Systems
@@ -66,19 +69,21 @@ class Event:
         return all(any(word == other or _alike(word, other) for other in said) for word in _words(words))
 
 
-def happened(systems: Systems, since: datetime) -> list[Event]:
-    """All of it, oldest first. Raises DatabaseError."""
-    return sorted([*_rows(systems.database, since), *_record(systems, since)])
+def happened(systems: Systems, since: datetime) -> tuple[list[Event], str]:
+    """All of it, oldest first; and why our own commands are not in it, if Redis is not there. Raises DatabaseError."""
+    redis, why = if_there(systems)
+    return sorted([*_rows(systems.database, since), *(_record(redis, since) if redis else ())]), why
 
 
 def before(systems: Systems, words: str) -> datetime:
     """The moment just before the newest event that fits. Raises OperatorError where none does."""
-    found = happened(systems, datetime.now(UTC) - SEARCHED)
+    found, why = happened(systems, datetime.now(UTC) - SEARCHED)
     fitting = [each for each in found if each.fits(words)]
     if fitting:
         return fitting[-1].just_before
     meant = nearest(words, [each.what for each in reversed(found)], alike=0.4)
     more = f" Did you mean “{meant}”?" if meant else ""
+    more += f" Our own commands were not looked at: {why}" if why else ""
     raise OperatorError(
         f"Nothing that happened in the last {SEARCHED.days} days fits “{words[:80]}”.{more}", "See /mlflow timeline."
     )
@@ -135,10 +140,10 @@ def together(moments: Iterable[tuple[datetime, str]], verb: str) -> list[Event]:
     ]
 
 
-def _record(systems: Systems, since: datetime) -> list[Event]:
+def _record(redis: Redis, since: datetime) -> list[Event]:
     """The changes that were carried out through us."""
     found = []
-    for told in commands_of(audit_log.entries(systems.redis, after=f"{int(since.timestamp() * 1000)}-0")).values():
+    for told in commands_of(audit_log.entries(redis, after=f"{int(since.timestamp() * 1000)}-0")).values():
         if told.began_at is None or told.end not in {"done", "failed"} or told.words.split(" ", 1)[0] not in DATA:
             continue
         said = f"/mlflow {told.words}" + ("" if told.end == "done" else " (failed)")

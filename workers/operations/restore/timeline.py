@@ -36,7 +36,7 @@ class Timeline(Operation):
         """Gather it. Raises DatabaseError."""
         since = datetime.now(UTC) - timedelta(seconds=self.since_seconds)
         progress.step("Reading MLflow's rows and the record")
-        found = events.happened(systems, since)
+        found, why = events.happened(systems, since)
         reach = None
         if systems.settings.ops.recovery.point_in_time:
             progress.step("Looking at what is kept")
@@ -54,12 +54,11 @@ class Timeline(Operation):
         )
         within = f"within {duration(self.since_seconds)}"
         more = f", the newest {MOST} shown" if len(found) > MOST else ""
+        said = f"{count(len(found), 'change')} of MLflow's data {within}{more}." if found else f"Nothing {within}."
         return Report(
             title="Timeline",
-            status=Status.OK,
-            summary=f"{count(len(found), 'change')} of MLflow's data {within}{more}."
-            if found
-            else f"Nothing {within}.",
+            status=Status.WARN if why else Status.OK,
+            summary=f"{said} Our own commands are not in it: {why}" if why else said,
             sections=(*((table,) if shown else ()), Facts(items=kept)),
             hints=("restore database --at TIME --dry-run", "restore experiment NAME --at TIME --dry-run"),
         )

@@ -9,14 +9,16 @@ from typing import TYPE_CHECKING, Final, cast
 from pydantic import BaseModel, ConfigDict, ValidationError
 from redis.exceptions import RedisError
 
+from workers.records.keys import PREFIX
+
 if TYPE_CHECKING:
     from redis import Redis
 
 CACHED_SECONDS: Final = 3600
 WEEK_SECONDS: Final = 7 * 86_400
-_LAST: Final = "storage:last"
-_HISTORY: Final = "storage:history"
-_CHANGED: Final = "storage:changed"
+_LAST: Final = PREFIX + "storage:last"
+_HISTORY: Final = PREFIX + "storage:history"
+_CHANGED: Final = PREFIX + "storage:changed"
 _POINTS: Final = 90
 """Days of history; a point has the largest groups only, some 20 kB."""
 GROUPS_IN_POINT: Final = 300

@@ -24,6 +24,7 @@ from workers.operations.storage.cache import (
 )
 from workers.operations.storage.measuring import Amount, Known, Measured, Measuring
 from workers.report import Facts, Report, Section, Status, Table, Text
+from workers.systems.redis import if_there
 from workers.wording import NOTHING, Figure, count, duration, moment, share, size, thousands
 
 if TYPE_CHECKING:
@@ -55,11 +56,12 @@ class Storage(Operation):
     def run(self, systems: Systems, progress: Progress) -> Report:
         """List, or take what was listed within the hour, and report."""
         bucket = systems.settings.ops.storage.artifacts_bucket
-        kept = None if self.fresh else last(systems.redis, bucket)
+        redis, _ = if_there(systems)  # without it all is listed, and compared with nothing
+        kept = last(redis, bucket) if redis and not self.fresh else None
         measurement = kept or measure(systems, progress)
-        if kept is None:
-            keep(systems.redis, measurement)
-        history = points(systems.redis, bucket)
+        if redis and kept is None:
+            keep(redis, measurement)
+        history = points(redis, bucket) if redis else []
         report = _report(measurement, a_week_before(history, measurement), self.by, self.top)
         if kept:
             age = duration(max(0.0, time.time() - kept.at))

@@ -57,7 +57,7 @@ EVENTS = (
     ],
 )
 def test_words_find_the_newest_event_that_they_fit(monkeypatch, words, second):
-    monkeypatch.setattr(events, "happened", lambda *_: list(EVENTS))
+    monkeypatch.setattr(events, "happened", lambda *_: (list(EVENTS), ""))
     if second is None:
         with pytest.raises(OperatorError, match="Nothing that happened in the last 30 days fits"):
             events.before(None, words)
@@ -66,6 +66,12 @@ def test_words_find_the_newest_event_that_they_fit(monkeypatch, words, second):
 
 
 def test_a_word_that_is_nearly_right_is_answered_by_what_was_meant(monkeypatch):
-    monkeypatch.setattr(events, "happened", lambda *_: list(EVENTS))
+    monkeypatch.setattr(events, "happened", lambda *_: (list(EVENTS), ""))
     with pytest.raises(OperatorError, match="Did you mean “experiment “churn” created”"):
         events.before(None, "experiment chrun craeted")
+
+
+def test_what_could_not_be_looked_at_is_said_where_nothing_fits(monkeypatch):
+    monkeypatch.setattr(events, "happened", lambda *_: (list(EVENTS), "REDIS_URL is not set."))
+    with pytest.raises(OperatorError, match="Our own commands were not looked at: REDIS_URL is not set"):
+        events.before(None, "purged")

@@ -50,7 +50,7 @@ def systems(sandbox):
 
 @pytest.fixture
 def do(systems):
-    systems.redis.delete("storage:last", "storage:history")
+    systems.redis.delete(cache._LAST, cache._HISTORY)
     return lambda words, progress=SILENT: performing.perform_here(
         grammar.parse(words), words, "olga", systems, progress
     )
@@ -288,9 +288,9 @@ def test_growth_is_since_a_week_ago_or_says_since_when(do, systems, days, said):
         point = cache.Point(
             bucket=BUCKET, at=now - each * 86_400 - 60, objects=1, bytes=10, experiments={}, prefixes={}
         )
-        systems.redis.hset("storage:history", str(int(point.at // 86_400)), point.model_dump_json())
+        systems.redis.hset(cache._HISTORY, str(int(point.at // 86_400)), point.model_dump_json())
     other = cache.Point(bucket="other", at=now - 9 * 86_400, objects=1, bytes=10, experiments={}, prefixes={})
-    systems.redis.hset("storage:history", "1", other.model_dump_json())
+    systems.redis.hset(cache._HISTORY, "1", other.model_dump_json())
     growth = facts(do("storage"))["growth"]
     shown = {
         str(each): time.strftime("%Y-%m-%d %H:%M", time.gmtime(now - each * 86_400 - 60)) for each in (2, 3, 8, 10)
@@ -304,8 +304,8 @@ def test_growth_is_since_a_week_ago_or_says_since_when(do, systems, days, said):
 
 @pytest.mark.slow
 def test_damaged_records_are_taken_for_none(do, systems):
-    systems.redis.set("storage:last", "not json")
-    systems.redis.hset("storage:history", "3", json.dumps({"bytes": "x"}))
+    systems.redis.set(cache._LAST, "not json")
+    systems.redis.hset(cache._HISTORY, "3", json.dumps({"bytes": "x"}))
     assert do("storage").status is Status.OK
 
 
@@ -327,3 +327,12 @@ def test_somebody_may_stop_it(do):
 
     with pytest.raises(Cancelled):
         do("storage --fresh", Stops())
+
+
+@pytest.mark.parametrize("address", ["", "redis://127.0.0.1:1/0"], ids=["not configured", "away"])
+@pytest.mark.parametrize("words", ["storage", "backup list", "timeline", "experiments list"])
+def test_without_redis_a_terminal_says_what_can_be_said(systems, sandbox, address, words):
+    bare = Systems(settings.load({**sandbox.process_env, "REDIS_URL": address}))
+    report = performing.perform_here(grammar.parse(words), words, None, bare, SILENT)
+    assert report.status is not Status.FAIL
+    assert ("Our own commands are not in it: R" in report.summary) == (words == "timeline")
