@@ -7,8 +7,8 @@ encrypt nothing: the faster of both is one measure. `rclone sync` into its `cryp
 other.
 
 What is aimed at is 1.5 times the faster of the first two for a first copy, 2 times if nothing is new, and 1.5 times for
-the database; 1.5 times `crypt`. On moto the first copy comes near it, and that against `crypt` reaches it. BARS hold what there is; docs/benchmarks.md says
-what stands in the way.
+the database; 1.5 times `crypt`. On moto the first copy comes near it, and that against `crypt` reaches it. BARS hold
+what there is; docs/benchmarks.md says what stands in the way.
 MLFLOW_OPS_BENCH_ARTIFACTS sets how many objects there are (2,000).
 """
 
