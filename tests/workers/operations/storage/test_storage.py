@@ -330,7 +330,7 @@ def test_somebody_may_stop_it(do):
 
 
 @pytest.mark.parametrize("address", ["", "redis://127.0.0.1:1/0"], ids=["not configured", "away"])
-@pytest.mark.parametrize("words", ["storage", "backup list", "timeline", "experiments list"])
+@pytest.mark.parametrize("words", ["storage", "backup list", "timeline"])
 def test_without_redis_a_terminal_says_what_can_be_said(systems, sandbox, address, words):
     bare = Systems(settings.load({**sandbox.process_env, "REDIS_URL": address}))
     report = performing.perform_here(grammar.parse(words), words, None, bare, SILENT)
