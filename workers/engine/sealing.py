@@ -19,6 +19,7 @@ from redis.exceptions import RedisError
 from workers.errors import OperatorError
 from workers.records import audit_key, audit_log, audit_seals
 from workers.records.audit_seals import Seal, SealKeys
+from workers.settings import SettingsError
 from workers.systems import Systems
 from workers.systems.redis import explained
 
@@ -87,9 +88,9 @@ def _serve(settings: Settings, stop: threading.Event) -> None:
             sealing = sealing or Sealing(systems.redis, audit_key.keys(systems, make=True), told_to)
             sealing.step()
             said, pause = "", EVERY_SECONDS
-        except (RedisError, OperatorError) as error:
+        except (RedisError, OperatorError, SettingsError) as error:
             # The worker itself waits for Redis, and says so; here it is only of note what is not done meanwhile.
-            why = str(explained(error, systems.redis)) if isinstance(error, RedisError) else error.message
+            why = str(explained(error, systems.redis) if isinstance(error, RedisError) else error)
             if why != said:
                 _log.warning("the audit record is not sealed at the moment", why=why)
             said, pause = why, EVERY_SECONDS if isinstance(error, RedisError) else KEY_SECONDS

@@ -172,7 +172,8 @@ class Environment(BaseModel):
         None,
         alias="MLFLOW_OPS_AUDIT_KEY",
         description="what seals the audit record, for the workers: as MLFLOW_OPS_BACKUP_KEY, from which it is derived "
-        "otherwise, or else KMS wraps one (backup.kms_key_id); older ones that only verify behind it, commas between them",
+        "otherwise, or else KMS wraps one (backup.kms_key_id); older ones that only verify behind it, commas between "
+        "them",
     )
     alerts_secret: SecretStr | None = Field(
         None,

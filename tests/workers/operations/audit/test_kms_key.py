@@ -185,6 +185,30 @@ def test_without_kms_nothing_is_sealed_until_it_answers(with_kms, monkeypatch):
     assert kept.verify().status is not Status.FAIL
 
 
+def test_a_bucket_that_cannot_be_reached_or_is_not_configured_does_not_end_the_sealing(with_kms, monkeypatch):
+    kept = with_kms()
+    kept.run()
+    monkeypatch.setattr(sealing, "KEY_SECONDS", 0.05)
+    told, real = [], audit_key.keys
+
+    def broken(systems, *, make):
+        told.append(1)
+        if len(told) == 1:
+            raise settings.SettingsError("There is no store.")
+        return real(systems, make=make)
+
+    monkeypatch.setattr(audit_key, "keys", broken)
+    stop = sealing.begin(kept.systems.settings)
+    try:
+        for _ in range(200):
+            if len(kept.seals()) == 15:
+                break
+            stop.wait(0.05)
+        assert len(kept.seals()) == 15
+    finally:
+        stop.set()
+
+
 def test_it_is_locked_as_the_export_is(with_kms):
     kept = with_kms(lock={"mode": "governance", "days": 3})
     sealed(kept)
