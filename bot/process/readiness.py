@@ -40,8 +40,9 @@ def with_metrics(
     asked: list[Callable[[], bool]] = []
 
     def ready(still: Callable[[], bool] = lambda: True) -> None:
-        said_ready()
+        # Whoever has seen the file may ask at once, and must hear the same.
         asked.append(still)
+        said_ready()
 
     if port is None:
         yield ready

@@ -14,10 +14,11 @@ import psutil
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from bot.process import metrics
+from bot.process import metrics, readiness
 from mlflow_ops_sandbox.parts import ports
 from mlflow_ops_sandbox.slack.controls import wait_for
 from tests.bot.test_away import RedisServer
+from workers import settings
 from workers.engine import queues
 from workers.operations.backup.wal import receiving, state
 from workers.operations.history.store import History, Sample
@@ -202,3 +203,16 @@ def test_a_worker_serves_them_and_its_work_horse_keeps_nothing_of_it(
             with pytest.raises(ConnectionRefusedError):
                 socket.create_connection(("127.0.0.1", another_port), timeout=5)
             horse.kill()
+
+
+def test_whoever_sees_that_a_process_is_ready_hears_it_over_http_at_once(redis_url):
+    heard, port = [], ports.free()
+    loaded = settings.load({"REDIS_URL": redis_url})
+
+    def said_ready():
+        heard.append(asked(port, "/readyz"))
+
+    with readiness.with_metrics(loaded, port, said_ready, "bot") as ready:
+        assert asked(port, "/readyz") == (503, b"not ready\n")
+        ready()
+    assert heard == [(200, b"ok\n")]
