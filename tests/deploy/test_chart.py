@@ -236,10 +236,19 @@ def test_external_secrets_make_each_secret_that_a_process_reads(enabled):
         values["ops"] = values["ops"] | {"recovery": {"point_in_time": True}}
     documents = chart.rendered(helm, values)
     made = {each["metadata"]["name"] for each in documents if each["kind"] == "ExternalSecret"}
-    read = set()
-    for each in documents:
-        if each["kind"] == "Deployment":
-            for container in each["spec"]["template"]["spec"]["containers"]:
-                read |= {of["secretRef"]["name"] for of in container.get("envFrom", ()) if "secretRef" in of}
+    read = {name for each in documents if each["kind"] == "Deployment" for name in _secrets_of(each["spec"])}
     assert made == read
     assert ("mlflow-ops-replication" in made) == enabled
+
+
+def _secrets_of(node):
+    """The names of all Secrets that something in it refers to."""
+    if isinstance(node, list):
+        for each in node:
+            yield from _secrets_of(each)
+    elif isinstance(node, dict):
+        for key, value in node.items():
+            if key in {"secretRef", "secretKeyRef", "secret"}:
+                yield value.get("name") or value["secretName"]
+            else:
+                yield from _secrets_of(value)
