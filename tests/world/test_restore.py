@@ -51,7 +51,8 @@ def systems(made, live, server, store, tmp_path, monkeypatch):
         monkeypatch.setenv(name, store[name])
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     bucket = f"world-{live}-{server.major}-{datetime.now(UTC):%f}".replace("_", "-")
-    boto3.client("s3", endpoint_url=store["AWS_ENDPOINT_URL_S3"]).create_bucket(Bucket=bucket)
+    # Of a session of its own: boto3's keeps the keys of whichever test came first.
+    boto3.session.Session().client("s3", endpoint_url=store["AWS_ENDPOINT_URL_S3"]).create_bucket(Bucket=bucket)
     ops = tmp_path / "ops.yaml"
     storage = {"backups_bucket": bucket, "artifacts_bucket": bucket}
     ops.write_text(yaml.safe_dump({"storage": storage, "restore": {"switch_seconds": 1}}))

@@ -160,7 +160,7 @@ def systems_as(made, live, server, store, tmp_path, monkeypatch):
         monkeypatch.setenv(name, store[name])
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     bucket = f"same-{server.major}-{datetime.now(UTC):%f}"
-    boto3.client("s3", endpoint_url=store["AWS_ENDPOINT_URL_S3"]).create_bucket(Bucket=bucket)
+    boto3.session.Session().client("s3", endpoint_url=store["AWS_ENDPOINT_URL_S3"]).create_bucket(Bucket=bucket)
     ops = tmp_path / "ops.yaml"
     ops.write_text(yaml.safe_dump({"storage": {"backups_bucket": bucket, "artifacts_bucket": bucket}}))
     return lambda ours, **more: made(ours, MLFLOW_OPS_CONFIG=str(ops), **{name: store[name] for name in names}, **more)

@@ -95,7 +95,7 @@ def in_sandbox(sandbox, monkeypatch, tmp_path):
     for name, value in aws.items():
         monkeypatch.setenv(name, value)
     bucket = f"backups-{uuid.uuid4().hex[:8]}"
-    boto3.client("s3", endpoint_url=aws["AWS_ENDPOINT_URL_S3"]).create_bucket(Bucket=bucket)
+    boto3.session.Session().client("s3", endpoint_url=aws["AWS_ENDPOINT_URL_S3"]).create_bucket(Bucket=bucket)
 
     def make(**changed):
         ops = yaml.safe_load(Path(sandbox.process_env["MLFLOW_OPS_CONFIG"]).read_text(encoding="utf-8"))

@@ -87,14 +87,14 @@ def bucket(s3, monkeypatch):
         monkeypatch.setenv(name, "test")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     name = f"backups-{uuid.uuid4().hex[:8]}"
-    boto3.client("s3", endpoint_url=s3).create_bucket(Bucket=name)
+    boto3.session.Session().client("s3", endpoint_url=s3).create_bucket(Bucket=name)
     return name
 
 
 @pytest.fixture
 def client(s3, bucket):
     """A client of that store."""
-    return boto3.client("s3", endpoint_url=s3)
+    return boto3.session.Session().client("s3", endpoint_url=s3)
 
 
 @pytest.fixture
