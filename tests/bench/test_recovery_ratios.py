@@ -87,10 +87,14 @@ def ours(parts, program, *words):
 
 
 def stored(s3):
-    """Bytes of WAL under wal/: without the bases, and without the document that says up to when it is there."""
+    """Bytes under wal/, without the bases."""
+    return sum(size for key, size in kept(s3) if "/base/" not in key)
+
+
+def kept(s3):
+    """The keys under wal/, with their sizes."""
     pages = s3.get_paginator("list_objects_v2").paginate(Bucket="mlflow-backups", Prefix="wal/")
-    found = (each for page in pages for each in page.get("Contents", ()))
-    return sum(each["Size"] for each in found if not {"base", "point.json"} & set(each["Key"].split("/")))
+    return [(each["Key"], each["Size"]) for page in pages for each in page.get("Contents", ())]
 
 
 def written(live):
@@ -115,7 +119,7 @@ def reached(parts, at):
 
 def test_a_quiet_database_costs_what_it_wrote(parts, live, s3, say):
     # The first part of all has its segment's beginning, which was written before anything was kept.
-    while not stored(s3):
+    while not any(".part/" in key for key, _ in kept(s3)):
         live.execute(FILL.format(20))
         reached(parts, written(live)[1])
     before, (began, _) = stored(s3), written(live)
