@@ -42,7 +42,7 @@ def keys(systems: Systems, *, make: bool = False) -> SealKeys:
     kms = None if of_environment.given else Kms.connect(settings)
     if kms is None:
         return of_environment
-    bucket, key = settings.ops.storage.backups_bucket, f"{FOLDER}{settings.environment.target}/key.json"
+    bucket, key = settings.ops.storage.backups_bucket, place(settings)
     raw = _there(systems, key)
     if raw is None and not make:
         return of_environment
@@ -81,6 +81,11 @@ def _made(systems: Systems, kms: Kms, key: str) -> bytes:
 def given(settings: Settings) -> bool:
     """Whether there is one, or KMS can make one."""
     return SealKeys.of(settings).given or bool(settings.ops.backup.kms_key_id)
+
+
+def place(settings: Settings) -> str:
+    """The key of the object, in the backups' bucket, that holds what KMS has wrapped."""
+    return f"{FOLDER}{settings.environment.target}/key.json"
 
 
 def lock(settings: Settings) -> Lock | None:

@@ -84,7 +84,12 @@ def _doubts(here: Verdict, there: Comparison, keys: SealKeys, export: Export) ->
     """What could not be verified although nothing speaks against it."""
     doubts = []
     unproven = here.unproven + there.unproven
-    if not keys.given and unproven:
+    if not keys.given and unproven and audit_key.given(export.systems.settings):
+        doubts.append(
+            f"{count(unproven, 'seal')} can't be verified: the key that KMS has wrapped is not there any more "
+            f"(s3://{export.bucket}/{audit_key.place(export.systems.settings)}). Restore an earlier version of it."
+        )
+    elif not keys.given and unproven:
         doubts.append(
             f"{count(unproven, 'seal')} can't be verified: this process has no MLFLOW_OPS_AUDIT_KEY. A worker does."
         )

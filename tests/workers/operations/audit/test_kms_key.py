@@ -2,6 +2,7 @@
 
 import json
 import threading
+import time
 
 import boto3
 import pytest
@@ -26,8 +27,6 @@ def with_kms(made, store, monkeypatch):
 
     def make(*, lock=None):
         ours = new_key()
-        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "moto")
-        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "moto-secret")
         backup = {"kms_key_id": ours, **({"lock": lock} if lock else {})}
         kept = made(lock=bool(lock), ops={"backup": backup}, MLFLOW_OPS_AUDIT_KEY="")
         forget()
@@ -58,6 +57,15 @@ def sealed(kept):
     return kept.seal()
 
 
+def all_sealed(kept):
+    """Wait until what `kept.run` wrote is sealed."""
+    until = time.monotonic() + 10
+    while len(kept.seals()) < 15:
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    assert len(kept.seals()) == 15
+
+
 def test_every_worker_finds_the_key_that_the_first_one_made(with_kms):
     kept = with_kms()
     assert not audit_key.keys(kept.systems).given, "who only reads makes none"
@@ -80,6 +88,20 @@ def test_a_key_of_the_environment_goes_first(with_kms, made):
     own = made(ops={"backup": {"kms_key_id": kept.systems.settings.ops.backup.kms_key_id}})
     assert audit_key.keys(own.systems, make=True).ids == audit_seals.SealKeys.of(own.systems.settings).ids
     assert own.files() == []
+
+
+def test_a_key_that_is_not_there_any_more_is_missed_by_name(with_kms):
+    kept = with_kms()
+    sealed(kept)
+    kept.s3.delete_object(Bucket=kept.bucket, Key=KEY)
+    forget()
+    report = kept.verify()
+    assert report.status is Status.WARN
+    assert (
+        f"15 seals can't be verified: the key that KMS has wrapped is not there any more (s3://{kept.bucket}/{KEY})"
+        in (report.summary)
+    )
+    assert "MLFLOW_OPS_AUDIT_KEY" not in report.summary
 
 
 @pytest.mark.parametrize("taken_away", [True, False], ids=["taken away", "another wrapped one in its place"])
@@ -175,11 +197,7 @@ def test_without_kms_nothing_is_sealed_until_it_answers(with_kms, monkeypatch):
         assert said.wait(10)
         assert kept.seals() == []
         monkeypatch.setattr(kms.Kms, "data_key", real)
-        for _ in range(200):
-            if len(kept.seals()) == 15:
-                break
-            stop.wait(0.05)
-        assert len(kept.seals()) == 15
+        all_sealed(kept)
     finally:
         stop.set()
     assert kept.verify().status is not Status.FAIL
@@ -200,11 +218,7 @@ def test_a_bucket_that_cannot_be_reached_or_is_not_configured_does_not_end_the_s
     monkeypatch.setattr(audit_key, "keys", broken)
     stop = sealing.begin(kept.systems.settings)
     try:
-        for _ in range(200):
-            if len(kept.seals()) == 15:
-                break
-            stop.wait(0.05)
-        assert len(kept.seals()) == 15
+        all_sealed(kept)
     finally:
         stop.set()
 
