@@ -2,9 +2,9 @@
 
     audit:sealed   stream: an entry's id → its seal ("1201 3f9a… 8c1d…": number, key, HMAC-SHA-256)
 
-The key is the workers' (audit_key.py): neither the bot nor Redis holds
-it, so whoever owns those can make no seal. Any worker seals what is new, as often as it likes: seals are written only
-behind the one that was read as the last (in Lua), so two at once make one chain.
+The key is the workers' (audit_key.py): neither the bot nor Redis holds it, so whoever owns those can make no seal. Any
+worker seals what is new, as often as it likes: seals are written only behind the one that was read as the last (in
+Lua), so two at once make one chain.
 
 Trap this avoids: a worker seals whatever it finds, so taking seals off and having workers make them anew would be a way
 to rewrite entries. It shows: numbers that were exported, or that a worker remembers, come a second time with other

@@ -332,11 +332,11 @@ def _table_parts(table: Table, about: str, native: Native) -> Iterator[list[Bloc
     elif made:
         yield [*title, *made]
     else:
-        lines = list(literal(tables.lines(table)))
-        if 0 < len(table.rows) <= tables.SHORT and any(len(line) > THREAD_CHARACTERS for line in tables.lines(table)):
-            lines = paragraphs("\n".join(_told(table)))
-        yield [*title, *lines[:1]]
-        yield from ([block] for block in lines[1:])
+        lines = list(tables.lines(table))
+        breaks = 0 < len(table.rows) <= tables.SHORT and any(len(line) > THREAD_CHARACTERS for line in lines)
+        shown = paragraphs("\n".join(_told(table))) if breaks else list(literal(lines))
+        yield [*title, *shown[:1]]
+        yield from ([block] for block in shown[1:])
 
 
 def _told(table: Table) -> Iterator[str]:

@@ -14,7 +14,7 @@ from redis.exceptions import RedisError
 
 from workers.operations.backup.shrinking import ARTIFACTS, CONFIGURATION, EXPERIMENTS, ROWS, TABLES
 from workers.records import audit_log
-from workers.systems.redis import if_there
+from workers.settings import SettingsError
 from workers.wording import moment
 
 if TYPE_CHECKING:
@@ -49,13 +49,10 @@ def explanations(systems: Systems, before: Manifest, now: Manifest, losses: Iter
 
     wanted = list(losses)
     since, until = before.started_at.timestamp(), now.started_at.timestamp()
-    redis, _ = if_there(systems)
-    if redis is None:
-        return {}
     try:
-        entries = audit_log.entries(redis, after=f"{int((since - _LONGEST_SECONDS) * 1000)}-0")
+        entries = audit_log.entries(systems.redis, after=f"{int((since - _LONGEST_SECONDS) * 1000)}-0")
         known = [each for each in commands_of(entries).values() if _between(each, since, until)]
-    except RedisError:
+    except (RedisError, SettingsError):
         return {}
     found: dict[Loss, str] = {}
     for each in known:

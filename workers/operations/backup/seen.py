@@ -18,7 +18,6 @@ from workers.operations.backup import sets
 from workers.operations.backup.sets import Found
 from workers.records.keys import PREFIX
 from workers.settings import SettingsError
-from workers.systems.redis import if_there
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -52,9 +51,7 @@ def note(systems: Systems, newest: Iterable[tuple[Found, tuple[bool | None, str]
     """Keep what was found, each with what its last drill said (sets.drilled). newest: the newest first. Where Redis
     is not there or does not take it, a menu is older: no reason to fail.
     """
-    redis, _ = if_there(systems)
-    if redis is not None:
-        _keep(redis, [_seen(found, *drill) for found, drill in newest], now)
+    _keep(systems, [_seen(found, *drill) for found, drill in newest], now)
 
 
 def look(systems: Systems, now: float) -> None:
@@ -82,13 +79,15 @@ def made(systems: Systems, manifest: Manifest) -> None:
     except (RedisError, SettingsError):
         return
     others = [each for each in others if each.id != manifest.id]
-    _keep(systems.redis, [_seen(Found(manifest.name, manifest), None, ""), *others], at or now)
+    _keep(systems, [_seen(Found(manifest.name, manifest), None, ""), *others], at or now)
 
 
-def _keep(redis: Redis, newest: Sequence[Seen], now: float) -> None:
+def _keep(systems: Systems, newest: Sequence[Seen], now: float) -> None:
     body = {"at": now, "sets": [asdict(each) for each in newest[:MOST]]}
     try:
-        redis.set(_SEEN, json.dumps(body, ensure_ascii=False), ex=KEEP_SECONDS)
+        systems.redis.set(_SEEN, json.dumps(body, ensure_ascii=False), ex=KEEP_SECONDS)
+    except SettingsError:
+        return
     except RedisError as error:
         _log.warning("what was seen of the sets is not kept", error=type(error).__name__)
 

@@ -57,7 +57,8 @@ def ask(asking: Asking) -> Answer:
     if shared and bucket == asking.settings.ops.storage.artifacts_bucket:
         sentence = f"Backups go into the artifacts' own bucket {bucket}: give them one of their own."
         return Answer(Status.WARN, sentence, details=(facts,), own_fault=True)
-    if not (audit_key.keys(asking.systems).given or audit_key.given(asking.settings)):
+    audit_key.keys(asking.systems)  # raises where KMS has one and does not let us use it
+    if not audit_key.given(asking.settings):
         return Answer(Status.WARN, f"The audit record is {NOT_SEALED}", details=(facts,), own_fault=True)
     sentence = f"{bucket} can be written, read and deleted from."
     sentence += (
