@@ -8,6 +8,7 @@ It says what was there then. A set that is chosen is looked at again before anyt
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -51,7 +52,8 @@ def note(systems: Systems, newest: Iterable[tuple[Found, tuple[bool | None, str]
     """Keep what was found, each with what its last drill said (sets.drilled). newest: the newest first. Where Redis
     is not there or does not take it, a menu is older: no reason to fail.
     """
-    _keep(systems, [_seen(found, *drill) for found, drill in newest], now)
+    with suppress(SettingsError):
+        _keep(systems.redis, [_seen(found, *drill) for found, drill in newest], now)
 
 
 def look(systems: Systems, now: float) -> None:
@@ -79,15 +81,13 @@ def made(systems: Systems, manifest: Manifest) -> None:
     except (RedisError, SettingsError):
         return
     others = [each for each in others if each.id != manifest.id]
-    _keep(systems, [_seen(Found(manifest.name, manifest), None, ""), *others], at or now)
+    _keep(systems.redis, [_seen(Found(manifest.name, manifest), None, ""), *others], at or now)
 
 
-def _keep(systems: Systems, newest: Sequence[Seen], now: float) -> None:
+def _keep(redis: Redis, newest: Sequence[Seen], now: float) -> None:
     body = {"at": now, "sets": [asdict(each) for each in newest[:MOST]]}
     try:
-        systems.redis.set(_SEEN, json.dumps(body, ensure_ascii=False), ex=KEEP_SECONDS)
-    except SettingsError:
-        return
+        redis.set(_SEEN, json.dumps(body, ensure_ascii=False), ex=KEEP_SECONDS)
     except RedisError as error:
         _log.warning("what was seen of the sets is not kept", error=type(error).__name__)
 
